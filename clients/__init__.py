@@ -1,0 +1,1 @@
+"""The `buddies` command and what talks to the service from outside."""

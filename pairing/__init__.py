@@ -1,0 +1,1 @@
+"""Who is near whom, and whose playlists that brings. Also the array and stage formats that every package reads."""

@@ -1,0 +1,25 @@
+"""Settings of pairing."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PairingSettings(BaseModel):
+    """The [pairing] section of buddies.toml; the defaults are the published ones (docs/formats.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(42, description="seed of the visiting order and of the candidate sample")
+    nearest: int = Field(100, ge=1, le=10_000, description="nearest users that are looked at")
+    neighbours: int = Field(50, ge=1, le=10_000, description="neighbours kept, of those who own playlists")
+    min_playlists: int = Field(
+        20, ge=0, description="keep going past `neighbours` until they bring this many playlists"
+    )
+    candidates: int = Field(
+        75, ge=1, le=10_000, description="candidate playlists per user, sampled when there are more"
+    )
+    few_candidates: int = Field(5, ge=0, description="users with fewer candidates are widened, then marked cold")
+    block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
+    dimension: int = Field(256, ge=8, description="dimensions of the FAISS vectors")
+    search_breadth: int = Field(1_000, ge=1, description="users that FAISS proposes for exact re-ranking")

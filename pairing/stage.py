@@ -1,0 +1,135 @@
+"""A stage turns input files into a directory of output files, all or nothing, and is skipped when nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STAMP = "stage.json"
+TIMINGS = "timings.json"
+
+
+class StageError(Exception):
+    """A stage cannot run or its output cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a finished stage says of itself.
+
+    key: hash of name, inputs and settings. files: name to {"bytes", "sha256"}. statistics: numbers for people and
+    reports. fingerprint: sha256 of the stamp, the input of the next stage. reused: nothing had to be done.
+    """
+
+    directory: Path
+    name: str
+    key: str
+    files: Mapping[str, Mapping[str, Any]]
+    statistics: Mapping[str, Any]
+    fingerprint: str
+    reused: bool = False
+
+
+def run(
+    parent: Path,
+    name: str,
+    *,
+    inputs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    build: Callable[[Path], dict[str, Any]],
+) -> Stamp:
+    """Run `build` into parent/name unless it already holds the result of the same inputs and settings.
+
+    build gets an empty directory, fills it and returns its statistics (JSON values). The directory is moved into
+    place only when it is complete, so an interrupted stage leaves the last good result and starts over. Seconds and
+    peak memory go to parent/timings.json, because the stage's own files are the same byte for byte on every run.
+    """
+    key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings)})
+    target = parent / name
+    if (found := _read(target)) is not None and found.key == key and _complete(found):
+        return Stamp(**{**found.__dict__, "reused": True})
+    partial = parent / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    started = time.monotonic()
+    statistics = build(partial)
+    stamp = {
+        "name": name,
+        "key": key,
+        "inputs": dict(inputs),
+        "settings": dict(settings),
+        "files": {path.relative_to(partial).as_posix(): _describe(path) for path in _files(partial)},
+        "statistics": statistics,
+    }
+    _write(partial / STAMP, stamp)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.replace(target)
+    _note_timing(parent, name, time.monotonic() - started)
+    return load(parent, name)
+
+
+def load(parent: Path, name: str) -> Stamp:
+    """Read the stamp of a finished stage. StageError when there is none, or it is not one of ours."""
+    stamp = _read(parent / name)
+    if stamp is None:
+        raise StageError(f"{parent / name}: no finished stage {name!r} here; run the stage before this one first")
+    return stamp
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(directory: Path) -> Stamp | None:
+    path = directory / STAMP
+    if not path.exists():
+        return None
+    try:
+        body = json.loads(path.read_bytes())
+        return Stamp(directory, body["name"], body["key"], body["files"], body["statistics"], hash_file(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path}: not a stage stamp ({error}); remove {directory} and run the stage again") from error
+
+
+def _complete(stamp: Stamp) -> bool:
+    paths = {name: stamp.directory / name for name in stamp.files}
+    return all(path.exists() and path.stat().st_size == stamp.files[name]["bytes"] for name, path in paths.items())
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+
+
+def _hash_json(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _write(path: Path, value: object) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _note_timing(parent: Path, name: str, seconds: float) -> None:
+    path = parent / TIMINGS
+    timings = json.loads(path.read_bytes()) if path.exists() else {}
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    timings[name] = {"seconds": round(seconds, 3), "peak_rss_mib": round(peak_mib, 1)}
+    scratch = path.with_suffix(".partial")
+    _write(scratch, timings)
+    scratch.replace(path)

@@ -1,0 +1,110 @@
+"""Strings as two arrays, and the way from a string to its row without a dict of Python strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class StringTable:
+    """Strings by row. offsets int64 (rows + 1,), data uint8 (bytes,): row i is data[offsets[i]:offsets[i + 1]]."""
+
+    offsets: Array
+    data: Array
+
+    def __len__(self) -> int:
+        return int(self.offsets.size - 1)
+
+    def __getitem__(self, row: int) -> str:
+        return self.raw(row).decode()
+
+    def raw(self, row: int) -> bytes:
+        """The UTF-8 bytes of one row."""
+        return bytes(self.data[self.offsets[row] : self.offsets[row + 1]])
+
+    @classmethod
+    def of(cls, strings: Iterable[str]) -> StringTable:
+        """Pack strings in their order."""
+        encoded = [string.encode() for string in strings]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(item) for item in encoded], out=offsets[1:])
+        return cls(offsets, np.frombuffer(b"".join(encoded), np.uint8))
+
+    def save(self, directory: Path, name: str) -> None:
+        """Write <name>.offsets.npy and <name>.bytes.npy."""
+        np.save(directory / f"{name}.offsets.npy", self.offsets)
+        np.save(directory / f"{name}.bytes.npy", self.data)
+
+    @classmethod
+    def load(cls, directory: Path, name: str) -> StringTable:
+        """Open memory-mapped."""
+        return cls(
+            np.load(directory / f"{name}.offsets.npy", mmap_mode="r"),
+            np.load(directory / f"{name}.bytes.npy", mmap_mode="r"),
+        )
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """From a string to the row of the table that holds it: XXH3 hashes in ascending order, and the row of each.
+
+    hashes uint64 (rows,), rows int32 (rows,). A hit is compared with the stored bytes, so a collision costs a
+    comparison and never gives a wrong row. Where a string stands twice, its first row is found.
+    """
+
+    table: StringTable
+    hashes: Array
+    rows: Array
+
+    @classmethod
+    def of(cls, table: StringTable) -> KeyIndex:
+        """Index every row of a table."""
+        hashes = np.fromiter((xxhash.xxh3_64_intdigest(table.raw(i)) for i in range(len(table))), np.uint64, len(table))
+        order = np.argsort(hashes, kind="stable")
+        return cls(table, hashes[order], order.astype(np.int32))
+
+    def find(self, keys: Sequence[str]) -> Array:
+        """The row of each key, int32 (keys,); -1 where the table does not hold it."""
+        encoded = [key.encode() for key in keys]
+        wanted = np.fromiter((xxhash.xxh3_64_intdigest(key) for key in encoded), np.uint64, len(encoded))
+        starts = np.searchsorted(self.hashes, wanted)
+        return np.fromiter(
+            (
+                self._match(key, int(hashed), int(start))
+                for key, hashed, start in zip(encoded, wanted, starts, strict=True)
+            ),
+            np.int32,
+            len(encoded),
+        )
+
+    def _match(self, key: bytes, hashed: int, at: int) -> int:
+        while at < self.hashes.size and int(self.hashes[at]) == hashed:
+            row = int(self.rows[at])
+            if self.table.raw(row) == key:
+                return row
+            at += 1
+        return -1
+
+    def save(self, directory: Path, name: str) -> None:
+        """Write the table and <name>.hashes.npy, <name>.rows.npy."""
+        self.table.save(directory, name)
+        np.save(directory / f"{name}.hashes.npy", self.hashes)
+        np.save(directory / f"{name}.rows.npy", self.rows)
+
+    @classmethod
+    def load(cls, directory: Path, name: str) -> KeyIndex:
+        """Open memory-mapped."""
+        return cls(
+            StringTable.load(directory, name),
+            np.load(directory / f"{name}.hashes.npy", mmap_mode="r"),
+            np.load(directory / f"{name}.rows.npy", mmap_mode="r"),
+        )

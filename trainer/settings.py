@@ -1,0 +1,57 @@
+"""Settings of the data set, of training and of the registry."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(_Section):
+    """The [data] section: raw files to labelled data. Letters and defaults as in docs/formats.md."""
+
+    seed: int = Field(42, description="seed of every random draw of the data set")
+    matching: Literal["plain", "full"] = Field(
+        "plain", description="song name normalisation: strip + lower case, or more"
+    )
+    beta_a: float = Field(1.3, gt=0, description="first shape of the Beta that mixes a user's scores")
+    beta_b: float = Field(3.3, gt=0, description="second shape of it")
+    liked_share: float = Field(0.015, gt=0, le=1, description="share of a user's scored playlists that count as liked")
+    sample_users: float = Field(1.0, gt=0, le=1, description="share of the users that are kept")
+    cold_users: float = Field(0.05, ge=0, lt=1, description="share of the kept users that are held out as cold")
+    min_liked_to_split: int = Field(5, ge=1, description="users with fewer likes train on all of them")
+    owned_max: int = Field(100, ge=1, description="most playlists that one user is made the owner of")
+    negatives: int = Field(4, ge=1, description="negatives per training positive")
+    hard_share: float = Field(0.5, ge=0, le=1, description="share of them from the hard pool")
+    hard_pool: float = Field(
+        0.2, gt=0, le=1, description="top share, by score, of the not liked playlists: the hard pool"
+    )
+    toy_users: float = Field(0.05, gt=0, le=1, description="share of users in the toy triplets")
+    validation_negatives: int = Field(50, ge=1, description="negatives beside each validation positive")
+    block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
+
+
+class TrainSettings(_Section):
+    """The [train] section: BPR."""
+
+    seed: int = Field(42, description="seed of the factors and of the order of the triplets")
+    backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
+    dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
+    epochs: int = Field(30, ge=1, description="passes over the triplets, at most")
+    learning_rate: float = Field(0.05, gt=0, description="step size")
+    regularisation: float = Field(0.01, ge=0, description="L2 weight on the factors of each triplet")
+    batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
+    accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
+    patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")
+    threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
+
+
+class RegistrySettings(_Section):
+    """The [registry] section: MLflow."""
+
+    model: str = Field("organic-playlists", description="name of the registered model")
+    experiment: str = Field("buddies", description="name of the MLflow experiment")
