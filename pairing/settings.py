@@ -20,6 +20,16 @@ class PairingSettings(BaseModel):
         75, ge=1, le=10_000, description="candidate playlists per user, sampled when there are more"
     )
     few_candidates: int = Field(5, ge=0, description="users with fewer candidates are widened, then marked cold")
+    widened_nearest: int = Field(
+        1_000, ge=1, le=100_000, description="nearest users that are looked at for users with few candidates"
+    )
     block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
     dimension: int = Field(256, ge=8, description="dimensions of the FAISS vectors")
+    index_songs: int = Field(100_000, ge=1, description="most heard songs that the FAISS vectors are made from")
     search_breadth: int = Field(1_000, ge=1, description="users that FAISS proposes for exact re-ranking")
+    exact_work: int = Field(
+        2_000_000,
+        ge=0,
+        description="entries of the song lists walked for an exact answer to a taste; "
+        "a taste that needs more goes through FAISS",
+    )

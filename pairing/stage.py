@@ -9,11 +9,13 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 STAMP = "stage.json"
+RELEASE = version("spotify-buddies")  # another release may compute otherwise
 TIMINGS = "timings.json"
 
 
@@ -25,8 +27,8 @@ class StageError(Exception):
 class Stamp:
     """What a finished stage says of itself.
 
-    key: hash of name, inputs and settings. files: name to {"bytes", "sha256"}. statistics: numbers for people and
-    reports. fingerprint: sha256 of the stamp, the input of the next stage. reused: nothing had to be done.
+    key: hash of name, inputs, settings and release. files: name to {"bytes", "sha256"}. statistics: numbers for
+    people and reports. fingerprint: sha256 of the stamp, an input of later stages. reused: nothing had to be done.
     """
 
     directory: Path
@@ -52,10 +54,10 @@ def run(
     place only when it is complete, so an interrupted stage leaves the last good result and starts over. Seconds and
     peak memory go to parent/timings.json, because the stage's own files are the same byte for byte on every run.
     """
-    key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings)})
+    key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name
     if (found := _read(target)) is not None and found.key == key and _complete(found):
-        return Stamp(**{**found.__dict__, "reused": True})
+        return replace(found, reused=True)
     partial = parent / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,0 +1,46 @@
+"""What the commands of every package share: errors become one sentence, numbers get their units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+@contextmanager
+def explained(*expected: type[Exception]) -> Iterator[None]:
+    """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun goes on."""
+    try:
+        yield
+    except expected as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from error
+
+
+def show(value: Any, *, as_json: bool) -> None:
+    """Print statistics: indented lines for people, JSON for scripts."""
+    typer.echo(json.dumps(value, indent=1, default=str) if as_json else "\n".join(_lines(value, 0)))
+
+
+def _lines(value: Any, depth: int) -> Iterator[str]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield f"{'  ' * depth}{key}"
+            yield from _lines(item, depth + 1)
+        else:
+            yield f"{'  ' * depth}{key}: {_number(item)}"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -1,0 +1,113 @@
+"""Exact nearest users by the cosine of their song sets."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.csr import Csr
+from pairing.kernels import compact, nearest_rows
+from pairing.progress import Progress, silent
+
+Array = npt.NDArray[Any]
+
+
+def nearest_users(
+    user_songs: Csr,
+    k: int,
+    *,
+    block_users: int,
+    rows: Array | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> Csr:
+    """The k users nearest to each user, shape (users, users), float32 cosines, most similar first.
+
+    cosine(u, v) = shared songs / sqrt(songs of u * songs of v). Self is excluded, ties go to the lower row, users who
+    share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
+    in their order. block_users and threads (None: one per processor) bound memory and change nothing else. Songs of a
+    user must be distinct. Memory beside the answer: the transposed matrix and 6 bytes per user and thread.
+    """
+    chosen = np.arange(user_songs.rows, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
+    width = max(0, min(k, user_songs.rows - 1))
+    indices = np.empty(chosen.size * width, np.int32)
+    values = np.empty(chosen.size * width, np.float32)
+    counts = np.zeros(chosen.size, np.int64)
+    if width:
+        _fill(user_songs, chosen, width, (counts, indices, values), block_users, threads or _processors(), progress)
+    indptr = np.zeros(chosen.size + 1, np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    filled = compact(counts, width, indices, values)
+    return Csr(indptr, indices[:filled], user_songs.rows, values[:filled])
+
+
+def _fill(
+    user_songs: Csr,
+    chosen: Array,
+    width: int,
+    out: tuple[Array, Array, Array],
+    block_users: int,
+    threads: int,
+    progress: Progress,
+) -> None:
+    """Run the kernel over blocks of the chosen users on a few threads; each writes its own part of `out`."""
+    counts, indices, values = out
+    postings = user_songs.transpose()
+    spare: SimpleQueue[tuple[Array, Array]] = SimpleQueue()
+    for _ in range(threads):
+        spare.put(scratch_for(user_songs))
+
+    def work(start: int, end: int) -> int:
+        scratch = spare.get()
+        nearest_rows(
+            chosen[start:end],
+            user_songs.indptr,
+            user_songs.indices,
+            True,
+            user_songs.indptr,
+            postings.indptr,
+            postings.indices,
+            width,
+            *scratch,
+            counts[start:end],
+            indices[start * width : end * width].reshape(-1, width),
+            values[start * width : end * width].reshape(-1, width),
+        )
+        spare.put(scratch)
+        return end
+
+    block = max(1, min(block_users, -(-chosen.size // (4 * threads))))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[int]] = deque()
+        try:
+            for start, end in _spans(chosen.size, block):
+                waiting.append(pool.submit(work, start, end))
+                if len(waiting) > 2 * threads:
+                    progress("nearest users", waiting.popleft().result(), chosen.size, "users")
+            while waiting:
+                progress("nearest users", waiting.popleft().result(), chosen.size, "users")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
+    """The counters and the list of touched users that `nearest_rows` needs, one pair per running call."""
+    # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
+    kind = np.uint16 if int(user_songs.counts.max(initial=0)) < 2**16 else np.int32
+    return np.zeros(user_songs.rows, kind), np.empty(user_songs.rows, np.int32)
+
+
+def _spans(total: int, block: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + block, total)) for start in range(0, total, block))
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,64 @@
+"""Small worlds for the tests of pairing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pairing import stage
+from pairing.csr import Csr
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "sample" / "taste_profile" / "train_triplets.txt"
+
+
+def csr(rows: list[list[int]], columns: int) -> Csr:
+    return Csr.from_rows(rows, columns)
+
+
+def entries(matrix: Csr) -> list[list[int]]:
+    return [matrix.row(i).tolist() for i in range(matrix.rows)]
+
+
+def same(a: Csr, b: Csr) -> bool:
+    arrays = [np.array_equal(getattr(a, name), getattr(b, name)) for name in ("indptr", "indices", "values")]
+    return all(arrays) and a.columns == b.columns
+
+
+def clustered(users: int, songs: int, clusters: int, *, seed: int) -> Csr:
+    """Users who take most songs from one cluster and some from anywhere, popular songs more often."""
+    rng = np.random.default_rng(seed)
+    width = songs // clusters
+    rows = []
+    for _ in range(users):
+        size = int(rng.integers(8, 60))
+        home = int(rng.integers(clusters)) * width
+        near = home + np.floor(width * rng.random(size) ** 2).astype(int)
+        far = np.floor(songs * rng.random(size // 4 + 1)).astype(int)
+        rows.append(np.unique(np.concatenate([near, far])).tolist())
+    return csr(rows, songs)
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[[Csr, Csr], Path]:
+    """A data set folder that holds the two stages which pairing reads."""
+
+    def make(user_songs: Csr, owned: Csr) -> Path:
+        folder = tmp_path / "dataset"
+
+        def write(matrix: Csr, name: str) -> Callable[[Path], dict[str, Any]]:
+            def build(target: Path) -> dict[str, Any]:
+                matrix.save(target, name)
+                return {}
+
+            return build
+
+        key = {"nnz": user_songs.nnz, "owned": owned.nnz}
+        stage.run(folder, "3-matrix", inputs={}, settings=key, build=write(user_songs, "user_songs"))
+        stage.run(folder, "7-own", inputs={}, settings=key, build=write(owned, "owned"))
+        return folder
+
+    return make

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairing.csr import Csr
+from pairing.nearest import nearest_users
+
+from .conftest import clustered, csr, entries, same
+
+libraries = st.lists(st.sets(st.integers(0, 14), max_size=9).map(sorted), max_size=12)
+
+
+def brute_force(user_songs: Csr, k: int) -> tuple[list[list[int]], list[list[float]]]:
+    """Every pair by hand: cosines as fractions of integers, best first, lower row first among equals."""
+    sets = [set(row) for row in entries(user_songs)]
+    rows, cosines = [], []
+    for u, mine in enumerate(sets):
+        scored = [
+            (len(mine & theirs) ** 2 / len(theirs), v) for v, theirs in enumerate(sets) if v != u and mine & theirs
+        ]
+        best = sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:k]
+        rows.append([v for _, v in best])
+        cosines.append([(key / len(mine)) ** 0.5 for key, _ in best])
+    return rows, cosines
+
+
+def test_two_of_three_shared_songs_is_two_thirds():
+    found = nearest_users(csr([[0, 1, 2], [1, 2, 3]], 4), 5, block_users=10)
+    assert entries(found) == [[1], [0]]
+    assert found.values is not None
+    assert found.values.tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert found.values.dtype == np.float32
+
+
+def test_equal_cosines_go_to_the_lower_row():
+    found = nearest_users(csr([[0, 1], [1, 2], [0, 2], [0, 1]], 3), 3, block_users=10)
+    assert entries(found)[0] == [3, 1, 2]
+
+
+def test_a_larger_overlap_of_a_much_larger_library_is_not_nearer():
+    # 1 / sqrt(2 * 1) = 0.71 against 2 / sqrt(2 * 16) = 0.35
+    found = nearest_users(csr([[0, 1], [0], list(range(16))], 16), 1, block_users=10)
+    assert entries(found)[0] == [1]
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[], []], [[0]], [[0], [1]]])
+def test_users_who_share_nothing_have_no_neighbours(rows: list[list[int]]):
+    found = nearest_users(csr(rows, 2), 10, block_users=1)
+    assert entries(found) == [[] for _ in rows]
+
+
+def test_more_neighbours_than_users_are_never_returned():
+    found = nearest_users(csr([[0], [0], [0]], 1), 10_000, block_users=2)
+    assert entries(found) == [[1, 2], [0, 2], [0, 1]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=libraries, k=st.integers(1, 12), block=st.integers(1, 5))
+def test_every_answer_is_what_brute_force_gives(rows: list[list[int]], k: int, block: int):
+    matrix = csr(rows, 15)
+    found = nearest_users(matrix, k, block_users=block)
+    expected, cosines = brute_force(matrix, k)
+    assert entries(found) == expected
+    assert found.values is not None
+    np.testing.assert_allclose(found.values, np.concatenate([[], *cosines]), rtol=1e-6)
+
+
+def test_blocks_and_threads_change_nothing():
+    matrix = clustered(700, 900, 9, seed=1)
+    whole = nearest_users(matrix, 30, block_users=10_000, threads=1)
+    for block, threads in [(1, 2), (13, 3), (64, 4)]:
+        assert same(whole, nearest_users(matrix, 30, block_users=block, threads=threads))
+
+
+def test_chosen_rows_get_the_answers_they_get_among_all():
+    matrix = clustered(120, 300, 5, seed=2)
+    whole = nearest_users(matrix, 20, block_users=50)
+    some = nearest_users(matrix, 20, block_users=7, rows=np.array([90, 3, 3]))
+    assert entries(some) == [entries(whole)[i] for i in (90, 3, 3)]
+
+
+def test_progress_counts_up_to_all_users():
+    seen: list[int] = []
+
+    def note(what: str, done: int, total: int, unit: str = "items") -> None:
+        seen.append(done)
+
+    nearest_users(clustered(100, 100, 2, seed=3), 5, block_users=9, progress=note)
+    assert seen == sorted(seen)
+    assert seen[-1] == 100
+
+
+def test_an_interrupt_between_blocks_gets_out():
+    def interrupt(what: str, done: int, total: int, unit: str = "items") -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nearest_users(clustered(200, 100, 2, seed=3), 5, block_users=5, progress=interrupt)

@@ -1,0 +1,76 @@
+"""Progress: a bar on a terminal, lines elsewhere."""
+
+import io
+import json
+
+import pytest
+import typer
+
+from pairing.console import explained, show
+from pairing.progress import Reporter
+from pairing.seeds import derive, generator
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_elsewhere_a_line_every_few_seconds_and_one_at_the_end() -> None:
+    now = [0.0]
+    out = io.StringIO()
+    report = Reporter(out, every_s=5.0, clock=lambda: now[0])
+    for second in range(11):
+        now[0] = float(second)
+        report("read", second * 10, 100, "files")
+    lines = out.getvalue().splitlines()
+    assert lines == [
+        "read: 0 of 100 (0%) files",
+        "read: 50 of 100 (50%) files, 10 files/s",
+        "read: 100 of 100 (100%) files, 10 files/s",
+    ]
+
+
+def test_on_a_terminal_one_line_is_rewritten() -> None:
+    now = [0.0]
+    out = Terminal()
+    report = Reporter(out, clock=lambda: now[0])
+    for second in range(3):
+        now[0] = float(second)
+        report("read", second, 2)
+    assert out.getvalue().count("\r") == 3
+    assert out.getvalue().count("\n") == 1
+
+
+def test_an_unknown_total_shows_the_count_alone() -> None:
+    out = io.StringIO()
+    Reporter(out, clock=lambda: 0.0)("read", 7, 0, "lines")
+    assert out.getvalue() == "read: 7 lines\n"
+
+
+def test_a_purpose_has_random_numbers_of_its_own() -> None:
+    assert derive(1, "split") == derive(1, "split")
+    assert len({derive(seed, purpose) for seed in (1, 2) for purpose in ("split", "beta")}) == 4
+    assert generator(1, "beta").random() == generator(1, "beta").random()
+
+
+def test_an_expected_error_is_a_sentence_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, explained(ValueError):
+        raise ValueError("file x, line 3: two fields")
+    assert caught.value.exit_code == 1
+    assert capsys.readouterr().err == "error: file x, line 3: two fields\n"
+
+
+def test_ctrl_c_exits_with_130_and_says_that_a_rerun_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, explained():
+        raise KeyboardInterrupt
+    assert caught.value.exit_code == 130
+    assert "goes on" in capsys.readouterr().err
+
+
+def test_statistics_are_indented_for_people_and_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"users": 12345, "liked": {"mean": 6.19048}, "skipped": []}
+    show(value, as_json=False)
+    assert capsys.readouterr().out == "users: 12,345\nliked\n  mean: 6.19\nskipped: []\n"
+    show(value, as_json=True)
+    assert json.loads(capsys.readouterr().out) == value
