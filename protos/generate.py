@@ -40,6 +40,8 @@ def _repackage(source: str) -> str:
         source.replace("from buddies.v1 import", "from protos.buddies.v1 import")
         .replace("import buddies.v1.", "import protos.buddies.v1.")
         .replace("import buddies\n", "import protos.buddies\n")
+        # The module that messages say they come from, or they cannot be pickled (Ray Serve's own proxy does that).
+        .replace("'buddies.v1.recommender_pb2'", "'protos.buddies.v1.recommender_pb2'")
     )
 
 

@@ -1,0 +1,157 @@
+"""`buddies recommend` and `buddies feedback`: the service from a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clients.endpoints import running
+from clients.python import BuddiesError, Client, Mode, Recommendation, Retry, Song, Taste
+
+Address = Annotated[
+    str | None, typer.Option(help="host:port of the service; default: the one this state directory runs.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+def recommend(
+    context: typer.Context,
+    user_ids: Annotated[list[str] | None, typer.Argument(help="Listeners.")] = None,
+    song: Annotated[
+        list[str] | None, typer.Option(help="A song of a new listener, 'Title - Artist'; repeatable.")
+    ] = None,
+    songs_file: Annotated[
+        Path | None, typer.Option(help="Songs of a new listener, one 'Title - Artist' a line.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Playlists per listener, 1 to 100.")] = 5,
+    mode: Annotated[Mode, typer.Option(help="Score now, or the list of the day.")] = Mode.LIVE,
+    exclude: Annotated[list[str] | None, typer.Option(help="A playlist that must not come back; repeatable.")] = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for playlists, for known listeners or for a new one described by songs.
+
+    Examples: buddies recommend 4e6a..  |  buddies recommend --song "Wild World - Yusuf / Cat Stevens"
+    """
+    songs = _songs([*(song or []), *_lines(songs_file)])
+    if not user_ids and not songs:
+        raise typer.BadParameter("name a listener, or give songs with --song or --songs-file")
+    with connected(context, address) as client:
+        found = client.recommend(
+            user_ids or (),
+            tastes=(Taste(songs, user_id="you"),) if songs else (),
+            limit=limit,
+            mode=mode,
+            exclude_playlist_ids=exclude or (),
+        )
+    if as_json:
+        typer.echo(json.dumps([plain(item) for item in found], indent=1))
+        return
+    print_recommendations(found)
+
+
+def feedback(
+    context: typer.Context,
+    recommendation_id: Annotated[str, typer.Argument(help="From the answer of `buddies recommend`.")],
+    user: Annotated[str, typer.Option(help="The listener.")],
+    like: Annotated[list[str] | None, typer.Option(help="A liked playlist; repeatable.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="A playlist shown and not chosen; repeatable.")] = None,
+    dislike: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen again; repeatable.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key; the same key stores once.")] = None,
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a listener did with a recommendation. Done means committed.
+
+    Example: buddies feedback 1f0c.. --user 4e6a.. --like 575012 --ignore 575013
+    """
+    with connected(context, address) as client:
+        result = client.feedback(
+            recommendation_id,
+            user_id=user,
+            liked=like or (),
+            ignored=ignore or (),
+            disliked=dislike or (),
+            idempotency_key=key,
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    outcome = "was stored before" if result.duplicate else "stored"
+    typer.echo(f"{outcome}: {result.reactions} reactions under key {result.idempotency_key}")
+
+
+@contextmanager
+def connected(context: typer.Context, address: str | None) -> Iterator[Client]:
+    """A client of the service that the command line, the settings or the state directory names."""
+    settings = context.obj
+    endpoints = running(settings.state_dir)
+    chosen = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
+    retry = Retry(attempts=settings.client.attempts)
+    try:
+        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry) as client:
+            yield client
+    except BuddiesError as error:
+        typer.echo(f"error: {chosen}: {error}", err=True)
+        raise typer.Exit(2 if error.code == "INVALID_ARGUMENT" else 1) from error
+
+
+def plain(value: Any) -> Any:
+    """A frozen value as JSON values, enums by their names."""
+    return json.loads(
+        json.dumps(asdict(value), default=lambda item: item.value if isinstance(item, Enum) else str(item))
+    )
+
+
+def print_recommendations(found: Sequence[Recommendation]) -> None:
+    """A table for each listener: title, owner, score, reason, and where it came from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for item in found:
+        labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
+        labels += [f"skipped {step.value}" for step in item.skipped]
+        labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []
+        table = Table(title=f"{item.user_id or 'listener'}: {', '.join(labels)}", title_justify="left", expand=True)
+        for name, ratio in (("#", None), ("title", 3), ("playlist", 2), ("owner", 2), ("score", None), ("reason", 6)):
+            table.add_column(name, ratio=ratio, overflow="fold", justify="right" if name in "#score" else "left")
+        for rank, playlist in enumerate(item.playlists, 1):
+            owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
+            row = (playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason))
+            table.add_row(str(rank), *row)
+        console.print(table)
+        console.print(f"recommendation {item.recommendation_id}\n", markup=False, highlight=False)
+
+
+def _reason(reason: Any) -> str:
+    if reason is None:
+        return ""
+    names = ", ".join(song.title for song in reason.examples)
+    return f"{reason.text} ({names})" if names else str(reason.text)
+
+
+def _songs(lines: Sequence[str]) -> tuple[Song, ...]:
+    songs = []
+    for line in lines:
+        title, dash, artist = line.rpartition(" - ")
+        if not dash or not title.strip() or not artist.strip():
+            raise typer.BadParameter(f"{line!r} is not 'Title - Artist'", param_hint="--song")
+        songs.append(Song(title.strip(), artist.strip()))
+    return tuple(songs)
+
+
+def _lines(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path}: {error}", param_hint="--songs-file") from error

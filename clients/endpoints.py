@@ -1,0 +1,35 @@
+"""Where the running service of a state directory listens, as `buddies serve start` wrote it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+FILE = "serving.json"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Addresses of one running service. pid: the process of `buddies serve start`."""
+
+    pid: int
+    grpc: str
+    http: str
+    dashboard: str
+    mlflow: str
+    postgres: str
+    redis: str
+    model_version: str
+
+
+def running(state_dir: Path) -> Endpoints | None:
+    """The service that this state directory runs now, None when none does (a crashed one leaves its file behind)."""
+    path = state_dir / FILE
+    try:
+        endpoints = Endpoints(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    return endpoints if psutil.pid_exists(endpoints.pid) else None

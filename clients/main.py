@@ -1,0 +1,120 @@
+"""The `buddies` command: every package's verbs under one roof, loaded when they are needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clients.calls import feedback, recommend
+from clients.demo import demo
+from clients.doctor import doctor
+from clients.settings import SettingsError, read_settings, shown
+
+EXTRAS = {"data": "train", "train": "train", "registry": "train", "pair": "pairing", "serve": "serve"}
+
+config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
+
+
+def build_app() -> typer.Typer:
+    """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    from pairing.cli import app as pair_app
+    from serve_app.cli import app as serve_app
+    from trainer.cli import data_app, registry_app, train_app
+
+    app = typer.Typer(
+        help="Organic playlists: recommend playlists made by people whose taste is near.",
+        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, group in {
+        "data": data_app,
+        "pair": pair_app,
+        "train": train_app,
+        "registry": registry_app,
+        "serve": serve_app,
+        "config": config_app,
+    }.items():
+        app.add_typer(group, name=name)
+    app.command()(recommend)
+    app.command()(feedback)
+    app.command()(doctor)
+    app.command()(demo)
+    return app
+
+
+def sections() -> dict[str, Any]:
+    """The settings model of each section of buddies.toml, by name."""
+    from pairing.cli import SECTIONS as PAIRING
+    from serve_app.cli import SECTIONS as SERVE
+    from trainer.cli import SECTIONS as TRAINER
+
+    return {**TRAINER, **PAIRING, **SERVE}
+
+
+def _root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; default: buddies.toml where there is one.")
+    ] = None,
+) -> None:
+    context.obj = read_settings(sections(), file=config)
+
+
+@config_app.command("show")
+def show_config(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Show every setting with its value, passwords masked.
+
+    Example: BUDDIES_TRAIN__EPOCHS=5 buddies config show
+    """
+    values = shown(context.obj)
+    if as_json:
+        typer.echo(json.dumps(values, indent=1))
+        return
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            typer.echo(f"{key} = {json.dumps(value)}")
+    for key, value in values.items():
+        if isinstance(value, dict):
+            typer.echo(f"\n[{key}]")
+            for name, item in value.items():
+                help_text = type(getattr(context.obj, key)).model_fields[name].description
+                typer.echo(f"{name} = {json.dumps(item)}  # {help_text}")
+
+
+def main() -> None:
+    """Run the command and turn what went wrong into one sentence and an exit code."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        build_app()()
+    except SettingsError as error:
+        sys.exit(_fail(str(error), 2))
+    except ModuleNotFoundError as error:
+        sys.exit(_missing(error))
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    noun = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    if noun not in EXTRAS:
+        raise error
+    return _fail(f"{error.name} is not installed; install 'spotify-buddies[{EXTRAS[noun]}]' for `buddies {noun}`", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"error: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The asynchronous client: the same calls as `Client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from clients.python import codec
+from clients.python.client import CHANNEL_OPTIONS
+from clients.python.errors import from_grpc
+from clients.python.retry import Retry
+from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from protos.buddies.v1 import recommender_pb2 as pb
+from protos.buddies.v1 import recommender_pb2_grpc as rpc
+
+Response = TypeVar("Response")
+
+
+class AsyncClient:
+    """Calls the service at `address` ("host:port") on the running event loop; close it or use `async with`."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_s: float = 2.0,
+        retry: Retry | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._channel = (
+            grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            if credentials
+            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        )
+        self._stub: rpc.RecommenderServiceAsyncStub = rpc.RecommenderServiceStub(self._channel)
+
+    async def recommend(
+        self,
+        user_ids: Sequence[str] = (),
+        *,
+        tastes: Sequence[Taste] = (),
+        limit: int | None = None,
+        mode: Mode = Mode.LIVE,
+        exclude_playlist_ids: Sequence[str] = (),
+        explain: bool = True,
+        timeout_s: float | None = None,
+    ) -> tuple[Recommendation, ...]:
+        """One recommendation for each user id, then for each taste, in the order given."""
+        request = codec.recommend_request(user_ids, tastes, limit, mode, exclude_playlist_ids, explain)
+        response = await self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s)
+        return codec.recommendations(response)
+
+    async def feedback(
+        self,
+        recommendation: Recommendation | str,
+        *,
+        user_id: str = "",
+        liked: Sequence[str] = (),
+        ignored: Sequence[str] = (),
+        disliked: Sequence[str] = (),
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> FeedbackResult:
+        """Store what a listener did; when this returns it is committed. Retried under one key: stored once."""
+        key = idempotency_key or uuid.uuid4().hex
+        user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
+        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
+        response = await self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        return codec.feedback_result(response, key)
+
+    async def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:
+        """What the answering replica serves."""
+        request = pb.GetModelStatusRequest()
+        return codec.model_status(
+            await self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s)
+        )
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _call(self, send: Callable[[float], Awaitable[Response]], timeout_s: float | None) -> Response:
+        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await send(max(0.0, deadline - time.monotonic()))
+            except grpc.RpcError as failure:
+                error = from_grpc(failure)
+                wait_s = self._retry.wait_s(attempt, error, deadline - time.monotonic())
+                if wait_s is None:
+                    raise error from failure
+            await asyncio.sleep(wait_s)

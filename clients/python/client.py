@@ -1,0 +1,120 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from clients.python import codec
+from clients.python.errors import from_grpc
+from clients.python.retry import Retry
+from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from protos.buddies.v1 import recommender_pb2 as pb
+from protos.buddies.v1 import recommender_pb2_grpc as rpc
+
+Response = TypeVar("Response")
+
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    # Retries are ours: gRPC's own would not honour the server's RetryInfo.
+    ("grpc.enable_retries", 0),
+)
+
+
+class Client:
+    """Calls the service at `address` ("host:port"). One instance serves many threads; close it or use `with`.
+
+    timeout_s is the deadline of one call, all attempts together. credentials None means plaintext, for loopback and
+    private networks only. Errors are BuddiesError and its kinds.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_s: float = 2.0,
+        retry: Retry | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._channel = (
+            grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            if credentials
+            else grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        )
+        self._stub = rpc.RecommenderServiceStub(self._channel)
+
+    def recommend(
+        self,
+        user_ids: Sequence[str] = (),
+        *,
+        tastes: Sequence[Taste] = (),
+        limit: int | None = None,
+        mode: Mode = Mode.LIVE,
+        exclude_playlist_ids: Sequence[str] = (),
+        explain: bool = True,
+        timeout_s: float | None = None,
+    ) -> tuple[Recommendation, ...]:
+        """One recommendation for each user id, then for each taste, in the order given."""
+        request = codec.recommend_request(user_ids, tastes, limit, mode, exclude_playlist_ids, explain)
+        return codec.recommendations(self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s))
+
+    def feedback(
+        self,
+        recommendation: Recommendation | str,
+        *,
+        user_id: str = "",
+        liked: Sequence[str] = (),
+        ignored: Sequence[str] = (),
+        disliked: Sequence[str] = (),
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> FeedbackResult:
+        """Store what a listener did; when this returns it is committed. Retried under one key: stored once.
+
+        Without user_id the recommendation's own is taken. To retry later yourself, give the same idempotency_key.
+        """
+        key = idempotency_key or uuid.uuid4().hex
+        user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
+        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
+        response: pb.FeedbackResponse = self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        return codec.feedback_result(response, key)
+
+    def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:
+        """What the answering replica serves."""
+        request = pb.GetModelStatusRequest()
+        return codec.model_status(self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s))
+
+    def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(self, send: Callable[[float], Response], timeout_s: float | None) -> Response:
+        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return send(max(0.0, deadline - time.monotonic()))
+            except grpc.RpcError as failure:
+                error = from_grpc(failure)
+                wait_s = self._retry.wait_s(attempt, error, deadline - time.monotonic())
+                if wait_s is None:
+                    raise error from failure
+            time.sleep(wait_s)

@@ -1,0 +1,112 @@
+"""The service's errors as exceptions of our own; gRPC stays inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A field that breaks its documented range. field: a path such as `user_ids[3]`."""
+
+    field: str
+    description: str
+
+
+class BuddiesError(Exception):
+    """A call failed. code: the gRPC status name. reason: a constant to program against, empty where there is none.
+
+    retry_after_s: what the server asks for, None where it does not say. violations: for InvalidRequest.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "UNKNOWN",
+        reason: str = "",
+        retry_after_s: float | None = None,
+        violations: tuple[Violation, ...] = (),
+    ) -> None:
+        super().__init__(message, code, reason, retry_after_s, violations)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        self.violations = violations
+
+    def __str__(self) -> str:
+        fields = "".join(f"\n  {violation.field}: {violation.description}" for violation in self.violations)
+        return f"{self.message} ({self.code}){fields}"
+
+
+class InvalidRequest(BuddiesError):
+    """The request breaks a documented range; retrying it cannot help."""
+
+
+class ServerBusy(BuddiesError):
+    """The server is full."""
+
+
+class ServiceUnavailable(BuddiesError):
+    """The service, or a store it needs for this call, cannot be reached; nothing was stored."""
+
+
+class DeadlineExceeded(BuddiesError):
+    """No answer within the deadline. A feedback may or may not be stored: send it again with the same key."""
+
+
+class ServiceFailure(BuddiesError):
+    """Anything else the server answers: a defect there, or a version mismatch."""
+
+
+class _Status(Protocol):
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
+    def trailing_metadata(self) -> Iterable[tuple[str, Any]] | None: ...
+
+
+_KINDS: dict[grpc.StatusCode, type[BuddiesError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ServerBusy,
+    grpc.StatusCode.UNAVAILABLE: ServiceUnavailable,
+    # A proxy without a backend answers UNKNOWN: its HTTP status has no gRPC counterpart.
+    grpc.StatusCode.UNKNOWN: ServiceUnavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+
+
+def from_grpc(error: grpc.RpcError) -> BuddiesError:
+    """Translate what grpc raises, with the google.rpc details where the server sent some."""
+    status = cast(_Status, error)  # grpc and grpc.aio raise two classes with the same accessors and no common type
+    metadata = {str(key): value for key, value in status.trailing_metadata() or ()}
+    violations, reason, retry_after_s = _details(metadata.get(_DETAILS, b""))
+    code = status.code()
+    kind = _KINDS.get(code, ServiceFailure)
+    return kind(status.details() or code.name, code.name, reason, retry_after_s, violations)
+
+
+def _details(encoded: bytes) -> tuple[tuple[Violation, ...], str, float | None]:
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(encoded)
+    except DecodeError:
+        return (), "", None  # not ours: a proxy on the way wrote it
+    violations: tuple[Violation, ...] = ()
+    reason, retry_after_s = "", None
+    bad, info, retry = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(bad):
+            violations = tuple(Violation(item.field, item.description) for item in bad.field_violations)
+        elif detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
+    return violations, reason, retry_after_s

@@ -1,0 +1,143 @@
+"""What callers give and get: frozen values that mirror the proto, where every range and default is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+
+class Mode(Enum):
+    """Whether a list is scored now or read from the lists of the day."""
+
+    LIVE = "live"
+    DAILY = "daily"
+
+
+class Source(Enum):
+    """Where the playlists of one recommendation came from."""
+
+    UNKNOWN = "unspecified"
+    LIVE = "live"
+    DAILY = "daily"
+    COLD_NEIGHBOURS = "cold_neighbours"
+    POPULAR = "popular"
+
+
+class Arm(Enum):
+    """Which of the versions in rotation answered."""
+
+    NONE = "unspecified"
+    PRODUCTION = "production"
+    CANARY = "canary"
+
+
+class Skipped(Enum):
+    """A step that was left out of an answer."""
+
+    UNKNOWN = "unspecified"
+    NEIGHBOUR_SEARCH = "neighbour_search"
+    DAILY_LIST = "daily_list"
+
+
+class VersionState(Enum):
+    """What a replica does with a version."""
+
+    UNKNOWN = "unspecified"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song by title and artist, or by its id in the data set."""
+
+    title: str = ""
+    artist: str = ""
+    song_id: str = ""
+
+    def __str__(self) -> str:
+        return self.song_id or f"{self.title} - {self.artist}"
+
+
+@dataclass(frozen=True)
+class Taste:
+    """A listener described by 1 to 1,000 songs. user_id comes back in the recommendation; it may be empty."""
+
+    songs: Sequence[Song]
+    user_id: str = ""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a playlist is recommended: how many songs its owner shares with the listener, and up to three of them."""
+
+    shared_songs: int
+    examples: tuple[Song, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Playlist:
+    """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation."""
+
+    playlist_id: str
+    title: str
+    owner_id: str
+    score: float
+    reason: Reason | None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The playlists for one listener, best first."""
+
+    user_id: str
+    recommendation_id: str
+    playlists: tuple[Playlist, ...]
+    model_version: str
+    arm: Arm
+    source: Source
+    skipped: tuple[Skipped, ...]
+    unknown_songs: int
+
+
+@dataclass(frozen=True)
+class FeedbackResult:
+    """duplicate: an earlier request with the same key had stored it. reactions: stored rows, one per playlist."""
+
+    duplicate: bool
+    reactions: int
+    idempotency_key: str
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """One loaded model version; share is that of the listeners it answers for, 0 to 1."""
+
+    version: str
+    state: VersionState
+    arm: Arm
+    share: float
+    since: datetime
+    bundle_sha256: str
+    message: str
+    users: int
+    playlists: int
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """What the answering replica serves."""
+
+    model: str
+    versions: tuple[VersionStatus, ...]
+    generation: int
+    uptime: timedelta
+
+    @property
+    def production(self) -> VersionStatus | None:
+        """The version that answers by default, None when there is none."""
+        return next((version for version in self.versions if version.arm is Arm.PRODUCTION), None)

@@ -1,0 +1,151 @@
+"""The `buddies` command as a process: output, exit codes, help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from tests.clients.grpc_server import serving
+from tests.clients.test_client import ANSWER
+
+
+def buddies(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "clients.main", *arguments],
+        cwd=cwd,
+        env={**inherited, "COLUMNS": "160", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+NOUNS = {
+    "data": ("synth", "build", "stats", "listeners"),
+    "pair": ("build",),
+    "train": ("run", "evaluate"),
+    "registry": ("list", "alias"),
+    "serve": ("start", "reactions"),
+    "config": ("show",),
+}
+
+
+def test_help_names_every_noun(tmp_path: Path) -> None:
+    result = buddies("--help", cwd=tmp_path)
+    assert result.returncode == 0
+    for noun in [*NOUNS, "recommend", "feedback", "doctor", "demo"]:
+        assert noun in result.stdout
+
+
+@pytest.mark.parametrize(("noun", "verb"), [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs])
+def test_every_verb_has_help_with_an_example(noun: str, verb: str, tmp_path: Path) -> None:
+    result = buddies(noun, verb, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert f"buddies {noun} {verb}" in result.stdout.replace("\n", " ")
+    assert "Example" in result.stdout
+
+
+def test_an_unknown_verb_is_wrong_usage(tmp_path: Path) -> None:
+    assert buddies("data", "frobnicate", cwd=tmp_path).returncode == 2
+
+
+def test_a_bad_setting_is_wrong_usage_and_names_the_variable(tmp_path: Path) -> None:
+    result = buddies("config", "show", cwd=tmp_path, BUDDIES_SERVE__PORT="1")
+    assert result.returncode == 2
+    assert "BUDDIES_SERVE__PORT" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_config_show_is_json_for_scripts(tmp_path: Path) -> None:
+    result = buddies("config", "show", "--json", cwd=tmp_path, BUDDIES_TRAIN__EPOCHS="5")
+    assert json.loads(result.stdout)["train"]["epochs"] == 5
+
+
+def test_recommend_prints_titles_owners_and_reasons(tmp_path: Path) -> None:
+    with serving(Recommend=lambda request, context: ANSWER) as address:
+        table = buddies("recommend", "ada", "--address", address, cwd=tmp_path)
+        script = buddies("recommend", "ada", "--address", address, "--json", cwd=tmp_path)
+    assert table.returncode == 0
+    for word in ("Rainy", "bob", "why", "cold_neighbours", "version 7", "r1"):
+        assert word in table.stdout
+    assert json.loads(script.stdout)[0]["playlists"][0]["title"] == "Rainy"
+
+
+def test_recommend_sends_songs_as_a_taste(tmp_path: Path) -> None:
+    seen: list[pb.RecommendRequest] = []
+
+    def answer(request: pb.RecommendRequest, context: object) -> pb.RecommendResponse:
+        seen.append(request)
+        return ANSWER
+
+    (tmp_path / "songs.txt").write_text("Song - With Dash - Artist\n\n")
+    with serving(Recommend=answer) as address:
+        result = buddies(
+            "recommend", "--song", "Wild - Cat", "--songs-file", "songs.txt", "--address", address, cwd=tmp_path
+        )
+    assert result.returncode == 0
+    names = [(song.name.title, song.name.artist) for song in seen[0].tastes[0].songs]
+    assert names == [("Wild", "Cat"), ("Song - With Dash", "Artist")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--song", "no dash")])
+def test_recommend_without_a_listener_is_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    assert buddies("recommend", *arguments, cwd=tmp_path).returncode == 2
+
+
+def test_feedback_says_what_was_stored(tmp_path: Path) -> None:
+    answer = pb.FeedbackResponse(outcome=pb.FEEDBACK_OUTCOME_ACCEPTED, reactions=2)
+    with serving(Feedback=lambda request, context: answer) as address:
+        result = buddies(
+            "feedback", "r1", "--user", "ada", "--like", "p1", "--key", "k", "--address", address, cwd=tmp_path
+        )
+    assert result.returncode == 0
+    assert "stored: 2 reactions under key k" in result.stdout
+
+
+def test_a_service_that_is_not_there_fails_with_one_sentence(tmp_path: Path) -> None:
+    with serving() as address:
+        pass
+    result = buddies("recommend", "ada", "--address", address, cwd=tmp_path, BUDDIES_CLIENT__ATTEMPTS="1")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {address}: ")
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_lists_what_it_looked_at(tmp_path: Path) -> None:
+    result = buddies("doctor", "--json", cwd=tmp_path)
+    findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
+    assert findings["python"]["ok"]
+    assert findings["extra train"]["ok"]
+    assert findings["postgres"]["found"] == "embedded"
+
+
+def test_doctor_finds_a_service_that_does_not_answer(tmp_path: Path) -> None:
+    with serving() as address:
+        pass
+    result = buddies("doctor", cwd=tmp_path, BUDDIES_REDIS_URL=f"redis://{address}/0")
+    assert result.returncode == 1
+    assert "FAIL  redis" in result.stdout
+
+
+def test_doctor_finds_a_taken_port(tmp_path: Path) -> None:
+    with serving() as address:
+        port = address.rpartition(":")[2]
+        result = buddies("doctor", cwd=tmp_path, BUDDIES_SERVE__GRPC_PORT=port)
+    assert result.returncode == 1
+    assert f"FAIL  port {port}: taken" in result.stdout
+    assert "BUDDIES_SERVE__GRPC_PORT" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["clients.main", "clients.python"])
+def test_the_command_starts_without_heavy_imports(module: str, tmp_path: Path) -> None:
+    code = f"import sys, {module}\nfrom clients.main import build_app\nbuild_app()\nprint(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    assert not loaded & {"torch", "ray", "mlflow", "numba", "scipy", "polars", "faiss", "psycopg"}
