@@ -1,0 +1,168 @@
+"""Small worlds: raw files in the real formats, and the stages run over matrices given in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pairing.csr import Csr
+from pairing.progress import silent
+from trainer.dataset.labels.ownership import assign_owners
+from trainer.dataset.labels.split import split_users
+from trainer.dataset.negatives.triplets import write_triplets
+from trainer.dataset.negatives.validation import write_batches
+from trainer.dataset.score import score_users, take_liked
+from trainer.dataset.table import STAGES
+from trainer.settings import DataSettings
+
+
+@dataclass
+class World:
+    """Everything that parts 4 to 9 made of two matrices."""
+
+    at: dict[str, Path]
+    user_songs: Csr
+    playlist_songs: Csr
+    named_owner: np.ndarray
+    beta: np.ndarray
+    liked: Csr
+    split: np.ndarray
+    kind: np.ndarray
+    kept: np.ndarray
+    owner: np.ndarray
+    owned: Csr
+    triplets: np.ndarray
+    toy: np.ndarray
+    batches: dict[str, np.ndarray]
+    statistics: dict[str, dict[str, Any]]
+
+    def likes(self, user: int, *parts: int) -> set[int]:
+        first, last = self.liked.indptr[user], self.liked.indptr[user + 1]
+        return {
+            int(j)
+            for j, part in zip(self.liked.indices[first:last], self.split[first:last], strict=True)
+            if part in parts
+        }
+
+    def files(self) -> dict[str, bytes]:
+        return {
+            f"{path.parent.name}/{path.name}": path.read_bytes()
+            for directory in self.at.values()
+            for path in sorted(directory.iterdir())
+        }
+
+
+Rows = Sequence[Sequence[int]]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
+    def build(users: Rows, playlists: Rows, songs: int, named: Sequence[int] | None = None, **settings: Any) -> World:
+        root = tmp_path_factory.mktemp("world")
+        at = {name: root / name for name in STAGES}
+        for path in at.values():
+            path.mkdir()
+        user_songs, playlist_songs = Csr.from_rows(list(users), songs), Csr.from_rows(list(playlists), songs)
+        user_songs.save(at["3-matrix"], "user_songs")
+        playlist_songs.save(at["3-matrix"], "playlist_songs")
+        owner = np.array(named if named is not None else [-1] * len(playlists), np.int32)
+        np.save(at["2-songs"] / "named_owner.npy", owner)
+        return run(at, DataSettings(**settings))
+
+    def run(at: dict[str, Path], settings: DataSettings) -> World:
+        matrix, songs = at["3-matrix"], at["2-songs"]
+        statistics = {
+            "4-score": score_users(at["4-score"], matrix, songs, settings, silent),
+            "5-liked": take_liked(at["5-liked"], at["4-score"]),
+            "6-split": split_users(at["6-split"], at["5-liked"], songs, settings),
+            "7-own": assign_owners(at["7-own"], at, settings, silent),
+            "8-triplets": write_triplets(at["8-triplets"], at, settings, silent),
+            "9-validation": write_batches(at["9-validation"], at, settings, silent),
+        }
+        return World(
+            at=at,
+            user_songs=Csr.load(matrix, "user_songs"),
+            playlist_songs=Csr.load(matrix, "playlist_songs"),
+            named_owner=np.load(songs / "named_owner.npy"),
+            beta=np.load(at["4-score"] / "beta.npy"),
+            liked=Csr.load(at["5-liked"], "liked"),
+            split=np.load(at["6-split"] / "split.npy"),
+            kind=np.load(at["6-split"] / "user_kind.npy"),
+            kept=np.load(at["6-split"] / "playlist_kept.npy"),
+            owner=np.load(at["7-own"] / "owner.npy"),
+            owned=Csr.load(at["7-own"], "owned"),
+            triplets=np.load(at["8-triplets"] / "triplets.npy"),
+            toy=np.load(at["8-triplets"] / "triplets-toy.npy"),
+            batches={
+                name: np.load(at["9-validation"] / f"{name}.npy")
+                for name in ("random", "hard", "test-random", "test-hard")
+            },
+            statistics=statistics,
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def random_world(world: Callable[..., World]) -> Callable[..., World]:
+    """A world drawn from a seed, dense enough that users have some likes."""
+
+    def build(seed: int, users: int = 40, playlists: int = 60, songs: int = 80, **settings: Any) -> World:
+        rng = np.random.default_rng(seed)
+
+        def rows(count: int, most: int) -> list[list[int]]:
+            sizes = rng.integers(0, most, count)
+            return [sorted(rng.choice(songs, size, replace=False).tolist()) for size in sizes]
+
+        defaults = {"liked_share": 0.2, "validation_negatives": 5, "owned_max": 3, "cold_users": 0.1}
+        return world(rows(users, 20), rows(playlists, 15), songs, **{**defaults, **settings})
+
+    return build
+
+
+def track(title: str, artist: str) -> dict[str, Any]:
+    return {
+        "track_uri": f"spotify:track:{title}",
+        "track_name": title,
+        "artist_name": artist,
+        "album_name": "",
+        "pos": 0,
+    }
+
+
+@pytest.fixture
+def raw_files(tmp_path: Path) -> Callable[..., Path]:
+    """Write a folder of raw files; each argument replaces one of them, None leaves it out."""
+
+    def write(seed: int = 0, users: int = 30, playlists: int = 40, songs: int = 60, folder: str = "raw") -> Path:
+        rng = np.random.default_rng(seed)
+        directory = tmp_path / folder
+        directory.mkdir()
+        for first in range(0, playlists, 20):
+            body = {"info": {}, "playlists": [_playlist(rng, pid, songs) for pid in range(first, first + 20)]}
+            (directory / f"mpd.slice.{first}-{first + 19}.json").write_text(json.dumps(body))
+        listens = [
+            f"user{user:02}\tSO{song:03}\t{rng.integers(1, 9)}\n"
+            for user in range(users)
+            for song in rng.choice(songs, rng.integers(1, 15), replace=False)
+        ]
+        (directory / "train_triplets.txt").write_text("".join(listens))
+        names = "".join(
+            f"TR{song:03}<SEP>SO{song:03}<SEP>artist {song % 7}<SEP>Title {song}\n" for song in range(songs)
+        )
+        (directory / "unique_tracks.txt").write_text(names)
+        return directory
+
+    return write
+
+
+def _playlist(rng: np.random.Generator, pid: int, songs: int) -> dict[str, Any]:
+    chosen = rng.choice(songs, rng.integers(1, 12), replace=False).tolist()
+    tracks = [track(f" title {song}", f"Artist {song % 7} ") for song in chosen]
+    return {"pid": pid, "name": f"list {pid}", "num_followers": 1, "modified_at": 1, "tracks": tracks}

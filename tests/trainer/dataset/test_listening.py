@@ -1,0 +1,150 @@
+"""Taste Profile triplets and the names of their songs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainer.dataset.errors import DataError, Skipped
+from trainer.dataset.intern import Ids
+from trainer.dataset.song_names import read_mismatches, read_song_names
+from trainer.dataset.triplets_file import read_triplets
+
+
+def write(tmp_path: Path, content: str | bytes, name: str = "train_triplets.txt") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path: Path, skipped: Skipped | None = None) -> list[tuple[str, str]]:
+    users, songs = Ids(), Ids()
+    pairs = []
+    for user_codes, song_codes, _ in read_triplets(path, users, songs, skipped or Skipped()):
+        pairs += list(zip(user_codes.tolist(), song_codes.tolist(), strict=True))
+    return [(users.names()[user], songs.names()[song]) for user, song in pairs]
+
+
+def refused(call, *arguments) -> str:
+    with pytest.raises(DataError) as caught:
+        call(*arguments)
+    assert str(arguments[0]) in str(caught.value)
+    return str(caught.value)
+
+
+def test_lines_become_pairs_in_their_order(tmp_path):
+    path = write(tmp_path, "b\tS1\t1\na\tS2\t10\nb\tS2\t3\n")
+    assert read(path) == [("b", "S1"), ("a", "S2"), ("b", "S2")]
+
+
+@pytest.mark.parametrize(
+    "content", ["a\tS\t1", "\ufeffa\tS\t1\n", "a\tS\t1\r\n", "\na\tS\t1\n\n\n", '"a\tS\t1\nb"\tS\t1\n']
+)
+def test_ends_of_lines_marks_blank_lines_and_quotes_do_no_harm(tmp_path, content):
+    assert read(write(tmp_path, content))[0][1] == "S"
+
+
+def test_plays_of_zero_are_no_listen(tmp_path):
+    assert read(write(tmp_path, "a\tS1\t0\na\tS2\t1\n")) == [("a", "S2")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a\tS", "line 3: 2 fields where user, song and plays should stand between tabs"),
+        ("a", "line 3: 1 field where user"),
+        ("a\tS\t1\t2", "line 3: 4 fields where user"),
+        ("a\tS\tmany", "line 3: the play count 'many' is not a whole number"),
+        ("a\tS\t-1", "line 3: the play count '-1' is not a whole number"),
+        ("a\tS\t1.5", "line 3: the play count '1.5' is not a whole number"),
+        ("a\tS\t", "line 3: the play count '' is not a whole number"),
+        ("\tS\t1", "line 3: the user or the song is empty"),
+        ("a\t\t1", "line 3: the user or the song is empty"),
+        (b"\xff\tS\t1", "line 3: byte 1 of the line is not UTF-8 text"),
+        (b"\x89PNG\x00", "line 3: 1 field"),
+    ],
+)
+def test_a_malformed_line_is_refused_with_its_number(tmp_path, line, message):
+    raw = line if isinstance(line, bytes) else line.encode()
+    path = write(tmp_path, b"a\tS1\t1\na\tS2\t1\n" + raw + b"\nb\tS3\t1\n")
+    assert message in refused(read, path)
+    assert "--skip-bad-files" in refused(read, path)
+
+
+def test_malformed_lines_can_be_skipped_and_are_listed(tmp_path):
+    skipped = Skipped(allowed=True)
+    assert read(write(tmp_path, "a\tS1\t1\nbad\nb\tS2\tx\nb\tS3\t1\n"), skipped) == [("a", "S1"), ("b", "S3")]
+    assert skipped.lines == 2
+    assert skipped.listed[0].startswith("train_triplets.txt: line 2: 1 field where")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_an_empty_file_is_refused(tmp_path, content):
+    assert "byte 0: the file is empty; expected lines of user<TAB>song<TAB>plays" in refused(
+        read, write(tmp_path, content)
+    )
+
+
+def test_unique_tracks_name_songs_and_the_first_name_stands(tmp_path):
+    path = write(
+        tmp_path, "T1<SEP>S1<SEP>Artist<SEP>A<SEP>B\nT2<SEP>S1<SEP>X<SEP>Y\nT3<SEP>S3<SEP><SEP>Y\n", "unique_tracks.txt"
+    )
+    found = read_song_names(path, {"S1", "S2", "S3"}, set(), Skipped())
+    assert found.names == {"S1": ("A<SEP>B", "Artist")}
+    assert (found.lines, found.again, found.nameless) == (3, 1, 1)
+
+
+def test_song_data_names_songs_with_commas_and_quotes(tmp_path):
+    path = write(tmp_path, 'song_id,title,release,artist_name,year\nS1,"Say ""Hi"", you",,A,0\n', "song_data.csv")
+    assert read_song_names(path, {"S1"}, set(), Skipped()).names == {"S1": ('Say "Hi", you', "A")}
+
+
+def test_known_mismatches_take_the_name_of_their_track_away(tmp_path):
+    listed = write(
+        tmp_path,
+        "ERROR: <S0 T0>\nERROR: <SO1 TR1> A  -  B  !=  C  -  D\n".replace("ERROR: <S0 T0>\n", ""),
+        "sid_mismatches.txt",
+    )
+    wrong = read_mismatches(listed, Skipped())
+    assert wrong == {("SO1", "TR1")}
+    tracks = write(tmp_path, "TR1<SEP>SO1<SEP>X<SEP>wrong\nTR2<SEP>SO1<SEP>A<SEP>right\n", "unique_tracks.txt")
+    assert read_song_names(tracks, {"SO1"}, wrong, Skipped()).names == {"SO1": ("right", "A")}
+    table = write(tmp_path, "song_id,title,artist_name\nSO1,wrong,X\n", "song_data.csv")
+    found = read_song_names(table, {"SO1"}, wrong, Skipped())
+    assert (found.names, found.mismatched) == ({}, 1)
+
+
+def test_a_malformed_name_line_is_refused_with_its_number(tmp_path):
+    path = write(tmp_path, "T1<SEP>S1<SEP>A<SEP>B\nT1<SEP>S1\n", "unique_tracks.txt")
+    assert "line 2: 2 fields where track, song, artist and title" in refused(
+        read_song_names, path, set(), set(), Skipped()
+    )
+
+
+def test_a_picture_is_refused_as_no_names(tmp_path):
+    path = write(tmp_path, b"\x89PNG\r\n\x1a\n", "unique_tracks.txt")
+    assert "line 1, byte 1 of the line: not UTF-8 text" in refused(read_song_names, path, set(), set(), Skipped())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("title,artist_name\na,b\n", "line 1: no column song_id; the columns are title, artist_name"),
+        ("", "byte 0: no rows in the file"),
+        ("song_id,title,artist_name\n", "no rows in the file"),
+        ("song_id,title,artist_name\nS1,x\n", "line 2: 2 fields where the header has 3"),
+        ('song_id,title,artist_name\nS1,"x\n', "line 2: broken CSV"),
+    ],
+)
+def test_malformed_song_data_is_refused_with_its_place(tmp_path, content, message):
+    path = write(tmp_path, content, "song_data.csv")
+    assert message in refused(read_song_names, path, set(), set(), Skipped())
+
+
+def test_a_mismatch_file_of_another_kind_is_refused(tmp_path):
+    path = write(tmp_path, "song,track\n", "sid_mismatches.txt")
+    assert "line 1: no pair <SO.. TR..> of song and track" in refused(read_mismatches, path, Skipped())
+    assert "no mismatched pairs in the file" in refused(
+        read_mismatches, write(tmp_path, "\n", "sid_mismatches.txt"), Skipped()
+    )

@@ -1,0 +1,150 @@
+"""Slices of the Million Playlist Dataset."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from trainer.dataset.errors import DataError
+from trainer.dataset.intern import SongNames
+from trainer.dataset.mpd import read_slice
+
+TRACK = {"track_name": "One", "artist_name": "A"}
+
+
+def write(tmp_path: Path, *playlists: object, name: str = "mpd.slice.0-999.json") -> Path:
+    path = tmp_path / name
+    path.write_text(json.dumps({"info": {}, "playlists": list(playlists)}))
+    return path
+
+
+def refused(path: Path, names: SongNames | None = None) -> str:
+    with pytest.raises(DataError) as caught:
+        read_slice(path, SongNames() if names is None else names)
+    assert str(path) in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    return str(caught.value)
+
+
+def test_tracks_become_codes_in_the_order_of_the_file(tmp_path):
+    two = {"track_name": "Two", "artist_name": "A", "track_uri": "spotify:track:2"}
+    names = SongNames(first=10)
+    path = write(
+        tmp_path,
+        {"pid": 7, "name": "x", "num_followers": 3, "modified_at": 1460332800, "tracks": [TRACK, two, TRACK]},
+        {"pid": "own", "modified_at": "2017-10-24", "tracks": []},
+    )
+    found = read_slice(path, names)
+    assert (found.ids, found.titles, found.followers) == (["7", "own"], ["x", ""], [3, None])
+    assert (found.lengths, found.songs) == ([3, 0], [10, 11, 10])
+    assert names.table() == (["One", "Two"], ["A", "A"])
+
+
+@pytest.mark.parametrize(
+    "track", [{"track_name": "", "artist_name": "A"}, {"track_name": None, "artist_name": "A"}, {"track_name": "x"}]
+)
+def test_a_track_without_a_name_is_left_out_and_counted(tmp_path, track):
+    found = read_slice(write(tmp_path, {"pid": 0, "name": "x", "tracks": [track, TRACK, track]}), SongNames())
+    assert (found.songs, found.lengths, found.nameless_tracks) == ([0], [1], 2)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_packed_slices_and_a_byte_order_mark_read_the_same(tmp_path, suffix):
+    content = b"\xef\xbb\xbf" + write(tmp_path, {"pid": 1, "name": "é", "tracks": [TRACK]}).read_bytes()
+    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}[suffix]
+    path = tmp_path / f"mpd.slice.1-2.json{suffix}"
+    path.write_bytes(pack(content))
+    assert read_slice(path, SongNames()).titles == ["é"]
+
+
+def test_two_zstd_frames_in_a_row_are_one_file(tmp_path):
+    content = write(tmp_path, {"pid": 1, "name": "x", "tracks": []}).read_bytes()
+    pack = zstandard.ZstdCompressor().compress
+    path = tmp_path / "mpd.slice.1-2.json.zst"
+    path.write_bytes(pack(content[:20]) + pack(content[20:]))
+    assert read_slice(path, SongNames()).ids == ["1"]
+
+
+def test_odd_unicode_is_kept_and_halves_of_pairs_and_nul_are_not(tmp_path):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_text(
+        '{"playlists": [{"pid": 1, "name": "\\ud83d\\ude00 \\ud800", "tracks": ['
+        '{"track_name": "a\\u0000b\\u2028", "artist_name": "が"}]}]}'
+    )
+    names = SongNames()
+    assert read_slice(path, names).titles == ["😀 ?"]
+    assert names.table() == (["ab"], ["が"])
+
+
+def test_a_truncated_slice_is_refused_with_line_and_column(tmp_path):
+    path = write(tmp_path, {"pid": 1, "name": "x", "tracks": [TRACK]})
+    path.write_text(path.read_text()[:60])
+    assert "line 1, column 61 (character 60): broken JSON" in refused(path)
+
+
+def test_an_empty_slice_is_refused(tmp_path):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_bytes(b" \n")
+    assert "byte 0: the file is empty" in refused(path)
+
+
+def test_a_picture_is_refused_as_no_slice(tmp_path):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00")
+    assert "byte 0: not UTF-8 text; is this a slice?" in refused(path)
+
+
+def test_a_table_is_refused_as_no_slice(tmp_path):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_text("user_id,title,artist\n1,2,3\n")
+    assert "line 1, column 1 (character 0): broken JSON" in refused(path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_slice_that_was_cut_short_is_refused(tmp_path, suffix):
+    content = write(tmp_path, *({"pid": i, "name": str(i * 7919), "tracks": []} for i in range(500))).read_bytes()
+    packed = gzip.compress(content) if suffix == ".gz" else zstandard.ZstdCompressor().compress(content)
+    path = tmp_path / f"mpd.slice.1-2.json{suffix}"
+    path.write_bytes(packed[: len(packed) // 2])
+    assert "of the unpacked content: broken packing" in refused(path)
+
+
+def test_what_is_no_gzip_file_is_refused(tmp_path):
+    path = tmp_path / "mpd.slice.1-2.json.gz"
+    path.write_bytes(b"{}")
+    assert "broken packing" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("playlist", "message"),
+    [
+        ({"name": "x", "tracks": []}, "playlist 1 of the slice: no field 'pid'"),
+        ({"pid": None, "tracks": []}, "playlist 1 of the slice: pid is None"),
+        ({"pid": 1}, "playlist 1 of the slice: no field 'tracks'"),
+        ({"pid": 1, "tracks": 5}, "playlist 1 of the slice: 'int' object is not iterable"),
+        ({"pid": 1, "tracks": [{"track_name": 5, "artist_name": "x"}]}, "track_name is 5, not a text"),
+        (["pid"], "playlist 1 of the slice: a list where a playlist should stand"),
+    ],
+)
+def test_a_playlist_of_another_form_is_refused_with_its_place(tmp_path, playlist, message):
+    assert message in refused(write(tmp_path, {"pid": 0, "tracks": []}, playlist))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"playlists": 5}', "5"])
+def test_json_of_another_form_is_refused(tmp_path, content):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_text(content)
+    assert "not a slice: no list of playlists" in refused(path)
+
+
+def test_a_refused_slice_leaves_no_names_behind(tmp_path):
+    names = SongNames()
+    names.code("Before", "A")
+    refused(write(tmp_path, {"pid": 0, "tracks": [TRACK]}, {"pid": 1}), names)
+    assert names.table() == (["Before"], ["A"])
+    assert names.code("Next", "A") == 1

@@ -1,0 +1,124 @@
+"""Your own listens and playlists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trainer.dataset.errors import DataError, Skipped
+from trainer.dataset.intern import Ids, SongNames
+from trainer.dataset.own import OwnListens, OwnPlaylists, read_own_listens, read_own_playlists
+
+
+def quiet(rows: int) -> None:
+    del rows
+
+
+def listens(path: Path, users: Ids | None = None, skipped: Skipped | None = None) -> OwnListens:
+    return read_own_listens(path, Ids() if users is None else users, SongNames(), skipped or Skipped(), quiet)
+
+
+def playlists(path: Path, skipped: Skipped | None = None, known: Ids | None = None) -> OwnPlaylists:
+    return read_own_playlists(path, Ids() if known is None else known, SongNames(), skipped or Skipped(), quiet)
+
+
+def write(tmp_path: Path, name: str, text: str) -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def refused(call, path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        call(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+ROWS = {
+    "playlist_id": ["p", "q", "p", "p"],
+    "name": ["", "Q", "P", "P"],
+    "owner_id": ["", None, "me", "you"],
+    "title": ["one", "one", "two", None],
+    "artist": ["A", "A", "A", "A"],
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_rows_of_a_playlist_need_not_stand_together(tmp_path, kind):
+    path = tmp_path / f"playlists.{kind}"
+    table = pl.DataFrame(ROWS)
+    table.write_csv(path) if kind == "csv" else table.write_parquet(path)
+    found = playlists(path)
+    assert (found.ids, found.titles, found.owners) == (["p", "q"], ["P", "Q"], ["me", ""])
+    assert (found.playlists.tolist(), found.songs.tolist()) == ([0, 1, 0], [0, 0, 1])
+    assert (found.nameless, found.other_owners) == (1, 1)
+
+
+def test_the_owner_column_may_be_missing(tmp_path):
+    path = write(tmp_path, "playlists.csv", "artist,playlist_id,name,title\nA,p,P,one\n")
+    assert playlists(path).owners == [""]
+
+
+def test_rows_of_a_playlist_that_came_before_are_counted(tmp_path):
+    known = Ids()
+    known.code("p")
+    path = write(tmp_path, "playlists.csv", "playlist_id,name,title,artist\np,P,one,A\nq,Q,one,A\n")
+    found = playlists(path, known=known)
+    assert (found.ids, found.rows_of_known) == (["q"], 1)
+
+
+def test_listens_take_plays_or_none(tmp_path):
+    users = Ids()
+    text = "user_id,title,artist,plays\nu,one,A,\nu,two,A,0\nv,two,A,2.0\nv,,A,1\n"
+    found = listens(write(tmp_path, "listens.csv", text), users)
+    assert (users.names(), found.users.tolist(), found.songs.tolist(), found.nameless) == (
+        ["u", "v"],
+        [0, 1],
+        [0, 1],
+        1,
+    )
+
+
+def test_parquet_ids_may_be_numbers(tmp_path):
+    path = tmp_path / "listens.parquet"
+    pl.DataFrame({"user_id": [7], "title": ["one"], "artist": ["A"], "plays": [3]}).write_parquet(path)
+    users = Ids()
+    assert listens(path, users).users.tolist() == [0]
+    assert users.names() == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user_id,title,artist,plays\n,one,A,1\n", "line 2: the user_id is empty"),
+        ("user_id,title,artist,plays\nu,one,A,lots\n", "line 2: the play count 'lots' is not a number"),
+        ("user_id,title,artist,plays\nu,one,A,-1\n", "line 2: the play count '-1' is below 0"),
+        ("user_id,title,artist,plays\nu,one,A,nan\n", "line 2: the play count 'nan' is below 0"),
+        ("user_id,title\nu,one\n", "line 1: no column artist; the columns are user_id, title"),
+        ("", "no rows in the file"),
+    ],
+)
+def test_malformed_listens_are_refused_with_their_place(tmp_path, text, message):
+    assert message in refused(listens, write(tmp_path, "listens.csv", text))
+
+
+def test_a_row_without_a_playlist_id_is_refused_or_skipped(tmp_path):
+    path = write(tmp_path, "playlists.csv", "playlist_id,name,title,artist\n,P,one,A\nq,Q,one,A\n")
+    assert "line 2: the playlist_id is empty" in refused(playlists, path)
+    skipped = Skipped(allowed=True)
+    assert playlists(path, skipped).ids == ["q"]
+    assert skipped.lines == 1
+
+
+def test_a_csv_named_parquet_is_refused(tmp_path):
+    path = write(tmp_path, "listens.parquet", "user_id,title,artist\nu,one,A\n")
+    assert "row 0: not a Parquet file" in refused(listens, path)
+
+
+def test_a_parquet_table_without_the_columns_is_refused(tmp_path):
+    path = tmp_path / "listens.parquet"
+    pl.DataFrame({"user": ["u"]}).write_parquet(path)
+    assert "schema: no column user_id, title, artist; the columns are user" in refused(listens, path)

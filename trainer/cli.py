@@ -1,0 +1,299 @@
+"""`buddies data`, `buddies train`, `buddies registry`: raw files to a registered model version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from pairing.settings import PairingSettings
+from trainer.settings import DataSettings, RegistrySettings, TrainSettings
+
+if TYPE_CHECKING:
+    from trainer.registry import Registry
+
+SECTIONS = {"data": DataSettings, "train": TrainSettings, "registry": RegistrySettings}
+
+data_app = typer.Typer(help="Raw files to labelled data.", no_args_is_help=True)
+train_app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help=True)
+registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+class _Settings(Protocol):
+    state_dir: Path
+    mlflow_tracking_uri: str | None
+    data: DataSettings
+    train: TrainSettings
+    registry: RegistrySettings
+    pairing: PairingSettings
+
+
+@data_app.command()
+def synth(
+    context: typer.Context,
+    output: Annotated[Path | None, typer.Option(help="Directory; default: <state>/raw.")] = None,
+    preset: Annotated[str, typer.Option(help="A size by name; an unknown one lists them.")] = "demo",
+    users: Annotated[int | None, typer.Option(min=1, help="Listeners, instead of the preset's.")] = None,
+    playlists: Annotated[int | None, typer.Option(min=1, help="Playlists, instead of the preset's.")] = None,
+    songs: Annotated[int | None, typer.Option(min=1, help="Songs, instead of the preset's.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 42,
+    as_json: AsJson = False,
+) -> None:
+    """Make up listening data and playlists in the real file formats.
+
+    Example: buddies data synth --preset demo --seed 7
+    """
+    from pairing.console import explained, show
+    from pairing.progress import Reporter
+    from trainer.synth.write import PRESETS, SynthError, synthesise
+
+    settings: _Settings = context.obj
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
+    size = PRESETS[preset]
+    with explained(SynthError):
+        summary = synthesise(
+            output or settings.state_dir / "raw",
+            users=users or size.users,
+            playlists=playlists or size.playlists,
+            songs=songs or size.songs,
+            seed=seed,
+            progress=Reporter(),
+        )
+        show({key: value for key, value in vars(summary).items() if not key.startswith("_")}, as_json=as_json)
+
+
+@data_app.command()
+def build(
+    context: typer.Context,
+    raw: Annotated[Path | None, typer.Argument(help="Directory of raw files; default: <state>/raw.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Output directory; default: <state>/dataset.")] = None,
+    skip_bad_files: Annotated[
+        bool, typer.Option(help="Go on without malformed files; they are counted and listed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read raw files, match songs, score, label, split, own, draw triplets and validation batches.
+
+    Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
+    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst.
+
+    Example: buddies data build ~/music-data
+    """
+    from pairing.console import explained, show
+    from pairing.progress import Reporter
+    from pairing.stage import StageError
+    from trainer.dataset.build import build_dataset
+    from trainer.dataset.errors import DataError
+    from trainer.dataset.report import statistics
+    from trainer.dataset.sources import find_sources
+
+    settings: _Settings = context.obj
+    directory = output or settings.state_dir / "dataset"
+    with explained(DataError, StageError):
+        sources = find_sources(raw or settings.state_dir / "raw")
+        build_dataset(sources, directory, settings.data, skip_bad_files=skip_bad_files, progress=Reporter())
+        show(statistics(directory), as_json=as_json)
+        if not as_json:
+            typer.echo(f"\nreport: {directory / 'report.html'}")
+
+
+@data_app.command()
+def stats(
+    context: typer.Context,
+    dataset: Annotated[Path | None, typer.Argument(help="Data set directory; default: <state>/dataset.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the statistics of every part and write the report again, with the pairing when there is one.
+
+    Example: buddies data stats --json
+    """
+    from pairing.console import explained, show
+    from pairing.stage import StageError
+    from trainer.dataset.report import statistics, write_report
+
+    settings: _Settings = context.obj
+    directory = dataset or settings.state_dir / "dataset"
+    with explained(StageError):
+        show(statistics(directory), as_json=as_json)
+        report = write_report(directory)
+        if not as_json:
+            typer.echo(f"\nreport: {report}")
+
+
+@data_app.command()
+def listeners(
+    context: typer.Context,
+    dataset: Annotated[Path | None, typer.Argument(help="Data set directory; default: <state>/dataset.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many listeners.")] = 3,
+    songs: Annotated[int, typer.Option(min=1, help="How many songs of each.")] = 10,
+    cold: Annotated[bool, typer.Option(help="Listeners that training has not seen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show some listeners with songs of theirs, to try `buddies recommend` with.
+
+    Example: buddies data listeners --cold --count 1
+    """
+    from pairing.console import explained
+    from pairing.stage import StageError
+    from trainer.dataset.examples import examples
+
+    settings: _Settings = context.obj
+    with explained(StageError):
+        found = examples(dataset or settings.state_dir / "dataset", count=count, songs=songs, cold=cold)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for listener in found:
+        typer.echo(listener["user_id"])
+        for song in listener["songs"]:
+            typer.echo(f"  {song['title']} - {song['artist']}")
+
+
+@train_app.command()
+def run(
+    context: typer.Context,
+    dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    pairing: Annotated[Path | None, typer.Option(help="Pairing directory; default: <state>/pairing.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train BPR, write the bundle, register it as a model version. Interrupted, the same command goes on.
+
+    Example: BUDDIES_TRAIN__EPOCHS=10 buddies train run --alias staging
+    """
+    from pairing.console import explained
+    from pairing.progress import Reporter
+    from pairing.stage import StageError
+    from trainer.bpr.model import TrainingError
+    from trainer.bundle import BundleError
+    from trainer.registry import RegistryError
+    from trainer.release import train_and_release
+    from trainer.tracking import TrackingError
+
+    settings: _Settings = context.obj
+    with explained(StageError, TrainingError, TrackingError, BundleError, RegistryError):
+        release = train_and_release(
+            dataset or settings.state_dir / "dataset",
+            pairing or settings.state_dir / "pairing",
+            settings.state_dir,
+            settings.train,
+            settings.registry,
+            uri=settings.mlflow_tracking_uri,
+            aliases=tuple(alias or ("production",)),
+            progress=Reporter(),
+        )
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "version": release.version,
+                    "bundle_sha256": release.bundle_sha256,
+                    "run_id": release.run_id,
+                    "evaluation": release.evaluation.to_json(),
+                },
+                indent=1,
+            )
+        )
+        return
+    _print_table(release.evaluation.table())
+    typer.echo(f"\nversion {release.version}, bundle {release.bundle_dir} (sha256 {release.bundle_sha256[:12]})")
+
+
+@train_app.command()
+def evaluate(
+    context: typer.Context,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle directory; default: the version behind --alias.")] = None,
+    alias: Annotated[str, typer.Option(help="Registry alias.")] = "production",
+    dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank held-out likes among random and among hard negatives, beside the baselines.
+
+    Example: buddies train evaluate --alias production --json
+    """
+    from pairing.console import explained
+    from pairing.progress import Reporter
+    from pairing.stage import StageError
+    from trainer.bpr.evaluate import evaluate as judge
+    from trainer.bpr.model import Model
+    from trainer.bundle import BundleError, open_bundle
+    from trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(StageError, BundleError, RegistryError):
+        opened = open_bundle(bundle or _fetch(settings, alias))
+        model = Model(opened.user_factors, opened.playlist_factors)
+        evaluation = judge(dataset or settings.state_dir / "dataset", model, opened.candidates, Reporter())
+    if as_json:
+        typer.echo(json.dumps(evaluation.to_json(), indent=1))
+        return
+    _print_table(evaluation.table())
+
+
+@registry_app.command("list")
+def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the registered versions, newest first.
+
+    Example: buddies registry list
+    """
+    from pairing.console import explained
+    from trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError):
+        versions = _registry(settings).list_versions()
+    if as_json:
+        typer.echo(json.dumps([vars(version) for version in versions], indent=1, default=str))
+        return
+    for version in versions:
+        aliases = ", ".join(version.aliases) or "-"
+        typer.echo(
+            f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}"
+        )
+
+
+@registry_app.command("alias")
+def set_alias(
+    context: typer.Context,
+    alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
+    version: Annotated[str, typer.Argument(help="Version number.")],
+) -> None:
+    """Point an alias at a version.
+
+    Example: buddies registry alias production 3
+    """
+    from pairing.console import explained
+    from trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError):
+        _registry(settings).set_alias(alias, version)
+    typer.echo(f"{alias} -> {version}")
+
+
+def _print_table(lines: list[list[str]]) -> None:
+    """A header and its lines, in columns."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = [
+            cell.ljust(width) if at < 2 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _registry(settings: _Settings) -> Registry:
+    from trainer.mlflow_client import tracking_uri
+    from trainer.registry import Registry
+
+    return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
+
+
+def _fetch(settings: _Settings, alias: str) -> Path:
+    registry = _registry(settings)
+    return registry.fetch(registry.resolve(alias).number, settings.state_dir / "bundles")

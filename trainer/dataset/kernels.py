@@ -1,0 +1,222 @@
+"""Hot loops of the data set: rows of pairs, scores of a user's playlists, the best of them.
+
+A user's scores are counted in one array over all playlists, which is cleared through the list of playlists that were
+touched, so that the cost of a user is the number of shared songs and not the number of playlists. No pair is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@numba.njit(cache=True, nogil=True)
+def group(rows: Array, columns: Array, count: int) -> tuple[Array, Array]:
+    """Pairs as CSR by counting: indptr int64 (count + 1,), indices int32, in the order of the pairs within a row."""
+    indptr = np.zeros(count + 1, np.int64)
+    for row in rows:
+        indptr[row + 1] += 1
+    for row in range(count):
+        indptr[row + 1] += indptr[row]
+    at = indptr[:-1].copy()
+    indices = np.empty(rows.size, np.int32)
+    for i in range(rows.size):
+        row = rows[i]
+        indices[at[row]] = columns[i]
+        at[row] += 1
+    return indptr, indices
+
+
+@numba.njit(cache=True, nogil=True)
+def distinct(indptr: Array, indices: Array, rename: Array) -> tuple[Array, Array]:
+    """Rows with their columns renamed, sorted and each once: indptr int64, indices int32."""
+    kept = np.zeros(indptr.size, np.int64)
+    result = np.empty(indices.size, np.int32)
+    end = 0
+    for row in range(indptr.size - 1):
+        songs = np.empty(indptr[row + 1] - indptr[row], np.int32)
+        for i in range(songs.size):
+            songs[i] = rename[indices[indptr[row] + i]]
+        songs.sort()
+        for i in range(songs.size):
+            if i == 0 or songs[i] != songs[i - 1]:
+                result[end] = songs[i]
+                end += 1
+        kept[row + 1] = end
+    return kept, result[:end].copy()
+
+
+class Tastes(NamedTuple):
+    """What scores are made of. CSR user -> songs and song -> playlists; the rest as named in the formula of `score`.
+
+    root_songs, root_tracks float64: square roots of s (U) and p (P). beta float64 (U). logs float64: log(1 + m) by m.
+    named_owner int32 (P): a playlist is not scored for the user whom it names as its owner, -1 for none.
+    """
+
+    user_ptr: Array
+    user_songs: Array
+    song_ptr: Array
+    song_playlists: Array
+    root_songs: Array
+    root_tracks: Array
+    beta: Array
+    logs: Array
+    named_owner: Array
+
+
+class Space(NamedTuple):
+    """Working memory of one thread: counts int32 (P) all zero between calls, rows int32 (P), keys uint64 (P)."""
+
+    counts: Array
+    rows: Array
+    keys: Array
+
+
+SCORE_BINS = 16_384
+OVERLAP_BINS = 1_024
+
+
+@numba.njit(cache=True, nogil=True)
+def pack(score: float, row: int, bits: Array) -> np.uint64:
+    """Score and row as one number: ascending numbers are falling scores, and rising rows within a score."""
+    bits.view(np.float32)[0] = np.float32(score)
+    return (np.uint64(np.uint32(~bits[0])) << np.uint64(32)) | np.uint64(row)
+
+
+@numba.njit(cache=True, nogil=True)
+def unpack(key: np.uint64, bits: Array) -> float:
+    """The score in a packed number, float32."""
+    bits[0] = ~np.uint32(key >> np.uint64(32))
+    value: float = bits.view(np.float32)[0]
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def row_of(key: np.uint64) -> int:
+    """The row in a packed number."""
+    row: int = np.int64(key & np.uint64(0xFFFFFFFF))  # type: ignore[assignment]
+    return row
+
+
+@numba.njit(cache=True, nogil=True)
+def overlaps(tastes: Tastes, user: int, space: Space) -> int:
+    """Count the user's songs in every playlist: space.counts by playlist, the first n of space.rows hold them."""
+    found = 0
+    for i in range(tastes.user_ptr[user], tastes.user_ptr[user + 1]):
+        song = tastes.user_songs[i]
+        for k in range(tastes.song_ptr[song], tastes.song_ptr[song + 1]):
+            playlist = tastes.song_playlists[k]
+            if space.counts[playlist] == 0:
+                space.rows[found] = playlist
+                found += 1
+            space.counts[playlist] += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def score(tastes: Tastes, user: int, playlist: int, shared: int) -> float:
+    """((1 - e) log(1 + m) + e) / (sqrt(s) sqrt(p)), in double precision."""
+    e = tastes.beta[user]
+    value: float = ((1.0 - e) * tastes.logs[shared] + e) / (tastes.root_songs[user] * tastes.root_tracks[playlist])
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def part_of(share: float, count: int) -> int:
+    """ceil(share * count), where a product like 3.0000000000000004 is 3; at least 1 of anything."""
+    return min(max(int(np.ceil(share * count - 1e-9)), 1), count)
+
+
+@numba.njit(cache=True, nogil=True)
+def select(keys: Array, first: int, last: int, count: int) -> None:
+    """Bring the `count` smallest of keys[first:last] to the front, in no order (Hoare's selection)."""
+    end = last - 1
+    target = first + count - 1
+    while first < end:
+        middle = keys[(first + end) // 2]
+        low, high = first, end
+        while low <= high:
+            while keys[low] < middle:
+                low += 1
+            while keys[high] > middle:
+                high -= 1
+            if low <= high:
+                keys[low], keys[high] = keys[high], keys[low]
+                low += 1
+                high -= 1
+        if target <= high:
+            end = high
+        elif target >= low:
+            first = low
+        else:
+            return
+
+
+@numba.njit(cache=True, nogil=True)
+def score_all(tastes: Tastes, user: int, space: Space, totals: Array, tallies: Array, bits: Array) -> int:
+    """Score a user's playlists into space.keys[:n], packed; n. totals (3,) and tallies as in best_of_block."""
+    n = 0
+    total, least, most = 0.0, np.inf, 0.0
+    for i in range(overlaps(tastes, user, space)):
+        playlist = space.rows[i]
+        shared = space.counts[playlist]
+        space.counts[playlist] = 0
+        if tastes.named_owner[playlist] == user:
+            continue
+        value = score(tastes, user, playlist, shared)
+        space.keys[n] = pack(value, playlist, bits)
+        n += 1
+        total += value
+        least, most = min(least, value), max(most, value)
+        tallies[min(int(value * SCORE_BINS), SCORE_BINS - 1)] += 1
+        tallies[SCORE_BINS + min(shared, OVERLAP_BINS - 1)] += 1
+    totals[0], totals[1], totals[2] = total, least, most
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def best_of_block(
+    tastes: Tastes, first: int, last: int, share: float, space: Space, scored: Array, totals: Array, tallies: Array
+) -> tuple[Array, Array]:
+    """The best ceil(share * scored) playlists of users first..last: counts per user, and packed numbers, best first.
+
+    Written on the way, by user of the block: scored int64, totals float64 (users, 3) sum, least and most score;
+    tallies int64 (SCORE_BINS + OVERLAP_BINS): pairs by score, then pairs by shared songs.
+    """
+    liked = np.zeros(last - first, np.int64)
+    out = np.empty(1_024, np.uint64)
+    end = 0
+    bits = np.zeros(1, np.uint32)
+    for user in range(first, last):
+        n = score_all(tastes, user, space, totals[user - first], tallies, bits)
+        count = part_of(share, n)
+        scored[user - first], liked[user - first] = n, count
+        if count == 0:
+            continue
+        select(space.keys, 0, n, count)
+        best = space.keys[:count]
+        best.sort()
+        if end + count > out.size:
+            grown = np.empty(2 * (end + count), np.uint64)
+            grown[:end] = out[:end]
+            out = grown
+        out[end : end + count] = best
+        end += count
+    return liked, out[:end].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def unpack_all(keys: Array) -> tuple[Array, Array]:
+    """Rows int32 and scores float32 of packed numbers."""
+    rows = np.empty(keys.size, np.int32)
+    scores = np.empty(keys.size, np.float32)
+    bits = np.zeros(1, np.uint32)
+    for i in range(keys.size):
+        rows[i] = row_of(keys[i])
+        scores[i] = unpack(keys[i], bits)
+    return rows, scores

@@ -1,0 +1,33 @@
+"""What the drawing of negatives reads, loaded once per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.csr import Csr
+from trainer.dataset.kernels import Tastes
+from trainer.dataset.negatives.kernels import Labels
+from trainer.dataset.score import load_tastes
+from trainer.dataset.table import LIKED, MATRIX, OWN, SCORE, SONGS, SPLIT
+
+Array = npt.NDArray[Any]
+
+
+def load_pools(parts: Mapping[str, Path]) -> tuple[Tastes, Labels]:
+    """Tastes and labels from the directories of the stages 2-songs to 7-own, under these names."""
+    liked = Csr.load(parts[LIKED], "liked")
+    beta = np.load(parts[SCORE] / "beta.npy")
+    labels = Labels(
+        liked_ptr=np.asarray(liked.indptr),
+        liked=np.asarray(liked.indices),
+        split=np.load(parts[SPLIT] / "split.npy"),
+        owner=np.load(parts[OWN] / "owner.npy"),
+        owned=Csr.load(parts[OWN], "owned").counts,
+        offered=np.load(parts[SPLIT] / "playlist_kept.npy"),
+    )
+    return load_tastes(parts[MATRIX], parts[SONGS], beta), labels

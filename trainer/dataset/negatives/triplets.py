@@ -1,0 +1,144 @@
+"""Part 8: triplets (user, positive, negative), written shuffled.
+
+For each training positive, whether the user owns it or not, `negatives` negatives: round(hard_share * negatives) from
+the hard pool, the top ceil(hard_pool * n) by score of the user's n playlists that are scored, kept, not liked in any
+part of the split and not owned; the others from the easy pool, the rest of these. Within a user a pool gives each
+playlist once as long as it holds enough of them, and else with repeats. Where one pool is empty all come from the
+other; where both are, the positive gets none and is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.progress import Progress
+from pairing.seeds import derive, generator
+from trainer.dataset.arrays import Growing, over_blocks
+from trainer.dataset.negatives.kernels import triplets_of_block
+from trainer.dataset.negatives.pools import load_pools
+from trainer.dataset.quantiles import describe
+from trainer.dataset.score import Spaces
+from trainer.dataset.streams.kernels import hash_rows
+from trainer.dataset.table import IN_TRAIN, SPLIT, WARM
+from trainer.settings import DataSettings
+
+Array = npt.NDArray[Any]
+
+PILE_ROWS = 4_000_000
+
+
+def write_triplets(
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+) -> dict[str, Any]:
+    """Write triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled; the toy set is that of toy_users of the users.
+
+    parts: the directories of the stages 2-songs to 7-own under these names.
+    """
+    tastes, labels = load_pools(parts)
+    users = labels.liked_ptr.size - 1
+    spaces = Spaces(labels.owner.size)
+    seed = np.uint64(derive(settings.seed, "triplets"))
+    hard = int(settings.negatives * settings.hard_share + 0.5)
+
+    def block(first: int, last: int) -> tuple[Array, Array, Array]:
+        drawn: tuple[Array, Array, Array] = spaces.lend(
+            lambda space: triplets_of_block(
+                tastes, labels, first, last, settings.negatives, hard, settings.hard_pool, seed, space
+            )
+        )
+        return drawn
+
+    most = settings.negatives * int((labels.split == IN_TRAIN).sum())
+    piles = Piles(directory, most, settings.seed)
+    pools, lost, per_user = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)], np.zeros(users, np.int64)
+    with piles:
+        for rows, pool, missing in over_blocks(users, settings.block_users, "triplets", progress, block):
+            piles.add(rows)
+            per_user += np.bincount(rows[:, 0], minlength=users)
+            pools.append(pool)
+            lost.append(missing)
+    kind = np.load(parts[SPLIT] / "user_kind.npy")
+    toy = toy_users(kind, settings)
+    piles.shuffle(toy, progress)
+    return _statistics(per_user, np.concatenate(pools), np.concatenate(lost), piles, int(toy.sum()))
+
+
+class Piles:
+    """A shuffle of more rows than fit into memory: deal the rows to piles by chance, then shuffle pile by pile.
+
+    Rows are dealt in the order they come in, so that the result depends on the seed and on the rows alone.
+    """
+
+    def __init__(self, directory: Path, most_rows: int, seed: int) -> None:
+        self._directory = directory
+        self._count = max(1, -(-most_rows // PILE_ROWS))
+        self._seed = seed
+        self._deal = generator(seed, "triplets/deal")
+        self._open = ExitStack()
+        self.rows = self.toy_rows = 0
+
+    def __enter__(self) -> Piles:
+        self._files = [self._open.enter_context(path.open("wb")) for path in self._paths()]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def add(self, rows: Array) -> None:
+        """Deal rows (n, 3)."""
+        pile = self._deal.integers(0, self._count, len(rows), dtype=np.int64)
+        order = np.argsort(pile, kind="stable")
+        ends = np.cumsum(np.bincount(pile, minlength=self._count))
+        for file, part in zip(self._files, np.split(rows[order], ends[:-1]), strict=True):
+            part.tofile(file)
+
+    def shuffle(self, toy: Array, progress: Progress) -> None:
+        """Write triplets.npy, and triplets-toy.npy for the users that toy bool (U) marks; remove the piles."""
+        with (
+            Growing(self._directory / "triplets.npy", np.int32, (3,)) as whole,
+            Growing(self._directory / "triplets-toy.npy", np.int32, (3,)) as small,
+        ):
+            for number, path in enumerate(self._paths()):
+                progress("shuffle", number, self._count, "piles")
+                rows = np.fromfile(path, np.int32).reshape(-1, 3)
+                rows = rows[generator(self._seed, f"triplets/shuffle/{number}").permutation(len(rows))]
+                whole.append(rows)
+                small.append(rows[toy[rows[:, 0]]])
+                path.unlink()
+            self.rows, self.toy_rows = whole.rows, small.rows
+        progress("shuffle", self._count, self._count, "piles")
+
+    def _paths(self) -> list[Path]:
+        return [self._directory / f"pile-{number}.bin" for number in range(self._count)]
+
+
+def toy_users(kind: Array, settings: DataSettings) -> Array:
+    """The users of the toy set, bool (U): the ceil(toy_users * warm) warm users with the lowest hash."""
+    warm = np.flatnonzero(kind == WARM)
+    hashes = hash_rows(np.uint64(derive(settings.seed, "toy")), kind.size)[warm]
+    chosen = warm[np.argsort(hashes, kind="stable")[: int(np.ceil(settings.toy_users * warm.size - 1e-9))]]
+    marked = np.zeros(kind.size, bool)
+    marked[chosen] = True
+    return marked
+
+
+def _statistics(per_user: Array, pools: Array, lost: Array, piles: Piles, toy: int) -> dict[str, Any]:
+    trained = pools.sum(axis=1) > 0
+    return {
+        "triplets": piles.rows,
+        "toy_triplets": piles.toy_rows,
+        "toy_users": toy,
+        "users_with_triplets": int((per_user > 0).sum()),
+        "triplets_per_user": describe(per_user[per_user > 0]),
+        "hard_pool_per_user": describe(pools[trained, 0]),
+        "easy_pool_per_user": describe(pools[trained, 1]),
+        "users_without_an_easy_pool": int((trained & (pools[:, 1] == 0)).sum()),
+        "users_without_negatives": int((lost > 0).sum()),
+        "positives_without_negatives": int(lost.sum()),
+    }

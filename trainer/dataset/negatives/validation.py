@@ -1,0 +1,97 @@
+"""Part 9: each validation and test positive among negatives, for ranking.
+
+Random: negatives from all playlists that are kept (liked by a warm user, or owned), not liked by the user in any part
+of the split and not owned by the user; ones that were negatives in training are allowed. Hard: negatives from the
+user's hard pool (see trainer.dataset.negatives.triplets), since random ones flatter every model; users whose pool is
+too small are left out and counted. Within a row the negatives are distinct. A test positive that the user owns is left
+out, because the own playlists are never recommended; a validation positive is owned by somebody else or nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.progress import Progress
+from pairing.seeds import derive
+from trainer.dataset.arrays import Growing, over_blocks
+from trainer.dataset.kernels import Space, Tastes
+from trainer.dataset.negatives.kernels import Labels, hard_batches, random_batches
+from trainer.dataset.negatives.pools import load_pools
+from trainer.dataset.score import Spaces
+from trainer.dataset.table import IN_TEST, IN_VALIDATION
+from trainer.settings import DataSettings
+
+Array = npt.NDArray[Any]
+Drawn = tuple[Array, Array, Array]
+Draw = Callable[[int, int, Space], Drawn]
+
+_PREFIXES = {IN_VALIDATION: "", IN_TEST: "test-"}
+
+
+def write_batches(
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+) -> dict[str, Any]:
+    """Write random.npy, hard.npy, test-random.npy, test-hard.npy: int32 (N, 2 + negatives), by user row.
+
+    parts: the directories of the stages 2-songs to 7-own under these names.
+    """
+    tastes, labels = load_pools(parts)
+    spaces = Spaces(labels.owner.size)
+    statistics: dict[str, Any] = {"negatives": settings.validation_negatives}
+    for name, draw in _draws(tastes, labels, settings).items():
+        statistics |= _write(directory, name, draw, spaces, labels.liked_ptr.size - 1, settings, progress)
+    return statistics
+
+
+def _draws(tastes: Tastes, labels: Labels, settings: DataSettings) -> dict[str, Draw]:
+    everybody = np.flatnonzero(labels.offered).astype(np.int32)
+    count, share = settings.validation_negatives, settings.hard_pool
+    seeds = {name: np.uint64(derive(settings.seed, f"batches/{name}")) for name in ("random", "hard")}
+
+    def random(first: int, last: int, space: Space) -> Drawn:
+        drawn: Drawn = random_batches(labels, first, last, count, everybody, seeds["random"], space)
+        return drawn
+
+    def hard(first: int, last: int, space: Space) -> Drawn:
+        drawn: Drawn = hard_batches(tastes, labels, first, last, count, share, seeds["hard"], space)
+        return drawn
+
+    return {"random": random, "hard": hard}
+
+
+def _write(
+    directory: Path, name: str, draw: Draw, spaces: Spaces, users: int, settings: DataSettings, progress: Progress
+) -> dict[str, int]:
+    def block(first: int, last: int) -> Drawn:
+        return spaces.lend(lambda space: draw(first, last, space))
+
+    missing = np.zeros((4, 2), np.int64)
+    seen = np.zeros((4, users), bool)
+    with ExitStack() as stack:
+        files = {
+            part: stack.enter_context(
+                Growing(directory / f"{prefix}{name}.npy", np.int32, (2 + settings.validation_negatives,))
+            )
+            for part, prefix in _PREFIXES.items()
+        }
+        for rows, parts, lost in over_blocks(users, settings.block_users, f"batches {name}", progress, block):
+            missing += lost
+            seen[parts, rows[:, 0]] = True
+            for part, file in files.items():
+                file.append(rows[parts == part])
+    return {
+        f"{prefix.replace('-', '_')}{name}_{what}": number
+        for part, prefix in _PREFIXES.items()
+        for what, number in {
+            "positives": files[part].rows,
+            "users": int(seen[part].sum()),
+            "left_out_as_owned": int(missing[part, 0]),
+            "left_out_with_too_few_negatives": int(missing[part, 1]),
+        }.items()
+    }

@@ -1,0 +1,152 @@
+"""report.html: the statistics and plots of every finished part in one file that needs nothing beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing import stage
+from pairing.csr import Csr
+from trainer.dataset.page import Section, render
+from trainer.dataset.table import LIKED, MATRIX, OWN, RAW, SCORE, SONGS, SPLIT, STAGES, TRIPLETS, VALIDATION
+
+Array = npt.NDArray[Any]
+Plots = Callable[[Path], tuple[str, ...]]
+
+REPORT = "report.html"
+_CHUNK_ROWS = 1 << 22
+
+_PARTS = {
+    RAW: ("Raw data", "What was read, and what was left out of it."),
+    SONGS: (
+        "Songs",
+        "One song id space for listens and playlists, by normalised title and artist. Both kinds of matching are "
+        "measured; the one in use is named.",
+    ),
+    MATRIX: ("Libraries and playlists", "Distinct songs of each user and of each playlist."),
+    SCORE: ("Scores", "Users and playlists that share at least one song. e is drawn per user from a Beta."),
+    LIKED: ("Liked", "The best-scored share of a user's playlists, at least one; users with a scored playlist."),
+    SPLIT: ("Split", "Warm users' likes for training, validation and test. Cold users are held out."),
+    OWN: ("Ownership", "Each playlist goes to the user for whom it has the highest priority; no playlist has two."),
+    TRIPLETS: ("Triplets", "User, positive and negative; negatives from a hard and an easy pool."),
+    VALIDATION: ("Validation", "Each held-out positive among negatives, random and hard."),
+}
+
+
+def statistics(directory: Path) -> dict[str, Any]:
+    """The statistics of every finished part by its name; StageError where none is finished."""
+    found = {name: dict(stage.load(directory, name).statistics) for name in STAGES if (directory / name).exists()}
+    if not found:
+        stage.load(directory, RAW)
+    return found
+
+
+def write_report(directory: Path) -> Path:
+    """Write report.html from the finished parts of a data set, and of the pairing that lies beside it.
+
+    The same files give the same bytes. StageError where no part is finished.
+    """
+    sections = [
+        Section(*_PARTS[name], numbers, _PLOTS[name](directory) if name in _PLOTS else ())
+        for name, numbers in statistics(directory).items()
+    ]
+    pairing = directory.parent / "pairing"
+    if (pairing / "candidates" / stage.STAMP).exists():
+        sections.append(pairing_section(directory, pairing))
+    path = directory / REPORT
+    scratch = path.with_suffix(".partial")
+    scratch.write_text(render("Data set", _summary(sections), sections), encoding="utf-8")
+    scratch.replace(path)
+    return path
+
+
+def pairing_section(directory: Path, pairing: Path) -> Section:
+    """Neighbours per user, how often a user is a neighbour, playlists that the neighbours bring."""
+    from trainer.dataset.plots import histogram
+
+    neighbours = Csr.load(pairing / "candidates", "neighbours")
+    popularity = np.bincount(neighbours.indices, minlength=neighbours.columns)
+    owned = Csr.load(directory / OWN, "owned").counts
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(owned[neighbours.indices])])
+    reachable = before[neighbours.indptr[1:]] - before[neighbours.indptr[:-1]]
+    some = neighbours.counts > 0
+    return Section(
+        "Pairing",
+        "Who is near whom, and whose playlists that brings.",
+        dict(stage.load(pairing, "candidates").statistics),
+        (
+            histogram(neighbours.counts[some], "Neighbours per user", "users"),
+            histogram(popularity[popularity > 0], "Popularity as neighbour", "users"),
+            histogram(reachable[reachable > 0], "Playlists reachable", "users"),
+        ),
+    )
+
+
+def _matrix_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.plots import histogram
+
+    users = Csr.load(directory / MATRIX, "user_songs").counts
+    playlists = Csr.load(directory / MATRIX, "playlist_songs").counts
+    return (
+        histogram(users[users > 0], "Songs per user", "users"),
+        histogram(playlists[playlists > 0], "Songs per playlist", "playlists"),
+    )
+
+
+def _score_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.plots import histogram
+
+    scored = np.load(directory / SCORE / "scored.npy")
+    return (
+        histogram(scored[scored > 0], "Playlists that share a song, per user", "users"),
+        histogram(np.load(directory / SCORE / "beta.npy"), "e", "users"),
+    )
+
+
+def _liked_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.plots import histogram
+
+    liked = Csr.load(directory / LIKED, "liked")
+    return (histogram(liked.counts[liked.counts > 0], "Liked per user", "users"),)
+
+
+def _owned_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.plots import histogram, lorenz_curve
+
+    amounts = Csr.load(directory / OWN, "owned").counts
+    amounts = amounts[amounts > 0]
+    return (
+        histogram(amounts, "Owned per owner", "owners"),
+        lorenz_curve(amounts, "Playlists over owners"),
+    )
+
+
+def _triplet_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.plots import histogram
+
+    triplets = np.load(directory / TRIPLETS / "triplets.npy", mmap_mode="r")
+    per_user = np.zeros(Csr.load(directory / MATRIX, "user_songs").rows, np.int64)
+    for first in range(0, len(triplets), _CHUNK_ROWS):
+        per_user += np.bincount(triplets[first : first + _CHUNK_ROWS, 0], minlength=per_user.size)
+    return (histogram(per_user[per_user > 0], "Triplets per user", "users"),)
+
+
+_PLOTS: Mapping[str, Plots] = {
+    MATRIX: _matrix_plots,
+    SCORE: _score_plots,
+    LIKED: _liked_plots,
+    OWN: _owned_plots,
+    TRIPLETS: _triplet_plots,
+}
+
+
+def _summary(sections: list[Section]) -> dict[str, int]:
+    names = ("users", "songs", "shared_songs", "playlists", "pairs", "liked", "owners", "triplets", "random_positives")
+    numbers: dict[str, Any] = {}
+    for section in sections:
+        numbers |= section.statistics
+    return {name: numbers[name] for name in names if isinstance(numbers.get(name), int)}
