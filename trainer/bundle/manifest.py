@@ -12,6 +12,9 @@ from pairing.stage import hash_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+CHECKSUM = "manifest.sha256"
+
+_AGAIN = "fetch or write the bundle again"
 
 
 class BundleError(Exception):
@@ -34,9 +37,10 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]]
 
     def write(self, directory: Path) -> None:
-        """Write manifest.json, the same bytes for the same content."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False)
+        """Write manifest.json and its checksum, the same bytes for the same content. ValueError: a value is NaN."""
+        text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (directory / MANIFEST).write_text(text, encoding="utf-8")
+        (directory / CHECKSUM).write_text(_checksum_line(directory), encoding="ascii")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -45,32 +49,67 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         body = json.loads(path.read_bytes())
         version = body["schema_version"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{path}: no bundle here; write one with `buddies train run`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path}: not a bundle manifest ({error}); fetch or write the bundle again") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: not a bundle manifest ({error}); {_AGAIN}") from error
     if version != SCHEMA_VERSION:
-        hint = "upgrade spotify-buddies" if version > SCHEMA_VERSION else "write the bundle again with this release"
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        hint = "upgrade spotify-buddies" if newer else "write the bundle again with this release"
         raise BundleError(f"{path}: schema version {version}, this release reads {SCHEMA_VERSION}; {hint}")
     try:
-        return Manifest(**body)
+        manifest = Manifest(**body)
     except TypeError as error:
-        raise BundleError(f"{path}: not a bundle manifest ({error}); fetch or write the bundle again") from error
+        raise BundleError(f"{path}: not a bundle manifest ({error}); {_AGAIN}") from error
+    if (wrong := _wrong_field(manifest)) is not None:
+        raise BundleError(f"{path}: field {wrong!r} is not what a bundle manifest holds; {_AGAIN}")
+    return manifest
 
 
 def verify(directory: Path, manifest: Manifest) -> None:
-    """Compare every file with its recorded size and sha256. BundleError names the first that differs."""
+    """Compare every file, the manifest included, with its recorded size and sha256.
+
+    BundleError names the first that differs, is missing, or is there without being listed (an array that does not
+    belong could be taken for an optional one).
+    """
+    if (directory / CHECKSUM).exists() and (directory / CHECKSUM).read_bytes() != _checksum_line(directory).encode():
+        raise BundleError(f"{directory / MANIFEST}: differs from {CHECKSUM}; {_AGAIN}, do not serve it")
+    for name in (CHECKSUM, *manifest.files):
+        if not (directory / name).is_file():
+            raise BundleError(f"{directory / name}: part of the bundle and missing; {_AGAIN}")
     for name, described in manifest.files.items():
         path = directory / name
-        if not path.is_file():
-            raise BundleError(f"{path}: listed in the manifest and missing; fetch the bundle again")
         if path.stat().st_size != described["bytes"] or hash_file(path) != described["sha256"]:
-            raise BundleError(
-                f"{path}: differs from the sha256 in the manifest; fetch the bundle again, do not serve it"
-            )
+            raise BundleError(f"{path}: differs from the sha256 in the manifest; {_AGAIN}, do not serve it")
+    for path in _files(directory):
+        if path.relative_to(directory).as_posix() not in manifest.files:
+            raise BundleError(f"{path}: not listed in the manifest; remove it, or {_AGAIN}")
 
 
 def describe_files(directory: Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of every file but the manifest, by name, for a directory that is complete."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {p.relative_to(directory).as_posix(): {"bytes": p.stat().st_size, "sha256": hash_file(p)} for p in paths}
+    """Size and sha256 of every file but manifest and checksum, by name, for a directory that is complete."""
+    return {
+        path.relative_to(directory).as_posix(): {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+        for path in _files(directory)
+    }
+
+
+def _files(directory: Path) -> list[Path]:
+    own = {directory / MANIFEST, directory / CHECKSUM}
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path not in own)
+
+
+def _checksum_line(directory: Path) -> str:
+    """One line as sha256sum writes and checks it."""
+    return f"{hash_file(directory / MANIFEST)}  {MANIFEST}\n"
+
+
+def _wrong_field(manifest: Manifest) -> str | None:
+    for name in ("users", "playlists", "songs", "dimension"):
+        if not isinstance(getattr(manifest, name), int) or getattr(manifest, name) < 0:
+            return name
+    for name in ("training", "metrics", "files"):
+        if not isinstance(getattr(manifest, name), dict):
+            return name
+    described = all(isinstance(entry, dict) and {"bytes", "sha256"} <= set(entry) for entry in manifest.files.values())
+    return None if described else "files"

@@ -74,7 +74,8 @@ class KeyIndex:
 
     def find(self, keys: Sequence[str]) -> Array:
         """The row of each key, int32 (keys,); -1 where the table does not hold it."""
-        encoded = [key.encode() for key in keys]
+        # A lone surrogate has no UTF-8, so no stored string can equal it: it is looked for and not found.
+        encoded = [key.encode(errors="surrogatepass") for key in keys]
         wanted = np.fromiter((xxhash.xxh3_64_intdigest(key) for key in encoded), np.uint64, len(encoded))
         starts = np.searchsorted(self.hashes, wanted)
         return np.fromiter(

@@ -29,6 +29,8 @@ def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
         if not 2 <= length <= path.stat().st_size - 8:
             raise ValueError(f"{path}: not a safetensors file (header of {length} bytes)")
         header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: not a safetensors file (the header is no object)")
     empty = path.stat().st_size == 8 + length
     data: _Bytes = np.empty(0, np.uint8) if empty else np.memmap(path, np.uint8, mode="r", offset=8 + length)
     return {name: _view(data, entry) for name, entry in header.items() if name != "__metadata__"}

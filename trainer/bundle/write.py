@@ -69,18 +69,27 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
         metrics=parts.metrics,
         files=describe_files(partial),
     ).write(partial)
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.replace(directory)
+    _move(partial, directory)
     return open_bundle(directory)
+
+
+def _move(partial: Path, directory: Path) -> None:
+    """Put the new directory in the old one's place; the old is deleted only when the new is there."""
+    old = directory.parent / f".{directory.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.replace(old)
+    partial.replace(directory)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_arrays(directory: Path, parts: BundleParts) -> None:
     from safetensors.numpy import save_file
 
     factors = {"user_factors": parts.user_factors, "playlist_factors": parts.playlist_factors}
-    save_file(
-        {name: np.ascontiguousarray(a, np.float32) for name, a in factors.items()}, directory / "factors.safetensors"
-    )
+    path = directory / "factors.safetensors"
+    save_file({name: np.ascontiguousarray(a, np.float32) for name, a in factors.items()}, path)
+    path.chmod(0o644)  # the library makes it readable by its owner alone; a server may run as somebody else
     parts.candidates.save(directory, "candidates")
     parts.user_songs.save(directory, "user_songs")
     parts.owned.save(directory, "owned")

@@ -1,0 +1,60 @@
+"""Putting a Service together from settings, a bundle and the addresses of its stores."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from serve_app.engine import Engine
+from serve_app.feedback import FeedbackStore
+from serve_app.service import Budgets, Service
+from serve_app.settings import ServeSettings
+from serve_app.telemetry import Telemetry
+from trainer.bundle import open_bundle
+
+
+@dataclass(frozen=True)
+class Services:
+    """Addresses of what the service stores into and reads from; None: there is none. mlflow_uri: for people."""
+
+    postgres_url: str | None = None
+    redis_url: str | None = None
+    mlflow_uri: str | None = None
+
+
+async def open_service(
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    stack: AsyncExitStack,
+    *,
+    model: str,
+    telemetry: Telemetry,
+) -> Service:
+    """Open the bundle with its hashes checked, warm up, and start the pools; what is opened is closed by `stack`.
+
+    A store that cannot be reached does not stop the service. BundleError: the bundle is refused.
+    """
+    opened = await asyncio.to_thread(open_bundle, bundle)
+    feedback = None
+    if services.postgres_url is not None:
+        feedback = await stack.enter_async_context(FeedbackStore(services.postgres_url, settings.feedback_timeout_s))
+    daily = None
+    if services.redis_url is not None:
+        from redis.asyncio import Redis
+
+        daily = Redis.from_url(services.redis_url)
+        stack.push_async_callback(daily.aclose)
+    service = Service(
+        Engine(opened, version),
+        model=model,
+        budgets=Budgets(settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000),
+        feedback=feedback,
+        daily=daily,
+        telemetry=telemetry,
+    )
+    await asyncio.to_thread(service.warm_up)
+    return service

@@ -1,0 +1,127 @@
+"""The Ray Serve deployments: the ranker, which is the gRPC ingress, and the neighbour index."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.grpc_util import RayServegRPCContext
+from ray.serve.handle import DeploymentHandle
+
+from pairing.csr import Csr
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.build import Services, open_service
+from serve_app.errors import NeighboursUnavailable
+from serve_app.neighbours import within
+from serve_app.query import Taste
+from serve_app.service import Service
+from serve_app.settings import ServeSettings
+from serve_app.status import answer
+from serve_app.telemetry import RayTelemetry
+from serve_app.views import plain
+
+Array = npt.NDArray[Any]
+
+# Tastes per call of the index: a message between replicas holds 4 MB, a taste up to 1,000 songs of 4 bytes.
+TASTES_PER_CALL = 128
+INDEX_WITHIN_S = 20.0
+
+
+@serve.deployment(name="NeighbourIndex")
+class NeighbourIndex:
+    """Finds the nearest users of tastes, with the index that came with the bundle."""
+
+    async def __init__(self, bundle: str) -> None:  # type: ignore[misc]
+        from pairing.search import NeighbourSearch
+        from trainer.bundle import open_bundle
+
+        opened = plain(await asyncio.to_thread(open_bundle, Path(bundle)))
+        self._search = await asyncio.to_thread(NeighbourSearch.open, opened.index, opened.user_songs)
+        self._songs = opened.manifest.songs
+        # The first search pays for compiling; a taste of one song is enough.
+        await self.search(np.array([0, min(1, self._songs)], np.int64), np.zeros(min(1, self._songs), np.int32), 1)
+
+    async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
+        """Tastes as CSR rows to users and cosines as CSR rows."""
+        found = await asyncio.to_thread(self._search.search, Csr(indptr, indices, self._songs), k)
+        values = np.zeros(found.nnz, np.float32) if found.values is None else found.values
+        return found.indptr, found.indices, values
+
+
+class Handle:
+    """The neighbour index as the service sees it, over Ray."""
+
+    def __init__(self, handle: DeploymentHandle, users: int) -> None:
+        self._handle = handle
+        self._users = users
+
+    async def search(self, tastes: Csr, k: int) -> Csr:
+        """Ask the index, in parts that fit a message. NeighboursUnavailable when a part fails."""
+        starts = range(0, tastes.rows, TASTES_PER_CALL)
+        try:
+            parts = await asyncio.gather(*(self._part(tastes, start, k) for start in starts))
+        except (RayError, RayServeException, grpc.RpcError) as error:
+            raise NeighboursUnavailable(type(error).__name__) from error
+        counts = np.concatenate([np.diff(indptr) for indptr, _, _ in parts])
+        indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        indices, values = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        return Csr(indptr, indices, self._users, values)
+
+    async def _part(self, tastes: Csr, start: int, k: int) -> tuple[Array, Array, Array]:
+        stop = min(start + TASTES_PER_CALL, tastes.rows)
+        indptr = tastes.indptr[start : stop + 1]
+        indices = tastes.indices[indptr[0] : indptr[-1]]
+        found: tuple[Array, Array, Array] = await self._handle.search.remote(indptr - indptr[0], indices, k)
+        return found
+
+
+@serve.deployment(name="Recommender")
+class Recommender:
+    """Takes the RPC, ranks and answers, in one process: a handle between ingress and ranker halves the throughput."""
+
+    async def __init__(  # type: ignore[misc]
+        self,
+        settings: ServeSettings,
+        bundle: str,
+        version: str,
+        model: str,
+        services: Services,
+        index: DeploymentHandle,
+    ) -> None:
+        self._telemetry = RayTelemetry()
+        self._stack = AsyncExitStack()
+        self._service: Service = await open_service(
+            settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
+        )
+        neighbours = Handle(index, self._service.engine.bundle.manifest.users)
+        self._service.use_neighbours(neighbours)
+        # The first call of a handle finds the index's replicas; it must not cost the first listener the budget. An
+        # index that is away does not keep the ranker from serving.
+        await within(neighbours, self._service.engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
+
+    async def Recommend(self, request: pb.RecommendRequest, grpc_context: RayServegRPCContext) -> pb.RecommendResponse:  # noqa: N802
+        """Playlists for listeners."""
+        return await answer(self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry)
+
+    async def Feedback(self, request: pb.FeedbackRequest, grpc_context: RayServegRPCContext) -> pb.FeedbackResponse:  # noqa: N802
+        """Store what a listener did."""
+        return await answer(self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry)
+
+    async def GetModelStatus(  # noqa: N802
+        self, request: pb.GetModelStatusRequest, grpc_context: RayServegRPCContext
+    ) -> pb.GetModelStatusResponse:
+        """What is served."""
+        return await answer(
+            self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
+        )
+
+    async def __del__(self) -> None:
+        await self._stack.aclose()

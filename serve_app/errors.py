@@ -1,0 +1,53 @@
+"""What can go wrong while serving. Errors hold fields, survive pickling and carry no gRPC code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One field of a request that breaks its documented range. field: its path, as in `user_ids[3]`."""
+
+    field: str
+    description: str
+
+
+class ServiceError(Exception):
+    """Anything that the service answers with a status other than OK."""
+
+
+class InvalidRequest(ServiceError):
+    """The request breaks documented ranges; args[0] is a tuple of Violations, at least one."""
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """Every field found wrong."""
+        found: tuple[Violation, ...] = self.args[0]
+        return found
+
+    def __str__(self) -> str:
+        return "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
+
+
+class FeedbackUnavailable(ServiceError):
+    """The feedback store did not commit; nothing was acknowledged. args: cause, seconds until a retry makes sense."""
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds to wait before the same request is worth sending again."""
+        return float(self.args[1])
+
+    def __str__(self) -> str:
+        return f"the feedback store is unavailable ({self.args[0]}); nothing was stored"
+
+
+class NeighboursUnavailable(ServiceError):
+    """The neighbour search did not answer within its budget; the answer goes on without it. args: cause."""
+
+    def __str__(self) -> str:
+        return f"no neighbour search ({self.args[0]})"
+
+
+class LaunchError(Exception):
+    """The server or a service it needs cannot start; the message says which, and what to do."""

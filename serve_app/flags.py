@@ -1,0 +1,89 @@
+"""Ray's switches: set in the environment before Ray Serve is imported, and compared with what it read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from serve_app.errors import LaunchError
+from serve_app.ports import free_port
+from serve_app.settings import ServeSettings
+
+# One letter: Ray adds a directory of 56 characters below, and a socket's path is short.
+HAPROXY = "h"
+TOKEN = "ray-token"  # noqa: S105 - a file name
+
+
+def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, str]:
+    """Environment variables of one run. temp: the run's own directory, where HAProxy keeps its files."""
+    haproxy = temp / HAPROXY
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # The admin socket is open to every user of the machine by default, under /tmp.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        # Thirty seconds by default, meant for load balancers outside the machine.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(settings.drain_s),
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
+        # The channel between replicas unpickles what it is sent: only for those who hold the token.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        "RAY_SERVE_LOG_TO_STDERR": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+
+
+def write_token(state_dir: Path) -> Path:
+    """The file that holds this state directory's Ray token, made on first use, readable by its owner only."""
+    path = state_dir / TOKEN
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    return path
+
+
+@contextmanager
+def applied(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Set the variables for the length of the block. LaunchError when Ray Serve was imported with other ones."""
+    before = {name: os.environ.get(name) for name in [*wanted, "RAY_AUTH_TOKEN"]}
+    fresh = "ray.serve" not in sys.modules
+    os.environ.update(wanted)
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    try:
+        _verify(wanted, fresh)
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _verify(wanted: Mapping[str, str], fresh: bool) -> None:
+    from ray.serve._private import constants
+
+    for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED"):
+        found = getattr(constants, name, None)
+        if found is None:
+            raise LaunchError(f"this Ray release does not know {name}; install the one in pyproject.toml")
+        if bool(found) != (wanted[name] == "1"):
+            hint = "" if fresh else ": Ray Serve was imported before; start the server in a process of its own"
+            raise LaunchError(f"Ray Serve runs with {name}={int(bool(found))}, wanted {wanted[name]}{hint}")

@@ -1,0 +1,281 @@
+"""Starting Ray and the Serve application on this machine, and stopping both without leaving anything behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+import psutil
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app.app import build_app
+from serve_app.build import Services
+from serve_app.errors import LaunchError
+from serve_app.flags import HAPROXY, applied, flags, write_token
+from serve_app.ports import claim
+from serve_app.processes import children, stop_all
+from serve_app.settings import ServeSettings
+from serve_app.wire import SERVICE
+
+APPLICATION = "buddies"
+READY_WITHIN_S = 120.0
+OBJECT_STORE_BYTES = 200 * 2**20
+# Serve puts HAProxy's sockets 71 bytes below the run's directory, and HAProxy's limit is 97; Ray's own need less.
+LONGEST_TEMP = 25
+OWNER = "owner.pid"
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where the service answers. grpc: host:port; http, dashboard: URLs; stop: idempotent.
+
+    temp: the run's own directory, gone after the stop. logs: where Ray's logs are then.
+    """
+
+    grpc: str
+    http: str
+    dashboard: str
+    temp: Path
+    logs: Path
+    version: str
+    stop: Callable[[], None]
+
+
+@contextmanager
+def launch(
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    *,
+    state_dir: Path,
+    model: str = "organic-playlists",
+) -> Iterator[Running]:
+    """Serve one bundle until the block ends or SIGTERM or SIGINT arrives (as SystemExit or KeyboardInterrupt).
+
+    LaunchError: a port is taken, or Ray does not come up. BundleError: the bundle is refused. What was started is
+    stopped in every case. One run per process: Ray Serve reads its switches when it is imported.
+    """
+    from trainer.bundle import open_bundle
+
+    state_dir.mkdir(parents=True, exist_ok=True)
+    settings = _claim_ports(settings)
+    # Replicas check again; here a refused bundle ends with one sentence rather than with a replica's stack.
+    open_bundle(bundle)
+    with ExitStack() as stack:
+        terminate = stack.enter_context(_terminating())
+        temp = stack.enter_context(_temp_dir())
+        (temp / HAPROXY).mkdir(mode=0o700)
+        logs = state_dir / "logs"
+        stack.callback(_keep_logs, temp, logs)
+        stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
+        others = children()
+        stop = _once(lambda: _stop(others))
+        # Signals wait while things are torn down: half a shutdown leaves processes behind.
+        stack.callback(lambda: _shielded(stop))
+        _start(settings, temp, build_app(settings, bundle.resolve(), version, services, model=model), terminate)
+        address = f"{settings.host}:{settings.grpc_port}"
+        _wait_until_ready(address, version)
+        yield Running(
+            grpc=address,
+            http=f"http://{settings.host}:{settings.http_port}",
+            dashboard=f"http://127.0.0.1:{settings.dashboard_port}",
+            temp=temp,
+            logs=logs,
+            version=version,
+            stop=lambda: _shielded(stop),
+        )
+
+
+def _claim_ports(settings: ServeSettings) -> ServeSettings:
+    ports = {
+        "grpc_port": claim(settings.grpc_port, "serve.grpc_port", settings.host),
+        "http_port": claim(settings.http_port, "serve.http_port", settings.host),
+        "dashboard_port": claim(settings.dashboard_port, "serve.dashboard_port"),
+    }
+    if len(set(ports.values())) < len(ports):
+        raise LaunchError(f"the ports of [serve] must differ, found {ports}")
+    return settings.model_copy(update=ports)
+
+
+def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[], None]) -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+
+    for name in ("ray", "ray.serve", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with _quiet():
+            _start_ray(settings, temp)
+            after_init()
+            _start_serve(settings)
+            serve.run(app, name=APPLICATION, route_prefix="/")
+    except (RayError, RuntimeError, ConnectionError, TimeoutError) as error:
+        raise LaunchError(f"Ray Serve did not start: {error}") from error
+
+
+def _start_ray(settings: ServeSettings, temp: Path) -> None:
+    import ray
+
+    replicas = max(settings.replicas, settings.max_replicas)
+    ray.init(
+        _node_ip_address="127.0.0.1",
+        dashboard_host="127.0.0.1",
+        dashboard_port=settings.dashboard_port,
+        include_dashboard=True,
+        _temp_dir=str(temp),
+        object_store_memory=OBJECT_STORE_BYTES,
+        # Logical CPUs: one per ranker, half for the index, and room for the rest of Serve.
+        num_cpus=max(os.cpu_count() or 1, replicas + 2),
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+
+
+def _start_serve(settings: ServeSettings) -> None:
+    from ray import serve
+    from ray.serve.config import HTTPOptions, gRPCOptions
+
+    serve.start(
+        http_options=HTTPOptions(host=settings.host, port=settings.http_port),
+        grpc_options=gRPCOptions(
+            port=settings.grpc_port,
+            grpc_servicer_functions=["serve_app.wire.add_service", "serve_app.wire.add_health"],
+            enable_reflection=True,
+            request_timeout_s=settings.request_timeout_s,
+        ),
+    )
+
+
+def _wait_until_ready(address: str, version: str) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    deadline = time.monotonic() + READY_WITHIN_S
+    with grpc.insecure_channel(address) as channel:
+        status = RecommenderServiceStub(channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        while True:
+            try:
+                answered = status.GetModelStatus(pb.GetModelStatusRequest(), timeout=2.0)
+                checked = health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=2.0)
+                if [v.version for v in answered.versions] == [version] and checked.status == 1:
+                    return
+                problem = f"it answers for {[v.version for v in answered.versions]}, health {checked.status}"
+            except grpc.RpcError as error:
+                problem = str(error.details())
+            if time.monotonic() > deadline:
+                raise LaunchError(f"{address} is not ready after {READY_WITHIN_S:.0f} s: {problem}")
+            time.sleep(0.1)
+
+
+def _stop(others: set[psutil.Process]) -> None:
+    """Stop Serve and Ray, and wait for the end of every process that came with them; `others` are not theirs."""
+    import ray
+    from ray import serve
+
+    started = children() - others
+    with _quiet():
+        if ray.is_initialized():
+            serve.shutdown()
+        started |= children() - others
+        ray.shutdown()
+    # Ray leaves its agents to notice by themselves, half a minute later, and they go on writing until then.
+    stop_all(started)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray's driver prints the cluster's error messages to standard output; the same stand in the logs."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    done = threading.Event()
+
+    def run() -> None:
+        if not done.is_set():
+            done.set()
+            action()
+
+    return run
+
+
+def _shielded(action: Callable[[], None]) -> None:
+    """Run an action to its end, whatever signals arrive. They are ignored only in the main thread, where they land."""
+    if threading.current_thread() is not threading.main_thread():
+        action()
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        action()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _terminating() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM unwind the block: by the caller's handler where there is one, else as SystemExit.
+
+    Yields a function that puts the handler back, for after ray.init: Ray installs one in C that ends the process.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def install() -> None:
+        signal.signal(signal.SIGTERM, before if callable(before) else leave)
+
+    install()
+    try:
+        yield install
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _temp_dir() -> Iterator[Path]:
+    base = tempfile.gettempdir()
+    parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
+    sweep(Path(parent))
+    path = Path(tempfile.mkdtemp(prefix="b-", dir=parent))
+    (path / OWNER).write_text(str(os.getpid()))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the directories of our own runs that were killed before they could."""
+    for note in parent.glob(f"b-*/{OWNER}"):
+        if note.stat().st_uid == os.getuid() and not psutil.pid_exists(int(note.read_text() or 0)):
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _keep_logs(temp: Path, logs: Path) -> None:
+    """Move Ray's logs of this run to the state directory, in the place of the run before."""
+    found = temp / "session_latest" / "logs"
+    if found.exists():
+        shutil.rmtree(logs, ignore_errors=True)
+        shutil.copytree(found.resolve(), logs, symlinks=True, ignore_dangling_symlinks=True)

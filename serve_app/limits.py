@@ -1,0 +1,10 @@
+"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto."""
+
+ID_BYTES = 128
+NAME_BYTES = 512
+LISTENERS = 1_000
+TASTE_SONGS = 1_000
+LIMIT_DEFAULT = 5
+LIMIT_MOST = 100
+EXCLUDED = 1_000
+REACTIONS = 100

@@ -1,0 +1,71 @@
+"""The same service on a bare grpc.aio server, in one process: for tests and as the baseline of benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.build import Services, open_service
+from serve_app.service import Service
+from serve_app.settings import ServeSettings
+from serve_app.status import answer
+from serve_app.telemetry import Silent, Telemetry
+from serve_app.wire import SERVICE, add_health, add_service
+
+
+class Servicer:
+    """The API's methods over a Service."""
+
+    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+        self._service = service
+        self._telemetry = telemetry
+
+    async def Recommend(self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext) -> pb.RecommendResponse:  # type: ignore[type-arg]  # noqa: N802
+        """Playlists for listeners."""
+        return await answer(self._service.recommend, request, context, pb.RecommendResponse, self._telemetry)
+
+    async def Feedback(self, request: pb.FeedbackRequest, context: grpc.aio.ServicerContext) -> pb.FeedbackResponse:  # type: ignore[type-arg]  # noqa: N802
+        """Store what a listener did."""
+        return await answer(self._service.feedback, request, context, pb.FeedbackResponse, self._telemetry)
+
+    async def GetModelStatus(  # noqa: N802
+        self,
+        request: pb.GetModelStatusRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> pb.GetModelStatusResponse:
+        """What is served."""
+        return await answer(
+            self._service.get_model_status, request, context, pb.GetModelStatusResponse, self._telemetry
+        )
+
+
+@asynccontextmanager
+async def serve_plain(
+    settings: ServeSettings, bundle: Path, version: str, services: Services, *, model: str = "organic-playlists"
+) -> AsyncIterator[str]:
+    """Serve until the block ends; yields host:port. BundleError when the bundle is refused."""
+    from pairing.search import NeighbourSearch
+    from serve_app.neighbours import Local
+
+    telemetry = Silent()
+    async with AsyncExitStack() as stack:
+        opened = await open_service(settings, bundle, version, services, stack, model=model, telemetry=telemetry)
+        search = await asyncio.to_thread(
+            NeighbourSearch.open, opened.engine.bundle.index, opened.engine.bundle.user_songs
+        )
+        opened.use_neighbours(Local(search))
+        server = grpc.aio.server()
+        add_service(Servicer(opened, telemetry), server)
+        add_health(None, server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
+        await server.start()
+        stack.push_async_callback(server.stop, 1.0)
+        yield f"{settings.host}:{port}"

@@ -1,0 +1,33 @@
+"""Ending processes and their children."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+import psutil
+
+
+def children() -> set[psutil.Process]:
+    """Every process below this one."""
+    return set(psutil.Process().children(recursive=True))
+
+
+def stop_tree(pid: int, within_s: float = 5.0) -> None:
+    """End a process and all its children: first asked, then killed. A process that is gone is fine."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        stop_all([root, *root.children(recursive=True)], within_s)
+
+
+def stop_all(processes: Iterable[psutil.Process], within_s: float = 5.0) -> None:
+    """End these processes: first asked, then killed. psutil compares start times, so a reused id is left alone."""
+    found = list(processes)
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(found, timeout=within_s)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=within_s)

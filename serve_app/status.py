@@ -1,0 +1,95 @@
+"""From errors to gRPC status with google.rpc details.
+
+Ray Serve drops trailing metadata when a method raises. So the status is set on the context and an empty message is
+returned; Serve counts such a request as OK, which is why the status is counted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServiceError
+from serve_app.telemetry import Telemetry
+
+DOMAIN = "buddies"
+DETAILS_KEY = "grpc-status-details-bin"
+# Trailers travel in HTTP/2 headers, where 8 KiB is the common limit.
+MOST_VIOLATIONS = 20
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer", bound=Message)
+
+
+class Context(Protocol):
+    """The part of a gRPC context that grpc.aio and Ray Serve share."""
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """Set the status code."""
+
+    def set_details(self, details: str) -> None:
+        """Set the message for people."""
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        """Set the trailers."""
+
+
+async def answer(
+    call: Callable[[Request], Awaitable[Answer]],
+    request: Request,
+    context: Context,
+    empty: type[Answer],
+    telemetry: Telemetry,
+) -> Answer:
+    """Await call(request); on a ServiceError put its status on the context and return an empty message."""
+    try:
+        result = await call(request)
+    except ServiceError as error:
+        code, status = describe(error)
+        context.set_code(code)
+        context.set_details(status.message)
+        context.set_trailing_metadata([(DETAILS_KEY, status.SerializeToString())])
+        telemetry.count_status(empty.__name__, code.name)
+        return empty()
+    telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
+    return result
+
+
+def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
+    """The status code of an error and its rich form; details as documented in the proto."""
+    if isinstance(error, InvalidRequest):
+        return _pack(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            error,
+            BadRequest(
+                field_violations=[
+                    BadRequest.FieldViolation(field=v.field, description=v.description)
+                    for v in error.violations[:MOST_VIOLATIONS]
+                ]
+            ),
+            ErrorInfo(reason="INVALID_REQUEST", domain=DOMAIN),
+        )
+    if isinstance(error, FeedbackUnavailable):
+        delay = Duration()
+        delay.FromMilliseconds(round(error.retry_after_s * 1000))
+        info = ErrorInfo(reason="FEEDBACK_STORE_UNAVAILABLE", domain=DOMAIN)
+        return _pack(grpc.StatusCode.UNAVAILABLE, error, info, RetryInfo(retry_delay=delay))
+    return _pack(grpc.StatusCode.INTERNAL, error, ErrorInfo(reason=type(error).__name__, domain=DOMAIN))
+
+
+def _pack(code: grpc.StatusCode, error: ServiceError, *details: Message) -> tuple[grpc.StatusCode, Status]:
+    packed = []
+    for detail in details:
+        wrapped = AnyMessage()
+        wrapped.Pack(detail)
+        packed.append(wrapped)
+    number: int = code.value[0]
+    message = str(error)
+    return code, Status(code=number, message=message if len(message) <= 1000 else message[:997] + "...", details=packed)

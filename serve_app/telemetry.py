@@ -1,0 +1,67 @@
+"""Counters and latencies; through Ray's metrics (Prometheus) inside a replica, nowhere elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Telemetry(Protocol):
+    """What the service reports."""
+
+    def count_status(self, method: str, code: str) -> None:
+        """One answered call of a method and its status code."""
+
+    def count_lists(self, source: str, count: int) -> None:
+        """Lists answered from one source."""
+
+    def time_inference(self, seconds: float) -> None:
+        """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
+
+
+class Silent:
+    """Reports nothing: for tests and for the plain server."""
+
+    def count_status(self, method: str, code: str) -> None:
+        """Nothing."""
+
+    def count_lists(self, source: str, count: int) -> None:
+        """Nothing."""
+
+    def time_inference(self, seconds: float) -> None:
+        """Nothing."""
+
+
+class RayTelemetry:
+    """Ray's metrics, scraped from the node's metrics port with the replica as a tag."""
+
+    def __init__(self) -> None:
+        from ray.serve import metrics
+
+        self._requests = metrics.Counter(
+            "inference_requests_total",
+            description="Answered calls by method and status code",
+            tag_keys=("method", "code"),
+        )
+        self._lists = metrics.Counter(
+            "inference_lists_total", description="Lists answered, by where they came from", tag_keys=("source",)
+        )
+        self._cold = metrics.Counter("cold_user_total", description="Lists for listeners without a pairing")
+        self._seconds = metrics.Histogram(
+            "inference_time_seconds",
+            description="Seconds from the decoded request to the ranked lists",
+            boundaries=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
+        )
+
+    def count_status(self, method: str, code: str) -> None:
+        """Add one call."""
+        self._requests.inc(1, tags={"method": method.removesuffix("Response"), "code": code})
+
+    def count_lists(self, source: str, count: int) -> None:
+        """Add lists; those that did not come from a pairing also count as cold."""
+        self._lists.inc(count, tags={"source": source})
+        if source in ("COLD_NEIGHBOURS", "POPULAR"):
+            self._cold.inc(count)
+
+    def time_inference(self, seconds: float) -> None:
+        """Observe one request."""
+        self._seconds.observe(seconds)

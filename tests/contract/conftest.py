@@ -1,0 +1,119 @@
+"""The same service on three servers: plain grpc.aio, Ray Serve behind HAProxy, Ray Serve behind its own proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+
+from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app.daily import write_daily
+from serve_app.embedded import postgres, valkey
+from serve_app.engine import Engine
+from trainer.bundle import open_bundle
+
+HERE = Path(__file__).parent
+KINDS = ["plain", pytest.param("haproxy", marks=pytest.mark.ray), pytest.param("proxy", marks=pytest.mark.ray)]
+
+
+def generated(directory: Path) -> Path:
+    spec = importlib.util.spec_from_file_location("serve_app_conftest", HERE.parent / "serve_app" / "conftest.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made: Path = module.make_bundle(directory)
+    return made
+
+
+class Database:
+    """A Postgres that a test can take away and bring back under the same address."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._stack = contextlib.ExitStack()
+        self.url = ""
+
+    def start(self) -> None:
+        self.url = self._stack.enter_context(postgres(self._data))
+
+    def stop(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    # Not in pytest's own folder: as root Postgres runs as another user, who may not enter it.
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory:
+        made = Database(Path(directory) / "data")
+        made.start()
+        yield made
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generated(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[str]:
+    from redis import Redis
+
+    with valkey(tmp_path_factory.mktemp("valkey") / "data") as url:
+        with Redis.from_url(url) as client:
+            write_daily(Engine(open_bundle(bundle), "7"), client, ttl_s=3600)
+        yield url
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def address(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle: Path,
+    database: Database,
+    redis_url: str,
+) -> Iterator[str]:
+    """host:port of a running server. Its end is checked: SIGTERM leaves no process and no file."""
+    state = tmp_path_factory.mktemp("state")
+    command = [sys.executable, str(HERE / "server.py"), request.param, str(bundle), str(state), database.url, redis_url]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+    log = state / "server.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
+    assert process.stdout is not None
+    with process.stdout:
+        line = process.stdout.readline()
+        assert line, f"the server did not start:\n{log.read_text()[-4000:]}"
+        ready: dict[str, Any] = json.loads(line)
+        started = psutil.Process(process.pid).children(recursive=True)
+        yield ready["grpc"]
+        started += psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        process.wait(timeout=60)
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert alive == [], f"processes outlived the server:\n{log.read_text()[-4000:]}"
+    assert process.returncode == (0 if request.param == "plain" else 143)
+    assert ready["temp"] == "" or not Path(ready["temp"]).exists()
+
+
+@pytest.fixture
+def channel(address: str) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(address) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> RecommenderServiceStub:
+    return RecommenderServiceStub(channel)

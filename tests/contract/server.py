@@ -1,0 +1,44 @@
+"""Runs one kind of server in a process of its own: python server.py KIND BUNDLE STATE POSTGRES REDIS.
+
+Prints one JSON line when it is ready and serves until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+from serve_app.build import Services
+from serve_app.launch import launch
+from serve_app.plain import serve_plain
+from serve_app.settings import ServeSettings
+
+
+async def plain(settings: ServeSettings, bundle: Path, services: Services) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with serve_plain(settings, bundle, "7", services) as address:
+        print(json.dumps({"grpc": address, "temp": ""}), flush=True)
+        await stopping.wait()
+
+
+def main(kind: str, bundle: str, state: str, postgres_url: str, redis_url: str) -> None:
+    settings = ServeSettings(
+        grpc_port=0, http_port=0, dashboard_port=0, haproxy=kind == "haproxy", feedback_timeout_s=2.0, drain_s=0.5,
+        neighbour_budget_ms=5_000, store_budget_ms=5_000, max_replicas=1,
+    )  # fmt: skip
+    services = Services(postgres_url, redis_url)
+    if kind == "plain":
+        asyncio.run(plain(settings, Path(bundle), services))
+        return
+    with launch(settings, Path(bundle), "7", services, state_dir=Path(state)) as running:
+        print(json.dumps({"grpc": running.grpc, "temp": str(running.temp)}), flush=True)
+        while True:
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,224 @@
+"""What every server must answer to the proto, whatever carries it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app.feedback import read_feedback
+
+TIMEOUT_S = 20.0
+SERVICE = "buddies.v1.RecommenderService"
+
+
+def fail(call: Any, request: Any, timeout: float = TIMEOUT_S) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as error:
+        call(request, timeout=timeout)
+    return error.value
+
+
+def details(error: Any, kind: Any) -> Any:
+    status = rpc_status.from_call(error)
+    assert status is not None
+    found = kind()
+    assert any(detail.Unpack(found) for detail in status.details), f"no {kind.__name__} in {status}"
+    return found
+
+
+def feedback(**changes: Any) -> pb.FeedbackRequest:
+    base = {
+        "recommendation_id": uuid.uuid4().hex,
+        "user_id": "user-1",
+        "liked": ["list-1"],
+        "ignored": ["list-2", "list-3"],
+        "idempotency_key": uuid.uuid4().hex,
+        "model_version": "7",
+        "arm": pb.ARM_PRODUCTION,
+    }
+    return pb.FeedbackRequest(**{**base, **changes})
+
+
+def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: RecommenderServiceStub) -> None:
+    names = pb.Song(name=pb.SongName(title="song 7", artist="ARTIST 7"))
+    taste = pb.Taste(user_id="new", songs=[pb.Song(song_id="SO0004"), names, pb.Song(song_id="nope")])
+    request = pb.RecommendRequest(user_ids=["user-39", "nobody"], tastes=[taste], limit=2)
+    answered = stub.Recommend(request, timeout=TIMEOUT_S).recommendations
+    assert [r.user_id for r in answered] == ["user-39", "nobody", "new"]
+    assert [r.source for r in answered] == [pb.SOURCE_LIVE, pb.SOURCE_POPULAR, pb.SOURCE_COLD_NEIGHBOURS]
+    assert [len(r.playlists) for r in answered] == [2, 2, 2]
+    assert [r.unknown_songs for r in answered] == [0, 0, 1]
+    assert {(r.model_version, r.arm, len(r.recommendation_id)) for r in answered} == {("7", pb.ARM_PRODUCTION, 32)}
+    first = answered[0].playlists[0]
+    assert (first.playlist_id, first.title, first.owner_id) == ("list-95", "Mixtape No. 95 é", "user-15")
+    assert first.reason.text == "made by someone who shares 2 of your songs"
+
+
+def test_the_limit_is_five_and_reasons_are_given_unless_said_otherwise(stub: RecommenderServiceStub) -> None:
+    answered = stub.Recommend(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S).recommendations[0]
+    assert len(answered.playlists) == 5
+    assert all(p.HasField("reason") for p in answered.playlists)
+
+
+def test_excluded_playlists_do_not_come_back(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39"], exclude_playlist_ids=["list-95", "nope"])
+    playlists = stub.Recommend(request, timeout=TIMEOUT_S).recommendations[0].playlists
+    assert "list-95" not in [p.playlist_id for p in playlists]
+    assert len(playlists) == 5
+
+
+def test_the_daily_mode_reads_the_list_of_the_day(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39", "nobody"], mode=pb.MODE_DAILY)
+    known, unknown = stub.Recommend(request, timeout=TIMEOUT_S).recommendations
+    assert (known.source, list(known.skipped)) == (pb.SOURCE_DAILY, [])
+    assert (unknown.source, list(unknown.skipped)) == (pb.SOURCE_POPULAR, [pb.SKIPPED_DAILY_LIST])
+
+
+def test_a_thousand_listeners_are_answered(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=[f"user-{i % 60}" for i in range(1000)])
+    assert len(stub.Recommend(request, timeout=TIMEOUT_S).recommendations) == 1000
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.RecommendRequest(), "user_ids"),
+        (pb.RecommendRequest(user_ids=["u"] * 1001), "user_ids"),
+        (pb.RecommendRequest(user_ids=["u", "x" * 129]), "user_ids[1]"),
+        (pb.RecommendRequest(user_ids=["u"], limit=0), "limit"),
+        (pb.RecommendRequest(user_ids=["u"], limit=101), "limit"),
+    ],
+)
+def test_a_request_out_of_range_is_told_which_field(
+    stub: RecommenderServiceStub, request_: pb.RecommendRequest, field: str
+) -> None:
+    error = fail(stub.Recommend, request_)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [v.field for v in details(error, BadRequest).field_violations] == [field]
+    assert details(error, ErrorInfo).reason == "INVALID_REQUEST"
+
+
+@pytest.mark.parametrize(
+    ("method", "data"),
+    [
+        *[(method, data) for method in ("Recommend", "Feedback") for data in (b"\x0a\x02\xff\xfe", b"\x0a\x7fshort")],
+        ("GetModelStatus", b"\xff\xff"),
+    ],
+)
+def test_bytes_that_are_not_the_message_are_the_callers_error(channel: grpc.Channel, method: str, data: bytes) -> None:
+    error = fail(channel.unary_unary(f"/{SERVICE}/{method}"), data)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not UTF-8" in details(error, BadRequest).field_violations[0].description
+
+
+def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:
+    assert fail(channel.unary_unary(f"/{SERVICE}/Nothing"), b"").code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_feedback_is_committed_when_it_is_acknowledged(stub: RecommenderServiceStub, database: Any) -> None:
+    request = feedback()
+    answered = stub.Feedback(request, timeout=TIMEOUT_S)
+    assert (answered.outcome, answered.reactions) == (pb.FEEDBACK_OUTCOME_ACCEPTED, 3)
+    rows = read_feedback(database.url, request.recommendation_id)
+    assert [(r.playlist_id, r.score, r.arm) for r in rows] == [
+        ("list-1", 1, "production"),
+        ("list-2", 0, "production"),
+        ("list-3", 0, "production"),
+    ]
+
+
+def test_concurrent_retries_store_once(stub: RecommenderServiceStub, database: Any) -> None:
+    request = feedback()
+    with ThreadPoolExecutor(64) as pool:
+        answered = list(pool.map(lambda _: stub.Feedback(request, timeout=TIMEOUT_S).outcome, range(64)))
+    assert sorted(answered) == [pb.FEEDBACK_OUTCOME_ACCEPTED] + [pb.FEEDBACK_OUTCOME_DUPLICATE] * 63
+    assert len(read_feedback(database.url, request.recommendation_id)) == 3
+
+
+def test_feedback_out_of_range_is_told_which_field(stub: RecommenderServiceStub) -> None:
+    error = fail(stub.Feedback, feedback(liked=["a", "a"], idempotency_key=""))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [v.field for v in details(error, BadRequest).field_violations] == ["idempotency_key", "liked[1]"]
+
+
+def test_a_dead_postgres_is_unavailable_with_a_retry_delay_and_works_again_when_it_is_back(
+    stub: RecommenderServiceStub, database: Any
+) -> None:
+    request = feedback()
+    database.stop()
+    try:
+        error = fail(stub.Feedback, request)
+        answered = stub.Recommend(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
+    finally:
+        database.start()
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert details(error, RetryInfo).retry_delay.ToMilliseconds() > 0
+    assert details(error, ErrorInfo).reason == "FEEDBACK_STORE_UNAVAILABLE"
+    assert answered.recommendations[0].source == pb.SOURCE_LIVE
+    assert read_feedback(database.url, request.recommendation_id) == []
+    assert stub.Feedback(request, timeout=TIMEOUT_S).outcome == pb.FEEDBACK_OUTCOME_ACCEPTED
+
+
+def test_a_deadline_ends_a_call_that_waits_and_leaves_the_server_well(
+    stub: RecommenderServiceStub, database: Any
+) -> None:
+    request = feedback()
+    stub.Feedback(feedback(), timeout=TIMEOUT_S)
+    with psycopg.connect(database.url) as blocker:
+        blocker.execute("LOCK TABLE feedback IN ACCESS EXCLUSIVE MODE")
+        assert fail(stub.Feedback, request, timeout=0.3).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert stub.Feedback(feedback(), timeout=TIMEOUT_S).outcome == pb.FEEDBACK_OUTCOME_ACCEPTED
+
+
+def test_the_model_status_tells_the_version(stub: RecommenderServiceStub) -> None:
+    status = stub.GetModelStatus(pb.GetModelStatusRequest(), timeout=TIMEOUT_S)
+    version = status.versions[0]
+    assert (version.version, version.state, version.arm) == ("7", pb.VERSION_STATE_READY, pb.ARM_PRODUCTION)
+    assert (version.users, version.playlists, version.share) == (60, 120, 1.0)
+    assert (status.model, len(version.bundle_sha256)) == ("organic-playlists", 64)
+    assert status.uptime.ToMilliseconds() > 0
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_health_is_serving(channel: grpc.Channel, service: str) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service=service)
+    assert health.Check(request, timeout=TIMEOUT_S).status == health_pb2.HealthCheckResponse.SERVING
+    watch = health.Watch(request, timeout=TIMEOUT_S)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    watch.cancel()
+
+
+def test_the_health_of_a_service_that_is_not_here_is_not_found(channel: grpc.Channel) -> None:
+    request = health_pb2.HealthCheckRequest(service="other")
+    assert fail(health_pb2_grpc.HealthStub(channel).Check, request).code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_lists_the_api_and_health_and_describes_the_api(channel: grpc.Channel) -> None:
+    reflection = ProtoReflectionDescriptorDatabase(channel)
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(reflection.get_services())
+    described = reflection.FindFileContainingSymbol(SERVICE)
+    assert described.name == "buddies/v1/recommender.proto"
+
+
+def test_callers_in_parallel_get_their_own_answers(stub: RecommenderServiceStub) -> None:
+    barrier = threading.Barrier(16)
+
+    def ask(i: int) -> bool:
+        barrier.wait(timeout=TIMEOUT_S)
+        answered = [stub.Recommend(pb.RecommendRequest(user_ids=[f"user-{i}"]), timeout=TIMEOUT_S) for _ in range(20)]
+        return all(a.recommendations[0].user_id == f"user-{i}" for a in answered)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(16)))

@@ -1,0 +1,100 @@
+"""A small generated bundle, and real stores, for the tests of the server."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairing.csr import Csr
+from serve_app.embedded import postgres, valkey
+from serve_app.engine import Engine
+from trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
+
+USERS, PLAYLISTS, SONGS, DIMENSION = 60, 120, 90, 8
+# The last user has songs and no pairing; users from 40 on own nothing.
+NO_PAIRING = USERS - 1
+OWNERS = 40
+
+
+def parts(index: Path, seed: int = 7) -> BundleParts:
+    """Random factors, libraries and candidates; playlist p belongs to user p % 40, every tenth one to nobody."""
+    rng = np.random.default_rng(seed)
+    owner = np.where(np.arange(PLAYLISTS) % 10 == 9, -1, np.arange(PLAYLISTS) % OWNERS).astype(np.int32)
+    candidates = [
+        np.sort(rng.choice(np.flatnonzero((owner != user) & (owner >= 0)), rng.integers(1, 75), replace=False))
+        for user in range(USERS)
+    ]
+    candidates[NO_PAIRING] = np.empty(0, np.int64)
+    songs = [np.sort(rng.choice(SONGS, rng.integers(7, 40), replace=False)) for _ in range(USERS)]
+    return BundleParts(
+        user_factors=rng.normal(size=(USERS, DIMENSION)).astype(np.float32),
+        playlist_factors=rng.normal(size=(PLAYLISTS, DIMENSION)).astype(np.float32),
+        candidates=Csr.from_rows(candidates, PLAYLISTS),
+        user_songs=Csr.from_rows(songs, SONGS),
+        owned=Csr.from_rows([np.flatnonzero(owner == user) for user in range(USERS)], PLAYLISTS),
+        owner=owner,
+        popular=np.argsort(-np.arange(PLAYLISTS) % 17, kind="stable").astype(np.int32)[:50],
+        popular_scores=np.arange(50, 0, -1).astype(np.float32),
+        user_ids=[f"user-{user}" for user in range(USERS)],
+        playlist_ids=[f"list-{playlist}" for playlist in range(PLAYLISTS)],
+        playlist_titles=[f"Mixtape No. {playlist} é" for playlist in range(PLAYLISTS)],
+        song_titles=[f"Song {song}" for song in range(SONGS)],
+        song_artists=[f"Artist {song % 11}" for song in range(SONGS)],
+        song_ids=[f"SO{song:04}" for song in range(0, SONGS, 2)],
+        song_id_rows=np.arange(0, SONGS, 2, dtype=np.int32),
+        index=index,
+        matching="plain",
+        dataset_fingerprint="generated",
+        training={},
+        metrics={},
+    )
+
+
+def make_bundle(directory: Path) -> Path:
+    """Write the generated bundle, with a real index, and return its directory."""
+    from pairing.search import build_index
+    from pairing.settings import PairingSettings
+
+    index = directory / "index"
+    index.mkdir(parents=True)
+    build_index(parts(index).user_songs, index, PairingSettings(dimension=16))
+    write_bundle(directory / "bundle", parts(index))
+    return directory / "bundle"
+
+
+@pytest.fixture(scope="session")
+def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_dir: Path) -> Bundle:
+    return open_bundle(bundle_dir)
+
+
+@pytest.fixture(scope="session")
+def engine(bundle: Bundle) -> Engine:
+    return Engine(bundle, "7")
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Where a Postgres of its own may lie: as root it runs as another user, and pytest's folders are for one alone."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory:
+        yield Path(directory) / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory, postgres(Path(directory) / "data") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey(tmp_path_factory.mktemp("valkey") / "data") as url:
+        yield url

@@ -1,0 +1,119 @@
+"""The whole way on a small data set, with the commands that a user types, once for all system tests."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clients.endpoints import Endpoints, running
+
+START_S = 120.0
+
+# Put first on the path of every process of the service: importing torch there fails.
+NO_TORCH = """
+import sys
+class _Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("serving must not import torch", name=name)
+sys.meta_path.insert(0, _Refuse())
+"""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Runs `buddies` in one state directory."""
+
+    state_dir: Path
+    extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
+        return {**inherited, "COLUMNS": "160", "BUDDIES_STATE_DIR": str(self.state_dir), **dict(self.extra)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "clients.main", *arguments]
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        result = subprocess.run(
+            self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert result.returncode == expect, f"{arguments}: exit {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result.stdout if expect == 0 else result.stderr
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Poll; the condition decides, the timeout only ends a test that would hang."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Iterator[Commands]:
+    """A state directory with raw files, data set, pairing and a registered version."""
+    # Not under pytest's own directory: as root, Postgres runs as another user and must be able to pass through.
+    with tempfile.TemporaryDirectory(prefix="buddies-system-") as directory:
+        yield _train(Path(directory) / "state")
+
+
+def _train(state_dir: Path) -> Commands:
+    commands = Commands(
+        state_dir,
+        (
+            ("BUDDIES_TRAIN__DIMENSION", "16"),
+            ("BUDDIES_TRAIN__EPOCHS", "5"),
+            ("BUDDIES_SERVE__GRPC_PORT", "0"),
+            ("BUDDIES_SERVE__HTTP_PORT", "0"),
+            ("BUDDIES_SERVE__DASHBOARD_PORT", "0"),
+            ("BUDDIES_SERVE__MLFLOW_PORT", "0"),
+        ),
+    )
+    commands.run("data", "synth", "--preset", "tiny")
+    commands.run("data", "build")
+    commands.run("pair", "build")
+    commands.run("train", "run")
+    return commands
+
+
+@pytest.fixture(scope="session")
+def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """`buddies serve start` without torch; afterwards not one process of it is left."""
+    hook = tmp_path_factory.mktemp("no-torch")
+    (hook / "sitecustomize.py").write_text(NO_TORCH)
+    commands = Commands(trained.state_dir, (*trained.extra, ("PYTHONPATH", str(hook))))
+    process = commands.start("serve", "start")
+    try:
+        wait_until(lambda: running(trained.state_dir) or process.poll() is not None, START_S, "serve start")
+        endpoints = running(trained.state_dir)
+        assert endpoints is not None, process.stdout.read() if process.stdout else ""
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield endpoints
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, output
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, f"left running: {alive}"
+    assert running(trained.state_dir) is None

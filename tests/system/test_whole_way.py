@@ -1,0 +1,152 @@
+"""Raw files in, recommendations out over gRPC, a like into Postgres: real processes all the way."""
+
+import json
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from clients.endpoints import Endpoints
+from clients.python import Arm, Client, Song, Source, Taste
+from tests.system.conftest import Commands
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+
+
+def listeners(commands: Commands, *options: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(commands.run("data", "listeners", "--json", *options))
+    return found
+
+
+def test_known_listeners_get_playlists_with_reasons(trained: Commands, service: Endpoints) -> None:
+    user_ids = [listener["user_id"] for listener in listeners(trained, "--count", "5")]
+    with Client(service.grpc, timeout_s=10) as client:
+        found = client.recommend(user_ids, limit=5)
+    assert [item.user_id for item in found] == user_ids
+    assert {item.source for item in found} == {Source.LIVE}
+    assert {(item.model_version, item.arm) for item in found} == {("1", Arm.PRODUCTION)}
+    for item in found:
+        assert 1 <= len(item.playlists) <= 5
+        scores = [playlist.score for playlist in item.playlists]
+        assert scores == sorted(scores, reverse=True)
+        for playlist in item.playlists:
+            assert playlist.owner_id not in ("", item.user_id)
+            assert playlist.reason is not None
+            assert playlist.reason.shared_songs >= 1
+            assert len(playlist.reason.examples) == min(3, playlist.reason.shared_songs)
+            assert playlist.reason.text
+
+
+def test_a_reason_counts_the_songs_that_both_listen_to(trained: Commands, service: Endpoints) -> None:
+    raw = trained.state_dir / "raw" / "taste_profile"
+    names = {}
+    for line in (raw / "unique_tracks.txt").read_text(encoding="utf-8").splitlines():
+        _, song, artist, title = line.split("<SEP>")
+        names[song] = (title.strip().lower(), artist.strip().lower())
+    libraries: dict[str, set[object]] = {}
+    for line in (raw / "train_triplets.txt").read_text(encoding="utf-8").splitlines():
+        user, song, _ = line.split("\t")
+        title, artist = names.get(song, ("", ""))
+        libraries.setdefault(user, set()).add((title, artist) if title and artist else song)
+    user_id = listeners(trained, "--count", "1")[0]["user_id"]
+    with Client(service.grpc, timeout_s=10) as client:
+        (found,) = client.recommend([user_id])
+    for playlist in found.playlists:
+        assert playlist.reason is not None
+        assert playlist.reason.shared_songs == len(libraries[user_id] & libraries[playlist.owner_id])
+
+
+def test_a_new_listener_is_matched_by_taste_and_an_unknown_one_by_popularity(
+    trained: Commands, service: Endpoints
+) -> None:
+    (cold,) = listeners(trained, "--cold", "--count", "1")
+    taste = Taste([*(Song(**song) for song in cold["songs"]), Song("No Such Song", "Nobody")], user_id="new")
+    with Client(service.grpc, timeout_s=10) as client:
+        unknown, new = client.recommend(["nobody-knows-me"], tastes=[taste])
+    assert (new.user_id, new.source, new.unknown_songs) == ("new", Source.COLD_NEIGHBOURS, 1)
+    assert new.playlists[0].reason is not None
+    assert new.playlists[0].reason.shared_songs >= 1
+    assert (unknown.source, len(unknown.playlists)) == (Source.POPULAR, 5)
+    assert unknown.playlists[0].reason is not None
+    assert unknown.playlists[0].reason.shared_songs == 0
+
+
+def test_a_like_is_in_postgres_once(trained: Commands, service: Endpoints) -> None:
+    user_id = listeners(trained, "--count", "1")[0]["user_id"]
+    (found,) = json.loads(trained.run("recommend", user_id, "--json"))
+    liked, *ignored = [playlist["playlist_id"] for playlist in found["playlists"]]
+    options = ["--user", user_id, "--like", liked, "--key", "one-click"]
+    options += [option for playlist in ignored for option in ("--ignore", playlist)]
+    first = json.loads(trained.run("feedback", found["recommendation_id"], *options, "--json"))
+    again = json.loads(trained.run("feedback", found["recommendation_id"], *options, "--json"))
+    assert (first["duplicate"], again["duplicate"]) == (False, True)
+    rows = json.loads(trained.run("serve", "reactions", "--recommendation", found["recommendation_id"], "--json"))
+    assert {row["playlist_id"]: row["score"] for row in rows} == {liked: 1, **dict.fromkeys(ignored, 0)}
+    assert Counter(row["user_id"] for row in rows) == {user_id: len(rows)}
+
+
+def test_health_reflection_and_status_answer(trained: Commands, service: Endpoints) -> None:
+    with grpc.insecure_channel(service.grpc) as channel:
+        services = list(ProtoReflectionDescriptorDatabase(channel).get_services())
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert {"buddies.v1.RecommenderService", "grpc.health.v1.Health"} <= set(services)
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    with Client(service.grpc, timeout_s=10) as client:
+        status = client.model_status()
+    manifest = json.loads((trained.state_dir / "bundles" / "1" / "manifest.json").read_text())
+    assert status.production is not None
+    assert (status.production.users, status.production.playlists) == (manifest["users"], manifest["playlists"])
+
+
+def test_the_readme_snippet_runs(service: Endpoints, capsys: pytest.CaptureFixture[str]) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "127.0.0.1:9000" in snippet
+    exec(compile(snippet.replace("127.0.0.1:9000", service.grpc), "README.md", "exec"), {})
+    assert "popular" in capsys.readouterr().out
+
+
+def test_doctor_is_content_beside_the_running_service(trained: Commands, service: Endpoints) -> None:
+    assert f"service: {service.grpc} answers" in trained.run("doctor")
+
+
+def test_a_second_service_in_the_same_place_is_refused(trained: Commands, service: Endpoints) -> None:
+    port = service.grpc.rpartition(":")[2]
+    other = Commands(trained.state_dir, (*trained.extra, ("BUDDIES_SERVE__GRPC_PORT", port)))
+    assert "already" in other.run("serve", "start", expect=1)
+
+
+def test_the_same_seed_gives_the_same_bundle(trained: Commands, tmp_path: Path) -> None:
+    other = Commands(tmp_path / "state", trained.extra)
+    other.run("data", "synth", "--preset", "tiny")
+    other.run("data", "build")
+    other.run("pair", "build")
+    hashes = [json.loads(commands.run("train", "run", "--json"))["bundle_sha256"] for commands in (other, trained)]
+    assert hashes[0] == hashes[1]
+
+
+def test_everything_done_is_not_done_again(trained: Commands) -> None:
+    before = json.loads((trained.state_dir / "dataset" / "timings.json").read_text())
+    trained.run("data", "build")
+    assert json.loads((trained.state_dir / "dataset" / "timings.json").read_text()) == before
+
+
+def test_serving_without_a_registered_version_says_what_to_run(tmp_path: Path) -> None:
+    error = Commands(tmp_path / "state").run("serve", "start", "--any-port", expect=1)
+    assert "train run" in error
+
+
+def test_nothing_of_the_state_is_pickled(trained: Commands) -> None:
+    suspicious = subprocess.run(
+        ["find", trained.state_dir, "-name", "*.pkl", "-o", "-name", "*.pickle", "-o", "-name", "*.joblib"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert suspicious.stdout == ""

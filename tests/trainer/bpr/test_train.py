@@ -1,0 +1,255 @@
+"""The training loop on small planted data, on both backends."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from trainer.bpr import checkpoint
+from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
+from trainer.bpr.order import blocks
+from trainer.bpr.train import reports, train, training_key
+from trainer.settings import TrainSettings
+
+USERS, PLAYLISTS, GENRES, NEGATIVES = 80, 40, 4, 10
+SETTINGS = TrainSettings(dimension=8, epochs=5, seed=3)
+
+
+def planted_rows(rng: np.random.Generator, per_user: int, negatives: int) -> np.ndarray:
+    """User, a playlist of the user's genre, playlists of other genres."""
+    rows = []
+    for user in np.repeat(np.arange(USERS), per_user):
+        own = rng.integers(PLAYLISTS // GENRES) * GENRES + user % GENRES
+        others = np.setdiff1d(np.arange(PLAYLISTS), np.arange(user % GENRES, PLAYLISTS, GENRES))
+        rows.append((user, own, *rng.choice(others, negatives, replace=False)))
+    return rng.permutation(np.array(rows, np.int32))
+
+
+@pytest.fixture(scope="module")
+def triplets() -> np.ndarray:
+    return planted_rows(np.random.default_rng(1), 30, 1)
+
+
+@pytest.fixture(scope="module")
+def validation() -> Validation:
+    rng = np.random.default_rng(2)
+    return Validation(planted_rows(rng, 2, NEGATIVES), planted_rows(rng, 1, NEGATIVES))
+
+
+def fit(triplets, validation, directory, settings=SETTINGS, **rest) -> Model:
+    return train(triplets, validation, USERS, PLAYLISTS, settings, directory, **rest)
+
+
+def same(a: Model, b: Model) -> bool:
+    return (
+        a.user_factors.tobytes() == b.user_factors.tobytes()
+        and a.playlist_factors.tobytes() == b.playlist_factors.tobytes()
+    )
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_a_planted_taste_is_recovered(triplets, validation, tmp_path, backend):
+    settings = TrainSettings(
+        dimension=8,
+        epochs=40,
+        backend=backend,
+        batch=256,
+        learning_rate=None if backend == "numba" else 0.02,
+    )
+    heard: list[EpochReport] = []
+    model = fit(triplets, validation, tmp_path, settings, on_epoch=heard.append)
+    assert model.user_factors.shape == (USERS, 8)
+    assert model.user_factors.dtype == np.float32
+    assert max(report.metrics["random/mrr"] for report in heard) > 0.95
+    assert heard[-1].loss < heard[0].loss < 0.75
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_the_same_call_gives_the_same_bytes(triplets, validation, tmp_path, backend):
+    settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128})
+    assert same(
+        fit(triplets, validation, tmp_path / "a", settings), fit(triplets, validation, tmp_path / "b", settings)
+    )
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_resumed_equals_undisturbed(triplets, validation, tmp_path, backend, stopped_after):
+    settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128, "accumulate": 2})
+    undisturbed = fit(triplets, validation, tmp_path / "a", settings)
+
+    def interrupt(report: EpochReport) -> None:
+        if report.epoch == stopped_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(triplets, validation, tmp_path / "b", settings, on_epoch=interrupt)
+    heard: list[int] = []
+    resumed = fit(triplets, validation, tmp_path / "b", settings, on_epoch=lambda report: heard.append(report.epoch))
+    assert heard[0] == stopped_after + 1
+    assert same(undisturbed, resumed)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+
+
+def test_an_interruption_within_an_epoch_costs_that_epoch_only(triplets, validation, tmp_path):
+    def interrupt(what: str, done: int, total: int, unit: str = "") -> None:
+        if what == "epoch 3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(triplets, validation, tmp_path / "b", progress=interrupt)
+    heard: list[int] = []
+    resumed = fit(triplets, validation, tmp_path / "b", on_epoch=lambda report: heard.append(report.epoch))
+    assert heard == [3, 4, 5]
+    assert same(resumed, fit(triplets, validation, tmp_path / "a"))
+
+
+def test_a_finished_training_is_not_repeated(triplets, validation, tmp_path):
+    first = fit(triplets, validation, tmp_path)
+    heard: list[EpochReport] = []
+    assert same(first, fit(triplets, validation, tmp_path, on_epoch=heard.append))
+    assert heard == []
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"learning_rate": 0.01}, {"epochs": 6}])
+def test_other_settings_start_over(triplets, validation, tmp_path, change):
+    fit(triplets, validation, tmp_path)
+    heard: list[int] = []
+    settings = SETTINGS.model_copy(update=change)
+    fit(triplets, validation, tmp_path, settings, on_epoch=lambda report: heard.append(report.epoch))
+    assert heard[0] == 1
+
+
+def test_one_other_triplet_is_another_training(triplets, validation):
+    other = triplets.copy()
+    other[7, 2] = (other[7, 2] + 1) % PLAYLISTS
+    assert training_key(triplets, validation, USERS, PLAYLISTS, SETTINGS) != training_key(
+        other, validation, USERS, PLAYLISTS, SETTINGS
+    )
+
+
+def test_memory_mapped_triplets_give_the_same_model(triplets, validation, tmp_path):
+    np.save(tmp_path / "triplets.npy", triplets)
+    mapped = np.load(tmp_path / "triplets.npy", mmap_mode="r")
+    assert same(fit(triplets, validation, tmp_path / "a"), fit(mapped, validation, tmp_path / "b"))
+
+
+def test_training_stops_after_patience_and_keeps_the_best_epoch(triplets, tmp_path):
+    rng = np.random.default_rng(5)  # positives that training pushes down: the MRR only falls
+    wrong = planted_rows(rng, 2, NEGATIVES)
+    wrong[:, [1, 2]] = wrong[:, [2, 1]]
+    settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 3})
+    heard: list[EpochReport] = []
+    model = fit(triplets, Validation(wrong, wrong[:0]), tmp_path, settings, on_epoch=heard.append)
+    best = max(heard, key=lambda report: report.metrics["random/mrr"])
+    assert len(heard) == best.epoch + 3
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [f"epoch-{best.epoch:04d}.safetensors"]
+    assert same(model, Model(**{k: v for k, v in checkpoint.load(tmp_path, best.epoch).items() if "factors" in k}))
+    key = training_key(triplets, Validation(wrong, wrong[:0]), USERS, PLAYLISTS, settings)
+    assert [report.epoch for report in reports(tmp_path, key) if report.best][-1] == best.epoch
+    assert reports(tmp_path, "another") == ()
+
+
+def test_without_validation_rows_every_epoch_runs_and_the_last_counts(triplets, tmp_path):
+    none = Validation(np.empty((0, 12), np.int32), np.empty((0, 12), np.int32))
+    heard: list[EpochReport] = []
+    settings = SETTINGS.model_copy(update={"epochs": 4, "patience": 1})
+    fit(triplets, none, tmp_path, settings, on_epoch=heard.append)
+    assert [report.epoch for report in heard] == [1, 2, 3, 4]
+    assert all(report.best and not report.metrics for report in heard)
+
+
+def test_many_threads_learn_as_well(triplets, validation, tmp_path):
+    heard: list[EpochReport] = []
+    settings = SETTINGS.model_copy(update={"threads": 3, "epochs": 10})
+    fit(triplets, validation, tmp_path, settings, on_epoch=heard.append)
+    assert max(report.metrics["random/mrr"] for report in heard) > 0.9
+
+
+def test_no_triplets_are_refused(validation, tmp_path):
+    with pytest.raises(TrainingError, match="no triplets"):
+        fit(np.empty((0, 3), np.int32), validation, tmp_path)
+
+
+@pytest.mark.parametrize("row", [(USERS, 0, 1), (0, PLAYLISTS, 1), (0, 1, -1)])
+def test_a_row_out_of_range_is_refused_by_its_position(triplets, validation, tmp_path, row):
+    broken = triplets.copy()
+    broken[11] = row
+    with pytest.raises(TrainingError, match="triplet 11 is"):
+        fit(broken, validation, tmp_path)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_exploding_loss_stops_with_advice_and_leaves_no_checkpoint(triplets, validation, tmp_path, backend):
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e5, "backend": backend, "batch": 64})
+    with pytest.raises(TrainingError, match=r"lower \[train\] learning_rate, now 100000"):
+        fit(triplets, validation, tmp_path, settings)
+    assert not list(tmp_path.glob("*"))
+
+
+def test_a_broken_checkpoint_says_what_to_remove(triplets, validation, tmp_path):
+    fit(triplets, validation, tmp_path)
+    (tensors,) = tmp_path.glob("*.safetensors")
+    tensors.write_bytes(tensors.read_bytes()[:20])
+    with pytest.raises(TrainingError, match="remove"):
+        fit(triplets, validation, tmp_path)
+    (tmp_path / "checkpoint.json").write_text("{")
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        fit(triplets, validation, tmp_path)
+
+
+def test_leftovers_of_a_crash_are_ignored(triplets, validation, tmp_path):
+    """A crash between the tensors and the record: the record still names the epoch before."""
+
+    def interrupt(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(triplets, validation, tmp_path / "b", on_epoch=interrupt)
+    (tmp_path / "b" / "epoch-0003.safetensors").write_bytes(b"half")
+    (tmp_path / "b" / "epoch-0003.partial").write_bytes(b"half")
+    assert same(fit(triplets, validation, tmp_path / "b"), fit(triplets, validation, tmp_path / "a"))
+
+
+def test_initial_factors_are_xavier_uniform():
+    model = initial_model(1_000, 500, 20, seed=1)
+    bound = math.sqrt(6 / 1_020)
+    assert 0.99 * bound < np.abs(model.user_factors).max() <= bound
+    assert abs(model.user_factors.mean()) < bound / 50
+    assert model.playlist_factors.std() == pytest.approx(math.sqrt(6 / 520) / math.sqrt(3), rel=0.02)
+
+
+def test_an_epoch_visits_every_triplet_once_and_each_epoch_in_another_order(monkeypatch):
+    monkeypatch.setattr("trainer.bpr.order.BLOCK", 7)
+    rows = np.stack([np.arange(40), np.arange(40), np.arange(40)], axis=1).astype(np.int32)
+
+    def visited(seed: int, epoch: int) -> list[int]:
+        return [int(b.triplets[i, 0]) for b in blocks(rows, 40, 40, seed, epoch) for i in b.order]
+
+    assert sorted(visited(1, 1)) == list(range(40))
+    assert visited(1, 1) == visited(1, 1)
+    assert visited(1, 1) != visited(1, 2)
+    assert visited(1, 1) != visited(2, 1)
+
+
+def test_the_checkpoint_record_is_json_for_people(triplets, validation, tmp_path):
+    fit(triplets, validation, tmp_path)
+    body = json.loads((tmp_path / "checkpoint.json").read_text())
+    assert body["finished"] is True
+    assert [report["epoch"] for report in body["reports"]] == [1, 2, 3, 4, 5]
+
+
+def test_training_errors_survive_pickling():
+    error = pickle.loads(pickle.dumps(TrainingError("the loss is nan")))
+    assert str(error) == "the loss is nan"
+
+
+def test_factors_of_two_dimensions_are_refused():
+    with pytest.raises(ValueError, match="differ in dimension"):
+        Model(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32))

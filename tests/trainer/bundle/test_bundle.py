@@ -1,0 +1,231 @@
+"""Writing and opening bundles, and refusing what is not one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pairing.csr import Csr
+from trainer.bundle import BundleError, BundleParts, open_bundle, write_bundle
+from trainer.bundle.tensors import map_tensors
+
+
+@pytest.fixture
+def written(bundle_parts: BundleParts, tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "bundle", bundle_parts).directory
+
+
+def test_what_was_written_is_read_back(bundle_parts, written):
+    bundle = open_bundle(written)
+    assert bundle.user_factors.tolist() == [[1, 0], [0, 1], [1, 1]]
+    assert bundle.playlist_factors.dtype == np.float32
+    assert [bundle.candidates.row(user).tolist() for user in range(3)] == [[0, 1], [1], []]
+    assert bundle.owner.tolist() == [1, -1]
+    assert bundle.popular.tolist() == [1, 0]
+    assert bundle.song_listeners.tolist() == [1, 3, 1, 0]
+    assert bundle.user_ids.find(["zoë", "nobody", "ann"]).tolist() == [2, -1, 0]
+    assert [bundle.playlist_titles[row] for row in range(2)] == ["Morning", ""]
+    assert bundle.song_id_rows[bundle.song_ids.find(["SO2b"])].tolist() == [1]
+    assert (bundle.index / "vectors.bin").read_bytes() == b"0123456789"
+    manifest = bundle.manifest
+    assert (manifest.users, manifest.playlists, manifest.songs, manifest.dimension) == (3, 2, 4, 2)
+    assert (manifest.training, manifest.metrics) == ({"seed": 1}, {"random/mrr": 0.5})
+
+
+def test_a_song_is_found_by_its_normalised_names_first_row_first(written):
+    """Row 3 is row 0 in other letters."""
+    assert open_bundle(written).song_keys.find(["one\x1fa", "two\x1fb", "two\x1fa"]).tolist() == [0, 1, -1]
+
+
+def test_the_same_parts_give_the_same_bundle(bundle_parts, written, tmp_path):
+    again = write_bundle(tmp_path / "again", bundle_parts)
+    assert again.sha256 == open_bundle(written).sha256
+    other = write_bundle(tmp_path / "other", replace(bundle_parts, owner=np.array([2, -1], np.int32)))
+    assert other.sha256 != again.sha256
+
+
+def test_a_new_bundle_replaces_the_old_one(bundle_parts, written):
+    mapped = open_bundle(written).user_factors
+    new = write_bundle(written, replace(bundle_parts, user_factors=bundle_parts.user_factors * 2))
+    assert new.user_factors[0, 0] == 2
+    assert mapped[0, 0] == 1
+    assert sorted(path.name for path in written.parent.iterdir()) == ["bundle", "index"]
+
+
+def test_everybody_may_read_every_file(written):
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in written.rglob("*"))
+
+
+def test_the_stamp_of_a_stage_stays_out(written):
+    assert not list(written.rglob("stage.json"))
+
+
+def _positions(directory: Path) -> list[tuple[str, int]]:
+    return [
+        (p.relative_to(directory).as_posix(), p.stat().st_size) for p in sorted(directory.rglob("*")) if p.is_file()
+    ]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_flipped_bit_in_any_file_is_refused(written, data):
+    name, size = data.draw(st.sampled_from([entry for entry in _positions(written) if entry[1]]))
+    at = data.draw(st.integers(0, size - 1))
+    path = written / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << data.draw(st.integers(0, 7)))]) + whole[at + 1 :])
+    try:
+        with pytest.raises(BundleError):
+            open_bundle(written)
+    finally:
+        path.write_bytes(whole)
+    open_bundle(written)
+
+
+def test_a_truncated_or_missing_file_is_refused_by_name(written):
+    for name, _ in _positions(written):
+        path = written / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        with pytest.raises(BundleError, match="manifest" if "manifest" in name else path.name):
+            open_bundle(written)
+        path.unlink()
+        with pytest.raises(BundleError, match=path.name):
+            open_bundle(written)
+        path.write_bytes(whole)
+
+
+def test_a_file_that_does_not_belong_is_refused(written):
+    np.save(written / "candidates.values.npy", np.zeros(3, np.float32))
+    with pytest.raises(BundleError, match=r"candidates\.values\.npy: not listed"):
+        open_bundle(written)
+
+
+@pytest.mark.parametrize(
+    ("version", "advice"), [(2, "upgrade"), (0, "write the bundle again"), ("1", "write the bundle again")]
+)
+def test_another_schema_is_refused_with_advice(written, version, advice):
+    path = written / "manifest.json"
+    body = json.loads(path.read_text()) | {"schema_version": version, "field of the future": 1}
+    path.write_text(json.dumps(body))
+    with pytest.raises(BundleError, match=f"schema version {version}.*{advice}"):
+        open_bundle(written)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '"x"', "{", '{"schema_version": 1}', '{"schema_version": 1, "more": 2}', "\xff"]
+)
+def test_what_is_no_manifest_is_refused(written, text):
+    (written / "manifest.json").write_text(text, encoding="latin-1")
+    with pytest.raises(BundleError, match="not a bundle manifest"):
+        open_bundle(written)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("users", "3"), ("songs", -1), ("files", []), ("files", {"a": 1}), ("metrics", None)]
+)
+def test_a_manifest_field_of_the_wrong_kind_is_named(written, field, value):
+    path = written / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(BundleError, match=f"field '{field}'"):
+        open_bundle(written)
+
+
+def test_no_bundle_is_an_error_that_says_how_to_get_one(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
+        with pytest.raises(BundleError, match="buddies train run"):
+            open_bundle(path)
+
+
+def test_a_file_of_the_wrong_kind_is_refused_even_without_hashes(written):
+    shutil.copy(written / "owner.npy", written / "factors.safetensors")
+    with pytest.raises(BundleError, match="safetensors"):
+        open_bundle(written, check_hashes=False)
+    (written / "owner.npy").write_bytes(b"\x80\x04N.")  # a pickle of None
+    with pytest.raises(BundleError):
+        open_bundle(written, check_hashes=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"owner": np.array([1], np.int32)},
+        {"candidates": Csr.from_rows([[0]], 2)},
+        {"playlist_titles": ["only one"]},
+        {"user_ids": ["ann", "bob"]},
+        {"playlist_factors": np.zeros((2, 3), np.float32)},
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(bundle_parts, tmp_path, change):
+    with pytest.raises(BundleError, match="the manifest says"):
+        write_bundle(tmp_path / "bundle", replace(bundle_parts, **change))
+
+
+def test_metrics_that_are_not_numbers_are_refused(bundle_parts, tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_bundle(tmp_path / "bundle", replace(bundle_parts, metrics={"random/mrr": float("nan")}))
+
+
+def test_a_bundle_without_users_or_playlists_opens(bundle_parts, tmp_path):
+    empty = replace(
+        bundle_parts,
+        user_factors=np.empty((0, 2), np.float32),
+        playlist_factors=np.empty((0, 2), np.float32),
+        candidates=Csr.from_rows([], 0),
+        user_songs=Csr.from_rows([], 0),
+        owned=Csr.from_rows([], 0),
+        owner=np.empty(0, np.int32),
+        popular=np.empty(0, np.int32),
+        popular_scores=np.empty(0, np.float32),
+        **{f.name: [] for f in fields(BundleParts) if f.name.endswith(("_ids", "_titles", "_artists"))},
+        song_id_rows=np.empty(0, np.int32),
+    )
+    bundle = write_bundle(tmp_path / "empty", empty)
+    assert bundle.user_ids.find(["ann"]).tolist() == [-1]
+
+
+def test_two_opens_map_the_same_pages_and_cannot_write_them(written):
+    """Shared, read-only mappings of one file: the second open adds no memory."""
+    bundles = [open_bundle(written), open_bundle(written)]
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    for name in ("factors.safetensors", "candidates.indices.npy", "user_ids.bytes.npy", "song_keys.hashes.npy"):
+        lines = [line.split() for line in maps if line.endswith(str(written / name))]
+        assert len(lines) >= 2
+        assert {fields[1] for fields in lines} == {"r--s"}
+        assert len({fields[4] for fields in lines}) == 1  # one inode
+    with pytest.raises(ValueError, match="read-only"):
+        bundles[0].user_factors[0, 0] = 9
+
+
+@pytest.mark.parametrize("modules", ["trainer.bundle", "trainer.bundle, trainer.registry"])
+def test_serving_needs_no_torch_polars_or_mlflow_to_open_a_bundle(modules):
+    heavy = "{'torch', 'polars', 'mlflow', 'sqlalchemy', 'ray'}"
+    code = f"import sys, {modules}; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_tensors_equal_the_librarys_own_reading(written):
+    from safetensors.numpy import load_file
+
+    ours, theirs = map_tensors(written / "factors.safetensors"), load_file(written / "factors.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, (4).to_bytes(8, "little") + b"[1] "])
+def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a safetensors file|Expecting"):
+        map_tensors(path)

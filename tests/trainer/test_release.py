@@ -1,0 +1,137 @@
+"""The whole of a training: from a finished data set and pairing to a registered version."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.bpr.model import EpochReport, TrainingError
+from trainer.bundle import open_bundle
+from trainer.mlflow_client import connect, default_uri
+from trainer.registry import Registry
+from trainer.release import Release, train_and_release
+from trainer.settings import RegistrySettings, TrainSettings
+
+SETTINGS = TrainSettings(dimension=16, epochs=4, seed=7)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def release(planted, state) -> Release:
+    return train_and_release(planted.dataset, planted.pairing, state, SETTINGS)
+
+
+def test_a_release_is_a_registered_version_behind_its_alias(release, state):
+    registry = Registry(default_uri(state), RegistrySettings().model)
+    found = registry.resolve("production")
+    assert (found.number, found.run_id, found.bundle_sha256) == (release.version, release.run_id, release.bundle_sha256)
+    assert found.metrics["random/mrr"] == release.evaluation.metrics()["random/mrr"]
+    assert open_bundle(release.bundle_dir).sha256 == release.bundle_sha256
+
+
+def test_a_planted_taste_is_learned_far_beyond_popularity(release):
+    model, popularity = release.evaluation.metrics("model"), release.evaluation.metrics("popularity")
+    assert model["test-random/mrr"] > 0.9
+    assert model["test-random/mrr"] > popularity["test-random/mrr"] + 0.4
+
+
+def test_the_run_holds_parameters_tags_epochs_and_artifacts(release, state):
+    client = connect(default_uri(state))
+    run = client.get_run(release.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["dimension"] == "16"
+    assert run.data.params["backend"] == "numba"
+    assert {run.data.tags[name] for name in ("mode", "run_type", "version")} == {"train", "full", release.version}
+    assert run.data.tags["bundle_sha256"] == release.bundle_sha256
+    assert "code_version" in run.data.tags
+    losses = client.get_metric_history(release.run_id, "train/loss")
+    assert [point.step for point in losses] == [1, 2, 3, 4]
+    assert losses[-1].value < losses[0].value
+    assert client.get_metric_history(release.run_id, "random/hit_at_5")
+    names = {item.path for item in client.list_artifacts(release.run_id)}
+    assert {"config.json", "evaluation.json", "manifest.json", f"bundle-{release.bundle_sha256[:12]}"} <= names
+
+
+def test_nothing_changed_gives_the_same_version_again(release, planted, state):
+    again = train_and_release(planted.dataset, planted.pairing, state, SETTINGS)
+    assert (again.version, again.bundle_sha256) == (release.version, release.bundle_sha256)
+    assert len(Registry(default_uri(state), RegistrySettings().model).list_versions()) == 1
+    assert [path.name for path in (state / "train" / "bundle").iterdir()] == [release.bundle_sha256[:12]]
+
+
+def test_the_same_seed_gives_the_same_bundle_and_another_seed_another(release, planted, mlflow_state):
+    uri = default_uri(mlflow_state)
+    same = train_and_release(planted.dataset, planted.pairing, mlflow_state / "a", SETTINGS, uri=uri)
+    other = train_and_release(
+        planted.dataset, planted.pairing, mlflow_state / "b", SETTINGS.model_copy(update={"seed": 8}), uri=uri
+    )
+    assert same.bundle_sha256 == release.bundle_sha256
+    assert other.bundle_sha256 != release.bundle_sha256
+
+
+def test_an_interrupted_training_goes_on_in_the_same_run_and_ends_with_the_same_bundle(release, planted, mlflow_state):
+    def interrupt(report: EpochReport) -> None:
+        if report.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_and_release(planted.dataset, planted.pairing, mlflow_state, SETTINGS, on_epoch=interrupt)
+    client = connect(default_uri(mlflow_state))
+    experiment = client.get_experiment_by_name(RegistrySettings().experiment)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    seen: list[int] = []
+    resumed = train_and_release(
+        planted.dataset, planted.pairing, mlflow_state, SETTINGS, on_epoch=lambda report: seen.append(report.epoch)
+    )
+    assert seen == [3, 4]
+    assert resumed.run_id == run.info.run_id
+    assert resumed.bundle_sha256 == release.bundle_sha256
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")] == [1, 2, 3, 4]
+
+
+def test_a_failed_training_is_a_failed_run_and_registers_nothing(planted, mlflow_state):
+    wild = TrainSettings(dimension=8, epochs=2, learning_rate=1e6)
+    with pytest.raises(TrainingError, match="learning_rate"):
+        train_and_release(planted.dataset, planted.pairing, mlflow_state, wild)
+    client = connect(default_uri(mlflow_state))
+    experiment = client.get_experiment_by_name(RegistrySettings().experiment)
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+    assert Registry(default_uri(mlflow_state), RegistrySettings().model).list_versions() == []
+
+
+def test_cold_listeners_take_the_taste_of_their_nearest(release):
+    bundle = open_bundle(release.bundle_dir)
+    cold = np.arange(19, 240, 20)
+    scores = bundle.user_factors[cold] @ bundle.playlist_factors.T
+    best = scores.argmax(axis=1)
+    assert np.mean(best % 6 == cold % 6) > 0.9
+
+
+def test_popular_playlists_come_by_training_likes_then_row(release, planted):
+    bundle = open_bundle(release.bundle_dir)
+    from trainer.dataset.table import IN_TRAIN, open_dataset
+
+    data = open_dataset(planted.dataset)
+    likes = np.bincount(data.liked_in(IN_TRAIN).indices, minlength=data.playlists)
+    expected = sorted(range(data.playlists), key=lambda row: (-likes[row], row))
+    assert bundle.popular.tolist() == [row for row in expected if likes[row]]
+    assert bundle.popular_scores.tolist() == [float(likes[row]) for row in bundle.popular]
+
+
+def test_a_missing_title_becomes_empty(release):
+    bundle = open_bundle(release.bundle_dir)
+    assert [bundle.playlist_titles[row] for row in (2, 3)] == ["Mix №2", ""]
+
+
+def test_toy_triplets_make_another_run_type(planted, mlflow_state):
+    toy = train_and_release(
+        planted.dataset, planted.pairing, mlflow_state, SETTINGS, run_type="toy", aliases=("staging",)
+    )
+    run = connect(default_uri(mlflow_state)).get_run(toy.run_id)
+    assert (run.data.tags["run_type"], run.data.params["triplets"]) == ("toy", "600")
+    assert Registry(default_uri(mlflow_state), RegistrySettings().model).resolve("staging").number == toy.version

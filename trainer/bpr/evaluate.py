@@ -1,0 +1,155 @@
+"""The model beside its baselines, on the held-out playlists of users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.csr import Csr
+from pairing.progress import Progress, silent
+from pairing.seeds import generator
+from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, count_likes
+from trainer.bpr.metrics import FactorScorer, Scorer, coverage, per_row, ranks
+from trainer.bpr.model import Model
+from trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
+
+Array = npt.NDArray[Any]
+
+# More rows move a metric by less than its interval; the full data holds tens of millions.
+ROWS = 1_000_000
+RESAMPLES = 200
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over rows and its 95 % interval from a bootstrap over users, who answer for several rows each."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """One set of batches: rows scored, users they belong to, and scorer -> metric -> estimate."""
+
+    rows: int
+    users: int
+    scorers: Mapping[str, Mapping[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """batches: "random", "hard" (validation), "test-random", "test-hard", each with at least one row.
+
+    coverage: scorer -> share of the candidate playlists that are in anybody's top 5; empty without candidates.
+    """
+
+    batches: Mapping[str, BatchResult]
+    coverage: Mapping[str, float]
+
+    def metrics(self, scorer: str = "model") -> dict[str, float]:
+        """One scorer's numbers, flat: "random/mrr", .., "coverage"."""
+        flat = {
+            f"{batch}/{metric}": estimate.value
+            for batch, result in self.batches.items()
+            for metric, estimate in result.scorers[scorer].items()
+        }
+        return flat | ({"coverage": self.coverage[scorer]} if self.coverage else {})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: batches -> {rows, users, scorers -> metric -> [value, low, high]}, coverage."""
+        return {
+            "batches": {name: _batch_json(result) for name, result in self.batches.items()},
+            "coverage": dict(self.coverage),
+        }
+
+    def table(self, metrics: tuple[str, ...] = ("mrr", "hit@1", "hit@5", "hit@10", "ndcg@5")) -> list[list[str]]:
+        """For people: a header, then a line per batch set and scorer; coverage in the last column."""
+        lines = [["negatives", "scorer", *metrics, "coverage"]]
+        for name, result in self.batches.items():
+            for scorer, found in result.scorers.items():
+                shown = f"{self.coverage[scorer]:.3f}" if scorer in self.coverage else "-"
+                lines.append([name, scorer, *(f"{found[metric].value:.3f}" for metric in metrics), shown])
+        return lines
+
+
+def evaluate(dataset: Path, model: Model, candidates: Csr | None, progress: Progress = silent) -> Evaluation:
+    """Score validation and test batches by the model and by popularity, shared songs and chance.
+
+    dataset: the directory of a finished data set. candidates: users x playlists of the pairing, for coverage. At most
+    ROWS rows of a set are scored, evenly spread. Deterministic. StageError: the data set is not finished.
+    """
+    data = open_dataset(dataset)
+    scorers = _scorers(data, model)
+    sets = {
+        "random": data.validation,
+        "hard": data.hard_validation,
+        "test-random": data.test,
+        "test-hard": data.hard_test,
+    }
+    steps = len(sets) * len(scorers)
+    batches = {}
+    for at, (name, rows) in enumerate(sets.items()):
+        if len(rows):
+            batches[name] = compare(rows, scorers)
+        progress("evaluation", (at + 1) * len(scorers), steps, "passes")
+    shown = {} if candidates is None else {name: _round(coverage(candidates, s)) for name, s in scorers.items()}
+    return Evaluation(batches, shown)
+
+
+def compare(batch: Array, scorers: Mapping[str, Scorer]) -> BatchResult:
+    """Every scorer on the same rows. batch: int32 (rows, 2 + negatives), at least one row."""
+    rows = np.asarray(batch[:: -(-len(batch) // ROWS)])
+    _, owner = np.unique(rows[:, 0], return_inverse=True)
+    found = {name: estimate(per_row(ranks(rows, scorer)), owner) for name, scorer in scorers.items()}
+    return BatchResult(len(rows), int(owner.max()) + 1, found)
+
+
+def estimate(values: Mapping[str, Array], owner: Array, resamples: int = RESAMPLES) -> dict[str, Estimate]:
+    """Mean and 95 % interval of each metric. values: float64 (rows,); owner: the user of each row, from 0 without gaps.
+
+    Users are drawn with replacement `resamples` times (cluster bootstrap, Efron and Tibshirani 1993); the interval is
+    the 2.5 % and 97.5 % quantile of the resampled means.
+    """
+    users = int(owner.max()) + 1
+    sums = np.stack([np.bincount(owner, weights=v, minlength=users) for v in values.values()], axis=1)
+    rows = np.bincount(owner, minlength=users)
+    rng = generator(0, "bootstrap")
+    means = np.empty((resamples, len(values)))
+    for at in range(resamples):
+        weights = np.bincount(rng.integers(users, size=users), minlength=users)
+        means[at] = (weights @ sums) / (weights @ rows)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return {
+        name: Estimate(_round(value.mean()), _round(low[i]), _round(high[i]))
+        for i, (name, value) in enumerate(values.items())
+    }
+
+
+def _scorers(data: Dataset, model: Model) -> dict[str, Scorer]:
+    likes = count_likes(data.liked_in(IN_TRAIN).indices, data.playlists)
+    return {
+        "model": FactorScorer(model),
+        "popularity": PopularityScorer(likes),
+        "overlap": OverlapScorer(data.user_songs, data.playlist_songs),
+        "chance": RandomScorer(0),
+    }
+
+
+def _batch_json(result: BatchResult) -> dict[str, Any]:
+    scorers = {
+        scorer: {metric: [e.value, e.low, e.high] for metric, e in found.items()}
+        for scorer, found in result.scorers.items()
+    }
+    return {"rows": result.rows, "users": result.users, "scorers": scorers}
+
+
+def _round(value: float) -> float:
+    return round(float(value), _DIGITS)

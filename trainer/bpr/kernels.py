@@ -1,0 +1,128 @@
+"""The hot loops of BPR: the update of a triplet, scores of pairs, shared songs, ranks and top lists.
+
+fastmath is limited to reordering and fusing sums, so that NaN and infinity still show up in the loss.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Array = npt.NDArray[Any]
+
+_FAST = {"reassoc", "contract", "nsz"}
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def update(
+    triplets: Array,
+    order: Array,
+    users: Array,
+    playlists: Array,
+    user_squares: Array,
+    playlist_squares: Array,
+    rate: float,
+    decay: float,
+) -> float:
+    """One step of BPR (Rendle et al. 2009) for each triplet in `order`, in place; returns the summed loss.
+
+    loss = -log sigmoid(u . (p - n)) + decay / 2 * (|u|^2 + |p|^2 + |n|^2). Row-wise Adagrad: `squares` float32 (rows,)
+    sum the mean squared gradient of a row, and a row's step is rate / sqrt(squares). The three rows step at once, from
+    the values before the step. The loss that is returned leaves the regularisation out.
+    """
+    dimension = users.shape[1]
+    share = np.float32(1.0 / dimension)
+    step = np.float32(rate)
+    pull = np.float32(decay)
+    total = 0.0
+    for at in range(order.size):
+        u, p, n = triplets[order[at], 0], triplets[order[at], 1], triplets[order[at], 2]
+        user, positive, negative = users[u], playlists[p], playlists[n]
+        margin = np.float32(0.0)
+        for k in range(dimension):
+            margin += user[k] * (positive[k] - negative[k])
+        e = math.exp(-abs(margin))  # never overflows
+        total += math.log1p(e) + max(-float(margin), 0.0)
+        push = np.float32(e / (1.0 + e)) if margin > 0 else np.float32(1.0 / (1.0 + e))
+        su, sp, sn = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        for k in range(dimension):
+            gu = pull * user[k] - push * (positive[k] - negative[k])
+            gp = pull * positive[k] - push * user[k]
+            gn = pull * negative[k] + push * user[k]
+            su += gu * gu
+            sp += gp * gp
+            sn += gn * gn
+        user_squares[u] += su * share
+        playlist_squares[p] += sp * share
+        playlist_squares[n] += sn * share
+        ru = step / np.sqrt(user_squares[u])
+        rp = step / np.sqrt(playlist_squares[p])
+        rn = step / np.sqrt(playlist_squares[n])
+        for k in range(dimension):
+            w, a, b = user[k], positive[k], negative[k]
+            user[k] = w - ru * (pull * w - push * (a - b))
+            positive[k] = a - rp * (pull * a - push * w)
+            negative[k] = b - rn * (pull * b + push * w)
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def score_pairs(users: Array, playlists: Array, user_rows: Array, playlist_rows: Array, out: Array) -> None:
+    """out[i] = users[user_rows[i]] . playlists[playlist_rows[i]], float32."""
+    for i in range(user_rows.size):
+        user, playlist = users[user_rows[i]], playlists[playlist_rows[i]]
+        total = np.float32(0.0)
+        for k in range(user.size):
+            total += user[k] * playlist[k]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True)
+def count_shared(
+    user_indptr: Array,
+    user_songs: Array,
+    playlist_indptr: Array,
+    playlist_songs: Array,
+    user_rows: Array,
+    playlist_rows: Array,
+    out: Array,
+) -> None:
+    """out[i] = number of songs that user_rows[i] and playlist_rows[i] share; song lists ascending."""
+    for i in range(user_rows.size):
+        a, a_end = user_indptr[user_rows[i]], user_indptr[user_rows[i] + 1]
+        b, b_end = playlist_indptr[playlist_rows[i]], playlist_indptr[playlist_rows[i] + 1]
+        shared = 0
+        while a < a_end and b < b_end:
+            left, right = user_songs[a], playlist_songs[b]
+            shared += left == right
+            a += left <= right
+            b += right <= left
+        out[i] = shared
+
+
+@njit(cache=True, nogil=True)
+def mid_ranks(scores: Array, out: Array) -> None:
+    """out[i] = rank of scores[i, 0] in row i, from 1, ties in the middle. Scores that do not compare rank it last."""
+    for i in range(scores.shape[0]):
+        lower, equal = 0, 0
+        for k in range(1, scores.shape[1]):
+            lower += scores[i, 0] > scores[i, k]
+            equal += scores[i, 0] == scores[i, k]
+        out[i] = 1.0 + (scores.shape[1] - 1 - lower - equal) + 0.5 * equal
+
+
+@njit(cache=True, nogil=True)
+def mark_top(indptr: Array, indices: Array, scores: Array, count: int, marked: Array) -> None:
+    """marked[p] = True for each p that is among the `count` best scored of any row; ties go to the first in the row."""
+    for row in range(indptr.size - 1):
+        begin, end = indptr[row], indptr[row + 1]
+        for i in range(begin, end):
+            better = 0
+            for j in range(begin, end):
+                better += scores[j] > scores[i] or (scores[j] == scores[i] and j < i)
+            if better < count:
+                marked[indices[i]] = True

@@ -1,0 +1,158 @@
+"""The training loop: epochs, validation, checkpoints, early stopping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pairing.progress import Progress, silent
+from trainer.bpr import checkpoint
+from trainer.bpr.backend import Backend, open_backend, recipe
+from trainer.bpr.checkpoint import Checkpoint
+from trainer.bpr.metrics import FactorScorer, ranks, summarise
+from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
+from trainer.bpr.order import BLOCK, blocks
+from trainer.settings import TrainSettings
+
+Array = npt.NDArray[Any]
+
+VALIDATION_ROWS = 200_000
+# The loss starts at log 2 = 0.69; ten times that is far outside what a step that fits can reach.
+_EXPLODED = 10 * math.log(2)
+_FORMAT = 1
+
+
+def train(
+    triplets: Array,
+    validation: Validation,
+    users: int,
+    playlists: int,
+    settings: TrainSettings,
+    directory: Path,
+    *,
+    on_epoch: Callable[[EpochReport], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Model:
+    """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives.
+
+    triplets: int32 (N, 3), user, positive, negative; may be memory-mapped. `directory` keeps a checkpoint after every
+    epoch: the same call after an interruption goes on from the last one and, on one thread, ends with the same factors
+    byte for byte; after the end it returns at once. on_epoch hears of each epoch that this call ran. Stops early after
+    `patience` epochs without a better MRR; without validation rows every epoch runs and the last counts.
+    TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
+    """
+    if len(triplets) == 0:
+        raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
+    key = training_key(triplets, validation, users, playlists, settings)
+    done = checkpoint.read(directory, key)
+    if done is None or not done.finished:
+        backend = _open(done, directory, users, playlists, settings)
+        while done is None or not done.finished:
+            epoch = 1 + (done.last.epoch if done else 0)
+            loss = _epoch(backend, triplets, users, playlists, settings, epoch, progress)
+            done = _note(done, key, epoch, loss, backend, validation, settings)
+            checkpoint.write(directory, done, backend.state())
+            on_epoch(done.last)
+    tensors = checkpoint.load(directory, done.best.epoch)
+    return Model(tensors["user_factors"], tensors["playlist_factors"])
+
+
+def reports(directory: Path, key: str) -> tuple[EpochReport, ...]:
+    """The epochs of the training that `key` names, in order; empty where there is none."""
+    found = checkpoint.read(directory, key)
+    return found.reports if found else ()
+
+
+def training_key(triplets: Array, validation: Validation, users: int, playlists: int, settings: TrainSettings) -> str:
+    """What a training's result depends on, as a sha256: settings, backend, sizes, triplets and validation rows."""
+    chosen = recipe(settings)
+    parts = {
+        "format": _FORMAT,
+        "settings": settings.model_dump(mode="json"),
+        "recipe": [chosen.backend, chosen.learning_rate, chosen.regularisation],
+        "sizes": [users, playlists],
+        "triplets": _fingerprint(triplets),
+        "validation": [_fingerprint(validation.random), _fingerprint(validation.hard)],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _open(done: Checkpoint | None, directory: Path, users: int, playlists: int, settings: TrainSettings) -> Backend:
+    if done is not None:
+        return open_backend(settings, checkpoint.load(directory, done.last.epoch))
+    start = initial_model(users, playlists, settings.dimension, settings.seed)
+    return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
+
+
+def _epoch(
+    backend: Backend,
+    triplets: Array,
+    users: int,
+    playlists: int,
+    settings: TrainSettings,
+    epoch: int,
+    progress: Progress,
+) -> float:
+    what = f"epoch {epoch}"
+    total, seen = 0.0, 0
+    for block in blocks(triplets, users, playlists, settings.seed, epoch):
+        loss = backend.step(block)
+        total, seen = total + loss, seen + len(block.order)
+        _check_loss(loss / len(block.order), epoch, settings)
+        progress(what, seen, len(triplets), "triplets")
+    return total / seen
+
+
+def _check_loss(loss: float, epoch: int, settings: TrainSettings) -> None:
+    if not math.isfinite(loss) or loss > _EXPLODED:
+        raise TrainingError(
+            f"the loss is {loss:.3g} in epoch {epoch}, which means that the steps are too long; lower [train] "
+            f"learning_rate, now {recipe(settings).learning_rate:g}, ten times and run again"
+        )
+
+
+def _note(
+    done: Checkpoint | None,
+    key: str,
+    epoch: int,
+    loss: float,
+    backend: Backend,
+    validation: Validation,
+    settings: TrainSettings,
+) -> Checkpoint:
+    earlier = done.reports if done else ()
+    model = backend.model()
+    if not (np.isfinite(model.user_factors).all() and np.isfinite(model.playlist_factors).all()):
+        _check_loss(math.nan, epoch, settings)
+    metrics = _validate(model, validation)
+    reached = max((r.metrics["random/mrr"] for r in earlier if r.metrics), default=-1.0)
+    best = metrics.get("random/mrr", math.inf) > reached
+    noted = (*earlier, EpochReport(epoch, loss, best, metrics))
+    since = epoch - max(r.epoch for r in noted if r.best)
+    return Checkpoint(key, noted, finished=epoch >= settings.epochs or since >= settings.patience)
+
+
+def _validate(model: Model, validation: Validation) -> dict[str, float]:
+    scorer = FactorScorer(model)
+    sets = {"random": validation.random, "hard": validation.hard}
+    found = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
+    return {f"{name}/{metric}": value for name, values in found.items() for metric, value in values.items()}
+
+
+def _thin(rows: Array) -> Array:
+    return rows[:: -(-len(rows) // VALIDATION_ROWS) or 1]
+
+
+def _fingerprint(array: Array) -> str:
+    digest = xxhash.xxh3_128(str(array.shape).encode())
+    for begin in range(0, len(array), BLOCK):
+        digest.update(np.ascontiguousarray(array[begin : begin + BLOCK]).data)
+    return digest.hexdigest()

@@ -1,0 +1,261 @@
+"""From a data set and its pairing to a registered model version: train, evaluate, bundle, register."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing import stage
+from pairing.csr import Csr
+from pairing.foldin import fold_in
+from pairing.progress import Progress, silent
+from trainer.bpr.backend import recipe
+from trainer.bpr.baselines import count_likes, most_popular
+from trainer.bpr.evaluate import Evaluation, evaluate
+from trainer.bpr.model import EpochReport, Model, Validation
+from trainer.bpr.order import BLOCK
+from trainer.bpr.train import reports, train, training_key
+from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
+from trainer.dataset.table import IN_TRAIN, WARM, Dataset, open_dataset
+from trainer.registry import Registry
+from trainer.settings import RegistrySettings, TrainSettings
+from trainer.tracking import Run, artifact_location, track, tracking_uri
+
+Array = npt.NDArray[Any]
+
+RunType = Literal["full", "toy"]
+
+_NEAREST, _CANDIDATES, _INDEX = "nearest", "candidates", "index"
+_CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Release:
+    """What `buddies train run` made. version: number in the registry; bundle_dir: the bundle on this machine."""
+
+    version: str
+    bundle_dir: Path
+    bundle_sha256: str
+    evaluation: Evaluation
+    run_id: str
+
+
+def train_and_release(
+    dataset: Path,
+    pairing: Path,
+    state_dir: Path,
+    settings: TrainSettings | None = None,
+    registry: RegistrySettings | None = None,
+    *,
+    uri: str | None = None,
+    run_type: RunType = "full",
+    aliases: Sequence[str] = ("production",),
+    progress: Progress = silent,
+    on_epoch: Callable[[EpochReport], None] = lambda _: None,
+) -> Release:
+    """Train on a finished data set and pairing, and make the result a registered version with these aliases.
+
+    All lies under state_dir/train and state_dir/mlflow, unless `uri` or MLFLOW_TRACKING_URI names another MLflow.
+    Repeating the call goes on where it stopped; with nothing changed it gives the same version. The same inputs,
+    settings and seed give the same bundle sha256 on one thread. run_type "toy" trains on the toy triplets.
+    StageError: an input is not finished. TrainingError, TrackingError, RegistryError, BundleError as in their modules.
+    """
+    data = open_dataset(dataset)
+    work = _Work(
+        data=data,
+        pairing=pairing,
+        home=state_dir / "train",
+        settings=settings or TrainSettings(),
+        run_type=run_type,
+        triplets=data.toy_triplets if run_type == "toy" else data.triplets,
+        validation=Validation(data.validation, data.hard_validation),
+    )
+    registry = registry or RegistrySettings()
+    address = tracking_uri(state_dir, uri)
+    with _tracked(work, registry, address, artifact_location(address, state_dir)) as run:
+        model = _fit(work, run, progress, on_epoch)
+        candidates = Csr.load(pairing / _CANDIDATES, "candidates")
+        evaluation = evaluate(dataset, model, candidates, progress)
+        bundle = _bundle(work.home / "bundle", _parts(work, candidates, model, evaluation))
+        _record(run, evaluation, bundle)
+        number = Registry(address, registry.model).register(bundle.directory, run.run_id, aliases=aliases)
+        run.tags({"version": number})
+    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id)
+
+
+@dataclass(frozen=True)
+class _Work:
+    data: Dataset
+    pairing: Path
+    home: Path
+    settings: TrainSettings
+    run_type: RunType
+    triplets: Array
+    validation: Validation
+
+    @cached_property
+    def key(self) -> str:
+        return training_key(self.triplets, self.validation, self.data.users, self.data.playlists, self.settings)
+
+
+@contextmanager
+def _tracked(work: _Work, registry: RegistrySettings, address: str, artifacts: str | None) -> Iterator[Run]:
+    settings = work.settings.model_dump(mode="json")
+    sizes = {"triplets": len(work.triplets), "users": work.data.users, "playlists": work.data.playlists}
+    tags = {"mode": "train", "run_type": work.run_type, "dataset_fingerprint": work.data.fingerprint, **_code_version()}
+    work.home.mkdir(parents=True, exist_ok=True)
+    with track(
+        address,
+        registry.experiment,
+        name=f"bpr-{work.run_type}-{work.key[:8]}",
+        parameters=settings | asdict(recipe(work.settings)) | sizes,
+        tags=tags,
+        artifacts=artifacts,
+        resume=_run_to_resume(work.home, work.key),
+    ) as run:
+        _remember_run(work.home, work.key, run.run_id)
+        run.document("config.json", {"train": settings, "registry": registry.model_dump(mode="json")})
+        yield run
+
+
+def _fit(work: _Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> Model:
+    def note(report: EpochReport) -> None:
+        run.metrics({"train/loss": report.loss, **report.metrics}, report.epoch)
+        on_epoch(report)
+
+    sizes = work.data.users, work.data.playlists
+    directory = work.home / _CHECKPOINTS
+    model = train(work.triplets, work.validation, *sizes, work.settings, directory, on_epoch=note, progress=progress)
+    return _fill_in(work, model)
+
+
+def _fill_in(work: _Work, model: Model) -> Model:
+    """Give users without training triplets (cold ones above all) the weighted mean of their nearest trained users.
+
+    A playlist without triplets keeps no random start either: zeros, so that it scores 0 for everyone.
+    """
+    learned = np.zeros(work.data.users, np.bool_)
+    seen = np.zeros(work.data.playlists, np.bool_)
+    for begin in range(0, len(work.triplets), BLOCK):
+        block = work.triplets[begin : begin + BLOCK]
+        learned[block[:, 0]] = True
+        seen[block[:, 1:].ravel()] = True
+    learned &= np.asarray(work.data.user_kind) == WARM
+    folded = fold_in(_towards(work.pairing, learned), model.user_factors)
+    users = np.where(learned[:, None], model.user_factors, folded)
+    return Model(users, np.where(seen[:, None], model.playlist_factors, np.float32(0)))
+
+
+def _towards(pairing: Path, learned: Array) -> Csr:
+    """The nearest users of those who are not learned, cut down to learned ones; other rows empty."""
+    nearest = Csr.load(pairing / _NEAREST, "nearest")
+    kept = learned[nearest.indices] & np.repeat(~learned, nearest.counts)
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+    values = None if nearest.values is None else np.asarray(nearest.values)[kept]
+    return Csr(before[nearest.indptr], nearest.indices[kept], nearest.columns, values)
+
+
+def _facts(work: _Work) -> dict[str, Any]:
+    """What the manifest says of the training: values that are the same on every run of the same work."""
+    epochs = reports(work.home / _CHECKPOINTS, work.key)
+    best = [report for report in epochs if report.best][-1]
+    return {
+        "settings": work.settings.model_dump(mode="json"),
+        "recipe": asdict(recipe(work.settings)),
+        "run_type": work.run_type,
+        "epochs": len(epochs),
+        "best_epoch": best.epoch,
+        "best_loss": round(best.loss, 6),
+        "pairing": {name: stage.load(work.pairing, name).fingerprint for name in (_NEAREST, _CANDIDATES, _INDEX)},
+    }
+
+
+def _parts(work: _Work, candidates: Csr, model: Model, evaluation: Evaluation) -> BundleParts:
+    data = work.data
+    likes = count_likes(data.liked_in(IN_TRAIN).indices, data.playlists)
+    popular = most_popular(likes)
+    ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
+    return BundleParts(
+        user_factors=model.user_factors,
+        playlist_factors=model.playlist_factors,
+        candidates=candidates,
+        user_songs=data.user_songs,
+        owned=data.owned,
+        owner=data.owner,
+        popular=popular,
+        popular_scores=likes[popular],
+        user_ids=data.user_table["user_id"].to_list(),
+        playlist_ids=playlists["playlist_id"].to_list(),
+        playlist_titles=playlists["title"].fill_null("").to_list(),
+        song_titles=songs["title"].fill_null("").to_list(),
+        song_artists=songs["artist"].fill_null("").to_list(),
+        song_ids=ids["song_id"].to_list(),
+        song_id_rows=ids["song_row"].to_numpy(),
+        index=work.pairing / _INDEX,
+        matching="full" if data.matching == "full" else "plain",
+        dataset_fingerprint=data.fingerprint,
+        training=_facts(work),
+        metrics=evaluation.metrics(),
+    )
+
+
+def _bundle(directory: Path, parts: BundleParts) -> Bundle:
+    """Write the bundle under a name that starts its sha256; an equal one that is there already stays as it is."""
+    staged = write_bundle(directory / "new", parts)
+    target = directory / staged.sha256[:12]
+    try:
+        open_bundle(target)
+    except BundleError:
+        shutil.rmtree(target, ignore_errors=True)
+        staged.directory.replace(target)
+    for other in directory.iterdir():
+        if other != target:
+            shutil.rmtree(other)
+    return open_bundle(target, check_hashes=False)
+
+
+def _record(run: Run, evaluation: Evaluation, bundle: Bundle) -> None:
+    run.document("evaluation.json", evaluation.to_json())
+    run.file(bundle.directory / "manifest.json")
+    run.metrics({f"final/{name}": value for name, value in evaluation.metrics().items()}, 0)
+    run.tags({"bundle_sha256": bundle.sha256})
+
+
+def _run_to_resume(home: Path, key: str) -> str | None:
+    path = home / "run.json"
+    if not path.exists():
+        return None
+    try:
+        body = json.loads(path.read_bytes())
+        return str(body["run_id"]) if body["key"] == key else None
+    except (ValueError, KeyError, TypeError):  # a broken note costs nothing but a new run
+        return None
+
+
+def _remember_run(home: Path, key: str, run_id: str) -> None:
+    partial = home / "run.partial"
+    partial.write_text(json.dumps({"key": key, "run_id": run_id}), encoding="utf-8")
+    partial.replace(home / "run.json")
+
+
+def _code_version() -> dict[str, str]:
+    """The installed release, and a hash of the training code, which tells apart two states of one release."""
+    try:
+        release = version("spotify-buddies")
+    except PackageNotFoundError:
+        release = "unknown"
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return {"code_version": release, "code_sha256": digest.hexdigest()[:16]}
