@@ -53,6 +53,7 @@ def start(
     settings: _Settings = context.obj
     _stop_on_sigterm()
     with explained(LaunchError, BundleError, RegistryError):
+        _refuse_second(settings.state_dir)
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         services = start_services(
             settings.state_dir,
@@ -112,6 +113,19 @@ def _postgres_url(settings: _Settings) -> str:
         typer.echo("error: no service runs here and BUDDIES_POSTGRES_URL is not set; start one first", err=True)
         raise typer.Exit(1) from None
     return str(endpoints["postgres"])
+
+
+def _refuse_second(state_dir: Path) -> None:
+    """One service a state directory: two would share its Postgres and Redis directories."""
+    import psutil
+
+    from serve_app.errors import LaunchError
+
+    path = state_dir / ENDPOINTS
+    if path.exists() and psutil.pid_exists(pid := json.loads(path.read_bytes())["pid"]):
+        raise LaunchError(
+            f"a service already runs in {state_dir} (process {pid}); stop it, or set BUDDIES_STATE_DIR to another place"
+        )
 
 
 def _free_ports(settings: ServeSettings) -> ServeSettings:

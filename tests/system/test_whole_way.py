@@ -100,9 +100,11 @@ def test_health_reflection_and_status_answer(trained: Commands, service: Endpoin
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     with Client(service.grpc, timeout_s=10) as client:
         status = client.model_status()
-    manifest = json.loads((trained.state_dir / "bundles" / "1" / "manifest.json").read_text())
+    (registered,) = json.loads(trained.run("registry", "list", "--json"))
+    assert registered["aliases"] == ["production"]
     assert status.production is not None
-    assert (status.production.users, status.production.playlists) == (manifest["users"], manifest["playlists"])
+    assert (status.production.version, status.production.bundle_sha256) == ("1", registered["bundle_sha256"])
+    assert (status.production.users, status.production.playlists) == (200, 300)
 
 
 def test_the_readme_snippet_runs(service: Endpoints, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,9 +119,9 @@ def test_doctor_is_content_beside_the_running_service(trained: Commands, service
 
 
 def test_a_second_service_in_the_same_place_is_refused(trained: Commands, service: Endpoints) -> None:
-    port = service.grpc.rpartition(":")[2]
-    other = Commands(trained.state_dir, (*trained.extra, ("BUDDIES_SERVE__GRPC_PORT", port)))
-    assert "already" in other.run("serve", "start", expect=1)
+    assert f"already runs in {trained.state_dir} (process {service.pid})" in trained.run("serve", "start", expect=1)
+    with Client(service.grpc, timeout_s=10) as client:
+        client.feedback("r", user_id="u", liked=["p"])
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: Commands, tmp_path: Path) -> None:
