@@ -100,6 +100,8 @@ def connected(context: typer.Context, address: str | None) -> Iterator[Client]:
             yield client
     except BuddiesError as error:
         typer.echo(f"error: {chosen}: {error}", err=True)
+        if error.idempotency_key and error.code != "INVALID_ARGUMENT":
+            typer.echo(f"send it again with --key {error.idempotency_key}; it is stored once at most", err=True)
         raise typer.Exit(2 if error.code == "INVALID_ARGUMENT" else 1) from error
 
 
@@ -114,21 +116,23 @@ def print_recommendations(found: Sequence[Recommendation]) -> None:
     """A table for each listener: title, owner, score, reason, and where it came from."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
     for item in found:
         labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
         labels += [f"skipped {step.value}" for step in item.skipped]
         labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []
-        table = Table(title=f"{item.user_id or 'listener'}: {', '.join(labels)}", title_justify="left", expand=True)
+        title = Text(f"{item.user_id or 'listener'}: {', '.join(labels)}")
+        table = Table(title=title, title_justify="left", expand=True)
         for name, ratio in (("#", None), ("title", 3), ("playlist", 2), ("owner", 2), ("score", None), ("reason", 6)):
             table.add_column(name, ratio=ratio, overflow="fold", justify="right" if name in "#score" else "left")
         for rank, playlist in enumerate(item.playlists, 1):
             owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
             row = (playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason))
-            table.add_row(str(rank), *row)
+            table.add_row(str(rank), *map(Text, row))
         console.print(table)
-        console.print(f"recommendation {item.recommendation_id}\n", markup=False, highlight=False)
+        console.print(f"recommendation {item.recommendation_id}\n")
 
 
 def _reason(reason: Any) -> str:

@@ -18,9 +18,12 @@ import typer
 
 from clients.calls import print_recommendations
 from clients.endpoints import Endpoints, running
-from clients.python import Client, Recommendation, Song, Source, Taste
+from clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
+from clients.settings import masked
 
 START_TIMEOUT_S = 180.0
+# A session of its own: Ctrl-C in the terminal reaches a command through us, once.
+_ALONE: dict[str, Any] = {"start_new_session": True}
 UNKNOWN_LISTENER = "somebody-new"
 
 
@@ -39,6 +42,8 @@ def demo(
     """
     state_dir = context.obj.state_dir.absolute()
     os.environ["BUDDIES_STATE_DIR"] = str(state_dir)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: stop what runs, then leave
     try:
         _build(state_dir, data)
         with _service(state_dir) as endpoints:
@@ -46,7 +51,7 @@ def demo(
             _tell(endpoints, state_dir)
             if not once:
                 _wait_for_interrupt()
-    except _Failed as failure:
+    except (_Failed, BuddiesError) as failure:
         typer.echo(f"error: the demo stopped at: {failure}", err=True)
         raise typer.Exit(1) from failure
 
@@ -66,14 +71,12 @@ def _service(state_dir: Path) -> Iterator[Endpoints]:
     """Run `buddies serve start` beside us until the block ends."""
     arguments = ("serve", "start", "--any-port")
     _announce(arguments)
-    process = subprocess.Popen(_command(arguments), start_new_session=True)  # Ctrl-C reaches it through us, once
+    process = subprocess.Popen(_command(arguments), **_ALONE)
     try:
         yield _wait_until_up(process, state_dir)
     finally:
         typer.echo("\nstopping")
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait()
+        _stop(process, signal.SIGTERM)
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], state_dir: Path) -> Endpoints:
@@ -99,7 +102,9 @@ def _use(endpoints: Endpoints) -> None:
             [*(listener["user_id"] for listener in known), UNKNOWN_LISTENER], tastes=[taste] if taste else []
         )
         print_recommendations(found)
-        chosen = next((item for item in found if item.source is Source.LIVE and item.playlists), found[0])
+        chosen = next((item for item in found if item.source is Source.LIVE and item.playlists), None)
+        if chosen is None:
+            raise _Failed("Recommend (no known listener got a playlist; is the data set too small?)")
         _like(client, chosen)
 
 
@@ -120,7 +125,7 @@ def _tell(endpoints: Endpoints, state_dir: Path) -> None:
         "gRPC": endpoints.grpc,
         "Ray dashboard": endpoints.dashboard,
         "MLflow": endpoints.mlflow,
-        "Postgres": endpoints.postgres,
+        "Postgres": masked(endpoints.postgres),
         "report": state_dir / "dataset" / "report.html",
     }.items():
         typer.echo(f"  {name + ':':<15}{value}")
@@ -137,11 +142,30 @@ def _wait_for_interrupt() -> None:
 def _buddies(*arguments: str, quiet: bool = False) -> None:
     """Run one of our commands; what it prints is shown unless quiet."""
     _announce(arguments)
-    finished = subprocess.run(_command(arguments), stdout=subprocess.DEVNULL if quiet else None, check=False)
-    if finished.returncode == 130:
+    code = _finish(subprocess.Popen(_command(arguments), stdout=subprocess.DEVNULL if quiet else None, **_ALONE))
+    if code == 130:
         raise KeyboardInterrupt
-    if finished.returncode != 0:
+    if code != 0:
         raise _Failed(f"buddies {shlex.join(arguments)}")
+
+
+def _finish(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a command; Ctrl-C is passed on, and the command gets the time that it needs to end in order."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        _stop(process, signal.SIGINT)
+        raise
+
+
+def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.poll() is None:
+        process.send_signal(number)
+    while process.poll() is None:
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            typer.echo("still stopping", err=True)
 
 
 def _json(*arguments: str) -> Any:

@@ -62,7 +62,8 @@ def examine(settings: Any) -> Iterator[Finding]:
     yield _memory()
     yield _disk(settings)
     for extra, modules in EXTRAS.items():
-        yield _extra(extra, modules, required=extra != "embedded" or not (settings.postgres_url and settings.redis_url))
+        embedded = extra == "embedded" and not (settings.postgres_url and settings.redis_url)
+        yield _extra(extra, modules, required=embedded or extra in ("pairing", "serve"))
     yield from _ports(settings)
     yield from _services(settings)
 
@@ -124,15 +125,28 @@ def _services(settings: Any) -> Iterator[Finding]:
     for name, url, default_port in (
         ("postgres", settings.postgres_url, 5432),
         ("redis", settings.redis_url, 6379),
-        ("mlflow", settings.mlflow_tracking_uri, 5000),
+        ("mlflow", settings.mlflow_tracking_uri, 80),
     ):
         if url is None:
             yield Finding(name, ok=True, found="embedded")
-        elif urlsplit(url).hostname:
-            yield _reachable(name, urlsplit(url).hostname or "", urlsplit(url).port or default_port)
+        else:
+            yield from (_reachable(name, host, port) for host, port in _hosts(url, default_port))
     serving = running(settings.state_dir)
     if serving:
         yield _reachable("service", *_split(serving.grpc))
+
+
+def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
+    """Every host and port of a URL; Postgres URLs may name several. None: a socket or a file."""
+    parts = urlsplit(url)
+    default_port = {"http": 80, "https": 443}.get(parts.scheme, default_port)
+    found = []
+    for place in parts.netloc.rpartition("@")[2].split(","):
+        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+        host = (host if colon else place).strip("[]")
+        if host:
+            found.append((host, int(port) if port.isdigit() else default_port))
+    return found
 
 
 def _split(address: str) -> tuple[str, int]:

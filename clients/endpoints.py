@@ -26,10 +26,13 @@ class Endpoints:
 
 
 def running(state_dir: Path) -> Endpoints | None:
-    """The service that this state directory runs now, None when none does (a crashed one leaves its file behind)."""
+    """The service that this state directory runs now.
+
+    None when none does; a crashed one leaves its file behind, and one of another release may have other fields.
+    """
     path = state_dir / FILE
     try:
         endpoints = Endpoints(**json.loads(path.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
     return endpoints if psutil.pid_exists(endpoints.pid) else None

@@ -13,9 +13,9 @@ import typer
 from clients.calls import feedback, recommend
 from clients.demo import demo
 from clients.doctor import doctor
-from clients.settings import SettingsError, read_settings, shown
+from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
-EXTRAS = {"data": "train", "train": "train", "registry": "train", "pair": "pairing", "serve": "serve"}
+EXTRAS = {"data": "train", "train": "train", "registry": "train", "pair": "pairing", "serve": "serve", "daily": "serve"}
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
@@ -24,6 +24,7 @@ def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
+    from serve_app.cli import daily_app
     from trainer.cli import data_app, registry_app, train_app
 
     app = typer.Typer(
@@ -40,6 +41,7 @@ def build_app() -> typer.Typer:
         "train": train_app,
         "registry": registry_app,
         "serve": serve_app,
+        "daily": daily_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)
@@ -66,6 +68,8 @@ def _root(
     ] = None,
 ) -> None:
     context.obj = read_settings(sections(), file=config)
+    if config is not None:
+        os.environ[FILE_VARIABLE] = str(config.absolute())  # for the commands that a command runs
 
 
 @config_app.command("show")

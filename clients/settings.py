@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 PREFIX = "BUDDIES_"
 FILE_VARIABLE = "BUDDIES_CONFIG"
 DEFAULT_FILE = Path("buddies.toml")
+_LOGIN = re.compile(r"(://[^/@:]*:)[^@]*@")
+_PASSWORD = re.compile(r"(password=)('[^']*'|[^&\s]*)", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -88,15 +91,14 @@ def read_settings(
 def shown(settings: BaseSettings) -> dict[str, Any]:
     """The settings as JSON values, passwords in URLs masked."""
     values = settings.model_dump(mode="json")
-    return {key: _mask(value) if key.endswith(("_url", "_uri")) else value for key, value in values.items()}
+    return {key: masked(value) if key.endswith(("_url", "_uri")) else value for key, value in values.items()}
 
 
-def _mask(url: str | None) -> str | None:
-    if url is None or "@" not in url or "://" not in url:
-        return url
-    scheme, rest = url.split("://", 1)
-    login, host = rest.rsplit("@", 1)
-    return f"{scheme}://{login.split(':', 1)[0]}{':***' if ':' in login else ''}@{host}"
+def masked(url: str | None) -> str | None:
+    """A URL or a Postgres connection string without its passwords."""
+    if url is None:
+        return None
+    return _PASSWORD.sub(r"\1***", _LOGIN.sub(r"\1***@", url))
 
 
 def _find_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:

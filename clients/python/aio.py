@@ -13,7 +13,7 @@ import grpc
 
 from clients.python import codec
 from clients.python.client import CHANNEL_OPTIONS
-from clients.python.errors import from_grpc
+from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
 from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
 from protos.buddies.v1 import recommender_pb2 as pb
@@ -73,7 +73,11 @@ class AsyncClient:
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
-        response = await self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        try:
+            response = await self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        except BuddiesError as error:
+            error.idempotency_key = key
+            raise
         return codec.feedback_result(response, key)
 
     async def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import grpc
 
 from clients.python import codec
-from clients.python.errors import from_grpc
+from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
 from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
 from protos.buddies.v1 import recommender_pb2 as pb
@@ -80,12 +80,17 @@ class Client:
     ) -> FeedbackResult:
         """Store what a listener did; when this returns it is committed. Retried under one key: stored once.
 
-        Without user_id the recommendation's own is taken. To retry later yourself, give the same idempotency_key.
+        Without user_id the recommendation's own is taken. To try again later, give the failed call's key, which the
+        error carries as idempotency_key.
         """
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
-        response: pb.FeedbackResponse = self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        try:
+            response = self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+        except BuddiesError as error:
+            error.idempotency_key = key
+            raise
         return codec.feedback_result(response, key)
 
     def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC
 from enum import Enum
 from typing import Any, TypeVar
 
+from clients.python.errors import InvalidRequest
 from clients.python.types import (
     Arm,
     FeedbackResult,
@@ -38,15 +40,16 @@ def recommend_request(
     exclude_playlist_ids: Sequence[str],
     explain: bool,
 ) -> pb.RecommendRequest:
-    """Encode; the server checks the ranges."""
-    return pb.RecommendRequest(
-        user_ids=user_ids,
-        tastes=[pb.Taste(user_id=taste.user_id, songs=[_song(song) for song in taste.songs]) for taste in tastes],
-        limit=limit,
-        mode=_MODES[mode],
-        exclude_playlist_ids=exclude_playlist_ids,
-        explain=explain,
-    )
+    """Encode; the server checks the ranges. InvalidRequest: text that UTF-8 cannot hold."""
+    with _encodable():
+        return pb.RecommendRequest(
+            user_ids=user_ids,
+            tastes=[pb.Taste(user_id=taste.user_id, songs=[_song(song) for song in taste.songs]) for taste in tastes],
+            limit=limit,
+            mode=_MODES[mode],
+            exclude_playlist_ids=exclude_playlist_ids,
+            explain=explain,
+        )
 
 
 def feedback_request(
@@ -58,20 +61,21 @@ def feedback_request(
     idempotency_key: str,
 ) -> pb.FeedbackRequest:
     """Encode. Given the recommendation itself, its version and arm go along, so that likes count for them."""
-    message = pb.FeedbackRequest(
-        user_id=user_id,
-        liked=liked,
-        ignored=ignored,
-        disliked=disliked,
-        idempotency_key=idempotency_key,
-    )
-    if isinstance(recommendation, str):
-        message.recommendation_id = recommendation
-    else:
-        message.recommendation_id = recommendation.recommendation_id
-        message.model_version = recommendation.model_version
-        message.arm = _ARMS[recommendation.arm]
-    return message
+    with _encodable():
+        message = pb.FeedbackRequest(
+            user_id=user_id,
+            liked=liked,
+            ignored=ignored,
+            disliked=disliked,
+            idempotency_key=idempotency_key,
+        )
+        if isinstance(recommendation, str):
+            message.recommendation_id = recommendation
+        else:
+            message.recommendation_id = recommendation.recommendation_id
+            message.model_version = recommendation.model_version
+            message.arm = _ARMS[recommendation.arm]
+        return message
 
 
 def recommendations(response: pb.RecommendResponse) -> tuple[Recommendation, ...]:
@@ -88,6 +92,15 @@ def model_status(response: pb.GetModelStatusResponse) -> ModelStatus:
     """Decode."""
     versions = tuple(_version(item) for item in response.versions)
     return ModelStatus(response.model, versions, response.generation, response.uptime.ToTimedelta())
+
+
+@contextmanager
+def _encodable() -> Iterator[None]:
+    """Protobuf strings are UTF-8; half a surrogate pair, as from a badly decoded argument, is not."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{error.object!r} is not UTF-8 text", "INVALID_ARGUMENT") from error
 
 
 def _song(song: Song) -> pb.Song:

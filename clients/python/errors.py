@@ -25,7 +25,10 @@ class BuddiesError(Exception):
     """A call failed. code: the gRPC status name. reason: a constant to program against, empty where there is none.
 
     retry_after_s: what the server asks for, None where it does not say. violations: for InvalidRequest.
+    idempotency_key: of a feedback that failed; send it again with this key, and it is stored once at most.
     """
+
+    idempotency_key: str | None = None
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class ServerBusy(BuddiesError):
 
 
 class ServiceUnavailable(BuddiesError):
-    """The service, or a store it needs for this call, cannot be reached; nothing was stored."""
+    """The service, or a store it needs for this call, cannot be reached. A feedback was not acknowledged."""
 
 
 class DeadlineExceeded(BuddiesError):

@@ -207,6 +207,27 @@ def test_feedback_is_retried_under_one_key() -> None:
     assert (seen[0].model_version, seen[0].arm) == ("7", pb.ARM_CANARY)
 
 
+def test_a_failed_feedback_carries_the_key_to_send_it_again_with() -> None:
+    def answer(request: pb.FeedbackRequest, context: grpc.ServicerContext) -> None:
+        refuse(context, grpc.StatusCode.UNAVAILABLE, request.idempotency_key)
+
+    with serving(Feedback=answer) as address, Client(address, retry=Retry(attempts=1)) as client:
+        with pytest.raises(ServiceUnavailable) as generated:
+            client.feedback("r", user_id="u", liked=["p"])
+        with pytest.raises(ServiceUnavailable) as given:
+            client.feedback("r", user_id="u", liked=["p"], idempotency_key="mine")
+    assert generated.value.idempotency_key == generated.value.message != ""
+    assert given.value.idempotency_key == "mine"
+
+
+def test_text_that_is_not_utf_8_is_an_invalid_request() -> None:
+    with serving() as address, Client(address) as client:
+        with pytest.raises(InvalidRequest, match="UTF-8"):
+            client.recommend(["a\udcff"])
+        with pytest.raises(InvalidRequest, match="UTF-8"):
+            client.feedback("r", user_id="a\udcff", liked=["p"])
+
+
 def test_status_names_the_production_version() -> None:
     answer = pb.GetModelStatusResponse(
         model="m",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clients.doctor import _hosts
+from clients.endpoints import running
 from protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import serving
 from tests.clients.test_client import ANSWER
@@ -32,6 +34,7 @@ NOUNS = {
     "train": ("run", "evaluate"),
     "registry": ("list", "alias"),
     "serve": ("start", "reactions"),
+    "daily": ("run",),
     "config": ("show",),
 }
 
@@ -75,6 +78,25 @@ def test_recommend_prints_titles_owners_and_reasons(tmp_path: Path) -> None:
     for word in ("Rainy", "bob", "why", "cold_neighbours", "version 7", "r1"):
         assert word in table.stdout
     assert json.loads(script.stdout)[0]["playlists"][0]["title"] == "Rainy"
+
+
+def test_names_of_playlists_are_printed_as_they_are(tmp_path: Path) -> None:
+    answer = pb.RecommendResponse()
+    answer.CopyFrom(ANSWER)
+    answer.recommendations[0].playlists[0].title = "[chill] :fire: [/b]"
+    with serving(Recommend=lambda request, context: answer) as address:
+        result = buddies("recommend", "ada", "--address", address, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "[chill] :fire: [/b]" in result.stdout
+
+
+def test_a_feedback_that_fails_says_how_to_send_it_again(tmp_path: Path) -> None:
+    with serving() as address:
+        pass
+    options = ("--user", "ada", "--like", "p1", "--key", "k7", "--address", address)
+    result = buddies("feedback", "r1", *options, cwd=tmp_path, BUDDIES_CLIENT__ATTEMPTS="1")
+    assert result.returncode == 1
+    assert "--key k7" in result.stderr
 
 
 def test_recommend_sends_songs_as_a_taste(tmp_path: Path) -> None:
@@ -143,9 +165,31 @@ def test_doctor_finds_a_taken_port(tmp_path: Path) -> None:
     assert "BUDDIES_SERVE__GRPC_PORT" in result.stdout
 
 
-@pytest.mark.parametrize("module", ["clients.main", "clients.python"])
-def test_the_command_starts_without_heavy_imports(module: str, tmp_path: Path) -> None:
-    code = f"import sys, {module}\nfrom clients.main import build_app\nbuild_app()\nprint(*sys.modules)"
+@pytest.mark.parametrize("code", ["import clients.python", "from clients.main import build_app\nbuild_app()"])
+def test_the_client_and_the_command_start_without_heavy_imports(code: str) -> None:
+    code = f"{code}\nimport sys\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split())
     assert not loaded & {"torch", "ray", "mlflow", "numba", "scipy", "polars", "faiss", "psycopg"}
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://a:b@one:1,two:2/db", [("one", 1), ("two", 2)]),
+        ("postgresql://one/db", [("one", 5432)]),
+        ("https://mlflow.example", [("mlflow.example", 443)]),
+        ("redis://[::1]:7/0", [("::1", 7)]),
+        ("redis://[::1]/0", [("::1", 5432)]),
+        ("unix:///run/redis.sock", []),
+        ("sqlite:////var/mlflow.db", []),
+    ],
+)
+def test_doctor_finds_every_host_of_a_url(url: str, hosts: list[tuple[str, int]]) -> None:
+    assert _hosts(url, 5432) == hosts
+
+
+def test_an_unreadable_endpoint_file_means_that_nothing_runs(tmp_path: Path) -> None:
+    for text in ("", "{}", '{"pid": 1}'):
+        (tmp_path / "serving.json").write_text(text)
+        assert running(tmp_path) is None

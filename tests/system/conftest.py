@@ -15,7 +15,7 @@ import pytest
 
 from clients.endpoints import Endpoints, running
 
-START_S = 120.0
+START_S = 300.0
 
 # Put first on the path of every process of the service: importing torch there fails.
 NO_TORCH = """

@@ -92,6 +92,16 @@ def test_a_like_is_in_postgres_once(trained: Commands, service: Endpoints) -> No
     assert Counter(row["user_id"] for row in rows) == {user_id: len(rows)}
 
 
+def test_the_lists_of_the_day_are_read_once_they_are_written(trained: Commands, service: Endpoints) -> None:
+    user_id = listeners(trained, "--count", "1")[0]["user_id"]
+    (before,) = json.loads(trained.run("recommend", user_id, "--mode", "daily", "--json"))
+    assert (before["source"], before["skipped"]) == ("live", ["daily_list"])
+    assert json.loads(trained.run("daily", "run", "--json"))["lists"] > 0
+    (after,) = json.loads(trained.run("recommend", user_id, "--mode", "daily", "--json"))
+    assert (after["source"], after["skipped"]) == ("daily", [])
+    assert [p["playlist_id"] for p in after["playlists"]] == [p["playlist_id"] for p in before["playlists"]]
+
+
 def test_health_reflection_and_status_answer(trained: Commands, service: Endpoints) -> None:
     with grpc.insecure_channel(service.grpc) as channel:
         services = list(ProtoReflectionDescriptorDatabase(channel).get_services())
