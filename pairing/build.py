@@ -14,6 +14,18 @@ from pairing import stage
 from pairing.csr import Csr
 from pairing.nearest import nearest_users
 from pairing.progress import Progress, silent
+from pairing.result import (
+    CANDIDATES,
+    INDEX,
+    MATRIX,
+    NEAREST,
+    NOT_SAMPLED,
+    OWN,
+    SPLIT,
+    USER_KIND,
+    inputs_of,
+    load_dataset,
+)
 from pairing.search import build_index
 from pairing.select import Selection, reachable, select
 from pairing.settings import PairingSettings
@@ -43,94 +55,83 @@ def build_pairing(
 ) -> PairingSummary:
     """Run the stages nearest, candidates and index under `directory`; finished ones of the same input are kept.
 
-    dataset: the folder of a finished data set, of which 3-matrix (user_songs) and 7-own (owned) are read. StageError
-    when one is missing.
+    dataset: the folder of a finished data set, of which 3-matrix (user_songs), 6-split (user_kind) and 7-own (owned)
+    are read. Users who are not sampled have empty rows and are nobody's neighbour. StageError when a part is missing or
+    they are of two builds.
     """
-    matrix, own = stage.load(dataset, "3-matrix"), stage.load(dataset, "7-own")
-    user_songs, owned = Csr.load(matrix.directory, "user_songs"), Csr.load(own.directory, "owned")
-    songs = {"3-matrix": matrix.fingerprint}
+    stamps = load_dataset(dataset)
+    inputs = inputs_of(stamps)
+    everybody = Csr.load(stamps[MATRIX].directory, "user_songs")
+    owned = Csr.load(stamps[OWN].directory, "owned")
+    sampled = np.load(stamps[SPLIT].directory / USER_KIND) != NOT_SAMPLED
+    user_songs = everybody.only(sampled)
 
-    def run(
-        name: str, inputs: Mapping[str, str], used: tuple[str, ...], build: Callable[[Path], dict[str, Any]]
-    ) -> Stamp:
+    def run(name: str, used: tuple[str, ...], build: Callable[[Path], dict[str, Any]], **beside: str) -> Stamp:
         # Only the settings that change a stage's result are part of its key: a change of another one keeps it.
-        return stage.run(directory, name, inputs=inputs, settings=settings.model_dump(include=set(used)), build=build)
+        chosen = settings.model_dump(include=set(used))
+        return stage.run(directory, name, inputs={**inputs[name], **beside}, settings=chosen, build=build)
 
     def build_nearest(folder: Path) -> dict[str, Any]:
         found = nearest_users(user_songs, settings.nearest, block_users=settings.block_users, progress=progress)
         found.save(folder, "nearest")
-        return _describe_nearest(found)
+        return _describe_nearest(found, sampled)
 
     def build_candidates(folder: Path) -> dict[str, Any]:
-        chosen = _select(user_songs, Csr.load(near.directory, "nearest"), owned, settings, progress)
+        found = Csr.load(near.directory, "nearest")
+        widen = _widening(user_songs, settings) if settings.widened_nearest > settings.nearest else None
+        chosen = select(found, owned, settings, sampled=sampled, widen=widen, progress=progress)
         chosen.neighbours.save(folder, "neighbours")
         chosen.candidates.save(folder, "candidates")
-        return _describe_selection(chosen, owned)
+        return _describe_selection(chosen, owned, sampled)
 
     def build_search(folder: Path) -> dict[str, Any]:
-        return build_index(user_songs, folder, settings, progress=progress)
+        return build_index(everybody, folder, settings, sampled=sampled, progress=progress)
 
-    near = run("nearest", songs, _NEAREST, build_nearest)
-    ownership = {**songs, "7-own": own.fingerprint, "nearest": near.fingerprint}
-    stages = (
+    near = run(NEAREST, _NEAREST, build_nearest)
+    found = (
         near,
-        run("candidates", ownership, _CANDIDATES, build_candidates),
-        run("index", songs, _INDEX, build_search),
+        run(CANDIDATES, _CANDIDATES, build_candidates, nearest=near.fingerprint),
+        run(INDEX, _INDEX, build_search),
     )
-    reused = tuple(stamp.name for stamp in stages if stamp.reused)
-    return PairingSummary(directory, {stamp.name: stamp.statistics for stamp in stages}, reused)
+    reused = tuple(stamp.name for stamp in found if stamp.reused)
+    return PairingSummary(directory, {stamp.name: stamp.statistics for stamp in found}, reused)
 
 
-def _select(user_songs: Csr, nearest: Csr, owned: Csr, settings: PairingSettings, progress: Progress) -> Selection:
-    """Select, and once more with longer rows for the users whom the first round left with few candidates."""
-    chosen = select(nearest, owned, settings, progress=progress)
-    if chosen.few.size == 0 or settings.widened_nearest <= settings.nearest:
-        return chosen
-    wider = nearest_users(
-        user_songs, settings.widened_nearest, block_users=settings.block_users, rows=chosen.few, progress=progress
-    )
-    return select(_replace_rows(nearest, chosen.few, wider), owned, settings, progress=progress)
+def _widening(user_songs: Csr, settings: PairingSettings) -> Callable[[Array], Csr]:
+    """Finds settings.widened_nearest users for a few at a time; who has each song is worked out once, when needed."""
+    postings: list[Csr] = []
+
+    def widen(rows: Array) -> Csr:
+        if not postings:
+            postings.append(user_songs.transpose())
+        return nearest_users(
+            user_songs, settings.widened_nearest, block_users=settings.block_users, rows=rows, postings=postings[0]
+        )
+
+    return widen
 
 
-def _replace_rows(matrix: Csr, rows: Array, other: Csr) -> Csr:
-    """`matrix` with its `rows` (ascending) replaced by the rows of `other`, in order."""
-    if matrix.values is None or other.values is None:
-        raise ValueError("both need values")
-    counts = matrix.counts
-    counts[rows] = other.counts
-    indptr = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    new = np.zeros(counts.size, np.bool_)
-    new[rows] = True
-    from_other = np.repeat(new, counts)
-    from_matrix = np.repeat(~new, matrix.counts)
-    indices = np.empty(from_other.size, np.int32)
-    values = np.empty(from_other.size, np.float32)
-    indices[from_other], indices[~from_other] = other.indices, matrix.indices[from_matrix]
-    values[from_other], values[~from_other] = other.values, matrix.values[from_matrix]
-    return Csr(indptr, indices, matrix.columns, values)
-
-
-def _describe_nearest(nearest: Csr) -> dict[str, Any]:
+def _describe_nearest(nearest: Csr, sampled: Array) -> dict[str, Any]:
     values = np.empty(0, np.float32) if nearest.values is None else nearest.values
+    counts = nearest.counts[sampled]
     return {
-        "users": nearest.rows,
-        "users_without": int((nearest.counts == 0).sum()),
-        "nearest": _spread(nearest.counts),
+        "users": int(counts.size),
+        "users_without": int((counts == 0).sum()),
+        "nearest": _spread(counts),
         "cosine_mean": round(float(values.mean(dtype=np.float64)), 6) if values.size else None,
     }
 
 
-def _describe_selection(chosen: Selection, owned: Csr) -> dict[str, Any]:
-    times = np.bincount(chosen.neighbours.indices, minlength=owned.rows)
+def _describe_selection(chosen: Selection, owned: Csr, sampled: Array) -> dict[str, Any]:
+    times = chosen.neighbours.column_counts()
     return {
-        "users": chosen.neighbours.rows,
-        "neighbours": _spread(chosen.neighbours.counts),
+        "users": int(sampled.sum()),
+        "neighbours": _spread(chosen.neighbours.counts[sampled]),
         "users_serving_as_neighbour": int((times > 0).sum()),
         "times_as_neighbour": _spread(times[times > 0]),
-        "reachable_playlists": _spread(reachable(chosen.neighbours, owned)),
-        "candidates": _spread(chosen.candidates.counts),
-        "playlists_offered": int(np.unique(chosen.candidates.indices).size),
+        "reachable_playlists": _spread(reachable(chosen.neighbours, owned)[sampled]),
+        "candidates": _spread(chosen.candidates.counts[sampled]),
+        "playlists_offered": int((chosen.candidates.column_counts() > 0).sum()),
         "users_with_few_candidates": int(chosen.few.size),
         "users_widened": int(chosen.widened.size),
     }

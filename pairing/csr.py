@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 Array = npt.NDArray[Any]
+
+_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,33 @@ class Csr:
         return self.indices[self.indptr[i] : self.indptr[i + 1]]
 
     def transpose(self) -> Csr:
-        """Columns become rows; within a row ascending. Values are dropped."""
-        matrix = sp.csr_array((np.ones(self.nnz, np.int8), self.indices, self.indptr), shape=(self.rows, self.columns))
-        flipped = matrix.T.tocsr()
-        return Csr(flipped.indptr.astype(np.int64), flipped.indices.astype(np.int32), self.rows)
+        """Columns become rows; within a row ascending. Values are dropped. No memory beside the result's."""
+        from pairing.kernels import flip  # numba takes half a second to import
+
+        indptr, indices = flip(np.asarray(self.indptr), np.asarray(self.indices), self.columns)
+        return Csr(indptr, indices, self.rows)
+
+    def column_counts(self, chosen: Callable[[slice], Array] | None = None) -> Array:
+        """Entries per column, int64 (columns,), counted block by block.
+
+        chosen: bool for each entry of a span of entries, whether it counts; None: all count.
+        """
+        total = np.zeros(self.columns, np.int64)
+        for first in range(0, self.nnz, _BLOCK):
+            span = slice(first, first + _BLOCK)
+            block = self.indices[span] if chosen is None else self.indices[span][chosen(span)]
+            total += np.bincount(block, minlength=self.columns)
+        return total
+
+    def only(self, rows: Array) -> Csr:
+        """The same matrix with every row empty that `rows`, bool (rows,), does not mark; itself where it marks all."""
+        if rows.all():
+            return self
+        kept = np.repeat(rows, self.counts)
+        indptr = np.zeros(self.rows + 1, np.int64)
+        np.cumsum(np.where(rows, self.counts, 0), out=indptr[1:])
+        values = None if self.values is None else self.values[kept]
+        return Csr(indptr, self.indices[kept], self.columns, values)
 
     def to_scipy(self) -> sp.csr_array:
         """As a scipy matrix (rows, columns) of float32; binary rows become ones."""

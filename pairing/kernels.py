@@ -8,23 +8,26 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pairing.streams.kernels import below, hashed
+
 Array = npt.NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
-def mix(value: Any) -> Any:
-    """splitmix64's finaliser (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs."""
-    z = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True)
-def _below(state: Array, limit: int) -> Any:
-    """A number in 0..limit-1 from a counter-based stream; state uint64 (1,) is advanced. Bias below limit / 2**64."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    return np.int64(mix(state[0]) % np.uint64(limit))
+def flip(indptr: Array, indices: Array, columns: int) -> tuple[Array, Array]:
+    """Columns become rows, by counting: indptr int64 (columns + 1,), indices int32, ascending within a row."""
+    starts = np.zeros(columns + 1, np.int64)
+    for i in range(indices.size):
+        starts[indices[i] + 1] += 1
+    for column in range(columns):
+        starts[column + 1] += starts[column]
+    at = starts[:-1].copy()
+    rows = np.empty(indices.size, np.int32)
+    for row in range(indptr.size - 1):
+        for i in range(indptr[row], indptr[row + 1]):
+            rows[at[indices[i]]] = row
+            at[indices[i]] += 1
+    return starts, rows
 
 
 @njit(cache=True, nogil=True)
@@ -224,14 +227,14 @@ def _visit(order: Array, size: int, state: Array) -> None:
     for i in range(size):
         order[i] = i
     for i in range(size - 1, 0, -1):
-        j = _below(state, i + 1)
+        j = below(state, i + 1)
         order[i], order[j] = order[j], order[i]
 
 
 @njit(cache=True, nogil=True)
 def keep_neighbours(
     seed: Any,
-    first: int,
+    users: Array,
     starts: Array,
     nearest: Array,
     owned_starts: Array,
@@ -245,16 +248,16 @@ def keep_neighbours(
 ) -> None:
     """Mark the kept entries of each user's nearest (kept bool, parallel to them) by the rule of `select`; count them.
 
-    The visiting order of user first + r depends on the seed and that row number alone.
+    users int64: the row number of each. A user's visiting order depends on the seed and that number alone.
     """
     state = np.zeros(1, np.uint64)
     order = np.empty(max(look, 1), np.int64)
     for r in range(starts.size - 1):
-        user = first + r
+        user = users[r]
         row = nearest[starts[r] : starts[r + 1]]
         marks = kept[starts[r] : starts[r + 1]]
         size = min(look, row.size)
-        state[0] = mix(np.uint64(seed) ^ mix(user))
+        state[0] = hashed(seed, user)
         _visit(order, size, state)
         count = 0
         playlists = 0
@@ -303,10 +306,10 @@ def gather_candidates(
             for q in range(owned_starts[neighbours[p]], owned_starts[neighbours[p] + 1]):
                 pool[size] = owned[q]
                 size += 1
-        state[0] = mix(np.uint64(seed) ^ mix(first + r))
+        state[0] = hashed(seed, first + r)
         if size > most:
             for i in range(most):
-                j = i + _below(state, size - i)
+                j = i + below(state, size - i)
                 pool[i], pool[j] = pool[j], pool[i]
             size = most
         out[filled : filled + size] = np.sort(pool[:size])

@@ -11,18 +11,21 @@ Matching = Literal["plain", "full"]
 SEPARATOR = "\x1f"
 
 _BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_AFTER_DASH = re.compile(r"\s+[-–—]\s+([^()\[\]{}]+)$")
-_FEATURING = re.compile(r"\s+(?:feat\.?|ft\.|featuring)\s+.*$")
-_FEATURING_TAG = re.compile(r"(?:feat\.?|ft\.?|featuring|with)\s+.+")
+_SPACES = re.compile(r"\s+")
+_DASH = re.compile(" [-–—] ")
+_FEATURING = re.compile(r" (?:feat\.?|ft\.|featuring) .*$")
+# The patterns below see names with single spaces between words, and take time in proportion to a name's length: what
+# repeats in them cannot read the same text in two ways.
+_FEATURING_TAG = re.compile(r"(?:feat\.?|ft\.?|featuring|with) .+")
 # What a bracket or a part after a dash may say without naming another recording. A remix, a demo, an acoustic or a
 # karaoke version is another recording and stays in the name.
 _TAG = re.compile(
-    r"(?:\d{4}\s+)?(?:digital(?:ly)?\s+)?re-?master(?:ed|ing)?\b.*"
-    r"|live|live\s+(?:at|from|in|on|version|session|recording|\d{4})\b.*|.*\s+live"
-    r"|(?:the\s+)?(?:(?:album|single|original|lp|radio|main|explicit|clean|mono|stereo|full|long|short|\d{4}"
-    r"|re-?master(?:ed)?|feat\.?\s.*|ft\.?\s.*|\d+(?:\"|''|-?inch))\s+)*version"
-    r"|(?:radio|single|album|7\"|original)\s+(?:edit|mix)|edit|radio\s+version"
-    r"|mono|stereo|explicit|bonus(?:\s+track)?|(?:album|single)"
+    r"(?:\d{4} )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?\b.*"
+    r"|live|live (?:at|from|in|on|version|session|recording|\d{4})\b.*|.* live"
+    r"|(?:the )?(?:(?:album|single|original|lp|radio|main|explicit|clean|mono|stereo|full|long|short|\d{4}"
+    r"|re-?master(?:ed)?|\d+(?:\"|''|-?inch)) )*(?:(?:feat|ft)\.? (?:.* )?)?version"
+    r"|(?:radio|single|album|7\"|original) (?:edit|mix)|edit|radio version"
+    r"|mono|stereo|explicit|bonus(?: track)?|(?:album|single)"
 )
 _APOSTROPHES = re.compile("['’‘`´ʼ]")
 _NOT_WORDS = re.compile(r"[\W_]+")
@@ -54,18 +57,19 @@ def full_title(title: str) -> str:
 
     Tags are looked for in brackets and after " - ". A title that is nothing but a tag keeps it.
     """
-    folded = _fold(title)
-    bare = _BRACKETS.sub(_without_tag, folded)
-    while (found := _AFTER_DASH.search(bare)) and _is_tag(found.group(1)):
-        bare = bare[: found.start()]
+    folded = _single_spaces(_fold(title))
+    bare = _single_spaces(_BRACKETS.sub(_without_tag, folded))
+    after_brackets = 1 + max(bare.rfind(bracket) for bracket in "()[]{}")
+    if (dash := _DASH.search(bare, after_brackets)) and _is_tag(bare[dash.end() :]):
+        bare = bare[: dash.start()]
     bare = _FEATURING.sub("", bare)
     return _words(bare) or _words(folded) or folded
 
 
 def full_artist(artist: str) -> str:
     """An artist under full matching: normalised, without featured artists and without a leading "the"."""
-    folded = _fold(artist)
-    bare = _FEATURING.sub("", _BRACKETS.sub(_without_tag, folded))
+    folded = _single_spaces(_fold(artist))
+    bare = _FEATURING.sub("", _single_spaces(_BRACKETS.sub(_without_tag, folded)))
     words = _words(bare) or _words(folded)
     return words.removeprefix("the ") or folded
 
@@ -77,6 +81,10 @@ def _fold(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS)
     bare = _COMBINING.sub("", unicodedata.normalize("NFD", folded))
     return unicodedata.normalize("NFC", bare).strip()
+
+
+def _single_spaces(text: str) -> str:
+    return _SPACES.sub(" ", text)
 
 
 def _words(text: str) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import over_blocks, processors
 from pairing.csr import Csr
 from pairing.kernels import compact, nearest_rows
 from pairing.progress import Progress, silent
@@ -25,6 +22,7 @@ def nearest_users(
     *,
     block_users: int,
     rows: Array | None = None,
+    postings: Csr | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Csr:
@@ -32,8 +30,9 @@ def nearest_users(
 
     cosine(u, v) = shared songs / sqrt(songs of u * songs of v). Self is excluded, ties go to the lower row, users who
     share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
-    in their order. block_users and threads (None: one per processor) bound memory and change nothing else. Songs of a
-    user must be distinct. Memory beside the answer: the transposed matrix and 6 bytes per user and thread.
+    in their order. postings: user_songs.transpose(), where the caller has it. block_users and threads (None: one per
+    processor) bound memory and change nothing else. Songs of a user must be distinct. Memory beside the answer: the
+    transposed matrix and 6 bytes per user and thread.
     """
     chosen = np.arange(user_songs.rows, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
     width = max(0, min(k, user_songs.rows - 1))
@@ -41,7 +40,9 @@ def nearest_users(
     values = np.empty(chosen.size * width, np.float32)
     counts = np.zeros(chosen.size, np.int64)
     if width:
-        _fill(user_songs, chosen, width, (counts, indices, values), block_users, threads or _processors(), progress)
+        listed = user_songs.transpose() if postings is None else postings
+        out = (counts, indices, values)
+        _fill(user_songs, listed, chosen, width, out, block_users, threads or processors(), progress)
     indptr = np.zeros(chosen.size + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
     filled = compact(counts, width, indices, values)
@@ -50,6 +51,7 @@ def nearest_users(
 
 def _fill(
     user_songs: Csr,
+    postings: Csr,
     chosen: Array,
     width: int,
     out: tuple[Array, Array, Array],
@@ -59,12 +61,11 @@ def _fill(
 ) -> None:
     """Run the kernel over blocks of the chosen users on a few threads; each writes its own part of `out`."""
     counts, indices, values = out
-    postings = user_songs.transpose()
     spare: SimpleQueue[tuple[Array, Array]] = SimpleQueue()
     for _ in range(threads):
         spare.put(scratch_for(user_songs))
 
-    def work(start: int, end: int) -> int:
+    def work(start: int, end: int) -> None:
         scratch = spare.get()
         nearest_rows(
             chosen[start:end],
@@ -81,21 +82,10 @@ def _fill(
             values[start * width : end * width].reshape(-1, width),
         )
         spare.put(scratch)
-        return end
 
     block = max(1, min(block_users, -(-chosen.size // (4 * threads))))
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[int]] = deque()
-        try:
-            for start, end in _spans(chosen.size, block):
-                waiting.append(pool.submit(work, start, end))
-                if len(waiting) > 2 * threads:
-                    progress("nearest users", waiting.popleft().result(), chosen.size, "users")
-            while waiting:
-                progress("nearest users", waiting.popleft().result(), chosen.size, "users")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for _ in over_blocks(chosen.size, block, "nearest users", progress, work, threads=threads):
+        pass
 
 
 def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
@@ -103,11 +93,3 @@ def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
     kind = np.uint16 if int(user_songs.counts.max(initial=0)) < 2**16 else np.int32
     return np.zeros(user_songs.rows, kind), np.empty(user_songs.rows, np.int32)
-
-
-def _spans(total: int, block: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + block, total)) for start in range(0, total, block))
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

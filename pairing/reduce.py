@@ -44,7 +44,7 @@ def fit_projection(user_songs: Csr, settings: PairingSettings, progress: Progres
     streaming over blocks of users, so that memory is that of songs x d. At most settings.dimension dimensions, no more
     than there are songs left, at least 1.
     """
-    heard = np.bincount(user_songs.indices, minlength=user_songs.columns)
+    heard = user_songs.column_counts()
     order = np.argsort(-heard, kind="stable")[: settings.index_songs]
     # A song of one user makes nobody a neighbour; it is placed only where there are no others.
     chosen = np.sort(order[heard[order] > (1 if heard.max(initial=0) > 1 else 0)])

@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import spans
 from pairing.csr import Csr
 from pairing.kernels import compact, nearest_rows, rerank_rows
 from pairing.nearest import scratch_for
@@ -139,9 +140,16 @@ class NeighbourSearch:
 
 
 def build_index(
-    user_songs: Csr, directory: Path, settings: PairingSettings, *, progress: Progress = silent
+    user_songs: Csr,
+    directory: Path,
+    settings: PairingSettings,
+    *,
+    sampled: Array | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the index of these users into a folder and return its statistics.
+
+    sampled bool (users,): the others are in no answer; None: all may be. The index is opened with the same user_songs.
 
     The vectors are the users' song sets projected by fit_projection, eight bits a dimension, searched by inner product
     without a tree or clusters, so that nothing is trained at run time and no user is out of reach. recall@50 is
@@ -149,12 +157,14 @@ def build_index(
     """
     if not _ascending(user_songs):
         raise ValueError("the songs of every user must be ascending and distinct")
-    projection = fit_projection(user_songs, settings, progress)
-    index = _vectors(user_songs, projection, progress)
+    rows = np.arange(user_songs.rows) if sampled is None else np.flatnonzero(sampled)
+    listed = user_songs if sampled is None else user_songs.only(sampled)
+    projection = fit_projection(listed, settings, progress)
+    index = _vectors(user_songs, rows, projection, progress)
     faiss.write_index(index, str(directory / VECTORS))
     np.save(directory / "projection.npy", projection.matrix)
     np.save(directory / "projection.place.npy", projection.place)
-    user_songs.transpose().save(directory, "postings")
+    listed.transpose().save(directory, "postings")
     head = {
         "schema": _SCHEMA,
         "users": user_songs.rows,
@@ -165,35 +175,41 @@ def build_index(
     }
     (directory / HEAD).write_text(json.dumps(head, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in directory.iterdir())
-    recalls = _recalls(NeighbourSearch.open(directory, user_songs), settings.seed)
+    recalls = _recalls(NeighbourSearch.open(directory, user_songs), rows, settings.seed)
     return {
-        "users": user_songs.rows,
+        "users": int(rows.size),
         "dimension": int(projection.matrix.shape[1]),
         "placed_songs": int(projection.matrix.shape[0]),
         "bytes": size,
-        "bytes_per_user": round(size / max(user_songs.rows, 1), 1),
+        "bytes_per_user": round(size / max(rows.size, 1), 1),
         **recalls,
     }
 
 
-def _vectors(user_songs: Csr, projection: Projection, progress: Progress) -> Any:
+def _vectors(user_songs: Csr, rows: Array, projection: Projection, progress: Progress) -> Any:
+    """The vectors of these users (ascending), under their row numbers."""
     width = projection.matrix.shape[1]
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-    some = np.unique(np.linspace(0, max(user_songs.rows - 1, 0), 65_536).astype(np.int64))[: user_songs.rows]
-    if user_songs.rows:
+    some = rows[np.unique(np.linspace(0, max(rows.size - 1, 0), 65_536).astype(np.int64))[: rows.size]]
+    if rows.size:
         index.train(projection(_take(user_songs, some)))
-    for start in range(0, user_songs.rows, _BLOCK):
-        end = min(start + _BLOCK, user_songs.rows)
-        index.add(projection(_take(user_songs, np.arange(start, end))))
-        progress("index users", end, user_songs.rows, "users")
-    return index
+    # Numbers of their own take eight bytes a user, and are needed only where some users are left out.
+    numbered = index if rows.size == user_songs.rows else faiss.IndexIDMap(index)
+    for start, end in spans(rows.size, _BLOCK):
+        vectors = projection(_take(user_songs, rows[start:end]))
+        if numbered is index:
+            index.add(vectors)
+        else:
+            numbered.add_with_ids(vectors, rows[start:end])
+        progress("index users", end, rows.size, "users")
+    return numbered
 
 
-def _recalls(search: NeighbourSearch, seed: int) -> dict[str, Any]:
+def _recalls(search: NeighbourSearch, rows: Array, seed: int) -> dict[str, Any]:
     """recall@50 of FAISS alone and of the whole search on held-out halves; null without a user of two songs."""
     rng = generator(seed, "pairing/recall")
     users = search.user_songs
-    able = np.flatnonzero(users.counts >= 2)
+    able = rows[users.counts[rows] >= 2]
     picked = np.sort(rng.choice(able, min(able.size, _RECALL_TASTES), replace=False))
     halves = [rng.choice(users.row(u), users.row(u).size // 2, replace=False) for u in picked.tolist()]
     tastes = Csr.from_rows(halves, users.columns)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PairingSettings(BaseModel):
-    """The [pairing] section of buddies.toml; the defaults are the published ones (docs/formats.md)."""
+    """The [pairing] section of buddies.toml; from `nearest` to `few_candidates` as published."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

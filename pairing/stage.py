@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,13 +27,15 @@ class StageError(Exception):
 class Stamp:
     """What a finished stage says of itself.
 
-    key: hash of name, inputs, settings and release. files: name to {"bytes", "sha256"}. statistics: numbers for
-    people and reports. fingerprint: sha256 of the stamp, an input of later stages. reused: nothing had to be done.
+    key: hash of name, inputs, settings and release. inputs: what it was made from, each with its fingerprint. files:
+    name to {"bytes", "sha256"}. statistics: numbers for people and reports. fingerprint: sha256 of the stamp, an input
+    of later stages. reused: nothing had to be done.
     """
 
     directory: Path
     name: str
     key: str
+    inputs: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     statistics: Mapping[str, Any]
     fingerprint: str
@@ -52,16 +54,18 @@ def run(
 
     build gets an empty directory, fills it and returns its statistics (JSON values). The directory is moved into
     place only when it is complete, so an interrupted stage leaves the last good result and starts over. Seconds and
-    peak memory go to parent/timings.json, because the stage's own files are the same byte for byte on every run.
+    peak memory (of the stage; of the process so far, under another name, where the system cannot tell) go to
+    parent/timings.json, because the stage's own files are the same byte for byte on every run.
     """
     key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name
+    _put_back(target)
     if (found := _read(target)) is not None and found.key == key and _complete(found):
         return replace(found, reused=True)
     partial = parent / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    started = time.monotonic()
+    started, memory = time.monotonic(), _watch_memory()
     statistics = build(partial)
     stamp = {
         "name": name,
@@ -72,9 +76,8 @@ def run(
         "statistics": statistics,
     }
     _write(partial / STAMP, stamp)
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
-    _note_timing(parent, name, time.monotonic() - started)
+    swap(partial, target)
+    _note_timing(parent, name, {"seconds": round(time.monotonic() - started, 3), **memory()})
     return load(parent, name)
 
 
@@ -84,6 +87,48 @@ def load(parent: Path, name: str) -> Stamp:
     if stamp is None:
         raise StageError(f"{parent / name}: no finished stage {name!r} here; run the stage before this one first")
     return stamp
+
+
+def load_chain(parent: Path, names: Iterable[str], advice: str) -> dict[str, Stamp]:
+    """The stamps of these finished stages, by name, and of the ones beside them that they were made from.
+
+    StageError: one is missing, or was made from another result of an earlier stage than lies beside it, which is what
+    an interrupted rebuild leaves behind; the message ends with `advice`.
+    """
+    found: dict[str, Stamp] = {}
+
+    def follow(name: str) -> None:
+        if name in found:
+            return
+        found[name] = load(parent, name)
+        for earlier, fingerprint in sorted(found[name].inputs.items()):
+            if not (parent / earlier / STAMP).exists():
+                continue  # a raw file, or a stage of another folder
+            follow(earlier)
+            if found[earlier].fingerprint != fingerprint:
+                raise StageError(f"{parent / name}: made from another {earlier!r} than lies beside it; {advice}")
+
+    for name in names:
+        follow(name)
+    return found
+
+
+def swap(new: Path, target: Path) -> None:
+    """Put a new directory in the place of `target`, which is deleted only when the new one is there.
+
+    Where that fails half way the old one comes back; where the process is killed, at the next swap or run.
+    """
+    _put_back(target)
+    old = _set_aside(target)
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if target.exists():
+            target.replace(old)
+        new.replace(target)
+    except BaseException:
+        _put_back(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def hash_file(path: Path) -> str:
@@ -98,7 +143,15 @@ def _read(directory: Path) -> Stamp | None:
         return None
     try:
         body = json.loads(path.read_bytes())
-        return Stamp(directory, body["name"], body["key"], body["files"], body["statistics"], hash_file(path))
+        return Stamp(
+            directory,
+            body["name"],
+            body["key"],
+            dict(body["inputs"]),
+            body["files"],
+            body["statistics"],
+            hash_file(path),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{path}: not a stage stamp ({error}); remove {directory} and run the stage again") from error
 
@@ -127,11 +180,34 @@ def _write(path: Path, value: object) -> None:
         os.fsync(file.fileno())
 
 
-def _note_timing(parent: Path, name: str, seconds: float) -> None:
+def _set_aside(target: Path) -> Path:
+    return target.parent / f".{target.name}.old"
+
+
+def _put_back(target: Path) -> None:
+    """Undo a swap that was cut off between its two moves."""
+    if not target.exists() and _set_aside(target).exists():
+        _set_aside(target).replace(target)
+
+
+def _watch_memory() -> Callable[[], dict[str, float]]:
+    """What tells, when it is called, the most memory that was in use since now, in MiB."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark anew
+    except OSError:
+        return lambda: {"process_peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
+    return lambda: {"peak_rss_mib": round(_high_water_kib() / 1024, 1)}
+
+
+def _high_water_kib() -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def _note_timing(parent: Path, name: str, timing: Mapping[str, float]) -> None:
     path = parent / TIMINGS
     timings = json.loads(path.read_bytes()) if path.exists() else {}
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    timings[name] = {"seconds": round(seconds, 3), "peak_rss_mib": round(peak_mib, 1)}
+    timings[name] = dict(timing)
     scratch = path.with_suffix(".partial")
     _write(scratch, timings)
     scratch.replace(path)

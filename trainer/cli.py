@@ -219,16 +219,14 @@ def evaluate(
     from pairing.console import explained
     from pairing.progress import Reporter
     from pairing.stage import StageError
-    from trainer.bpr.evaluate import evaluate as judge
-    from trainer.bpr.model import Model
+    from trainer.bpr.evaluate import evaluate_bundle
     from trainer.bundle import BundleError, open_bundle
     from trainer.registry import RegistryError
 
     settings: _Settings = context.obj
     with explained(StageError, BundleError, RegistryError):
         opened = open_bundle(bundle or _fetch(settings, alias))
-        model = Model(opened.user_factors, opened.playlist_factors)
-        evaluation = judge(dataset or settings.state_dir / "dataset", model, opened.candidates, Reporter())
+        evaluation = evaluate_bundle(dataset or settings.state_dir / "dataset", opened, Reporter())
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(), indent=1))
         return
@@ -288,8 +286,7 @@ def _print_table(lines: list[list[str]]) -> None:
 
 
 def _registry(settings: _Settings) -> Registry:
-    from trainer.mlflow_client import tracking_uri
-    from trainer.registry import Registry
+    from trainer.registry import Registry, tracking_uri
 
     return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,18 +16,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pairing import stage
 from pairing.csr import Csr
 from pairing.foldin import fold_in
 from pairing.progress import Progress, silent
+from pairing.result import CANDIDATES, INDEX, NEAREST, load_pairing
+from pairing.stage import Stamp
 from trainer.bpr.backend import recipe
-from trainer.bpr.baselines import count_likes, most_popular
+from trainer.bpr.baselines import most_popular
 from trainer.bpr.evaluate import Evaluation, evaluate
 from trainer.bpr.model import EpochReport, Model, Validation
 from trainer.bpr.order import BLOCK
 from trainer.bpr.train import reports, train, training_key
 from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
-from trainer.dataset.table import IN_TRAIN, WARM, Dataset, open_dataset
+from trainer.dataset.table import WARM, Dataset, open_dataset
 from trainer.registry import Registry
 from trainer.settings import RegistrySettings, TrainSettings
 from trainer.tracking import Run, artifact_location, track, tracking_uri
@@ -36,7 +37,6 @@ Array = npt.NDArray[Any]
 
 RunType = Literal["full", "toy"]
 
-_NEAREST, _CANDIDATES, _INDEX = "nearest", "candidates", "index"
 _CHECKPOINTS = "checkpoints"
 
 
@@ -69,12 +69,19 @@ def train_and_release(
     All lies under state_dir/train and state_dir/mlflow, unless `uri` or MLFLOW_TRACKING_URI names another MLflow.
     Repeating the call goes on where it stopped; with nothing changed it gives the same version. The same inputs,
     settings and seed give the same bundle sha256 on one thread. run_type "toy" trains on the toy triplets.
-    StageError: an input is not finished. TrainingError, TrackingError, RegistryError, BundleError as in their modules.
+
+    The run's artifacts hold the bundle and no checkpoints: the bundle has the best epoch's factors, which is all that
+    serving and evaluation need of them, and checkpoints, with the optimiser's state, are for going on after an
+    interruption on this machine, where they stay under state_dir/train/checkpoints.
+
+    StageError: an input is not finished, or the pairing is that of another data set. TrainingError, TrackingError,
+    RegistryError, BundleError as in their modules.
     """
     data = open_dataset(dataset)
     work = _Work(
         data=data,
         pairing=pairing,
+        paired=load_pairing(pairing, dataset),
         home=state_dir / "train",
         settings=settings or TrainSettings(),
         run_type=run_type,
@@ -85,7 +92,7 @@ def train_and_release(
     address = tracking_uri(state_dir, uri)
     with _tracked(work, registry, address, artifact_location(address, state_dir)) as run:
         model = _fit(work, run, progress, on_epoch)
-        candidates = Csr.load(pairing / _CANDIDATES, "candidates")
+        candidates = Csr.load(pairing / CANDIDATES, "candidates")
         evaluation = evaluate(dataset, model, candidates, progress)
         bundle = _bundle(work.home / "bundle", _parts(work, candidates, model, evaluation))
         _record(run, evaluation, bundle)
@@ -98,6 +105,7 @@ def train_and_release(
 class _Work:
     data: Dataset
     pairing: Path
+    paired: Mapping[str, Stamp]
     home: Path
     settings: TrainSettings
     run_type: RunType
@@ -106,7 +114,8 @@ class _Work:
 
     @cached_property
     def key(self) -> str:
-        return training_key(self.triplets, self.validation, self.data.users, self.data.playlists, self.settings)
+        """Computed once. The data set's fingerprint is of its last stage, whose stamp covers all before it."""
+        return training_key(f"{self.data.fingerprint}/{self.run_type}", self.settings)
 
 
 @contextmanager
@@ -134,9 +143,17 @@ def _fit(work: _Work, run: Run, progress: Progress, on_epoch: Callable[[EpochRep
         run.metrics({"train/loss": report.loss, **report.metrics}, report.epoch)
         on_epoch(report)
 
-    sizes = work.data.users, work.data.playlists
-    directory = work.home / _CHECKPOINTS
-    model = train(work.triplets, work.validation, *sizes, work.settings, directory, on_epoch=note, progress=progress)
+    model = train(
+        work.triplets,
+        work.validation,
+        work.data.users,
+        work.data.playlists,
+        work.settings,
+        work.home / _CHECKPOINTS,
+        key=work.key,
+        on_epoch=note,
+        progress=progress,
+    )
     return _fill_in(work, model)
 
 
@@ -159,7 +176,7 @@ def _fill_in(work: _Work, model: Model) -> Model:
 
 def _towards(pairing: Path, learned: Array) -> Csr:
     """The nearest users of those who are not learned, cut down to learned ones; other rows empty."""
-    nearest = Csr.load(pairing / _NEAREST, "nearest")
+    nearest = Csr.load(pairing / NEAREST, "nearest")
     kept = learned[nearest.indices] & np.repeat(~learned, nearest.counts)
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
     values = None if nearest.values is None else np.asarray(nearest.values)[kept]
@@ -177,13 +194,13 @@ def _facts(work: _Work) -> dict[str, Any]:
         "epochs": len(epochs),
         "best_epoch": best.epoch,
         "best_loss": round(best.loss, 6),
-        "pairing": {name: stage.load(work.pairing, name).fingerprint for name in (_NEAREST, _CANDIDATES, _INDEX)},
+        "pairing": {name: stamp.fingerprint for name, stamp in work.paired.items()},
     }
 
 
 def _parts(work: _Work, candidates: Csr, model: Model, evaluation: Evaluation) -> BundleParts:
     data = work.data
-    likes = count_likes(data.liked_in(IN_TRAIN).indices, data.playlists)
+    likes = data.count_train_likes()
     popular = most_popular(likes)
     ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
     return BundleParts(
@@ -202,7 +219,7 @@ def _parts(work: _Work, candidates: Csr, model: Model, evaluation: Evaluation) -
         song_artists=songs["artist"].fill_null("").to_list(),
         song_ids=ids["song_id"].to_list(),
         song_id_rows=ids["song_row"].to_numpy(),
-        index=work.pairing / _INDEX,
+        index=work.pairing / INDEX,
         matching="full" if data.matching == "full" else "plain",
         dataset_fingerprint=data.fingerprint,
         training=_facts(work),

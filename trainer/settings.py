@@ -12,7 +12,7 @@ class _Section(BaseModel):
 
 
 class DataSettings(_Section):
-    """The [data] section: raw files to labelled data. Letters and defaults as in docs/formats.md."""
+    """The [data] section: raw files to labelled data. The defaults are the published figures, where there is one."""
 
     seed: int = Field(42, description="seed of every random draw of the data set")
     matching: Literal["plain", "full"] = Field(
@@ -32,6 +32,9 @@ class DataSettings(_Section):
     )
     toy_users: float = Field(0.05, gt=0, le=1, description="share of users in the toy triplets")
     validation_negatives: int = Field(50, ge=1, description="negatives beside each validation positive")
+    validation_rows: int = Field(
+        1_000_000, ge=1, description="most held-out positives in a file of batches, evenly spread over the users"
+    )
     block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
 
 
@@ -41,7 +44,12 @@ class TrainSettings(_Section):
     seed: int = Field(42, description="seed of the factors and of the order of the triplets")
     backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
-    epochs: int = Field(30, ge=1, description="passes over the triplets, at most")
+    epochs: int = Field(
+        30,
+        ge=1,
+        description="passes over the triplets, at most; a bound where the published 5 was the number: training stops "
+        "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
+    )
     learning_rate: float | None = Field(
         None, gt=0, description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for torch's SparseAdam"
     )

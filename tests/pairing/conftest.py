@@ -43,22 +43,24 @@ def clustered(users: int, songs: int, clusters: int, *, seed: int) -> Csr:
 
 
 @pytest.fixture
-def make_dataset(tmp_path: Path) -> Callable[[Csr, Csr], Path]:
-    """A data set folder that holds the two stages which pairing reads."""
+def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """A data set folder that holds the stages which pairing reads; without `kind` everybody is warm."""
 
-    def make(user_songs: Csr, owned: Csr) -> Path:
+    def make(user_songs: Csr, owned: Csr, kind: np.ndarray | None = None) -> Path:
         folder = tmp_path / "dataset"
+        kinds = np.ones(user_songs.rows, np.uint8) if kind is None else kind.astype(np.uint8)
 
-        def write(matrix: Csr, name: str) -> Callable[[Path], dict[str, Any]]:
+        def write(name: str, inputs: dict[str, str], save: Callable[[Path], None]) -> dict[str, str]:
             def build(target: Path) -> dict[str, Any]:
-                matrix.save(target, name)
+                save(target)
                 return {}
 
-            return build
+            key = {"nnz": user_songs.nnz, "owned": owned.nnz, "kind": kinds.tolist()}
+            return {name: stage.run(folder, name, inputs=inputs, settings=key, build=build).fingerprint}
 
-        key = {"nnz": user_songs.nnz, "owned": owned.nnz}
-        stage.run(folder, "3-matrix", inputs={}, settings=key, build=write(user_songs, "user_songs"))
-        stage.run(folder, "7-own", inputs={}, settings=key, build=write(owned, "owned"))
+        matrix = write("3-matrix", {}, lambda target: user_songs.save(target, "user_songs"))
+        split = write("6-split", matrix, lambda target: np.save(target / "user_kind.npy", kinds))
+        write("7-own", {**matrix, **split}, lambda target: owned.save(target, "owned"))
         return folder
 
     return make

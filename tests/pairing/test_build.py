@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pairing import stage
 from pairing.build import build_pairing
 from pairing.csr import Csr
 from pairing.search import NeighbourSearch
 from pairing.settings import PairingSettings
 from pairing.stage import StageError, hash_file
 
-from .conftest import clustered, csr
+from .conftest import clustered, csr, entries
 
-MakeDataset = Callable[[Csr, Csr], Path]
+MakeDataset = Callable[..., Path]
 SMALL = PairingSettings(dimension=32, block_users=50)
 
 
@@ -119,6 +120,72 @@ def test_a_data_set_without_ownership_is_refused_by_name(make_dataset: MakeDatas
     (dataset / "7-own" / "stage.json").unlink()
     with pytest.raises(StageError, match="7-own"):
         build_pairing(dataset, tmp_path / "pairing", SMALL)
+
+
+def test_a_half_rebuilt_data_set_is_refused(make_dataset: MakeDataset, tmp_path: Path):
+    users, owned = world()
+    dataset = make_dataset(users, owned)
+    build_pairing(dataset, tmp_path / "pairing", SMALL)
+    other = clustered(400, 800, 8, seed=6)
+    stage.run(dataset, "3-matrix", inputs={}, settings={}, build=lambda to: other.save(to, "user_songs") or {})
+    with pytest.raises(StageError, match=r"6-split: made from another '3-matrix'.*buddies data build"):
+        build_pairing(dataset, tmp_path / "pairing", SMALL)
+
+
+def test_users_who_are_not_sampled_have_no_row_and_are_nobodys_neighbour(make_dataset: MakeDataset, tmp_path: Path):
+    users, owned = world()
+    sampled = np.arange(400) % 4 != 0
+    target = tmp_path / "pairing"
+    statistics = build_pairing(make_dataset(users, owned, sampled), target, SMALL).statistics
+    for name, folder in {"nearest": "nearest", "neighbours": "candidates", "candidates": "candidates"}.items():
+        matrix = Csr.load(target / folder, name)
+        assert matrix.rows == 400
+        assert (matrix.counts[~sampled] == 0).all()
+        assert (matrix.counts[sampled] > 0).all()
+    for name, folder in {"nearest": "nearest", "neighbours": "candidates"}.items():
+        assert sampled[Csr.load(target / folder, name).indices].all()
+    assert [statistics[name]["users"] for name in ("nearest", "candidates", "index")] == [300, 300, 300]
+    assert statistics["candidates"]["users_with_few_candidates"] == 0
+    assert statistics["nearest"]["users_without"] == 0
+
+
+@pytest.mark.parametrize("exact_work", [0, 10**9])
+def test_users_who_are_not_sampled_answer_no_taste(exact_work: int, make_dataset: MakeDataset, tmp_path: Path):
+    users, owned = world()
+    sampled = np.arange(400) % 4 != 0
+    settings = SMALL.model_copy(update={"exact_work": exact_work})
+    build_pairing(make_dataset(users, owned, sampled), tmp_path / "pairing", settings)
+    found = NeighbourSearch.open(tmp_path / "pairing" / "index", users).search(csr([users.row(8).tolist()], 800), 400)
+    assert found.nnz > 20
+    assert sampled[found.indices].all()
+
+
+def test_the_same_users_sampled_are_no_reason_to_find_neighbours_anew(make_dataset: MakeDataset, tmp_path: Path):
+    users, owned = world()
+    build_pairing(make_dataset(users, owned), tmp_path / "pairing", SMALL)
+    again = build_pairing(make_dataset(users, csr(entries(owned), 999)), tmp_path / "pairing", SMALL)
+    assert again.reused == ("nearest", "candidates", "index")
+    sampled = np.arange(400) > 0
+    again = build_pairing(make_dataset(users, owned, sampled), tmp_path / "pairing", SMALL)
+    assert again.reused == ()
+
+
+def test_the_widened_pass_asks_for_a_block_of_users_at_a_time(make_dataset: MakeDataset, tmp_path: Path):
+    # The five nearest of the forty own nothing. Of the two owners one reaches five playlists, the other one.
+    users = csr([[0, 1, 2, 3]] * 40 + [[0, 5], [0, 6]], 7)
+    owned = csr([*([[]] * 40), [0, 1, 2, 3, 4], [5]], 6)
+    settings = SMALL.model_copy(update={"nearest": 5, "block_users": 7})
+    seen: list[int] = []
+
+    def note(what: str, done: int, total: int, unit: str = "items") -> None:
+        if what == "widen":
+            seen.append(done)
+
+    build_pairing(make_dataset(users, owned), tmp_path / "blocks", settings, progress=note)
+    assert seen == [7, 14, 21, 28, 35, 41]
+    build_pairing(make_dataset(users, owned), tmp_path / "whole", settings.model_copy(update={"block_users": 999}))
+    assert digests(tmp_path / "blocks") == digests(tmp_path / "whole")
+    assert Csr.load(tmp_path / "blocks" / "candidates", "candidates").row(0).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(("users", "owned"), [([], []), ([[]], [[]]), ([[0]], [[]]), ([[0], [0]], [[0], []])])

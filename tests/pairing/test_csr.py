@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pairing.csr import Csr
 
@@ -23,6 +25,34 @@ def test_transposing_twice_sorts_each_row() -> None:
     csr = Csr.from_rows([[2, 0], [], [1]], columns=3)
     assert [row.tolist() for row in map(csr.transpose().row, range(3))] == [[0], [2], [0]]
     assert [row.tolist() for row in map(csr.transpose().transpose().row, range(3))] == [[0, 2], [], [1]]
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.lists(st.integers(0, 6), max_size=6, unique=True), max_size=6))
+def test_a_transposed_matrix_holds_the_same_pairs(rows: list[list[int]]) -> None:
+    csr = Csr.from_rows(rows, 7).transpose()
+    assert (csr.rows, csr.columns) == (7, len(rows))
+    assert {(i, j) for i in range(7) for j in csr.row(i).tolist()} == {
+        (i, j) for j, row in enumerate(rows) for i in row
+    }
+    assert all((np.diff(csr.row(i)) > 0).all() for i in range(7))
+
+
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_columns_are_counted_over_blocks_of_entries(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairing.csr._BLOCK", block)
+    csr = Csr.from_rows([[2, 0], [], [2]], columns=4)
+    marks = np.array([True, False, True])
+    assert csr.column_counts().tolist() == [1, 0, 2, 0]
+    assert csr.column_counts(lambda span: marks[span]).tolist() == [0, 0, 2, 0]
+    assert Csr.from_rows([], columns=2).column_counts().tolist() == [0, 0]
+
+
+def test_rows_that_are_left_out_are_empty_and_the_others_keep_their_number() -> None:
+    csr = Csr.from_rows([[2, 0], [1], [1, 2]], columns=3)
+    found = csr.only(np.array([True, False, True]))
+    assert [found.row(i).tolist() for i in range(3)] == [[2, 0], [], [1, 2]]
+    assert csr.only(np.ones(3, np.bool_)) is csr
 
 
 def test_a_saved_matrix_opens_memory_mapped_and_equal(tmp_path: Path) -> None:

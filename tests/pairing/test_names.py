@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pairing.names import full_artist, full_title, normalise, song_key
@@ -85,10 +85,52 @@ def test_a_name_normalised_in_full_keeps_its_tags():
 @given(st.text(max_size=40), st.text(max_size=20))
 def test_a_full_key_does_not_depend_on_ascii_case_or_outer_space(title, artist):
     assert song_key(f"  {title} ", artist, "full") == song_key(title.strip(), artist, "full")
-    assert "\x1f" not in full_title(title).replace("\x1f", "") + full_artist(artist).replace("\x1f", "")
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(codec="ascii"), max_size=40))
 def test_an_ascii_title_folds_as_any_other(title):
     assert full_title(title) == full_title(title.upper())
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["?", "\x1f", " ", "(", ")", "a"]), max_size=6).map("".join))
+@example("?\x1f?")
+def test_a_full_name_never_holds_the_separator(name):
+    assert "\x1f" not in full_title(name) + full_artist(name)
+
+
+LONG = 20_000
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "title",
+    [
+        "x (" + "ft " * LONG + "y)",
+        "x (" + "feat. a " * LONG + "y)",
+        "x - " + "album " * LONG,
+        "x (" + "live " * LONG + "y)",
+        "x" + " - a" * LONG + " (",
+        "x" + " " * LONG + "y",
+        "x (feat" + " " * LONG + "y)",
+        "(" * LONG,
+        "x" + " feat." * LONG,
+    ],
+)
+def test_a_long_name_takes_time_in_proportion_to_its_length(title):
+    assert full_title(title)
+    assert full_artist(title)
+
+
+@pytest.mark.parametrize(
+    ("title", "key"),
+    [
+        ("Song (feat. A  B\tVersion)", "song"),
+        ("Song (The Single  Version)", "song"),
+        ("(Live) - Remastered", "live remastered"),
+        ("Song -\tLive", "song"),
+    ],
+)
+def test_any_space_is_one_space(title, key):
+    assert full_title(title) == key

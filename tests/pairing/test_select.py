@@ -109,6 +109,34 @@ def test_four_candidates_are_few_and_five_are_not():
     assert chosen.few.tolist() == [0, 2, 3]
 
 
+def test_as_many_candidates_as_anybody_may_have_are_not_few():
+    nearest = ranked([[2], [3], [], []], 4)
+    chosen = select(nearest, owners([0, 0, 4, 2]), PairingSettings(candidates=3))
+    assert chosen.candidates.counts.tolist() == [3, 2, 0, 0]
+    assert chosen.few.tolist() == [1, 2, 3]
+
+
+def test_who_is_not_sampled_is_not_counted_among_the_few():
+    nearest = ranked([[2], [3], [], []], 4)
+    chosen = select(nearest, owners([0, 0, 4, 5]), PairingSettings(), sampled=np.array([True, True, True, False]))
+    assert chosen.few.tolist() == [0, 2]
+
+
+def test_longer_rows_are_asked_for_only_for_the_few():
+    asked: list[int] = []
+
+    def widen(rows: np.ndarray) -> Csr:
+        asked.extend(rows.tolist())
+        return ranked([[2, 3]] * rows.size, 4)
+
+    nearest = ranked([[2], [3], [3], []], 4)
+    chosen = select(nearest, owners([0, 0, 1, 9]), PairingSettings(nearest=1), widen=widen)
+    assert asked == [0, 3]
+    assert entries(chosen.neighbours) == [[2, 3], [3], [3], [2]]
+    assert chosen.widened.tolist() == [0, 3]
+    assert chosen.few.tolist() == [3]
+
+
 def test_a_user_with_few_candidates_looks_past_the_nearest():
     # The two nearest bring one playlist; the third and fourth are looked at, most similar first, until there are 3.
     neighbours, candidates, _ = one_user([0, 0, 1, 2, 5], nearest=2, min_playlists=3, few_candidates=3)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pairing import stage
@@ -91,3 +92,72 @@ def test_a_broken_stamp_says_what_to_do(text: str, tmp_path: Path) -> None:
     (tmp_path / "copy" / "stage.json").write_text(text)
     with pytest.raises(stage.StageError, match=r"stage\.json: not a stage stamp.*remove"):
         run(tmp_path, "hello", [])
+
+
+def test_the_stamp_keeps_what_the_stage_was_made_from(tmp_path: Path) -> None:
+    run(tmp_path, "hello", [])
+    assert stage.load(tmp_path, "copy").inputs == {"raw": "abc"}
+
+
+def test_a_failed_move_brings_the_last_result_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path, "hello", [])
+    move = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == ".copy.partial":
+            raise KeyboardInterrupt
+        return move(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, "new", [], settings={"seed": 2})
+    assert stage.load(tmp_path, "copy").fingerprint == first.fingerprint
+
+
+def test_a_process_killed_between_the_two_moves_loses_nothing(tmp_path: Path) -> None:
+    calls: list[str] = []
+    run(tmp_path, "hello", calls)
+    (tmp_path / "copy").rename(tmp_path / ".copy.old")
+    assert run(tmp_path, "hello", calls).reused
+    assert calls == ["hello"]
+
+
+def test_a_swap_replaces_the_directory_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    for name in ("new", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    stage.swap(tmp_path / "new", tmp_path / "target")
+    assert [(path.name, (path / "file").read_text()) for path in tmp_path.iterdir()] == [("target", "new")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not reset the high-water mark")
+def test_peak_memory_is_that_of_the_stage_and_not_of_the_process(tmp_path: Path) -> None:
+    def hungry(directory: Path) -> dict[str, Any]:
+        np.ones(40_000_000)
+        return {}
+
+    stage.run(tmp_path, "hungry", inputs={}, settings={}, build=hungry)
+    stage.run(tmp_path, "modest", inputs={}, settings={}, build=lambda _: {})
+    timings = json.loads((tmp_path / "timings.json").read_text())
+    assert timings["hungry"]["peak_rss_mib"] > timings["modest"]["peak_rss_mib"] + 200
+
+
+def chain(parent: Path, name: str, text: str, **inputs: str) -> stage.Stamp:
+    return stage.run(parent, name, inputs=inputs, settings={"text": text}, build=lambda _: {})
+
+
+def test_a_chain_of_stages_holds_all_that_they_were_made_from(tmp_path: Path) -> None:
+    one = chain(tmp_path, "one", "a", raw="file")
+    two = chain(tmp_path, "two", "a", one=one.fingerprint)
+    chain(tmp_path, "three", "a", two=two.fingerprint)
+    assert list(stage.load_chain(tmp_path, ["three"], "again")) == ["three", "two", "one"]
+
+
+def test_a_stage_made_from_an_earlier_one_that_changed_is_refused(tmp_path: Path) -> None:
+    one = chain(tmp_path, "one", "a")
+    two = chain(tmp_path, "two", "a", one=one.fingerprint)
+    chain(tmp_path, "three", "a", two=two.fingerprint)
+    chain(tmp_path, "one", "b")
+    with pytest.raises(stage.StageError, match=r"two: made from another 'one' than lies beside it; build it again"):
+        stage.load_chain(tmp_path, ["three"], "build it again")

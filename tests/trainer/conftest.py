@@ -15,6 +15,7 @@ import pytest
 
 from pairing import stage
 from pairing.csr import Csr
+from pairing.result import inputs_of, load_dataset
 from trainer.bundle import BundleParts
 from trainer.mlflow_client import connect, default_uri
 
@@ -61,6 +62,7 @@ def _plant(root: Path, seed: int) -> Planted:
     arrays = {1: np.array(rows[1], np.int32), 2: np.array(rows[2], np.int32)}
 
     dataset = root / "dataset"
+    stamps: dict[str, str] = {}
 
     def build(
         name: str, fill: Callable[[Path], dict[str, Any] | None], statistics: dict[str, Any] | None = None
@@ -69,7 +71,8 @@ def _plant(root: Path, seed: int) -> Planted:
             fill(directory)
             return statistics or {}
 
-        stage.run(dataset, name, inputs={}, settings={}, build=run)
+        # As in a real build, every part names those before it by their fingerprints.
+        stamps[name] = stage.run(dataset, name, inputs=dict(stamps), settings={}, build=run).fingerprint
 
     def tables(directory: Path) -> None:
         pl.DataFrame({"user_id": [f"user-{u}" for u in range(USERS)]}).write_parquet(directory / "users.parquet")
@@ -124,10 +127,10 @@ def _plant(root: Path, seed: int) -> Planted:
     build("7-own", owners)
     build("8-triplets", samples)
     build("9-validation", batches)
-    return Planted(dataset, _pair(root / "pairing", user_songs, owned))
+    return Planted(dataset, _pair(root / "pairing", dataset, user_songs, owned))
 
 
-def _pair(parent: Path, user_songs: Csr, owned: Csr) -> Path:
+def _pair(parent: Path, dataset: Path, user_songs: Csr, owned: Csr) -> Path:
     songs = user_songs.to_scipy()
     norms = np.sqrt(user_songs.counts.astype(np.float32))
     cosine = (songs @ songs.T).toarray() / norms[:, None] / norms
@@ -143,15 +146,23 @@ def _pair(parent: Path, user_songs: Csr, owned: Csr) -> Path:
         (directory / "vectors.bin").write_bytes(bytes(range(256)))
         return {}
 
-    stage.run(parent, "nearest", inputs={}, settings={}, build=_save("nearest", nearest))
-    stage.run(parent, "candidates", inputs={}, settings={}, build=_save("candidates", candidates))
-    stage.run(parent, "index", inputs={}, settings={}, build=index)
+    inputs = inputs_of(load_dataset(dataset))
+    near = stage.run(parent, "nearest", inputs=inputs["nearest"], settings={}, build=_save("nearest", nearest))
+    chosen = {**inputs["candidates"], "nearest": near.fingerprint}
+    stage.run(parent, "candidates", inputs=chosen, settings={}, build=_save("candidates", candidates))
+    stage.run(parent, "index", inputs=inputs["index"], settings={}, build=index)
     return parent
 
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return _plant(tmp_path_factory.mktemp("planted"), seed=1)
+
+
+@pytest.fixture(scope="session")
+def planted_anew(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    """The same sizes from another seed: another data set, whose rows are other people and playlists."""
+    return _plant(tmp_path_factory.mktemp("planted-anew"), seed=2)
 
 
 @pytest.fixture

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+from pairing.stage import StageError
+from trainer.bpr.evaluate import evaluate_bundle
 from trainer.bpr.model import EpochReport, TrainingError
 from trainer.bundle import open_bundle
+from trainer.dataset.table import IN_TRAIN, open_dataset
 from trainer.mlflow_client import connect, default_uri
 from trainer.registry import Registry
 from trainer.release import Release, train_and_release
@@ -114,10 +119,8 @@ def test_cold_listeners_take_the_taste_of_their_nearest(release):
 
 def test_popular_playlists_come_by_training_likes_then_row(release, planted):
     bundle = open_bundle(release.bundle_dir)
-    from trainer.dataset.table import IN_TRAIN, open_dataset
-
     data = open_dataset(planted.dataset)
-    likes = np.bincount(data.liked_in(IN_TRAIN).indices, minlength=data.playlists)
+    likes = np.bincount(data.liked.indices[data.split == IN_TRAIN], minlength=data.playlists)
     expected = sorted(range(data.playlists), key=lambda row: (-likes[row], row))
     assert bundle.popular.tolist() == [row for row in expected if likes[row]]
     assert bundle.popular_scores.tolist() == [float(likes[row]) for row in bundle.popular]
@@ -135,3 +138,33 @@ def test_toy_triplets_make_another_run_type(planted, mlflow_state):
     run = connect(default_uri(mlflow_state)).get_run(toy.run_id)
     assert (run.data.tags["run_type"], run.data.params["triplets"]) == ("toy", "600")
     assert Registry(default_uri(mlflow_state), RegistrySettings().model).resolve("staging").number == toy.version
+
+
+def test_the_pairing_of_another_data_set_is_refused_before_anything_is_trained(planted, planted_anew, tmp_path):
+    with pytest.raises(StageError, match=r"nearest: made from another '3-matrix' than that of .*buddies pair build"):
+        train_and_release(planted.dataset, planted_anew.pairing, tmp_path, SETTINGS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_settings_on_another_data_set_are_another_training(release, state, planted_anew, mlflow_state):
+    shutil.copytree(state / "train", mlflow_state / "train")
+    seen: list[int] = []
+    anew = train_and_release(
+        planted_anew.dataset,
+        planted_anew.pairing,
+        mlflow_state,
+        SETTINGS,
+        on_epoch=lambda report: seen.append(report.epoch),
+    )
+    assert seen == [1, 2, 3, 4]
+    assert anew.bundle_sha256 != release.bundle_sha256
+
+
+def test_a_bundle_is_evaluated_on_the_data_set_that_it_was_made_from(release, planted):
+    again = evaluate_bundle(planted.dataset, open_bundle(release.bundle_dir))
+    assert again.to_json() == release.evaluation.to_json()
+
+
+def test_a_bundle_is_not_evaluated_on_a_data_set_of_the_same_sizes(release, planted_anew):
+    with pytest.raises(StageError, match=r"the bundle .* was made from .*--dataset"):
+        evaluate_bundle(planted_anew.dataset, open_bundle(release.bundle_dir))

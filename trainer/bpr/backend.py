@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
-from os import cpu_count
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import processors
 from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
 from trainer.bpr.order import Block
@@ -74,7 +74,7 @@ class NumbaBackend:
 
     def __init__(self, settings: TrainSettings, rate: float, decay: float, state: Mapping[str, Array]) -> None:
         self._rate, self._decay = rate, decay
-        self._threads = settings.threads or cpu_count() or 1
+        self._threads = settings.threads or processors()
         self._users, self._playlists = state["user_factors"], state["playlist_factors"]
         self._user_squares = state.get("user_squares", np.full(len(self._users), START_SQUARES, np.float32))
         self._playlist_squares = state.get("playlist_squares", np.full(len(self._playlists), START_SQUARES, np.float32))

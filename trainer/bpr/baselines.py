@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pairing.csr import Csr
 from pairing.seeds import derive
-from trainer.bpr.kernels import count_shared
+from trainer.bpr.kernels import count_shared, random_scores
 
 Array = npt.NDArray[Any]
 
@@ -41,24 +41,16 @@ class OverlapScorer:
 
 
 class RandomScorer:
-    """A number drawn for each pair, the same whenever it is asked: splitmix64 (Steele et al. 2014) of seed and pair."""
+    """A number drawn for each pair, the same whenever it is asked: a hash of seed and pair."""
 
     def __init__(self, seed: int) -> None:
         self._seed = np.uint64(derive(seed, "random scores"))
 
     def __call__(self, users: Array, playlists: Array) -> Array:
         """float64 (n,) in [0, 1)."""
-        state = (users.astype(np.uint64) << np.uint64(32)) + playlists.astype(np.uint64)
-        state = self._seed + state * np.uint64(0x9E3779B97F4A7C15)
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed: Array = ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-        return mixed
-
-
-def count_likes(playlists: Array, count: int) -> Array:
-    """Training likes of each of `count` playlists, int64 (count,), from the liked playlist rows."""
-    return np.bincount(playlists, minlength=count)
+        out = np.empty(users.size)
+        random_scores(self._seed, users, playlists, out)
+        return out
 
 
 def most_popular(likes: Array, at_most: int = 1_000) -> Array:

@@ -58,7 +58,7 @@ def write(directory: Path, checkpoint: Checkpoint, tensors: Mapping[str, Array])
     from safetensors.numpy import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
-    path = tensor_file(directory, checkpoint.last.epoch)
+    path = tensor_file(directory, checkpoint.key, checkpoint.last.epoch)
     partial = path.with_suffix(".partial")
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, partial)
     _sync(partial)
@@ -75,15 +75,18 @@ def finish(directory: Path, checkpoint: Checkpoint) -> None:
     _sync(partial)
     partial.replace(record)
     wanted = {checkpoint.best.epoch} if checkpoint.finished else {checkpoint.best.epoch, checkpoint.last.epoch}
-    keep = {tensor_file(directory, epoch) for epoch in wanted}
+    keep = {tensor_file(directory, checkpoint.key, epoch) for epoch in wanted}
     for path in directory.glob("epoch-*.safetensors"):
         if path not in keep:
             path.unlink()
 
 
-def load(directory: Path, epoch: int) -> dict[str, Array]:
-    """The tensors of an epoch, copied into memory. TrainingError when the file is missing or broken."""
-    path = tensor_file(directory, epoch)
+def load(directory: Path, key: str, epoch: int) -> dict[str, Array]:
+    """The tensors of an epoch of the training that `key` names, copied into memory.
+
+    TrainingError when the file is missing or broken.
+    """
+    path = tensor_file(directory, key, epoch)
     try:
         return {name: np.array(tensor) for name, tensor in map_tensors(path).items()}
     except (OSError, ValueError, KeyError) as error:
@@ -92,9 +95,9 @@ def load(directory: Path, epoch: int) -> dict[str, Array]:
         ) from error
 
 
-def tensor_file(directory: Path, epoch: int) -> Path:
-    """Where the tensors of an epoch lie."""
-    return directory / f"epoch-{epoch:04d}.safetensors"
+def tensor_file(directory: Path, key: str, epoch: int) -> Path:
+    """Where the tensors of an epoch lie. The key keeps another training's record from being read with these tensors."""
+    return directory / f"epoch-{epoch:04d}-{key[:8]}.safetensors"
 
 
 def _sync(path: Path) -> None:

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pairing import stage
 from pairing.csr import Csr
 from pairing.progress import Progress, silent
 from pairing.seeds import generator
-from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, count_likes
+from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from trainer.bpr.metrics import FactorScorer, Scorer, coverage, per_row, ranks
 from trainer.bpr.model import Model
-from trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
+from trainer.bundle import Bundle
+from trainer.dataset.table import VALIDATION, Dataset, open_dataset
 
 Array = npt.NDArray[Any]
 
@@ -84,9 +86,11 @@ def evaluate(dataset: Path, model: Model, candidates: Csr | None, progress: Prog
     """Score validation and test batches by the model and by popularity, shared songs and chance.
 
     dataset: the directory of a finished data set. candidates: users x playlists of the pairing, for coverage. At most
-    ROWS rows of a set are scored, evenly spread. Deterministic. StageError: the data set is not finished.
+    ROWS rows of a set are scored, evenly spread. Deterministic. StageError: the data set is not finished, or has other
+    numbers of users and playlists than the model.
     """
     data = open_dataset(dataset)
+    _check_sizes(data, model, candidates)
     scorers = _scorers(data, model)
     sets = {
         "random": data.validation,
@@ -102,6 +106,21 @@ def evaluate(dataset: Path, model: Model, candidates: Csr | None, progress: Prog
         progress("evaluation", (at + 1) * len(scorers), steps, "passes")
     shown = {} if candidates is None else {name: _round(coverage(candidates, s)) for name, s in scorers.items()}
     return Evaluation(batches, shown)
+
+
+def evaluate_bundle(dataset: Path, bundle: Bundle, progress: Progress = silent) -> Evaluation:
+    """Evaluate a bundle on the data set that it was made from; as `evaluate`.
+
+    StageError: it was made from another one, where a row number is another user or playlist, or another split, where
+    the held-out playlists may have been trained on.
+    """
+    made_from, found = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION).fingerprint
+    if made_from != found:
+        raise stage.StageError(
+            f"{dataset}: is data set {found[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "
+            "name that one with --dataset, or train on this one"
+        )
+    return evaluate(dataset, Model(bundle.user_factors, bundle.playlist_factors), bundle.candidates, progress)
 
 
 def compare(batch: Array, scorers: Mapping[str, Scorer]) -> BatchResult:
@@ -133,11 +152,23 @@ def estimate(values: Mapping[str, Array], owner: Array, resamples: int = RESAMPL
     }
 
 
+def _check_sizes(data: Dataset, model: Model, candidates: Csr | None) -> None:
+    wanted = (data.users, data.playlists)
+    sizes = {"factors": (len(model.user_factors), len(model.playlist_factors))}
+    if candidates is not None:
+        sizes["candidates"] = (candidates.rows, candidates.columns)
+    for what, found in sizes.items():
+        if found != wanted:
+            raise stage.StageError(
+                f"{data.directory}: {wanted[0]:,} users and {wanted[1]:,} playlists, but {what} of {found[0]:,} users "
+                f"and {found[1]:,} playlists; they are of another data set"
+            )
+
+
 def _scorers(data: Dataset, model: Model) -> dict[str, Scorer]:
-    likes = count_likes(data.liked_in(IN_TRAIN).indices, data.playlists)
     return {
         "model": FactorScorer(model),
-        "popularity": PopularityScorer(likes),
+        "popularity": PopularityScorer(data.count_train_likes()),
         "overlap": OverlapScorer(data.user_songs, data.playlist_songs),
         "chance": RandomScorer(0),
     }

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pairing.streams.kernels import fraction, hashed
+
 Array = npt.NDArray[Any]
 
 _FAST = {"reassoc", "contract", "nsz"}
@@ -102,6 +104,13 @@ def count_shared(
             a += left <= right
             b += right <= left
         out[i] = shared
+
+
+@njit(cache=True, nogil=True)
+def random_scores(seed: Any, user_rows: Array, playlist_rows: Array, out: Array) -> None:
+    """out[i] = a number in [0, 1) that depends on the seed and on the pair alone."""
+    for i in range(user_rows.size):
+        out[i] = fraction(hashed(seed, (np.int64(user_rows[i]) << 32) + playlist_rows[i]))
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from pairing.progress import Progress, silent
 from trainer.bpr import checkpoint
@@ -19,7 +18,7 @@ from trainer.bpr.backend import Backend, open_backend, recipe
 from trainer.bpr.checkpoint import Checkpoint
 from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
-from trainer.bpr.order import BLOCK, blocks
+from trainer.bpr.order import blocks
 from trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -38,20 +37,21 @@ def train(
     settings: TrainSettings,
     directory: Path,
     *,
+    key: str,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Model:
     """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives.
 
-    triplets: int32 (N, 3), user, positive, negative; may be memory-mapped. `directory` keeps a checkpoint after every
-    epoch: the same call after an interruption goes on from the last one and, on one thread, ends with the same factors
-    byte for byte; after the end it returns at once. on_epoch hears of each epoch that this call ran. Stops early after
-    `patience` epochs without a better MRR; without validation rows every epoch runs and the last counts.
+    triplets: int32 (N, 3), user, positive, negative; may be memory-mapped. key: training_key of these and the settings;
+    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption goes on from the last
+    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch hears
+    of each epoch that this call ran. Stops early after `patience` epochs without a better MRR; without validation rows
+    every epoch runs and the last counts.
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
     if len(triplets) == 0:
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
-    key = training_key(triplets, validation, users, playlists, settings)
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings)
@@ -61,7 +61,7 @@ def train(
             done = _note(done, key, epoch, loss, backend, validation, settings)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
-    tensors = checkpoint.load(directory, done.best.epoch)
+    tensors = checkpoint.load(directory, key, done.best.epoch)
     return Model(tensors["user_factors"], tensors["playlist_factors"])
 
 
@@ -71,23 +71,24 @@ def reports(directory: Path, key: str) -> tuple[EpochReport, ...]:
     return found.reports if found else ()
 
 
-def training_key(triplets: Array, validation: Validation, users: int, playlists: int, settings: TrainSettings) -> str:
-    """What a training's result depends on, as a sha256: settings, backend, sizes, triplets and validation rows."""
+def training_key(data: str, settings: TrainSettings) -> str:
+    """What a training's result depends on, as a sha256: settings, backend, and the data that it learns from.
+
+    data: names triplets and validation rows, by the fingerprint of the stage that holds them.
+    """
     chosen = recipe(settings)
     parts = {
         "format": _FORMAT,
         "settings": settings.model_dump(mode="json"),
         "recipe": [chosen.backend, chosen.learning_rate, chosen.regularisation],
-        "sizes": [users, playlists],
-        "triplets": _fingerprint(triplets),
-        "validation": [_fingerprint(validation.random), _fingerprint(validation.hard)],
+        "data": data,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _open(done: Checkpoint | None, directory: Path, users: int, playlists: int, settings: TrainSettings) -> Backend:
     if done is not None:
-        return open_backend(settings, checkpoint.load(directory, done.last.epoch))
+        return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch))
     start = initial_model(users, playlists, settings.dimension, settings.seed)
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 
@@ -149,10 +150,3 @@ def _validate(model: Model, validation: Validation) -> dict[str, float]:
 
 def _thin(rows: Array) -> Array:
     return rows[:: -(-len(rows) // VALIDATION_ROWS) or 1]
-
-
-def _fingerprint(array: Array) -> str:
-    digest = xxhash.xxh3_128(str(array.shape).encode())
-    for begin in range(0, len(array), BLOCK):
-        digest.update(np.ascontiguousarray(array[begin : begin + BLOCK]).data)
-    return digest.hexdigest()

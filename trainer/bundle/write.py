@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pairing.csr import Csr
 from pairing.names import Matching, song_key
+from pairing.stage import swap
 from trainer.bundle.bundle import Bundle, open_bundle
 from trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
 from trainer.bundle.strings import KeyIndex, StringTable
@@ -69,18 +70,8 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
         metrics=parts.metrics,
         files=describe_files(partial),
     ).write(partial)
-    _move(partial, directory)
+    swap(partial, directory)
     return open_bundle(directory)
-
-
-def _move(partial: Path, directory: Path) -> None:
-    """Put the new directory in the old one's place; the old is deleted only when the new is there."""
-    old = directory.parent / f".{directory.name}.old"
-    shutil.rmtree(old, ignore_errors=True)
-    if directory.exists():
-        directory.replace(old)
-    partial.replace(directory)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_arrays(directory: Path, parts: BundleParts) -> None:
@@ -97,8 +88,7 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     np.save(directory / "popular.npy", parts.popular.astype(np.int32))
     np.save(directory / "popular_scores.npy", parts.popular_scores.astype(np.float32))
     np.save(directory / "song_id_rows.npy", parts.song_id_rows.astype(np.int32))
-    listeners = np.bincount(parts.user_songs.indices, minlength=parts.user_songs.columns)
-    np.save(directory / "song_listeners.npy", listeners.astype(np.int32))
+    np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
 
 
 def _write_strings(directory: Path, parts: BundleParts) -> None:

@@ -1,23 +1,15 @@
-"""Arrays that are written as they grow, and the loop over blocks of users that fills them."""
+"""Arrays that are written as they grow."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.csr import Csr
-from pairing.progress import Progress
-
 Array = npt.NDArray[Any]
-Result = TypeVar("Result")
 
 
 class Growing:
@@ -51,38 +43,3 @@ class Growing:
         # numpy leaves room in the header for the first dimension to grow.
         header = {"descr": self._kind.str, "fortran_order": False, "shape": (self.rows, *self._shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
-
-
-def over_blocks(
-    users: int, block_users: int, what: str, progress: Progress, work: Callable[[int, int], Result]
-) -> Iterator[Result]:
-    """work(first, last) for every block of users, on all cores, in the order of the blocks.
-
-    As many blocks are in memory as there are cores, and one more. work must release the GIL to gain from this.
-    """
-    cores = os.cpu_count() or 1
-    progress(what, 0, users, "users")
-    with ThreadPoolExecutor(cores) as pool:
-        waiting: deque[tuple[int, Future[Result]]] = deque()
-        try:
-            for first in range(0, users, block_users):
-                last = min(first + block_users, users)
-                waiting.append((last, pool.submit(work, first, last)))
-                if len(waiting) > cores:
-                    last, done = waiting.popleft()
-                    yield done.result()
-                    progress(what, last, users, "users")
-            while waiting:
-                last, done = waiting.popleft()
-                yield done.result()
-                progress(what, last, users, "users")
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def transpose(matrix: Csr, group: Callable[[Array, Array, int], tuple[Array, Array]]) -> Csr:
-    """Columns become rows, ascending, without the copies that a library's conversion makes."""
-    rows = np.repeat(np.arange(matrix.rows, dtype=np.int32), matrix.counts)
-    indptr, indices = group(np.asarray(matrix.indices), rows, matrix.columns)
-    return Csr(indptr, indices, matrix.rows)

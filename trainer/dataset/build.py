@@ -126,7 +126,7 @@ def _labelled(at: Mapping[str, Path], settings: DataSettings, progress: Progress
             lambda to: write_triplets(to, at, settings, progress),
         ),
         table.VALIDATION: _Part(
-            _chosen(settings, "seed", "hard_pool", "validation_negatives"),
+            _chosen(settings, "seed", "hard_pool", "validation_negatives", "validation_rows"),
             # The triplets are no input of the batches; they are named so that the last fingerprint covers every part.
             (*before, table.TRIPLETS),
             lambda to: write_batches(to, at, settings, progress),

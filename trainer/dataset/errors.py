@@ -32,7 +32,7 @@ class Skipped:
     listed: list[str] = field(default_factory=list)
 
     def file(self, error: DataError) -> None:
-        """Note a file that is left out whole, or raise."""
+        """Note a file that is left out, whole or from some place on, or raise."""
         self._note(error)
         self.files += 1
 

@@ -10,8 +10,7 @@ import polars as pl
 
 from pairing.csr import Csr
 from pairing.stage import load
-
-WARM, COLD = 1, 2
+from trainer.dataset.table import COLD, WARM
 
 
 def examples(dataset: Path, *, count: int, songs: int, cold: bool = False) -> list[dict[str, Any]]:

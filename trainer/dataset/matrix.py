@@ -10,8 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pairing.csr import Csr
-from trainer.dataset.arrays import transpose
-from trainer.dataset.kernels import distinct, group
+from trainer.dataset.kernels import distinct
 from trainer.dataset.quantiles import describe
 
 Array = npt.NDArray[Any]
@@ -57,7 +56,7 @@ def _with_owners(listeners: Csr, playlists: Csr, owner: Array, users: int) -> Cs
     added = users - listeners.rows
     if not added:
         return listeners
-    own = transpose(Csr.from_rows([[] if row < listeners.rows else [row] for row in owner.tolist()], users), group)
+    own = Csr.from_rows([[] if row < listeners.rows else [row] for row in owner.tolist()], users).transpose()
     parts = [[playlists.row(j) for j in own.row(user)] for user in range(listeners.rows, users)]
     libraries = [np.unique(np.concatenate(part)) for part in parts]
     indptr = np.concatenate([listeners.indptr, listeners.indptr[-1] + np.cumsum([len(songs) for songs in libraries])])

@@ -41,24 +41,33 @@ def read_slice(path: Path, names: SongNames) -> Slice:
     for number, playlist in enumerate(playlists):
         try:
             _read_playlist(playlist, names, result)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except _Malformed as error:
             names.rewind(mark)
-            raise DataError(str(path), f"playlist {number:,} of the slice", _form(playlist, error), SKIP) from error
+            where = f"playlist {number:,} of the slice" + (f", track {error.track:,}" if error.track >= 0 else "")
+            raise DataError(str(path), where, error.problem, SKIP) from error
     return result
 
 
-def _read_playlist(playlist: dict[str, Any], names: SongNames, result: Slice) -> None:
-    pid = playlist["pid"]
+class _Malformed(Exception):
+    """A playlist of another form. problem: what is wrong; track: with which of its tracks, -1 for the playlist."""
+
+    def __init__(self, problem: str, track: int = -1) -> None:
+        super().__init__(problem, track)
+        self.problem, self.track = problem, track
+
+
+def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
+    if not isinstance(playlist, dict):
+        raise _Malformed(f"{_kind(playlist)} where a playlist should stand")
+    for key in ("pid", "tracks"):
+        if key not in playlist:
+            raise _Malformed(f"no field {key!r}")
+    pid, tracks = playlist["pid"], playlist["tracks"]
     if not isinstance(pid, int | str) or isinstance(pid, bool) or pid == "":
-        raise ValueError(f"pid is {pid!r}")
-    known = names.known
-    songs = []
-    for track in playlist["tracks"]:
-        try:
-            code = known[track["track_name"] + "\x1f" + track["artist_name"]]
-        except (KeyError, TypeError):
-            code = names.code(_text(track, "track_name"), _text(track, "artist_name"))
-        songs.append(code)
+        raise _Malformed(f"pid is {_shown(pid)}, neither a number nor a text")
+    if not isinstance(tracks, list):
+        raise _Malformed(f"tracks is {_kind(tracks)}, not a list")
+    songs = _codes(tracks, names)
     kept = [code for code in songs if code != SongNames.NONE]
     followers = playlist.get("num_followers")
     result.ids.append(clean(str(pid)))
@@ -69,19 +78,35 @@ def _read_playlist(playlist: dict[str, Any], names: SongNames, result: Slice) ->
     result.nameless_tracks += len(songs) - len(kept)
 
 
-def _text(item: dict[str, Any], key: str) -> str:
+def _codes(tracks: list[Any], names: SongNames) -> list[int]:
+    known = names.known
+    songs = []
+    for number, track in enumerate(tracks):
+        try:
+            code = known[track["track_name"] + "\x1f" + track["artist_name"]]
+        except (KeyError, TypeError):  # a new song, or something that is no track
+            if not isinstance(track, dict):
+                raise _Malformed(f"{_kind(track)} where a track should stand", number) from None
+            code = names.code(_text(track, "track_name", number), _text(track, "artist_name", number))
+        songs.append(code)
+    return songs
+
+
+def _text(item: dict[str, Any], key: str, track: int = -1) -> str:
     value = item.get(key)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{key} is {value!r}, not a text")
+        raise _Malformed(f"{key} is {_shown(value)}, not a text", track)
     return value or ""
 
 
-def _form(playlist: object, error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no field {error.args[0]!r}"
-    if not isinstance(playlist, dict):
-        return f"a {type(playlist).__name__} where a playlist should stand"
-    return str(error)
+def _kind(value: object) -> str:
+    """What JSON calls a value."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value) if not isinstance(value, dict | list) else _kind(value)
 
 
 def _parse(path: Path) -> object:

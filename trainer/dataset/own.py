@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,8 +42,8 @@ class OwnPlaylists:
 def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped, tick: Tick) -> OwnListens:
     """Read user_id, title, artist[, plays]. New users and songs are added to `users` and `names`.
 
-    A row without user_id or whose plays are not a number goes to `skipped`; one without title or artist is counted as
-    nameless; one with 0 plays is no listen.
+    A row without user_id or whose plays are not a finite number goes to `skipped`; one without title or artist is
+    counted as nameless; one with 0 plays is no listen.
     """
     result = OwnListens()
     rows = table_rows(path, ("user_id", "title", "artist"), ("plays",), skipped)
@@ -106,7 +107,12 @@ def _add(result: OwnPlaylists, row: int, song: int) -> None:
 
 
 def _not_plays(plays: str) -> str:
+    if not plays:
+        return ""
     try:
-        return "" if not plays or 0 <= float(plays) < float("inf") else f"the play count {plays!r} is below 0"
+        count = float(plays)
     except ValueError:
         return f"the play count {plays!r} is not a number"
+    if not math.isfinite(count):
+        return f"the play count {plays!r} is not a finite number"
+    return "" if count >= 0 else f"the play count {plays!r} is below 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from pairing import stage
 from pairing.csr import Csr
+from pairing.result import CANDIDATES, load_pairing
 from trainer.dataset.page import Section, render
 from trainer.dataset.table import LIKED, MATRIX, OWN, RAW, SCORE, SONGS, SPLIT, STAGES, TRIPLETS, VALIDATION
 
@@ -18,7 +20,6 @@ Array = npt.NDArray[Any]
 Plots = Callable[[Path], tuple[str, ...]]
 
 REPORT = "report.html"
-_CHUNK_ROWS = 1 << 22
 
 _PARTS = {
     RAW: ("Raw data", "What was read, and what was left out of it."),
@@ -46,7 +47,7 @@ def statistics(directory: Path) -> dict[str, Any]:
 
 
 def write_report(directory: Path) -> Path:
-    """Write report.html from the finished parts of a data set, and of the pairing that lies beside it.
+    """Write report.html from the finished parts of a data set, and of the pairing of it that lies beside it.
 
     The same files give the same bytes. StageError where no part is finished.
     """
@@ -55,7 +56,7 @@ def write_report(directory: Path) -> Path:
         for name, numbers in statistics(directory).items()
     ]
     pairing = directory.parent / "pairing"
-    if (pairing / "candidates" / stage.STAMP).exists():
+    with suppress(stage.StageError):  # there is none, it is not finished, or it is that of another data set
         sections.append(pairing_section(directory, pairing))
     path = directory / REPORT
     scratch = path.with_suffix(".partial")
@@ -65,23 +66,27 @@ def write_report(directory: Path) -> Path:
 
 
 def pairing_section(directory: Path, pairing: Path) -> Section:
-    """Neighbours per user, how often a user is a neighbour, playlists that the neighbours bring."""
+    """Neighbours per user, how often a user is a neighbour, playlists that the neighbours bring.
+
+    StageError: the pairing is not finished, or was made from another data set.
+    """
+    from pairing.select import reachable
     from trainer.dataset.plots import histogram
 
-    neighbours = Csr.load(pairing / "candidates", "neighbours")
-    popularity = np.bincount(neighbours.indices, minlength=neighbours.columns)
-    owned = Csr.load(directory / OWN, "owned").counts
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(owned[neighbours.indices])])
-    reachable = before[neighbours.indptr[1:]] - before[neighbours.indptr[:-1]]
+    stamps = load_pairing(pairing, directory)
+
+    neighbours = Csr.load(pairing / CANDIDATES, "neighbours")
+    popularity = neighbours.column_counts()
+    playlists = reachable(neighbours, Csr.load(directory / OWN, "owned"))
     some = neighbours.counts > 0
     return Section(
         "Pairing",
         "Who is near whom, and whose playlists that brings.",
-        dict(stage.load(pairing, "candidates").statistics),
+        dict(stamps[CANDIDATES].statistics),
         (
             histogram(neighbours.counts[some], "Neighbours per user", "users"),
             histogram(popularity[popularity > 0], "Popularity as neighbour", "users"),
-            histogram(reachable[reachable > 0], "Playlists reachable", "users"),
+            histogram(playlists[playlists > 0], "Playlists reachable", "users"),
         ),
     )
 
@@ -126,12 +131,10 @@ def _owned_plots(directory: Path) -> tuple[str, ...]:
 
 
 def _triplet_plots(directory: Path) -> tuple[str, ...]:
+    from trainer.dataset.negatives.triplets import triplets_per_user
     from trainer.dataset.plots import histogram
 
-    triplets = np.load(directory / TRIPLETS / "triplets.npy", mmap_mode="r")
-    per_user = np.zeros(Csr.load(directory / MATRIX, "user_songs").rows, np.int64)
-    for first in range(0, len(triplets), _CHUNK_ROWS):
-        per_user += np.bincount(triplets[first : first + _CHUNK_ROWS, 0], minlength=per_user.size)
+    per_user = triplets_per_user(directory / TRIPLETS, Csr.load(directory / MATRIX, "user_songs").rows)
     return (histogram(per_user[per_user > 0], "Triplets per user", "users"),)
 
 

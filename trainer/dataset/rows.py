@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainer.dataset.errors import SKIP, DataError, Skipped
 from trainer.dataset.files import text_lines
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader  # what csv.reader makes; it has no public name
 
 _BATCH_ROWS = 65_536
 Row = tuple[str, tuple[str, ...]]
@@ -19,8 +23,9 @@ Row = tuple[str, tuple[str, ...]]
 def table_rows(path: Path, required: Sequence[str], optional: Sequence[str], skipped: Skipped) -> Iterator[Row]:
     """Rows of a CSV or Parquet table: where the row stands, and its required then its optional fields as texts.
 
-    A missing value or optional column is an empty text. Rows that cannot be read go to `skipped`. DataError: no row,
-    a required column is missing, or the file is of another kind.
+    A missing value or optional column is an empty text. Rows that cannot be read go to `skipped`; so does a file that
+    breaks (packing, quotes, Parquet), and if that lets it pass it ends there. DataError: no row, or a required column
+    is missing.
     """
     rows = parquet_rows if ".parquet" in path.suffixes else csv_rows
     return rows(path, required, optional, skipped)
@@ -31,27 +36,39 @@ def csv_rows(path: Path, required: Sequence[str], optional: Sequence[str], skipp
     reader = csv.reader(text_lines(path, skipped), strict=True)
     header: list[str] | None = None
     picked: list[int] = []
-    rows = 0
-    try:
-        for fields in reader:
-            if header is None:
-                header = [name.strip() for name in fields]
-                picked = _pick(path, header, required, optional)
-            elif len(fields) == len(header):
-                rows += 1
-                yield f"line {reader.line_num:,}", tuple(fields[i] if i >= 0 else "" for i in picked)
-            elif fields:
-                problem = f"{len(fields)} fields where the header has {len(header)}"
-                skipped.line(DataError(str(path), f"line {reader.line_num:,}", problem, SKIP))
-    except csv.Error as error:
-        raise DataError(str(path), f"line {reader.line_num:,}", f"broken CSV ({error})", "repair the file") from error
-    if not rows:
+    rows, broken = 0, skipped.files
+    for where, fields in _records(path, reader, skipped):
+        if header is None:
+            header = [name.strip() for name in fields]
+            picked = _pick(path, header, required, optional)
+        elif len(fields) == len(header):
+            rows += 1
+            yield where, tuple(fields[i] if i >= 0 else "" for i in picked)
+        else:
+            problem = f"{len(fields)} fields where the header has {len(header)}"
+            skipped.line(DataError(str(path), where, problem, SKIP))
+    if not rows and skipped.files == broken:
         raise DataError(str(path), "byte 0" if header is None else "", "no rows in the file", "is this the right file?")
 
 
-def parquet_rows(path: Path, required: Sequence[str], optional: Sequence[str], _skipped: Skipped) -> Iterator[Row]:
+def _records(path: Path, reader: CsvReader, skipped: Skipped) -> Iterator[tuple[str, list[str]]]:
+    """Where each record begins, and its fields; blank ones are passed over. The file ends where a quote is broken."""
+    while True:
+        where = f"line {reader.line_num + 1:,}"
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            skipped.file(DataError(str(path), where, f"broken CSV ({error})", SKIP))
+            return
+        if fields is None:
+            return
+        if fields:
+            yield where, fields
+
+
+def parquet_rows(path: Path, required: Sequence[str], optional: Sequence[str], skipped: Skipped) -> Iterator[Row]:
     """Rows of a Parquet file; see table_rows."""
-    row = 0
+    row, broken = 0, skipped.files
     try:
         with pq.ParquetFile(path) as file:
             header = file.schema_arrow.names
@@ -65,10 +82,8 @@ def parquet_rows(path: Path, required: Sequence[str], optional: Sequence[str], _
                     row += 1
                     yield f"row {row:,}", values
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            str(path), f"row {row:,}", f"not a Parquet file ({error})", "is this the right file?"
-        ) from error
-    if not row:
+        skipped.file(DataError(str(path), f"row {row:,}", f"not a Parquet file ({error})", "is this the right file?"))
+    if not row and skipped.files == broken:
         raise DataError(str(path), "", "no rows in the file", "is this the right file?")
 
 

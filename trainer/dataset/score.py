@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import over_blocks, processors
 from pairing.csr import Csr
 from pairing.progress import Progress
 from pairing.seeds import generator
-from trainer.dataset.arrays import Growing, over_blocks, transpose
-from trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, Space, Tastes, best_of_block, group, unpack_all
+from trainer.dataset.arrays import Growing
+from trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, Space, Tastes, best_of_block, unpack_all
 from trainer.dataset.quantiles import describe, describe_bins, describe_counts
 from trainer.settings import DataSettings
 
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
     """What the scoring kernels read, from part 2's and part 3's directories and e of each user."""
     user_songs, playlist_songs = Csr.load(matrix, "user_songs"), Csr.load(matrix, "playlist_songs")
-    by_song = transpose(playlist_songs, group)
+    by_song = playlist_songs.transpose()
     return Tastes(
         user_ptr=np.asarray(user_songs.indptr),
         user_songs=np.asarray(user_songs.indices),
@@ -52,7 +53,7 @@ class Spaces:
 
     def __init__(self, playlists: int) -> None:
         self._free: SimpleQueue[Space] = SimpleQueue()
-        for _ in range(os.cpu_count() or 1):
+        for _ in range(processors()):
             self._free.put(
                 Space(np.zeros(playlists, np.int32), np.empty(playlists, np.int32), np.empty(playlists, np.uint64))
             )
@@ -133,7 +134,7 @@ def take_liked(directory: Path, scores: Path) -> dict[str, Any]:
         except OSError:  # a file system without links
             shutil.copyfile(path, directory / path.name)
     liked = Csr.load(directory, "liked")
-    likers = np.bincount(liked.indices, minlength=liked.columns)
+    likers = liked.column_counts()
     return {
         "liked": liked.nnz,
         "liked_per_user": describe(liked.counts[liked.counts > 0]),

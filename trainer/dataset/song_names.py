@@ -32,9 +32,9 @@ def read_song_names(path: Path, wanted: set[str], mismatches: set[tuple[str, str
 
     mismatches are (song, track) pairs whose name is not the song's. song_data.csv does not say which track a name is
     of, so there every song of such a pair stays without a name. A song whose title or artist is empty has no name.
-    Malformed lines go to `skipped`. DataError: nothing in the file.
+    Malformed lines and files that break go to `skipped`. DataError: nothing in the file.
     """
-    result = NamedSongs()
+    result, broken = NamedSongs(), skipped.files
     table = path.name.startswith("song_data.csv")
     wrong_songs = {song for song, _ in mismatches} if table else set()
     for song, track, title, artist in _song_data(path, skipped) if table else _unique_tracks(path, skipped):
@@ -49,7 +49,7 @@ def read_song_names(path: Path, wanted: set[str], mismatches: set[tuple[str, str
             result.again += 1
         else:
             result.names[song] = (clean(title), clean(artist))
-    if not result.lines:
+    if not result.lines and skipped.files == broken:
         raise DataError(str(path), "byte 0", "no song names in the file", "is this the right file?")
     return result
 
@@ -60,13 +60,14 @@ def read_mismatches(path: Path, skipped: Skipped) -> set[tuple[str, str]]:
     A line without such a pair goes to `skipped`. DataError: nothing in the file.
     """
     pairs: set[tuple[str, str]] = set()
+    broken = skipped.files
     for number, line in enumerate(text_lines(path, skipped), 1):
         found = _MISMATCH.search(line)
         if found:
             pairs.add((found[1], found[2]))
         elif line.strip():
             skipped.line(DataError(str(path), f"line {number:,}", "no pair <SO.. TR..> of song and track", SKIP))
-    if not pairs:
+    if not pairs and skipped.files == broken:
         raise DataError(str(path), "byte 0", "no mismatched pairs in the file", "leave the file out if there are none")
     return pairs
 

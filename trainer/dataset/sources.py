@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from pairing.stage import STAMP
 from trainer.dataset.errors import DataError
 
 _SLICE = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json(\.gz|\.zst)?")
@@ -44,12 +46,13 @@ class Sources:
 def find_sources(directory: Path) -> Sources:
     """Find the raw files below a directory, at any depth.
 
-    DataError: no such directory, no playlists, nobody who listens or owns a playlist, or two files for one part. Of
-    two files with song names unique_tracks.txt is taken, because it names more songs.
+    Hidden folders below it and folders of finished stages are passed over: they hold what was made of raw files, under
+    names like theirs. DataError: no such directory, no playlists, nobody who listens or owns a playlist, or two files
+    for one part. Of two files with song names unique_tracks.txt is taken, because it names more songs.
     """
     if not directory.is_dir():
         raise DataError(str(directory), "", "no such directory", "give the folder that holds the raw files")
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    files = _files(directory)
     slices = [(path, match) for path in files if (match := _SLICE.fullmatch(path.name))]
     sources = Sources(
         mpd=tuple(path for path, match in sorted(slices, key=lambda item: (int(item[1][1]), item[0]))),
@@ -57,6 +60,17 @@ def find_sources(directory: Path) -> Sources:
     )
     _check(directory, sources)
     return sources
+
+
+def _files(directory: Path) -> list[Path]:
+    found: list[Path] = []
+    for folder, below, names in os.walk(directory):
+        if STAMP in names:
+            below.clear()
+            continue
+        below[:] = [name for name in below if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if Path(folder, name).is_file()]
+    return sorted(found)
 
 
 def _one(name: str, found: list[Path]) -> Path | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,12 +68,9 @@ class Dataset:
         """Number of songs."""
         return self.user_songs.columns
 
-    def liked_in(self, part: int) -> Csr:
-        """The likes of one part of the split (U, P), with scores, best first; part is IN_TRAIN, IN_VALIDATION or .."""
-        chosen = np.asarray(self.split) == part
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen, dtype=np.int64)])
-        values = None if self.liked.values is None else self.liked.values[chosen]
-        return Csr(before[np.asarray(self.liked.indptr)], self.liked.indices[chosen], self.liked.columns, values)
+    def count_train_likes(self) -> Array:
+        """Users who like each playlist in training, int64 (P)."""
+        return self.liked.column_counts(lambda span: self.split[span] == IN_TRAIN)
 
     @cached_property
     def user_table(self) -> pl.DataFrame:
@@ -104,8 +99,7 @@ def open_dataset(directory: Path) -> Dataset:
     pairing.stage.StageError names the part that is missing, unfinished, or made from an earlier part that has been
     built anew since: that is what an interrupted build leaves behind.
     """
-    stamps = {name: stage.load(directory, name) for name in STAGES}
-    _check_chain(directory, stamps)
+    stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
 
     def array(part: str, name: str) -> Array:
         loaded: Array = np.load(directory / part / f"{name}.npy", mmap_mode="r")
@@ -130,13 +124,3 @@ def open_dataset(directory: Path) -> Dataset:
         test=array(VALIDATION, "test-random"),
         hard_test=array(VALIDATION, "test-hard"),
     )
-
-
-def _check_chain(directory: Path, stamps: Mapping[str, stage.Stamp]) -> None:
-    for name in STAGES:
-        inputs = json.loads((directory / name / stage.STAMP).read_bytes())["inputs"]
-        for earlier in STAGES:
-            if earlier in inputs and inputs[earlier] != stamps[earlier].fingerprint:
-                raise stage.StageError(
-                    f"{directory / name}: made from another {earlier!r} than lies beside it; build the data set again"
-                )

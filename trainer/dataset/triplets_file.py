@@ -25,11 +25,11 @@ def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Itera
 
     New ids are added to `users` and `songs`. A line without three fields, with an empty id or with a play count that is
     not a whole number goes to `skipped` with its number. Blank lines are passed over, plays of 0 are no listens.
-    DataError: nothing in the file.
+    A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the file.
     """
-    number = 0
+    number, broken = 0, skipped.files
     empty = True
-    for block in line_blocks(path):
+    for block in line_blocks(path, skipped):
         table = _parse(block)
         if table is None:
             table = _parse(b"".join(_good_lines(path, block, number, skipped.line)))
@@ -41,7 +41,7 @@ def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Itera
         empty = False
         played = table.filter(pl.col("plays") > 0)
         yield users.codes(played["user"]), songs.codes(played["song"]), len(block)
-    if empty:
+    if empty and skipped.files == broken:
         raise DataError(str(path), "byte 0", "the file is empty", "expected lines of user<TAB>song<TAB>plays")
 
 

@@ -8,25 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pairing.streams.kernels import draw, fraction, hashed
+
 Array = npt.NDArray[Any]
 
 SLOTS = 12  # scenes that one taste mixes, at most
 
 
 @njit(cache=True, nogil=True)
-def mix(value: Any) -> Any:
-    """splitmix64's finaliser (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs."""
-    z = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True)
 def uniform(state: Array) -> Any:
-    """The next number in [0, 1) of a counter-based stream; state uint64 (1,) is advanced."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    return np.float64(mix(state[0]) >> np.uint64(11)) * 1.1102230246251565e-16
+    """The next number in [0, 1) of a stream; state uint64 (1,) moves on."""
+    return fraction(draw(state))
 
 
 @njit(cache=True, nogil=True)
@@ -83,7 +75,7 @@ def draw_rows(
     slot_weight = np.empty(SLOTS, np.float64)
     filled = 0
     for r in range(sizes.size):
-        state[0] = mix(np.uint64(seed) ^ mix(first + r))
+        state[0] = hashed(seed, first + r)
         left = 1.0
         total = 0.0
         for t in range(SLOTS):

@@ -9,7 +9,7 @@ import pytest
 
 from pairing.csr import Csr
 from pairing.stage import StageError
-from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, count_likes, most_popular
+from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
 from trainer.bpr.evaluate import compare, estimate, evaluate
 from trainer.bpr.model import Model
 
@@ -67,10 +67,21 @@ def test_an_unfinished_data_set_is_named(tmp_path):
         evaluate(tmp_path, model, None)
 
 
+@pytest.mark.parametrize(("users", "playlists"), [(239, 120), (240, 121)])
+def test_factors_of_other_sizes_are_refused(planted, users, playlists):
+    model = Model(np.zeros((users, 2), np.float32), np.zeros((playlists, 2), np.float32))
+    with pytest.raises(StageError, match=f"240 users and 120 playlists, but factors of {users} users and {playlists}"):
+        evaluate(planted.dataset, model, None)
+
+
+def test_candidates_of_other_sizes_are_refused(planted):
+    model = Model(np.zeros((240, 2), np.float32), np.zeros((120, 2), np.float32))
+    with pytest.raises(StageError, match="but candidates of 1 users and 120 playlists"):
+        evaluate(planted.dataset, model, Csr.from_rows([[0]], 120))
+
+
 def test_popularity_is_the_number_of_likes_for_everyone():
-    likes = count_likes(np.array([2, 0, 2], np.int32), 4)
-    assert likes.tolist() == [1, 0, 2, 0]
-    assert PopularityScorer(likes)(np.array([0, 9]), np.array([2, 3])).tolist() == [2, 0]
+    assert PopularityScorer(np.array([1, 0, 2, 0]))(np.array([0, 9]), np.array([2, 3])).tolist() == [2, 0]
 
 
 def test_most_popular_breaks_ties_by_row_and_leaves_out_the_unliked():

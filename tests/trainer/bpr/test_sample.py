@@ -9,7 +9,7 @@ import pytest
 from pairing.csr import Csr
 from trainer.bpr.evaluate import Evaluation, evaluate
 from trainer.bpr.model import Validation
-from trainer.bpr.train import train
+from trainer.bpr.train import train, training_key
 from trainer.dataset.build import build_dataset
 from trainer.dataset.sources import find_sources
 from trainer.dataset.table import open_dataset
@@ -30,7 +30,8 @@ def evaluation(tmp_path_factory) -> Evaluation:
     data = open_dataset(state / "dataset")
     validation = Validation(data.validation, data.hard_validation)
     settings = TrainSettings(backend="numba")
-    model = train(data.triplets, validation, data.users, data.playlists, settings, state / "checkpoints")
+    key = training_key(data.fingerprint, settings)
+    model = train(data.triplets, validation, data.users, data.playlists, settings, state / "checkpoints", key=key)
     return evaluate(state / "dataset", model, Csr.from_rows([[] for _ in range(data.users)], data.playlists))
 
 

@@ -40,8 +40,9 @@ def validation() -> Validation:
     return Validation(planted_rows(rng, 2, NEGATIVES), planted_rows(rng, 1, NEGATIVES))
 
 
-def fit(triplets, validation, directory, settings=SETTINGS, **rest) -> Model:
-    return train(triplets, validation, USERS, PLAYLISTS, settings, directory, **rest)
+def fit(triplets, validation, directory, settings=SETTINGS, data="data", **rest) -> Model:
+    key = training_key(data, settings)
+    return train(triplets, validation, USERS, PLAYLISTS, settings, directory, key=key, **rest)
 
 
 def same(a: Model, b: Model) -> bool:
@@ -125,12 +126,31 @@ def test_other_settings_start_over(triplets, validation, tmp_path, change):
     assert heard[0] == 1
 
 
-def test_one_other_triplet_is_another_training(triplets, validation):
-    other = triplets.copy()
-    other[7, 2] = (other[7, 2] + 1) % PLAYLISTS
-    assert training_key(triplets, validation, USERS, PLAYLISTS, SETTINGS) != training_key(
-        other, validation, USERS, PLAYLISTS, SETTINGS
-    )
+def test_other_data_or_settings_are_another_training():
+    key = training_key("data", SETTINGS)
+    assert key == training_key("data", SETTINGS)
+    assert key != training_key("other", SETTINGS)
+    assert key != training_key("data", SETTINGS.model_copy(update={"seed": 4}))
+
+
+def test_two_trainings_in_one_folder_never_mix(triplets, validation, tmp_path, monkeypatch):
+    """The second is cut off between its first tensors and its record; the first one's record must not read them."""
+
+    def interrupt_after(epochs: int):
+        def interrupt(report: EpochReport) -> None:
+            if report.epoch == epochs:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(triplets, validation, tmp_path / "b", on_epoch=interrupt_after(1))
+    other = SETTINGS.model_copy(update={"seed": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fit(triplets, validation, tmp_path / "b", other)
+    assert same(fit(triplets, validation, tmp_path / "b"), fit(triplets, validation, tmp_path / "a"))
 
 
 def test_memory_mapped_triplets_give_the_same_model(triplets, validation, tmp_path):
@@ -146,11 +166,12 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(triplets, tmp_pa
     settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 3})
     heard: list[EpochReport] = []
     model = fit(triplets, Validation(wrong, wrong[:0]), tmp_path, settings, on_epoch=heard.append)
+    key = training_key("data", settings)
     best = max(heard, key=lambda report: report.metrics["random/mrr"])
     assert len(heard) == best.epoch + 3
-    assert [path.name for path in tmp_path.glob("*.safetensors")] == [f"epoch-{best.epoch:04d}.safetensors"]
-    assert same(model, Model(**{k: v for k, v in checkpoint.load(tmp_path, best.epoch).items() if "factors" in k}))
-    key = training_key(triplets, Validation(wrong, wrong[:0]), USERS, PLAYLISTS, settings)
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == [f"epoch-{best.epoch:04d}-{key[:8]}.safetensors"]
+    tensors = checkpoint.load(tmp_path, key, best.epoch)
+    assert same(model, Model(tensors["user_factors"], tensors["playlist_factors"]))
     assert [report.epoch for report in reports(tmp_path, key) if report.best][-1] == best.epoch
     assert reports(tmp_path, "another") == ()
 
@@ -212,8 +233,9 @@ def test_leftovers_of_a_crash_are_ignored(triplets, validation, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fit(triplets, validation, tmp_path / "b", on_epoch=interrupt)
-    (tmp_path / "b" / "epoch-0003.safetensors").write_bytes(b"half")
-    (tmp_path / "b" / "epoch-0003.partial").write_bytes(b"half")
+    name = f"epoch-0003-{training_key('data', SETTINGS)[:8]}"
+    (tmp_path / "b" / f"{name}.safetensors").write_bytes(b"half")
+    (tmp_path / "b" / f"{name}.partial").write_bytes(b"half")
     assert same(fit(triplets, validation, tmp_path / "b"), fit(triplets, validation, tmp_path / "a"))
 
 

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from pairing import stage
-from pairing.csr import Csr
+from pairing.build import build_pairing
+from pairing.settings import PairingSettings
 from trainer.dataset.build import build_dataset
 from trainer.dataset.errors import DataError
 from trainer.dataset.report import statistics, write_report
@@ -73,8 +74,11 @@ def test_every_stage_and_the_report_are_written(raw_files, tmp_path):
     assert dataset.playlist_table["title"][3] == "list 3"
     assert dataset.song_table.columns == ["title", "artist"]
     assert dataset.song_id_table.height == 60
-    assert dataset.liked_in(IN_TRAIN).nnz == summary.statistics["6-split"]["train"] > 0
-    assert dataset.liked_in(IN_VALIDATION).nnz == len(dataset.validation)
+    likes = dataset.count_train_likes()
+    assert likes.sum() == summary.statistics["6-split"]["train"] > 0
+    chosen = dataset.liked.indices[dataset.split == IN_TRAIN]
+    assert likes.tolist() == [int((chosen == playlist).sum()) for playlist in range(40)]
+    assert (dataset.split == IN_VALIDATION).sum() == len(dataset.validation)
 
 
 def test_names_that_differ_in_case_and_spaces_meet(raw_files, built):
@@ -304,18 +308,22 @@ def test_the_report_shows_every_part_and_the_pairing_beside_it(raw_files, built,
     assert "Pairing" not in before
     assert before.count("<svg") == 8
 
-    def pair(directory: Path) -> dict[str, int]:
-        Csr.from_rows([list(range(1, 30)), [0]] + [[]] * 28, 30).save(directory, "neighbours")
-        Csr.from_rows([[0]] * 30, 40).save(directory, "candidates")
-        return {"users_with_neighbours": 2}
-
-    stage.run(tmp_path / "pairing", "candidates", inputs={}, settings={}, build=pair)
+    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
     after = write_report(tmp_path / "dataset").read_text()
     for title in ("Raw data", "Playlists over owners, Gini", "Neighbours per user", "Playlists reachable"):
         assert title in after
     identifiers = [part.split('"')[0] for part in after.split(' id="')[1:]]
     assert len(identifiers) == len(set(identifiers))
     assert "http" not in after.replace("http://www.w3.org", "")
+
+
+def test_the_report_leaves_out_a_pairing_of_another_data_set(raw_files, built, tmp_path):
+    shutil.copytree(built(raw_files()), tmp_path / "dataset")
+    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
+    fewer = raw_files(users=9, folder="fewer")
+    assert "Pairing" not in build(fewer, tmp_path / "dataset").report.read_text()
+    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
+    assert "Pairing" in write_report(tmp_path / "dataset").read_text()
 
 
 def test_statistics_are_those_of_the_stamps(raw_files, built):

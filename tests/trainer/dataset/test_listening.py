@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from trainer.dataset.errors import DataError, Skipped
 from trainer.dataset.intern import Ids
@@ -23,7 +26,8 @@ def read(path: Path, skipped: Skipped | None = None) -> list[tuple[str, str]]:
     pairs = []
     for user_codes, song_codes, _ in read_triplets(path, users, songs, skipped or Skipped()):
         pairs += list(zip(user_codes.tolist(), song_codes.tolist(), strict=True))
-    return [(users.names()[user], songs.names()[song]) for user, song in pairs]
+    user_ids, song_ids = users.names(), songs.names()
+    return [(user_ids[user], song_ids[song]) for user, song in pairs]
 
 
 def refused(call, *arguments) -> str:
@@ -148,3 +152,59 @@ def test_a_mismatch_file_of_another_kind_is_refused(tmp_path):
     assert "no mismatched pairs in the file" in refused(
         read_mismatches, write(tmp_path, "\n", "sid_mismatches.txt"), Skipped()
     )
+
+
+def cut_short(tmp_path: Path, suffix: str, lines: int) -> tuple[Path, bytes]:
+    """A packed file whose second half is missing, and what can still be read of it."""
+    content = "".join(f"user{i * 7919 % 9973}\tSO{i}\t{i % 9 + 1}\n" for i in range(lines)).encode()
+    packed = gzip.compress(content) if suffix == ".gz" else zstandard.ZstdCompressor().compress(content)
+    half = packed[: len(packed) // 2]
+    opened = zlib.decompressobj(31) if suffix == ".gz" else zstandard.ZstdDecompressor().decompressobj()
+    return write(tmp_path, half, f"train_triplets.txt{suffix}"), opened.decompress(half)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_that_was_cut_short_is_refused_with_the_byte(tmp_path, suffix):
+    path, held = cut_short(tmp_path, suffix, 90_000)
+    assert len(held) > 100_000
+    assert f"byte {len(held):,} of the unpacked content: broken packing" in refused(read, path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_that_was_cut_short_can_be_skipped_and_ends_at_its_last_whole_line(tmp_path, suffix):
+    path, held = cut_short(tmp_path, suffix, 90_000)
+    skipped = Skipped(allowed=True)
+    found = read(path, skipped)
+    whole = held[: held.rfind(b"\n")].decode().split("\n")
+    assert found == [tuple(line.split("\t")[:2]) for line in whole]
+    assert (skipped.files, skipped.lines) == (1, 0)
+    assert skipped.listed[0].startswith(f"{path.name}: byte {len(held):,} of the unpacked content: broken packing")
+
+
+def test_a_packed_file_without_a_whole_line_can_be_skipped(tmp_path):
+    path = write(tmp_path, gzip.compress(b"a\tS\t1\n" * 9)[:12], "train_triplets.txt.gz")
+    skipped = Skipped(allowed=True)
+    assert read(path, skipped) == []
+    assert skipped.files == 1
+
+
+def test_packed_names_that_were_cut_short_name_what_they_can(tmp_path):
+    content = b"".join(b"T<SEP>S%d<SEP>A<SEP>title %d\n" % (i, i * 7919) for i in range(9_000))
+    packed = gzip.compress(content)
+    path = write(tmp_path, packed[: len(packed) // 2], "unique_tracks.txt.gz")
+    skipped = Skipped(allowed=True)
+    found = read_song_names(path, {"S0", "S1", "S8999"}, set(), skipped)
+    assert found.names == {"S0": ("title 0", "A"), "S1": ("title 7919", "A")}
+    assert (skipped.files, skipped.lines) == (1, 0)
+
+
+def test_lines_keep_their_numbers_after_one_that_is_not_utf8(tmp_path):
+    path = write(tmp_path, b"T<SEP>S1<SEP>A<SEP>B\n\xff\nT<SEP>S2\nT<SEP>S3<SEP>A<SEP>C\n", "unique_tracks.txt")
+    skipped = Skipped(allowed=True)
+    assert read_song_names(path, {"S1", "S3"}, set(), skipped).lines == 2
+    assert [text.split(": ")[1] for text in skipped.listed] == ["line 2, byte 1 of the line", "line 3"]
+
+
+def test_a_header_that_is_not_utf8_leaves_the_file_without_one(tmp_path):
+    path = write(tmp_path, b"\xff\nsong_id,title,artist_name\nS1,x,A\n", "song_data.csv")
+    assert read_song_names(path, {"S1"}, set(), Skipped(allowed=True)).names == {"S1": ("x", "A")}

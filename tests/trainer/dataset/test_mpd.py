@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import zlib
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,9 @@ def test_a_packed_slice_that_was_cut_short_is_refused(tmp_path, suffix):
     packed = gzip.compress(content) if suffix == ".gz" else zstandard.ZstdCompressor().compress(content)
     path = tmp_path / f"mpd.slice.1-2.json{suffix}"
     path.write_bytes(packed[: len(packed) // 2])
-    assert "of the unpacked content: broken packing" in refused(path)
+    whole = zlib.decompressobj(31) if suffix == ".gz" else zstandard.ZstdDecompressor().decompressobj()
+    held = len(whole.decompress(packed[: len(packed) // 2]))
+    assert f"byte {held:,} of the unpacked content: broken packing" in refused(path)
 
 
 def test_what_is_no_gzip_file_is_refused(tmp_path):
@@ -124,10 +127,21 @@ def test_what_is_no_gzip_file_is_refused(tmp_path):
     ("playlist", "message"),
     [
         ({"name": "x", "tracks": []}, "playlist 1 of the slice: no field 'pid'"),
-        ({"pid": None, "tracks": []}, "playlist 1 of the slice: pid is None"),
+        ({"pid": None, "tracks": []}, "playlist 1 of the slice: pid is null, neither a number nor a text"),
         ({"pid": 1}, "playlist 1 of the slice: no field 'tracks'"),
-        ({"pid": 1, "tracks": 5}, "playlist 1 of the slice: 'int' object is not iterable"),
-        ({"pid": 1, "tracks": [{"track_name": 5, "artist_name": "x"}]}, "track_name is 5, not a text"),
+        ({"pid": {}, "tracks": []}, "playlist 1 of the slice: pid is an object, neither a number nor a text"),
+        ({"pid": 1, "tracks": 5}, "playlist 1 of the slice: tracks is a number, not a list"),
+        ({"pid": 1, "tracks": {}}, "playlist 1 of the slice: tracks is an object, not a list"),
+        ({"pid": 1, "tracks": ""}, "playlist 1 of the slice: tracks is a text, not a list"),
+        ({"pid": 1, "tracks": None}, "playlist 1 of the slice: tracks is null, not a list"),
+        ({"pid": 1, "tracks": [TRACK, []]}, "playlist 1 of the slice, track 1: a list where a track should stand"),
+        ({"pid": 1, "tracks": ["x"]}, "playlist 1 of the slice, track 0: a text where a track should stand"),
+        (
+            {"pid": 1, "tracks": [TRACK, {"track_name": 5, "artist_name": "x"}]},
+            "playlist 1 of the slice, track 1: track_name is 5, not a text",
+        ),
+        ({"pid": 1, "tracks": [{"track_name": "x", "artist_name": ["y"]}]}, "track 0: artist_name is a list, not a"),
+        ({"pid": 1, "name": 5, "tracks": []}, "playlist 1 of the slice: name is 5, not a text"),
         (["pid"], "playlist 1 of the slice: a list where a playlist should stand"),
     ],
 )

@@ -138,3 +138,23 @@ def test_a_shuffle_over_several_piles_loses_nothing(random_world, monkeypatch):
 def test_triplets_do_not_stand_in_the_order_of_users(random_world):
     users = random_world(4).triplets[:, 0]
     assert (np.diff(users) < 0).any()
+
+
+def test_files_of_batches_are_bounded_and_spread_over_the_users(random_world):
+    arguments = {"liked_share": 0.5, "hard_pool": 1.0, "validation_negatives": 1, "cold_users": 0.0}
+    whole, some = (random_world(6, users=60, **arguments, **limit) for limit in ({}, {"validation_rows": 20}))
+    for prefix, part in {"": IN_VALIDATION, "test-": IN_TEST}.items():
+        held_out = [(u, j) for u in range(60) for j in whole.liked.row(u).tolist() if j in whole.likes(u, part)]
+        asked = {held_out[-(-k * len(held_out) // 20) - 1] for k in range(1, 21)}
+        left_out = prefix.replace("-", "_") + "left_out_past_the_limit"
+        assert some.statistics["9-validation"][left_out] == len(held_out) - 20 > 0
+        assert whole.statistics["9-validation"][left_out] == 0
+        for name in ("random", "hard"):
+            found = {(row[0], row[1]) for row in some.batches[prefix + name].tolist()}
+            assert found == asked & {(row[0], row[1]) for row in whole.batches[prefix + name].tolist()}
+    again = random_world(6, users=60, **arguments, validation_rows=20, block_users=7)
+    assert all(np.array_equal(again.batches[name], rows) for name, rows in some.batches.items())
+
+
+def test_a_limit_that_is_not_reached_changes_no_file(random_world):
+    assert random_world(7, validation_rows=10_000).files() == random_world(7).files()

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairing.csr import Csr
-from pairing.progress import silent
-from trainer.dataset.arrays import Growing, over_blocks, transpose
-from trainer.dataset.kernels import distinct, group
+from trainer.dataset.arrays import Growing
+from trainer.dataset.kernels import distinct
 from trainer.dataset.page import Section, render
 from trainer.dataset.plots import histogram, lorenz_curve
 from trainer.dataset.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
@@ -71,27 +70,6 @@ def test_a_growing_file_is_the_file_that_numpy_writes(tmp_path, parts):
             file.append(part)
     np.save(tmp_path / "b.npy", rows)
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-
-
-@pytest.mark.parametrize("users", [0, 1, 5, 23])
-def test_blocks_cover_every_user_once_and_in_order(users):
-    blocks = list(over_blocks(users, 5, "x", silent, lambda first, last: list(range(first, last))))
-    assert [user for block in blocks for user in block] == list(range(users))
-
-
-def test_an_error_in_a_block_is_raised():
-    with pytest.raises(ZeroDivisionError):
-        list(over_blocks(3, 1, "x", silent, lambda first, last: 1 // (first - 1)))
-
-
-@untimed
-@given(st.lists(st.lists(st.integers(0, 6), max_size=6, unique=True), max_size=6))
-def test_a_transposed_matrix_holds_the_same_pairs(rows):
-    found = transpose(Csr.from_rows(rows, 7), group)
-    assert found.rows == 7
-    assert {(i, j) for i in range(7) for j in found.row(i).tolist()} == {
-        (i, j) for j, row in enumerate(rows) for i in row
-    }
 
 
 @untimed

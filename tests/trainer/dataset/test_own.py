@@ -96,7 +96,9 @@ def test_parquet_ids_may_be_numbers(tmp_path):
         ("user_id,title,artist,plays\n,one,A,1\n", "line 2: the user_id is empty"),
         ("user_id,title,artist,plays\nu,one,A,lots\n", "line 2: the play count 'lots' is not a number"),
         ("user_id,title,artist,plays\nu,one,A,-1\n", "line 2: the play count '-1' is below 0"),
-        ("user_id,title,artist,plays\nu,one,A,nan\n", "line 2: the play count 'nan' is below 0"),
+        ("user_id,title,artist,plays\nu,one,A,nan\n", "line 2: the play count 'nan' is not a finite number"),
+        ("user_id,title,artist,plays\nu,one,A,inf\n", "line 2: the play count 'inf' is not a finite number"),
+        ('user_id,title,artist\nu,one,A\nu,"two\nlines",A\nu,"one,A\nv,one,A\n', "line 5: broken CSV"),
         ("user_id,title\nu,one\n", "line 1: no column artist; the columns are user_id, title"),
         ("", "no rows in the file"),
     ],
@@ -122,3 +124,28 @@ def test_a_parquet_table_without_the_columns_is_refused(tmp_path):
     path = tmp_path / "listens.parquet"
     pl.DataFrame({"user": ["u"]}).write_parquet(path)
     assert "schema: no column user_id, title, artist; the columns are user" in refused(listens, path)
+
+
+def test_a_broken_quote_can_be_skipped_and_ends_the_file_there(tmp_path):
+    skipped = Skipped(allowed=True)
+    users = Ids()
+    found = listens(
+        write(tmp_path, "listens.csv", 'user_id,title,artist\nu,one,A\nv,"two,A\nw,one,A\n'), users, skipped
+    )
+    assert (users.names(), len(found.songs)) == (["u"], 1)
+    assert (skipped.files, skipped.listed) == (1, ["listens.csv: line 3: broken CSV (unexpected end of data)"])
+
+
+def test_a_broken_parquet_file_can_be_skipped_and_is_listed(tmp_path):
+    skipped = Skipped(allowed=True)
+    found = listens(write(tmp_path, "listens.parquet", "not parquet"), skipped=skipped)
+    assert (len(found.songs), skipped.files) == (0, 1)
+    assert skipped.listed[0].startswith("listens.parquet: row 0: not a Parquet file")
+
+
+def test_lines_keep_their_numbers_after_one_that_is_not_utf8(tmp_path):
+    path = tmp_path / "listens.csv"
+    path.write_bytes(b"user_id,title,artist\nu,\xff,A\nu,one\nv,one,A\n")
+    skipped = Skipped(allowed=True)
+    assert len(listens(path, skipped=skipped).songs) == 1
+    assert [text.split(": ")[1] for text in skipped.listed] == ["line 2, byte 3 of the line", "line 3"]

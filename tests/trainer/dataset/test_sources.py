@@ -64,6 +64,18 @@ def test_an_unusable_folder_is_refused_with_what_is_missing(tmp_path, names, mes
     assert str(tmp_path) in str(caught.value)
 
 
+def test_folders_of_finished_stages_and_hidden_ones_are_no_raw_data(tmp_path):
+    touch(tmp_path, "playlists.csv", "state/dataset/1-raw/stage.json", "state/dataset/1-raw/playlists.parquet")
+    touch(tmp_path, "state/dataset/1-raw/below/listens.csv", "state/dataset/.1-raw.partial/playlists.parquet")
+    touch(tmp_path, ".cache/mpd.slice.0-999.json")
+    assert find_sources(tmp_path).named() == {"playlists/playlists.csv": tmp_path / "playlists.csv"}
+
+
+def test_a_hidden_folder_may_be_the_one_that_is_given(tmp_path):
+    folder = touch(tmp_path / ".buddies" / "raw", "playlists.csv")
+    assert find_sources(folder).playlists == folder / "playlists.csv"
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="none-here: no such directory"):
         find_sources(tmp_path / "none-here")

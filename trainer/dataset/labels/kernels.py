@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from trainer.dataset.streams.kernels import hashed
+from pairing.streams.kernels import hashed
 
 Array = npt.NDArray[Any]
 

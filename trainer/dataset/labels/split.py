@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from pairing.csr import Csr
 from pairing.seeds import derive
+from pairing.streams.kernels import hash_rows
 from trainer.dataset.labels.kernels import split_likes
 from trainer.dataset.quantiles import describe
-from trainer.dataset.streams.kernels import hash_rows
 from trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, WARM
 from trainer.settings import DataSettings
 

@@ -8,8 +8,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from pairing.streams.kernels import below, hashed
 from trainer.dataset.kernels import Space, Tastes, overlaps, pack, part_of, row_of, score, select
-from trainer.dataset.streams.kernels import below, hashed
 
 Array = npt.NDArray[Any]
 
@@ -190,6 +190,17 @@ def hard_batches(
                 draw(space.keys, 0, hard, negatives, state, out[end, 2:])
                 end += 1
     return out[:end].copy(), parts[:end].copy(), missing
+
+
+@numba.njit(cache=True, nogil=True)
+def thin(split: Array, part: int, total: int, most: int, other: int) -> None:
+    """Leave `most` of the `total` likes of one part of the split, every so many-th, and put the others in `other`."""
+    seen = 0
+    for i in range(split.size):
+        if split[i] == part:
+            if (seen + 1) * most // total == seen * most // total:
+                split[i] = other
+            seen += 1
 
 
 @numba.njit(cache=True, nogil=True)

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import over_blocks
 from pairing.progress import Progress
 from pairing.seeds import derive, generator
-from trainer.dataset.arrays import Growing, over_blocks
+from pairing.streams.kernels import hash_rows
+from trainer.dataset.arrays import Growing
 from trainer.dataset.negatives.kernels import triplets_of_block
 from trainer.dataset.negatives.pools import load_pools
 from trainer.dataset.quantiles import describe
 from trainer.dataset.score import Spaces
-from trainer.dataset.streams.kernels import hash_rows
 from trainer.dataset.table import IN_TRAIN, SPLIT, WARM
 from trainer.settings import DataSettings
 
@@ -56,16 +57,16 @@ def write_triplets(
 
     most = settings.negatives * int((labels.split == IN_TRAIN).sum())
     piles = Piles(directory, most, settings.seed)
-    pools, lost, per_user = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)], np.zeros(users, np.int64)
+    pools, lost = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
     with piles:
         for rows, pool, missing in over_blocks(users, settings.block_users, "triplets", progress, block):
             piles.add(rows)
-            per_user += np.bincount(rows[:, 0], minlength=users)
             pools.append(pool)
             lost.append(missing)
     kind = np.load(parts[SPLIT] / "user_kind.npy")
     toy = toy_users(kind, settings)
     piles.shuffle(toy, progress)
+    per_user = triplets_per_user(directory, users)
     return _statistics(per_user, np.concatenate(pools), np.concatenate(lost), piles, int(toy.sum()))
 
 
@@ -116,6 +117,15 @@ class Piles:
 
     def _paths(self) -> list[Path]:
         return [self._directory / f"pile-{number}.bin" for number in range(self._count)]
+
+
+def triplets_per_user(directory: Path, users: int) -> Array:
+    """Rows of each user in triplets.npy, int64 (users,)."""
+    triplets = np.load(directory / "triplets.npy", mmap_mode="r")
+    counts = np.zeros(users, np.int64)
+    for first in range(0, len(triplets), PILE_ROWS):
+        counts += np.bincount(triplets[first : first + PILE_ROWS, 0], minlength=users)
+    return counts
 
 
 def toy_users(kind: Array, settings: DataSettings) -> Array:

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import over_blocks
 from pairing.progress import Progress
 from pairing.seeds import derive
-from trainer.dataset.arrays import Growing, over_blocks
+from trainer.dataset.arrays import Growing
 from trainer.dataset.kernels import Space, Tastes
-from trainer.dataset.negatives.kernels import Labels, hard_batches, random_batches
+from trainer.dataset.negatives.kernels import Labels, hard_batches, random_batches, thin
 from trainer.dataset.negatives.pools import load_pools
 from trainer.dataset.score import Spaces
-from trainer.dataset.table import IN_TEST, IN_VALIDATION
+from trainer.dataset.table import IN_TEST, IN_VALIDATION, UNUSED
 from trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
@@ -39,14 +40,28 @@ def write_batches(
 ) -> dict[str, Any]:
     """Write random.npy, hard.npy, test-random.npy, test-hard.npy: int32 (N, 2 + negatives), by user row.
 
+    At most validation_rows of the positives of validation, and as many of the test, are taken: evenly over the likes in
+    the order of users, so that a user has the same share of them as of all.
+
     parts: the directories of the stages 2-songs to 7-own under these names.
     """
     tastes, labels = load_pools(parts)
+    past = _bound(labels.split, settings.validation_rows)
     spaces = Spaces(labels.owner.size)
     statistics: dict[str, Any] = {"negatives": settings.validation_negatives}
     for name, draw in _draws(tastes, labels, settings).items():
         statistics |= _write(directory, name, draw, spaces, labels.liked_ptr.size - 1, settings, progress)
-    return statistics
+    names = {part: f"{prefix.replace('-', '_')}left_out_past_the_limit" for part, prefix in _PREFIXES.items()}
+    return statistics | {name: past[part] for part, name in names.items()}
+
+
+def _bound(split: Array, most: int) -> dict[int, int]:
+    """Leave at most `most` positives of validation and of test in the split, in place; how many were taken out."""
+    totals = {part: int((split == part).sum()) for part in _PREFIXES}
+    for part, total in totals.items():
+        if total > most:
+            thin(split, part, total, most, UNUSED)
+    return {part: max(total - most, 0) for part, total in totals.items()}
 
 
 def _draws(tastes: Tastes, labels: Labels, settings: DataSettings) -> dict[str, Draw]:
