@@ -44,7 +44,7 @@ class Sources:
 
 
 def find_sources(directory: Path) -> Sources:
-    """Find the raw files below a directory, at any depth.
+    """Find the raw files below a directory, at any depth, through links too.
 
     Hidden folders below it and folders of finished stages are passed over: they hold what was made of raw files, under
     names like theirs. DataError: no such directory, no playlists, nobody who listens or owns a playlist, or two files
@@ -64,10 +64,13 @@ def find_sources(directory: Path) -> Sources:
 
 def _files(directory: Path) -> list[Path]:
     found: list[Path] = []
-    for folder, below, names in os.walk(directory):
-        if STAMP in names:
+    seen: set[Path] = set()
+    for folder, below, names in os.walk(directory, followlinks=True):
+        real = Path(folder).resolve()
+        if STAMP in names or real in seen:  # seen: a link that leads back
             below.clear()
             continue
+        seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
         found += [Path(folder, name) for name in names if Path(folder, name).is_file()]
     return sorted(found)

@@ -79,3 +79,13 @@ def test_a_hidden_folder_may_be_the_one_that_is_given(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="none-here: no such directory"):
         find_sources(tmp_path / "none-here")
+
+
+def test_linked_folders_are_searched_and_a_link_back_is_no_trap(tmp_path):
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    here.mkdir()
+    (elsewhere / "playlists.csv").touch()
+    (elsewhere / "back").symlink_to(elsewhere)
+    (here / "link").symlink_to(elsewhere)
+    assert find_sources(here).playlists == here / "link" / "playlists.csv"
