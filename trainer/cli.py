@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -21,6 +22,13 @@ train_app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+class Protocols(Enum):
+    """What an evaluation asks."""
+
+    LIKES = "likes"
+    ORGANIC = "organic"
 
 
 class _Settings(Protocol):
@@ -210,23 +218,38 @@ def evaluate(
     bundle: Annotated[Path | None, typer.Option(help="Bundle directory; default: the version behind --alias.")] = None,
     alias: Annotated[str, typer.Option(help="Registry alias.")] = "production",
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    protocol: Annotated[Protocols, typer.Option(help="What is asked: held-out likes, or people's own playlists.")] = (
+        Protocols.LIKES
+    ),
     as_json: AsJson = False,
 ) -> None:
-    """Rank held-out likes among random and among hard negatives, beside the baselines.
+    """Judge a model beside its baselines.
 
-    Example: buddies train evaluate --alias production --json
+    likes: rank a registered model's held-out likes among random and among hard negatives. organic: cut every playlist
+    of 20 or more songs into a library and a playlist that share no song, train on these, and rank everybody's own
+    other half among 50 others: taste that song overlap cannot see.
+
+    Example: buddies train evaluate --protocol organic
     """
     from pairing.console import explained
     from pairing.progress import Reporter
     from pairing.stage import StageError
     from trainer.bpr.evaluate import evaluate_bundle
+    from trainer.bpr.model import TrainingError
     from trainer.bundle import BundleError, open_bundle
+    from trainer.dataset.errors import DataError
+    from trainer.organic.protocol import OrganicError, organic
     from trainer.registry import RegistryError
 
     settings: _Settings = context.obj
-    with explained(StageError, BundleError, RegistryError):
-        opened = open_bundle(bundle or _fetch(settings, alias))
-        evaluation = evaluate_bundle(dataset or settings.state_dir / "dataset", opened, Reporter())
+    data = dataset or settings.state_dir / "dataset"
+    with explained(StageError, BundleError, RegistryError, OrganicError, DataError, TrainingError):
+        if protocol is Protocols.ORGANIC:
+            work = settings.state_dir / "organic"
+            evaluation = organic(data, work, settings.data, settings.train, progress=Reporter())
+        else:
+            opened = open_bundle(bundle or _fetch(settings, alias))
+            evaluation = evaluate_bundle(data, opened, Reporter())
     if as_json:
         typer.echo(json.dumps(evaluation.to_json(), indent=1))
         return

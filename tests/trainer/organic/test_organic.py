@@ -1,0 +1,91 @@
+"""The organic protocol: halves that share no song, questions about the own half, and a scorer that needs no likes."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairing.csr import Csr
+from trainer.bpr.metrics import FactorScorer, ranks, summarise
+from trainer.organic.halves import cut, write_raw
+from trainer.organic.questions import ask
+from trainer.organic.taste import taste_factors, tf_idf
+
+PLAYLISTS = st.lists(st.sets(st.integers(0, 30)).map(sorted), max_size=12)
+
+
+@given(playlists=PLAYLISTS, least=st.integers(2, 6))
+def test_the_halves_share_no_song_and_lose_none(playlists: list[list[int]], least: int) -> None:
+    halves = cut(Csr.from_rows(playlists, 31), least=least, seed=1)
+    assert halves.rows.tolist() == [i for i, songs in enumerate(playlists) if len(songs) >= least]
+    for at, row in enumerate(halves.rows):
+        library, playlist = halves.library.row(at).tolist(), halves.playlist.row(at).tolist()
+        assert sorted(library + playlist) == playlists[row]
+        assert 0 <= len(library) - len(playlist) <= 1
+        assert library == sorted(library)
+        assert playlist == sorted(playlist)
+
+
+def test_the_seed_decides_the_cut() -> None:
+    playlists = Csr.from_rows([list(range(20))] * 3, 20)
+    cuts = [cut(playlists, least=20, seed=seed).library.indices.tolist() for seed in (1, 1, 2)]
+    assert cuts[0] == cuts[1] != cuts[2]
+
+
+def test_one_song_has_no_halves() -> None:
+    with pytest.raises(ValueError, match="no two halves"):
+        cut(Csr.from_rows([[0]], 1), least=1, seed=1)
+
+
+def test_the_raw_files_name_the_listener_as_the_owner_and_skip_nameless_songs(tmp_path: Path) -> None:
+    halves = cut(Csr.from_rows([[0, 1, 2, 3], [0]], 4), least=4, seed=1)
+    songs = pl.DataFrame({"title": ["a", "b", " ", "d"], "artist": ["x", "y", "z", "w"]})
+    counted = write_raw(halves, pl.Series(["p0", "p1"]), songs, tmp_path)
+    listens = pl.read_parquet(tmp_path / "listens.parquet")
+    lists = pl.read_parquet(tmp_path / "playlists.parquet")
+    assert counted == {"playlists": 1, "listens": listens.height, "tracks": lists.height}
+    assert sorted(listens["title"].to_list() + lists["title"].to_list()) == ["a", "b", "d"]
+    assert set(lists["owner_id"]) == set(lists["playlist_id"]) == set(listens["user_id"]) == {"p0"}
+
+
+@given(playlists=st.integers(0, 40), negatives=st.integers(1, 20), seed=st.integers(0, 5))
+def test_a_question_holds_the_own_playlist_once_and_distinct_others(playlists: int, negatives: int, seed: int) -> None:
+    owner = np.arange(playlists)[::-1].copy()
+    asked = ask(owner, np.arange(playlists + 3), negatives=negatives, seed=seed)
+    assert len(asked) == (playlists if playlists > negatives else 0)
+    for row in asked:
+        assert owner[row[1]] == row[0]
+        assert len(set(row[1:].tolist())) == negatives + 1
+
+
+def test_listeners_without_a_playlist_are_not_asked() -> None:
+    asked = ask(np.array([-1, 2, -1, 2]), np.array([0, 2]), negatives=2, seed=1)
+    assert asked[:, :2].tolist() == [[2, 1]]
+
+
+def test_a_song_in_every_document_weighs_least() -> None:
+    weights = tf_idf(Csr.from_rows([[0, 1], [0], [0, 2], [0, 2]], 3).to_scipy())
+    # Document frequencies 4, 1 and 2 of 4 documents: the logarithms of 1, 2.5 and 5/3, plus 1.
+    assert weights == pytest.approx([1.0, 1.9163, 1.5108], abs=1e-4)
+
+
+def test_taste_finds_the_other_half_where_people_keep_to_their_genre() -> None:
+    rng = np.random.default_rng(3)
+    genre = np.arange(120) % 12
+    playlists = [np.sort(g * 40 + rng.choice(40, 24, replace=False)) for g in genre]
+    halves = cut(Csr.from_rows(playlists, 480), least=20, seed=1)
+    model = taste_factors(halves.library, halves.playlist, dimension=12, seed=1)
+    asked = ask(np.arange(120), np.arange(120), negatives=50, seed=1)
+    # 50 of 119 others, 9 of them of the own genre: about 3.8 in a question, so a perfect taste reaches about 1 / 2.9.
+    found = summarise(ranks(asked, FactorScorer(model)))
+    assert found["hit@10"] > 0.99
+    assert found["mrr"] > 0.35
+
+
+def test_a_listener_without_songs_has_the_zero_factor() -> None:
+    model = taste_factors(Csr.from_rows([[], [0, 1]], 3), Csr.from_rows([[1, 2]], 3), dimension=8, seed=1)
+    assert model.user_factors[0].tolist() == [0.0] * model.user_factors.shape[1]
+    assert np.linalg.norm(model.user_factors[1]) == pytest.approx(1.0, abs=1e-5)
