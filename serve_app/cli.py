@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import time
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -14,8 +13,10 @@ from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 ENDPOINTS = "serving.json"
+POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
+daily_app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
 
 
 class _Registry(Protocol):
@@ -37,12 +38,34 @@ def start(
     alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
     any_port: Annotated[bool, typer.Option(help="Take a free port where a configured one is taken.")] = False,
 ) -> None:
-    """Start the service with what it needs and stay up until Ctrl-C or SIGTERM.
+    """Start the service with what it needs and stay up until Ctrl-C, SIGTERM or SIGHUP.
 
     Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only.
 
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
+    from pairing.console import explained
+    from serve_app.errors import LaunchError
+    from serve_app.guard import guard
+    from serve_app.lock import locked
+    from serve_app.signals import stop_as_interrupt
+
+    settings: _Settings = context.obj
+    with explained(LaunchError), locked(settings.state_dir) as pid:
+        # From here on in a child; what it starts in threads, sessions and C ends with it.
+        code = guard()
+        if code is None:
+            stop_as_interrupt()
+            _serve(settings, alias or settings.serve.alias, any_port=any_port, pid=pid)
+            return
+        (settings.state_dir / ENDPOINTS).unlink(missing_ok=True)
+    if code < 0:
+        typer.echo(f"error: the service was ended by signal {-code}; everything it had started is stopped", err=True)
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None:
+    """Start everything and stay until a signal; pid: what others are told to stop."""
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
@@ -50,10 +73,7 @@ def start(
     from trainer.bundle import BundleError
     from trainer.registry import Registry, RegistryError
 
-    settings: _Settings = context.obj
-    _stop_on_sigterm()
     with explained(LaunchError, BundleError, RegistryError):
-        _refuse_second(settings.state_dir)
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         services = start_services(
             settings.state_dir,
@@ -64,13 +84,13 @@ def start(
         )
         with services as up:
             registry = Registry(str(up.mlflow_uri), settings.registry.model)
-            version = registry.resolve(alias or serve.alias)
+            version = registry.resolve(alias)
             bundle = registry.fetch(version.number, settings.state_dir / "bundles")
             with launch(
                 serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings.state_dir, running, up, version.number)
-                _wait(settings.state_dir)
+                _announce(settings.state_dir, running, up, version.number, pid)
+                _wait(settings.state_dir, running)
 
 
 @app.command()
@@ -90,7 +110,7 @@ def reactions(
 
     settings: _Settings = context.obj
     with explained(psycopg.Error):
-        rows = read_feedback(_postgres_url(settings), recommendation)
+        rows = read_feedback(_store_url(settings, "postgres"), recommendation)
     if as_json:
         typer.echo(json.dumps([vars(row) for row in rows], indent=1, default=str))
         return
@@ -103,29 +123,59 @@ def reactions(
         )
 
 
-def _postgres_url(settings: _Settings) -> str:
-    """The configured Postgres, else the embedded one of the service that runs in this state directory."""
-    if settings.postgres_url:
-        return settings.postgres_url
+@daily_app.callback()
+def _daily() -> None:
+    """Lists computed once a day."""
+
+
+@daily_app.command("run")
+def run_daily(
+    context: typer.Context,
+    alias: Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Score every listener with one version and write the lists into Redis, for Recommend in daily mode.
+
+    Example: buddies daily run && buddies recommend USER_ID --mode daily
+    """
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    from pairing.console import explained
+    from pairing.progress import Reporter
+    from serve_app.daily import write_daily
+    from serve_app.engine import Engine
+    from trainer.bundle import BundleError, open_bundle
+    from trainer.registry import Registry, RegistryError, tracking_uri
+
+    settings: _Settings = context.obj
+    url = _store_url(settings, "redis")
+    with explained(RedisError, BundleError, RegistryError):
+        uri = tracking_uri(settings.state_dir, settings.mlflow_tracking_uri)
+        registry = Registry(uri, settings.registry.model)
+        version = registry.resolve(alias or settings.serve.alias)
+        engine = Engine(open_bundle(registry.fetch(version.number, settings.state_dir / "bundles")), version.number)
+        with Redis.from_url(url) as redis:
+            written = write_daily(engine, redis, ttl_s=settings.serve.daily_ttl_s, progress=Reporter())
+    users = engine.bundle.manifest.users
+    if as_json:
+        typer.echo(json.dumps({"version": version.number, "users": users, "lists": written}))
+        return
+    typer.echo(f"{written:,} lists of version {version.number} for {users:,} users; the rest is answered live")
+
+
+def _store_url(settings: _Settings, store: str) -> str:
+    """The configured store, else the embedded one of the service that runs in this state directory."""
+    configured: str | None = getattr(settings, f"{store}_url")
+    if configured:
+        return configured
     try:
         endpoints = json.loads((settings.state_dir / ENDPOINTS).read_bytes())
     except FileNotFoundError:
-        typer.echo("error: no service runs here and BUDDIES_POSTGRES_URL is not set; start one first", err=True)
+        variable = f"BUDDIES_{store.upper()}_URL"
+        typer.echo(f"error: no service runs here and {variable} is not set; start one first", err=True)
         raise typer.Exit(1) from None
-    return str(endpoints["postgres"])
-
-
-def _refuse_second(state_dir: Path) -> None:
-    """One service a state directory: two would share its Postgres and Redis directories."""
-    import psutil
-
-    from serve_app.errors import LaunchError
-
-    path = state_dir / ENDPOINTS
-    if path.exists() and psutil.pid_exists(pid := json.loads(path.read_bytes())["pid"]):
-        raise LaunchError(
-            f"a service already runs in {state_dir} (process {pid}); stop it, or set BUDDIES_STATE_DIR to another place"
-        )
+    return str(endpoints[store])
 
 
 def _free_ports(settings: ServeSettings) -> ServeSettings:
@@ -144,19 +194,10 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _stop_on_sigterm() -> None:
-    """SIGTERM stops the service as Ctrl-C does: everything that was started is stopped in reverse."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
-def _announce(state_dir: Path, running: Any, services: Any, version: str) -> None:
+def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: int) -> None:
     """Write where everything listens, for the other commands, and say it."""
     endpoints = {
-        "pid": os.getpid(),
+        "pid": pid,
         "grpc": running.grpc,
         "http": running.http,
         "dashboard": running.dashboard,
@@ -173,11 +214,16 @@ def _announce(state_dir: Path, running: Any, services: Any, version: str) -> Non
     typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri}; Ctrl-C stops everything")
 
 
-def _wait(state_dir: Path) -> None:
-    """Until Ctrl-C or SIGTERM, both a clean end."""
+def _wait(state_dir: Path, running: Any) -> None:
+    """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end. LaunchError when Ray dies."""
+    from serve_app.errors import LaunchError
+
     try:
-        signal.pause()
+        while (died := running.died()) is None:
+            time.sleep(POLL_S)
     except (KeyboardInterrupt, SystemExit):
         typer.echo("stopping", err=True)
+        return
     finally:
         (state_dir / ENDPOINTS).unlink(missing_ok=True)
+    raise LaunchError(f"Ray's {died} has died, so the service was stopped; its logs are in {running.logs}. Start again")

@@ -129,6 +129,10 @@ def _query_violations(request: pb.RecommendRequest) -> Iterable[Violation]:
 def _taste_violations(request: pb.RecommendRequest) -> Iterable[Violation]:
     if len(request.tastes) > limits.LISTENERS:
         return
+    songs = sum(len(taste.songs) for taste in request.tastes)
+    if songs > limits.REQUEST_SONGS:
+        yield Violation("tastes", f"{songs:,} songs in all tastes, at most {limits.REQUEST_SONGS:,}")
+        return
     for i, taste in enumerate(request.tastes):
         yield from _bytes(f"tastes[{i}].user_id", taste.user_id, limits.ID_BYTES, least=0)
         if not 1 <= len(taste.songs) <= limits.TASTE_SONGS:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 
 class Connections:
@@ -44,9 +45,11 @@ class Connections:
 
     async def _connect(self) -> psycopg.AsyncConnection:
         milliseconds = max(1, round(self._timeout_s * 1000))
+        # An argument replaces what the address says, so the user's own options go in front of ours.
+        own = conninfo_to_dict(self._url).get("options") or ""
         return await psycopg.AsyncConnection.connect(
             self._url,
             autocommit=True,
             connect_timeout=max(2, round(self._timeout_s)),
-            options=f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            options=f"{own} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}".strip(),
         )

@@ -17,7 +17,7 @@ from serve_app.query import Lists, Skipped, Source
 
 Array = npt.NDArray[Any]
 
-# Longest list kept: a request for more gets what is there.
+# Longest list kept: a request for more is scored live where the list was cut.
 LENGTH = 50
 _ENTRY = np.dtype([("row", "<i4"), ("score", "<f4")])
 
@@ -68,18 +68,19 @@ def write_daily(
 async def read_daily(engine: Engine, redis: Reader | None, live: Lists, excluded: Array, budget_s: float) -> Lists:
     """Put the lists of the day in the place of live ones, where there are any.
 
-    live: what Engine.rank_known answered for the same request; a listener without a list of the day, and everybody
-    when the store does not answer within budget_s, keeps the live list, marked DAILY_LIST skipped.
+    live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
+    without a list of the day, for one whose list cannot fill the answer once the excluded are gone (nothing is left of
+    it, or less than asked for and more was cut off when it was written), and for everybody when the store does not
+    answer within budget_s.
     """
     stored = await _fetch(engine, redis, live, budget_s)
     rows, scores, counts = live.rows.copy(), live.scores.copy(), live.counts.copy()
     sources, skipped = list(live.sources), list(live.skipped)
     for i, value in enumerate(stored):
-        entries = _unpack(value, engine.bundle.manifest.playlists)
-        if entries is None:
+        kept = _kept(_unpack(value, engine.bundle.manifest.playlists), excluded, rows.shape[1])
+        if not kept.size:
             skipped[i] = (*skipped[i], Skipped.DAILY_LIST)
             continue
-        kept = entries[~np.isin(entries["row"], excluded)][: rows.shape[1]]
         rows[i], scores[i], counts[i] = -1, 0.0, kept.size
         rows[i, : kept.size], scores[i, : kept.size] = kept["row"], kept["score"]
         sources[i] = Source.DAILY
@@ -100,6 +101,13 @@ async def _fetch(engine: Engine, redis: Reader | None, live: Lists, budget_s: fl
         return nothing
 
 
+def _kept(entries: Array, excluded: Array, limit: int) -> Array:
+    """The first `limit` entries that are not excluded; none where the whole list of the day does not suffice."""
+    kept = entries[~np.isin(entries["row"], excluded)][:limit]
+    cut = entries.size >= LENGTH
+    return kept[:0] if cut and kept.size < limit else kept
+
+
 def _pack(lists: Lists, at: int) -> bytes:
     entries = np.empty(int(lists.counts[at]), _ENTRY)
     entries["row"] = lists.rows[at, : entries.size]
@@ -107,11 +115,12 @@ def _pack(lists: Lists, at: int) -> bytes:
     return entries.tobytes()
 
 
-def _unpack(value: bytes | None, playlists: int) -> Array | None:
+def _unpack(value: bytes | None, playlists: int) -> Array:
     # The store is shared and outside our control: a value that cannot be ours counts as missing.
+    nothing = np.empty(0, _ENTRY)
     if not value or len(value) % _ENTRY.itemsize:
-        return None
+        return nothing
     entries = np.frombuffer(value, _ENTRY)
     if entries["row"].min() < 0 or entries["row"].max() >= playlists:
-        return None
+        return nothing
     return entries

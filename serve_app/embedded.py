@@ -23,13 +23,16 @@ import psutil
 
 from serve_app.build import Services
 from serve_app.errors import LaunchError
+from serve_app.leftovers import noted, stop_leftovers
 from serve_app.ports import claim
 from serve_app.processes import stop_tree
+from serve_app.signals import held
 
 # A socket's path holds 107 bytes.
 LONGEST_SOCKET = 100
 MLFLOW_READY_WITHIN_S = 90.0
-LEFTOVERS = "services.json"
+# Stands in Postgres' data directory once a connection worked: initdb that was cut off leaves one that looks finished.
+COMPLETE = "buddies-complete"
 
 
 @contextmanager
@@ -44,11 +47,12 @@ def start_services(
 
     All data lies under state_dir (postgres/, valkey/, mlflow/), and they listen on unix sockets or loopback only.
     LaunchError: a part is not installed, a port is taken, or a server does not come up. What an earlier run that was
-    killed left running is stopped first.
+    killed left running is stopped first, so the caller must hold the state directory (serve_app.lock). Signals wait
+    while a server starts and is noted, and are delivered between; then what runs is stopped.
     """
     state_dir = state_dir.resolve()
     state_dir.mkdir(parents=True, exist_ok=True)
-    _stop_leftovers(state_dir)
+    stop_leftovers(state_dir)
     with ExitStack() as stack:
         # MLflow takes longest, so it starts first and is waited for last.
         mlflow = None if mlflow_uri is not None else stack.enter_context(_mlflow(state_dir, mlflow_port))
@@ -70,16 +74,38 @@ def postgres(data: Path) -> Iterator[str]:
     Postgres refuses to run as root.
     """
     get_server = _import_postgres()
+    with ExitStack() as stack:
+        with held():
+            url = _start_postgres(get_server, data, stack)
+        yield url
+
+
+def _start_postgres(get_server: Any, data: Path, stack: ExitStack) -> str:
+    import psycopg
+
+    _remove_unfinished(data)
     data.mkdir(parents=True, exist_ok=True)
-    _forget_dead_handles(data / ".handle_pids.json")
+    _forget_dead(data)
     try:
         server = get_server(data)
-    except (OSError, subprocess.SubprocessError, AssertionError) as error:
+        stack.callback(server.cleanup)
+        url: str = server.get_uri()
+        psycopg.connect(url, connect_timeout=10).close()
+    except (OSError, subprocess.SubprocessError, AssertionError, psycopg.Error) as error:
         raise LaunchError(f"Postgres does not start in {data}: {error}; its log is {data / 'log'}") from error
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    (data / COMPLETE).touch()
+    return url
+
+
+def _remove_unfinished(data: Path) -> None:
+    """Remove what an initdb that was cut off left, with the processes that still write there; never a finished one."""
+    # A server ran where postmaster.opts stands, so initdb had ended.
+    if not data.exists() or (data / COMPLETE).exists() or (data / "postmaster.opts").exists():
+        return
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] in ("initdb", "postgres") and str(data) in (process.info["cmdline"] or ()):
+            stop_tree(process.pid)
+    shutil.rmtree(data)
 
 
 def _import_postgres() -> Any:
@@ -112,15 +138,15 @@ def valkey(data: Path) -> Iterator[str]:
     with _socket_dir(data) as directory:
         socket = directory / "valkey.sock"
         server = ValkeyServer(port=0, data_dir=data, persist=True, unix_socket_path=socket)
-        try:
-            server.start()
-        except (ValkeyServerError, OSError) as error:
-            raise LaunchError(f"Valkey does not start in {data}: {error}") from error
-        with _noted(data.parent, server._process.pid):
-            try:
-                yield f"unix://{socket}"
-            finally:
-                server.stop()
+        with ExitStack() as stack:
+            with held():
+                try:
+                    server.start()
+                except (ValkeyServerError, OSError) as error:
+                    raise LaunchError(f"Valkey does not start in {data}: {error}") from error
+                stack.callback(server.stop)
+                stack.enter_context(noted(data.parent, server._process.pid))
+            yield f"unix://{socket}"
 
 
 @contextmanager
@@ -143,17 +169,17 @@ def _mlflow(state_dir: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "true",
     }
-    with (home / "server.log").open("wb") as log:
-        # A session of its own: Ctrl-C in a terminal reaches the whole group, and we stop it in our order.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=home
-        )
-    with _noted(state_dir, process.pid):
-        try:
-            yield f"http://127.0.0.1:{port}", process
-        finally:
-            stop_tree(process.pid)
-            process.wait(timeout=10)
+    with ExitStack() as stack:
+        with held(), (home / "server.log").open("wb") as log:
+            # A session of its own: Ctrl-C in a terminal reaches the whole group, and we stop it in our order.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+                cwd=home,
+            )  # fmt: skip
+            stack.callback(process.wait, timeout=10)
+            stack.callback(stop_tree, process.pid)
+            stack.enter_context(noted(state_dir, process.pid))
+        yield f"http://127.0.0.1:{port}", process
 
 
 def _wait_for_mlflow(uri: str, process: subprocess.Popen[bytes], state_dir: Path) -> None:
@@ -170,43 +196,24 @@ def _wait_for_mlflow(uri: str, process: subprocess.Popen[bytes], state_dir: Path
         time.sleep(0.1)
 
 
-@contextmanager
-def _noted(state_dir: Path, pid: int) -> Iterator[None]:
-    """Keep a note of a started process while it runs, for the run after one that was killed."""
-    path = state_dir / LEFTOVERS
-    entry = [pid, psutil.Process(pid).create_time()]
-    path.write_text(json.dumps([*_read_notes(path), entry]))
-    try:
-        yield
-    finally:
-        left = [note for note in _read_notes(path) if note != entry]
-        if left:
-            path.write_text(json.dumps(left))
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _read_notes(path: Path) -> list[list[float]]:
-    try:
-        notes: list[list[float]] = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return []
-    return notes
-
-
-def _stop_leftovers(state_dir: Path) -> None:
-    path = state_dir / LEFTOVERS
-    for pid, started in _read_notes(path):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(int(pid)).create_time() == started:
-                stop_tree(int(pid))
-    path.unlink(missing_ok=True)
-
-
-def _forget_dead_handles(path: Path) -> None:
-    # The wheel counts the processes that use a server in this file; one that was killed would keep it running for ever.
-    if path.exists():
-        path.write_text(json.dumps([pid for pid in json.loads(path.read_text()) if psutil.pid_exists(pid)]))
+def _forget_dead(data: Path) -> None:
+    """Forget the processes that a killed run noted in Postgres' directory; the wheel would take their word for it."""
+    # The wheel counts the processes that use a server here; one that is gone would keep it running for ever.
+    users = data / ".handle_pids.json"
+    if users.exists():
+        try:
+            pids = json.loads(users.read_text())
+        except ValueError:
+            pids = []
+        users.write_text(json.dumps([pid for pid in pids if psutil.pid_exists(pid)]))
+    # The number of a server that is gone may belong to any process now.
+    server = data / "postmaster.pid"
+    if server.exists():
+        words = server.read_text().split()
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+            if words and psutil.Process(int(words[0])).name() == "postgres":
+                return
+        server.unlink()
 
 
 @contextmanager

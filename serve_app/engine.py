@@ -89,7 +89,10 @@ class Engine:
             rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
         if by_name:
             names = [song for song in wanted if isinstance(song, SongName)]
-            rows[by_name] = self.bundle.song_keys.find([song_key(n.title, n.artist, matching) for n in names])
+            keys = [song_key(n.title, n.artist, matching) for n in names]
+            # A name of spaces alone has the key of the songs that have no name.
+            named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
+            rows[by_name] = np.where(named, self.bundle.song_keys.find(keys), -1)
         split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
         songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
         return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
@@ -110,7 +113,7 @@ class Engine:
         users = self.bundle.user_ids.find([taste.user_id for taste in tastes])
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
-        candidates = self._gather(near)
+        candidates = self._gather(near, users, excluded)
         factors = np.ascontiguousarray(fold_in(near, self.bundle.user_factors), np.float32)
         lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded)
         cold = {Source.LIVE: Source.COLD_NEIGHBOURS, Source.POPULAR: Source.POPULAR}
@@ -125,10 +128,11 @@ class Engine:
             song_rows=own_rows,
         )
 
-    def _gather(self, neighbours: Csr) -> Csr:
+    def _gather(self, neighbours: Csr, users: Array, excluded: Array) -> Csr:
         found = kernels.gather_owned(
-            neighbours.indptr, neighbours.indices, self.bundle.owned.indptr, self.bundle.owned.indices, CANDIDATES
-        )
+            neighbours.indptr, neighbours.indices, self.bundle.owned.indptr, self.bundle.owned.indices, users, excluded,
+            CANDIDATES,
+        )  # fmt: skip
         indptr = np.zeros(neighbours.rows + 1, np.int64)
         np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
         return Csr(indptr, found[found >= 0], self.bundle.manifest.playlists)

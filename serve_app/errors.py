@@ -31,7 +31,10 @@ class InvalidRequest(ServiceError):
 
 
 class FeedbackUnavailable(ServiceError):
-    """The feedback store did not commit; nothing was acknowledged. args: cause, seconds until a retry makes sense."""
+    """The feedback is not acknowledged: not stored, or stored and the answer was lost.
+
+    args: cause, seconds until a retry makes sense.
+    """
 
     @property
     def retry_after_s(self) -> float:
@@ -39,7 +42,10 @@ class FeedbackUnavailable(ServiceError):
         return float(self.args[1])
 
     def __str__(self) -> str:
-        return f"the feedback store is unavailable ({self.args[0]}); nothing was stored"
+        return (
+            f"the feedback store is unavailable ({self.args[0]}); the feedback is not acknowledged but may be stored: "
+            "send it again with the same idempotency_key"
+        )
 
 
 class NeighboursUnavailable(ServiceError):

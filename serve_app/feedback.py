@@ -18,8 +18,8 @@ from serve_app.migrate import migrate
 RETRY_AFTER_S = 1.0
 _log = logging.getLogger(__name__)
 
-# One statement is one round trip and one transaction. Concurrent requests with one key meet on the key's unique index
-# first, and reactions go in by ascending id, so that no two transactions wait for each other.
+# One statement is one round trip and one transaction. Concurrent requests with one key meet on the key's unique index;
+# beyond it no two transactions touch the same rows, so that they cannot wait for each other in a circle.
 _STORE = """
 WITH action AS (
   INSERT INTO feedback (idempotency_key, recommendation_id, user_id, model_version, arm)
@@ -30,7 +30,6 @@ WITH action AS (
 INSERT INTO reactions (feedback_id, playlist_id, score)
 SELECT action.id, reaction.playlist_id, reaction.score
 FROM action, unnest(%(playlists)s::text[], %(scores)s::smallint[]) AS reaction (playlist_id, score)
-ORDER BY reaction.playlist_id
 """
 _COUNT = """
 SELECT count(reactions.playlist_id) FROM feedback LEFT JOIN reactions ON reactions.feedback_id = feedback.id
@@ -132,9 +131,9 @@ class FeedbackStore:
             raise FeedbackUnavailable(f"no answer within {self._timeout_s:g} s", RETRY_AFTER_S)
         try:
             return task.result()
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            # The log tells where Postgres was looked for; callers are told no addresses.
-            _log.warning("feedback was not stored: %s", error)
+        except psycopg.Error as error:
+            # The log tells where Postgres was looked for, and what it refused; callers are told no addresses.
+            _log.warning("feedback was not acknowledged: %s: %s", type(error).__name__, error)
             raise FeedbackUnavailable(type(error).__name__, RETRY_AFTER_S) from error
 
     def _forget(self, task: asyncio.Task[Stored]) -> None:
@@ -145,13 +144,15 @@ class FeedbackStore:
     async def _attempt(self, feedback: Feedback) -> Stored:
         try:
             return await self._store(feedback)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            # The server was restarted: what was kept open is dead. The key makes it safe to send again.
+        except psycopg.Error:
+            # The server was restarted, replaced by another one, or restored without our tables: what was kept open or
+            # known of it is worth nothing. The key makes it safe to send again.
+            self._migrated = False
             await self._connections.close_idle()
             return await self._store(feedback)
 
     async def _store(self, feedback: Feedback) -> Stored:
-        reactions = sorted(feedback.reactions())
+        reactions = list(feedback.reactions())
         async with self._connections.take() as connection:
             await self._ensure_schema(connection)
             cursor = await connection.execute(

@@ -10,23 +10,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serve_app.errors import LaunchError
-from serve_app.ports import free_port
+from serve_app.ports import free_block, free_port
 from serve_app.settings import ServeSettings
 
 # One letter: Ray adds a directory of 56 characters below, and a socket's path is short.
 HAPROXY = "h"
+# More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
+REPLICA_PORTS = 64
 TOKEN = "ray-token"  # noqa: S105 - a file name
 
 
 def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, str]:
     """Environment variables of one run. temp: the run's own directory, where HAProxy keeps its files."""
     haproxy = temp / HAPROXY
+    http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        # The same for every run by default, and Ray turns SO_REUSEPORT off with a string, which gRPC ignores: the
+        # replicas of two services on one machine would share ports, and answer each other's requests.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(http.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(http.stop),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(grpc.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(grpc.stop),
         # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),

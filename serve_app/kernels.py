@@ -114,16 +114,32 @@ def rank(
 
 
 @njit(cache=True, nogil=True)
-def gather_owned(indptr: Array, indices: Array, owned_indptr: Array, owned_indices: Array, most: int) -> Array:
-    """The playlists of each row's neighbours, best neighbour first, at most `most`, int32 (rows, most), -1 padded."""
+def gather_owned(
+    indptr: Array,
+    indices: Array,
+    owned_indptr: Array,
+    owned_indices: Array,
+    users: Array,
+    excluded: Array,
+    most: int,
+) -> Array:
+    """The playlists of each row's neighbours, best neighbour first, at most `most`, int32 (rows, most), -1 padded.
+
+    Row i belongs to user row users[i] or to nobody (-1), whose own playlists are left out, as are the excluded ones,
+    playlist rows, ascending: neither may use up a place.
+    """
     found = np.full((indptr.size - 1, most), -1, np.int32)
     for i in range(indptr.size - 1):
         count = 0
         for j in range(indptr[i], indptr[i + 1]):
             neighbour = indices[j]
+            if neighbour == users[i]:
+                continue
             for k in range(owned_indptr[neighbour], owned_indptr[neighbour + 1]):
                 if count == most:
                     break
+                if holds(excluded, owned_indices[k]):
+                    continue
                 found[i, count] = owned_indices[k]
                 count += 1
     return found

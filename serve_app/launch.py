@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import http.client
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import grpc
@@ -26,8 +26,9 @@ from serve_app.build import Services
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, applied, flags, write_token
 from serve_app.ports import claim
-from serve_app.processes import children, stop_all
+from serve_app.processes import children, is_alive, name_of, stop_all
 from serve_app.settings import ServeSettings
+from serve_app.signals import shielded, unwinding
 from serve_app.wire import SERVICE
 
 APPLICATION = "buddies"
@@ -36,12 +37,15 @@ OBJECT_STORE_BYTES = 200 * 2**20
 # Serve puts HAProxy's sockets 71 bytes below the run's directory, and HAProxy's limit is 97; Ray's own need less.
 LONGEST_TEMP = 25
 OWNER = "owner.pid"
+# Without one of these Ray's own calls wait for minutes, or end this process from C.
+VITAL = frozenset({"gcs_server", "raylet"})
 
 
 @dataclass(frozen=True)
 class Running:
     """Where the service answers. grpc: host:port; http, dashboard: URLs; stop: idempotent.
 
+    died: the name of a process of Ray's that cannot be done without and is gone, else None; asking is cheap.
     temp: the run's own directory, gone after the stop. logs: where Ray's logs are then.
     """
 
@@ -52,6 +56,7 @@ class Running:
     logs: Path
     version: str
     stop: Callable[[], None]
+    died: Callable[[], str | None]
 
 
 @contextmanager
@@ -64,10 +69,11 @@ def launch(
     state_dir: Path,
     model: str = "organic-playlists",
 ) -> Iterator[Running]:
-    """Serve one bundle until the block ends or SIGTERM or SIGINT arrives (as SystemExit or KeyboardInterrupt).
+    """Serve one bundle until the block ends or a signal arrives.
 
-    LaunchError: a port is taken, or Ray does not come up. BundleError: the bundle is refused. What was started is
-    stopped in every case. One run per process: Ray Serve reads its switches when it is imported.
+    SIGINT comes as KeyboardInterrupt, SIGTERM and SIGHUP as what their handlers raise, else SystemExit. LaunchError: a
+    port is taken, or Ray does not come up. BundleError: the bundle is refused. What was started is stopped in every
+    case. One run per process: Ray Serve reads its switches when it is imported.
     """
     from trainer.bundle import open_bundle
 
@@ -76,27 +82,36 @@ def launch(
     # Replicas check again; here a refused bundle ends with one sentence rather than with a replica's stack.
     open_bundle(bundle)
     with ExitStack() as stack:
-        terminate = stack.enter_context(_terminating())
+        terminate = stack.enter_context(unwinding())
         temp = stack.enter_context(_temp_dir())
         (temp / HAPROXY).mkdir(mode=0o700)
         logs = state_dir / "logs"
         stack.callback(_keep_logs, temp, logs)
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
-        stop = _once(lambda: _stop(others))
+        vital: list[psutil.Process] = []
+        stop = _once(lambda: _stop(others, vital))
+
+        def started() -> None:
+            vital.extend(process for process in children() - others if name_of(process) in VITAL)
+            terminate()
+
         # Signals wait while things are torn down: half a shutdown leaves processes behind.
-        stack.callback(lambda: _shielded(stop))
-        _start(settings, temp, build_app(settings, bundle.resolve(), version, services, model=model), terminate)
+        stack.callback(lambda: shielded(stop))
+        _start(settings, temp, build_app(settings, bundle.resolve(), version, services, model=model), started)
         address = f"{settings.host}:{settings.grpc_port}"
-        _wait_until_ready(address, version)
+        http_address = f"{settings.host}:{settings.http_port}"
+        _wait_until_ready(address, http_address, version)
+        named = [(name_of(process), process) for process in vital]
         yield Running(
             grpc=address,
-            http=f"http://{settings.host}:{settings.http_port}",
+            http=f"http://{http_address}",
             dashboard=f"http://127.0.0.1:{settings.dashboard_port}",
             temp=temp,
             logs=logs,
             version=version,
-            stop=lambda: _shielded(stop),
+            stop=lambda: shielded(stop),
+            died=lambda: next((name for name, process in named if not is_alive(process)), None),
         )
 
 
@@ -160,10 +175,18 @@ def _start_serve(settings: ServeSettings) -> None:
     )
 
 
-def _wait_until_ready(address: str, version: str) -> None:
+def _wait_until_ready(address: str, http_address: str, version: str) -> None:
+    """Until the front answers over HTTP, and only then over gRPC: a front without replicas answers with a page of text.
+
+    LaunchError when that takes too long.
+    """
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     deadline = time.monotonic() + READY_WITHIN_S
+    while (problem := _unhealthy(http_address)) is not None:
+        if time.monotonic() > deadline:
+            raise LaunchError(f"{http_address} is not ready after {READY_WITHIN_S:.0f} s: {problem}")
+        time.sleep(0.1)
     with grpc.insecure_channel(address) as channel:
         status = RecommenderServiceStub(channel)
         health = health_pb2_grpc.HealthStub(channel)
@@ -181,19 +204,37 @@ def _wait_until_ready(address: str, version: str) -> None:
             time.sleep(0.1)
 
 
-def _stop(others: set[psutil.Process]) -> None:
-    """Stop Serve and Ray, and wait for the end of every process that came with them; `others` are not theirs."""
+def _unhealthy(address: str) -> str | None:
+    """What is wrong with Ray Serve's HTTP front at host:port; None when it has replicas."""
+    front = http.client.HTTPConnection(address, timeout=2.0)
+    try:
+        front.request("GET", "/-/healthz")
+        status = front.getresponse().status
+    except (http.client.HTTPException, OSError) as error:
+        return str(error)
+    finally:
+        front.close()
+    return None if status == http.client.OK else f"its health is HTTP status {status}"
+
+
+def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
+    """Stop Serve and Ray, and wait for the end of every process that came with them; `others` are not theirs.
+
+    vital: Ray's processes that must live for it to be asked; without them its processes are just ended.
+    """
     import ray
     from ray import serve
 
     started = children() - others
-    with _quiet():
-        if ray.is_initialized():
-            serve.shutdown()
-        started |= children() - others
-        ray.shutdown()
-    # Ray leaves its agents to notice by themselves, half a minute later, and they go on writing until then.
-    stop_all(started)
+    try:
+        if vital and all(is_alive(process) for process in vital) and ray.is_initialized():
+            with _quiet():
+                serve.shutdown()
+                started |= children() - others
+                ray.shutdown()
+    finally:
+        # Ray leaves its agents to notice by themselves, half a minute later, and they go on writing until then.
+        stop_all(started | (children() - others))
 
 
 @contextmanager
@@ -214,45 +255,6 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def _shielded(action: Callable[[], None]) -> None:
-    """Run an action to its end, whatever signals arrive. They are ignored only in the main thread, where they land."""
-    if threading.current_thread() is not threading.main_thread():
-        action()
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        action()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _terminating() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM unwind the block: by the caller's handler where there is one, else as SystemExit.
-
-    Yields a function that puts the handler back, for after ray.init: Ray installs one in C that ends the process.
-    """
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        del frame
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def install() -> None:
-        signal.signal(signal.SIGTERM, before if callable(before) else leave)
-
-    install()
-    try:
-        yield install
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 @contextmanager
 def _temp_dir() -> Iterator[Path]:
     base = tempfile.gettempdir()
@@ -260,6 +262,8 @@ def _temp_dir() -> Iterator[Path]:
     sweep(Path(parent))
     path = Path(tempfile.mkdtemp(prefix="b-", dir=parent))
     (path / OWNER).write_text(str(os.getpid()))
+    # Ray, imported after this, writes there once more at exit when its raylet is dead; handlers run last in, first out.
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     try:
         yield path
     finally:

@@ -13,6 +13,22 @@ def children() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that ended and was not collected by its parent does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def name_of(process: psutil.Process) -> str:
+    """The name of its program; empty when it is gone."""
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def stop_tree(pid: int, within_s: float = 5.0) -> None:
     """End a process and all its children: first asked, then killed. A process that is gone is fine."""
     with contextlib.suppress(psutil.NoSuchProcess):

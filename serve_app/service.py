@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
@@ -17,7 +17,7 @@ from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable
 from serve_app.feedback import RETRY_AFTER_S, FeedbackStore
 from serve_app.neighbours import Neighbours, within
-from serve_app.query import Lists, Mode, Query
+from serve_app.query import Lists, Mode, Query, Skipped, Taste
 from serve_app.reasons import explain
 from serve_app.telemetry import Telemetry
 
@@ -25,6 +25,8 @@ from serve_app.telemetry import Telemetry
 NEAREST = 100
 # Listeners encoded before other requests get a turn: encoding is Python and holds the event loop.
 ENCODE_AT_ONCE = 64
+# Songs of tastes looked up on the event loop, about a millisecond's worth; more go to a thread.
+FIND_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class Service:
         engine = self.engine
         engine.warm_up()
         users = engine.bundle.user_ids.table
-        explain(engine, engine.rank_known([users[0] if len(users) else ""], 1, engine.find_playlists(())))
+        nothing = engine.find_playlists(())
+        explain(engine, engine.rank_known([users[0] if len(users) else ""], 1, nothing))
+        # A taste's songs and rows come in arrays of other types, for which numba compiles once more.
+        tastes = [Taste("", ("",))]
+        explain(engine, engine.rank_tastes(tastes, engine.find_songs(tastes), None, 1, nothing))
 
     async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> pb.RecommendResponse:
         """Answer every listener, user_ids first, in the order asked. InvalidRequest."""
@@ -121,11 +127,18 @@ class Service:
 
     async def _rank_tastes(self, query: Query) -> Lists:
         excluded = self.engine.find_playlists(query.exclude_playlist_ids)
-        found = self.engine.find_songs(query.tastes)
+        if sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE:
+            found = self.engine.find_songs(query.tastes)
+        else:
+            found = await asyncio.to_thread(self.engine.find_songs, query.tastes)
         near = None
         if self._neighbours is not None:
             near = await within(self._neighbours, found.songs, NEAREST, self._budgets.neighbours_s)
-        return self.engine.rank_tastes(query.tastes, found, near, query.limit, excluded)
+        lists = self.engine.rank_tastes(query.tastes, found, near, query.limit, excluded)
+        if query.mode is Mode.DAILY:
+            # Nobody computed a list for a taste ahead.
+            lists = replace(lists, skipped=tuple((*skipped, Skipped.DAILY_LIST) for skipped in lists.skipped))
+        return lists
 
     async def _encode(self, lists: Lists, query: Query, response: pb.RecommendResponse) -> None:
         reasons = explain(self.engine, lists) if query.explain else None

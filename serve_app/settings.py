@@ -22,7 +22,8 @@ class ServeSettings(BaseModel):
     neighbour_budget_ms: float = Field(50.0, gt=0, description="time budget of the neighbour search for a taste")
     store_budget_ms: float = Field(20.0, gt=0, description="time budget of a look-up in the daily lists")
     request_timeout_s: float = Field(10.0, gt=0, description="server's maximum for requests without a deadline")
-    feedback_timeout_s: float = Field(5.0, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
+    # Below the deadlines of clients (2 s in ours), which are told UNAVAILABLE and when to come back.
+    feedback_timeout_s: float = Field(1.5, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="seconds a daily list lives")
     drain_s: float = Field(2.0, ge=0, description="seconds a replica goes on answering before it stops")

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from serve_app.daily import key_space, read_daily, write_daily
+from serve_app.daily import LENGTH, key_space, read_daily, write_daily
 from serve_app.engine import Engine
 from serve_app.query import Lists, Skipped, Source
 
@@ -52,9 +52,37 @@ def test_the_block_size_changes_nothing(engine: Engine, store: Redis) -> None:
 
 def test_exclusions_hold_for_the_list_of_the_day(engine: Engine, store: Redis, redis_url: str) -> None:
     write_daily(engine, store, ttl_s=100)
-    first = int(engine.rank_known(["user-1"], 1, NONE).rows[0, 0])
-    daily = read(engine, redis_url, ["user-1"], excluded=np.array([first], np.int32))
-    np.testing.assert_array_equal(daily.rows, engine.rank_known(["user-1"], 6, NONE).rows[:, 1:])
+    six = engine.rank_known(["user-39"], 6, NONE)
+    assert six.counts[0] == 6
+    daily = read(engine, redis_url, ["user-39"], excluded=six.rows[0, :1])
+    assert daily.sources == (Source.DAILY,)
+    np.testing.assert_array_equal(daily.rows, six.rows[:, 1:])
+
+
+def test_a_list_of_the_day_that_is_excluded_to_the_last_one_counts_as_missing(
+    engine: Engine, store: Redis, redis_url: str
+) -> None:
+    write_daily(engine, store, ttl_s=100)
+    excluded = np.unique(engine.bundle.candidates.row(1)).astype(np.int32)
+    daily = read(engine, redis_url, ["user-1"], excluded=excluded)
+    assert (daily.sources, daily.skipped) == ((Source.POPULAR,), ((Skipped.DAILY_LIST,),))
+    assert daily.counts[0] == 5
+
+
+def test_a_list_that_was_cut_and_cannot_fill_the_answer_counts_as_missing(
+    engine: Engine, store: Redis, redis_url: str
+) -> None:
+    write_daily(engine, store, ttl_s=100)
+    lengths = np.diff(engine.bundle.candidates.indptr)
+    whole, cut = (
+        f"user-{at}" for at in (np.flatnonzero(lengths == lengths[lengths < LENGTH].max())[0], lengths.argmax())
+    )
+    daily = read(engine, redis_url, [whole, cut], limit=LENGTH)
+    assert daily.sources == (Source.DAILY, Source.DAILY)
+    more = read(engine, redis_url, [whole, cut], limit=LENGTH + 1)
+    assert more.sources == (Source.DAILY, Source.LIVE)
+    assert more.skipped == ((), (Skipped.DAILY_LIST,))
+    assert more.counts[1] == LENGTH + 1
 
 
 def test_listeners_without_a_list_are_scored_live_and_labelled(engine: Engine, store: Redis, redis_url: str) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +11,8 @@ from hypothesis import strategies as st
 from pairing.csr import Csr
 from serve_app.engine import CANDIDATES, Engine
 from serve_app.query import Skipped, SongName, Source, Taste
-from trainer.bundle import Bundle
+from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
+from trainer.bundle import Bundle, write_bundle
 
 NONE = np.empty(0, np.int32)
 NO_PAIRING = "user-59"
@@ -130,6 +134,26 @@ def test_a_taste_of_a_known_listener_never_brings_back_the_own_playlists(engine:
     assert set(lists.rows[0, : lists.counts[0]]) == set(bundle.owned.row(6))
 
 
+def test_own_and_excluded_playlists_take_no_place_among_the_candidates(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "whole")
+    # user-0 owns 80 playlists and is its own nearest neighbour; user-1 owns the other 40.
+    owner = np.where(np.arange(PLAYLISTS) < 80, 0, 1).astype(np.int32)
+    owned = Csr.from_rows([np.flatnonzero(owner == user) for user in range(USERS)], PLAYLISTS)
+    engine = Engine(
+        write_bundle(tmp_path / "bundle", replace(parts(tmp_path / "whole" / "index"), owner=owner, owned=owned)),
+        "1",
+    )
+    near = Csr(np.array([0, 2]), np.array([0, 1], np.int32), USERS, np.array([1.0, 0.5], np.float32))
+    own, other = Taste("user-0", ("SO0004",)), Taste("x", ("SO0004",))
+    lists = engine.rank_tastes([own], engine.find_songs([own]), near, 100, NONE)
+    assert lists.sources == (Source.COLD_NEIGHBOURS,)
+    assert set(lists.rows[0, : lists.counts[0]]) == set(range(80, 120))
+    excluded = np.arange(80, dtype=np.int32)
+    lists = engine.rank_tastes([other], engine.find_songs([other]), near, 100, excluded)
+    assert lists.sources == (Source.COLD_NEIGHBOURS,)
+    assert set(lists.rows[0, : lists.counts[0]]) == set(range(80, 120))
+
+
 def test_a_taste_without_neighbours_is_popular_and_a_skipped_search_says_so(engine: Engine, bundle: Bundle) -> None:
     tastes = [Taste("x", ("nope",))]
     found = engine.find_songs(tastes)
@@ -148,3 +172,11 @@ def test_a_taste_without_neighbours_is_popular_and_a_skipped_search_says_so(engi
 def test_every_taste_gets_one_list(engine: Engine, count: int) -> None:
     tastes = [Taste(str(i), ("SO0004",)) for i in range(count)]
     assert len(engine.rank_tastes(tastes, engine.find_songs(tastes), None, 2, NONE)) == count
+
+
+def test_a_name_of_spaces_matches_no_nameless_song(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "whole")
+    nameless = replace(parts(tmp_path / "whole" / "index"), song_titles=[""] * SONGS, song_artists=[""] * SONGS)
+    engine = Engine(write_bundle(tmp_path / "bundle", nameless), "1")
+    found = engine.find_songs([Taste("x", (SongName(" ", "\t"), SongName("a", " "), "SO0004"))])
+    assert (found.songs.row(0).tolist(), found.unknown) == ([4], (2,))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import time
 from collections.abc import Coroutine
@@ -12,10 +13,12 @@ import psutil
 import psycopg
 import pytest
 
+from clients.python import Client
 from serve_app.embedded import postgres
 from serve_app.errors import FeedbackUnavailable
 from serve_app.feedback import Feedback, FeedbackStore, Stored, read_feedback
 from serve_app.migrate import migrate, migrations
+from serve_app.settings import ServeSettings
 
 ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
 
@@ -58,12 +61,6 @@ def test_sixty_four_concurrent_retries_store_once(database: str) -> None:
     assert count(database, "reactions") == 5
 
 
-def test_many_listeners_at_once_do_not_block_each_other(database: str) -> None:
-    # The same playlists in opposite orders: a store that locked by playlist would deadlock.
-    actions = [replace(ACTION, idempotency_key=str(i), liked=ACTION.liked[:: 1 if i % 2 else -1]) for i in range(64)]
-    assert run(store_all(database, actions)) == [Stored(True, 5)] * 64
-
-
 def test_a_key_used_again_stores_nothing_even_with_another_content(database: str) -> None:
     run(store_all(database, [ACTION]))
     other = replace(ACTION, liked=("z",), ignored=(), disliked=())
@@ -75,6 +72,48 @@ def test_reading_what_was_never_stored_gives_nothing(database: str) -> None:
     assert read_feedback(database, "rec-1") == []
     run(store_all(database, [ACTION]))
     assert read_feedback(database, "rec-2") == []
+
+
+def test_a_database_restored_without_our_tables_gets_them_again(database: str) -> None:
+    async def main() -> None:
+        async with FeedbackStore(database, 10.0) as store:
+            assert (await store.store(ACTION)).new
+            with psycopg.connect(database, autocommit=True) as connection:
+                connection.execute("DROP TABLE reactions, feedback, schema_migrations")
+            assert await store.store(ACTION) == Stored(new=True, reactions=5)
+
+    run(main())
+
+
+def test_a_database_that_refuses_to_write_is_unavailable_until_it_does_not(database: str) -> None:
+    async def main() -> None:
+        async with FeedbackStore(database, 10.0) as store:
+            with psycopg.connect(database, autocommit=True) as connection:
+                connection.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+                try:
+                    with pytest.raises(FeedbackUnavailable, match="ReadOnlySqlTransaction"):
+                        await store.store(ACTION)
+                finally:
+                    connection.execute("SET default_transaction_read_only = off")
+                    connection.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+            assert (await store.store(ACTION)).new
+
+    run(main())
+
+
+def test_options_in_the_address_hold_beside_the_stores_own(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA mine")
+        try:
+            run(store_all(f"{database}&options=-c%20search_path%3Dmine", [ACTION]))
+            assert count(database, "mine.feedback") == 1
+        finally:
+            connection.execute("DROP SCHEMA mine CASCADE")
+
+
+def test_the_longest_wait_is_shorter_than_the_deadline_of_the_python_client() -> None:
+    deadline_s = inspect.signature(Client).parameters["timeout_s"].default
+    assert ServeSettings().feedback_timeout_s <= 0.8 * deadline_s
 
 
 def test_migrations_are_applied_once_however_many_start_together(database: str) -> None:

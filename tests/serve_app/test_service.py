@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,6 +110,56 @@ def test_a_taste_without_an_answer_from_the_index_is_popular_and_labelled(engine
 def test_the_daily_mode_without_a_store_scores_live_and_says_so(engine: Engine) -> None:
     answered = ask(service(engine), user_ids=["user-1"], mode=pb.MODE_DAILY).recommendations[0]
     assert (answered.source, list(answered.skipped)) == (pb.SOURCE_LIVE, [pb.SKIPPED_DAILY_LIST])
+
+
+def test_a_taste_in_daily_mode_says_that_no_list_was_computed_ahead(engine: Engine) -> None:
+    answered = ask(service(engine), tastes=[TASTE], mode=pb.MODE_DAILY).recommendations[0]
+    assert list(answered.skipped) == [pb.SKIPPED_NEIGHBOUR_SEARCH, pb.SKIPPED_DAILY_LIST]
+
+
+def test_others_get_a_turn_while_many_songs_are_looked_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    find = engine.find_songs
+
+    def watched(tastes: Any) -> Any:
+        threads.append(threading.current_thread())
+        return find(tastes)
+
+    monkeypatch.setattr(engine, "find_songs", watched)
+    made = service(engine)
+    name = pb.Song(name=pb.SongName(title="song 7", artist="artist 7"))
+    ask(made, tastes=[pb.Taste(songs=[name] * 1000)])
+    ask(made, tastes=[TASTE])
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]
+
+
+def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
+    code = f"""
+import asyncio, pathlib
+from pairing.search import NeighbourSearch
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app import kernels
+from serve_app.engine import Engine
+from serve_app.neighbours import Local
+from serve_app.service import Budgets, Service
+from serve_app.telemetry import Silent
+from trainer.bundle import open_bundle
+engine = Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1")
+service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, daily=None, telemetry=Silent())
+service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))
+service.warm_up()
+def compiled():
+    return {{name: len(kernel.signatures) for name, kernel in vars(kernels).items() if hasattr(kernel, "signatures")}}
+before = compiled()
+assert before["share"] and before["gather_owned"], before
+taste = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
+request = pb.RecommendRequest(user_ids=["user-2", "x"], tastes=[taste], exclude_playlist_ids=["list-3"])
+answered = asyncio.run(service.recommend(request))
+assert [r.source for r in answered.recommendations] == [1, 4, 3]
+assert compiled() == before, (before, compiled())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_thousand_listeners_are_answered_and_others_get_a_turn_meanwhile(engine: Engine) -> None:

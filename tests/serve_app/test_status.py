@@ -34,7 +34,8 @@ def test_an_invalid_request_carries_its_violations_and_a_reason() -> None:
 def test_a_dead_store_says_when_to_retry() -> None:
     code, status = describe(FeedbackUnavailable("connection refused", 1.5))
     assert code is grpc.StatusCode.UNAVAILABLE
-    assert "nothing was stored" in status.message
+    assert "nothing was stored" not in status.message
+    assert "may be stored: send it again with the same idempotency_key" in status.message
     assert unpack(status.details[0], ErrorInfo).reason == "FEEDBACK_STORE_UNAVAILABLE"
     assert unpack(status.details[1], RetryInfo).retry_delay.ToMilliseconds() == 1500
 

@@ -184,8 +184,8 @@ Global___VersionState: _TypeAlias = VersionState  # noqa: Y015
 
 @_typing.final
 class Song(_message.Message):
-    """One song, by its id in the data set or by its names. Names are matched as the data set was: normalised, so that
-    case, spacing and accents do not matter.
+    """One song, by its id in the data set or by its names. Names are matched as the data set was. Matching "plain" ignores
+    case and spaces around a name; "full" also ignores accents, punctuation, spacing, featured artists and remaster tags.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -292,7 +292,7 @@ class RecommendRequest(_message.Message):
 
     @_builtins.property
     def tastes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Taste]:
-        """Listeners described by songs; answered after all user_ids, in order."""
+        """Listeners described by songs; answered after all user_ids, in order. At most 20,000 songs in all of them together."""
 
     @_builtins.property
     def exclude_playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -373,7 +373,9 @@ class RecommendedPlaylist(_message.Message):
     owner_id: _builtins.str
     """The listener who owns it; empty where nobody does."""
     score: _builtins.float
-    """Score by the model, higher is better. Comparable within one recommendation only. Unit: none."""
+    """Higher is better; comparable within one recommendation only. The model's score, without a unit; with
+    SOURCE_POPULAR the number of listeners who like the playlist.
+    """
     @_builtins.property
     def reason(self) -> Global___Reason:
         """Absent when RecommendRequest.explain is false."""

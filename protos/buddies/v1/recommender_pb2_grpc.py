@@ -58,7 +58,8 @@ class RecommenderServiceServicer:
 
     def Recommend(self, request, context):
         """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
-        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay.
+        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
+        growing wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -66,7 +67,8 @@ class RecommenderServiceServicer:
 
     def Feedback(self, request, context):
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key. UNAVAILABLE: nothing was stored, retry after RetryInfo.retry_delay.
+        the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
+        same idempotency_key after RetryInfo.retry_delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

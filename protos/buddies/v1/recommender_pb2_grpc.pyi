@@ -40,11 +40,13 @@ class RecommenderServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RecommenderServiceAsyncStub: ...
     Recommend: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]
     """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
-    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay.
+    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
+    growing wait.
     """
     Feedback: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key. UNAVAILABLE: nothing was stored, retry after RetryInfo.retry_delay.
+    the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
+    same idempotency_key after RetryInfo.retry_delay.
     """
     GetModelStatus: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]
     """Which model versions this deployment serves, and since when."""
@@ -56,11 +58,13 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]  # type: ignore[assignment]
     """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
-    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay.
+    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
+    growing wait.
     """
     Feedback: _aio.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key. UNAVAILABLE: nothing was stored, retry after RetryInfo.retry_delay.
+    the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
+    same idempotency_key after RetryInfo.retry_delay.
     """
     GetModelStatus: _aio.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]  # type: ignore[assignment]
     """Which model versions this deployment serves, and since when."""
@@ -75,7 +79,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.RecommendResponse, _abc.Awaitable[_recommender_pb2.RecommendResponse]]:
         """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
-        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay.
+        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
+        growing wait.
         """
 
     @_abc_1.abstractmethod
@@ -85,7 +90,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.FeedbackResponse, _abc.Awaitable[_recommender_pb2.FeedbackResponse]]:
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key. UNAVAILABLE: nothing was stored, retry after RetryInfo.retry_delay.
+        the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
+        same idempotency_key after RetryInfo.retry_delay.
         """
 
     @_abc_1.abstractmethod
