@@ -32,6 +32,8 @@ def interrupt_at_first_progress(commands: Commands, arguments: tuple[str, ...]) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background of a script inherits an ignored SIGINT, and would pass it on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     assert process.stderr is not None
     first = process.stderr.readline()
