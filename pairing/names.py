@@ -36,7 +36,7 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe
 def song_key(title: str, artist: str, matching: Matching = "plain") -> str:
     """The key of a song: normalised title and artist, joined by a character that neither can hold."""
     if matching == "plain":
-        return f"{title.strip().lower()}{SEPARATOR}{artist.strip().lower()}"
+        return f"{normalise(title)}{SEPARATOR}{normalise(artist)}"
     return f"{full_title(title)}{SEPARATOR}{full_artist(artist)}"
 
 
