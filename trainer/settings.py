@@ -52,7 +52,11 @@ class TrainSettings(_Section):
     """The [train] section: BPR."""
 
     seed: int = Field(42, description="seed of the factors and of the order of the triplets")
-    backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
+    backend: Literal["auto", "numba", "torch", "fused"] = Field(
+        "auto",
+        description="torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on the "
+        "device; auto: fused on a CUDA device, else numba",
+    )
     triplets: Literal["auto", "file", "drawn"] = Field(
         "auto",
         description="the data set's file of triplets, or negatives drawn anew each epoch; auto: the file, where there "
@@ -70,15 +74,23 @@ class TrainSettings(_Section):
         "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for torch's SparseAdam"
+        None,
+        gt=0,
+        description="step size; unset: 0.05 for the row-wise Adagrad (numba, fused), 0.005 for SparseAdam",
     )
     regularisation: float | None = Field(
         None,
         ge=0,
-        description="L2 weight on the factors of each triplet; unset: 0.01 for numba, 0 for torch, as published",
+        description="L2 weight on the factors of each triplet; unset: 0.01 (numba, fused), 0 for torch, as published",
     )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
+    fused_batch: int = Field(
+        65_536, ge=1, description="most triplets per step (fused without Triton); at least 100 steps are made an epoch"
+    )
+    deterministic: bool = Field(
+        False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"
+    )
     patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 

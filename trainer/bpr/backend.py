@@ -1,4 +1,4 @@
-"""What fits the factors: the seam between the training loop and the numba kernel or torch."""
+"""What fits the factors: the seam between the training loop and the numba kernel, torch or a CUDA device."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Backend(Protocol):
 class Recipe:
     """Settings with the defaults of the chosen backend filled in."""
 
-    backend: Literal["numba", "torch"]
+    backend: Literal["numba", "torch", "fused"]
     learning_rate: float
     regularisation: float
 
 
 def recipe(settings: TrainSettings) -> Recipe:
     """Choose the backend and fill in what the settings leave open."""
-    chosen: Literal["numba", "torch"] = "torch" if _wants_torch(settings.backend) else "numba"
+    chosen = settings.backend if settings.backend != "auto" else _best()
     rate, decay = (0.005, 0.0) if chosen == "torch" else (0.05, 0.01)
     return Recipe(
         backend=chosen,
@@ -69,6 +69,10 @@ def open_backend(settings: TrainSettings, state: Mapping[str, Array]) -> Backend
         from trainer.bpr.torch_backend import TorchBackend
 
         return TorchBackend(settings, chosen.learning_rate, chosen.regularisation, state)
+    if chosen.backend == "fused":
+        from trainer.bpr.device.backend import FusedBackend
+
+        return FusedBackend(settings, chosen.learning_rate, chosen.regularisation, state, START_SQUARES)
     return NumbaBackend(settings, chosen.learning_rate, chosen.regularisation, state)
 
 
@@ -119,12 +123,10 @@ class NumbaBackend:
         }
 
 
-def _wants_torch(backend: str) -> bool:
-    if backend != "auto":
-        return backend == "torch"
+def _best() -> Literal["numba", "fused"]:
     # Importing torch takes seconds, so ask the machine first.
     if not any(Path(device).exists() for device in _GPU_DEVICES) or find_spec("torch") is None:
-        return False
+        return "numba"
     import torch
 
-    return torch.cuda.is_available()
+    return "fused" if torch.cuda.is_available() else "numba"

@@ -77,12 +77,15 @@ class Stored:
         out = np.empty_like(block)
         done = pick(block, keys, mask, self.users, self.playlists, out)
         if done < len(block):
-            wrong = int(keys[done] & mask)
-            raise TrainingError(
-                f"triplet {begin + wrong} is {block[wrong].tolist()}, outside {self.users} users and "
-                f"{self.playlists} playlists; build the data set again with `buddies data build`"
-            )
+            raise self.outside(begin + int(keys[done] & mask))
         return out
+
+    def outside(self, place: int) -> TrainingError:
+        """What to say of a triplet with a row out of range."""
+        return TrainingError(
+            f"triplet {place} is {self.triplets[place].tolist()}, outside {self.users} users and {self.playlists} "
+            "playlists; build the data set again with `buddies data build`"
+        )
 
     def seen(self) -> tuple[Array, Array]:
         """One pass over the file."""
