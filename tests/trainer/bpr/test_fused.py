@@ -159,7 +159,28 @@ for dimension, tile, repeats in ((5, 1, True), (128, 1, True), (5, 4, False), (1
 """
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch's CUDA builds alone")
+_COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from trainer.bpr.device.kernels import TILE, WARPS, _update
+pointers = dict.fromkeys(("users", "playlists", "user_squares", "playlist_squares", "losses"), "*fp32")
+numbers = {"count": "i32", "rate": "fp32", "decay": "fp32"}
+chosen = {"dimension": 100, "width": 128, "tile": TILE}
+kinds = {"triplets": "*i32", **pointers, **numbers, **dict.fromkeys(chosen, "constexpr")}
+made = compile(ASTSource(_update, kinds, chosen), target=GPUTarget("cuda", 90, 32), options={"num_warps": WARPS})
+assert made.asm["cubin"]
+"""
+
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch's CUDA builds alone")
+
+
+@needs_triton
+def test_the_triton_kernel_compiles_for_a_device_that_is_not_here():
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    subprocess.run([sys.executable, "-c", _COMPILE], check=True, env=environment)
+
+
+@needs_triton
 def test_the_triton_kernel_takes_the_numba_kernels_steps():
     """By Triton's interpreter, which runs one program after the other: with one triplet in each, also on equal rows."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
