@@ -59,8 +59,8 @@ class TrainSettings(_Section):
     )
     triplets: Literal["auto", "file", "drawn"] = Field(
         "auto",
-        description="the data set's file of triplets, or negatives drawn anew each epoch; auto: the file, where there "
-        "is one and neither negatives nor hard_share is set here",
+        description="the data set's file of triplets, or negatives drawn anew each epoch, which ranks better; auto: "
+        "drawn, or the file of a data set that was built without what drawing needs",
     )
     negatives: int | None = Field(None, ge=1, description="negatives per positive and epoch; unset: as in [data]")
     hard_share: float | None = Field(
@@ -81,7 +81,14 @@ class TrainSettings(_Section):
     regularisation: float | None = Field(
         None,
         ge=0,
-        description="L2 weight on the factors of each triplet; unset: 0.01 (numba, fused), 0 for torch, as published",
+        description="L2 weight on the factors of each triplet; unset: 0.005 (numba, fused), 0 for torch, as published",
+    )
+    centring: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of the mean user that is taken out of all users; unset: the one of 0, 0.1, .. 1 with the "
+        "best validation MRR (numba, fused), 0 for torch, as published",
     )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")

@@ -143,7 +143,7 @@ def quality(data: Dataset, source: Drawn, threads: int, seeds: list[int]) -> Ite
     """Validation MRR on random and on hard negatives, after epoch 5 and of the best epoch, by source and recipe."""
     yield ["trained by", "seed", "epoch 5", "hard", "best", "hard", "at epoch"]
     choices: dict[str, tuple[TrainSettings, bool]] = {
-        "recipe (torch SparseAdam), file": (TrainSettings(backend="torch", patience=30), False),
+        "recipe (torch SparseAdam), file": (TrainSettings(backend="torch", patience=10), False),
         "ours, one thread, file": (TrainSettings(backend="numba", threads=1), False),
         f"ours, {threads} threads, file": (TrainSettings(backend="numba", threads=threads), False),
         "ours, one thread, drawn": (TrainSettings(backend="numba", threads=1), True),

@@ -37,7 +37,10 @@ class Source(Protocol):
         """
 
     def seen(self) -> tuple[Array, Array]:
-        """Which users and which playlists occur in any epoch: bool (users), bool (playlists)."""
+        """Which users and which playlists occur in any epoch: bool (users), bool (playlists).
+
+        TrainingError: a row number out of range.
+        """
 
 
 def visit(step: Callable[[Array], float], source: Source, seed: int, epoch: int) -> Iterator[tuple[float, int]]:
@@ -88,10 +91,14 @@ class Stored:
         )
 
     def seen(self) -> tuple[Array, Array]:
-        """One pass over the file."""
+        """One pass over the file. TrainingError: a row number out of range."""
         users, playlists = np.zeros(self.users, np.bool_), np.zeros(self.playlists, np.bool_)
         for begin in range(0, len(self), BLOCK):
             block = self.triplets[begin : begin + BLOCK]
+            limits = np.array([self.users, self.playlists, self.playlists])
+            wrong = np.flatnonzero(((block < 0) | (block >= limits)).any(axis=1))
+            if wrong.size:
+                raise self.outside(begin + int(wrong[0]))
             users[block[:, 0]] = True
             playlists[block[:, 1:].ravel()] = True
         return users, playlists
