@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pairing.blocks import processors
 from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
-from trainer.bpr.order import Source, visit
+from trainer.bpr.order import Source, ahead, visit
 from trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -96,8 +96,9 @@ class NumbaBackend:
             return sum(pool.map(self._run, np.array_split(triplets, self._threads)))
 
     def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
-        """Block by block."""
-        return visit(self.step, source, seed, number)
+        """Block by block; with several threads the next block is made meanwhile."""
+        blocks = source.blocks(seed, number)
+        return visit(self.step, blocks if self._threads == 1 else ahead(blocks))
 
     def _run(self, triplets: Array) -> float:
         loss: float = update(

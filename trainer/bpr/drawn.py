@@ -77,14 +77,15 @@ class Drawn:
 
 
 def _places(total: int, seed: int, epoch: int) -> Iterator[Array]:
-    """The numbers 0..total in a random order, int64, in blocks."""
+    """The numbers 0..total in a random order, in blocks; int32 where they are small enough, which sorts faster."""
+    kind = np.int32 if total < 1 << 31 else np.int64
     if total <= BLOCK:
         if total:
-            yield generator(seed, f"places of epoch {epoch}").permutation(total)
+            yield generator(seed, f"places of epoch {epoch}").permutation(np.arange(total, dtype=kind))
         return
     order = np.uint64(derive(seed, f"places of epoch {epoch}"))
     for first in range(0, total, BLOCK):
-        places = np.empty(min(BLOCK, total - first), np.int64)
+        places = np.empty(min(BLOCK, total - first), kind)
         shuffled(first, total, order, places)
         yield places
 

@@ -55,7 +55,7 @@ class FusedBackend:
         """Random order and negatives come from the device's generator, at most BLOCK triplets at once."""
         data = self._hold(source)
         if data is None:
-            yield from visit(self.step, source, seed, number)
+            yield from visit(self.step, source.blocks(seed, number))
             return
         chance = torch.Generator(self._device).manual_seed(derive(seed, f"epoch {number} on a device") >> 1)
         total = len(source)
