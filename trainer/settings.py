@@ -63,13 +63,15 @@ class TrainSettings(_Section):
     )
     artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
     hybrid_batch: int = Field(8_000_000, ge=1, description="hybrid: triplets a step of Adam")
-    backend: Literal["auto", "numba", "torch"] = Field(
-        "auto", description="bpr: what fits it; auto: torch on a CUDA device, else numba"
+    backend: Literal["auto", "numba", "torch", "fused"] = Field(
+        "auto",
+        description="bpr: torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on "
+        "the device; auto: fused on a CUDA device, else numba",
     )
     triplets: Literal["auto", "file", "drawn"] = Field(
         "auto",
-        description="the data set's file of triplets, or negatives drawn anew each epoch; auto: the file, where there "
-        "is one and neither negatives nor hard_share is set here",
+        description="the data set's file of triplets, or negatives drawn anew each epoch, which ranks better; auto: "
+        "drawn, or the file of a data set that was built without what drawing needs",
     )
     negatives: int | None = Field(None, ge=1, description="negatives per positive and epoch; unset: as in [data]")
     hard_share: float | None = Field(
@@ -85,16 +87,29 @@ class TrainSettings(_Section):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for the Adam of hybrid and of torch",
+        description="step size; unset: 0.05 for the row-wise Adagrad (numba, fused), 0.005 for Adam (torch, hybrid)",
     )
     regularisation: float | None = Field(
         None,
         ge=0,
-        description="L2 weight on the factors of each triplet (hybrid: on own factors, once a step); unset: 0.01 for "
-        "numba, 0 for torch, as published, and for hybrid",
+        description="L2 weight on the factors of each triplet (hybrid: on own factors, once a step); unset: 0.005 for "
+        "numba and fused, 0 for torch, as published, and for hybrid",
+    )
+    centring: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of the mean user that is taken out of all users; unset: the one of 0, 0.1, .. 1 with the "
+        "best validation MRR (numba, fused), 0 for torch, as published, and for hybrid",
     )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
+    fused_batch: int = Field(
+        65_536, ge=1, description="most triplets per step (fused without Triton); at least 100 steps are made an epoch"
+    )
+    deterministic: bool = Field(
+        False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"
+    )
     patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 

@@ -1,4 +1,4 @@
-"""What fits the factors: the seam between the training loop and the numba kernel or torch."""
+"""What fits the factors: the seam between the training loop and the numba kernel, torch or a CUDA device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pairing.blocks import processors
 from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
-from trainer.bpr.order import Source, visit
+from trainer.bpr.order import Source, ahead, visit
 from trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -47,23 +47,26 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings with the defaults of the chosen backend filled in."""
+    """Settings with the defaults of the chosen backend filled in. centring None: chosen on the validation rows."""
 
-    backend: Literal["numba", "torch", "hybrid"]
+    backend: Literal["numba", "torch", "fused", "hybrid"]
     learning_rate: float
     regularisation: float
+    centring: float | None
 
 
 def recipe(settings: TrainSettings) -> Recipe:
     """Choose the backend and fill in what the settings leave open."""
-    chosen: Literal["numba", "torch", "hybrid"] = "hybrid"
+    chosen: Literal["numba", "torch", "fused", "hybrid"] = "hybrid"
     if settings.model == "bpr":
-        chosen = "torch" if _wants_torch(settings.backend) else "numba"
-    rate, decay = (0.05, 0.01) if chosen == "numba" else (0.005, 0.0)
+        chosen = settings.backend if settings.backend != "auto" else _best()
+    adam = chosen in ("torch", "hybrid")
+    rate, decay = (0.005, 0.0) if adam else (0.05, 0.005)
     return Recipe(
         backend=chosen,
         learning_rate=rate if settings.learning_rate is None else settings.learning_rate,
         regularisation=decay if settings.regularisation is None else settings.regularisation,
+        centring=0.0 if adam and settings.centring is None else settings.centring,
     )
 
 
@@ -83,6 +86,10 @@ def open_backend(settings: TrainSettings, state: Mapping[str, Array], sets: Song
         from trainer.bpr.torch_backend import TorchBackend
 
         return TorchBackend(settings, chosen.learning_rate, chosen.regularisation, state)
+    if chosen.backend == "fused":
+        from trainer.bpr.device.backend import FusedBackend
+
+        return FusedBackend(settings, chosen.learning_rate, chosen.regularisation, state, START_SQUARES)
     return NumbaBackend(settings, chosen.learning_rate, chosen.regularisation, state)
 
 
@@ -104,8 +111,9 @@ class NumbaBackend:
             return sum(pool.map(self._run, np.array_split(triplets, self._threads)))
 
     def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
-        """Block by block."""
-        return visit(self.step, source, seed, number)
+        """Block by block; with several threads the next block is made meanwhile."""
+        blocks = source.blocks(seed, number)
+        return visit(self.step, blocks if self._threads == 1 else ahead(blocks))
 
     def _run(self, triplets: Array) -> float:
         loss: float = update(
@@ -133,12 +141,10 @@ class NumbaBackend:
         }
 
 
-def _wants_torch(backend: str) -> bool:
-    if backend != "auto":
-        return backend == "torch"
+def _best() -> Literal["numba", "fused"]:
     # Importing torch takes seconds, so ask the machine first.
     if not any(Path(device).exists() for device in _GPU_DEVICES) or find_spec("torch") is None:
-        return False
+        return "numba"
     import torch
 
-    return torch.cuda.is_available()
+    return "fused" if torch.cuda.is_available() else "numba"

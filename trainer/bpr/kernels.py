@@ -138,7 +138,7 @@ def pick(rows: Array, keys: Array, mask: int, users: int, playlists: int, out: A
 
 @njit(cache=True, nogil=True)
 def shuffled(first: int, total: int, seed: Any, out: Array) -> None:
-    """out[i] = where place first + i of 0..total comes to lie in a random order of them, int64; total at least 1.
+    """out[i] = where place first + i of 0..total comes to lie in a random order of them, integers; total at least 1.
 
     A Feistel network (Luby and Rackoff 1988) of _ROUNDS rounds over the smallest 2^b >= total, b >= 2; what falls
     outside is sent through again (Black and Rogaway 2002), so that it is a permutation of the numbers below total. It
@@ -183,7 +183,7 @@ def draw_triplets(
     seed: Any,
     out: Array,
 ) -> None:
-    """The triplets at ascending places int64 (n,) of an epoch, int32 (n, 3). CSR (U, P): positives, hard, easy.
+    """The triplets at ascending places, integers (n,), of an epoch, int32 (n, 3). CSR (U, P): positives, hard, easy.
 
     Place t belongs to positive t // negatives. Its negative comes from the user's hard pool where t % negatives is
     below from_hard, else from the easy one, and from the other where that is empty; every playlist of a pool is as

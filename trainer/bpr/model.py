@@ -49,13 +49,15 @@ class EpochReport:
     """One finished epoch, counted from 1. loss: mean over its triplets, measured before each update.
 
     metrics: "random/mrr", "hard/hit@5" and so on, on at most `train.VALIDATION_ROWS` rows; empty without validation.
-    best: whether this epoch has the best random/mrr so far.
+    best: whether this epoch has the best random/mrr so far. centring: the share of the mean user that was taken out of
+    all users for these metrics, and is in the model that training returns (see trainer.bpr.centring).
     """
 
     epoch: int
     loss: float
     best: bool
     metrics: Mapping[str, float] = field(default_factory=dict)
+    centring: float = 0.0
 
 
 def initial_model(users: int, playlists: int, dimension: int, seed: int) -> Model:

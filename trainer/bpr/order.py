@@ -1,13 +1,15 @@
 """Where triplets come from, and in which order an epoch visits them, without holding all of them in memory.
 
 An epoch is cut into RUNS runs or more, each a random part of it. Within a run triplets stand by user, so that a user's
-factor is fetched once: a third faster than a random order, at the same validation MRR. With fewer runs (a user's
-triplets in one go) the MRR falls: 0.571 with 16 runs and with a random order, 0.564 with 4, 0.522 with 1.
+factor is fetched once: 15 % faster than a random order where the factors fit into the cache (10,000 users), 50 % where
+they do not (500,000), at the same validation MRR. With fewer runs (a user's triplets in one go) the MRR falls: 0.571
+with 16 runs and with a random order, 0.564 with 4, 0.522 with 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,12 +39,24 @@ class Source(Protocol):
         """
 
     def seen(self) -> tuple[Array, Array]:
-        """Which users and which playlists occur in any epoch: bool (users), bool (playlists)."""
+        """Which users and which playlists occur in any epoch: bool (users), bool (playlists).
+
+        TrainingError: a row number out of range.
+        """
 
 
-def visit(step: Callable[[Array], float], source: Source, seed: int, epoch: int) -> Iterator[tuple[float, int]]:
-    """Step through an epoch's blocks; after each the loss summed over its triplets, and their number."""
-    for block in source.blocks(seed, epoch):
+def ahead(blocks: Iterator[Array]) -> Iterator[Array]:
+    """The same blocks, each made on another thread while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as maker:
+        waiting = maker.submit(next, blocks, None)
+        while (block := waiting.result()) is not None:
+            waiting = maker.submit(next, blocks, None)
+            yield block
+
+
+def visit(step: Callable[[Array], float], blocks: Iterator[Array]) -> Iterator[tuple[float, int]]:
+    """Step through blocks; after each the loss summed over its triplets, and their number."""
+    for block in blocks:
         yield step(block), len(block)
 
 
@@ -77,18 +91,25 @@ class Stored:
         out = np.empty_like(block)
         done = pick(block, keys, mask, self.users, self.playlists, out)
         if done < len(block):
-            wrong = int(keys[done] & mask)
-            raise TrainingError(
-                f"triplet {begin + wrong} is {block[wrong].tolist()}, outside {self.users} users and "
-                f"{self.playlists} playlists; build the data set again with `buddies data build`"
-            )
+            raise self.outside(begin + int(keys[done] & mask))
         return out
 
+    def outside(self, place: int) -> TrainingError:
+        """What to say of a triplet with a row out of range."""
+        return TrainingError(
+            f"triplet {place} is {self.triplets[place].tolist()}, outside {self.users} users and {self.playlists} "
+            "playlists; build the data set again with `buddies data build`"
+        )
+
     def seen(self) -> tuple[Array, Array]:
-        """One pass over the file."""
+        """One pass over the file. TrainingError: a row number out of range."""
         users, playlists = np.zeros(self.users, np.bool_), np.zeros(self.playlists, np.bool_)
         for begin in range(0, len(self), BLOCK):
             block = self.triplets[begin : begin + BLOCK]
+            limits = np.array([self.users, self.playlists, self.playlists])
+            wrong = np.flatnonzero(((block < 0) | (block >= limits)).any(axis=1))
+            if wrong.size:
+                raise self.outside(begin + int(wrong[0]))
             users[block[:, 0]] = True
             playlists[block[:, 1:].ravel()] = True
         return users, playlists

@@ -38,7 +38,7 @@ class TorchBackend:
     def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """Block by block, each in a random order: a run is sorted by user, which would give batches of few users."""
         rng = generator(seed, f"batches of epoch {number}")
-        return visit(lambda block: self.step(rng.permutation(block)), source, seed, number)
+        return visit(lambda block: self.step(rng.permutation(block)), source.blocks(seed, number))
 
     def step(self, triplets: Array) -> float:
         """Learn from the block in its order."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from pairing.progress import Progress, silent
 from trainer.bpr import checkpoint
 from trainer.bpr.backend import Backend, open_backend, recipe
+from trainer.bpr.centring import Centred
 from trainer.bpr.checkpoint import Checkpoint
-from trainer.bpr.metrics import FactorScorer, ranks, summarise
+from trainer.bpr.metrics import ranks, summarise
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
 from trainer.bpr.order import Source, Stored
 from trainer.settings import TrainSettings
@@ -45,7 +47,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Model:
-    """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives.
+    """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives, centred.
 
     triplets: a source, or int32 (N, 3): user, positive, negative. sets: the songs of users and playlists, which the
     hybrid model's factors are summed from and which `key` must name too. key: training_key of these and the settings;
@@ -58,17 +60,20 @@ def train(
     source = Stored(triplets, users, playlists) if isinstance(triplets, np.ndarray) else triplets
     if len(source) == 0:
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
+    learned, _ = source.seen()
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings, sets)
+        judge = _Judge(settings, validation, learned)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
             loss = _epoch(backend, source, settings, epoch, progress)
-            done = _note(done, key, epoch, loss, backend, validation, settings)
+            done = _note(done, key, EpochReport(epoch, loss, best=False), backend.model(), judge)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
     tensors = checkpoint.load(directory, key, done.best.epoch)
-    return Model(tensors["user_factors"], tensors["playlist_factors"])
+    model = Model(tensors["user_factors"], tensors["playlist_factors"])
+    return Centred.of(model, learned).take(done.best.centring) if done.best.centring else model
 
 
 def reports(directory: Path, key: str) -> tuple[EpochReport, ...]:
@@ -86,7 +91,7 @@ def training_key(data: str, settings: TrainSettings) -> str:
     parts = {
         "format": _FORMAT,
         "settings": settings.model_dump(mode="json"),
-        "recipe": [chosen.backend, chosen.learning_rate, chosen.regularisation],
+        "recipe": [chosen.backend, chosen.learning_rate, chosen.regularisation, chosen.centring],
         "data": data,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -126,32 +131,35 @@ def _check_loss(loss: float, epoch: int, settings: TrainSettings) -> None:
         )
 
 
-def _note(
-    done: Checkpoint | None,
-    key: str,
-    epoch: int,
-    loss: float,
-    backend: Backend,
-    validation: Validation,
-    settings: TrainSettings,
-) -> Checkpoint:
-    earlier = done.reports if done else ()
-    model = backend.model()
+@dataclass(frozen=True)
+class _Judge:
+    """What an epoch is judged by. learned bool (users): who occurs in the triplets."""
+
+    settings: TrainSettings
+    validation: Validation
+    learned: Array
+
+    def metrics(self, model: Model) -> tuple[float, dict[str, float]]:
+        """How much of the mean user is to be taken out, and the metrics with that."""
+        centred = Centred.of(model, self.learned)
+        asked = recipe(self.settings).centring
+        share = centred.choose(self.validation.random) if asked is None else asked
+        scorer = centred.scorer(share)
+        sets = {"random": self.validation.random, "hard": self.validation.hard}
+        found = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
+        return share, {f"{name}/{metric}": value for name, values in found.items() for metric, value in values.items()}
+
+
+def _note(done: Checkpoint | None, key: str, report: EpochReport, model: Model, judge: _Judge) -> Checkpoint:
+    earlier, settings = done.reports if done else (), judge.settings
     if not (np.isfinite(model.user_factors).all() and np.isfinite(model.playlist_factors).all()):
-        _check_loss(math.nan, epoch, settings)
-    metrics = _validate(model, validation)
+        _check_loss(math.nan, report.epoch, settings)
+    share, metrics = judge.metrics(model)
     reached = max((r.metrics["random/mrr"] for r in earlier if r.metrics), default=-1.0)
     best = metrics.get("random/mrr", math.inf) > reached
-    noted = (*earlier, EpochReport(epoch, loss, best, metrics))
-    since = epoch - max(r.epoch for r in noted if r.best)
-    return Checkpoint(key, noted, finished=epoch >= settings.epochs or since >= settings.patience)
-
-
-def _validate(model: Model, validation: Validation) -> dict[str, float]:
-    scorer = FactorScorer(model)
-    sets = {"random": validation.random, "hard": validation.hard}
-    found = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
-    return {f"{name}/{metric}": value for name, values in found.items() for metric, value in values.items()}
+    noted = (*earlier, replace(report, best=best, metrics=metrics, centring=share))
+    since = report.epoch - max(r.epoch for r in noted if r.best)
+    return Checkpoint(key, noted, finished=report.epoch >= settings.epochs or since >= settings.patience)
 
 
 def _thin(rows: Array) -> Array:

@@ -1,9 +1,9 @@
 """The hybrid model as a backend of the training loop.
 
-A factor has two parts, whose scores add up. Taste: the SVD of song sets at length 1, fixed, the same for likes and for
-people's own playlists. Likes: the scaled sum of song and artist factors and an own factor, learned by BPR on top of
-the taste's scores. Songs that only the likes of song overlap ask for cannot bend the taste, because it has dimensions
-of its own.
+A factor has two parts, whose scores add up. Taste: the SVD of song sets at length 1, fixed. Likes: the scaled sum of
+song and artist factors and an own factor, learned by BPR on top of the taste's scores. The taste has dimensions of its
+own because likes that were made from song overlap would bend it: learned in the same dimensions they gained what
+people's own playlists lost.
 
 Learning song factors triplet by triplet would touch some two hundred rows each time. Here the gradients of many
 triplets are gathered by user and playlist first and given to songs and artists in one pass, followed by one step of
@@ -22,9 +22,9 @@ import numpy.typing as npt
 from pairing.blocks import processors
 from pairing.progress import Progress, silent
 from trainer.bpr.model import Model
-from trainer.bpr.order import Source, visit
+from trainer.bpr.order import Source
 from trainer.hybrid.kernels import adam, playlist_gradients, push_triplets, user_gradients
-from trainer.hybrid.songs import Feature, SongSets, feature, in_blocks
+from trainer.hybrid.songs import SongSets, feature, in_blocks
 from trainer.hybrid.taste import artist_gradient, fit_taste, give_back, unit
 from trainer.settings import TrainSettings
 
@@ -83,12 +83,8 @@ class HybridBackend:
     def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """A step for every `hybrid_batch` triplets, and one for what is left."""
         waiting: list[Array] = []
-
-        def keep(block: Array) -> float:
+        for block in source.blocks(seed, number):
             waiting.append(block)
-            return 0.0
-
-        for _ in visit(keep, source, seed, number):
             count = sum(map(len, waiting))
             if count >= self._batch:
                 yield self._learn(waiting), count
@@ -164,6 +160,3 @@ def _push(block: Array, at: Array, users: Array, playlists: Array, pushes: Array
     first, last = int(at[0]), int(at[-1]) + 1
     loss: float = push_triplets(block[first:last], users, playlists, pushes[first:last])
     return loss
-
-
-__all__ = ["Feature", "HybridBackend", "SongSets", "taste_dimensions"]

@@ -20,8 +20,9 @@ def state(users: int = 6, playlists: int = 5, dimension: int = 4) -> dict[str, n
 
 
 def test_each_backend_has_its_own_defaults_and_settings_win():
-    numba, torch = recipe(TrainSettings(model="bpr", backend="numba")), recipe(TrainSettings(backend="torch"))
-    assert (numba.learning_rate, numba.regularisation) == (0.05, 0.01)
+    numba = recipe(TrainSettings(model="bpr", backend="numba"))
+    torch = recipe(TrainSettings(model="bpr", backend="torch"))
+    assert (numba.learning_rate, numba.regularisation) == (0.05, 0.005)
     assert (torch.learning_rate, torch.regularisation) == (0.005, 0)
     chosen = recipe(TrainSettings(model="bpr", backend="numba", learning_rate=0.2, regularisation=0))
     assert (chosen.learning_rate, chosen.regularisation) == (0.2, 0)

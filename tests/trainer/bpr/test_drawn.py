@@ -101,10 +101,13 @@ def with_pools(data):
     return replace(data, pools=pools)
 
 
-def test_the_file_is_taken_unless_something_else_is_asked_for(planted):
-    data = with_pools(open_dataset(planted.dataset))
-    assert isinstance(open_source(data, TrainSettings(model="bpr")), Stored)
-    assert len(open_source(data, TrainSettings(model="bpr"), toy=True)) == 600
+def test_triplets_are_drawn_unless_there_are_no_pools_or_the_file_is_asked_for(planted):
+    without = open_dataset(planted.dataset)
+    data = with_pools(without)
+    assert isinstance(open_source(without, TrainSettings(model="bpr")), Stored)
+    assert len(open_source(without, TrainSettings(model="bpr"), toy=True)) == 600
+    assert isinstance(open_source(data, TrainSettings(model="bpr", triplets="file")), Stored)
+    assert isinstance(open_source(data, TrainSettings(model="bpr")), Drawn)
     for settings in (
         TrainSettings(model="bpr", triplets="drawn"),
         TrainSettings(negatives=4),

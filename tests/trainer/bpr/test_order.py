@@ -7,7 +7,8 @@ import pytest
 
 from trainer.bpr import order
 from trainer.bpr.kernels import shuffled
-from trainer.bpr.order import Stored
+from trainer.bpr.model import TrainingError
+from trainer.bpr.order import Stored, ahead
 
 
 def places(total: int, seed: int, first: int = 0, count: int | None = None) -> np.ndarray:
@@ -74,6 +75,23 @@ def test_neighbouring_places_are_far_apart():
     """Of two random numbers below n the distance is n / 3 in the mean."""
     whole = places(100_000, 9)
     assert np.abs(np.diff(whole)).mean() == pytest.approx(100_000 / 3, rel=0.01)
+
+
+def test_blocks_made_ahead_are_the_same_blocks():
+    blocks = [np.full((n, 3), n, np.int32) for n in range(1, 5)]
+    assert [block.tolist() for block in ahead(iter(blocks))] == [block.tolist() for block in blocks]
+    assert list(ahead(iter([]))) == []
+
+
+def test_an_error_in_a_block_made_ahead_is_raised():
+    def broken():
+        yield np.zeros((1, 3), np.int32)
+        raise TrainingError("the second")
+
+    found = ahead(broken())
+    assert next(found).shape == (1, 3)
+    with pytest.raises(TrainingError, match="the second"):
+        next(found)
 
 
 def test_seen_are_the_rows_that_occur():

@@ -9,7 +9,10 @@ import pickle
 import numpy as np
 import pytest
 
+from pairing.csr import Csr
 from trainer.bpr import checkpoint
+from trainer.bpr.drawn import Drawn
+from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
 from trainer.bpr.train import reports, train, training_key
 from trainer.settings import TrainSettings
@@ -51,7 +54,7 @@ def same(a: Model, b: Model) -> bool:
     )
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
 def test_a_planted_taste_is_recovered(triplets, validation, tmp_path, backend):
     settings = TrainSettings(
         model="bpr",
@@ -59,7 +62,7 @@ def test_a_planted_taste_is_recovered(triplets, validation, tmp_path, backend):
         epochs=40,
         backend=backend,
         batch=256,
-        learning_rate=None if backend == "numba" else 0.02,
+        learning_rate=0.02 if backend == "torch" else None,
     )
     heard: list[EpochReport] = []
     model = fit(triplets, validation, tmp_path, settings, on_epoch=heard.append)
@@ -69,7 +72,7 @@ def test_a_planted_taste_is_recovered(triplets, validation, tmp_path, backend):
     assert heard[-1].loss < heard[0].loss < 0.75
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
 def test_the_same_call_gives_the_same_bytes(triplets, validation, tmp_path, backend):
     settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128})
     assert same(
@@ -77,7 +80,7 @@ def test_the_same_call_gives_the_same_bytes(triplets, validation, tmp_path, back
     )
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
 @pytest.mark.parametrize("stopped_after", [1, 3])
 def test_resumed_equals_undisturbed(triplets, validation, tmp_path, backend, stopped_after):
     settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128, "accumulate": 2})
@@ -163,7 +166,7 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(triplets, tmp_pa
     rng = np.random.default_rng(5)  # positives that training pushes down: the MRR only falls
     wrong = planted_rows(rng, 2, NEGATIVES)
     wrong[:, [1, 2]] = wrong[:, [2, 1]]
-    settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 3})
+    settings = SETTINGS.model_copy(update={"epochs": 50, "patience": 3, "centring": 0.0})
     heard: list[EpochReport] = []
     model = fit(triplets, Validation(wrong, wrong[:0]), tmp_path, settings, on_epoch=heard.append)
     key = training_key("data", settings)
@@ -174,6 +177,46 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(triplets, tmp_pa
     assert same(model, Model(tensors["user_factors"], tensors["playlist_factors"]))
     assert [report.epoch for report in reports(tmp_path, key) if report.best][-1] == best.epoch
     assert reports(tmp_path, "another") == ()
+
+
+def test_the_model_is_the_best_epochs_less_its_share_of_the_mean_user(triplets, validation, tmp_path):
+    settings = SETTINGS.model_copy(update={"centring": 0.5})
+    model = fit(triplets, validation, tmp_path, settings)
+    key = training_key("data", settings)
+    best = [report for report in reports(tmp_path, key) if report.best][-1]
+    assert best.centring == 0.5
+    tensors = checkpoint.load(tmp_path, key, best.epoch)
+    users = tensors["user_factors"]
+    assert np.allclose(model.user_factors, users - 0.5 * users.mean(axis=0), atol=1e-6)
+    assert np.array_equal(model.playlist_factors, tensors["playlist_factors"])
+    assert summarise(ranks(validation.random, FactorScorer(model)))["mrr"] == pytest.approx(
+        best.metrics["random/mrr"], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_resumed_equals_undisturbed_where_negatives_are_drawn(validation, tmp_path, stopped_after):
+    rng = np.random.default_rng(3)
+    others = [np.setdiff1d(np.arange(PLAYLISTS), np.arange(u % GENRES, PLAYLISTS, GENRES)) for u in range(USERS)]
+    source = Drawn(
+        positives=Csr.from_rows([np.arange(u % GENRES, PLAYLISTS, GENRES)[:6] for u in range(USERS)], PLAYLISTS),
+        hard=Csr.from_rows([rng.permutation(pool)[:5] for pool in others], PLAYLISTS),
+        easy=Csr.from_rows([rng.permutation(pool)[:9] for pool in others], PLAYLISTS),
+        negatives=4,
+        hard_share=0.5,
+    )
+    undisturbed = fit(source, validation, tmp_path / "a")
+
+    def interrupt(report: EpochReport) -> None:
+        if report.epoch == stopped_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(source, validation, tmp_path / "b", on_epoch=interrupt)
+    assert same(undisturbed, fit(source, validation, tmp_path / "b"))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    assert max(r.metrics["random/mrr"] for r in reports(tmp_path / "a", training_key("data", SETTINGS))) > 0.5
 
 
 def test_without_validation_rows_every_epoch_runs_and_the_last_counts(triplets, tmp_path):
@@ -205,7 +248,7 @@ def test_a_row_out_of_range_is_refused_by_its_position(triplets, validation, tmp
         fit(broken, validation, tmp_path)
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
 def test_exploding_loss_stops_with_advice_and_leaves_no_checkpoint(triplets, validation, tmp_path, backend):
     settings = SETTINGS.model_copy(update={"learning_rate": 1e5, "backend": backend, "batch": 64})
     with pytest.raises(TrainingError, match=r"lower \[train\] learning_rate, now 100000"):
