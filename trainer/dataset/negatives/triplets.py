@@ -12,20 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks
+from pairing.blocks import THREADS, Blocks, read_only
 from pairing.progress import Progress
 from pairing.seeds import derive, generator
 from pairing.streams.kernels import hash_rows
 from trainer.dataset.arrays import Growing
-from trainer.dataset.negatives.kernels import triplets_of_block
+from trainer.dataset.kernels import Tastes
+from trainer.dataset.negatives.kernels import Labels, triplets_of_block
 from trainer.dataset.negatives.pools import load_pools
 from trainer.dataset.quantiles import describe
-from trainer.dataset.score import Spaces
+from trainer.dataset.score import space_for
 from trainer.dataset.table import IN_TRAIN, SPLIT, WARM
 from trainer.settings import DataSettings
 
@@ -34,8 +35,35 @@ Array = npt.NDArray[Any]
 PILE_ROWS = 4_000_000
 
 
+class Drawing(NamedTuple):
+    """What drawing the triplets of a block reads: hard of a positive's negatives come from the top share."""
+
+    tastes: Tastes
+    labels: Labels
+    negatives: int
+    hard: int
+    share: float
+    seed: np.uint64
+
+
+def draw_block(inputs: Drawing, first: int, last: int) -> tuple[Array, Array, Array]:
+    """The triplets of users first..last, the sizes of their pools and what they lost, as `triplets_of_block` says."""
+    drawn: tuple[Array, Array, Array] = triplets_of_block(
+        inputs.tastes,
+        inputs.labels,
+        first,
+        last,
+        inputs.negatives,
+        inputs.hard,
+        inputs.share,
+        inputs.seed,
+        space_for(inputs.labels.owner.size),
+    )
+    return drawn
+
+
 def write_triplets(
-    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress, blocks: Blocks = THREADS
 ) -> dict[str, Any]:
     """Write triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled; the toy set is that of toy_users of the users.
 
@@ -43,23 +71,15 @@ def write_triplets(
     """
     tastes, labels = load_pools(parts)
     users = labels.liked_ptr.size - 1
-    spaces = Spaces(labels.owner.size)
-    seed = np.uint64(derive(settings.seed, "triplets"))
     hard = int(settings.negatives * settings.hard_share + 0.5)
-
-    def block(first: int, last: int) -> tuple[Array, Array, Array]:
-        drawn: tuple[Array, Array, Array] = spaces.lend(
-            lambda space: triplets_of_block(
-                tastes, labels, first, last, settings.negatives, hard, settings.hard_pool, seed, space
-            )
-        )
-        return drawn
-
+    seed = np.uint64(derive(settings.seed, "triplets"))
+    labels = labels._replace(split=read_only(labels.split))
+    inputs = Drawing(tastes, labels, settings.negatives, hard, settings.hard_pool, seed)
     most = settings.negatives * int((labels.split == IN_TRAIN).sum())
     piles = Piles(directory, most, settings.seed)
     pools, lost = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
-    with piles:
-        for rows, pool, missing in over_blocks(users, settings.block_users, "triplets", progress, block):
+    with piles, blocks.share(inputs) as shared:
+        for rows, pool, missing in shared.over(draw_block, users, settings.block_users, "triplets", progress):
             piles.add(rows)
             pools.append(pool)
             lost.append(missing)
