@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -13,6 +14,7 @@ from pairing.settings import PairingSettings
 from trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
+    from pairing.blocks import Blocks
     from trainer.registry import Registry
 
 SECTIONS = {"data": DataSettings, "train": TrainSettings, "registry": RegistrySettings}
@@ -22,6 +24,12 @@ train_app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+    ),
+]
 
 
 class Protocols(Enum):
@@ -83,15 +91,18 @@ def build(
     skip_bad_files: Annotated[
         bool, typer.Option(help="Go on without malformed files; they are counted and listed.")
     ] = False,
+    ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
     """Read raw files, match songs, score, label, split, own, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst.
+    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. With --ray scores, triplets and batches are worked
+    out on a cluster whose machines have the same release installed; the files are the same byte for byte.
 
-    Example: buddies data build ~/music-data
+    Example: buddies data build ~/music-data --ray auto
     """
+    from pairing.blocks import THREADS
     from pairing.console import explained, show
     from pairing.progress import Reporter
     from pairing.stage import StageError
@@ -104,7 +115,15 @@ def build(
     directory = output or settings.state_dir / "dataset"
     with explained(DataError, StageError):
         sources = find_sources(raw or settings.state_dir / "raw")
-        build_dataset(sources, directory, settings.data, skip_bad_files=skip_bad_files, progress=Reporter())
+        with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
+            build_dataset(
+                sources,
+                directory,
+                settings.data,
+                skip_bad_files=skip_bad_files,
+                blocks=blocks,
+                progress=Reporter(),
+            )
         show(statistics(directory), as_json=as_json)
         if not as_json:
             typer.echo(f"\nreport: {directory / 'report.html'}")
@@ -295,6 +314,13 @@ def set_alias(
     with explained(RegistryError):
         _registry(settings).set_alias(alias, version)
     typer.echo(f"{alias} -> {version}")
+
+
+def open_cluster(address: str) -> AbstractContextManager[Blocks]:
+    """The workers of a Ray cluster, as `trainer.cluster.connect.cluster` says; for the commands of every package."""
+    from trainer.cluster.connect import cluster
+
+    return cluster(address)
 
 
 def _print_table(lines: list[list[str]]) -> None:
