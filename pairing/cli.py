@@ -59,14 +59,15 @@ def build(
     from pairing.stage import StageError
 
     settings: _Settings = context.obj
-    with explained(StageError), _workers(context, ray) as blocks:
-        summary = build_pairing(
-            dataset or settings.state_dir / "dataset",
-            output or settings.state_dir / "pairing",
-            settings.pairing,
-            blocks=blocks,
-            progress=Reporter(),
-        )
+    with explained(StageError):
+        with _workers(context, ray) as blocks:
+            summary = build_pairing(
+                dataset or settings.state_dir / "dataset",
+                output or settings.state_dir / "pairing",
+                settings.pairing,
+                blocks=blocks,
+                progress=Reporter(),
+            )
         show(summary.statistics, as_json=as_json)
 
 

@@ -46,7 +46,7 @@ class RayBlocks:
     Inputs are put into the object store of this node once, and copied once to every other node that works on them.
     Beside them the store holds the results of at most AHEAD blocks per CPU of the cluster (and one more for each time
     that a block was cut in two): no further block is submitted before the first one is taken, and a result is copied
-    out and let go when it is taken.
+    out and let go when it is taken. (Ray deletes what was let go within a second, or when it needs the room.)
 
     This process owns the inputs, so they survive every other node. Ray runs a block again when its worker or its node
     dies, and also when the node takes a finished result with it. Blocks of a worker that ran out of memory, or that
