@@ -87,24 +87,37 @@ def run(
 
 
 @dataclass(frozen=True)
-class _Unfinished:
-    """The folder of a stage that runs: on a full disk it is given back, for a stage starts over in any case."""
+class Writing:
+    """A block of code that writes below `folder`: a full disk becomes a StageError that names it."""
 
-    partial: Path
-    name: str
+    folder: Path
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not isinstance(error, Exception) or not is_full(error):
-            return
-        written = sum(path.stat().st_size for path in _files(self.partial))
-        shutil.rmtree(self.partial, ignore_errors=True)
-        raise StageError(
-            f"{no_room(self.partial.parent)} now that the {size(written)} of the unfinished stage {self.name!r} are "
+        if isinstance(error, Exception) and not isinstance(error, StageError) and is_full(error):
+            raise StageError(self.explain()) from error
+
+    def explain(self) -> str:
+        """What to say and do about it."""
+        return f"{no_room(self.folder)}; free space there and repeat the command: it goes on from here"
+
+
+@dataclass(frozen=True)
+class _Unfinished(Writing):
+    """The folder of a stage that runs: on a full disk it is given back, for a stage starts over in any case."""
+
+    name: str
+
+    def explain(self) -> str:
+        """Remove the folder, and say so."""
+        written = sum(path.stat().st_size for path in _files(self.folder))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return (
+            f"{no_room(self.folder.parent)} now that the {size(written)} of the unfinished stage {self.name!r} are "
             "removed; free space there and repeat the command: it goes on with this stage"
-        ) from error
+        )
 
 
 def load(parent: Path, name: str) -> Stamp:

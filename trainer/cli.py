@@ -65,15 +65,17 @@ def synth(
     """
     from pairing.console import explained, show
     from pairing.progress import Reporter
+    from pairing.stage import StageError, Writing
     from trainer.synth.write import PRESETS, SynthError, synthesise
 
     settings: _Settings = context.obj
     if preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
     size = PRESETS[preset]
-    with explained(SynthError):
+    directory = output or settings.state_dir / "raw"
+    with explained(SynthError, StageError), Writing(directory):
         summary = synthesise(
-            output or settings.state_dir / "raw",
+            directory,
             users=users or size.users,
             playlists=playlists or size.playlists,
             songs=songs or size.songs,
@@ -105,7 +107,7 @@ def build(
     from pairing.blocks import THREADS
     from pairing.console import explained, show
     from pairing.progress import Reporter
-    from pairing.stage import StageError
+    from pairing.stage import StageError, Writing
     from trainer.dataset.build import build_dataset
     from trainer.dataset.errors import DataError
     from trainer.dataset.report import statistics
@@ -113,7 +115,7 @@ def build(
 
     settings: _Settings = context.obj
     directory = output or settings.state_dir / "dataset"
-    with explained(DataError, StageError):
+    with explained(DataError, StageError), Writing(directory):
         sources = find_sources(raw or settings.state_dir / "raw")
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(
@@ -195,7 +197,7 @@ def run(
     """
     from pairing.console import explained
     from pairing.progress import Reporter
-    from pairing.stage import StageError
+    from pairing.stage import StageError, Writing
     from trainer.bpr.model import TrainingError
     from trainer.bundle import BundleError
     from trainer.registry import RegistryError
@@ -203,7 +205,8 @@ def run(
     from trainer.tracking import TrackingError
 
     settings: _Settings = context.obj
-    with explained(StageError, TrainingError, TrackingError, BundleError, RegistryError):
+    errors = (StageError, TrainingError, TrackingError, BundleError, RegistryError)
+    with explained(*errors), Writing(settings.state_dir):
         release = train_and_release(
             dataset or settings.state_dir / "dataset",
             pairing or settings.state_dir / "pairing",

@@ -100,3 +100,17 @@ def test_a_command_names_the_file_system_of_a_file_outside_a_stage(
 )
 def test_bytes_have_a_unit(count: int, shown: str) -> None:
     assert size(count) == shown
+
+
+def test_a_full_disk_while_writing_below_a_folder_names_the_folder(tmp_path: Path) -> None:
+    expected = f"^{tmp_path}/raw: no space left on .* it goes on from here$"
+    with pytest.raises(stage.StageError, match=expected), stage.Writing(tmp_path / "raw"):
+        raise RuntimeError("database or disk is full")
+    with pytest.raises(KeyError), stage.Writing(tmp_path):
+        raise KeyError("other")
+
+
+def test_what_a_stage_says_of_a_full_disk_is_not_said_again(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(stage.StageError, match=r"^of the stage$"), stage.Writing(tmp_path):
+        raise stage.StageError("of the stage") from full
