@@ -126,15 +126,21 @@ def _take(block: _Block) -> Any:
     try:
         return copy.deepcopy(ray.get(block.result))
     except RayTaskError as error:
-        raise error.cause from error  # what the work raised
-    except _TOO_LARGE:
-        raise
-    except OutOfDiskError as error:
-        raise ClusterError(_store_full(error)) from error
+        raise _meaning(error.cause) from error
     except RayError as error:
-        raise ClusterError(
-            f"the Ray cluster failed: {_first_line(error)}; the same command goes on from here"
-        ) from error
+        raise _meaning(error) from None
+
+
+def _meaning(error: Exception) -> Exception:
+    """What to raise: the error itself where the work raised it, or where a smaller block may help."""
+    if isinstance(error, _TOO_LARGE) or not isinstance(error, RayError):
+        return error
+    if isinstance(error, OutOfDiskError):
+        return ClusterError(_store_full(error))
+    return ClusterError(
+        f"Ray failed: {_first_line(error)}; every node needs spotify-buddies {RELEASE} with its extra 'cluster'; the "
+        "same command goes on from here"
+    )
 
 
 def _halve(first: int, last: int, what: str, error: BaseException) -> int:

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,15 @@ def failing(inputs: None, first: int, last: int) -> None:
 def test_what_the_work_raises_is_raised(nodes: Nodes) -> None:
     with nodes.blocks.share(None) as shared, pytest.raises(ValueError, match=r"^row 0$"):
         list(shared.over(failing, 8, 4, "x", silent))
+
+
+def test_what_a_node_cannot_import_is_said(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("only_here")
+    exec("def work(inputs, first, last): return None", vars(module))
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    expected = r"No module named 'only_here'; every node needs spotify-buddies \d"
+    with nodes.blocks.share(None) as shared, pytest.raises(ClusterError, match=expected):
+        list(shared.over(module.work, 8, 4, "x", silent))
 
 
 def large(inputs: np.ndarray, first: int, last: int) -> np.ndarray:
