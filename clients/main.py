@@ -67,7 +67,11 @@ def _root(
         Path | None, typer.Option(help="Settings file; default: buddies.toml where there is one.")
     ] = None,
 ) -> None:
+    from pairing.cli import CLUSTER
+    from trainer.cli import open_cluster
+
     context.obj = read_settings(sections(), file=config)
+    context.meta[CLUSTER] = open_cluster
     if config is not None:
         os.environ[FILE_VARIABLE] = str(config.absolute())  # for the commands that a command runs
 

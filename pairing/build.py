@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pairing import stage
+from pairing.blocks import THREADS, Blocks, Shared
 from pairing.csr import Csr
-from pairing.nearest import nearest_users
+from pairing.nearest import SongLists, find_nearest, nearest_users, share_songs
 from pairing.progress import Progress, silent
 from pairing.result import (
     CANDIDATES,
@@ -51,13 +53,18 @@ class PairingSummary:
 
 
 def build_pairing(
-    dataset: Path, directory: Path, settings: PairingSettings, *, progress: Progress = silent
+    dataset: Path,
+    directory: Path,
+    settings: PairingSettings,
+    *,
+    blocks: Blocks = THREADS,
+    progress: Progress = silent,
 ) -> PairingSummary:
     """Run the stages nearest, candidates and index under `directory`; finished ones of the same input are kept.
 
     dataset: the folder of a finished data set, of which 3-matrix (user_songs), 6-split (user_kind) and 7-own (owned)
-    are read. Users who are not sampled have empty rows and are nobody's neighbour. StageError when a part is missing or
-    they are of two builds.
+    are read. Users who are not sampled have empty rows and are nobody's neighbour. blocks: who searches for the nearest
+    users; the files are the same whoever does. StageError when a part is missing or they are of two builds.
     """
     stamps = load_dataset(dataset)
     inputs = inputs_of(stamps)
@@ -72,14 +79,17 @@ def build_pairing(
         return stage.run(directory, name, inputs={**inputs[name], **beside}, settings=chosen, build=build)
 
     def build_nearest(folder: Path) -> dict[str, Any]:
-        found = nearest_users(user_songs, settings.nearest, block_users=settings.block_users, progress=progress)
+        found = nearest_users(
+            user_songs, settings.nearest, block_users=settings.block_users, blocks=blocks, progress=progress
+        )
         found.save(folder, "nearest")
         return _describe_nearest(found, sampled)
 
     def build_candidates(folder: Path) -> dict[str, Any]:
         found = Csr.load(near.directory, "nearest")
-        widen = _widening(user_songs, settings) if settings.widened_nearest > settings.nearest else None
-        chosen = select(found, owned, settings, sampled=sampled, widen=widen, progress=progress)
+        with _widening(user_songs, settings, blocks) as wider:
+            widen = wider if settings.widened_nearest > settings.nearest else None
+            chosen = select(found, owned, settings, sampled=sampled, widen=widen, progress=progress)
         chosen.neighbours.save(folder, "neighbours")
         chosen.candidates.save(folder, "candidates")
         return _describe_selection(chosen, owned, sampled)
@@ -97,18 +107,19 @@ def build_pairing(
     return PairingSummary(directory, {stamp.name: stamp.statistics for stamp in found}, reused)
 
 
-def _widening(user_songs: Csr, settings: PairingSettings) -> Callable[[Array], Csr]:
-    """Finds settings.widened_nearest users for a few at a time; who has each song is worked out once, when needed."""
-    postings: list[Csr] = []
+@contextmanager
+def _widening(user_songs: Csr, settings: PairingSettings, blocks: Blocks) -> Iterator[Callable[[Array], Csr]]:
+    """Finds settings.widened_nearest users for a few at a time; the song lists are laid out once, when needed."""
+    with ExitStack() as stack:
+        lists: list[Shared[SongLists]] = []
 
-    def widen(rows: Array) -> Csr:
-        if not postings:
-            postings.append(user_songs.transpose())
-        return nearest_users(
-            user_songs, settings.widened_nearest, block_users=settings.block_users, rows=rows, postings=postings[0]
-        )
+        def widen(rows: Array) -> Csr:
+            if not lists:
+                lists.append(stack.enter_context(share_songs(user_songs, blocks)))
+            wide, block = settings.widened_nearest, settings.block_users
+            return find_nearest(lists[0], user_songs.rows, wide, block_users=block, rows=rows)
 
-    return widen
+        yield widen
 
 
 def _describe_nearest(nearest: Csr, sampled: Array) -> dict[str, Any]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from pairing.settings import PairingSettings
 
+if TYPE_CHECKING:
+    from pairing.blocks import Blocks
+
 SECTIONS = {"pairing": PairingSettings}
+
+# Where the root command puts what opens a cluster (`Opener`), in the context's meta: pairing itself knows none.
+CLUSTER = "buddies.cluster"
+Opener = Callable[[str], "AbstractContextManager[Blocks]"]
 
 app = typer.Typer(help="Neighbours and candidate playlists of every user.", no_args_is_help=True)
 
@@ -29,11 +38,20 @@ def build(
     context: typer.Context,
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
     output: Annotated[Path | None, typer.Option(help="Output directory; default: <state>/pairing.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
     """Find every user's neighbours by exact cosine, select candidates, build the FAISS index.
 
-    Example: buddies pair build
+    With --ray the neighbours are searched for on a cluster whose machines have the same release installed; the files
+    are the same byte for byte.
+
+    Example: buddies pair build --ray auto
     """
     from pairing.build import build_pairing
     from pairing.console import explained, show
@@ -42,10 +60,21 @@ def build(
 
     settings: _Settings = context.obj
     with explained(StageError):
-        summary = build_pairing(
-            dataset or settings.state_dir / "dataset",
-            output or settings.state_dir / "pairing",
-            settings.pairing,
-            progress=Reporter(),
-        )
+        with _workers(context, ray) as blocks:
+            summary = build_pairing(
+                dataset or settings.state_dir / "dataset",
+                output or settings.state_dir / "pairing",
+                settings.pairing,
+                blocks=blocks,
+                progress=Reporter(),
+            )
         show(summary.statistics, as_json=as_json)
+
+
+def _workers(context: typer.Context, address: str | None) -> AbstractContextManager[Blocks]:
+    from pairing.blocks import THREADS
+
+    if address is None:
+        return nullcontext(THREADS)
+    opener: Opener = context.meta[CLUSTER]
+    return opener(address)

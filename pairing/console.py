@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from pairing.disk import is_full, no_room
 
 
 @contextmanager
@@ -19,6 +23,10 @@ def explained(*expected: type[Exception]) -> Iterator[None]:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
+        if is_full(error):
+            where = no_room(Path(os.fsdecode(error.filename)).parent) if error.filename else str(error)
+            typer.echo(f"error: {where}; free space there and repeat the command", err=True)
+            raise typer.Exit(1) from error
         typer.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from queue import SimpleQueue
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks, processors
+from pairing.blocks import THREADS, Blocks, Shared, read_only
 from pairing.csr import Csr
 from pairing.kernels import compact, nearest_rows
 from pairing.progress import Progress, silent
 
 Array = npt.NDArray[Any]
+
+
+class SongLists(NamedTuple):
+    """What the search reads: CSR user -> songs and song -> users. longest: songs of the user who has most."""
+
+    user_ptr: Array
+    user_songs: Array
+    song_ptr: Array
+    song_users: Array
+    longest: int
+
+
+@contextmanager
+def share_songs(user_songs: Csr, blocks: Blocks, *, postings: Csr | None = None) -> Iterator[Shared[SongLists]]:
+    """Lay the song lists out for workers, for one search or several. postings: as in `nearest_users`."""
+    listed = user_songs.transpose() if postings is None else postings
+    lists = SongLists(
+        user_ptr=read_only(user_songs.indptr),
+        user_songs=read_only(user_songs.indices),
+        song_ptr=read_only(listed.indptr),
+        song_users=read_only(listed.indices),
+        longest=int(user_songs.counts.max(initial=0)),
+    )
+    with blocks.share(lists) as shared:
+        yield shared
 
 
 def nearest_users(
@@ -23,73 +50,81 @@ def nearest_users(
     block_users: int,
     rows: Array | None = None,
     postings: Csr | None = None,
-    threads: int | None = None,
+    blocks: Blocks = THREADS,
     progress: Progress = silent,
 ) -> Csr:
     """The k users nearest to each user, shape (users, users), float32 cosines, most similar first.
 
     cosine(u, v) = shared songs / sqrt(songs of u * songs of v). Self is excluded, ties go to the lower row, users who
     share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
-    in their order. postings: user_songs.transpose(), where the caller has it. block_users and threads (None: one per
-    processor) bound memory and change nothing else. Songs of a user must be distinct. Memory beside the answer: the
-    transposed matrix and 6 bytes per user and thread.
+    in their order. postings: user_songs.transpose(), where the caller has it; fewer users may be listed there, and only
+    they are found then. blocks: who works; it and block_users bound memory and change nothing else. Songs of a user
+    must be distinct. Memory beside the answer: the transposed matrix, and for every worker 6 bytes per user and the
+    answers of a block.
     """
-    chosen = np.arange(user_songs.rows, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
-    width = max(0, min(k, user_songs.rows - 1))
-    indices = np.empty(chosen.size * width, np.int32)
-    values = np.empty(chosen.size * width, np.float32)
-    counts = np.zeros(chosen.size, np.int64)
-    if width:
-        listed = user_songs.transpose() if postings is None else postings
-        out = (counts, indices, values)
-        _fill(user_songs, listed, chosen, width, out, block_users, threads or processors(), progress)
-    indptr = np.zeros(chosen.size + 1, np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    filled = compact(counts, width, indices, values)
-    return Csr(indptr, indices[:filled], user_songs.rows, values[:filled])
+    with share_songs(user_songs, blocks, postings=postings) as shared:
+        return find_nearest(shared, user_songs.rows, k, block_users=block_users, rows=rows, progress=progress)
 
 
-def _fill(
-    user_songs: Csr,
-    postings: Csr,
-    chosen: Array,
-    width: int,
-    out: tuple[Array, Array, Array],
+def find_nearest(
+    shared: Shared[SongLists],
+    users: int,
+    k: int,
+    *,
     block_users: int,
-    threads: int,
-    progress: Progress,
-) -> None:
-    """Run the kernel over blocks of the chosen users on a few threads; each writes its own part of `out`."""
-    counts, indices, values = out
-    spare: SimpleQueue[tuple[Array, Array]] = SimpleQueue()
-    for _ in range(threads):
-        spare.put(scratch_for(user_songs))
+    rows: Array | None = None,
+    progress: Progress = silent,
+) -> Csr:
+    """As `nearest_users`, over song lists of so many users that are laid out. rows, where given, are few."""
+    count = users if rows is None else len(rows)
+    width = max(0, min(k, users - 1))
+    indices = np.empty(count * width, np.int32)
+    values = np.empty(count * width, np.float32)
+    indptr = np.zeros(count + 1, np.int64)
+    chosen = None if rows is None else np.asarray(rows, np.int64)
+    work = partial(_nearest_block, width=width, rows=chosen)
+    done = filled = 0
+    for counts, found, cosines in shared.over(work, count if width else 0, block_users, "nearest users", progress):
+        end = filled + found.size
+        indices[filled:end], values[filled:end] = found, cosines
+        indptr[done + 1 : done + 1 + counts.size] = counts
+        done, filled = done + counts.size, end
+    np.cumsum(indptr, out=indptr)
+    return Csr(indptr, indices[:filled], users, values[:filled])
 
-    def work(start: int, end: int) -> None:
-        scratch = spare.get()
-        nearest_rows(
-            chosen[start:end],
-            user_songs.indptr,
-            user_songs.indices,
-            True,
-            user_songs.indptr,
-            postings.indptr,
-            postings.indices,
-            width,
-            *scratch,
-            counts[start:end],
-            indices[start * width : end * width].reshape(-1, width),
-            values[start * width : end * width].reshape(-1, width),
-        )
-        spare.put(scratch)
 
-    block = max(1, min(block_users, -(-chosen.size // (4 * threads))))
-    for _ in over_blocks(chosen.size, block, "nearest users", progress, work, threads=threads):
-        pass
+def _nearest_block(
+    lists: SongLists, first: int, last: int, *, width: int, rows: Array | None
+) -> tuple[Array, Array, Array]:
+    """How many are near to each of the users first..last (of `rows`), who they are, and their cosines."""
+    chosen = np.arange(first, last, dtype=np.int64) if rows is None else rows[first:last]
+    counts = np.zeros(chosen.size, np.int64)
+    indices = np.empty((chosen.size, width), np.int32)
+    values = np.empty((chosen.size, width), np.float32)
+    nearest_rows(
+        chosen,
+        lists.user_ptr,
+        lists.user_songs,
+        True,
+        lists.user_ptr,
+        lists.song_ptr,
+        lists.song_users,
+        width,
+        *_scratch(lists.user_ptr.size - 1, lists.longest),
+        counts,
+        indices,
+        values,
+    )
+    flat, cosines = indices.reshape(-1), values.reshape(-1)
+    filled = compact(counts, width, flat, cosines)
+    return counts, flat[:filled], cosines[:filled]
 
 
 def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
     """The counters and the list of touched users that `nearest_rows` needs, one pair per running call."""
+    return _scratch(user_songs.rows, int(user_songs.counts.max(initial=0)))
+
+
+def _scratch(users: int, longest: int) -> tuple[Array, Array]:
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-    kind = np.uint16 if int(user_songs.counts.max(initial=0)) < 2**16 else np.int32
-    return np.zeros(user_songs.rows, kind), np.empty(user_songs.rows, np.int32)
+    return np.zeros(users, np.uint16 if longest < 2**16 else np.int32), np.empty(users, np.int32)

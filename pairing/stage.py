@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
 from typing import Any
+
+from pairing.disk import is_full, no_room, size
 
 STAMP = "stage.json"
 RELEASE = version("spotify-buddies")  # another release may compute otherwise
@@ -55,7 +58,8 @@ def run(
     build gets an empty directory, fills it and returns its statistics (JSON values). The directory is moved into
     place only when it is complete, so an interrupted stage leaves the last good result and starts over. Seconds and
     peak memory (of the stage; of the process so far, under another name, where the system cannot tell) go to
-    parent/timings.json, because the stage's own files are the same byte for byte on every run.
+    parent/timings.json, because the stage's own files are the same byte for byte on every run. StageError: the disk is
+    full; what was written of the stage is removed again.
     """
     key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name
@@ -63,22 +67,57 @@ def run(
     if (found := _read(target)) is not None and found.key == key and _complete(found):
         return replace(found, reused=True)
     partial = parent / f".{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    started, memory = time.monotonic(), _watch_memory()
-    statistics = build(partial)
-    stamp = {
-        "name": name,
-        "key": key,
-        "inputs": dict(inputs),
-        "settings": dict(settings),
-        "files": {path.relative_to(partial).as_posix(): _describe(path) for path in _files(partial)},
-        "statistics": statistics,
-    }
-    _write(partial / STAMP, stamp)
-    swap(partial, target)
-    _note_timing(parent, name, {"seconds": round(time.monotonic() - started, 3), **memory()})
+    with _Unfinished(partial, name):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        started, memory = time.monotonic(), _watch_memory()
+        statistics = build(partial)
+        stamp = {
+            "name": name,
+            "key": key,
+            "inputs": dict(inputs),
+            "settings": dict(settings),
+            "files": {path.relative_to(partial).as_posix(): _describe(path) for path in _files(partial)},
+            "statistics": statistics,
+        }
+        _write(partial / STAMP, stamp)
+        swap(partial, target)
+        _note_timing(parent, name, {"seconds": round(time.monotonic() - started, 3), **memory()})
     return load(parent, name)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A block of code that writes below `folder`: a full disk becomes a StageError that names it."""
+
+    folder: Path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, StageError) and is_full(error):
+            raise StageError(self.explain()) from error
+
+    def explain(self) -> str:
+        """What to say and do about it."""
+        return f"{no_room(self.folder)}; free space there and repeat the command: it goes on from here"
+
+
+@dataclass(frozen=True)
+class _Unfinished(Writing):
+    """The folder of a stage that runs: on a full disk it is given back, for a stage starts over in any case."""
+
+    name: str
+
+    def explain(self) -> str:
+        """Remove the folder, and say so."""
+        written = sum(path.stat().st_size for path in _files(self.folder))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return (
+            f"{no_room(self.folder.parent)} now that the {size(written)} of the unfinished stage {self.name!r} are "
+            "removed; free space there and repeat the command: it goes on with this stage"
+        )
 
 
 def load(parent: Path, name: str) -> Stamp:

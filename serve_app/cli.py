@@ -45,10 +45,10 @@ def start(
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
     from pairing.console import explained
+    from pairing.signals import stop_as_interrupt
     from serve_app.errors import LaunchError
     from serve_app.guard import guard
     from serve_app.lock import locked
-    from serve_app.signals import stop_as_interrupt
 
     settings: _Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir) as pid:

@@ -21,12 +21,12 @@ from typing import Any
 
 import psutil
 
+from pairing.processes import stop_tree
+from pairing.signals import held
 from serve_app.build import Services
 from serve_app.errors import LaunchError
 from serve_app.leftovers import noted, stop_leftovers
 from serve_app.ports import claim
-from serve_app.processes import stop_tree
-from serve_app.signals import held
 
 # A socket's path holds 107 bytes.
 LONGEST_SOCKET = 100

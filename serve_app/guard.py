@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 
-from serve_app.processes import children, stop_all
-from serve_app.signals import STOPPING
+from pairing.processes import children, stop_all
+from pairing.signals import STOPPING
 
 STOP_WITHIN_S = 60.0
 TICK_S = 1.0

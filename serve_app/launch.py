@@ -19,6 +19,8 @@ from typing import Any
 import grpc
 import psutil
 
+from pairing.processes import children, is_alive, name_of, stop_all
+from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app.app import build_app
@@ -26,9 +28,7 @@ from serve_app.build import Services
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, applied, flags, write_token
 from serve_app.ports import claim
-from serve_app.processes import children, is_alive, name_of, stop_all
 from serve_app.settings import ServeSettings
-from serve_app.signals import shielded, unwinding
 from serve_app.wire import SERVICE
 
 APPLICATION = "buddies"

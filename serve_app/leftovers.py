@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from serve_app.processes import stop_tree
+from pairing.processes import stop_tree
 
 LEFTOVERS = "services.json"
 

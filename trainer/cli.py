@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -13,6 +14,7 @@ from pairing.settings import PairingSettings
 from trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
+    from pairing.blocks import Blocks
     from trainer.registry import Registry
 
 SECTIONS = {"data": DataSettings, "train": TrainSettings, "registry": RegistrySettings}
@@ -22,6 +24,12 @@ train_app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+    ),
+]
 
 
 class Protocols(Enum):
@@ -57,15 +65,17 @@ def synth(
     """
     from pairing.console import explained, show
     from pairing.progress import Reporter
+    from pairing.stage import StageError, Writing
     from trainer.synth.write import PRESETS, SynthError, synthesise
 
     settings: _Settings = context.obj
     if preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
     size = PRESETS[preset]
-    with explained(SynthError):
+    directory = output or settings.state_dir / "raw"
+    with explained(SynthError, StageError), Writing(directory):
         summary = synthesise(
-            output or settings.state_dir / "raw",
+            directory,
             users=users or size.users,
             playlists=playlists or size.playlists,
             songs=songs or size.songs,
@@ -83,18 +93,21 @@ def build(
     skip_bad_files: Annotated[
         bool, typer.Option(help="Go on without malformed files; they are counted and listed.")
     ] = False,
+    ray: OnRay = None,
     as_json: AsJson = False,
 ) -> None:
     """Read raw files, match songs, score, label, split, own, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst.
+    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. With --ray scores, triplets and batches are worked
+    out on a cluster whose machines have the same release installed; the files are the same byte for byte.
 
-    Example: buddies data build ~/music-data
+    Example: buddies data build ~/music-data --ray auto
     """
+    from pairing.blocks import THREADS
     from pairing.console import explained, show
     from pairing.progress import Reporter
-    from pairing.stage import StageError
+    from pairing.stage import StageError, Writing
     from trainer.dataset.build import build_dataset
     from trainer.dataset.errors import DataError
     from trainer.dataset.report import statistics
@@ -102,9 +115,17 @@ def build(
 
     settings: _Settings = context.obj
     directory = output or settings.state_dir / "dataset"
-    with explained(DataError, StageError):
+    with explained(DataError, StageError), Writing(directory):
         sources = find_sources(raw or settings.state_dir / "raw")
-        build_dataset(sources, directory, settings.data, skip_bad_files=skip_bad_files, progress=Reporter())
+        with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
+            build_dataset(
+                sources,
+                directory,
+                settings.data,
+                skip_bad_files=skip_bad_files,
+                blocks=blocks,
+                progress=Reporter(),
+            )
         show(statistics(directory), as_json=as_json)
         if not as_json:
             typer.echo(f"\nreport: {directory / 'report.html'}")
@@ -176,7 +197,7 @@ def run(
     """
     from pairing.console import explained
     from pairing.progress import Reporter
-    from pairing.stage import StageError
+    from pairing.stage import StageError, Writing
     from trainer.bpr.model import TrainingError
     from trainer.bundle import BundleError
     from trainer.registry import RegistryError
@@ -184,7 +205,8 @@ def run(
     from trainer.tracking import TrackingError
 
     settings: _Settings = context.obj
-    with explained(StageError, TrainingError, TrackingError, BundleError, RegistryError):
+    errors = (StageError, TrainingError, TrackingError, BundleError, RegistryError)
+    with explained(*errors), Writing(settings.state_dir):
         release = train_and_release(
             dataset or settings.state_dir / "dataset",
             pairing or settings.state_dir / "pairing",
@@ -316,6 +338,13 @@ def set_alias(
     with explained(RegistryError):
         _registry(settings).set_alias(alias, version)
     typer.echo(f"{alias} -> {version}")
+
+
+def open_cluster(address: str) -> AbstractContextManager[Blocks]:
+    """The workers of a Ray cluster, as `trainer.cluster.connect.cluster` says; for the commands of every package."""
+    from trainer.cluster.connect import cluster
+
+    return cluster(address)
 
 
 def _print_table(lines: list[list[str]]) -> None:

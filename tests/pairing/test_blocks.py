@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pairing.blocks import over_blocks, processors
+from pairing.blocks import BlockError, Threads, cut, over_blocks, processors
 from pairing.progress import silent
 
 
@@ -30,3 +30,33 @@ def test_processors_are_those_that_this_process_may_use():
         assert processors() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def rows_of(inputs: tuple[int, list[int]], first: int, last: int) -> list[int]:
+    """The rows, if there are no more of them than fit into memory; calls are noted."""
+    most, sizes = inputs
+    sizes.append(last - first)
+    if last - first > most:
+        raise MemoryError
+    return list(range(first, last))
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(8, [8]), (4, [8, 4, 4]), (3, [8, 4, 2, 2, 4, 2, 2])])
+def test_a_block_that_does_not_fit_into_memory_is_cut_in_two(most, sizes):
+    called: list[int] = []
+    with Threads(1).share((most, called)) as shared:
+        blocks = list(shared.over(rows_of, 32, 8, "x", silent))
+    assert [row for block in blocks for row in block] == list(range(32))
+    assert called == sizes * 4
+
+
+def test_a_row_that_does_not_fit_by_itself_is_named():
+    with Threads(2).share((0, [])) as shared, pytest.raises(BlockError, match="scores: row 0 alone does not fit"):
+        list(shared.over(rows_of, 5, 4, "scores", silent))
+
+
+@pytest.mark.parametrize(
+    ("rows", "block", "workers", "expected"), [(0, 5, 2, 1), (1, 5, 2, 1), (100, 5, 2, 5), (100, 50, 2, 13)]
+)
+def test_blocks_are_cut_so_that_every_worker_gets_four(rows, block, workers, expected):
+    assert cut(rows, block, workers) == expected

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pairing.blocks import Threads
 from pairing.csr import Csr
 from pairing.nearest import nearest_users
 
@@ -70,9 +71,9 @@ def test_every_answer_is_what_brute_force_gives(rows: list[list[int]], k: int, b
 
 def test_blocks_and_threads_change_nothing():
     matrix = clustered(700, 900, 9, seed=1)
-    whole = nearest_users(matrix, 30, block_users=10_000, threads=1)
+    whole = nearest_users(matrix, 30, block_users=10_000, blocks=Threads(1))
     for block, threads in [(1, 2), (13, 3), (64, 4)]:
-        assert same(whole, nearest_users(matrix, 30, block_users=block, threads=threads))
+        assert same(whole, nearest_users(matrix, 30, block_users=block, blocks=Threads(threads)))
 
 
 def test_chosen_rows_get_the_answers_they_get_among_all():

@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pairing.processes import children
+from pairing.signals import held
 from serve_app.build import Services
 from serve_app.embedded import COMPLETE, postgres, start_services, valkey
 from serve_app.errors import LaunchError
@@ -24,9 +26,7 @@ from serve_app.launch import OWNER, launch, sweep
 from serve_app.leftovers import LEFTOVERS
 from serve_app.lock import LOCK, locked
 from serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
-from serve_app.processes import children
 from serve_app.settings import ServeSettings
-from serve_app.signals import held
 from trainer.bundle import BundleError
 
 NO_PORTS = {"grpc_port": 0, "http_port": 0, "dashboard_port": 0}

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pairing.processes import children, name_of, stop_all
 from serve_app.cli import ENDPOINTS
 from serve_app.embedded import COMPLETE
 from serve_app.guard import PR_SET_CHILD_SUBREAPER, _prctl
-from serve_app.processes import children, name_of, stop_all
 from trainer.mlflow_client import artifact_location, connect, default_uri
 from trainer.registry import Registry
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pairing import stage
+from pairing.blocks import THREADS, Blocks
 from pairing.progress import Progress, silent
 from trainer.dataset import table
 from trainer.dataset.errors import Skipped
@@ -53,16 +54,18 @@ def build_dataset(
     settings: DataSettings,
     *,
     skip_bad_files: bool = False,
+    blocks: Blocks = THREADS,
     progress: Progress = silent,
 ) -> DatasetSummary:
     """Run what is missing of the nine stages into `directory`, then write report.html.
 
-    The same raw files (by content) and settings give the same files byte for byte, whatever block_users is and whether
-    or not the work was interrupted: a stage is either finished or starts over. DataError names a malformed raw file and
-    the place in it; with skip_bad_files such files and lines are left out, counted and listed in part 1's statistics.
+    The same raw files (by content) and settings give the same files byte for byte, whatever block_users is, whoever
+    works on the blocks, and whether or not the work was interrupted: a stage is either finished or starts over.
+    DataError names a malformed raw file and the place in it; with skip_bad_files such files and lines are left out,
+    counted and listed in part 1's statistics.
     """
     files = _fingerprints(sources, progress)
-    parts = _parts(sources, directory, settings, skip_bad_files, progress)
+    parts = _parts(sources, directory, settings, skip_bad_files, blocks, progress)
     stamps: dict[str, stage.Stamp] = {}
     for name, part in parts.items():
         stamps[name] = stage.run(
@@ -83,7 +86,12 @@ def build_dataset(
 
 
 def _parts(
-    sources: Sources, directory: Path, settings: DataSettings, skip_bad_files: bool, progress: Progress
+    sources: Sources,
+    directory: Path,
+    settings: DataSettings,
+    skip_bad_files: bool,
+    blocks: Blocks,
+    progress: Progress,
 ) -> dict[str, _Part]:
     at = {name: directory / name for name in table.STAGES}
     raw, songs, matrix, score = at[table.RAW], at[table.SONGS], at[table.MATRIX], at[table.SCORE]
@@ -100,14 +108,14 @@ def _parts(
         table.SCORE: _Part(
             _chosen(settings, "seed", "beta_a", "beta_b", "liked_share"),
             (table.SONGS, table.MATRIX),
-            lambda to: score_users(to, matrix, songs, settings, progress),
+            lambda to: score_users(to, matrix, songs, settings, progress, blocks),
         ),
         table.LIKED: _Part({}, (table.SCORE,), lambda to: take_liked(to, score)),
-        **_labelled(at, settings, progress),
+        **_labelled(at, settings, blocks, progress),
     }
 
 
-def _labelled(at: Mapping[str, Path], settings: DataSettings, progress: Progress) -> dict[str, _Part]:
+def _labelled(at: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress) -> dict[str, _Part]:
     before = table.STAGES[1:7]
     return {
         table.SPLIT: _Part(
@@ -123,13 +131,13 @@ def _labelled(at: Mapping[str, Path], settings: DataSettings, progress: Progress
         table.TRIPLETS: _Part(
             _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users", "triplets", "pool_sample"),
             before,
-            lambda to: write_triplets(to, at, settings, progress),
+            lambda to: write_triplets(to, at, settings, progress, blocks),
         ),
         table.VALIDATION: _Part(
             _chosen(settings, "seed", "hard_pool", "validation_negatives", "validation_rows"),
             # The triplets are no input of the batches; they are named so that the last fingerprint covers every part.
             (*before, table.TRIPLETS),
-            lambda to: write_batches(to, at, settings, progress),
+            lambda to: write_batches(to, at, settings, progress, blocks),
         ),
     }
 

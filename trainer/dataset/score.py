@@ -10,15 +10,13 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks, processors
+from pairing.blocks import THREADS, Blocks, read_only
 from pairing.csr import Csr
 from pairing.progress import Progress
 from pairing.seeds import generator
@@ -28,16 +26,15 @@ from trainer.dataset.quantiles import describe, describe_bins, describe_counts
 from trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
-Result = TypeVar("Result")
 
 
 def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
-    """What the scoring kernels read, from part 2's and part 3's directories and e of each user."""
+    """What the scoring kernels read, read-only, from part 2's and part 3's directories and e of each user."""
     user_songs, playlist_songs = Csr.load(matrix, "user_songs"), Csr.load(matrix, "playlist_songs")
     by_song = playlist_songs.transpose()
-    return Tastes(
-        user_ptr=np.asarray(user_songs.indptr),
-        user_songs=np.asarray(user_songs.indices),
+    tastes = Tastes(
+        user_ptr=user_songs.indptr,
+        user_songs=user_songs.indices,
         song_ptr=by_song.indptr,
         song_playlists=by_song.indices,
         root_songs=np.sqrt(user_songs.counts),
@@ -46,54 +43,53 @@ def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
         logs=np.log(1.0 + np.arange(int(user_songs.counts.max(initial=0)) + 1)),
         named_owner=np.load(songs / "named_owner.npy"),
     )
+    return Tastes(*map(read_only, tastes))
 
 
-class Spaces:
-    """Working memories that threads borrow."""
+def space_for(playlists: int) -> Space:
+    """Working memory for one block: 16 bytes a playlist, of which the system gives what is touched."""
+    return Space(np.zeros(playlists, np.int32), np.empty(playlists, np.int32), np.empty(playlists, np.uint64))
 
-    def __init__(self, playlists: int) -> None:
-        self._free: SimpleQueue[Space] = SimpleQueue()
-        for _ in range(processors()):
-            self._free.put(
-                Space(np.zeros(playlists, np.int32), np.empty(playlists, np.int32), np.empty(playlists, np.uint64))
-            )
 
-    def lend(self, work: Callable[[Space], Result]) -> Result:
-        """Call work with a memory that nobody else uses meanwhile."""
-        space = self._free.get()
-        try:
-            return work(space)
-        finally:
-            self._free.put(space)
+class Scoring(NamedTuple):
+    """What the scoring of a block reads."""
+
+    tastes: Tastes
+    liked_share: float
+
+
+def score_block(inputs: Scoring, first: int, last: int) -> tuple[Array, ...]:
+    """Parts 4 and 5 of users first..last; arrays as `best_of_block` names them, the liked with their scores last."""
+    scored, totals = np.zeros(last - first, np.int64), np.zeros((last - first, 3))
+    tallies = np.zeros(SCORE_BINS + OVERLAP_BINS, np.int64)
+    space = space_for(inputs.tastes.named_owner.size)
+    liked, keys = best_of_block(inputs.tastes, first, last, inputs.liked_share, space, scored, totals, tallies)
+    return scored, totals, tallies, liked, *unpack_all(keys)
 
 
 def score_users(
-    directory: Path, matrix: Path, songs: Path, settings: DataSettings, progress: Progress
+    directory: Path,
+    matrix: Path,
+    songs: Path,
+    settings: DataSettings,
+    progress: Progress,
+    blocks: Blocks = THREADS,
 ) -> dict[str, Any]:
     """Write beta.npy float64 (U), scored.npy int64 (U) and CSR liked (U, P) with scores; the statistics of part 4."""
     users = Csr.load(matrix, "user_songs").rows
     playlists = Csr.load(matrix, "playlist_songs").rows
     # One draw per user in the order of rows: a user keeps the e when others are added behind.
     beta = generator(settings.seed, "beta").beta(settings.beta_a, settings.beta_b, users)
-    tastes = load_tastes(matrix, songs, beta)
-    spaces = Spaces(playlists)
-
-    def block(first: int, last: int) -> tuple[Array, ...]:
-        scored, totals = np.zeros(last - first, np.int64), np.zeros((last - first, 3))
-        tallies = np.zeros(SCORE_BINS + OVERLAP_BINS, np.int64)
-        liked, keys = spaces.lend(
-            lambda space: best_of_block(tastes, first, last, settings.liked_share, space, scored, totals, tallies)
-        )
-        return scored, totals, tallies, liked, *unpack_all(keys)
-
+    inputs = Scoring(load_tastes(matrix, songs, beta), settings.liked_share)
     scored, totals, liked = np.zeros(users, np.int64), np.zeros((users, 3)), np.zeros(users, np.int64)
     tallies = np.zeros(SCORE_BINS + OVERLAP_BINS, np.int64)
     at = 0
     with (
         Growing(directory / "liked.indices.npy", np.int32) as indices,
         Growing(directory / "liked.values.npy", np.float32) as values,
+        blocks.share(inputs) as shared,
     ):
-        for part in over_blocks(users, settings.block_users, "scores", progress, block):
+        for part in shared.over(score_block, users, settings.block_users, "scores", progress):
             end = at + part[0].size
             scored[at:end], totals[at:end], liked[at:end] = part[0], part[1], part[3]
             tallies += part[2]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pairing.blocks import read_only
 from pairing.csr import Csr
 from trainer.dataset.kernels import Tastes
 from trainer.dataset.negatives.kernels import Labels
@@ -19,15 +20,18 @@ Array = npt.NDArray[Any]
 
 
 def load_pools(parts: Mapping[str, Path]) -> tuple[Tastes, Labels]:
-    """Tastes and labels from the directories of the stages 2-songs to 7-own, under these names."""
+    """Tastes and labels from the directories of the stages 2-songs to 7-own, under these names.
+
+    The arrays are read-only but for the split.
+    """
     liked = Csr.load(parts[LIKED], "liked")
     beta = np.load(parts[SCORE] / "beta.npy")
     labels = Labels(
-        liked_ptr=np.asarray(liked.indptr),
-        liked=np.asarray(liked.indices),
+        liked_ptr=read_only(liked.indptr),
+        liked=read_only(liked.indices),
         split=np.load(parts[SPLIT] / "split.npy"),
-        owner=np.load(parts[OWN] / "owner.npy"),
-        owned=Csr.load(parts[OWN], "owned").counts,
-        offered=np.load(parts[SPLIT] / "playlist_kept.npy"),
+        owner=read_only(np.load(parts[OWN] / "owner.npy")),
+        owned=read_only(Csr.load(parts[OWN], "owned").counts),
+        offered=read_only(np.load(parts[SPLIT] / "playlist_kept.npy")),
     )
     return load_tastes(parts[MATRIX], parts[SONGS], beta), labels

@@ -8,20 +8,21 @@ pool where it is smaller. toy_users.npy int32: the users of the toy set, ascendi
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks
+from pairing.blocks import Shared
 from pairing.progress import Progress
 from pairing.seeds import derive
 from trainer.dataset.arrays import Growing
 from trainer.dataset.kernels import Tastes
 from trainer.dataset.negatives.kernels import Labels, pools_of_block
 from trainer.dataset.quantiles import describe
-from trainer.dataset.score import Spaces
+from trainer.dataset.score import space_for
 from trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
@@ -29,26 +30,35 @@ Array = npt.NDArray[Any]
 NAMES = ("positives", "hard", "easy")
 
 
-def write_pools(
-    directory: Path, inputs: tuple[Tastes, Labels], toy: Array, settings: DataSettings, progress: Progress
-) -> dict[str, Any]:
-    """Write the three CSR (U, P) and toy_users.npy; toy bool (U) marks the toy set's users. Part 8's statistics."""
+def sample_block(
+    inputs: tuple[Tastes, Labels], first: int, last: int, *, share: float, most: int, seed: np.uint64
+) -> tuple[Array, Array, Array, Array]:
+    """What the triplets of users first..last are drawn from, as `pools_of_block` says."""
     tastes, labels = inputs
-    users, playlists = labels.liked_ptr.size - 1, labels.owner.size
-    spaces = Spaces(playlists)
+    space = space_for(labels.owner.size)
+    found: tuple[Array, Array, Array, Array] = pools_of_block(tastes, labels, first, last, share, most, seed, space)
+    return found
+
+
+def write_pools(
+    directory: Path,
+    shared: Shared[tuple[Tastes, Labels]],
+    sizes: tuple[int, int],
+    toy: Array,
+    settings: DataSettings,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the three CSR of `sizes` (U, P) and toy_users.npy; the statistics of part 8.
+
+    toy bool (U) marks the users of the toy set.
+    """
+    users, playlists = sizes
     seed = np.uint64(derive(settings.seed, "pools"))
-    share, most = settings.hard_pool, settings.pool_sample
-
-    def block(first: int, last: int) -> tuple[Array, Array, Array, Array]:
-        found: tuple[Array, Array, Array, Array] = spaces.lend(
-            lambda space: pools_of_block(tastes, labels, first, last, share, most, seed, space)
-        )
-        return found
-
+    work = partial(sample_block, share=settings.hard_pool, most=settings.pool_sample, seed=seed)
     blocks = [np.zeros((0, 6), np.int64)]
     with ExitStack() as stack:
         files = [stack.enter_context(Growing(directory / f"{name}.indices.npy", np.int32)) for name in NAMES]
-        for *rows, counts in over_blocks(users, settings.block_users, "pools", progress, block):
+        for *rows, counts in shared.over(work, users, settings.block_users, "pools", progress):
             blocks.append(counts)
             for file, part in zip(files, rows, strict=True):
                 file.append(part)

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks
+from pairing.blocks import THREADS, Blocks, read_only
 from pairing.progress import Progress
 from pairing.seeds import derive, generator
 from pairing.streams.kernels import hash_rows
 from trainer.dataset.arrays import Growing
-from trainer.dataset.negatives.kernels import triplets_of_block
+from trainer.dataset.kernels import Tastes
+from trainer.dataset.negatives.kernels import Labels, triplets_of_block
 from trainer.dataset.negatives.pools import load_pools
 from trainer.dataset.negatives.samples import write_pools
-from trainer.dataset.score import Spaces
+from trainer.dataset.score import space_for
 from trainer.dataset.table import IN_TRAIN, SPLIT, WARM
 from trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
@@ -34,8 +36,18 @@ Array = npt.NDArray[Any]
 PILE_ROWS = 4_000_000
 
 
+def draw_block(
+    inputs: tuple[Tastes, Labels], first: int, last: int, *, negatives: int, hard: int, share: float, seed: np.uint64
+) -> Array:
+    """The triplets of users first..last, int32 (N, 3), as `triplets_of_block` says."""
+    tastes, labels = inputs
+    space = space_for(labels.owner.size)
+    rows: Array = triplets_of_block(tastes, labels, first, last, negatives, hard, share, seed, space)[0]
+    return rows
+
+
 def write_triplets(
-    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress, blocks: Blocks = THREADS
 ) -> dict[str, Any]:
     """Write what triplets are drawn from (see samples), and triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled.
 
@@ -44,28 +56,20 @@ def write_triplets(
     parts: the directories of the stages 2-songs to 7-own under these names.
     """
     tastes, labels = load_pools(parts)
+    labels = labels._replace(split=read_only(labels.split))
     toy = toy_users(np.load(parts[SPLIT] / "user_kind.npy"), settings)
-    statistics = write_pools(directory, (tastes, labels), toy, settings, progress)
-    if not in_a_file(statistics["triplets"], settings):
-        return statistics | {"in_a_file": False}
-    users = labels.liked_ptr.size - 1
-    spaces = Spaces(labels.owner.size)
-    seed = np.uint64(derive(settings.seed, "triplets"))
-    hard = int(settings.negatives * settings.hard_share + 0.5)
-
-    def block(first: int, last: int) -> tuple[Array, Array, Array]:
-        drawn: tuple[Array, Array, Array] = spaces.lend(
-            lambda space: triplets_of_block(
-                tastes, labels, first, last, settings.negatives, hard, settings.hard_pool, seed, space
-            )
-        )
-        return drawn
-
-    most = settings.negatives * int((labels.split == IN_TRAIN).sum())
-    piles = Piles(directory, most, settings.seed)
-    with piles:
-        for rows, _, _ in over_blocks(users, settings.block_users, "triplets", progress, block):
-            piles.add(rows)
+    sizes = users, _ = labels.liked_ptr.size - 1, labels.owner.size
+    with blocks.share((tastes, labels)) as shared:
+        statistics = write_pools(directory, shared, sizes, toy, settings, progress)
+        if not in_a_file(statistics["triplets"], settings):
+            return statistics | {"in_a_file": False}
+        hard = int(settings.negatives * settings.hard_share + 0.5)
+        seed = np.uint64(derive(settings.seed, "triplets"))
+        work = partial(draw_block, negatives=settings.negatives, hard=hard, share=settings.hard_pool, seed=seed)
+        piles = Piles(directory, settings.negatives * int((labels.split == IN_TRAIN).sum()), settings.seed)
+        with piles:
+            for rows in shared.over(work, users, settings.block_users, "triplets", progress):
+                piles.add(rows)
     piles.shuffle(toy, progress)
     return statistics | {"in_a_file": True}
 

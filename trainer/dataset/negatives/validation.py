@@ -12,31 +12,59 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pairing.blocks import over_blocks
+from pairing.blocks import THREADS, Blocks, Shared, read_only
 from pairing.progress import Progress
 from pairing.seeds import derive
 from trainer.dataset.arrays import Growing
-from trainer.dataset.kernels import Space, Tastes
+from trainer.dataset.kernels import Tastes
 from trainer.dataset.negatives.kernels import Labels, hard_batches, random_batches, thin
 from trainer.dataset.negatives.pools import load_pools
-from trainer.dataset.score import Spaces
+from trainer.dataset.score import space_for
 from trainer.dataset.table import IN_TEST, IN_VALIDATION, UNUSED
 from trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
 Drawn = tuple[Array, Array, Array]
-Draw = Callable[[int, int, Space], Drawn]
 
 _PREFIXES = {IN_VALIDATION: "", IN_TEST: "test-"}
 
 
+class Batching(NamedTuple):
+    """What drawing the batches of a block reads. everybody int32: the playlists that may be a random negative."""
+
+    tastes: Tastes
+    labels: Labels
+    everybody: Array
+    negatives: int
+    share: float
+    random_seed: np.uint64
+    hard_seed: np.uint64
+
+
+def random_block(inputs: Batching, first: int, last: int) -> Drawn:
+    """The random batches of users first..last, as `random_batches` says."""
+    _, labels, everybody, negatives, _, seed, _ = inputs
+    drawn: Drawn = random_batches(labels, first, last, negatives, everybody, seed, space_for(labels.owner.size))
+    return drawn
+
+
+def hard_block(inputs: Batching, first: int, last: int) -> Drawn:
+    """The hard batches of users first..last, as `hard_batches` says."""
+    tastes, labels, _, negatives, share, _, seed = inputs
+    drawn: Drawn = hard_batches(tastes, labels, first, last, negatives, share, seed, space_for(labels.owner.size))
+    return drawn
+
+
+_DRAWS: dict[str, Callable[[Batching, int, int], Drawn]] = {"random": random_block, "hard": hard_block}
+
+
 def write_batches(
-    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress, blocks: Blocks = THREADS
 ) -> dict[str, Any]:
     """Write random.npy, hard.npy, test-random.npy, test-hard.npy: int32 (N, 2 + negatives), by user row.
 
@@ -47,10 +75,19 @@ def write_batches(
     """
     tastes, labels = load_pools(parts)
     past = _bound(labels.split, settings.validation_rows)
-    spaces = Spaces(labels.owner.size)
+    inputs = Batching(
+        tastes,
+        labels._replace(split=read_only(labels.split)),
+        read_only(np.flatnonzero(labels.offered).astype(np.int32)),
+        settings.validation_negatives,
+        settings.hard_pool,
+        random_seed=np.uint64(derive(settings.seed, "batches/random")),
+        hard_seed=np.uint64(derive(settings.seed, "batches/hard")),
+    )
     statistics: dict[str, Any] = {"negatives": settings.validation_negatives}
-    for name, draw in _draws(tastes, labels, settings).items():
-        statistics |= _write(directory, name, draw, spaces, labels.liked_ptr.size - 1, settings, progress)
+    with blocks.share(inputs) as shared:
+        for name in _DRAWS:
+            statistics |= _write(directory, name, shared, labels.liked_ptr.size - 1, settings, progress)
     names = {part: f"{prefix.replace('-', '_')}left_out_past_the_limit" for part, prefix in _PREFIXES.items()}
     return statistics | {name: past[part] for part, name in names.items()}
 
@@ -64,28 +101,9 @@ def _bound(split: Array, most: int) -> dict[int, int]:
     return {part: max(total - most, 0) for part, total in totals.items()}
 
 
-def _draws(tastes: Tastes, labels: Labels, settings: DataSettings) -> dict[str, Draw]:
-    everybody = np.flatnonzero(labels.offered).astype(np.int32)
-    count, share = settings.validation_negatives, settings.hard_pool
-    seeds = {name: np.uint64(derive(settings.seed, f"batches/{name}")) for name in ("random", "hard")}
-
-    def random(first: int, last: int, space: Space) -> Drawn:
-        drawn: Drawn = random_batches(labels, first, last, count, everybody, seeds["random"], space)
-        return drawn
-
-    def hard(first: int, last: int, space: Space) -> Drawn:
-        drawn: Drawn = hard_batches(tastes, labels, first, last, count, share, seeds["hard"], space)
-        return drawn
-
-    return {"random": random, "hard": hard}
-
-
 def _write(
-    directory: Path, name: str, draw: Draw, spaces: Spaces, users: int, settings: DataSettings, progress: Progress
+    directory: Path, name: str, shared: Shared[Batching], users: int, settings: DataSettings, progress: Progress
 ) -> dict[str, int]:
-    def block(first: int, last: int) -> Drawn:
-        return spaces.lend(lambda space: draw(first, last, space))
-
     missing = np.zeros((4, 2), np.int64)
     seen = np.zeros((4, users), bool)
     with ExitStack() as stack:
@@ -95,7 +113,7 @@ def _write(
             )
             for part, prefix in _PREFIXES.items()
         }
-        for rows, parts, lost in over_blocks(users, settings.block_users, f"batches {name}", progress, block):
+        for rows, parts, lost in shared.over(_DRAWS[name], users, settings.block_users, f"batches {name}", progress):
             missing += lost
             seen[parts, rows[:, 0]] = True
             for part, file in files.items():

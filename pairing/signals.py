@@ -1,4 +1,4 @@
-"""Signals that end the service, and the stretches of work that none of them may cut in two."""
+"""Signals that end long work, and the stretches of it that none of them may cut in two."""
 
 from __future__ import annotations
 

@@ -1,0 +1,80 @@
+"""`--ray`: the commands on a cluster of their own, which leave the same files and nothing else."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.system.conftest import Commands
+from tests.system.test_interrupt import contents
+
+pytestmark = pytest.mark.ray
+
+MARK = "TEST_CLUSTER_MARK"
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("raw")
+    Commands(directory).run("data", "synth", "--preset", "tiny")
+    return directory / "raw"
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Iterator[Commands]:
+    """Commands with a place of their own for temporary files, whose processes are marked."""
+    temp = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # sockets need short paths
+    extra = (("TMPDIR", temp), (MARK, secrets.token_hex(8)), ("RAY_TMPDIR", temp), ("RAY_ADDRESS", ""))
+    yield Commands(tmp_path / "state", extra)
+    shutil.rmtree(temp, ignore_errors=True)
+
+
+def left(commands: Commands) -> list[str]:
+    """Processes that still carry the mark, and Ray's temporary directories."""
+    extra = dict(commands.extra)
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == extra[MARK] and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found + [path.name for path in Path(extra["TMPDIR"]).glob("bray-*")]
+
+
+def test_the_commands_make_the_same_files_on_a_cluster_and_leave_nothing(commands: Commands, raw: Path) -> None:
+    commands.run("data", "build", str(raw))
+    commands.run("pair", "build")
+    state = commands.state_dir
+    here = contents(state / "dataset"), contents(state / "pairing")
+    shutil.rmtree(state / "dataset")
+    shutil.rmtree(state / "pairing")
+
+    built = json.loads(commands.run("data", "build", str(raw), "--ray", "auto", "--json"))
+    paired = json.loads(commands.run("pair", "build", "--ray", "auto", "--json"))
+    assert built["8-triplets"]["triplets"] > 0
+    assert paired["nearest"]["users"] > 0
+    assert (contents(state / "dataset"), contents(state / "pairing")) == here
+    assert left(commands) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_cluster_too(commands: Commands, raw: Path, number: signal.Signals, code: int) -> None:
+    process = commands.start("data", "build", str(raw), "--ray", "auto")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first.startswith("fingerprints"), first  # Ray is up then
+    assert len(left(commands)) > 3
+    # To every process of the terminal, as Ctrl-C goes.
+    os.killpg(process.pid, number)
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == code, rest
+    assert "Traceback" not in rest
+    assert left(commands) == []

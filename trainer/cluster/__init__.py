@@ -1,0 +1,1 @@
+"""Work over blocks of rows as tasks of a Ray cluster."""
