@@ -1,0 +1,74 @@
+"""Overlap, score and the best 1.5 %, beside sparse products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pairing.blocks import over_blocks, processors
+from pairing.csr import Csr
+from pairing.progress import silent
+from trainer.bench.figure import OURS, Figure, timed
+from trainer.bench.plan import Bench
+from trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, best_of_block
+from trainer.dataset.score import Spaces, load_tastes
+from trainer.dataset.table import LIKED, MATRIX, SCORE, SONGS
+
+Array = npt.NDArray[Any]
+
+_WORK = "overlap, score, best 1.5 %"
+
+
+def ours(bench: Bench) -> list[Figure]:
+    """The kernel of part 4 on the first users, in blocks on every core."""
+    beta = np.load(bench.dataset / SCORE / "beta.npy")
+    tastes = load_tastes(bench.dataset / MATRIX, bench.dataset / SONGS, beta)
+    spaces = Spaces(tastes.root_tracks.size)
+
+    def block(first: int, last: int) -> None:
+        scored, totals = np.zeros(last - first, np.int64), np.zeros((last - first, 3))
+        tallies = np.zeros(SCORE_BINS + OVERLAP_BINS, np.int64)
+        share = bench.data.liked_share
+        spaces.lend(lambda space: best_of_block(tastes, first, last, share, space, scored, totals, tallies))
+
+    def run(users: int) -> None:
+        size = max(1, min(bench.data.block_users, -(-users // (2 * processors()))))
+        for _ in over_blocks(users, size, "scores", silent, block):
+            pass
+
+    run(1)
+    users = min(50 * bench.scored_users, beta.size)
+    return [timed(_WORK, OURS, users, "users", lambda: run(users))]
+
+
+def by_scipy(bench: Bench) -> list[Figure]:
+    """A product of sparse matrices for the first users, the formula on its entries, the best of each row."""
+    users = Csr.load(bench.dataset / MATRIX, "user_songs")
+    playlists = Csr.load(bench.dataset / MATRIX, "playlist_songs")
+    beta = np.load(bench.dataset / SCORE / "beta.npy")
+    count = min(bench.scored_users, users.rows)
+    some = Csr(users.indptr[: count + 1], users.indices[: users.indptr[count]], users.columns).to_scipy()
+    by_song = playlists.transpose().to_scipy()
+    roots = np.sqrt(users.counts[:count]), np.sqrt(playlists.counts)
+    found: list[Array] = []
+
+    def run() -> None:
+        overlap = (some @ by_song).tocsr()
+        row_of = np.repeat(np.arange(count), np.diff(overlap.indptr))
+        e = beta[row_of]
+        scores = ((1.0 - e) * np.log1p(overlap.data) + e) / (roots[0][row_of] * roots[1][overlap.indices])
+        found.clear()
+        for row in range(count):
+            part = scores[overlap.indptr[row] : overlap.indptr[row + 1]]
+            kept = int(np.ceil(bench.data.liked_share * part.size - 1e-9))
+            best = np.argpartition(-part, kept - 1)[:kept] if kept else np.empty(0, np.int64)
+            found.append(overlap.indices[overlap.indptr[row] : overlap.indptr[row + 1]][best])
+
+    figure = timed(_WORK, "scipy product", count, "users", run)
+    liked = Csr.load(bench.dataset / LIKED, "liked")
+    # float64 and float32 may disagree on the last of equal scores, so rows are compared by how much they share.
+    same = sum(np.intersect1d(liked.row(row), found[row]).size for row in range(count))
+    agreement = same / max(int(liked.indptr[count]), 1)
+    return [figure.with_facts(likes_that_agree=round(agreement, 4))]
