@@ -48,11 +48,14 @@ class Figure:
         return replace(self, facts={**self.facts, **facts})
 
 
-def timed(work: str, by: str, amount: float, unit: str, do: Callable[[], object], **facts: object) -> Figure:
-    """Do it, three times where it is short, and say what it cost. Warm up before: compiling is not the work."""
+def timed(work: str, by: str, amount: float, unit: str, do: Callable[[], object], *, once: bool = False) -> Figure:
+    """Do it, three times where it is short unless `once`, and say what it cost.
+
+    Warm up before: compiling is not the work.
+    """
     seconds: list[float] = []
     processor: list[float] = []
-    while not seconds or (len(seconds) < _REPEATS and seconds[0] < _SHORT_S):
+    while not seconds or (not once and len(seconds) < _REPEATS and seconds[0] < _SHORT_S):
         started, worked = time.monotonic(), time.process_time()
         do()
         seconds.append(time.monotonic() - started)
@@ -66,5 +69,4 @@ def timed(work: str, by: str, amount: float, unit: str, do: Callable[[], object]
         cpu_seconds=round(statistics.median(processor), 4),
         peak_rss_mib=round(peak_rss_mib(), 1),
         repeats=len(seconds),
-        facts=facts,
     )

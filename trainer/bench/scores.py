@@ -25,7 +25,7 @@ def ours(bench: Bench) -> list[Figure]:
     """The kernel of part 4 on the first users, in blocks on every core."""
     beta = np.load(bench.dataset / SCORE / "beta.npy")
     tastes = load_tastes(bench.dataset / MATRIX, bench.dataset / SONGS, beta)
-    spaces = Spaces(tastes.root_tracks.size)
+    spaces = Spaces(tastes.tracks.size)
 
     def block(first: int, last: int) -> None:
         scored, totals = np.zeros(last - first, np.int64), np.zeros((last - first, 3))
