@@ -23,9 +23,10 @@ from pairing.result import CANDIDATES, INDEX, NEAREST, load_pairing
 from pairing.stage import Stamp
 from trainer.bpr.backend import recipe
 from trainer.bpr.baselines import most_popular
+from trainer.bpr.drawn import open_source
 from trainer.bpr.evaluate import Evaluation, evaluate
 from trainer.bpr.model import EpochReport, Model, Validation
-from trainer.bpr.order import BLOCK
+from trainer.bpr.order import Source
 from trainer.bpr.train import reports, train, training_key
 from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
 from trainer.dataset.table import WARM, Dataset, open_dataset
@@ -85,7 +86,7 @@ def train_and_release(
         home=state_dir / "train",
         settings=settings or TrainSettings(),
         run_type=run_type,
-        triplets=data.toy_triplets if run_type == "toy" else data.triplets,
+        triplets=open_source(data, settings or TrainSettings(), toy=run_type == "toy"),
         validation=Validation(data.validation, data.hard_validation),
     )
     registry = registry or RegistrySettings()
@@ -109,7 +110,7 @@ class _Work:
     home: Path
     settings: TrainSettings
     run_type: RunType
-    triplets: Array
+    triplets: Source
     validation: Validation
 
     @cached_property
@@ -162,12 +163,7 @@ def _fill_in(work: _Work, model: Model) -> Model:
 
     A playlist without triplets keeps no random start either: zeros, so that it scores 0 for everyone.
     """
-    learned = np.zeros(work.data.users, np.bool_)
-    seen = np.zeros(work.data.playlists, np.bool_)
-    for begin in range(0, len(work.triplets), BLOCK):
-        block = work.triplets[begin : begin + BLOCK]
-        learned[block[:, 0]] = True
-        seen[block[:, 1:].ravel()] = True
+    learned, seen = work.triplets.seen()
     learned &= np.asarray(work.data.user_kind) == WARM
     folded = fold_in(_towards(work.pairing, learned), model.user_factors)
     users = np.where(learned[:, None], model.user_factors, folded)

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+TRIPLETS_IN_A_FILE = 50_000_000
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +32,14 @@ class DataSettings(_Section):
     hard_pool: float = Field(
         0.2, gt=0, le=1, description="top share, by score, of the not liked playlists: the hard pool"
     )
+    triplets: Literal["auto", "file", "drawn"] = Field(
+        "auto",
+        description="whether triplets are written to a file or drawn while training; auto: a file up to "
+        f"{TRIPLETS_IN_A_FILE:,} of them (12 bytes each). What drawing needs is written in either case",
+    )
+    pool_sample: int = Field(
+        128, ge=1, description="most playlists of a user's hard pool, and of the easy one, kept to draw negatives from"
+    )
     toy_users: float = Field(0.05, gt=0, le=1, description="share of users in the toy triplets")
     validation_negatives: int = Field(50, ge=1, description="negatives beside each validation positive")
     validation_rows: int = Field(
@@ -43,6 +53,15 @@ class TrainSettings(_Section):
 
     seed: int = Field(42, description="seed of the factors and of the order of the triplets")
     backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
+    triplets: Literal["auto", "file", "drawn"] = Field(
+        "auto",
+        description="the data set's file of triplets, or negatives drawn anew each epoch; auto: the file, where there "
+        "is one and neither negatives nor hard_share is set here",
+    )
+    negatives: int | None = Field(None, ge=1, description="negatives per positive and epoch; unset: as in [data]")
+    hard_share: float | None = Field(
+        None, ge=0, le=1, description="share of them from the hard pool; unset: as in [data]"
+    )
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
     epochs: int = Field(
         30,

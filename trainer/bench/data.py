@@ -79,7 +79,8 @@ def parts(bench: Bench) -> list[Figure]:
             "scored_mean": score["scored_playlists_per_user"]["mean"],
             "liked_median": liked["liked_per_user"]["median"],
             "liked_mean": liked["liked_per_user"]["mean"],
-            "triplets": summary.statistics[TRIPLETS].get("triplets"),
+            "triplets": summary.statistics[TRIPLETS]["triplets"],
+            "triplets_in_a_file": summary.statistics[TRIPLETS]["in_a_file"],
         },
     )
     return [*found, whole]

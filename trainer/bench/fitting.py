@@ -1,7 +1,7 @@
 """BPR: triplets a second.
 
 A step is one triplet (user, positive, negative) that moves three factors. Ours and torch visit rows of the triplets
-file. implicit draws for every training like one negative an epoch, so an epoch has as many steps as there are likes;
+file, or draw them where the data set has none; drawing counts. implicit draws for every training like one negative an epoch, so an epoch has as many steps as there are likes;
 those that it draws and then leaves out, because the negative is liked too, are counted as steps.
 """
 
@@ -20,7 +20,9 @@ from pairing.blocks import processors
 from pairing.usage import peak_rss_mib
 from trainer.bench.figure import OURS, Figure, timed
 from trainer.bench.plan import Bench
+from trainer.bpr.drawn import Drawn, open_source
 from trainer.bpr.model import EpochReport, Validation
+from trainer.bpr.order import Source
 from trainer.bpr.train import train
 from trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
 from trainer.settings import TrainSettings
@@ -74,7 +76,7 @@ def by_implicit(bench: Bench) -> list[Figure]:
 
 def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: str) -> Figure:
     """Three epochs by trainer.bpr.train; the second and third are timed, from the last checkpoint to the last step."""
-    triplets = data.triplets[:most]
+    triplets = _bounded(data, settings, most)
     clock = _Clock()
     directory = bench.home / "bpr"
     shutil.rmtree(directory, ignore_errors=True)
@@ -101,8 +103,22 @@ def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: 
         cpu_seconds=round(processor, 4),
         peak_rss_mib=round(peak_rss_mib(), 1),
         repeats=_EPOCHS - 1,
-        facts={"threads": settings.threads if settings.backend == "numba" else processors()},
+        facts={
+            "threads": settings.threads if settings.backend == "numba" else processors(),
+            "drawn": isinstance(triplets, Drawn),
+        },
     )
+
+
+def _bounded(data: Dataset, settings: TrainSettings, most: int) -> Array | Source:
+    """`most` triplets: the first of the file, which is shuffled, or those of every so many-th user, to be drawn."""
+    source = open_source(data, settings)
+    if isinstance(source, Drawn):
+        step = -(-len(source) // most)
+        chosen = np.zeros(data.users, np.bool_)
+        chosen[::step] = True
+        return replace(source, positives=source.positives.only(chosen))
+    return source if data.triplets is None else data.triplets[:most]
 
 
 class _Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pairing.blocks import processors
 from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
-from trainer.bpr.order import Block
+from trainer.bpr.order import Source, visit
 from trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -27,10 +27,13 @@ _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # Linux, and Linux under Windows
 
 
 class Backend(Protocol):
-    """Holds factors and optimiser state, and steps through blocks of triplets."""
+    """Holds factors and optimiser state, and learns from triplets."""
 
-    def step(self, block: Block) -> float:
-        """Learn from a block once; returns the loss summed over its triplets."""
+    def step(self, triplets: Array) -> float:
+        """Learn from a block int32 (n, 3) once, in its order; returns the loss summed over its triplets."""
+
+    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+        """Learn from an epoch of the source; after each block the loss summed over its triplets, and their number."""
 
     def model(self) -> Model:
         """The factors now, in the memory of this machine; they may change with the next step."""
@@ -79,18 +82,20 @@ class NumbaBackend:
         self._user_squares = state.get("user_squares", np.full(len(self._users), START_SQUARES, np.float32))
         self._playlist_squares = state.get("playlist_squares", np.full(len(self._playlists), START_SQUARES, np.float32))
 
-    def step(self, block: Block) -> float:
+    def step(self, triplets: Array) -> float:
         """Visit the block in its order, in as many slices at once as there are threads."""
         if self._threads == 1:
-            return self._run(block.triplets, block.order)
-        slices = np.array_split(block.order, self._threads)
+            return self._run(triplets)
         with ThreadPoolExecutor(self._threads) as pool:
-            return sum(pool.map(lambda order: self._run(block.triplets, order), slices))
+            return sum(pool.map(self._run, np.array_split(triplets, self._threads)))
 
-    def _run(self, triplets: Array, order: Array) -> float:
+    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+        """Block by block."""
+        return visit(self.step, source, seed, number)
+
+    def _run(self, triplets: Array) -> float:
         loss: float = update(
             triplets,
-            order,
             self._users,
             self._playlists,
             self._user_squares,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pairing.seeds import generator
 from trainer.bpr.model import Model
-from trainer.bpr.order import Block
+from trainer.bpr.order import Source, visit
 from trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -34,11 +35,16 @@ class TorchBackend:
         if "steps" in state:
             self._restore(state)
 
-    def step(self, block: Block) -> float:
+    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+        """Block by block, each in a random order: a run is sorted by user, which would give batches of few users."""
+        rng = generator(seed, f"batches of epoch {number}")
+        return visit(lambda block: self.step(rng.permutation(block)), source, seed, number)
+
+    def step(self, triplets: Array) -> float:
         """Learn from the block in its order."""
-        triplets = torch.from_numpy(block.triplets[block.order]).to(self._device)
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        parts = [triplets[begin : begin + self._batch] for begin in range(0, len(triplets), self._batch)]
+        block = torch.from_numpy(triplets).to(self._device)
+        parts = [block[begin : begin + self._batch] for begin in range(0, len(block), self._batch)]
         for at, part in enumerate(parts):
             together = min(self._accumulate, len(parts) - at + at % self._accumulate)
             loss, penalty = self._loss(part.long())

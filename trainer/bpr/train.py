@@ -18,7 +18,7 @@ from trainer.bpr.backend import Backend, open_backend, recipe
 from trainer.bpr.checkpoint import Checkpoint
 from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
-from trainer.bpr.order import blocks
+from trainer.bpr.order import Source, Stored
 from trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -26,11 +26,11 @@ Array = npt.NDArray[Any]
 VALIDATION_ROWS = 200_000
 # The loss starts at log 2 = 0.69; ten times that is far outside what a step that fits can reach.
 _EXPLODED = 10 * math.log(2)
-_FORMAT = 1
+_FORMAT = 2
 
 
 def train(
-    triplets: Array,
+    triplets: Array | Source,
     validation: Validation,
     users: int,
     playlists: int,
@@ -43,21 +43,22 @@ def train(
 ) -> Model:
     """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives.
 
-    triplets: int32 (N, 3), user, positive, negative; may be memory-mapped. key: training_key of these and the settings;
+    triplets: a source, or int32 (N, 3): user, positive, negative. key: training_key of these and the settings;
     `directory` keeps a checkpoint after every epoch under it: the same call after an interruption goes on from the last
     one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch hears
     of each epoch that this call ran. Stops early after `patience` epochs without a better MRR; without validation rows
     every epoch runs and the last counts.
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
-    if len(triplets) == 0:
+    source = Stored(triplets, users, playlists) if isinstance(triplets, np.ndarray) else triplets
+    if len(source) == 0:
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
-            loss = _epoch(backend, triplets, users, playlists, settings, epoch, progress)
+            loss = _epoch(backend, source, settings, epoch, progress)
             done = _note(done, key, epoch, loss, backend, validation, settings)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
@@ -93,22 +94,13 @@ def _open(done: Checkpoint | None, directory: Path, users: int, playlists: int, 
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 
 
-def _epoch(
-    backend: Backend,
-    triplets: Array,
-    users: int,
-    playlists: int,
-    settings: TrainSettings,
-    epoch: int,
-    progress: Progress,
-) -> float:
+def _epoch(backend: Backend, source: Source, settings: TrainSettings, epoch: int, progress: Progress) -> float:
     what = f"epoch {epoch}"
     total, seen = 0.0, 0
-    for block in blocks(triplets, users, playlists, settings.seed, epoch):
-        loss = backend.step(block)
-        total, seen = total + loss, seen + len(block.order)
-        _check_loss(loss / len(block.order), epoch, settings)
-        progress(what, seen, len(triplets), "triplets")
+    for loss, count in backend.epoch(source, settings.seed, epoch):
+        total, seen = total + loss, seen + count
+        _check_loss(loss / count, epoch, settings)
+        progress(what, seen, len(source), "triplets")
     return total / seen
 
 

@@ -121,7 +121,7 @@ def _labelled(at: Mapping[str, Path], settings: DataSettings, progress: Progress
             lambda to: assign_owners(to, at, settings, progress),
         ),
         table.TRIPLETS: _Part(
-            _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users"),
+            _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users", "triplets", "pool_sample"),
             before,
             lambda to: write_triplets(to, at, settings, progress),
         ),

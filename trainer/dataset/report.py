@@ -131,10 +131,11 @@ def _owned_plots(directory: Path) -> tuple[str, ...]:
 
 
 def _triplet_plots(directory: Path) -> tuple[str, ...]:
-    from trainer.dataset.negatives.triplets import triplets_per_user
+    from trainer.dataset.negatives.samples import triplets_per_user
     from trainer.dataset.plots import histogram
 
-    per_user = triplets_per_user(directory / TRIPLETS, Csr.load(directory / MATRIX, "user_songs").rows)
+    negatives = int(stage.load(directory, TRIPLETS).statistics["negatives"])
+    per_user = triplets_per_user(directory / TRIPLETS, negatives)
     return (histogram(per_user[per_user > 0], "Triplets per user", "users"),)
 
 

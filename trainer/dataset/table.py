@@ -25,14 +25,30 @@ IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
+class Pools:
+    """What triplets are drawn from: positives of training (U, P), and samples of the two pools of negatives (U, P).
+
+    negatives, hard_share: as the data set's settings have them. toy_users int32: rows of the toy set, ascending.
+    """
+
+    positives: Csr
+    hard: Csr
+    easy: Csr
+    toy_users: Array
+    negatives: int
+    hard_share: float
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One finished data set: U users, P playlists, S songs. Arrays are read-only maps of the files.
 
     user_songs (U, S), playlist_songs (P, S): binary, ascending. liked (U, P): float32 scores, best first; split
     uint8, one per entry of liked (IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED). user_kind uint8 (U): NOT_SAMPLED, WARM,
     COLD. playlist_kept bool (P). owner int32 (P), user row or -1; owned (U, P), the same by user. triplets and
-    toy_triplets int32 (N, 3): user, positive, negative, shuffled. validation, hard_validation, test, hard_test int32
-    (N, 2 + negatives): user, positive, negatives. fingerprint: sha256 of the last stage, which covers all before it.
+    toy_triplets int32 (N, 3): user, positive, negative, shuffled; None where training draws them from pools, see
+    trainer.bpr.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
+    positive, negatives. fingerprint: sha256 of the last stage, which covers all before it.
     """
 
     directory: Path
@@ -46,12 +62,13 @@ class Dataset:
     playlist_kept: Array
     owner: Array
     owned: Csr
-    triplets: Array
-    toy_triplets: Array
+    triplets: Array | None
+    toy_triplets: Array | None
     validation: Array
     hard_validation: Array
     test: Array
     hard_test: Array
+    pools: Pools | None = None
 
     @property
     def users(self) -> int:
@@ -101,6 +118,8 @@ def open_dataset(directory: Path) -> Dataset:
     """
     stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
 
+    stored = "triplets.npy" in stamps[TRIPLETS].files
+
     def array(part: str, name: str) -> Array:
         loaded: Array = np.load(directory / part / f"{name}.npy", mmap_mode="r")
         return loaded
@@ -117,10 +136,24 @@ def open_dataset(directory: Path) -> Dataset:
         playlist_kept=array(SPLIT, "playlist_kept"),
         owner=array(OWN, "owner"),
         owned=Csr.load(directory / OWN, "owned"),
-        triplets=array(TRIPLETS, "triplets"),
-        toy_triplets=array(TRIPLETS, "triplets-toy"),
+        triplets=array(TRIPLETS, "triplets") if stored else None,
+        toy_triplets=array(TRIPLETS, "triplets-toy") if stored else None,
         validation=array(VALIDATION, "random"),
         hard_validation=array(VALIDATION, "hard"),
         test=array(VALIDATION, "test-random"),
         hard_test=array(VALIDATION, "test-hard"),
+        pools=_pools(directory / TRIPLETS, stamps[TRIPLETS]),
+    )
+
+
+def _pools(directory: Path, stamp: stage.Stamp) -> Pools | None:
+    if "toy_users.npy" not in stamp.files:
+        return None
+    return Pools(
+        positives=Csr.load(directory, "positives"),
+        hard=Csr.load(directory, "hard"),
+        easy=Csr.load(directory, "easy"),
+        toy_users=np.load(directory / "toy_users.npy"),
+        negatives=int(stamp.statistics["negatives"]),
+        hard_share=float(stamp.statistics["hard_share"]),
     )

@@ -13,6 +13,7 @@ from pairing.foldin import fold_in
 from pairing.nearest import nearest_users
 from pairing.progress import Progress, silent
 from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
+from trainer.bpr.drawn import open_source
 from trainer.bpr.evaluate import Evaluation, compare
 from trainer.bpr.metrics import FactorScorer, Scorer
 from trainer.bpr.model import Model, Validation
@@ -88,9 +89,9 @@ def _bpr(halves: Dataset, settings: TrainSettings, directory: Path, progress: Pr
     validation = Validation(halves.validation, halves.hard_validation)
     key = training_key(halves.fingerprint, settings)
     sizes = halves.users, halves.playlists
-    model = train(halves.triplets, validation, *sizes, settings, directory, key=key, progress=progress)
-    learned = np.zeros(halves.users, np.bool_)
-    learned[np.unique(halves.triplets[:, 0])] = True
+    source = open_source(halves, settings)
+    model = train(source, validation, *sizes, settings, directory, key=key, progress=progress)
+    learned, _ = source.seen()
     rest = np.flatnonzero(~learned)
     postings = halves.user_songs.only(learned).transpose()
     near = nearest_users(halves.user_songs, NEAREST, block_users=4_096, rows=rest, postings=postings)

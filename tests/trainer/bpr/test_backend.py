@@ -11,7 +11,6 @@ import pytest
 from trainer.bpr import backend
 from trainer.bpr.backend import NumbaBackend, open_backend, recipe
 from trainer.bpr.model import initial_model
-from trainer.bpr.order import Block
 from trainer.settings import TrainSettings
 
 
@@ -47,7 +46,7 @@ def test_torch_takes_the_step_of_adam_worked_by_hand():
     settings = TrainSettings(backend="torch", learning_rate=0.1, batch=4)
     fitted = open_backend(settings, start)
     triplets = np.array([[0, 0, 1]], np.int32)
-    loss = fitted.step(Block(triplets, np.zeros(1, np.int64)))
+    loss = fitted.step(triplets)
     user, (positive, negative) = start["user_factors"][0], start["playlist_factors"]
     assert loss == pytest.approx(np.logaddexp(0, -user @ (positive - negative)), rel=1e-5)
     after = fitted.model()
@@ -63,7 +62,7 @@ def test_accumulated_batches_equal_one_large_batch():
     for batch, accumulate in ((8, 1), (2, 4)):
         settings = TrainSettings(backend="torch", batch=batch, accumulate=accumulate, regularisation=0.1)
         fitted = open_backend(settings, state())
-        fitted.step(Block(triplets, np.arange(8)))
+        fitted.step(triplets)
         models.append(fitted.model())
     assert np.allclose(models[0].user_factors, models[1].user_factors, atol=1e-5)
     assert np.allclose(models[0].playlist_factors, models[1].playlist_factors, atol=1e-5)

@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from trainer.bpr.kernels import count_shared, mark_top, mid_ranks, score_pairs, update
 
 TRIPLET = np.array([[0, 0, 1]], np.int32)
-ORDER = np.zeros(1, np.int64)
 
 
-def step(users, playlists, squares=1.0, rate=0.1, decay=0.0, triplets=TRIPLET, order=ORDER):
+def step(users, playlists, squares=1.0, rate=0.1, decay=0.0, triplets=TRIPLET):
     """One call of the kernel on copies; returns loss, users, playlists and both sums of squares."""
     users, playlists = np.array(users, np.float32), np.array(playlists, np.float32)
     left = np.full(len(users), squares, np.float32)
     right = np.full(len(playlists), squares, np.float32)
-    loss = update(triplets, order, users, playlists, left, right, rate, decay)
+    loss = update(triplets, users, playlists, left, right, rate, decay)
     return loss, users, playlists, left, right
 
 
@@ -81,11 +80,11 @@ def test_many_triplets_are_visited_in_the_order_given():
     rng = np.random.default_rng(1)
     users, playlists = rng.normal(size=(3, 4)), rng.normal(size=(5, 4))
     triplets = np.array([[0, 1, 2], [0, 2, 3], [2, 4, 1]], np.int32)
-    together = step(users, playlists, triplets=triplets, order=np.array([2, 0, 1]))
+    together = step(users, playlists, triplets=triplets[[2, 0, 1]])
     left, right = np.full(3, 1.0, np.float32), np.full(5, 1.0, np.float32)
     u, p = users.astype(np.float32), playlists.astype(np.float32)
     for at in (2, 0, 1):
-        update(triplets[at : at + 1], ORDER, u, p, left, right, 0.1, 0.0)
+        update(triplets[at : at + 1], u, p, left, right, 0.1, 0.0)
     assert np.array_equal(together[1], u)
     assert np.array_equal(together[2], p)
 
@@ -104,7 +103,7 @@ def test_nan_shows_up_in_the_loss():
 
 
 def test_no_triplets_change_nothing():
-    loss, users, _, _, _ = step([[1.0]], [[1.0], [0.0]], order=ORDER[:0])
+    loss, users, _, _, _ = step([[1.0]], [[1.0], [0.0]], triplets=TRIPLET[:0])
     assert (loss, users.tolist()) == (0.0, [[1.0]])
 
 

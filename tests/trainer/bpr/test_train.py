@@ -11,7 +11,6 @@ import pytest
 
 from trainer.bpr import checkpoint
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
-from trainer.bpr.order import blocks
 from trainer.bpr.train import reports, train, training_key
 from trainer.settings import TrainSettings
 
@@ -245,19 +244,6 @@ def test_initial_factors_are_xavier_uniform():
     assert 0.99 * bound < np.abs(model.user_factors).max() <= bound
     assert abs(model.user_factors.mean()) < bound / 50
     assert model.playlist_factors.std() == pytest.approx(math.sqrt(6 / 520) / math.sqrt(3), rel=0.02)
-
-
-def test_an_epoch_visits_every_triplet_once_and_each_epoch_in_another_order(monkeypatch):
-    monkeypatch.setattr("trainer.bpr.order.BLOCK", 7)
-    rows = np.stack([np.arange(40), np.arange(40), np.arange(40)], axis=1).astype(np.int32)
-
-    def visited(seed: int, epoch: int) -> list[int]:
-        return [int(b.triplets[i, 0]) for b in blocks(rows, 40, 40, seed, epoch) for i in b.order]
-
-    assert sorted(visited(1, 1)) == list(range(40))
-    assert visited(1, 1) == visited(1, 1)
-    assert visited(1, 1) != visited(1, 2)
-    assert visited(1, 1) != visited(2, 1)
 
 
 def test_the_checkpoint_record_is_json_for_people(triplets, validation, tmp_path):

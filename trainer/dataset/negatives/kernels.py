@@ -102,6 +102,45 @@ def triplets_of_block(
 
 
 @numba.njit(cache=True, nogil=True)
+def pools_of_block(
+    tastes: Tastes, labels: Labels, first: int, last: int, share: float, most: int, seed: np.uint64, space: Space
+) -> tuple[Array, Array, Array, Array]:
+    """What the triplets of users first..last are drawn from: positives, and `most` of each pool, or all of a small one.
+
+    int32 (N,) each, by user: positives of training, in the order of the likes; samples of the hard pool, the top
+    `share`, and of the easy pool, without replacement, ascending. int64 (users, 6): how many of each; sizes of the
+    two pools; positives left out because both are empty.
+    """
+    positives = np.empty(count_train(labels, first, last), np.int32)
+    hards, easies = np.empty((last - first) * most, np.int32), np.empty((last - first) * most, np.int32)
+    counts = np.zeros((last - first, 6), np.int64)
+    bits, state = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
+    end, hard_end, easy_end = 0, 0, 0
+    for user in range(first, last):
+        found = count_train(labels, user, user + 1)
+        if found == 0:
+            continue
+        n, hard = pool_of(tastes, labels, user, share, space, bits)
+        row = counts[user - first]
+        row[3], row[4] = hard, n - hard
+        if n == 0:
+            row[5] = found
+            continue
+        row[0], row[1], row[2] = found, min(hard, most), min(n - hard, most)
+        state[0] = hashed(seed, user)
+        draw(space.keys, 0, hard, row[1], state, hards[hard_end : hard_end + row[1]])
+        draw(space.keys, hard, n, row[2], state, easies[easy_end : easy_end + row[2]])
+        hards[hard_end : hard_end + row[1]].sort()
+        easies[easy_end : easy_end + row[2]].sort()
+        hard_end, easy_end = hard_end + row[1], easy_end + row[2]
+        for i in range(labels.liked_ptr[user], labels.liked_ptr[user + 1]):
+            if labels.split[i] == 0:
+                positives[end] = labels.liked[i]
+                end += 1
+    return positives[:end].copy(), hards[:hard_end].copy(), easies[:easy_end].copy(), counts
+
+
+@numba.njit(cache=True, nogil=True)
 def deal(labels: Labels, user: int, drawn: Array, positives: int, from_hard: int, out: Array, end: int) -> int:
     """Write a user's triplets to out from row `end`: each positive with its share of the drawn, the hard ones first."""
     negatives = drawn.size // positives

@@ -1,4 +1,4 @@
-"""Part 8: triplets (user, positive, negative), written shuffled.
+"""Part 8: triplets (user, positive, negative), written shuffled where they are not too many, else left to training.
 
 For each training positive, whether the user owns it or not, `negatives` negatives: round(hard_share * negatives) from
 the hard pool, the top ceil(hard_pool * n) by score of the user's n playlists that are scored, kept, not liked in any
@@ -24,10 +24,10 @@ from pairing.streams.kernels import hash_rows
 from trainer.dataset.arrays import Growing
 from trainer.dataset.negatives.kernels import triplets_of_block
 from trainer.dataset.negatives.pools import load_pools
-from trainer.dataset.quantiles import describe
+from trainer.dataset.negatives.samples import write_pools
 from trainer.dataset.score import Spaces
 from trainer.dataset.table import IN_TRAIN, SPLIT, WARM
-from trainer.settings import DataSettings
+from trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 Array = npt.NDArray[Any]
 
@@ -37,11 +37,17 @@ PILE_ROWS = 4_000_000
 def write_triplets(
     directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
 ) -> dict[str, Any]:
-    """Write triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled; the toy set is that of toy_users of the users.
+    """Write what triplets are drawn from (see samples), and triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled.
+
+    The toy set is that of toy_users of the users. The two files are left out where the settings want them drawn.
 
     parts: the directories of the stages 2-songs to 7-own under these names.
     """
     tastes, labels = load_pools(parts)
+    toy = toy_users(np.load(parts[SPLIT] / "user_kind.npy"), settings)
+    statistics = write_pools(directory, (tastes, labels), toy, settings, progress)
+    if not in_a_file(statistics["triplets"], settings):
+        return statistics | {"in_a_file": False}
     users = labels.liked_ptr.size - 1
     spaces = Spaces(labels.owner.size)
     seed = np.uint64(derive(settings.seed, "triplets"))
@@ -57,17 +63,16 @@ def write_triplets(
 
     most = settings.negatives * int((labels.split == IN_TRAIN).sum())
     piles = Piles(directory, most, settings.seed)
-    pools, lost = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
     with piles:
-        for rows, pool, missing in over_blocks(users, settings.block_users, "triplets", progress, block):
+        for rows, _, _ in over_blocks(users, settings.block_users, "triplets", progress, block):
             piles.add(rows)
-            pools.append(pool)
-            lost.append(missing)
-    kind = np.load(parts[SPLIT] / "user_kind.npy")
-    toy = toy_users(kind, settings)
     piles.shuffle(toy, progress)
-    per_user = triplets_per_user(directory, users)
-    return _statistics(per_user, np.concatenate(pools), np.concatenate(lost), piles, int(toy.sum()))
+    return statistics | {"in_a_file": True}
+
+
+def in_a_file(triplets: int, settings: DataSettings) -> bool:
+    """Whether so many triplets are written out."""
+    return settings.triplets == "file" or (settings.triplets == "auto" and triplets <= TRIPLETS_IN_A_FILE)
 
 
 class Piles:
@@ -119,15 +124,6 @@ class Piles:
         return [self._directory / f"pile-{number}.bin" for number in range(self._count)]
 
 
-def triplets_per_user(directory: Path, users: int) -> Array:
-    """Rows of each user in triplets.npy, int64 (users,)."""
-    triplets = np.load(directory / "triplets.npy", mmap_mode="r")
-    counts = np.zeros(users, np.int64)
-    for first in range(0, len(triplets), PILE_ROWS):
-        counts += np.bincount(triplets[first : first + PILE_ROWS, 0], minlength=users)
-    return counts
-
-
 def toy_users(kind: Array, settings: DataSettings) -> Array:
     """The users of the toy set, bool (U): the ceil(toy_users * warm) warm users with the lowest hash."""
     warm = np.flatnonzero(kind == WARM)
@@ -136,19 +132,3 @@ def toy_users(kind: Array, settings: DataSettings) -> Array:
     marked = np.zeros(kind.size, bool)
     marked[chosen] = True
     return marked
-
-
-def _statistics(per_user: Array, pools: Array, lost: Array, piles: Piles, toy: int) -> dict[str, Any]:
-    trained = pools.sum(axis=1) > 0
-    return {
-        "triplets": piles.rows,
-        "toy_triplets": piles.toy_rows,
-        "toy_users": toy,
-        "users_with_triplets": int((per_user > 0).sum()),
-        "triplets_per_user": describe(per_user[per_user > 0]),
-        "hard_pool_per_user": describe(pools[trained, 0]),
-        "easy_pool_per_user": describe(pools[trained, 1]),
-        "users_without_an_easy_pool": int((trained & (pools[:, 1] == 0)).sum()),
-        "users_without_negatives": int((lost > 0).sum()),
-        "positives_without_negatives": int(lost.sum()),
-    }
