@@ -1,8 +1,9 @@
 """BPR: triplets a second.
 
 A step is one triplet (user, positive, negative) that moves three factors. Ours and torch visit rows of the triplets
-file, or draw them where the data set has none; drawing counts. implicit draws for every training like one negative an epoch, so an epoch has as many steps as there are likes;
-those that it draws and then leaves out, because the negative is liked too, are counted as steps.
+file, or draw them where the data set has none; drawing counts. implicit draws for every training like one negative an
+epoch, so an epoch has as many steps as there are likes; those that it draws and then leaves out, because the negative
+is liked too, are counted as steps.
 """
 
 from __future__ import annotations
