@@ -32,7 +32,7 @@ def nearest_users(
     share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
     in their order. postings: user_songs.transpose(), where the caller has it. block_users and threads (None: one per
     processor) bound memory and change nothing else. Songs of a user must be distinct. Memory beside the answer: the
-    transposed matrix and 6 bytes per user and thread.
+    transposed matrix and 2 bytes per user and thread.
     """
     chosen = np.arange(user_songs.rows, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
     width = max(0, min(k, user_songs.rows - 1))
@@ -61,7 +61,7 @@ def _fill(
 ) -> None:
     """Run the kernel over blocks of the chosen users on a few threads; each writes its own part of `out`."""
     counts, indices, values = out
-    spare: SimpleQueue[tuple[Array, Array]] = SimpleQueue()
+    spare: SimpleQueue[tuple[Array]] = SimpleQueue()
     for _ in range(threads):
         spare.put(scratch_for(user_songs))
 
@@ -88,8 +88,8 @@ def _fill(
         pass
 
 
-def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
-    """The counters and the list of touched users that `nearest_rows` needs, one pair per running call."""
+def scratch_for(user_songs: Csr) -> tuple[Array]:
+    """The counters that `nearest_rows` needs, one array per running call."""
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
     kind = np.uint16 if int(user_songs.counts.max(initial=0)) < 2**16 else np.int32
-    return np.zeros(user_songs.rows, kind), np.empty(user_songs.rows, np.int32)
+    return (np.zeros(user_songs.rows, kind),)

@@ -47,7 +47,7 @@ class NeighbourSearch:
     index: Any
     breadth: int
     exact_work: int
-    _spare: SimpleQueue[tuple[Array, Array]]
+    _spare: SimpleQueue[tuple[Array]]
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:

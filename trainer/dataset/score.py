@@ -42,7 +42,7 @@ def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
         song_ptr=by_song.indptr,
         song_playlists=by_song.indices,
         root_songs=np.sqrt(user_songs.counts),
-        tracks=playlist_songs.counts.astype(np.min_scalar_type(longest)),
+        tracks=playlist_songs.counts.astype(np.uint16 if longest < 2**16 else np.int32),
         roots=np.sqrt(np.arange(longest + 1)),
         beta=beta,
         logs=np.log(1.0 + np.arange(int(user_songs.counts.max(initial=0)) + 1)),
