@@ -69,5 +69,5 @@ def by_scipy(bench: Bench) -> list[Figure]:
 
     figure = timed(_WORK, "scipy product", count, "users", run)
     liked = Csr.load(bench.dataset / LIKED, "liked")
-    kept = np.asarray(liked.values)[: liked.indptr[count]].sum(dtype=np.float64)
-    return [figure.with_facts(share_of_our_scores=round(sums[-1] / kept, 5) if kept else 1.0)]
+    ours = float(np.asarray(liked.values)[: liked.indptr[count]].sum(dtype=np.float64))
+    return [figure.with_facts(share_of_our_scores=round(sums[-1] / ours, 5) if ours else 1.0)]
