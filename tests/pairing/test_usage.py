@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairing import usage
+
+needs_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc tells the size of memory")
+
+
+def test_processor_seconds_are_those_of_the_work():
+    used = usage.watch()
+    total = 0
+    while (spent := used())["cpu_seconds"] < 0.02:
+        total += sum(range(1_000))
+    assert spent["seconds"] > 0
+    assert set(spent) <= {"seconds", "cpu_seconds", "peak_rss_mib", "process_peak_rss_mib"}
+
+
+@needs_linux
+def test_pages_of_a_file_are_not_private(tmp_path: Path):
+    np.save(tmp_path / "big.npy", np.ones(4_000_000))
+    before = usage.private_mib()
+    mapped = np.load(tmp_path / "big.npy", mmap_mode="r")
+    assert mapped[:: 4096 // 8].sum() == 7_813  # every page is in memory now: ceil(4,000,000 / 512)
+    assert usage.private_mib() - before < 15
+    copied = np.array(mapped)
+    assert usage.private_mib() - before > 30
+    assert copied[0] == 1
