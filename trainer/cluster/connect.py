@@ -23,6 +23,7 @@ from pairing.signals import shielded, unwinding
 from trainer.cluster.errors import ClusterError
 
 AUTO = "auto"
+OWNER = "owner.pid"
 
 # Blocks that were too large are cut in two; Ray would run them again as they are, for ever.
 _ALWAYS = {
@@ -157,7 +158,17 @@ def _leave() -> None:
 def _temp_dir() -> Path:
     base = tempfile.gettempdir()
     parent = base if len(base) <= _LONGEST_TEMP - len("/bray-12345678") else "/tmp"  # noqa: S108 - see _LONGEST_TEMP
-    return Path(tempfile.mkdtemp(prefix="bray-", dir=parent))
+    sweep(Path(parent))
+    path = Path(tempfile.mkdtemp(prefix="bray-", dir=parent))
+    (path / OWNER).write_text(str(os.getpid()))
+    return path
+
+
+def sweep(parent: Path) -> None:
+    """Remove what runs left that were killed, or that Ray ended on a SIGTERM while it was starting."""
+    for note in parent.glob(f"bray-*/{OWNER}"):
+        if note.stat().st_uid == os.getuid() and not psutil.pid_exists(int(note.read_text() or 0)):
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 @contextmanager
