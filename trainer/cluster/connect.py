@@ -165,7 +165,7 @@ def _temp_dir() -> Path:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what runs left that were killed, or that Ray ended on a SIGTERM while it was starting."""
+    """Remove what runs left that were killed before they could."""
     for note in parent.glob(f"bray-*/{OWNER}"):
         if note.stat().st_uid == os.getuid() and not psutil.pid_exists(int(note.read_text() or 0)):
             shutil.rmtree(note.parent, ignore_errors=True)
