@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ Array = npt.NDArray[Any]
 
 _PASSES = 4
 _CUT = 65_536  # users at a time; fixed, because the sum of float32 depends on the cut
-_SPARE = 10  # dimensions more than asked for while iterating (Halko, Martinsson and Tropp 2011)
+SPARE = 10  # dimensions more than asked for while iterating (Halko, Martinsson and Tropp 2011)
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,28 @@ def fit_projection(user_songs: Csr, settings: PairingSettings, progress: Progres
     width = min(settings.dimension, chosen.size)
     if width == 0:
         return Projection(place, np.zeros((0, 1), np.float32))
-    wide = min(width + _SPARE, chosen.size)
+    wide = min(width + SPARE, chosen.size)
     start = generator(settings.seed, "pairing/projection").standard_normal((chosen.size, wide), np.float32)
-    # One thread: how a matrix product is split between threads changes its rounding, and so the bytes of the index.
-    with threadpool_limits(1, user_api="blas"):
-        basis = _iterate(user_songs, place, start, width, progress)
+    basis = subspace(lambda basis: _gram(user_songs, place, basis), start, width, "fit the index", progress)
     return Projection(place, basis)
 
 
-def _iterate(user_songs: Csr, place: Array, start: Array, width: int, progress: Progress) -> Array:
-    """The top `width` right singular vectors from random columns, by subspace iteration."""
-    basis = _orthonormal(start)
-    for step in range(_PASSES):
-        image = _gram(user_songs, place, basis)
-        if step < _PASSES - 1:
-            basis = _orthonormal(image)
-        progress("fit the index", step + 1, _PASSES, "passes")
-    vectors = np.linalg.eigh(basis.T @ image).eigenvectors[:, ::-1][:, :width]
-    return np.ascontiguousarray(basis @ vectors)
+def subspace(image_of: Callable[[Array], Array], start: Array, width: int, what: str, progress: Progress) -> Array:
+    """The top `width` eigenvectors of a symmetric matrix from random columns, by subspace iteration; float32.
+
+    image_of: the matrix times columns (n, d). start (n, d): random; a few columns more than `width` make the last ones
+    better (Halko, Martinsson and Tropp 2011). Fewer come back where the matrix has a lower rank. Runs on one BLAS
+    thread: how a matrix product is split between threads changes its rounding, and so the bytes of the result.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        basis = _orthonormal(start)
+        for step in range(_PASSES):
+            image = image_of(basis)
+            if step < _PASSES - 1:
+                basis = _orthonormal(image)
+            progress(what, step + 1, _PASSES, "passes")
+        vectors = np.linalg.eigh(basis.T @ image).eigenvectors[:, ::-1][:, :width]
+        return np.ascontiguousarray(basis @ vectors)
 
 
 def _orthonormal(columns: Array) -> Array:

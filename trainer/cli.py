@@ -246,13 +246,17 @@ def evaluate(
     protocol: Annotated[Protocols, typer.Option(help="What is asked: held-out likes, or people's own playlists.")] = (
         Protocols.LIKES
     ),
+    peers: Annotated[
+        bool, typer.Option(help="Train the other models of the table too; they are kept for the next time.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model beside its baselines.
+    """Judge a model beside plain BPR, the published recipe, implicit's BPR and ALS, a tf-idf SVD and the untrained.
 
-    likes: rank a registered model's held-out likes among random and among hard negatives. organic: cut every playlist
-    of 20 or more songs into a library and a playlist that share no song, train on these, and rank everybody's own
-    other half among 50 others: taste that song overlap cannot see.
+    likes: rank a registered model's held-out likes among random and among hard negatives, and those of cold users.
+    organic: cut every playlist of 20 or more songs into a library and a playlist that share no song, train on these,
+    and rank everybody's own other half among 50 others: taste that song overlap cannot see. Beside it the likes of the
+    same model, and what the pairing's candidates hold of the own halves.
 
     Example: buddies train evaluate --protocol organic
     """
@@ -261,8 +265,10 @@ def evaluate(
     from pairing.stage import StageError
     from trainer.bpr.evaluate import evaluate_bundle
     from trainer.bpr.model import TrainingError
+    from trainer.bpr.peers import Peers, train_peers
     from trainer.bundle import BundleError, open_bundle
     from trainer.dataset.errors import DataError
+    from trainer.dataset.table import open_dataset
     from trainer.organic.protocol import OrganicError, organic
     from trainer.registry import RegistryError
 
@@ -271,14 +277,29 @@ def evaluate(
     with explained(StageError, BundleError, RegistryError, OrganicError, DataError, TrainingError):
         if protocol is Protocols.ORGANIC:
             work = settings.state_dir / "organic"
-            evaluation = organic(data, work, settings.data, settings.train, progress=Reporter())
+            found = organic(
+                data, work, settings.data, settings.train, settings.pairing, peers=peers, progress=Reporter()
+            )
+            evaluation, left_out, shown = found.evaluation, found.left_out, found.to_json()
         else:
             opened = open_bundle(bundle or _fetch(settings, alias))
-            evaluation = evaluate_bundle(data, opened, Reporter())
+            trained = Peers({}, {})
+            if peers:
+                home = settings.state_dir / "peers"
+                trained = train_peers(open_dataset(data), settings.train, home, progress=Reporter())
+            evaluation = evaluate_bundle(data, opened, Reporter(), peers=trained.models)
+            left_out, shown = trained.left_out, {**evaluation.to_json(), "left_out": dict(trained.left_out)}
     if as_json:
-        typer.echo(json.dumps(evaluation.to_json(), indent=1))
+        typer.echo(json.dumps(shown, indent=1))
         return
     _print_table(evaluation.table())
+    if protocol is Protocols.ORGANIC:
+        typer.echo()
+        _print_table(
+            [["candidates of the pairing", "mean", "recall", "hit@5"], *(row.line() for row in found.candidates)]
+        )
+    for name, advice in left_out.items():
+        typer.echo(f"{name} is left out: {advice}", err=True)
 
 
 @registry_app.command("list")

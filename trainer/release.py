@@ -13,23 +13,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from pairing.csr import Csr
-from pairing.foldin import fold_in
 from pairing.progress import Progress, silent
-from pairing.result import CANDIDATES, INDEX, NEAREST, load_pairing
+from pairing.result import CANDIDATES, INDEX, load_pairing
 from pairing.stage import Stamp
 from trainer.bpr.backend import recipe
 from trainer.bpr.baselines import most_popular
 from trainer.bpr.drawn import open_source
 from trainer.bpr.evaluate import Evaluation, evaluate
-from trainer.bpr.model import EpochReport, Model, Validation
-from trainer.bpr.order import Source
-from trainer.bpr.train import reports, train, training_key
+from trainer.bpr.fit import fit
+from trainer.bpr.model import EpochReport, Model
+from trainer.bpr.train import reports, training_key
 from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
-from trainer.dataset.table import WARM, Dataset, open_dataset
+from trainer.dataset.table import Dataset, open_dataset
 from trainer.registry import Registry
 from trainer.settings import RegistrySettings, TrainSettings
 from trainer.tracking import Run, artifact_location, track, tracking_uri
@@ -86,8 +84,6 @@ def train_and_release(
         home=state_dir / "train",
         settings=settings or TrainSettings(),
         run_type=run_type,
-        triplets=open_source(data, settings or TrainSettings(), toy=run_type == "toy"),
-        validation=Validation(data.validation, data.hard_validation),
     )
     registry = registry or RegistrySettings()
     address = tracking_uri(state_dir, uri)
@@ -110,8 +106,6 @@ class _Work:
     home: Path
     settings: TrainSettings
     run_type: RunType
-    triplets: Source
-    validation: Validation
 
     @cached_property
     def key(self) -> str:
@@ -122,7 +116,8 @@ class _Work:
 @contextmanager
 def _tracked(work: _Work, registry: RegistrySettings, address: str, artifacts: str | None) -> Iterator[Run]:
     settings = work.settings.model_dump(mode="json")
-    sizes = {"triplets": len(work.triplets), "users": work.data.users, "playlists": work.data.playlists}
+    triplets = open_source(work.data, work.settings, toy=work.run_type == "toy")
+    sizes = {"triplets": len(triplets), "users": work.data.users, "playlists": work.data.playlists}
     tags = {"mode": "train", "run_type": work.run_type, "dataset_fingerprint": work.data.fingerprint, **_code_version()}
     work.home.mkdir(parents=True, exist_ok=True)
     with track(
@@ -144,39 +139,15 @@ def _fit(work: _Work, run: Run, progress: Progress, on_epoch: Callable[[EpochRep
         run.metrics({"train/loss": report.loss, **report.metrics}, report.epoch)
         on_epoch(report)
 
-    model = train(
-        work.triplets,
-        work.validation,
-        work.data.users,
-        work.data.playlists,
+    return fit(
+        work.data,
         work.settings,
         work.home / _CHECKPOINTS,
         key=work.key,
+        toy=work.run_type == "toy",
         on_epoch=note,
         progress=progress,
     )
-    return _fill_in(work, model)
-
-
-def _fill_in(work: _Work, model: Model) -> Model:
-    """Give users without training triplets (cold ones above all) the weighted mean of their nearest trained users.
-
-    A playlist without triplets keeps no random start either: zeros, so that it scores 0 for everyone.
-    """
-    learned, seen = work.triplets.seen()
-    learned &= np.asarray(work.data.user_kind) == WARM
-    folded = fold_in(_towards(work.pairing, learned), model.user_factors)
-    users = np.where(learned[:, None], model.user_factors, folded)
-    return Model(users, np.where(seen[:, None], model.playlist_factors, np.float32(0)))
-
-
-def _towards(pairing: Path, learned: Array) -> Csr:
-    """The nearest users of those who are not learned, cut down to learned ones; other rows empty."""
-    nearest = Csr.load(pairing / NEAREST, "nearest")
-    kept = learned[nearest.indices] & np.repeat(~learned, nearest.counts)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-    values = None if nearest.values is None else np.asarray(nearest.values)[kept]
-    return Csr(before[nearest.indptr], nearest.indices[kept], nearest.columns, values)
 
 
 def _facts(work: _Work) -> dict[str, Any]:

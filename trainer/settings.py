@@ -52,7 +52,20 @@ class TrainSettings(_Section):
     """The [train] section: BPR."""
 
     seed: int = Field(42, description="seed of the factors and of the order of the triplets")
-    backend: Literal["auto", "numba", "torch"] = Field("auto", description="auto: torch on a CUDA device, else numba")
+    model: Literal["hybrid", "bpr"] = Field(
+        "hybrid", description="hybrid: factors summed from songs and artists, with own ones; bpr: own factors alone"
+    )
+    taste_share: float = Field(
+        0.5, ge=0, lt=1, description="hybrid: share of the dimensions that hold the taste of song sets, without likes"
+    )
+    taste_weight: float = Field(
+        20.0, gt=0, description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes"
+    )
+    artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
+    hybrid_batch: int = Field(8_000_000, ge=1, description="hybrid: triplets a step of Adam")
+    backend: Literal["auto", "numba", "torch"] = Field(
+        "auto", description="bpr: what fits it; auto: torch on a CUDA device, else numba"
+    )
     triplets: Literal["auto", "file", "drawn"] = Field(
         "auto",
         description="the data set's file of triplets, or negatives drawn anew each epoch; auto: the file, where there "
@@ -70,12 +83,15 @@ class TrainSettings(_Section):
         "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for torch's SparseAdam"
+        None,
+        gt=0,
+        description="step size; unset: 0.05 for numba's row-wise Adagrad, 0.005 for the Adam of hybrid and of torch",
     )
     regularisation: float | None = Field(
         None,
         ge=0,
-        description="L2 weight on the factors of each triplet; unset: 0.01 for numba, 0 for torch, as published",
+        description="L2 weight on the factors of each triplet (hybrid: on own factors, once a step); unset: 0.01 for "
+        "numba, 0 for torch, as published, and for hybrid",
     )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")

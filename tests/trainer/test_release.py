@@ -49,7 +49,7 @@ def test_the_run_holds_parameters_tags_epochs_and_artifacts(release, state):
     run = client.get_run(release.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params["dimension"] == "16"
-    assert run.data.params["backend"] == "numba"
+    assert run.data.params["backend"] == "hybrid"
     assert {run.data.tags[name] for name in ("mode", "run_type", "version")} == {"train", "full", release.version}
     assert run.data.tags["bundle_sha256"] == release.bundle_sha256
     assert "code_version" in run.data.tags

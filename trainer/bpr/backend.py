@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
 from trainer.bpr.order import Source, visit
 from trainer.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from trainer.hybrid.songs import SongSets
 
 Array = npt.NDArray[Any]
 
@@ -46,15 +49,17 @@ class Backend(Protocol):
 class Recipe:
     """Settings with the defaults of the chosen backend filled in."""
 
-    backend: Literal["numba", "torch"]
+    backend: Literal["numba", "torch", "hybrid"]
     learning_rate: float
     regularisation: float
 
 
 def recipe(settings: TrainSettings) -> Recipe:
     """Choose the backend and fill in what the settings leave open."""
-    chosen: Literal["numba", "torch"] = "torch" if _wants_torch(settings.backend) else "numba"
-    rate, decay = (0.005, 0.0) if chosen == "torch" else (0.05, 0.01)
+    chosen: Literal["numba", "torch", "hybrid"] = "hybrid"
+    if settings.model == "bpr":
+        chosen = "torch" if _wants_torch(settings.backend) else "numba"
+    rate, decay = (0.05, 0.01) if chosen == "numba" else (0.005, 0.0)
     return Recipe(
         backend=chosen,
         learning_rate=rate if settings.learning_rate is None else settings.learning_rate,
@@ -62,9 +67,18 @@ def recipe(settings: TrainSettings) -> Recipe:
     )
 
 
-def open_backend(settings: TrainSettings, state: Mapping[str, Array]) -> Backend:
-    """The backend on a state; the initial state is the two tables of factors alone."""
+def open_backend(settings: TrainSettings, state: Mapping[str, Array], sets: SongSets | None = None) -> Backend:
+    """The backend on a state; the initial state is the two tables of factors alone, and nothing for the hybrid model.
+
+    sets: what the hybrid model's factors are summed from. ValueError: it has none.
+    """
     chosen = recipe(settings)
+    if chosen.backend == "hybrid":
+        from trainer.hybrid.backend import HybridBackend
+
+        if sets is None:
+            raise ValueError("the hybrid model needs song sets")
+        return HybridBackend(settings, chosen.learning_rate, chosen.regularisation, sets, state)
     if chosen.backend == "torch":
         from trainer.bpr.torch_backend import TorchBackend
 

@@ -18,12 +18,13 @@ from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from trainer.bpr.metrics import FactorScorer, Scorer, coverage, per_row, ranks
 from trainer.bpr.model import Model
 from trainer.bundle import Bundle
-from trainer.dataset.table import VALIDATION, Dataset, open_dataset
+from trainer.dataset.table import COLD, VALIDATION, Dataset, open_dataset
 
 Array = npt.NDArray[Any]
 
 # More rows move a metric by less than its interval; the full data holds tens of millions.
 ROWS = 1_000_000
+COLD_ROWS = 5_000
 RESAMPLES = 200
 _DIGITS = 6
 
@@ -48,7 +49,7 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """batches: "random", "hard" (validation), "test-random", "test-hard", each with at least one row.
+    """batches: "random", "hard" (validation), "test-random", "test-hard", "cold", each with at least one row.
 
     coverage: scorer -> share of the candidate playlists that are in anybody's top 5; empty without candidates.
     """
@@ -73,30 +74,44 @@ class Evaluation:
         }
 
     def table(self, metrics: tuple[str, ...] = ("mrr", "hit@1", "hit@5", "hit@10", "ndcg@5")) -> list[list[str]]:
-        """For people: a header, then a line per batch set and scorer; coverage in the last column."""
-        lines = [["negatives", "scorer", *metrics, "coverage"]]
+        """For people: a header, then a line per batch set and scorer; the interval of the first metric and coverage.
+
+        The interval stands behind the metrics, in a column of its own.
+        """
+        lines = [["negatives", "scorer", *metrics, f"95 % of {metrics[0]}", "coverage"]]
         for name, result in self.batches.items():
             for scorer, found in result.scorers.items():
                 shown = f"{self.coverage[scorer]:.3f}" if scorer in self.coverage else "-"
-                lines.append([name, scorer, *(f"{found[metric].value:.3f}" for metric in metrics), shown])
+                first = found[metrics[0]]
+                interval = f"{first.low:.3f}-{first.high:.3f}"
+                lines.append([name, scorer, *(f"{found[metric].value:.3f}" for metric in metrics), interval, shown])
         return lines
 
 
-def evaluate(dataset: Path, model: Model, candidates: Csr | None, progress: Progress = silent) -> Evaluation:
-    """Score validation and test batches by the model and by popularity, shared songs and chance.
+def evaluate(
+    dataset: Path,
+    model: Model,
+    candidates: Csr | None,
+    progress: Progress = silent,
+    *,
+    peers: Mapping[str, Model] | None = None,
+) -> Evaluation:
+    """Score held-out likes by the model, its peers, popularity, shared songs and chance.
 
-    dataset: the directory of a finished data set. candidates: users x playlists of the pairing, for coverage. At most
-    ROWS rows of a set are scored, evenly spread. Deterministic. StageError: the data set is not finished, or has other
-    numbers of users and playlists than the model.
+    dataset: the directory of a finished data set. candidates: users x playlists of the pairing, for coverage. peers:
+    further models by name. "cold" are likes of users whom training did not see, among random negatives; the other sets
+    are of warm users. At most ROWS rows of a set are scored, evenly spread. Deterministic. StageError: the data set is
+    not finished, or has other numbers of users and playlists than the model.
     """
     data = open_dataset(dataset)
     _check_sizes(data, model, candidates)
-    scorers = _scorers(data, model)
+    scorers = _scorers(data, model, peers or {})
     sets = {
         "random": data.validation,
         "hard": data.hard_validation,
         "test-random": data.test,
         "test-hard": data.hard_test,
+        "cold": cold_batch(data),
     }
     steps = len(sets) * len(scorers)
     batches = {}
@@ -108,7 +123,9 @@ def evaluate(dataset: Path, model: Model, candidates: Csr | None, progress: Prog
     return Evaluation(batches, shown)
 
 
-def evaluate_bundle(dataset: Path, bundle: Bundle, progress: Progress = silent) -> Evaluation:
+def evaluate_bundle(
+    dataset: Path, bundle: Bundle, progress: Progress = silent, *, peers: Mapping[str, Model] | None = None
+) -> Evaluation:
     """Evaluate a bundle on the data set that it was made from; as `evaluate`.
 
     StageError: it was made from another one, where a row number is another user or playlist, or another split, where
@@ -120,7 +137,32 @@ def evaluate_bundle(dataset: Path, bundle: Bundle, progress: Progress = silent) 
             f"{dataset}: is data set {found[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "
             "name that one with --dataset, or train on this one"
         )
-    return evaluate(dataset, Model(bundle.user_factors, bundle.playlist_factors), bundle.candidates, progress)
+    model = Model(bundle.user_factors, bundle.playlist_factors)
+    return evaluate(dataset, model, bundle.candidates, progress, peers=peers)
+
+
+def cold_batch(data: Dataset, rows: int = COLD_ROWS) -> Array:
+    """Likes of cold users among random negatives, int32 (n, 2 + negatives), n at most `rows`, evenly spread.
+
+    As the random batches of part 9: negatives are distinct kept playlists that the user neither likes nor owns, as many
+    as in the validation batches. Likes that nobody warm shares, and those that the user owns, are left out. Empty
+    without cold users or where there are too few playlists.
+    """
+    liked, kept, owner = data.liked, np.asarray(data.playlist_kept), np.asarray(data.owner)
+    negatives = data.validation.shape[1] - 2
+    offered = np.flatnonzero(kept)
+    users = np.repeat(np.arange(data.users, dtype=np.int32), liked.counts)
+    playlists = np.asarray(liked.indices)
+    asked = np.flatnonzero((np.asarray(data.user_kind)[users] == COLD) & kept[playlists] & (owner[playlists] != users))
+    asked = asked[:: max(1, -(-asked.size // rows))]
+    rng = generator(0, "cold batch")
+    out = []
+    for like in asked.tolist():
+        user = int(users[like])
+        others = np.setdiff1d(offered, np.concatenate([liked.row(user), data.owned.row(user)]))
+        if others.size >= negatives:
+            out.append(np.concatenate([[user, playlists[like]], rng.choice(others, negatives, replace=False)]))
+    return np.array(out, np.int32).reshape(len(out), 2 + negatives)
 
 
 def compare(batch: Array, scorers: Mapping[str, Scorer]) -> BatchResult:
@@ -165,9 +207,10 @@ def _check_sizes(data: Dataset, model: Model, candidates: Csr | None) -> None:
             )
 
 
-def _scorers(data: Dataset, model: Model) -> dict[str, Scorer]:
+def _scorers(data: Dataset, model: Model, peers: Mapping[str, Model]) -> dict[str, Scorer]:
     return {
         "model": FactorScorer(model),
+        **{name: FactorScorer(peer) for name, peer in peers.items()},
         "popularity": PopularityScorer(data.count_train_likes()),
         "overlap": OverlapScorer(data.user_songs, data.playlist_songs),
         "chance": RandomScorer(0),

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
 from trainer.bpr.order import Source, Stored
 from trainer.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from trainer.hybrid.songs import SongSets
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +41,14 @@ def train(
     directory: Path,
     *,
     key: str,
+    sets: SongSets | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Model:
     """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives.
 
-    triplets: a source, or int32 (N, 3): user, positive, negative. key: training_key of these and the settings;
+    triplets: a source, or int32 (N, 3): user, positive, negative. sets: the songs of users and playlists, which the
+    hybrid model's factors are summed from and which `key` must name too. key: training_key of these and the settings;
     `directory` keeps a checkpoint after every epoch under it: the same call after an interruption goes on from the last
     one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch hears
     of each epoch that this call ran. Stops early after `patience` epochs without a better MRR; without validation rows
@@ -55,7 +60,7 @@ def train(
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
-        backend = _open(done, directory, users, playlists, settings)
+        backend = _open(done, directory, users, playlists, settings, sets)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
             loss = _epoch(backend, source, settings, epoch, progress)
@@ -87,9 +92,18 @@ def training_key(data: str, settings: TrainSettings) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _open(done: Checkpoint | None, directory: Path, users: int, playlists: int, settings: TrainSettings) -> Backend:
+def _open(
+    done: Checkpoint | None,
+    directory: Path,
+    users: int,
+    playlists: int,
+    settings: TrainSettings,
+    sets: SongSets | None,
+) -> Backend:
     if done is not None:
-        return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch))
+        return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch), sets)
+    if settings.model == "hybrid":
+        return open_backend(settings, {}, sets)
     start = initial_model(users, playlists, settings.dimension, settings.seed)
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 

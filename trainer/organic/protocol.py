@@ -1,51 +1,80 @@
-"""The whole protocol: cut, build a data set of the halves, train plain BPR on it, and ask everybody for their own."""
+"""The whole protocol: cut, build a data set of the halves, train on it, and ask everybody for their own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from pairing import stage
-from pairing.foldin import fold_in
-from pairing.nearest import nearest_users
+from pairing.csr import Csr
+from pairing.names import Matching, song_key
 from pairing.progress import Progress, silent
+from pairing.settings import PairingSettings
 from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
-from trainer.bpr.drawn import open_source
-from trainer.bpr.evaluate import Evaluation, compare
+from trainer.bpr.evaluate import BatchResult, Evaluation, compare
+from trainer.bpr.fit import fit
 from trainer.bpr.metrics import FactorScorer, Scorer
-from trainer.bpr.model import Model, Validation
-from trainer.bpr.train import train, training_key
+from trainer.bpr.peers import train_peers
+from trainer.bpr.train import training_key
 from trainer.dataset.build import build_dataset
 from trainer.dataset.sources import Sources
 from trainer.dataset.table import COLD, WARM, Dataset, open_dataset
+from trainer.organic.candidates import CandidateRow, candidate_table
 from trainer.organic.halves import Halves, cut, write_raw
 from trainer.organic.questions import ask
-from trainer.organic.taste import taste_factors
 from trainer.settings import DataSettings, TrainSettings
 
 Array = npt.NDArray[Any]
 
 LEAST_SONGS = 20
 NEGATIVES = 50
-NEAREST = 100
 
 
 class OrganicError(Exception):
     """The data set is too small for the protocol; the message says what is missing."""
 
 
+@dataclass(frozen=True)
+class OrganicResult:
+    """What the protocol found: everybody's own half among others, likes of the same model, and the candidates."""
+
+    evaluation: Evaluation
+    candidates: tuple[CandidateRow, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: those of the evaluation, candidates: a list of rows, left_out: scorer -> what to do."""
+        return {
+            **self.evaluation.to_json(),
+            "candidates": [row.to_json() for row in self.candidates],
+            "left_out": dict(self.left_out),
+        }
+
+
 def organic(
-    dataset: Path, work: Path, data: DataSettings, settings: TrainSettings, *, progress: Progress = silent
-) -> Evaluation:
+    dataset: Path,
+    work: Path,
+    data: DataSettings,
+    settings: TrainSettings,
+    pairing: PairingSettings,
+    *,
+    peers: bool = True,
+    progress: Progress = silent,
+) -> OrganicResult:
     """Rank every listener's own half among NEGATIVES others: batches "organic-warm" and "organic-cold".
 
     dataset: a finished data set, whose playlists of LEAST_SONGS or more songs are cut. Everything is written under
-    `work` and reused when nothing changed. Scorers: "bpr" (plain BPR on the likes of the halves; cold listeners get
-    the factor folded in from their nearest warm ones), "taste" (tf-idf and SVD of the halves and of the data set's
-    libraries), popularity, overlap, chance. OrganicError: not more than NEGATIVES such playlists.
+    `work` and reused when nothing changed. Scorers: "model" (what `settings` ask for, trained on the likes of the
+    halves), the peers (without: the untrained ones alone), popularity, overlap, chance. The libraries of the data set's
+    own listeners say which songs go together, to the model and to the peer "taste" alike. The batches "random" and
+    "hard" are the held-out likes of the halves, so that one model is judged on both. OrganicError: not more than
+    NEGATIVES such playlists.
     """
     whole = open_dataset(dataset)
     cuts = cut(whole.playlist_songs, least=LEAST_SONGS, seed=data.seed)
@@ -55,20 +84,32 @@ def organic(
             f"than {NEGATIVES}; build a larger data set"
         )
     halves = _build(whole, cuts, work, data, progress)
-    scorers: dict[str, Scorer] = {
-        "bpr": FactorScorer(_bpr(halves, settings, work / "checkpoints", progress)),
-        "taste": FactorScorer(_taste(whole, cuts, halves, settings)),
+    others = (_over_songs_of(whole, halves),)
+    key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)
+    model = fit(halves, settings, work / "checkpoints", key=key, others=others, progress=progress)
+    scorers: dict[str, Scorer] = {"model": FactorScorer(model)}
+    left_out: Mapping[str, str] = {}
+    if peers:
+        found = train_peers(halves, settings, work, others=others, progress=progress)
+        scorers |= {name: FactorScorer(peer) for name, peer in found.models.items()}
+        left_out = found.left_out
+    scorers |= {
         "popularity": PopularityScorer(halves.count_train_likes()),
         "overlap": OverlapScorer(halves.user_songs, halves.playlist_songs),
         "chance": RandomScorer(0),
     }
+    table = candidate_table(halves, _own(halves), model, pairing, data, progress=progress)
+    return OrganicResult(Evaluation(_batches(halves, scorers, data.seed), {}), table, left_out)
+
+
+def _batches(halves: Dataset, scorers: Mapping[str, Scorer], seed: int) -> dict[str, BatchResult]:
     kinds = np.asarray(halves.user_kind)
-    batches = {}
-    for name, kind in {"organic-warm": WARM, "organic-cold": COLD}.items():
-        rows = ask(_own(halves), np.flatnonzero(kinds == kind), negatives=NEGATIVES, seed=data.seed)
-        if len(rows):
-            batches[name] = compare(rows, scorers)
-    return Evaluation(batches, {})
+    asked = {
+        name: ask(_own(halves), np.flatnonzero(kinds == kind), negatives=NEGATIVES, seed=seed)
+        for name, kind in {"organic-warm": WARM, "organic-cold": COLD}.items()
+    }
+    asked |= {"random": halves.validation, "hard": halves.hard_validation}
+    return {name: compare(rows, scorers) for name, rows in asked.items() if len(rows)}
 
 
 def _build(whole: Dataset, cuts: Halves, work: Path, data: DataSettings, progress: Progress) -> Dataset:
@@ -84,32 +125,20 @@ def _build(whole: Dataset, cuts: Halves, work: Path, data: DataSettings, progres
     return open_dataset(work / "dataset")
 
 
-def _bpr(halves: Dataset, settings: TrainSettings, directory: Path, progress: Progress) -> Model:
-    """Plain BPR; listeners that it did not learn from get the weighted mean of their nearest learned ones."""
-    validation = Validation(halves.validation, halves.hard_validation)
-    key = training_key(halves.fingerprint, settings)
-    sizes = halves.users, halves.playlists
-    source = open_source(halves, settings)
-    model = train(source, validation, *sizes, settings, directory, key=key, progress=progress)
-    learned, _ = source.seen()
-    rest = np.flatnonzero(~learned)
-    postings = halves.user_songs.only(learned).transpose()
-    near = nearest_users(halves.user_songs, NEAREST, block_users=4_096, rows=rest, postings=postings)
-    users = np.array(model.user_factors)
-    users[rest] = fold_in(near, model.user_factors)
-    return Model(users, model.playlist_factors)
+def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
+    """The libraries of the whole data set over the songs of the halves; songs that are not there are left out."""
+    matching: Matching = "full" if whole.matching == "full" else "plain"
 
+    def keys(songs: pl.DataFrame) -> list[str]:
+        names = zip(songs["title"].fill_null("").to_list(), songs["artist"].fill_null("").to_list(), strict=True)
+        return [song_key(title, artist, matching) for title, artist in names]
 
-def _taste(whole: Dataset, cuts: Halves, halves: Dataset, settings: TrainSettings) -> Model:
-    """Taste factors in the rows of the data set of the halves, which has its own order."""
-    found = taste_factors(
-        cuts.library, cuts.playlist, others=(whole.user_songs,), dimension=settings.dimension, seed=settings.seed
-    )
-    names = whole.playlist_table["playlist_id"].gather(cuts.rows).to_list()
-    place = {name: at for at, name in enumerate(names)}
-    users = [place[name] for name in halves.user_table["user_id"]]
-    playlists = [place[name] for name in halves.playlist_table["playlist_id"]]
-    return Model(found.user_factors[users], found.playlist_factors[playlists])
+    rows = {key: row for row, key in enumerate(keys(halves.song_table))}
+    place = np.array([rows.get(key, -1) for key in keys(whole.song_table)], np.int32)
+    columns = place[whole.user_songs.indices]
+    kept = columns >= 0
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+    return Csr(before[whole.user_songs.indptr], columns[kept], halves.songs)
 
 
 def _own(halves: Dataset) -> Array:

@@ -20,30 +20,30 @@ def state(users: int = 6, playlists: int = 5, dimension: int = 4) -> dict[str, n
 
 
 def test_each_backend_has_its_own_defaults_and_settings_win():
-    numba, torch = recipe(TrainSettings(backend="numba")), recipe(TrainSettings(backend="torch"))
+    numba, torch = recipe(TrainSettings(model="bpr", backend="numba")), recipe(TrainSettings(backend="torch"))
     assert (numba.learning_rate, numba.regularisation) == (0.05, 0.01)
     assert (torch.learning_rate, torch.regularisation) == (0.005, 0)
-    chosen = recipe(TrainSettings(backend="numba", learning_rate=0.2, regularisation=0))
+    chosen = recipe(TrainSettings(model="bpr", backend="numba", learning_rate=0.2, regularisation=0))
     assert (chosen.learning_rate, chosen.regularisation) == (0.2, 0)
 
 
 def test_without_a_gpu_auto_is_numba(monkeypatch):
     monkeypatch.setattr(backend, "_GPU_DEVICES", ("/dev/nothing-here",))
-    assert recipe(TrainSettings()).backend == "numba"
-    assert isinstance(open_backend(TrainSettings(), state()), NumbaBackend)
+    assert recipe(TrainSettings(model="bpr")).backend == "numba"
+    assert isinstance(open_backend(TrainSettings(model="bpr"), state()), NumbaBackend)
 
 
 def test_auto_asks_torch_where_there_is_a_gpu_device(monkeypatch):
     import torch
 
     monkeypatch.setattr(backend, "_GPU_DEVICES", ("/dev/null",))
-    assert recipe(TrainSettings()).backend == ("torch" if torch.cuda.is_available() else "numba")
+    assert recipe(TrainSettings(model="bpr")).backend == ("torch" if torch.cuda.is_available() else "numba")
 
 
 def test_torch_takes_the_step_of_adam_worked_by_hand():
     """Adam's first step is the learning rate in the direction against the gradient, whatever its size."""
     start = state(1, 2, 3)
-    settings = TrainSettings(backend="torch", learning_rate=0.1, batch=4)
+    settings = TrainSettings(model="bpr", backend="torch", learning_rate=0.1, batch=4)
     fitted = open_backend(settings, start)
     triplets = np.array([[0, 0, 1]], np.int32)
     loss = fitted.step(triplets)
@@ -60,7 +60,7 @@ def test_accumulated_batches_equal_one_large_batch():
     triplets = np.column_stack([rng.integers(0, 6, 8), rng.integers(0, 5, 8), rng.integers(0, 5, 8)]).astype(np.int32)
     models = []
     for batch, accumulate in ((8, 1), (2, 4)):
-        settings = TrainSettings(backend="torch", batch=batch, accumulate=accumulate, regularisation=0.1)
+        settings = TrainSettings(model="bpr", backend="torch", batch=batch, accumulate=accumulate, regularisation=0.1)
         fitted = open_backend(settings, state())
         fitted.step(triplets)
         models.append(fitted.model())
@@ -72,7 +72,7 @@ def test_training_does_not_import_torch_unless_it_is_used():
     code = (
         "import sys, trainer.release, trainer.bpr.backend as b\n"
         "b._GPU_DEVICES = ()\n"
-        "b.recipe(b.TrainSettings())\n"
+        "b.recipe(b.TrainSettings(model='bpr'))\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

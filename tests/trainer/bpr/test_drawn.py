@@ -103,24 +103,28 @@ def with_pools(data):
 
 def test_the_file_is_taken_unless_something_else_is_asked_for(planted):
     data = with_pools(open_dataset(planted.dataset))
-    assert isinstance(open_source(data, TrainSettings()), Stored)
-    assert len(open_source(data, TrainSettings(), toy=True)) == 600
-    for settings in (TrainSettings(triplets="drawn"), TrainSettings(negatives=4), TrainSettings(hard_share=0.5)):
+    assert isinstance(open_source(data, TrainSettings(model="bpr")), Stored)
+    assert len(open_source(data, TrainSettings(model="bpr"), toy=True)) == 600
+    for settings in (
+        TrainSettings(model="bpr", triplets="drawn"),
+        TrainSettings(negatives=4),
+        TrainSettings(hard_share=0.5),
+    ):
         assert len(open_source(data, settings)) == 3 * 4
-    asked = open_source(data, TrainSettings(negatives=6, hard_share=1.0))
+    asked = open_source(data, TrainSettings(model="bpr", negatives=6, hard_share=1.0))
     assert isinstance(asked, Drawn)
     assert (len(asked), asked.from_hard) == (18, 6)
-    toy = open_source(data, TrainSettings(triplets="drawn"), toy=True)
+    toy = open_source(data, TrainSettings(model="bpr", triplets="drawn"), toy=True)
     assert {row[0] for row in np.concatenate(list(toy.blocks(1, 1))).tolist()} == {0}
 
 
 def test_what_the_data_set_does_not_hold_is_named(planted):
     data = open_dataset(planted.dataset)
     with pytest.raises(TrainingError, match="no pools to draw negatives from"):
-        open_source(data, TrainSettings(triplets="drawn"))
+        open_source(data, TrainSettings(model="bpr", triplets="drawn"))
     with pytest.raises(TrainingError, match='triplets is "file", but the data set has none'):
-        open_source(replace(data, triplets=None), TrainSettings(triplets="file"))
+        open_source(replace(data, triplets=None), TrainSettings(model="bpr", triplets="file"))
     with pytest.raises(TrainingError, match="its negatives were drawn when it was built"):
-        open_source(data, TrainSettings(triplets="file", negatives=2))
+        open_source(data, TrainSettings(model="bpr", triplets="file", negatives=2))
     without = replace(with_pools(data), triplets=None)
-    assert isinstance(open_source(without, TrainSettings()), Drawn)
+    assert isinstance(open_source(without, TrainSettings(model="bpr")), Drawn)

@@ -10,8 +10,9 @@ import pytest
 from pairing.csr import Csr
 from pairing.stage import StageError
 from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
-from trainer.bpr.evaluate import compare, estimate, evaluate
+from trainer.bpr.evaluate import cold_batch, compare, estimate, evaluate
 from trainer.bpr.model import Model
+from trainer.dataset.table import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def evaluation(planted):
 
 
 def test_every_filled_set_has_model_and_baselines(evaluation):
-    assert list(evaluation.batches) == ["random", "hard", "test-random"]
+    assert list(evaluation.batches) == ["random", "hard", "test-random", "cold"]
     assert evaluation.batches["random"].rows == 456
     assert evaluation.batches["random"].users == 228
     assert list(evaluation.batches["hard"].scorers) == ["model", "popularity", "overlap", "chance"]
@@ -45,9 +46,11 @@ def test_a_value_lies_within_its_interval(evaluation):
 
 def test_the_table_has_a_line_per_set_and_scorer(evaluation):
     lines = evaluation.table()
-    assert lines[0] == ["negatives", "scorer", "mrr", "hit@1", "hit@5", "hit@10", "ndcg@5", "coverage"]
-    assert len(lines) == 1 + 3 * 4
+    metrics = ["mrr", "hit@1", "hit@5", "hit@10", "ndcg@5"]
+    assert lines[0] == ["negatives", "scorer", *metrics, "95 % of mrr", "coverage"]
+    assert len(lines) == 1 + 4 * 4
     assert lines[1][:3] == ["random", "model", "1.000"]
+    assert lines[1][7] == "1.000-1.000"
 
 
 def test_the_evaluation_is_json_and_the_same_each_time(evaluation, planted):
@@ -119,3 +122,28 @@ def test_one_row_has_a_point_for_an_interval():
     assert (found.rows, found.users) == (1, 1)
     only = found.scorers["chance"]["mrr"]
     assert only.low == only.value == only.high
+
+
+def test_a_cold_batch_asks_cold_users_about_their_kept_likes_among_playlists_they_do_not_like(planted):
+    data = open_dataset(planted.dataset)
+    rows = cold_batch(data)
+    cold = np.flatnonzero(np.asarray(data.user_kind) == 2)
+    liked = {int(u): set(data.liked.row(u).tolist()) for u in cold}
+    owned = {int(u): set(data.owned.row(u).tolist()) for u in cold}
+    assert set(rows[:, 0].tolist()) == set(cold.tolist())
+    assert len(rows) == sum(len(liked[u] - owned[u]) for u in liked)
+    for user, positive, *negatives in rows.tolist():
+        assert positive in liked[user]
+        assert len(set(negatives)) == data.validation.shape[1] - 2
+        assert not set(negatives) & (liked[user] | owned[user])
+    assert (cold_batch(data) == rows).all()
+    assert 0 < len(cold_batch(data, rows=7)) <= 7
+
+
+def test_peers_stand_beside_the_model(planted):
+    right, wrong = np.eye(6, dtype=np.float32), np.roll(np.eye(6, dtype=np.float32), 1, axis=0)
+    model = Model(right[np.arange(240) % 6], right[np.arange(120) % 6])
+    peer = Model(right[np.arange(240) % 6], wrong[np.arange(120) % 6])
+    found = evaluate(planted.dataset, model, None, peers={"wrong": peer}).batches["random"].scorers
+    assert list(found) == ["model", "wrong", "popularity", "overlap", "chance"]
+    assert found["wrong"]["mrr"].value < found["chance"]["mrr"].value < found["model"]["mrr"].value

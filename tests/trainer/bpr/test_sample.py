@@ -29,7 +29,7 @@ def evaluation(tmp_path_factory) -> Evaluation:
     build_dataset(find_sources(SAMPLE), state / "dataset", DataSettings())
     data = open_dataset(state / "dataset")
     validation = Validation(data.validation, data.hard_validation)
-    settings = TrainSettings(backend="numba")
+    settings = TrainSettings(model="bpr", backend="numba")
     key = training_key(data.fingerprint, settings)
     model = train(data.triplets, validation, data.users, data.playlists, settings, state / "checkpoints", key=key)
     return evaluate(state / "dataset", model, Csr.from_rows([[] for _ in range(data.users)], data.playlists))

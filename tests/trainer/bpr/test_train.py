@@ -15,7 +15,7 @@ from trainer.bpr.train import reports, train, training_key
 from trainer.settings import TrainSettings
 
 USERS, PLAYLISTS, GENRES, NEGATIVES = 80, 40, 4, 10
-SETTINGS = TrainSettings(dimension=8, epochs=5, seed=3)
+SETTINGS = TrainSettings(model="bpr", dimension=8, epochs=5, seed=3)
 
 
 def planted_rows(rng: np.random.Generator, per_user: int, negatives: int) -> np.ndarray:
@@ -54,6 +54,7 @@ def same(a: Model, b: Model) -> bool:
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 def test_a_planted_taste_is_recovered(triplets, validation, tmp_path, backend):
     settings = TrainSettings(
+        model="bpr",
         dimension=8,
         epochs=40,
         backend=backend,

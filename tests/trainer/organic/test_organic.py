@@ -1,4 +1,4 @@
-"""The organic protocol: halves that share no song, questions about the own half, and a scorer that needs no likes."""
+"""The organic protocol: halves that share no song, and questions about the own half."""
 
 from pathlib import Path
 
@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairing.csr import Csr
-from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.organic.halves import cut, write_raw
 from trainer.organic.questions import ask
-from trainer.organic.taste import taste_factors, tf_idf
 
 PLAYLISTS = st.lists(st.sets(st.integers(0, 30)).map(sorted), max_size=12)
 
@@ -64,28 +62,3 @@ def test_a_question_holds_the_own_playlist_once_and_distinct_others(playlists: i
 def test_listeners_without_a_playlist_are_not_asked() -> None:
     asked = ask(np.array([-1, 2, -1, 2]), np.array([0, 2]), negatives=2, seed=1)
     assert asked[:, :2].tolist() == [[2, 1]]
-
-
-def test_a_song_in_every_document_weighs_least() -> None:
-    weights = tf_idf(Csr.from_rows([[0, 1], [0], [0, 2], [0, 2]], 3).to_scipy())
-    # Document frequencies 4, 1 and 2 of 4 documents: the logarithms of 1, 2.5 and 5/3, plus 1.
-    assert weights == pytest.approx([1.0, 1.9163, 1.5108], abs=1e-4)
-
-
-def test_taste_finds_the_other_half_where_people_keep_to_their_genre() -> None:
-    rng = np.random.default_rng(3)
-    genre = np.arange(120) % 12
-    playlists = [np.sort(g * 40 + rng.choice(40, 24, replace=False)) for g in genre]
-    halves = cut(Csr.from_rows(playlists, 480), least=20, seed=1)
-    model = taste_factors(halves.library, halves.playlist, dimension=12, seed=1)
-    asked = ask(np.arange(120), np.arange(120), negatives=50, seed=1)
-    # 50 of 119 others, 9 of them of the own genre: about 3.8 in a question, so a perfect taste reaches about 1 / 2.9.
-    found = summarise(ranks(asked, FactorScorer(model)))
-    assert found["hit@10"] > 0.99
-    assert found["mrr"] > 0.35
-
-
-def test_a_listener_without_songs_has_the_zero_factor() -> None:
-    model = taste_factors(Csr.from_rows([[], [0, 1]], 3), Csr.from_rows([[1, 2]], 3), dimension=8, seed=1)
-    assert model.user_factors[0].tolist() == [0.0] * model.user_factors.shape[1]
-    assert np.linalg.norm(model.user_factors[1]) == pytest.approx(1.0, abs=1e-5)
