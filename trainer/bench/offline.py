@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.bench.figure import Figure
-from trainer.bench.plan import STAGES, Bench, BenchError, Stage
+from trainer.bench.plan import PLAN, STAGES, Bench, BenchError, Stage
 from trainer.bench.worker import figures_of
 
 
@@ -111,6 +112,9 @@ def _read(bench: Bench, name: str) -> Measured | None:
 
 
 def presets_under(directory: Path) -> list[Bench]:
-    """The benchmarks that were begun under a folder, smallest first."""
-    found = [Bench.load(path.parent) for path in directory.glob("*/plan.json")]
+    """The benchmarks that were begun under a folder, smallest first; those of another release are passed over."""
+    found = []
+    for path in directory.glob(f"*/{PLAN}"):
+        with suppress(BenchError):
+            found.append(Bench.load(path.parent))
     return sorted(found, key=lambda bench: bench.size.users)

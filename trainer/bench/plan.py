@@ -74,15 +74,13 @@ class Bench:
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """What save wrote."""
-        body = json.loads((home / PLAN).read_bytes())
-        return cls(
-            home,
-            body["preset"],
-            DataSettings(**body["data"]),
-            PairingSettings(**body["pairing"]),
-            TrainSettings(**body["train"]),
-        )
+        """What save wrote. BenchError: it is not one of this release's, whose settings may be others."""
+        try:
+            body = json.loads((home / PLAN).read_bytes())
+            data, pairing = DataSettings(**body["data"]), PairingSettings(**body["pairing"])
+            return cls(home, body["preset"], data, pairing, TrainSettings(**body["train"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"{home / PLAN}: not of this release; run the benchmark again ({error})") from error
 
 
 Measure = Callable[[Bench], list[Figure]]

@@ -13,7 +13,7 @@ import pytest
 from pairing.settings import PairingSettings
 from trainer.bench import lines, page
 from trainer.bench.figure import OURS, Figure, timed
-from trainer.bench.offline import Measured, Outcome, gather, offline
+from trainer.bench.offline import Measured, Outcome, gather, offline, presets_under
 from trainer.bench.plan import STAGES, Bench, BenchError, Stage
 from trainer.settings import DataSettings, TrainSettings
 
@@ -125,6 +125,14 @@ def test_figures_of_other_settings_do_not_count(measured: Mapping[str, Any], sta
     home = state / "bench" / "tiny"
     assert len(gather(Bench.load(home)).measured) == len(STAGES)
     assert gather(bench_at(home, data=DataSettings(negatives=1))).measured == ()
+
+
+def test_benchmarks_of_another_release_are_passed_over(tmp_path: Path):
+    bench_at(tmp_path / "demo", "demo").save()
+    bench_at(tmp_path / "tiny").save()
+    (tmp_path / "hundredth").mkdir()
+    (tmp_path / "hundredth" / "plan.json").write_text('{"preset": "hundredth", "data": {"unknown": 1}}')
+    assert [bench.preset for bench in presets_under(tmp_path)] == ["tiny", "demo"]
 
 
 def test_broken_figures_are_named(tmp_path: Path):
