@@ -15,7 +15,10 @@ from clients.demo import demo
 from clients.doctor import doctor
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
-EXTRAS = {"data": "train", "train": "train", "registry": "train", "pair": "pairing", "serve": "serve", "daily": "serve"}
+EXTRAS = {
+    **dict.fromkeys(("data", "train", "registry"), "train"),
+    **{"bench": "bench", "pair": "pairing", "serve": "serve", "daily": "serve"},
+}
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
@@ -25,7 +28,7 @@ def build_app() -> typer.Typer:
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
     from serve_app.cli import daily_app
-    from trainer.cli import data_app, registry_app, train_app
+    from trainer.cli import bench_app, data_app, registry_app, train_app
 
     app = typer.Typer(
         help="Organic playlists: recommend playlists made by people whose taste is near.",
@@ -40,6 +43,7 @@ def build_app() -> typer.Typer:
         "pair": pair_app,
         "train": train_app,
         "registry": registry_app,
+        "bench": bench_app,
         "serve": serve_app,
         "daily": daily_app,
         "config": config_app,

@@ -83,6 +83,20 @@ def _drain(keys: Array, rows: Array, size: int) -> None:
         _sink(keys, rows, end, 0)
 
 
+_MANY = 64  # song sets for which it pays to look for the shortest
+
+
+@njit(cache=True, nogil=True)
+def _shortest(starts: Array) -> Any:
+    """The length of the shortest row that is not empty; 1 where all are."""
+    shortest = 0
+    for row in range(starts.size - 1):
+        length = starts[row + 1] - starts[row]
+        if length > 0 and (shortest == 0 or length < shortest):
+            shortest = length
+    return max(shortest, 1)
+
+
 @njit(cache=True, nogil=True)
 def nearest_rows(
     rows: Array,
@@ -94,7 +108,6 @@ def nearest_rows(
     postings: Array,
     k: int,
     counts: Array,
-    touched: Array,
     out_counts: Array,
     out_rows: Array,
     out_cosines: Array,
@@ -103,32 +116,37 @@ def nearest_rows(
 
     user_starts gives the sizes of the users' own sets, postings the users of each song. exclude_self: the sets are the
     users' own, and user rows[i] is left out of answer i. counts uint16 or int32 (users,), all zero before and after,
-    and touched int32 (users,) are scratch. Entries are ranked by m * m / n of the other user (m shared songs, n their
+    is scratch. Entries are ranked by m * m / n of the other user (m shared songs, n their
     songs), which orders like the cosine and which float64 holds without two different fractions meeting, so that ties
     are true ties and go to the lower row.
     """
     keys = np.empty(k, np.float64)
     best = np.empty(k, np.int64)
+    shortest = np.float64(_shortest(user_starts) if rows.size >= _MANY else 1)
     for i in range(rows.size):
         row = rows[i]
-        found = 0
+        for p in range(starts[row], starts[row + 1]):
+            song = songs[p]
+            for q in range(posting_starts[song], posting_starts[song + 1]):
+                counts[postings[q]] += 1
+        if exclude_self:
+            counts[row] = 0
+        size = 0
+        least = 1
+        # The same walk again, and no list of who was met: to ask each time whether somebody is new costs more.
         for p in range(starts[row], starts[row + 1]):
             song = songs[p]
             for q in range(posting_starts[song], posting_starts[song + 1]):
                 other = postings[q]
-                if counts[other] == 0:
-                    touched[found] = other
-                    found += 1
-                counts[other] += 1
-        size = 0
-        for t in range(found):
-            other = touched[t]
-            shared = np.float64(counts[other])
-            counts[other] = 0
-            # The key is at most m, because n is at least m: most of the touched are dropped without looking n up.
-            if (exclude_self and other == row) or (size == k and shared < keys[0]):
-                continue
-            size = _offer(keys, best, size, k, shared * shared / (user_starts[other + 1] - user_starts[other]), other)
+                shared = counts[other]
+                counts[other] = 0
+                # Most share too little for any n, and are dropped without looking theirs up.
+                if shared < least:
+                    continue
+                square = np.float64(shared) * np.float64(shared)
+                size = _offer(keys, best, size, k, square / (user_starts[other + 1] - user_starts[other]), other)
+                while size == k and np.float64(least) * np.float64(least) / shortest < keys[0]:
+                    least += 1
         _emit(keys, best, size, starts[row + 1] - starts[row], i, out_counts, out_rows, out_cosines)
 
 

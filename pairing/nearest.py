@@ -59,7 +59,7 @@ def nearest_users(
     share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
     in their order. postings: user_songs.transpose(), where the caller has it; fewer users may be listed there, and only
     they are found then. blocks: who works; it and block_users bound memory and change nothing else. Songs of a user
-    must be distinct. Memory beside the answer: the transposed matrix, and for every worker 6 bytes per user and the
+    must be distinct. Memory beside the answer: the transposed matrix, and for every worker 2 bytes per user and the
     answers of a block.
     """
     with share_songs(user_songs, blocks, postings=postings) as shared:
@@ -120,11 +120,11 @@ def _nearest_block(
     return counts, flat[:filled], cosines[:filled]
 
 
-def scratch_for(user_songs: Csr) -> tuple[Array, Array]:
-    """The counters and the list of touched users that `nearest_rows` needs, one pair per running call."""
+def scratch_for(user_songs: Csr) -> tuple[Array]:
+    """The counters that `nearest_rows` needs, one array per running call."""
     return _scratch(user_songs.rows, int(user_songs.counts.max(initial=0)))
 
 
-def _scratch(users: int, longest: int) -> tuple[Array, Array]:
+def _scratch(users: int, longest: int) -> tuple[Array]:
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-    return np.zeros(users, np.uint16 if longest < 2**16 else np.int32), np.empty(users, np.int32)
+    return (np.zeros(users, np.uint16 if longest < 2**16 else np.int32),)

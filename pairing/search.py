@@ -47,7 +47,7 @@ class NeighbourSearch:
     index: Any
     breadth: int
     exact_work: int
-    _spare: SimpleQueue[tuple[Array, Array]]
+    _spare: SimpleQueue[tuple[Array]]
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:
@@ -134,9 +134,24 @@ class NeighbourSearch:
     def _propose(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         vectors = self.projection(_take(asked, rows))
         breadth = min(max(self.breadth, width), self.user_songs.rows)
-        _, proposed = self.index.search(vectors, breadth)
+        proposed = _nearest_vectors(self.index, vectors, breadth)
         users = self.user_songs
         rerank_rows(rows, asked.indptr, asked.indices, users.indptr, users.indices, proposed, width, *out)
+
+
+def _nearest_vectors(index: Any, vectors: Array, breadth: int) -> Array:
+    """User rows by inner product, int64 (vectors, breadth). One vector is searched on one thread.
+
+    Threads that share a vector wait for each other longer than it takes, once anything else runs beside.
+    """
+    most = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(most, len(vectors)))  # of the calling thread alone
+    try:
+        _, proposed = index.search(vectors, breadth)
+    finally:
+        faiss.omp_set_num_threads(most)
+    rows: Array = proposed
+    return rows
 
 
 def build_index(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pairing import usage
 from pairing.disk import is_full, no_room, size
 
 STAMP = "stage.json"
@@ -56,10 +55,9 @@ def run(
     """Run `build` into parent/name unless it already holds the result of the same inputs and settings.
 
     build gets an empty directory, fills it and returns its statistics (JSON values). The directory is moved into
-    place only when it is complete, so an interrupted stage leaves the last good result and starts over. Seconds and
-    peak memory (of the stage; of the process so far, under another name, where the system cannot tell) go to
-    parent/timings.json, because the stage's own files are the same byte for byte on every run. StageError: the disk is
-    full; what was written of the stage is removed again.
+    place only when it is complete, so an interrupted stage leaves the last good result and starts over. What it cost
+    (pairing.usage) goes to parent/timings.json, because the stage's own files are the same byte for byte on every run.
+    StageError: the disk is full; what was written of the stage is removed again.
     """
     key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name
@@ -70,7 +68,7 @@ def run(
     with _Unfinished(partial, name):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        started, memory = time.monotonic(), _watch_memory()
+        used = usage.watch()
         statistics = build(partial)
         stamp = {
             "name": name,
@@ -82,7 +80,7 @@ def run(
         }
         _write(partial / STAMP, stamp)
         swap(partial, target)
-        _note_timing(parent, name, {"seconds": round(time.monotonic() - started, 3), **memory()})
+        _note_timing(parent, name, used())
     return load(parent, name)
 
 
@@ -227,20 +225,6 @@ def _put_back(target: Path) -> None:
     """Undo a swap that was cut off between its two moves."""
     if not target.exists() and _set_aside(target).exists():
         _set_aside(target).replace(target)
-
-
-def _watch_memory() -> Callable[[], dict[str, float]]:
-    """What tells, when it is called, the most memory that was in use since now, in MiB."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark anew
-    except OSError:
-        return lambda: {"process_peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
-    return lambda: {"peak_rss_mib": round(_high_water_kib() / 1024, 1)}
-
-
-def _high_water_kib() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def _note_timing(parent: Path, name: str, timing: Mapping[str, float]) -> None:

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from pairing.settings import PairingSettings
+from trainer.bench.cli import app as bench_app
 from trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
     from pairing.blocks import Blocks
     from trainer.registry import Registry
+
+__all__ = ["SECTIONS", "bench_app", "data_app", "registry_app", "train_app"]
 
 SECTIONS = {"data": DataSettings, "train": TrainSettings, "registry": RegistrySettings}
 

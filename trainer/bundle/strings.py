@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ class KeyIndex:
     @classmethod
     def of(cls, table: StringTable) -> KeyIndex:
         """Index every row of a table."""
-        hashes = np.fromiter((xxhash.xxh3_64_intdigest(table.raw(i)) for i in range(len(table))), np.uint64, len(table))
+        text, ends = table.data.tobytes(), table.offsets.tolist()
+        rows = (xxhash.xxh3_64_intdigest(text[first:last]) for first, last in pairwise(ends))
+        hashes = np.fromiter(rows, np.uint64, len(table))
         order = np.argsort(hashes, kind="stable")
         return cls(table, hashes[order], order.astype(np.int32))
 

@@ -54,7 +54,8 @@ def distinct(indptr: Array, indices: Array, rename: Array) -> tuple[Array, Array
 class Tastes(NamedTuple):
     """What scores are made of. CSR user -> songs and song -> playlists; the rest as named in the formula of `score`.
 
-    root_songs, root_tracks float64: square roots of s (U) and p (P). beta float64 (U). logs float64: log(1 + m) by m.
+    root_songs float64 (U): square root of s. tracks (P): p, as narrow as it fits, because a user's playlists lie all
+    over it and a cache is small; roots float64: square root by p. beta float64 (U). logs float64: log(1 + m) by m.
     named_owner int32 (P): a playlist is not scored for the user whom it names as its owner, -1 for none.
     """
 
@@ -63,7 +64,8 @@ class Tastes(NamedTuple):
     song_ptr: Array
     song_playlists: Array
     root_songs: Array
-    root_tracks: Array
+    tracks: Array
+    roots: Array
     beta: Array
     logs: Array
     named_owner: Array
@@ -82,10 +84,11 @@ OVERLAP_BINS = 1_024
 
 
 @numba.njit(cache=True, nogil=True)
-def pack(score: float, row: int, bits: Array) -> np.uint64:
+def pack(score: float, row: int, bits: Array) -> np.uint64:  # noqa: ARG001  the scratch of `unpack`, in its place
     """Score and row as one number: ascending numbers are falling scores, and rising rows within a score."""
-    bits.view(np.float32)[0] = np.float32(score)
-    return (np.uint64(np.uint32(~bits[0])) << np.uint64(32)) | np.uint64(row)
+    # Through `bits`, as `unpack` does it, the same takes twice the time: making the view is most of it.
+    pattern: np.uint32 = np.float32(score).view(np.uint32)
+    return (np.uint64(np.uint32(~pattern)) << np.uint64(32)) | np.uint64(row)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -122,7 +125,8 @@ def overlaps(tastes: Tastes, user: int, space: Space) -> int:
 def score(tastes: Tastes, user: int, playlist: int, shared: int) -> float:
     """((1 - e) log(1 + m) + e) / (sqrt(s) sqrt(p)), in double precision."""
     e = tastes.beta[user]
-    value: float = ((1.0 - e) * tastes.logs[shared] + e) / (tastes.root_songs[user] * tastes.root_tracks[playlist])
+    root = tastes.roots[tastes.tracks[playlist]]
+    value: float = ((1.0 - e) * tastes.logs[shared] + e) / (tastes.root_songs[user] * root)
     return value
 
 
@@ -132,13 +136,40 @@ def part_of(share: float, count: int) -> int:
     return min(max(int(np.ceil(share * count - 1e-9)), 1), count)
 
 
+_SAMPLE = 64
+_BESIDE = 2  # places in the sample
+
+
+@numba.njit(cache=True, nogil=True)
+def pivot(keys: Array, first: int, end: int, target: int, beside: int, sample: Array) -> np.uint64:
+    """A key of keys[first : end + 1] that will come to stand near place `target`, by a sorted sample; keys stay."""
+    size = end - first + 1
+    if size < 16 * sample.size:
+        key: np.uint64 = keys[first + size // 2]
+        return key
+    step = size // sample.size
+    for i in range(sample.size):
+        sample[i] = keys[first + i * step]
+    sample.sort()
+    place = (target - first) * sample.size // size + beside
+    near: np.uint64 = sample[min(max(place, 0), sample.size - 1)]
+    return near
+
+
 @numba.njit(cache=True, nogil=True)
 def select(keys: Array, first: int, last: int, count: int) -> None:
-    """Bring the `count` smallest of keys[first:last] to the front, in no order (Hoare's selection)."""
+    """Bring the `count` smallest of keys[first:last] to the front, in no order.
+
+    Hoare's selection with pivots now above, now below the place that is sought, after Floyd and Rivest (1975): the
+    first pass then meets few keys that move, which processors foresee, and leaves few to look at again.
+    """
     end = last - 1
     target = first + count - 1
+    sample = np.empty(_SAMPLE, np.uint64)
+    beside = -_BESIDE
     while first < end:
-        middle = keys[(first + end) // 2]
+        beside = -beside
+        middle = pivot(keys, first, end, target, beside, sample)
         low, high = first, end
         while low <= high:
             while keys[low] < middle:
@@ -158,23 +189,36 @@ def select(keys: Array, first: int, last: int, count: int) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def score_all(tastes: Tastes, user: int, space: Space, totals: Array, tallies: Array, bits: Array) -> int:
-    """Score a user's playlists into space.keys[:n], packed; n. totals (3,) and tallies as in best_of_block."""
+def score_all(
+    tastes: Tastes, user: int, space: Space, totals: Array, tallies: Array, bits: Array, names_owners: bool
+) -> int:
+    """Score a user's playlists into space.keys[:n], packed; n. totals (3,) and tallies as in best_of_block.
+
+    names_owners: whether any playlist names its owner, else that is not looked up.
+    """
     n = 0
+    ones = 0
     total, least, most = 0.0, np.inf, 0.0
     for i in range(overlaps(tastes, user, space)):
         playlist = space.rows[i]
         shared = space.counts[playlist]
         space.counts[playlist] = 0
-        if tastes.named_owner[playlist] == user:
+        if names_owners and tastes.named_owner[playlist] == user:
             continue
         value = score(tastes, user, playlist, shared)
         space.keys[n] = pack(value, playlist, bits)
         n += 1
         total += value
-        least, most = min(least, value), max(most, value)
+        if value < least:
+            least = value
+        if value > most:
+            most = value
         tallies[min(int(value * SCORE_BINS), SCORE_BINS - 1)] += 1
-        tallies[SCORE_BINS + min(shared, OVERLAP_BINS - 1)] += 1
+        if shared == 1:  # most pairs: counting them in memory would make each wait for the one before
+            ones += 1
+        else:
+            tallies[SCORE_BINS + min(shared, OVERLAP_BINS - 1)] += 1
+    tallies[SCORE_BINS + 1] += ones
     totals[0], totals[1], totals[2] = total, least, most
     return n
 
@@ -192,8 +236,9 @@ def best_of_block(
     out = np.empty(1_024, np.uint64)
     end = 0
     bits = np.zeros(1, np.uint32)
+    names_owners = bool(np.any(tastes.named_owner >= 0))
     for user in range(first, last):
-        n = score_all(tastes, user, space, totals[user - first], tallies, bits)
+        n = score_all(tastes, user, space, totals[user - first], tallies, bits, names_owners)
         count = part_of(share, n)
         scored[user - first], liked[user - first] = n, count
         if count == 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,8 @@ Array = npt.NDArray[Any]
 _BINS = 40
 # Stand-ins that no plot draws otherwise; they become the page's own colours.
 _INK, _FILL = "#010203", "#040506"
+# Readable on light and on dark paper.
+_PALETTE = ("#1f77b4", "#d95f02", "#2ca02c", "#b8860b", "#9467bd", "#8c564b")
 _COLOURS = {_INK: "currentColor", _FILL: "var(--accent)"}
 
 
@@ -51,6 +55,31 @@ def lorenz_curve(values: Array, title: str) -> str:
     axes.plot(holders, held, color=_FILL, linewidth=2)
     axes.set_xlabel("share of holders, poorest first", color=_INK)
     axes.set_ylabel("share held", color=_INK)
+    return _svg(figure)
+
+
+def curves(
+    points: Mapping[str, Sequence[tuple[float, float]]], title: str, across: str, up: str, *, linear: bool = False
+) -> str:
+    """One line for each name through its points (x, y), both axes logarithmic. "" for no points.
+
+    linear: draw for comparison what grows as its size does, from the largest first point.
+    """
+    if not any(points.values()):
+        return ""
+    figure, axes = _figure(title)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for colour, (name, line) in zip(cycle(_PALETTE), points.items(), strict=False):
+        x, y = zip(*line, strict=True)
+        axes.plot(x, y, color=colour, marker="o", markersize=4, label=name)
+    if linear:
+        first, last = (edge(x for line in points.values() for x, _ in line) for edge in (min, max))
+        base = max(y for line in points.values() for x, y in line if x == first)
+        axes.plot([first, last], [base, base * last / first], color=_INK, linewidth=0.8, linestyle="--", label="linear")
+    axes.set_xlabel(across, color=_INK)
+    axes.set_ylabel(up, color=_INK)
+    axes.legend(fontsize=7, labelcolor=_INK, frameon=False)
     return _svg(figure)
 
 

@@ -32,13 +32,15 @@ def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
     """What the scoring kernels read, read-only, from part 2's and part 3's directories and e of each user."""
     user_songs, playlist_songs = Csr.load(matrix, "user_songs"), Csr.load(matrix, "playlist_songs")
     by_song = playlist_songs.transpose()
+    longest = int(playlist_songs.counts.max(initial=0))
     tastes = Tastes(
         user_ptr=user_songs.indptr,
         user_songs=user_songs.indices,
         song_ptr=by_song.indptr,
         song_playlists=by_song.indices,
         root_songs=np.sqrt(user_songs.counts),
-        root_tracks=np.sqrt(playlist_songs.counts),
+        tracks=playlist_songs.counts.astype(np.uint16 if longest < 2**16 else np.int32),
+        roots=np.sqrt(np.arange(longest + 1)),
         beta=beta,
         logs=np.log(1.0 + np.arange(int(user_songs.counts.max(initial=0)) + 1)),
         named_owner=np.load(songs / "named_owner.npy"),

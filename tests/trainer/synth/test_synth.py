@@ -14,8 +14,8 @@ import pytest
 from pairing.csr import Csr
 from pairing.nearest import nearest_users
 from pairing.stage import hash_file
-from trainer.synth.catalogue import LISTENS, PLAYLISTS, make_catalogue, make_names
-from trainer.synth.draws import LIBRARIES, TRACKLISTS, draw_blocks
+from trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, make_catalogue, make_names
+from trainer.synth.draws import LIBRARIES, TRACKLISTS, Kind, draw_blocks
 from trainer.synth.quantiles import LIBRARY, PLAYLIST
 from trainer.synth.words import TITLE_COUNT, artist_names, song_title
 from trainer.synth.write import MARKER, PRESETS, SynthError, SynthSummary, synthesise
@@ -315,3 +315,33 @@ def test_names_never_meet():
     names = make_names(world, 1)
     pairs = {(title.lower(), int(artist)) for title, artist in zip(names.titles, world.artist_of, strict=True)}
     assert len(pairs) == len(set(names.song_ids)) == len(set(names.track_ids)) == len(set(names.uris)) == 20_000
+
+
+def drawn(world: Catalogue, kind: Kind, count: int) -> Csr:
+    blocks = list(draw_blocks(world, kind, count, 42))
+    lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return Csr(indptr, np.concatenate([block.songs for block in blocks]), world.size)
+
+
+def test_the_full_world_has_the_counts_of_the_real_data():
+    """120 k shared songs; a listener shares a song with 22.4 k of 946,000 playlists, 13 k at the median."""
+    full = PRESETS["million"]
+    world = make_catalogue(full.songs, 42)
+    heard, listed = (int((world.sides & side > 0).sum()) for side in (LISTENS, PLAYLISTS))
+    assert heard == pytest.approx(384_000, rel=0.02)
+    assert listed == pytest.approx(2_130_000, rel=0.02)
+    assert heard + listed - full.songs == pytest.approx(120_000, rel=0.03)  # no song is unknown to both
+    libraries, lists = (drawn(world, kind, count) for kind, count in ((LIBRARIES, 2_000), (TRACKLISTS, 9_460)))
+    scored = np.diff((libraries.to_scipy() @ lists.transpose().to_scipy()).tocsr().indptr) * (full.playlists / 9_460)
+    assert scored.mean() == pytest.approx(22_400, rel=0.15)
+    assert np.median(scored) == pytest.approx(13_300, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["tenth", "hundredth"])
+def test_smaller_presets_are_parts_of_the_full_one_with_fewer_songs(name: str):
+    part, full = PRESETS[name], PRESETS["million"]
+    scale = {"tenth": 10, "hundredth": 100}[name]
+    assert part.users == pytest.approx(full.users / scale, rel=0.001)
+    assert part.playlists == full.playlists / scale
+    assert full.songs / scale < part.songs < full.songs / scale**0.7

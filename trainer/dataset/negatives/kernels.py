@@ -39,9 +39,8 @@ def pool_of(tastes: Tastes, labels: Labels, user: int, hard_pool: float, space: 
         playlist = space.rows[i]
         shared = space.counts[playlist]
         space.counts[playlist] = 0
-        if shared == 0 or tastes.named_owner[playlist] == user or labels.owner[playlist] == user:
-            continue
-        if labels.offered[playlist]:
+        # Whom a playlist names as its owner is its owner.
+        if shared > 0 and labels.offered[playlist] and labels.owner[playlist] != user:
             space.keys[n] = pack(score(tastes, user, playlist, shared), playlist, bits)
             n += 1
     hard = part_of(hard_pool, n)

@@ -1,0 +1,1 @@
+"""The offline half, timed at one size beside the libraries that do the same work."""

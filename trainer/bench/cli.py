@@ -1,0 +1,68 @@
+"""`buddies bench`: what the offline half costs, beside the libraries that do the same work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from pairing.settings import PairingSettings
+from trainer.settings import DataSettings, TrainSettings
+
+app = typer.Typer(help="What the offline half costs, beside its peers.", no_args_is_help=True)
+
+
+class _Settings(Protocol):
+    state_dir: Path
+    data: DataSettings
+    train: TrainSettings
+    pairing: PairingSettings
+
+
+@app.callback()
+def _group() -> None:
+    """What the offline half costs, beside its peers."""
+
+
+@app.command()
+def offline(
+    context: typer.Context,
+    preset: Annotated[str, typer.Option(help="A size by name; an unknown one lists them.")] = "hundredth",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure this stage again and no other; repeatable. Unknown: lists them.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table as Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Run every stage from raw files to a bundle on made-up data of one size, beside libraries that do the same work.
+
+    State and figures stay under <state>/bench/<preset>; the same command goes on where it was stopped and measures
+    nothing twice. The plot of cost against size and the page beside it hold all presets measured so far.
+
+    Example: buddies bench offline --preset hundredth
+    """
+    from pairing.console import explained
+    from trainer.bench import lines
+    from trainer.bench.offline import offline as run
+    from trainer.bench.page import write_page
+    from trainer.bench.plan import Bench, BenchError
+    from trainer.synth.write import PRESETS
+
+    settings: _Settings = context.obj
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
+    home = settings.state_dir / "bench"
+    bench = Bench((home / preset).absolute(), preset, settings.data, settings.pairing, settings.train)
+    with explained(BenchError):
+        outcome = run(bench, only or (), say=lambda text: typer.echo(text, err=True))
+        page = write_page(home)
+    if as_json:
+        typer.echo(json.dumps(outcome.to_json(), indent=1))
+        return
+    shown = lines.table(outcome)
+    typer.echo("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
+    for line in outcome.skipped:
+        typer.echo(f"skipped {line}")
+    typer.echo(f"\npage: {page}")
