@@ -66,12 +66,15 @@ def by_implicit(bench: Bench) -> list[Figure]:
         model.fit(likes, show_progress=False)
 
     # Its start (factors drawn, likes copied) is no step: the difference of two fits is steps alone.
-    started = time.monotonic()
+    began = _now()
     fit(0)
-    start = time.monotonic() - started
+    start, worked = (end - begin for begin, end in zip(began, _now(), strict=True))
     figure = timed(_WORK.format(bench.train.dimension), "implicit", likes.nnz * epochs, "triplets", lambda: fit(epochs))
-    seconds = max(figure.seconds - start, 1e-9)
-    steps = replace(figure, seconds=round(seconds, 4), cpu_seconds=None)
+    steps = replace(
+        figure,
+        seconds=round(max(figure.seconds - start, 1e-4), 4),
+        cpu_seconds=round(max((figure.cpu_seconds or 0.0) - worked, 1e-4), 4),
+    )
     return [steps.with_facts(threads=processors(), start_seconds=round(start, 3))]
 
 

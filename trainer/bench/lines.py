@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from trainer.bench.figure import OURS, Figure
 from trainer.bench.offline import Outcome
 
-HEADER = ("work", "by", "done", "seconds", "rate", "processor s", "peak RSS", "ratio", "beside")
+HEADER = ("work", "by", "done", "seconds", "rate", "processor s", "peak RSS", "ratio", "by processor", "beside")
 
 
 def table(outcome: Outcome) -> list[list[str]]:
-    """A header and a line for each figure; the ratio of a peer is our rate over its own."""
+    """A header and a line for each figure; the ratio of a peer is our rate over its own, by the clock and by processor.
+
+    On a machine that does other work beside, the second is the one to trust.
+    """
     figures = [figure for part in outcome.measured for figure in part.figures]
     ours = {figure.work: figure for figure in figures if figure.by == OURS}
     ordered = sorted(figures, key=lambda figure: _first(figures, figure.work))  # peers come behind their work
@@ -29,8 +32,14 @@ def ratio(figure: Figure, ours: Figure | None) -> float | None:
     return ours.rate / figure.rate
 
 
+def ratio_by_processor(figure: Figure, ours: Figure | None) -> float | None:
+    """The same for what is done in a second of processor time; None also where that was not measured."""
+    if ours is None or figure.by == OURS or not figure.cpu_seconds or not ours.cpu_seconds or not figure.amount:
+        return None
+    return (ours.amount / ours.cpu_seconds) / (figure.amount / figure.cpu_seconds)
+
+
 def _line(figure: Figure, ours: Figure | None) -> list[str]:
-    times = ratio(figure, ours)
     return [
         figure.work,
         figure.by,
@@ -39,9 +48,16 @@ def _line(figure: Figure, ours: Figure | None) -> list[str]:
         f"{_count(figure.rate)} {figure.unit}/s",
         "" if figure.cpu_seconds is None else _seconds(figure.cpu_seconds),
         _memory(figure.peak_rss_mib),
-        "" if times is None else f"{_count(times)}x",
+        *(
+            "" if times is None else f"{_count(times)}x"
+            for times in (ratio(figure, ours), ratio_by_processor(figure, ours))
+        ),
         ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in figure.facts.items()),
     ]
+
+
+def _times(number: float | None) -> str:
+    return "" if number is None else f"{_count(number)}x"
 
 
 def _count(number: float) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,13 @@ def test_a_ratio_is_our_rate_over_the_peers():
     assert lines.ratio(figure("sort", "idle", 0, 1.0), ours) is None
 
 
+def test_a_ratio_by_processor_leaves_out_what_waited():
+    ours = replace(figure("sort", OURS, 1_000, 9.0), cpu_seconds=2.0)
+    assert lines.ratio_by_processor(replace(figure("sort", "slow", 100, 90.0), cpu_seconds=4.0), ours) == 20
+    assert lines.ratio_by_processor(figure("sort", "unknown", 100, 4.0), ours) is None
+    assert lines.ratio_by_processor(ours, ours) is None
+
+
 def test_a_table_puts_peers_behind_their_work(tmp_path: Path):
     stages = (
         Measured("a", (figure("sort", OURS, 1_000, 2.0),), (0.0, 0.0)),
@@ -158,8 +166,8 @@ def test_a_table_puts_peers_behind_their_work(tmp_path: Path):
     )
     table = lines.table(Outcome(bench_at(tmp_path), stages, ()))
     assert [row[:2] for row in table[1:]] == [["sort", OURS], ["sort", "slow"], ["read", OURS]]
-    assert table[2][2:] == ["100 users", "4.0", "25 users/s", "", "2.00 GiB", "20x", "recall at 50 0.5"]
-    assert lines.markdown(table)[1] == "| --- | --- | --: | --: | --: | --: | --: | --: | --- |"
+    assert table[2][2:] == ["100 users", "4.0", "25 users/s", "", "2.00 GiB", "20x", "", "recall at 50 0.5"]
+    assert lines.markdown(table)[1] == "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |"
 
 
 def test_short_work_is_repeated_and_the_median_counts():
