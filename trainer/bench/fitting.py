@@ -22,6 +22,7 @@ from pairing.usage import peak_rss_mib
 from trainer.bench.figure import OURS, Figure, timed
 from trainer.bench.plan import Bench
 from trainer.bpr.drawn import Drawn, open_source
+from trainer.bpr.fit import song_sets
 from trainer.bpr.model import EpochReport, Validation
 from trainer.bpr.order import Source
 from trainer.bpr.train import train
@@ -35,19 +36,23 @@ _WORK = "BPR, {} dimensions"
 
 
 def ours(bench: Bench) -> list[Figure]:
-    """The training loop on as many threads as there are processors, and on one."""
+    """Plain BPR on as many threads as there are processors, and on one; the hybrid model."""
     data = open_dataset(bench.dataset)
-    several = bench.train.model_copy(update={"backend": "numba", "threads": processors()})
-    names = {1: f"{OURS}, 1 thread", processors(): OURS}
+    plain = {"model": "bpr", "backend": "numba"}
+    names = {
+        f"{OURS}, 1 thread": {**plain, "threads": 1},
+        OURS: {**plain, "threads": processors()},
+        f"{OURS}, hybrid": {"model": "hybrid"},
+    }
     return [
-        _fit(bench, data, several.model_copy(update={"threads": threads}), bench.bpr_triplets, name)
-        for threads, name in names.items()
+        _fit(bench, data, bench.train.model_copy(update=changes), bench.bpr_triplets, name)
+        for name, changes in names.items()
     ]
 
 
 def by_torch(bench: Bench) -> list[Figure]:
     """The published recipe: sparse embeddings, SparseAdam, batches of 16,384."""
-    published = TrainSettings(backend="torch", dimension=bench.train.dimension)
+    published = TrainSettings(model="bpr", backend="torch", dimension=bench.train.dimension)
     return [_fit(bench, open_dataset(bench.dataset), published, bench.torch_triplets, "torch SparseAdam")]
 
 
@@ -93,6 +98,7 @@ def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: 
         settings.model_copy(update={"epochs": _EPOCHS}),
         directory,
         key="bench",
+        sets=song_sets(data) if settings.model == "hybrid" else None,
         on_epoch=clock.epoch,
         progress=lambda *_: clock.step(),
     )
