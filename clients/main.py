@@ -15,7 +15,15 @@ from clients.demo import demo
 from clients.doctor import doctor
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
-EXTRAS = {"data": "train", "train": "train", "registry": "train", "pair": "pairing", "serve": "serve", "daily": "serve"}
+EXTRAS = {
+    "data": "train",
+    "train": "train",
+    "tune": "tune",
+    "registry": "train",
+    "pair": "pairing",
+    "serve": "serve",
+    "daily": "serve",
+}
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
@@ -26,6 +34,7 @@ def build_app() -> typer.Typer:
     from serve_app.cli import app as serve_app
     from serve_app.cli import daily_app
     from trainer.cli import data_app, registry_app, train_app
+    from trainer.tune.cli import app as tune_app
 
     app = typer.Typer(
         help="Organic playlists: recommend playlists made by people whose taste is near.",
@@ -39,6 +48,7 @@ def build_app() -> typer.Typer:
         "data": data_app,
         "pair": pair_app,
         "train": train_app,
+        "tune": tune_app,
         "registry": registry_app,
         "serve": serve_app,
         "daily": daily_app,
@@ -57,8 +67,9 @@ def sections() -> dict[str, Any]:
     from pairing.cli import SECTIONS as PAIRING
     from serve_app.cli import SECTIONS as SERVE
     from trainer.cli import SECTIONS as TRAINER
+    from trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **PAIRING, **SERVE}
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE}
 
 
 def _root(
