@@ -32,6 +32,7 @@ NOUNS = {
     "data": ("synth", "build", "stats", "listeners"),
     "pair": ("build",),
     "train": ("run", "evaluate"),
+    "tune": ("run", "compare"),
     "registry": ("list", "alias"),
     "serve": ("start", "reactions"),
     "daily": ("run",),
