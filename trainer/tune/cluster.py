@@ -23,6 +23,8 @@ OBJECT_STORE_BYTES = 80 * 2**20
 # Below it Ray makes sockets, with names of 60 bytes; a socket's path has 107.
 LONGEST_TEMP = 40
 ACCELERATOR = "accelerator_type:"
+# Ray takes the machine's own address when it is told 127.0.0.1, and this one as it is.
+_LOOPBACK = "127.0.0.2"
 
 # Read when Ray is imported or started; Tune's own loggers, console and copies of the directory are not wanted.
 _SWITCHES = {
@@ -100,7 +102,7 @@ def _start(temp: Path) -> None:
         with _quiet():
             ray.init(
                 address="local",
-                _node_ip_address="127.0.0.1",
+                _node_ip_address=_LOOPBACK,
                 include_dashboard=False,
                 num_cpus=processors(),
                 object_store_memory=OBJECT_STORE_BYTES,

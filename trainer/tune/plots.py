@@ -18,7 +18,7 @@ _TICKS = 5
 
 
 def parallel_coordinates(trials: Sequence[Trial], space: Mapping[str, Domain], metric: str) -> str:
-    """One line a trial across an axis for each setting and one for the score, in the score's colour. "" for none."""
+    """One line a trial across an axis for each setting and one for the score, in the colour of its place. "" for none."""
     scored = sorted((trial for trial in trials if trial.score is not None), key=_rank)
     if not scored:
         return ""
@@ -102,13 +102,12 @@ def _place(choices: Sequence[Value], value: Value) -> float:
 
 
 def _colours(ranked: Sequence[Trial]) -> list[Any]:
-    """A colour for each, by its score between the worst's and the best's."""
+    """A colour for each, by its place: by its score, one that is far off would leave the others alike."""
     from matplotlib.colors import LinearSegmentedColormap, to_hex
 
     ramp = LinearSegmentedColormap.from_list("score", _RAMP)
-    scores = np.array([trial.score or 0.0 for trial in ranked])
-    width = scores.max() - scores.min()
-    return [to_hex(ramp(float(share))) for share in (scores - scores.min()) / (width or 1.0)]
+    shares = np.linspace(0, 1, len(ranked)) if len(ranked) > 1 else [1.0]
+    return [to_hex(ramp(float(share))) for share in shares]
 
 
 def _rank(trial: Trial) -> tuple[float, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from pairing.progress import Progress, silent
@@ -76,6 +77,7 @@ def tune_and_release(
     """
     tune, train = tune or TuneSettings(), train or TrainSettings()
     registry = registry or RegistrySettings()
+    _need("ray", *(["optuna"] if tune.search == "optuna" else []))
     load_pairing(pairing, dataset)
     fingerprint = _check(dataset, tune)
     board = board or Board(tune.trials, tune.epochs, tune.metric)
@@ -171,6 +173,13 @@ def _name(work: _Work, experiment: Experiment, result: Result) -> None:
         Run(client, result.run_id).tags({**tags, PARENT: parent})
         if client.get_run(parent).info.status != "FINISHED":
             client.set_terminated(parent, "FINISHED")
+
+
+def _need(*names: str) -> None:
+    """ModuleNotFoundError before anything is done, rather than in the middle of it."""
+    for name in names:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"no module named {name!r}", name=name)
 
 
 def _check(dataset: Path, tune: TuneSettings) -> str:

@@ -86,6 +86,7 @@ def _tuner(experiment: Experiment, dataset: Path, resources: Mapping[str, float]
             num_samples=experiment.tune.trials,
             search_alg=_search_algorithm(experiment.tune),
             scheduler=live.scheduler(),
+            reuse_actors=True,  # a worker takes seconds to start, as long as an epoch of a small data set
             max_concurrent_trials=None if experiment.tune.search == "random" else experiment.tune.concurrency,
         ),
         run_config=tune.RunConfig(

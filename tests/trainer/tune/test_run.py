@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from trainer.bpr.model import Validation
 from trainer.bpr.train import train
 from trainer.dataset.table import open_dataset
 from trainer.mlflow_client import connect, default_uri
-from trainer.settings import RegistrySettings, TrainSettings
+from trainer.settings import RegistrySettings
 from trainer.tune.experiment import Experiment, experiments
 from trainer.tune.session import users_of
 from trainer.tune.space import trial_settings
 
 pytestmark = pytest.mark.ray
 
-TRIALS = 5
+TRIALS = 4
 SETTINGS = {
     "BUDDIES_TUNE__TRIALS": str(TRIALS),
     "BUDDIES_TUNE__EPOCHS": "8",
@@ -252,8 +252,8 @@ def test_compare_lists_searches_and_their_trials(story):
 
 
 @pytest.fixture
-def small(planted: Any, mlflow_state: Path) -> Iterator[Command]:
-    yield Command(
+def small(planted: Any, mlflow_state: Path) -> Command:
+    return Command(
         mlflow_state, planted.dataset, planted.pairing, {"BUDDIES_TUNE__TRIALS": "3", "BUDDIES_TUNE__EPOCHS": "2"}
     )
 

@@ -46,7 +46,8 @@ def test_a_second_search_in_the_same_place_is_refused_and_names_the_first(tmp_pa
 
 
 def test_a_killed_holder_blocks_nobody(tmp_path, start):
-    code = f"import sys; from pathlib import Path; from trainer.tune.session import locked\nwith locked(Path(sys.argv[1])): {WAIT}"
+    imports = "import sys; from pathlib import Path; from trainer.tune.session import locked"
+    code = f"{imports}\nwith locked(Path(sys.argv[1])): {WAIT}"
     holder = start(code, str(tmp_path))
     with pytest.raises(TuneError, match=f"process {holder.pid}"), locked(tmp_path):
         pass
