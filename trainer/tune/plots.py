@@ -18,7 +18,7 @@ _TICKS = 5
 
 
 def parallel_coordinates(trials: Sequence[Trial], space: Mapping[str, Domain], metric: str) -> str:
-    """One line a trial across an axis for each setting and one for the score, in the colour of its place. "" for none."""
+    """One line a trial across an axis for each setting and for the score, in the colour of its place. "" for none."""
     scored = sorted((trial for trial in trials if trial.score is not None), key=_rank)
     if not scored:
         return ""
