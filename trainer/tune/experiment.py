@@ -12,8 +12,7 @@ from typing import Any
 
 from pairing.stage import RELEASE
 from trainer.settings import TrainSettings
-from trainer.tune.settings import TuneSettings
-from trainer.tune.space import BackendName
+from trainer.tune.settings import Domain, TuneSettings
 
 HOME = "tune"
 _EXPERIMENT, _TRIALS, _RESULT = "experiment.json", "trials.json", "result.json"
@@ -93,7 +92,8 @@ class Experiment:
     key: str
     created: datetime
     dataset_fingerprint: str
-    backend: BackendName
+    backend: str
+    space: Mapping[str, Domain]
     tune: TuneSettings
     train: TrainSettings
     run_id: str | None = None
@@ -139,6 +139,7 @@ class Experiment:
             "created": self.created.isoformat(),
             "dataset_fingerprint": self.dataset_fingerprint,
             "backend": self.backend,
+            "space": _plain(self.space),
             "tune": self.tune.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
             "run_id": self.run_id,
@@ -147,13 +148,16 @@ class Experiment:
         write_json(self.directory / _EXPERIMENT, body)
 
 
-def experiment_key(fingerprint: str, backend: BackendName, tune: TuneSettings, train: TrainSettings) -> str:
-    """What a search's result depends on, as a sha256: data set, backend, and the settings of [tune] and [train]."""
+def experiment_key(
+    fingerprint: str, backend: str, space: Mapping[str, Domain], tune: TuneSettings, train: TrainSettings
+) -> str:
+    """What a search's result depends on, as a sha256: data set, backend, space, the settings of [tune] and [train]."""
     parts = {
         "format": _FORMAT,
         "release": RELEASE,
         "data": fingerprint,
         "backend": backend,
+        "space": _plain(space),
         "tune": tune.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
     }
@@ -161,14 +165,20 @@ def experiment_key(fingerprint: str, backend: BackendName, tune: TuneSettings, t
 
 
 def open_experiment(
-    state_dir: Path, fingerprint: str, backend: BackendName, tune: TuneSettings, train: TrainSettings
+    state_dir: Path,
+    fingerprint: str,
+    backend: str,
+    space: Mapping[str, Domain],
+    tune: TuneSettings,
+    train: TrainSettings,
 ) -> Experiment:
     """The experiment of this search: the one on disk, to go on with, else a new one."""
-    key = experiment_key(fingerprint, backend, tune, train)
+    key = experiment_key(fingerprint, backend, space, tune, train)
     directory = state_dir / HOME / key[:12]
     if (directory / _EXPERIMENT).exists():
         return _load(directory)
-    made = Experiment(directory, key, datetime.now(UTC).replace(microsecond=0), fingerprint, backend, tune, train)
+    now = datetime.now(UTC).replace(microsecond=0)
+    made = Experiment(directory, key, now, fingerprint, backend, space, tune, train)
     made.write()
     return made
 
@@ -199,6 +209,10 @@ def write_json(path: Path, body: object) -> None:
     partial.replace(path)
 
 
+def _plain(space: Mapping[str, Domain]) -> dict[str, Any]:
+    return {name: domain.model_dump(mode="json") for name, domain in space.items()}
+
+
 def _load(directory: Path) -> Experiment:
     body = _read(directory / _EXPERIMENT)
     try:
@@ -208,6 +222,7 @@ def _load(directory: Path) -> Experiment:
             datetime.fromisoformat(body["created"]),
             body["dataset_fingerprint"],
             body["backend"],
+            {name: Domain.model_validate(domain) for name, domain in body["space"].items()},
             TuneSettings.model_validate(body["tune"]),
             TrainSettings.model_validate(body["train"]),
             body["run_id"],

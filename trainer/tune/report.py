@@ -11,7 +11,6 @@ from trainer.dataset.page import Section, render
 from trainer.tune.board import table
 from trainer.tune.experiment import Experiment, Trial, winner
 from trainer.tune.plots import learning_curves, parallel_coordinates
-from trainer.tune.space import space_of
 
 REPORT = "report.html"
 
@@ -65,7 +64,6 @@ def rungs(experiment: Experiment) -> list[float]:
 
 def _sections(experiment: Experiment, trials: Sequence[Trial]) -> list[Section]:
     tune = experiment.tune
-    space = space_of(tune, experiment.backend)
     set_name = tune.metric.split("/")[0]
     curves = (
         learning_curves(trials, f"{tune.metric}", lambda e: e.metrics[tune.metric], rungs(experiment), "lc"),
@@ -78,7 +76,7 @@ def _sections(experiment: Experiment, trials: Sequence[Trial]) -> list[Section]:
             "Each line is a trial, from its settings to its score: blue the best, orange the worst, the winner thick. "
             "Point at a line or a row to see the trial everywhere; click to hold it.",
             {},
-            (parallel_coordinates(trials, space, tune.metric),),
+            (parallel_coordinates(trials, experiment.space, tune.metric),),
         ),
         Section(
             "Learning curves",
@@ -107,9 +105,9 @@ def _summary(experiment: Experiment, trials: Sequence[Trial]) -> dict[str, Any]:
 
 def _searched(experiment: Experiment) -> dict[str, Any]:
     tune = experiment.tune
-    space = space_of(tune, experiment.backend)
     domains = {
-        name: f"{domain.kind} {', '.join(map(str, getattr(domain, domain.kind)))}" for name, domain in space.items()
+        name: f"{domain.kind} {', '.join(map(str, getattr(domain, domain.kind)))}"
+        for name, domain in experiment.space.items()
     }
     how = {"search": tune.search, "seed": tune.seed, "epochs at most": tune.epochs, "backend": experiment.backend}
     return domains | how | {"data set": experiment.dataset_fingerprint[:12], "MLflow run": experiment.run_id or "-"}

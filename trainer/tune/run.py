@@ -11,7 +11,7 @@ from pathlib import Path
 from pairing.progress import Progress, silent
 from pairing.result import load_pairing
 from trainer.bpr.backend import recipe
-from trainer.dataset.table import open_dataset
+from trainer.dataset.table import Dataset, open_dataset
 from trainer.mlflow_client import connect, first_line
 from trainer.registry import Registry
 from trainer.release import train_and_release
@@ -25,7 +25,7 @@ from trainer.tune.report import write_report
 from trainer.tune.search import complete, search, tidy
 from trainer.tune.session import locked
 from trainer.tune.settings import TuneSettings
-from trainer.tune.space import BackendName, chosen_settings, space_of
+from trainer.tune.space import chosen_settings, space_of
 
 RUN_TAG, KEY_TAG, TRIAL_TAG = "tune_run", "tune_key", "tune_trial_number"
 
@@ -79,13 +79,14 @@ def tune_and_release(
     registry = registry or RegistrySettings()
     _need("ray", *(["optuna"] if tune.search == "optuna" else []))
     load_pairing(pairing, dataset)
-    fingerprint = _check(dataset, tune)
+    data = _check(dataset, tune)
     board = board or Board(tune.trials, tune.epochs, tune.metric)
     work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, board)
     with locked(state_dir), ExitStack() as stack:
         available = stack.enter_context(cluster(state_dir, ray)) if ray is not None else None
         backend = _backend(train, available)
-        experiment = open_experiment(state_dir, fingerprint, backend, tune, train)
+        space = space_of(tune, backend, draws=data.pools is not None and train.triplets != "file")
+        experiment = open_experiment(state_dir, data.fingerprint, backend, space, tune, train)
         if (result := experiment.result()) is None:
             experiment, result = _run(work, experiment, available)
         _name(work, experiment, result)
@@ -119,18 +120,18 @@ def _run(work: _Work, experiment: Experiment, available: Mapping[str, float] | N
 
 
 def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], children: Children) -> None:
-    gpu = experiment.backend == "torch" and available.get("GPU", 0) > 0
+    gpu = experiment.backend != "numba" and available.get("GPU", 0) > 0
     resources = trial_resources(experiment.tune, available, gpu=gpu)
     work.board.say(_plan(experiment, available, gpu=gpu))
     search(experiment, work.dataset, resources, children, work.board)
 
 
-def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> BackendName:
+def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
     """What trials run on, the same on every node. `auto`: torch where they, or without a cluster this machine, have a
     CUDA device.
     """
     if available is None or train.backend != "auto":
-        return recipe(train).backend
+        return str(recipe(train).backend)
     return "torch" if available.get("GPU", 0) > 0 else "numba"
 
 
@@ -182,7 +183,7 @@ def _need(*names: str) -> None:
             raise ModuleNotFoundError(f"no module named {name!r}", name=name)
 
 
-def _check(dataset: Path, tune: TuneSettings) -> str:
+def _check(dataset: Path, tune: TuneSettings) -> Dataset:
     data = open_dataset(dataset)
     rows = {"random/mrr": data.validation, "hard/mrr": data.hard_validation}
     if not (len(data.validation) and len(rows[tune.metric])):
@@ -190,12 +191,11 @@ def _check(dataset: Path, tune: TuneSettings) -> str:
             f"{dataset} has no validation rows for {tune.metric}, so trials cannot be compared; build the data set "
             "from more listeners or playlists"
         )
-    return data.fingerprint
+    return data
 
 
 def _described(experiment: Experiment) -> dict[str, object]:
-    space = space_of(experiment.tune, experiment.backend)
-    return {name: domain.model_dump(mode="json") for name, domain in space.items()}
+    return {name: domain.model_dump(mode="json") for name, domain in experiment.space.items()}
 
 
 def _plan(experiment: Experiment, available: Mapping[str, float], *, gpu: bool) -> str:
@@ -206,7 +206,7 @@ def _plan(experiment: Experiment, available: Mapping[str, float], *, gpu: bool) 
     kind = tune.accelerator_type
     if kind is not None and f"{ACCELERATOR}{kind}" not in available:
         room += f" (no {kind}: trials take what there is)"
-    names = ", ".join(space_of(tune, experiment.backend))
+    names = ", ".join(experiment.space)
     already = len(experiment.trials())
     begun = f"going on with {already} trials" if already else "a new search"
     return f"search {experiment.name}: {tune.trials} trials of {names} on {room}; {begun}"

@@ -13,7 +13,7 @@ from trainer.tune.board import Board
 from trainer.tune.children import Children
 from trainer.tune.experiment import ENDED, Experiment, Trial, TuneError
 from trainer.tune.settings import TuneSettings
-from trainer.tune.space import domains, space_of
+from trainer.tune.space import domains
 from trainer.tune.trial import SCORE, Job, run_trial
 
 # Tune's folder in the experiment's, the whole copy of its state, and the trials' checkpoints.
@@ -79,7 +79,7 @@ def _tuner(experiment: Experiment, dataset: Path, resources: Mapping[str, float]
     shutil.rmtree(home, ignore_errors=True)
     return tune.Tuner(
         trainable,
-        param_space=domains(space_of(experiment.tune, experiment.backend)),
+        param_space=domains(experiment.space),
         tune_config=tune.TuneConfig(
             metric=SCORE,
             mode="max",

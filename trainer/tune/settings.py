@@ -95,8 +95,8 @@ class TuneSettings(BaseModel):
     space: dict[str, Domain] | None = Field(
         None,
         description="what is searched: a setting of [train] to {choice = [..]}, {uniform = [low, high]}, "
-        "{loguniform = ..}, {integers = ..} or {logintegers = ..}; unset: dimension, learning_rate, regularisation, "
-        "and batch on a GPU",
+        "{loguniform = ..}, {integers = ..} or {logintegers = ..}; unset: dimension, learning_rate, regularisation; "
+        "batch for torch; negatives and hard_share where training draws them",
     )
 
     @field_validator("space")

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.bpr.drawn import open_source
 from trainer.bpr.model import EpochReport, TrainingError, Validation
 from trainer.bpr.train import reports, train, training_key
 from trainer.dataset.table import open_dataset
 from trainer.settings import TrainSettings
 from trainer.tune.experiment import Epoch
 from trainer.tune.settings import TuneSettings
-from trainer.tune.space import BackendName, trial_settings
+from trainer.tune.space import trial_settings
 
 # The names that the scheduler and the search read in a report to Ray.
 EPOCH, SCORE, REPORT, ERROR = "epoch", "score", "report", "error"
@@ -33,7 +34,7 @@ class Job:
     dataset: Path
     fingerprint: str
     work: Path
-    backend: BackendName
+    backend: str
     tune: TuneSettings
     train: TrainSettings
 
@@ -52,6 +53,7 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
     teller = _Teller(job.tune.metric, said)
     try:
         _train(job, settings, job.work / tune.get_context().get_trial_id(), teller)
+        teller.end()
     except TrainingError as error:
         tune.report({EPOCH: teller.last + 1, SCORE: 0.0, ERROR: str(error)})
 
@@ -64,7 +66,7 @@ def _train(job: Job, settings: TrainSettings, directory: Path, teller: _Teller) 
     for known in reports(directory, key):
         teller.again(known)
     train(
-        data.triplets,
+        open_source(data, settings),
         Validation(data.validation, data.hard_validation),
         data.users,
         data.playlists,
@@ -81,6 +83,8 @@ class _Teller:
     def __init__(self, metric: str, last: int) -> None:
         self.last = last
         self._metric, self._score = metric, 0.0
+        self._known: Epoch | None = None
+        self._told = False
         self._since = time.monotonic()
 
     def __call__(self, report: EpochReport) -> None:
@@ -93,13 +97,20 @@ class _Teller:
         """An epoch from the training's own record."""
         self._tell(report, None)
 
+    def end(self) -> None:
+        """The last epoch once more, where Ray had heard of all: it makes nothing of a trial without a report."""
+        if not self._told and self._known is not None:
+            _report(self._known)
+
     def _tell(self, report: EpochReport, seconds: float | None) -> None:
         if report.best:
             self._score = report.metrics[self._metric]
+        self._known = Epoch(report.epoch, report.loss, report.best, self._score, dict(report.metrics), seconds)
         if report.epoch <= self.last:
             return
         self.last = report.epoch
-        _report(Epoch(report.epoch, report.loss, report.best, self._score, dict(report.metrics), seconds))
+        self._told = True
+        _report(self._known)
 
 
 def _report(epoch: Epoch) -> None:

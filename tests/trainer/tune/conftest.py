@@ -41,6 +41,6 @@ def trials() -> dict[str, Trial]:
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
-    made = open_experiment(tmp_path, "f" * 64, "numba", TUNE, TrainSettings(patience=4))
+    made = open_experiment(tmp_path, "f" * 64, "numba", SPACE, TUNE, TrainSettings(patience=4))
     made.write_trials(trials())
     return made

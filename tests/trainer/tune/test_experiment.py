@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trainer.tune.conftest import TUNE, epochs, trials
+from tests.trainer.tune.conftest import SPACE, TUNE, epochs, trials
 from trainer.settings import TrainSettings
 from trainer.tune.experiment import (
     FAILED,
@@ -18,22 +18,23 @@ from trainer.tune.experiment import (
 )
 
 
-def test_the_key_depends_on_data_backend_and_both_settings():
+def test_the_key_depends_on_data_backend_space_and_both_settings():
     train = TrainSettings()
     keys = {
-        experiment_key("a", "numba", TUNE, train),
-        experiment_key("b", "numba", TUNE, train),
-        experiment_key("a", "torch", TUNE, train),
-        experiment_key("a", "numba", TUNE.model_copy(update={"seed": 1}), train),
-        experiment_key("a", "numba", TUNE, TrainSettings(patience=2)),
+        experiment_key("a", "numba", SPACE, TUNE, train),
+        experiment_key("b", "numba", SPACE, TUNE, train),
+        experiment_key("a", "torch", SPACE, TUNE, train),
+        experiment_key("a", "numba", {"dimension": SPACE["dimension"]}, TUNE, train),
+        experiment_key("a", "numba", SPACE, TUNE.model_copy(update={"seed": 1}), train),
+        experiment_key("a", "numba", SPACE, TUNE, TrainSettings(patience=2)),
     }
-    assert len(keys) == 5
-    assert experiment_key("a", "numba", TUNE, TrainSettings()) in keys
+    assert len(keys) == 6
+    assert experiment_key("a", "numba", SPACE, TUNE, TrainSettings()) in keys
 
 
 def test_the_same_search_is_opened_again_with_its_trials_and_run(experiment, tmp_path):
     experiment.with_run("run-1")
-    again = open_experiment(tmp_path, "f" * 64, "numba", TUNE, TrainSettings(patience=4))
+    again = open_experiment(tmp_path, "f" * 64, "numba", SPACE, TUNE, TrainSettings(patience=4))
     assert (again.directory, again.created, again.run_id) == (experiment.directory, experiment.created, "run-1")
     assert again.trials() == tuple(trials().values())
     assert again.result() is None
@@ -60,7 +61,7 @@ def test_the_winner_has_the_best_score_and_comes_first_of_equals():
 
 
 def test_searches_are_listed_newest_first_and_chosen_by_the_start_of_their_keys(experiment, tmp_path):
-    other = open_experiment(tmp_path, "e" * 64, "numba", TUNE, TrainSettings())
+    other = open_experiment(tmp_path, "e" * 64, "numba", SPACE, TUNE, TrainSettings())
     listed = experiments(tmp_path)
     assert {one.key for one in listed} == {experiment.key, other.key}
     assert [one.created for one in listed] == sorted((one.created for one in listed), reverse=True)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from trainer.bpr.drawn import open_source
 from trainer.bpr.model import Validation
 from trainer.bpr.train import train
 from trainer.dataset.table import open_dataset
@@ -187,7 +188,7 @@ def test_an_interrupted_trial_ends_as_an_undisturbed_training_does(story, plante
     alone: list[dict[str, float]] = []
     settings = trial_settings(experiment.train, experiment.tune, experiment.backend, trial.point)
     train(
-        data.triplets,
+        open_source(data, settings),
         Validation(data.validation, data.hard_validation),
         data.users,
         data.playlists,

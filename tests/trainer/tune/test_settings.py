@@ -71,16 +71,18 @@ def test_a_domain_that_its_setting_cannot_take_is_refused(domain, problem):
 def test_an_empty_space_is_refused_and_none_is_the_default_one():
     with pytest.raises(ValidationError, match="at least one setting"):
         of()
-    assert space_of(TuneSettings(), "numba") == default_space("numba")
+    assert space_of(TuneSettings(), "numba", draws=False) == default_space("numba", draws=False)
 
 
 def test_the_default_space_suits_its_backend():
-    numba, torch = default_space("numba"), default_space("torch")
+    numba, torch = default_space("numba", draws=True), default_space("torch", draws=False)
     assert numba["dimension"] == torch["dimension"] == Domain(choice=(64, 128, 256))
     assert torch["learning_rate"] == Domain(loguniform=(1e-4, 1e-2))
     assert numba["learning_rate"] == Domain(loguniform=(0.005, 0.5))
     assert torch["batch"] == Domain(choice=(8_192, 16_384))
     assert "batch" not in numba
+    assert {"negatives", "hard_share"} <= set(numba)
+    assert not {"negatives", "hard_share"} & set(torch)
     for space in (numba, torch):
         assert TuneSettings(space=space).space == space
 
