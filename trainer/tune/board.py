@@ -43,6 +43,11 @@ class Board:
         if not self.stream.isatty():
             self._write(f"trial {trial.number} {trial.status}: {trial.why}; {self._score(trial)}\n")
 
+    def lost(self, trial: Trial) -> None:
+        """A trial whose worker is gone."""
+        if not self.stream.isatty():
+            self._write(f"trial {trial.number} lost its worker after {len(trial.epochs)} epochs; another one goes on\n")
+
     def say(self, text: str) -> None:
         """A sentence."""
         self._write(text + "\n")

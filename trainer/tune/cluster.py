@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import psutil
@@ -87,7 +87,7 @@ def _local(state_dir: Path) -> Iterator[Mapping[str, float]]:
         yield ray.cluster_resources()
     finally:
         started = _children() - others
-        with _quiet():
+        with quiet():
             ray.shutdown()
         # Ray leaves its agents to notice by themselves, half a minute later.
         end(started | (_children() - others) | users_of(temp))
@@ -99,7 +99,7 @@ def _start(temp: Path) -> None:
     import ray
 
     try:
-        with _quiet():
+        with quiet():
             ray.init(
                 address="local",
                 _node_ip_address=_LOOPBACK,
@@ -159,11 +159,14 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray's driver prints the cluster's messages to standard output; the same stand in its logs."""
+def quiet() -> Iterator[None]:
+    """Ray's driver prints the cluster's messages to both standard streams; what matters of them comes as errors.
+
+    Whoever writes to a stream from before, as a Board does, is still heard.
+    """
     for name in ("ray", "ray.tune", "ray.train", "ray._private"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
 
 

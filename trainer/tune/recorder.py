@@ -107,6 +107,13 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         """It ended by itself, or ASHA stopped it."""
         self._end(ended(self._of(trial), self._experiment))
 
+    def on_trial_recover(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
+        """Its worker was lost; another one goes on with it."""
+        known = replace(self._of(trial), status=WAITING)
+        self._set(known)
+        self._store()
+        self._board.lost(known)
+
     def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Ray gave it up."""
         self._end(replace(self._of(trial), status=FAILED, why=_LOST))

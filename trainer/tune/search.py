@@ -11,6 +11,7 @@ from typing import Any
 from trainer.tune import live
 from trainer.tune.board import Board
 from trainer.tune.children import Children
+from trainer.tune.cluster import quiet
 from trainer.tune.experiment import ENDED, Experiment, Trial, TuneError
 from trainer.tune.settings import TuneSettings
 from trainer.tune.space import domains
@@ -46,7 +47,7 @@ def search(
     recorder = Recorder(experiment, children, board, snapshot, restored=snapshot.exists())
     before = signal.getsignal(signal.SIGINT)
     try:
-        with live.searching(recorder, Asha(experiment.tune, remembered)):
+        with live.searching(recorder, Asha(experiment.tune, remembered)), quiet():
             _tuner(experiment, dataset, resources, snapshot).fit()
     except (RayError, RayTuneError) as error:
         raise TuneError(f"Ray Tune gave up: {str(error).splitlines()[0]}; run the same command to go on") from error

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from trainer.bpr.drawn import open_source
@@ -273,15 +272,3 @@ def test_optuna_searches_and_a_trial_that_explodes_fails_alone(small):
     failed = next(run for run in small.children().values() if run.data.params["learning_rate"] == "1000000.0")
     assert failed.info.status == "FAILED"
     assert "the steps are too long" in failed.data.tags["tune_why"]
-
-
-def test_a_trial_that_no_node_can_hold_is_refused_with_the_setting(small):
-    small.extra |= {"BUDDIES_TUNE__CPUS": "4096"}
-    refused = small.search()
-    _, errors = refused.communicate(timeout=120)
-    assert refused.returncode == 1
-    assert "a trial wants 4096 CPU, the cluster has" in errors
-    assert "lower [tune] cpus" in errors
-    assert not [
-        child for child in psutil.Process().children(recursive=True) if child.name() in ("raylet", "gcs_server")
-    ]
