@@ -120,19 +120,17 @@ def _run(work: _Work, experiment: Experiment, available: Mapping[str, float] | N
 
 
 def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], children: Children) -> None:
-    gpu = experiment.backend != "numba" and available.get("GPU", 0) > 0
+    gpu = experiment.backend in ("torch", "fused") and available.get("GPU", 0) > 0
     resources = trial_resources(experiment.tune, available, gpu=gpu)
     work.board.say(_plan(experiment, available, gpu=gpu))
     search(experiment, work.dataset, resources, children, work.board)
 
 
 def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
-    """What trials run on, the same on every node. `auto`: torch where they, or without a cluster this machine, have a
-    CUDA device.
-    """
-    if available is None or train.backend != "auto":
+    """What trials run on, the same on every node. `auto`: what the cluster's nodes have, else this machine."""
+    if available is None or train.backend != "auto" or train.model == "hybrid":
         return str(recipe(train).backend)
-    return "torch" if available.get("GPU", 0) > 0 else "numba"
+    return "fused" if available.get("GPU", 0) > 0 else "numba"
 
 
 def _release(work: _Work, experiment: Experiment) -> Result:

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.bpr.drawn import open_source
-from trainer.bpr.model import EpochReport, TrainingError, Validation
-from trainer.bpr.train import reports, train, training_key
+from trainer.bpr.fit import fit
+from trainer.bpr.model import EpochReport, TrainingError
+from trainer.bpr.train import reports, training_key
 from trainer.dataset.table import open_dataset
 from trainer.settings import TrainSettings
 from trainer.tune.experiment import Epoch
@@ -65,16 +65,7 @@ def _train(job: Job, settings: TrainSettings, directory: Path, teller: _Teller) 
     key = training_key(f"{data.fingerprint}/full", settings)
     for known in reports(directory, key):
         teller.again(known)
-    train(
-        open_source(data, settings),
-        Validation(data.validation, data.hard_validation),
-        data.users,
-        data.playlists,
-        settings,
-        directory,
-        key=key,
-        on_epoch=teller,
-    )
+    fit(data, settings, directory, key=key, on_epoch=teller)
 
 
 class _Teller:

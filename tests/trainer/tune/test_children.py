@@ -15,7 +15,7 @@ from trainer.tracking import Run, track
 from trainer.tune.children import Children
 from trainer.tune.experiment import RUNNING
 
-SETTINGS = TrainSettings(dimension=8)
+SETTINGS = TrainSettings(dimension=8, model="bpr")
 
 
 @pytest.fixture

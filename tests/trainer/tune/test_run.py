@@ -36,6 +36,7 @@ SETTINGS = {
         {"dimension": {"choice": [8, 16]}, "learning_rate": {"loguniform": [0.005, 0.1]}, "patience": {"choice": [8]}}
     ),
     "BUDDIES_TRAIN__EPOCHS": "10",
+    "BUDDIES_TRAIN__MODEL": "bpr",
 }
 
 

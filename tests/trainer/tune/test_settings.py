@@ -83,13 +83,20 @@ def test_the_default_space_suits_its_backend():
     assert "batch" not in numba
     assert {"negatives", "hard_share"} <= set(numba)
     assert not {"negatives", "hard_share"} & set(torch)
-    for space in (numba, torch):
+    hybrid = default_space("hybrid", draws=True)
+    assert hybrid["dimension"] == numba["dimension"]
+    for space in (numba, torch, hybrid):
         assert TuneSettings(space=space).space == space
 
 
 def test_a_grace_beyond_the_last_epoch_is_refused():
     with pytest.raises(ValidationError, match="grace is at most epochs, 3"):
         TuneSettings(epochs=3, grace=4)
+
+
+def test_the_hybrid_model_leaves_the_backend_as_it_is():
+    train = TrainSettings(model="hybrid")
+    assert chosen_settings(train, "hybrid", {"dimension": 16}) == TrainSettings(model="hybrid", dimension=16)
 
 
 def test_a_trial_is_bounded_by_tune_and_the_winner_by_train():
