@@ -17,8 +17,8 @@ _ADAM = {
     "regularisation": Domain(loguniform=(1e-7, 1e-4)),
     "batch": Domain(choice=(8_192, 16_384)),
 }
-# The hybrid model's Adam, over all triplets in a few steps. Its taste settings are not here: they trade likes, which the
-# metrics ask for, for people's own taste, which they do not see.
+# The hybrid model's Adam, over all triplets in a few steps. Its taste settings are not here: they trade likes, which
+# the metrics ask for, for people's own taste, which they do not see.
 _HYBRID = {"learning_rate": Domain(loguniform=(1e-3, 2e-2)), "regularisation": Domain(loguniform=(1e-6, 1e-2))}
 _ADAGRAD = {"learning_rate": Domain(loguniform=(0.005, 0.5)), "regularisation": Domain(loguniform=(1e-3, 0.1))}
 _DRAWN = {"negatives": Domain(choice=(2, 4, 8)), "hard_share": Domain(uniform=(0.0, 1.0))}
