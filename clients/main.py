@@ -17,7 +17,7 @@ from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry"), "train"),
-    **{"bench": "bench", "pair": "pairing", "serve": "serve", "daily": "serve"},
+    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve"},
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
     from serve_app.cli import app as serve_app
     from serve_app.cli import daily_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
+    from trainer.tune.cli import app as tune_app
 
     app = typer.Typer(
         help="Organic playlists: recommend playlists made by people whose taste is near.",
@@ -42,6 +43,7 @@ def build_app() -> typer.Typer:
         "data": data_app,
         "pair": pair_app,
         "train": train_app,
+        "tune": tune_app,
         "registry": registry_app,
         "bench": bench_app,
         "serve": serve_app,
@@ -61,8 +63,9 @@ def sections() -> dict[str, Any]:
     from pairing.cli import SECTIONS as PAIRING
     from serve_app.cli import SECTIONS as SERVE
     from trainer.cli import SECTIONS as TRAINER
+    from trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **PAIRING, **SERVE}
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE}
 
 
 def _root(

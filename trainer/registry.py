@@ -115,6 +115,13 @@ class Registry:
                     raise
                 raise RegistryError(f"alias {alias!r} of model {self.model!r}: {first_line(error)}") from error
 
+    def tag(self, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags on a version, beside those that `register` sets. RegistryError when there is no such version."""
+        with self._client() as client:
+            self._find(client, version)
+            for name, value in tags.items():
+                client.set_model_version_tag(self.model, version, name, value)
+
     def fetch(self, version: str, directory: Path) -> Path:
         """The checked bundle of a version on this machine: where it lies if it is local, else directory/version.
 

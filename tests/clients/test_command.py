@@ -32,6 +32,7 @@ NOUNS = {
     "data": ("synth", "build", "stats", "listeners"),
     "pair": ("build",),
     "train": ("run", "evaluate"),
+    "tune": ("run", "compare"),
     "registry": ("list", "alias"),
     "serve": ("start", "reactions"),
     "daily": ("run",),
@@ -193,3 +194,19 @@ def test_an_unreadable_endpoint_file_means_that_nothing_runs(tmp_path: Path) -> 
     for text in ("", "{}", '{"pid": 1}'):
         (tmp_path / "serving.json").write_text(text)
         assert running(tmp_path) is None
+
+
+def test_tune_without_ray_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'ray':\n"
+        "            raise ModuleNotFoundError('no ray here', name=name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    result = buddies("tune", "run", cwd=tmp_path, PYTHONPATH=path)
+    assert result.returncode == 1
+    assert result.stderr == "error: ray is not installed; install 'spotify-buddies[tune]' for `buddies tune`\n"
+    assert buddies("tune", "compare", cwd=tmp_path, PYTHONPATH=path).returncode == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report. statistics: numbers, texts, lists, and distributions as mappings; plots: SVG texts."""
+    """One part of a report. statistics: numbers, texts, lists, and distributions as mappings; plots: SVG or HTML."""
 
     title: str
     text: str
@@ -44,8 +44,8 @@ svg text { font-family: system-ui, sans-serif !important; }
 """
 
 
-def render(title: str, summary: Mapping[str, Any], sections: Sequence[Section]) -> str:
-    """The page as HTML. The same sections give the same text."""
+def render(title: str, summary: Mapping[str, Any], sections: Sequence[Section], foot: str = "") -> str:
+    """The page as HTML. The same sections give the same text. foot: HTML, a script for instance, after all of it."""
     links = "".join(f'<a href="#part-{i}">{escape(s.title)}</a>' for i, s in enumerate(sections))
     tiles = "".join(f"<div><dt>{_label(name)}</dt><dd>{_number(value)}</dd></div>" for name, value in summary.items())
     body = "\n".join(_section(i, section) for i, section in enumerate(sections))
@@ -53,7 +53,7 @@ def render(title: str, summary: Mapping[str, Any], sections: Sequence[Section]) 
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n<dl class="summary">{tiles}</dl>\n'
-        f"<nav>{links}</nav>\n{body}\n</body>\n</html>\n"
+        f"<nav>{links}</nav>\n{body}\n{foot}</body>\n</html>\n"
     )
 
 
