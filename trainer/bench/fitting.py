@@ -39,7 +39,7 @@ def ours(bench: Bench) -> list[Figure]:
     """Plain BPR on as many threads as there are processors, and on one; the hybrid model."""
     data = open_dataset(bench.dataset)
     plain = {"model": "bpr", "backend": "numba"}
-    names = {
+    names: dict[str, dict[str, Any]] = {
         f"{OURS}, 1 thread": {**plain, "threads": 1},
         OURS: {**plain, "threads": processors()},
         f"{OURS}, hybrid": {"model": "hybrid"},
