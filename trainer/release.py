@@ -91,7 +91,8 @@ def train_and_release(
         model = _fit(work, run, progress, on_epoch)
         candidates = Csr.load(pairing / CANDIDATES, "candidates")
         evaluation = evaluate(dataset, model, candidates, progress)
-        bundle = _bundle(work.home / "bundle", _parts(work, candidates, model, evaluation))
+        parts = bundle_parts(data, pairing, candidates, model, training=_facts(work), metrics=evaluation.metrics())
+        bundle = _bundle(work.home / "bundle", parts)
         _record(run, evaluation, bundle)
         number = Registry(address, registry.model).register(bundle.directory, run.run_id, aliases=aliases)
         run.tags({"version": number})
@@ -165,8 +166,16 @@ def _facts(work: _Work) -> dict[str, Any]:
     }
 
 
-def _parts(work: _Work, candidates: Csr, model: Model, evaluation: Evaluation) -> BundleParts:
-    data = work.data
+def bundle_parts(
+    data: Dataset,
+    pairing: Path,
+    candidates: Csr,
+    model: Model,
+    *,
+    training: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> BundleParts:
+    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values."""
     likes = data.count_train_likes()
     popular = most_popular(likes)
     ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
@@ -186,11 +195,11 @@ def _parts(work: _Work, candidates: Csr, model: Model, evaluation: Evaluation) -
         song_artists=songs["artist"].fill_null("").to_list(),
         song_ids=ids["song_id"].to_list(),
         song_id_rows=ids["song_row"].to_numpy(),
-        index=work.pairing / INDEX,
+        index=pairing / INDEX,
         matching="full" if data.matching == "full" else "plain",
         dataset_fingerprint=data.fingerprint,
-        training=_facts(work),
-        metrics=evaluation.metrics(),
+        training=training,
+        metrics=metrics,
     )
 
 

@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 
 from pairing.csr import Csr
-from pairing.result import CANDIDATES, INDEX
+from pairing.result import CANDIDATES
 from pairing.search import NeighbourSearch
 from pairing.usage import private_mib
 from trainer.bench.figure import OURS, Figure, timed
 from trainer.bench.plan import Bench
-from trainer.bpr.baselines import most_popular
 from trainer.bpr.model import initial_model
 from trainer.bundle import BundleParts, open_bundle, write_bundle
 from trainer.dataset.table import open_dataset
+from trainer.release import bundle_parts
 
 _LOOKUPS = 1_000
 
@@ -59,28 +59,5 @@ def _directory(bench: Bench) -> Path:
 def _parts(bench: Bench) -> BundleParts:
     data = open_dataset(bench.dataset)
     model = initial_model(data.users, data.playlists, bench.train.dimension, bench.train.seed)
-    likes = data.count_train_likes()
-    popular = most_popular(likes)
-    ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
-    return BundleParts(
-        user_factors=model.user_factors,
-        playlist_factors=model.playlist_factors,
-        candidates=Csr.load(bench.paired / CANDIDATES, "candidates"),
-        user_songs=data.user_songs,
-        owned=data.owned,
-        owner=data.owner,
-        popular=popular,
-        popular_scores=likes[popular],
-        user_ids=data.user_table["user_id"].to_list(),
-        playlist_ids=playlists["playlist_id"].to_list(),
-        playlist_titles=playlists["title"].fill_null("").to_list(),
-        song_titles=songs["title"].fill_null("").to_list(),
-        song_artists=songs["artist"].fill_null("").to_list(),
-        song_ids=ids["song_id"].to_list(),
-        song_id_rows=ids["song_row"].to_numpy(),
-        index=bench.paired / INDEX,
-        matching="full" if data.matching == "full" else "plain",
-        dataset_fingerprint=data.fingerprint,
-        training={},
-        metrics={},
-    )
+    candidates = Csr.load(bench.paired / CANDIDATES, "candidates")
+    return bundle_parts(data, bench.paired, candidates, model, training={}, metrics={})

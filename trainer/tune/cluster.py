@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import psutil
-
 from pairing.blocks import processors
+from pairing.processes import children, stop_all
 from trainer.tune.experiment import HOME, TuneError
-from trainer.tune.session import end, end_leftovers, forget, note, users_of
+from trainer.tune.session import end_leftovers, forget, note, users_of
 from trainer.tune.settings import TuneSettings
 
 # Data is mapped from files; the store holds the job's few settings.
@@ -78,19 +77,19 @@ def trial_resources(settings: TuneSettings, available: Mapping[str, float], *, g
 def _local(state_dir: Path) -> Iterator[Mapping[str, float]]:
     import ray
 
-    others = _children()
+    others = children()
     temp = _temp_dir()
     note(state_dir, temp, [])  # killed from here on, what has started is found by its open files
     try:
         _start(temp)
-        note(state_dir, temp, _children() - others)
+        note(state_dir, temp, children() - others)
         yield ray.cluster_resources()
     finally:
-        started = _children() - others
+        started = children() - others
         with quiet():
             ray.shutdown()
         # Ray leaves its agents to notice by themselves, half a minute later.
-        end(started | (_children() - others) | users_of(temp))
+        stop_all(started | (children() - others) | users_of(temp))
         shutil.rmtree(temp, ignore_errors=True)
         forget(state_dir)
 
@@ -168,7 +167,3 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
-
-
-def _children() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))

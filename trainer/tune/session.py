@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from pairing.processes import stop_all
 from trainer.tune.experiment import HOME, TuneError, write_json
 
 _LOCK, _SESSION = "lock", "session.json"
@@ -80,7 +81,7 @@ def end_leftovers(state_dir: Path) -> int:
     body = json.loads(path.read_bytes())
     temp = Path(body["temp"])
     found = _noted(body["processes"]) | users_of(temp)
-    end(found)
+    stop_all(found)
     shutil.rmtree(temp, ignore_errors=True)
     path.unlink()
     return len(found)
@@ -95,19 +96,6 @@ def users_of(directory: Path) -> set[psutil.Process]:
             if process.uids().real == os.getuid() and any(file.path.startswith(below) for file in process.open_files()):
                 found.add(process)
     return found - {psutil.Process()}
-
-
-def end(processes: Iterable[psutil.Process], within_s: float = 5.0) -> None:
-    """End these processes: first asked, then killed. psutil compares start times, so a reused id is left alone."""
-    found = list(processes)
-    for process in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=within_s)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=within_s)
 
 
 def _noted(processes: Iterable[tuple[int, float]]) -> set[psutil.Process]:
