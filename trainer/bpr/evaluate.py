@@ -159,10 +159,21 @@ def cold_batch(data: Dataset, rows: int = COLD_ROWS) -> Array:
     out = []
     for like in asked.tolist():
         user = int(users[like])
-        others = np.setdiff1d(offered, np.concatenate([liked.row(user), data.owned.row(user)]))
-        if others.size >= negatives:
-            out.append(np.concatenate([[user, playlists[like]], rng.choice(others, negatives, replace=False)]))
+        excluded = np.union1d(liked.row(user), data.owned.row(user))
+        if offered.size - int(kept[excluded].sum()) >= negatives:
+            others = _draw_others(offered, excluded, negatives, rng)
+            out.append(np.concatenate([[user, playlists[like]], others]))
     return np.array(out, np.int32).reshape(len(out), 2 + negatives)
+
+
+def _draw_others(offered: Array, excluded: Array, count: int, rng: np.random.Generator) -> Array:
+    """`count` distinct rows of `offered` that are not in `excluded`; there are as many. Cheap where most are not."""
+    found = np.empty(0, offered.dtype)
+    while found.size < count:
+        drawn = offered[rng.integers(offered.size, size=2 * count)]
+        found = np.concatenate([found, drawn[~np.isin(drawn, excluded)]])
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    return found[:count]
 
 
 def compare(batch: Array, scorers: Mapping[str, Scorer]) -> BatchResult:
