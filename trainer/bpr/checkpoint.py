@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,15 @@ def finish(directory: Path, checkpoint: Checkpoint) -> None:
             path.unlink()
 
 
-def load(directory: Path, key: str, epoch: int) -> dict[str, Array]:
-    """The tensors of an epoch of the training that `key` names, copied into memory.
+def load(directory: Path, key: str, epoch: int, names: Collection[str] | None = None) -> dict[str, Array]:
+    """The tensors of an epoch of the training that `key` names, copied into memory; of these names, or all.
 
     TrainingError when the file is missing or broken.
     """
     path = tensor_file(directory, key, epoch)
     try:
-        return {name: np.array(tensor) for name, tensor in map_tensors(path).items()}
+        tensors = map_tensors(path)
+        return {name: np.array(tensor) for name, tensor in tensors.items() if names is None or name in names}
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             f"{path}: cannot read the checkpoint ({error}); remove {directory} and train again"

@@ -71,7 +71,7 @@ def train(
             done = _note(done, key, EpochReport(epoch, loss, best=False), backend.model(), judge)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
-    tensors = checkpoint.load(directory, key, done.best.epoch)
+    tensors = checkpoint.load(directory, key, done.best.epoch, ("user_factors", "playlist_factors"))
     model = Model(tensors["user_factors"], tensors["playlist_factors"])
     return Centred.of(model, learned).take(done.best.centring) if done.best.centring else model
 
