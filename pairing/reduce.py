@@ -88,7 +88,7 @@ def _orthonormal(columns: Array) -> Array:
         part = columns[start : start + _CUT].astype(np.float64)
         products += part.T @ part
     values, vectors = np.linalg.eigh(products)
-    kept = values > values[-1] * 1e-10
+    kept = values > values.max(initial=0.0) * 1e-10
     turned: Array = columns @ (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
     return turned
 

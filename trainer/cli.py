@@ -240,8 +240,10 @@ def run(
 @train_app.command()
 def evaluate(
     context: typer.Context,
-    bundle: Annotated[Path | None, typer.Option(help="Bundle directory; default: the version behind --alias.")] = None,
-    alias: Annotated[str, typer.Option(help="Registry alias.")] = "production",
+    bundle: Annotated[
+        Path | None, typer.Option(help="likes: bundle directory; default: the version behind --alias.")
+    ] = None,
+    alias: Annotated[str, typer.Option(help="likes: registry alias.")] = "production",
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
     protocol: Annotated[Protocols, typer.Option(help="What is asked: held-out likes, or people's own playlists.")] = (
         Protocols.LIKES
@@ -262,8 +264,8 @@ def evaluate(
     """
     from pairing.console import explained
     from pairing.progress import Reporter
-    from pairing.stage import StageError
-    from trainer.bpr.evaluate import evaluate_bundle
+    from pairing.stage import StageError, Writing
+    from trainer.bpr.evaluate import check_made_from, evaluate_bundle
     from trainer.bpr.model import TrainingError
     from trainer.bpr.peers import Peers, train_peers
     from trainer.bundle import BundleError, open_bundle
@@ -274,7 +276,8 @@ def evaluate(
 
     settings: _Settings = context.obj
     data = dataset or settings.state_dir / "dataset"
-    with explained(StageError, BundleError, RegistryError, OrganicError, DataError, TrainingError):
+    errors = (StageError, BundleError, RegistryError, OrganicError, DataError, TrainingError)
+    with explained(*errors), Writing(settings.state_dir):
         if protocol is Protocols.ORGANIC:
             work = settings.state_dir / "organic"
             found = organic(
@@ -283,10 +286,12 @@ def evaluate(
             evaluation, left_out, shown = found.evaluation, found.left_out, found.to_json()
         else:
             opened = open_bundle(bundle or _fetch(settings, alias))
+            check_made_from(data, opened)
             trained = Peers({}, {})
             if peers:
                 home = settings.state_dir / "peers"
-                trained = train_peers(open_dataset(data), settings.train, home, progress=Reporter())
+                train = settings.train.model_copy(update={"dimension": opened.manifest.dimension})
+                trained = train_peers(open_dataset(data), train, home, progress=Reporter())
             evaluation = evaluate_bundle(data, opened, Reporter(), peers=trained.models)
             left_out, shown = trained.left_out, {**evaluation.to_json(), "left_out": dict(trained.left_out)}
     if as_json:

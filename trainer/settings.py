@@ -79,7 +79,7 @@ class TrainSettings(_Section):
     )
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
     epochs: int = Field(
-        30,
+        100,
         ge=1,
         description="passes over the triplets, at most; a bound where the published 5 was the number: training stops "
         "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
@@ -92,8 +92,8 @@ class TrainSettings(_Section):
     regularisation: float | None = Field(
         None,
         ge=0,
-        description="L2 weight on the factors of each triplet (hybrid: on own factors, once a step); unset: 0.005 for "
-        "numba and fused, 0 for torch, as published, and for hybrid",
+        description="L2 weight on the factors of each triplet (hybrid: on own factors, beside the mean gradient); "
+        "unset: 0.005 for numba and fused, 0 for torch, as published, and for hybrid",
     )
     centring: float | None = Field(
         None,

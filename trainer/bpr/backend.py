@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pairing.blocks import processors
+from pairing.progress import Progress, silent
 from trainer.bpr.kernels import update
 from trainer.bpr.model import Model
 from trainer.bpr.order import Source, ahead, visit
@@ -70,7 +71,12 @@ def recipe(settings: TrainSettings) -> Recipe:
     )
 
 
-def open_backend(settings: TrainSettings, state: Mapping[str, Array], sets: SongSets | None = None) -> Backend:
+def open_backend(
+    settings: TrainSettings,
+    state: Mapping[str, Array],
+    sets: SongSets | None = None,
+    progress: Progress = silent,
+) -> Backend:
     """The backend on a state; the initial state is the two tables of factors alone, and nothing for the hybrid model.
 
     sets: what the hybrid model's factors are summed from. ValueError: it has none.
@@ -81,7 +87,7 @@ def open_backend(settings: TrainSettings, state: Mapping[str, Array], sets: Song
 
         if sets is None:
             raise ValueError("the hybrid model needs song sets")
-        return HybridBackend(settings, chosen.learning_rate, chosen.regularisation, sets, state)
+        return HybridBackend(settings, chosen.learning_rate, chosen.regularisation, sets, state, progress)
     if chosen.backend == "torch":
         from trainer.bpr.torch_backend import TorchBackend
 

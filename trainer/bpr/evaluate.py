@@ -131,14 +131,19 @@ def evaluate_bundle(
     StageError: it was made from another one, where a row number is another user or playlist, or another split, where
     the held-out playlists may have been trained on.
     """
+    check_made_from(dataset, bundle)
+    model = Model(bundle.user_factors, bundle.playlist_factors)
+    return evaluate(dataset, model, bundle.candidates, progress, peers=peers)
+
+
+def check_made_from(dataset: Path, bundle: Bundle) -> None:
+    """StageError where the bundle was made from another data set than this one."""
     made_from, found = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION).fingerprint
     if made_from != found:
         raise stage.StageError(
             f"{dataset}: is data set {found[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "
             "name that one with --dataset, or train on this one"
         )
-    model = Model(bundle.user_factors, bundle.playlist_factors)
-    return evaluate(dataset, model, bundle.candidates, progress, peers=peers)
 
 
 def cold_batch(data: Dataset, rows: int = COLD_ROWS) -> Array:

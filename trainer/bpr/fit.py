@@ -40,8 +40,9 @@ def fit(
     """Train on a data set, all or the toy triplets; as `train`, whose checkpoints go to `directory` under `key`.
 
     others: more song sets over the data set's songs for the hybrid model's taste. Of the hybrid model everybody with
-    songs has a factor. Plain BPR gives users without triplets (cold ones above all) the mean of their nearest trained
-    users, weighted by cosine, and playlists without triplets zeros, so that they score 0 for everyone.
+    a song that others have too, or whose artist is known, has a factor. Plain BPR gives users without triplets
+    (cold ones above all) the mean of their nearest trained users, weighted by cosine, and playlists without
+    triplets zeros, so that they score 0 for everyone.
     """
     source = open_source(data, settings, toy=toy)
     hybrid = settings.model == "hybrid"

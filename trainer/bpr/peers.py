@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -53,22 +56,26 @@ def train_peers(
     bpr: plain BPR of these settings. recipe: the published one (torch, SparseAdam, 0.005, batches of 16,384), its best
     epoch. implicit-bpr, implicit-als: the `implicit` library on the training likes, left out where it is not installed.
     taste: the cosine of tf-idf weighted songs after a truncated SVD (songs alone, no artists), which sees no likes.
-    others: more song sets over the data set's songs, for taste. All have settings.dimension dimensions. Users and
+    others: more song sets over the data set's songs, for taste. All have settings.dimension dimensions, implicit's BPR
+    one more for its bias. What hybrid settings say of steps and decay is not meant for the others. Users and
     playlists without likes in training are filled in as by `fit`.
     """
     job = _Job(data, settings, work, others, progress)
-    wanted = {
-        "bpr": job.plain,
-        "recipe": job.recipe,
-        "implicit-bpr": job.implicit_bpr,
-        "implicit-als": job.implicit_als,
-        "taste": job.taste,
+    wanted: dict[str, tuple[Callable[[], Model], dict[str, Any]]] = {
+        "bpr": (job.plain, {"training": job.key(job.plain_settings)}),
+        "recipe": (job.recipe, {"training": job.key(job.published_settings)}),
+        "taste": (job.taste, {"others": [_digest(part) for part in others]}),
     }
-    missing = {} if find_spec("implicit") else {"implicit-bpr", "implicit-als"}
+    missing = set()
+    if find_spec("implicit"):
+        release = version("implicit")
+        wanted["implicit-bpr"] = job.implicit_bpr, {"release": release, "iterations": _BPR_ITERATIONS}
+        wanted["implicit-als"] = job.implicit_als, {"release": release, "iterations": _ALS_ITERATIONS}
+    else:
+        missing = {"implicit-bpr", "implicit-als"}
     models = {}
-    for at, (name, make) in enumerate(wanted.items()):
-        if name not in missing:
-            models[name] = job.kept(name, make)
+    for at, (name, (make, made_with)) in enumerate(wanted.items()):
+        models[name] = job.kept(name, make, made_with)
         progress("peers", at + 1, len(wanted), "models")
     return Peers(models, dict.fromkeys(sorted(missing), "install 'spotify-buddies[bench]'"))
 
@@ -81,8 +88,8 @@ class _Job:
     others: tuple[Csr, ...]
     progress: Progress
 
-    def kept(self, name: str, make: Callable[[], Model]) -> Model:
-        """The model, from its folder where it is there already."""
+    def kept(self, name: str, make: Callable[[], Model], made_with: Mapping[str, Any]) -> Model:
+        """The model, from its folder where it was made from the same data and in the same way already."""
 
         def build(folder: Path) -> dict[str, Any]:
             model = make()
@@ -90,22 +97,36 @@ class _Job:
                 np.save(folder / f"{array}.npy", getattr(model, array))
             return {}
 
-        inputs = {"dataset": self.data.fingerprint, "others": str(sum(part.nnz for part in self.others))}
-        chosen = self.settings.model_dump(mode="json")
+        inputs = {"dataset": self.data.fingerprint}
+        chosen = {"dimension": self.settings.dimension, "seed": self.settings.seed, **made_with}
         found = stage.run(self.work, f"peer-{name}", inputs=inputs, settings=chosen, build=build).directory
         return Model(*(np.load(found / f"{array}.npy", mmap_mode="r") for array in _ARRAYS))
 
+    @property
+    def plain_settings(self) -> TrainSettings:
+        defaults = ("learning_rate", "regularisation", "centring") if self.settings.model == "hybrid" else ()
+        return self.settings.model_copy(update={**dict.fromkeys(defaults), "model": "bpr"})
+
+    @property
+    def published_settings(self) -> TrainSettings:
+        published = {"learning_rate": 0.005, "regularisation": 0.0, "centring": 0.0, "batch": 16_384, "accumulate": 1}
+        return self.settings.model_copy(update={"model": "bpr", "backend": "torch", **published})
+
     def plain(self) -> Model:
-        return self._fit({"model": "bpr"})
+        return self._fit(self.plain_settings)
 
     def recipe(self) -> Model:
-        published = {"learning_rate": 0.005, "regularisation": 0.0, "batch": 16_384, "accumulate": 1}
-        return self._fit({"model": "bpr", "backend": "torch", **published})
+        return self._fit(self.published_settings)
 
-    def _fit(self, changes: Mapping[str, Any]) -> Model:
-        settings = self.settings.model_copy(update=dict(changes))
-        key = training_key(self.data.fingerprint, settings)
-        return fit(self.data, settings, self.work / "checkpoints" / key[:8], key=key, progress=self.progress)
+    def key(self, settings: TrainSettings) -> str:
+        return training_key(self.data.fingerprint, settings)
+
+    def _fit(self, settings: TrainSettings) -> Model:
+        key = self.key(settings)
+        directory = self.work / "checkpoints" / key[:8]
+        model = fit(self.data, settings, directory, key=key, progress=self.progress)
+        shutil.rmtree(directory)  # what comes of it is kept
+        return model
 
     def implicit_bpr(self) -> Model:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -142,3 +163,9 @@ class _Job:
         basis = fit_taste(rows, self.settings.dimension, self.settings.seed, self.progress)
         vectors = rows.vectors(basis.songs, basis.artists)
         return Model(unit(rows.rows(0, vectors)), unit(rows.rows(1, vectors)))
+
+
+def _digest(rows: Csr) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(rows.indptr).data)
+    digest.update(np.ascontiguousarray(rows.indices).data)
+    return digest.hexdigest()

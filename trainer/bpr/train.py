@@ -63,7 +63,7 @@ def train(
     learned, _ = source.seen()
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
-        backend = _open(done, directory, users, playlists, settings, sets)
+        backend = _open(done, directory, users, playlists, settings, sets, progress)
         judge = _Judge(settings, validation, learned)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
@@ -104,11 +104,12 @@ def _open(
     playlists: int,
     settings: TrainSettings,
     sets: SongSets | None,
+    progress: Progress,
 ) -> Backend:
     if done is not None:
         return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch), sets)
     if settings.model == "hybrid":
-        return open_backend(settings, {}, sets)
+        return open_backend(settings, {}, sets, progress)
     start = initial_model(users, playlists, settings.dimension, settings.seed)
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 

@@ -107,7 +107,7 @@ class HybridBackend:
         self._move("artists", artist_gradient(self._feature, songs))
         self._move("songs", songs, self._feature.song_weights)
         for name, gradient in gradients.items():
-            self._move(name, gradient, decay=self._decay / float(count))
+            self._move(name, gradient, decay=self._decay)
         self._materialise(values)
         return loss
 

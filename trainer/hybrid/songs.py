@@ -16,7 +16,7 @@ from pairing.csr import Csr
 from pairing.names import full_artist, normalise
 from pairing.progress import silent
 from trainer.dataset.kernels import group
-from trainer.hybrid.kernels import sum_rows, sum_squares
+from trainer.hybrid.kernels import count_artists, sum_rows, sum_squares
 
 Array = npt.NDArray[Any]
 
@@ -54,12 +54,12 @@ class SongSets:
 
 @dataclass(frozen=True)
 class Feature:
-    """The song sets as rows of features: songs and artists by inverse document frequency, a row's songs at length 1.
+    """The song sets as rows of features: songs and artists by inverse document frequency, divided by the row's length.
 
     song_weights float32 (S,): log((1 + n) / (1 + df)) + 1, 0 for a song of a single set, which joins nothing.
     artist_weights float32 (A,): the same of artists, times `artist_weight`. artist_ptr int64 (A + 2,), artist_songs
-    int32 (S,): songs by artist, those without one last. scales: of each part, float32 (rows,), 1 / length of a row's
-    song weights, 0 for a row without any.
+    int32 (S,): songs by artist, those without one last. scales: of each part, float32 (rows,), 1 / length of the
+    weights of all of a row's songs, those of a single set too; 0 for a row without songs.
     """
 
     sets: SongSets
@@ -138,8 +138,6 @@ def _idf(documents: int, frequency: Array) -> Array:
 
 def _rows_by_artist(part: Csr, artist: Array, artists: int) -> Array:
     """How many rows hold a song of each artist, int64 (artists,)."""
-    from trainer.hybrid.kernels import count_artists
-
     out = np.zeros(artists, np.int64)
     count_artists(part.indptr, part.indices, artist, np.full(artists, -1, np.int64), out)
     return out

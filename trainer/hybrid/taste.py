@@ -26,7 +26,7 @@ class TasteBasis:
 
 
 def fit_taste(rows: Feature, dimension: int, seed: int, progress: Progress = silent) -> TasteBasis:
-    """The `dimension` top right singular vectors of the rows of all parts, no more than there are songs.
+    """The `dimension` top right singular vectors of the rows of all parts, no more than there are songs and artists.
 
     What is beyond the rank of the rows is zeros. The bytes depend on the seed alone, not on the number of threads.
     """

@@ -27,15 +27,17 @@ Array = npt.NDArray[Any]
 TOP = 5
 FRESH_RUNS = 5
 RANKED_LISTENERS = 2_000
+WEIGHTED_LISTENERS = 100_000
 _BLOCK = 1_024
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """One pairing. candidates: mean per listener asked. recall: share whose own half is among them.
+    """One pairing.
 
-    hit_at_5: share whose own half the model puts into the top 5 of them, end to end over all playlists; None where
-    nothing is ranked.
+    candidates: mean per listener asked, or all of them where there is no pairing. recall: share whose own half is among
+    them. hit_at_5: share whose own half the model puts into the top 5 of them, end to end over all playlists; None
+    where nothing is ranked.
     """
 
     pairing: str
@@ -67,7 +69,7 @@ def candidate_table(
 
     own int32 (P,): the listener of each playlist, -1 for none. Ownership is given out by the rule of part 7, as if
     nobody had named an owner, since a playlist that its listener owned would be no candidate of theirs. "owned by
-    anybody" is what any pairing can reach at most; "all playlists" ranks without a pairing.
+    anybody else" is what any pairing can reach at most; "all playlists" ranks without a pairing.
     """
     owned = owned_by(_owners(halves, data), halves.users)
     place = _place(own, halves.users)
@@ -80,7 +82,7 @@ def candidate_table(
     reach = owned.column_counts()[place[asked]] > 0
     # Their own half, where they own it, is no candidate either.
     reach &= ~_holds(owned, asked, place[asked])
-    table.append(CandidateRow("owned by anybody", asked.size, float(owned.nnz), _mean(reach), None))
+    table.append(CandidateRow("owned by anybody else", asked.size, float(owned.nnz), _mean(reach), None))
     table += _without_pairing(model, place, asked, settings.candidates)
     return tuple(table)
 
@@ -91,14 +93,15 @@ def _pairings(halves: Dataset, owned: Csr, settings: PairingSettings, progress: 
 
     songs, wide = halves.user_songs, 3 * settings.nearest
     near = nearest_users(songs, wide, block_users=settings.block_users, progress=progress)
-    weighted = _weighted_nearest(songs, wide, progress)
     wider = {"nearest": wide, "neighbours": 3 * settings.neighbours, "candidates": 3 * settings.candidates}
     everyone = {"neighbours": settings.nearest}
     yield "as configured", chosen(near)
     yield "every one of the nearest", chosen(near, **everyone)
     yield "three times as wide", chosen(near, **wider)
-    yield "songs weighted by idf", chosen(weighted)
-    yield "idf, three times as wide", chosen(weighted, **wider)
+    if songs.rows <= WEIGHTED_LISTENERS:  # a product of sparse matrices, which is the slow way
+        weighted = _weighted_nearest(songs, wide, progress)
+        yield "songs weighted by idf", chosen(weighted)
+        yield "idf, three times as wide", chosen(weighted, **wider)
     fresh = [chosen(near, seed=settings.seed + run) for run in range(FRESH_RUNS)]
     yield f"fresh, {FRESH_RUNS} runs together", _union(fresh)
 
@@ -125,7 +128,7 @@ def _judge(name: str, candidates: Csr, place: Array, asked: Array, scorer: Facto
         user = int(asked[at])
         row = candidates.row(user)
         scores = scorer(np.full(row.size, user), row)
-        hits[at] = (scores > scores[row == place[user]][0]).sum() < TOP
+        hits[at] = _rank(scores[None], scores[row == place[user]])[0] <= TOP
     return CandidateRow(name, asked.size, _mean(candidates.counts[asked]), _mean(found), _mean(hits))
 
 
@@ -138,14 +141,20 @@ def _holds(rows: Csr, users: Array, playlists: Array) -> Array:
 def _without_pairing(model: Model, place: Array, asked: Array, most: int) -> Iterator[CandidateRow]:
     """The best `most` playlists by the model's score, for at most RANKED_LISTENERS, evenly spread."""
     some = asked[:: max(1, -(-asked.size // RANKED_LISTENERS))]
-    ranks = np.empty(some.size, np.int64)
+    ranks = np.empty(some.size)
     for first, last in spans(some.size, _BLOCK):
         users = some[first:last]
         scores = model.user_factors[users] @ model.playlist_factors.T
-        ranks[first:last] = (scores > scores[np.arange(users.size), place[users]][:, None]).sum(axis=1) + 1
+        ranks[first:last] = _rank(scores, scores[np.arange(users.size), place[users]])
     best, count = float(_mean(ranks <= most)), float(len(model.playlist_factors))
     yield CandidateRow("nearest by the model", some.size, float(min(most, count)), best, _mean(ranks <= TOP))
     yield CandidateRow("all playlists", some.size, count, 1.0, _mean(ranks <= TOP))
+
+
+def _rank(scores: Array, own: Array) -> Array:
+    """The rank of each row's own score in it, from 1, float64 (rows,); ties in the middle."""
+    ranks: Array = 1.0 + (scores > own[:, None]).sum(axis=1) + 0.5 * ((scores == own[:, None]).sum(axis=1) - 1)
+    return ranks
 
 
 def _weighted_nearest(songs: Csr, k: int, progress: Progress) -> Csr:

@@ -24,7 +24,7 @@ from trainer.bpr.peers import train_peers
 from trainer.bpr.train import training_key
 from trainer.dataset.build import build_dataset
 from trainer.dataset.sources import Sources
-from trainer.dataset.table import COLD, WARM, Dataset, open_dataset
+from trainer.dataset.table import COLD, SONGS, WARM, Dataset, open_dataset
 from trainer.organic.candidates import CandidateRow, candidate_table
 from trainer.organic.halves import Halves, cut, write_raw
 from trainer.organic.questions import ask
@@ -83,6 +83,8 @@ def organic(
             f"{dataset}: {cuts.rows.size} playlists of {LEAST_SONGS} or more songs, the organic protocol needs more "
             f"than {NEGATIVES}; build a larger data set"
         )
+    # Other matching could give the two halves of a playlist a song in common.
+    data = data.model_copy(update={"matching": whole.matching})
     halves = _build(whole, cuts, work, data, progress)
     others = (_over_songs_of(whole, halves),)
     key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)
@@ -126,7 +128,10 @@ def _build(whole: Dataset, cuts: Halves, work: Path, data: DataSettings, progres
 
 
 def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
-    """The libraries of the whole data set over the songs of the halves; songs that are not there are left out."""
+    """The libraries of the whole data set over the songs of the halves; songs that are not there are left out.
+
+    So are the libraries of those who own a playlist by name: they would hold both halves of it.
+    """
     matching: Matching = "full" if whole.matching == "full" else "plain"
 
     def keys(songs: pl.DataFrame) -> list[str]:
@@ -135,8 +140,11 @@ def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
 
     rows = {key: row for row, key in enumerate(keys(halves.song_table))}
     place = np.array([rows.get(key, -1) for key in keys(whole.song_table)], np.int32)
+    owners = np.zeros(whole.users, np.bool_)
+    named = np.load(whole.directory / SONGS / "named_owner.npy")
+    owners[named[named >= 0]] = True
     columns = place[whole.user_songs.indices]
-    kept = columns >= 0
+    kept = (columns >= 0) & ~np.repeat(owners, whole.user_songs.counts)
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
     return Csr(before[whole.user_songs.indptr], columns[kept], halves.songs)
 

@@ -78,6 +78,16 @@ def test_a_step_is_adam_on_the_gradient_of_the_mean_loss():
     assert (after["user_factors"][:, :3] == before["user_factors"][:, :3]).all()
 
 
+def test_decay_pulls_own_factors_of_trained_rows_towards_zero():
+    free, held = _open(rate=0.05), HybridBackend(SETTINGS, 0.05, 0.05, SETS, {})
+    for _ in range(30):
+        free.step(TRIPLETS)
+        held.step(TRIPLETS)
+    for name in ("user_own", "playlist_own"):
+        assert 0 < np.linalg.norm(held.state()[name]) < np.linalg.norm(free.state()[name])
+    assert not held.state()["user_own"][3].any()
+
+
 def test_factors_are_taste_at_its_weight_then_songs_artists_and_the_own_part():
     backend = _open()
     backend.step(TRIPLETS)

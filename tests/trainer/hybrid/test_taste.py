@@ -51,6 +51,21 @@ def test_more_dimensions_than_the_rows_have_are_zeros():
     assert not found.songs[:, 2:].any()
 
 
+@pytest.mark.parametrize(
+    ("songs", "artist", "artist_weight"),
+    [([[0], [1]], [-1, -1], 1.0), ([[0], [1]], [0, 1], 0.0), ([], [], 1.0)],
+)
+def test_sets_that_nothing_joins_have_no_taste(songs, artist, artist_weight):
+    sets = SongSets(
+        Csr.from_rows(songs, len(artist)), Csr.from_rows([], len(artist)), np.array(artist, np.int32).reshape(-1)
+    )
+    rows = feature(sets, artist_weight)
+    found = fit_taste(rows, 4, seed=1)
+    assert found.songs.shape == (len(artist), 4)
+    assert not found.songs.any()
+    assert not rows.rows(0, rows.vectors(found.songs, found.artists)).any()
+
+
 def test_it_finds_the_other_half_where_people_keep_to_their_genre():
     rng = np.random.default_rng(3)
     playlists = [np.sort(g * 40 + rng.choice(40, 24, replace=False)) for g in np.arange(120) % 12]

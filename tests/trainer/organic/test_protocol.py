@@ -59,7 +59,7 @@ def test_without_peers_only_the_model_and_the_untrained_are_asked(work: Path, fo
 
 def test_no_pairing_finds_more_than_its_playlists_allow(found: OrganicResult) -> None:
     rows = {row.pairing: row for row in found.candidates}
-    reachable = rows.pop("owned by anybody").recall
+    reachable = rows.pop("owned by anybody else").recall
     everything = rows.pop("all playlists")
     assert (everything.recall, everything.candidates) == (1.0, everything.listeners)
     nearest = rows.pop("nearest by the model")
