@@ -116,8 +116,9 @@ class HybridBackend:
         users, playlists = self._values["user_factors"], self._values["playlist_factors"]
         pushes = np.empty(len(block), np.float32)
         with ThreadPoolExecutor(processors()) as pool:
-            slices = np.array_split(np.arange(len(block)), 2)
-            loss = sum(pool.map(lambda at: _push(block, at, users, playlists, pushes), slices))
+            half = len(block) // 2
+            parts = ((block[:half], pushes[:half]), (block[half:], pushes[half:]))
+            loss: float = sum(pool.map(lambda part: push_triplets(part[0], users, playlists, part[1]), parts))
             done = (
                 pool.submit(user_gradients, block, pushes, playlists, self._taste, gradients["user_own"]),
                 pool.submit(playlist_gradients, block, pushes, users, self._taste, gradients["playlist_own"]),
@@ -152,11 +153,3 @@ class HybridBackend:
 def taste_dimensions(settings: TrainSettings) -> int:
     """How many of a factor's dimensions are the taste's; at least one is left to the likes."""
     return min(round(settings.taste_share * settings.dimension), settings.dimension - 1)
-
-
-def _push(block: Array, at: Array, users: Array, playlists: Array, pushes: Array) -> float:
-    if not at.size:
-        return 0.0
-    first, last = int(at[0]), int(at[-1]) + 1
-    loss: float = push_triplets(block[first:last], users, playlists, pushes[first:last])
-    return loss

@@ -100,14 +100,15 @@ def organic(
         "overlap": OverlapScorer(halves.user_songs, halves.playlist_songs),
         "chance": RandomScorer(0),
     }
-    table = candidate_table(halves, _own(halves), model, pairing, data, progress=progress)
-    return OrganicResult(Evaluation(_batches(halves, scorers, data.seed), {}), table, left_out)
+    own = _own(halves)
+    table = candidate_table(halves, own, model, pairing, data, progress=progress)
+    return OrganicResult(Evaluation(_batches(halves, own, scorers, data.seed), {}), table, left_out)
 
 
-def _batches(halves: Dataset, scorers: Mapping[str, Scorer], seed: int) -> dict[str, BatchResult]:
+def _batches(halves: Dataset, own: Array, scorers: Mapping[str, Scorer], seed: int) -> dict[str, BatchResult]:
     kinds = np.asarray(halves.user_kind)
     asked = {
-        name: ask(_own(halves), np.flatnonzero(kinds == kind), negatives=NEGATIVES, seed=seed)
+        name: ask(own, np.flatnonzero(kinds == kind), negatives=NEGATIVES, seed=seed)
         for name, kind in {"organic-warm": WARM, "organic-cold": COLD}.items()
     }
     asked |= {"random": halves.validation, "hard": halves.hard_validation}
