@@ -55,5 +55,12 @@ class NeighboursUnavailable(ServiceError):
         return f"no neighbour search ({self.args[0]})"
 
 
+class HistoryUnavailable(ServiceError):
+    """What listeners have seen cannot be read now; the answer goes on without it. args: cause."""
+
+    def __str__(self) -> str:
+        return f"no history of listeners ({self.args[0]})"
+
+
 class LaunchError(Exception):
     """The server or a service it needs cannot start; the message says which, and what to do."""

@@ -66,6 +66,10 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     """A taste without history: playlists of the neighbours found for it at request time."""
     SOURCE_POPULAR: _Source.ValueType  # 4
     """What most people like: nothing is known of this listener, or a step was skipped."""
+    SOURCE_POPULAR_IN_GENRE: _Source.ValueType  # 5
+    """A taste whose neighbours own nothing that is left, or could not be asked: what is liked most within the genre that
+    is nearest to its songs. Genres are clusters of playlists that the model has learned, without a name.
+    """
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
     """Where the playlists of one recommendation came from."""
@@ -80,6 +84,10 @@ SOURCE_COLD_NEIGHBOURS: Source.ValueType  # 3
 """A taste without history: playlists of the neighbours found for it at request time."""
 SOURCE_POPULAR: Source.ValueType  # 4
 """What most people like: nothing is known of this listener, or a step was skipped."""
+SOURCE_POPULAR_IN_GENRE: Source.ValueType  # 5
+"""A taste whose neighbours own nothing that is left, or could not be asked: what is liked most within the genre that
+is nearest to its songs. Genres are clusters of playlists that the model has learned, without a name.
+"""
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
 class _Arm:
@@ -118,6 +126,10 @@ class _SkippedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Skipped.Value
     """The neighbour search did not answer within its time budget, or was unavailable."""
     SKIPPED_DAILY_LIST: _Skipped.ValueType  # 2
     """There was no list of the day for this listener, or the store did not answer within its time budget."""
+    SKIPPED_SEEN: _Skipped.ValueType  # 3
+    """What the listener has seen could not be read within its time budget: playlists may come back that
+    RecommendRequest.exclude_seen asked to leave out. Dislikes and DoNotRecommend are honoured all the same.
+    """
 
 class Skipped(_Skipped, metaclass=_SkippedEnumTypeWrapper):
     """A step that was left out of an answer."""
@@ -128,6 +140,10 @@ SKIPPED_NEIGHBOUR_SEARCH: Skipped.ValueType  # 1
 """The neighbour search did not answer within its time budget, or was unavailable."""
 SKIPPED_DAILY_LIST: Skipped.ValueType  # 2
 """There was no list of the day for this listener, or the store did not answer within its time budget."""
+SKIPPED_SEEN: Skipped.ValueType  # 3
+"""What the listener has seen could not be read within its time budget: playlists may come back that
+RecommendRequest.exclude_seen asked to leave out. Dislikes and DoNotRecommend are honoured all the same.
+"""
 Global___Skipped: _TypeAlias = Skipped  # noqa: Y015
 
 class _FeedbackOutcome:
@@ -269,8 +285,47 @@ class Taste(_message.Message):
 Global___Taste: _TypeAlias = Taste  # noqa: Y015
 
 @_typing.final
+class ExcludeSeen(_message.Message):
+    """Leave out what a listener has met before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    LIKED_FIELD_NUMBER: _builtins.int
+    shown: _builtins.bool
+    """Playlists that were recommended to the listener. Default (unset): true."""
+    liked: _builtins.bool
+    """Playlists that the listener liked. Default (unset): true."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """How far back, 1 second to 365 days. Default (unset): 60 days."""
+
+    def __init__(
+        self,
+        *,
+        window: _duration_pb2.Duration | None = ...,
+        shown: _builtins.bool | None = ...,
+        liked: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_liked", b"_liked", "_shown", b"_shown", "liked", b"liked", "shown", b"shown", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_liked", b"_liked", "_shown", b"_shown", "liked", b"liked", "shown", b"shown", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__liked: _TypeAlias = _typing.Literal["liked"]  # noqa: Y015
+    _WhichOneofArgType__liked: _TypeAlias = _typing.Literal["_liked", b"_liked"]  # noqa: Y015
+    _WhichOneofReturnType__shown: _TypeAlias = _typing.Literal["shown"]  # noqa: Y015
+    _WhichOneofArgType__shown: _TypeAlias = _typing.Literal["_shown", b"_shown"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__liked) -> _WhichOneofReturnType__liked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shown) -> _WhichOneofReturnType__shown | None: ...
+
+Global___ExcludeSeen: _TypeAlias = ExcludeSeen  # noqa: Y015
+
+@_typing.final
 class RecommendRequest(_message.Message):
-    """Ask for playlists."""
+    """Ask for playlists. Playlists that a listener owns, has disliked, or asked not to see for a time never come back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -280,12 +335,21 @@ class RecommendRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     EXCLUDE_PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    EXCLUDE_SEEN_FIELD_NUMBER: _builtins.int
+    MAX_PER_OWNER_FIELD_NUMBER: _builtins.int
+    MAX_SONG_OVERLAP_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Playlists per listener, 1 to 100. Default (unset): 5."""
     mode: Global___Mode.ValueType
     """Default: MODE_LIVE."""
     explain: _builtins.bool
     """Whether to fill RecommendedPlaylist.reason. Default (unset): true."""
+    max_per_owner: _builtins.int
+    """Playlists of one owner in one list, 1 to 100. Default (unset): 2. Playlists without an owner are not counted."""
+    max_song_overlap: _builtins.float
+    """Leave out a playlist that has more than this share of songs in common with a better one of the list (songs in both
+    over songs in either, estimated). More than 0, up to 1; 1 leaves nothing out. Default (unset): 0.8.
+    """
     @_builtins.property
     def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Listeners known to the model. user_ids and tastes together: 1 to 1,000."""
@@ -298,6 +362,10 @@ class RecommendRequest(_message.Message):
     def exclude_playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Playlists that must not come back, for every listener of this request. At most 1,000 ids. Unknown ids are ignored."""
 
+    @_builtins.property
+    def exclude_seen(self) -> Global___ExcludeSeen:
+        """Leave out what each listener has met before; looked up under a time budget. Default (unset): nothing is left out."""
+
     def __init__(
         self,
         *,
@@ -307,19 +375,30 @@ class RecommendRequest(_message.Message):
         mode: Global___Mode.ValueType = ...,
         exclude_playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
         explain: _builtins.bool | None = ...,
+        exclude_seen: Global___ExcludeSeen | None = ...,
+        max_per_owner: _builtins.int | None = ...,
+        max_song_overlap: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "explain", b"explain", "limit", b"limit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "exclude_playlist_ids", b"exclude_playlist_ids", "explain", b"explain", "limit", b"limit", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__explain: _TypeAlias = _typing.Literal["explain"]  # noqa: Y015
     _WhichOneofArgType__explain: _TypeAlias = _typing.Literal["_explain", b"_explain"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__max_per_owner: _TypeAlias = _typing.Literal["max_per_owner"]  # noqa: Y015
+    _WhichOneofArgType__max_per_owner: _TypeAlias = _typing.Literal["_max_per_owner", b"_max_per_owner"]  # noqa: Y015
+    _WhichOneofReturnType__max_song_overlap: _TypeAlias = _typing.Literal["max_song_overlap"]  # noqa: Y015
+    _WhichOneofArgType__max_song_overlap: _TypeAlias = _typing.Literal["_max_song_overlap", b"_max_song_overlap"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__explain) -> _WhichOneofReturnType__explain | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_owner) -> _WhichOneofReturnType__max_per_owner | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_song_overlap) -> _WhichOneofReturnType__max_song_overlap | None: ...
 
 Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
 
@@ -398,6 +477,36 @@ class RecommendedPlaylist(_message.Message):
 Global___RecommendedPlaylist: _TypeAlias = RecommendedPlaylist  # noqa: Y015
 
 @_typing.final
+class ListenerError(_message.Message):
+    """Why one listener of a request has no answer while others do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """A google.rpc.Code, as INVALID_ARGUMENT (3)."""
+    field: _builtins.str
+    """The field of the request, as "user_ids[3]"."""
+    message: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        field: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListenerError: _TypeAlias = ListenerError  # noqa: Y015
+
+@_typing.final
 class Recommendation(_message.Message):
     """The playlists for one listener."""
 
@@ -411,6 +520,7 @@ class Recommendation(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     SKIPPED_FIELD_NUMBER: _builtins.int
     UNKNOWN_SONGS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The listener asked for (RecommendRequest.user_ids or Taste.user_id)."""
     recommendation_id: _builtins.str
@@ -431,6 +541,10 @@ class Recommendation(_message.Message):
     def skipped(self) -> _containers.RepeatedScalarFieldContainer[Global___Skipped.ValueType]:
         """Steps that were left out, each at most once."""
 
+    @_builtins.property
+    def error(self) -> Global___ListenerError:
+        """Set where this listener could not be answered; then there are no playlists and no recommendation_id."""
+
     def __init__(
         self,
         *,
@@ -442,10 +556,11 @@ class Recommendation(_message.Message):
         source: Global___Source.ValueType = ...,
         skipped: _abc.Iterable[Global___Skipped.ValueType] | None = ...,
         unknown_songs: _builtins.int = ...,
+        error: Global___ListenerError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "model_version", b"model_version", "playlists", b"playlists", "recommendation_id", b"recommendation_id", "skipped", b"skipped", "source", b"source", "unknown_songs", b"unknown_songs", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "error", b"error", "model_version", b"model_version", "playlists", b"playlists", "recommendation_id", b"recommendation_id", "skipped", b"skipped", "source", b"source", "unknown_songs", b"unknown_songs", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,6 +591,92 @@ class RecommendResponse(_message.Message):
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
 
 @_typing.final
+class RecommendStreamRequest(_message.Message):
+    """Ask for playlists for many listeners."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    PART_SIZE_FIELD_NUMBER: _builtins.int
+    part_size: _builtins.int
+    """Listeners per part, 1 to 1,000. Default (unset): 500."""
+    @_builtins.property
+    def request(self) -> Global___RecommendRequest:
+        """As for Recommend, but with 1 to 50,000 listeners in user_ids and tastes together, and at most 200,000 songs."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___RecommendRequest | None = ...,
+        part_size: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_part_size", b"_part_size", "part_size", b"part_size", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_part_size", b"_part_size", "part_size", b"part_size", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__part_size: _TypeAlias = _typing.Literal["part_size"]  # noqa: Y015
+    _WhichOneofArgType__part_size: _TypeAlias = _typing.Literal["_part_size", b"_part_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__part_size) -> _WhichOneofReturnType__part_size | None: ...
+
+Global___RecommendStreamRequest: _TypeAlias = RecommendStreamRequest  # noqa: Y015
+
+@_typing.final
+class RecommendStreamResponse(_message.Message):
+    """A part of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    """Place of the first of them among all listeners asked for; user_ids come before tastes."""
+    @_builtins.property
+    def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
+        """The listeners of this part, in the order asked."""
+
+    def __init__(
+        self,
+        *,
+        recommendations: _abc.Iterable[Global___Recommendation] | None = ...,
+        first: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "recommendations", b"recommendations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendStreamResponse: _TypeAlias = RecommendStreamResponse  # noqa: Y015
+
+@_typing.final
+class DoNotRecommend(_message.Message):
+    """A playlist that a listener does not want to see for a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    playlist_id: _builtins.str
+    """The playlist. 1 to 128 bytes."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it may come back. In the past: at once, which takes an earlier wish back."""
+
+    def __init__(
+        self,
+        *,
+        playlist_id: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playlist_id", b"playlist_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DoNotRecommend: _TypeAlias = DoNotRecommend  # noqa: Y015
+
+@_typing.final
 class FeedbackRequest(_message.Message):
     """What one listener did with one recommendation."""
 
@@ -489,6 +690,7 @@ class FeedbackRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     ARM_FIELD_NUMBER: _builtins.int
+    DO_NOT_RECOMMEND_FIELD_NUMBER: _builtins.int
     recommendation_id: _builtins.str
     """Recommendation.recommendation_id. 1 to 128 bytes."""
     user_id: _builtins.str
@@ -501,7 +703,9 @@ class FeedbackRequest(_message.Message):
     """Recommendation.arm."""
     @_builtins.property
     def liked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Playlists that the listener liked. liked, ignored and disliked together: 1 to 100 ids, none twice."""
+        """Playlists that the listener liked; a like takes an earlier dislike back. liked, ignored, disliked and
+        do_not_recommend together: 1 to 100 ids, none twice.
+        """
 
     @_builtins.property
     def ignored(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -509,7 +713,11 @@ class FeedbackRequest(_message.Message):
 
     @_builtins.property
     def disliked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Playlists that the listener does not want to see."""
+        """Playlists that the listener does not want to see; they are not recommended again until the listener likes them."""
+
+    @_builtins.property
+    def do_not_recommend(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoNotRecommend]:
+        """Playlists that the listener does not want to see for a time. Not an opinion of the playlist: nothing is learned."""
 
     def __init__(
         self,
@@ -522,10 +730,11 @@ class FeedbackRequest(_message.Message):
         idempotency_key: _builtins.str = ...,
         model_version: _builtins.str = ...,
         arm: Global___Arm.ValueType = ...,
+        do_not_recommend: _abc.Iterable[Global___DoNotRecommend] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "disliked", b"disliked", "idempotency_key", b"idempotency_key", "ignored", b"ignored", "liked", b"liked", "model_version", b"model_version", "recommendation_id", b"recommendation_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "disliked", b"disliked", "do_not_recommend", b"do_not_recommend", "idempotency_key", b"idempotency_key", "ignored", b"ignored", "liked", b"liked", "model_version", b"model_version", "recommendation_id", b"recommendation_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

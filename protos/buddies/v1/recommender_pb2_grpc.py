@@ -40,6 +40,11 @@ class RecommenderServiceStub:
                 request_serializer=buddies_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=buddies_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.RecommendStream = channel.unary_stream(
+                '/buddies.v1.RecommenderService/RecommendStream',
+                request_serializer=buddies_dot_v1_dot_recommender__pb2.RecommendStreamRequest.SerializeToString,
+                response_deserializer=buddies_dot_v1_dot_recommender__pb2.RecommendStreamResponse.FromString,
+                _registered_method=True)
         self.Feedback = channel.unary_unary(
                 '/buddies.v1.RecommenderService/Feedback',
                 request_serializer=buddies_dot_v1_dot_recommender__pb2.FeedbackRequest.SerializeToString,
@@ -57,9 +62,18 @@ class RecommenderServiceServicer:
     """
 
     def Recommend(self, request, context):
-        """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
+        """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
+        a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
         RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
         growing wait.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecommendStream(self, request, context):
+        """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
+        Every part is complete in itself; when the stream breaks, ask again for the listeners that have no answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +102,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.Recommend,
                     request_deserializer=buddies_dot_v1_dot_recommender__pb2.RecommendRequest.FromString,
                     response_serializer=buddies_dot_v1_dot_recommender__pb2.RecommendResponse.SerializeToString,
+            ),
+            'RecommendStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.RecommendStream,
+                    request_deserializer=buddies_dot_v1_dot_recommender__pb2.RecommendStreamRequest.FromString,
+                    response_serializer=buddies_dot_v1_dot_recommender__pb2.RecommendStreamResponse.SerializeToString,
             ),
             'Feedback': grpc.unary_unary_rpc_method_handler(
                     servicer.Feedback,
@@ -128,6 +147,33 @@ class RecommenderService:
             '/buddies.v1.RecommenderService/Recommend',
             buddies_dot_v1_dot_recommender__pb2.RecommendRequest.SerializeToString,
             buddies_dot_v1_dot_recommender__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/buddies.v1.RecommenderService/RecommendStream',
+            buddies_dot_v1_dot_recommender__pb2.RecommendStreamRequest.SerializeToString,
+            buddies_dot_v1_dot_recommender__pb2.RecommendStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

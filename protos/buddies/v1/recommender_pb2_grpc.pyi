@@ -39,9 +39,14 @@ class RecommenderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecommenderServiceAsyncStub: ...
     Recommend: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]
-    """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
+    """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
+    a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
     RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
     growing wait.
+    """
+    RecommendStream: _grpc.UnaryStreamMultiCallable[_recommender_pb2.RecommendStreamRequest, _recommender_pb2.RecommendStreamResponse]
+    """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
+    Every part is complete in itself; when the stream breaks, ask again for the listeners that have no answer.
     """
     Feedback: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
@@ -57,9 +62,14 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]  # type: ignore[assignment]
-    """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
+    """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
+    a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
     RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
     growing wait.
+    """
+    RecommendStream: _aio.UnaryStreamMultiCallable[_recommender_pb2.RecommendStreamRequest, _recommender_pb2.RecommendStreamResponse]  # type: ignore[assignment]
+    """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
+    Every part is complete in itself; when the stream breaks, ask again for the listeners that have no answer.
     """
     Feedback: _aio.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
@@ -78,9 +88,20 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_pb2.RecommendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.RecommendResponse, _abc.Awaitable[_recommender_pb2.RecommendResponse]]:
-        """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request breaks a documented range.
+        """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
+        a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
         RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
         growing wait.
+        """
+
+    @_abc_1.abstractmethod
+    def RecommendStream(
+        self,
+        request: _recommender_pb2.RecommendStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recommender_pb2.RecommendStreamResponse], _abc.AsyncIterator[_recommender_pb2.RecommendStreamResponse]]:
+        """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
+        Every part is complete in itself; when the stream breaks, ask again for the listeners that have no answer.
         """
 
     @_abc_1.abstractmethod
