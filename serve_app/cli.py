@@ -69,18 +69,21 @@ def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
+    from serve_app.keeper import Watch
     from serve_app.launch import launch
     from trainer.bundle import BundleError
     from trainer.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
         serve = settings.serve if not any_port else _free_ports(settings.serve)
+        watch = Watch((LaunchError,))
         services = start_services(
             settings.state_dir,
             postgres_url=settings.postgres_url,
             redis_url=settings.redis_url,
             mlflow_uri=settings.mlflow_tracking_uri,
             mlflow_port=serve.mlflow_port,
+            watch=watch,
         )
         with services as up:
             registry = Registry(str(up.mlflow_uri), settings.registry.model)
@@ -90,7 +93,7 @@ def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None
                 serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
                 _announce(settings.state_dir, running, up, version.number, pid)
-                _wait(settings.state_dir, running)
+                _wait(settings.state_dir, running, watch)
 
 
 @app.command()
@@ -214,12 +217,14 @@ def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: i
     typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri}; Ctrl-C stops everything")
 
 
-def _wait(state_dir: Path, running: Any) -> None:
-    """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end. LaunchError when Ray dies."""
+def _wait(state_dir: Path, running: Any, watch: Any) -> None:
+    """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end; stores that die are started again. LaunchError: Ray died."""
     from serve_app.errors import LaunchError
 
     try:
         while (died := running.died()) is None:
+            for sentence in watch.look():
+                typer.echo(sentence, err=True)
             time.sleep(POLL_S)
     except (KeyboardInterrupt, SystemExit):
         typer.echo("stopping", err=True)
