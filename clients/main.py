@@ -25,6 +25,7 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
 def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    from clients.drill.cli import app as drill_app
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
     from serve_app.cli import daily_app
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
         "bench": bench_app,
         "serve": serve_app,
         "daily": daily_app,
+        "drill": drill_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)
