@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ from serve_app.settings import ServeSettings
 HAPROXY = "h"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
+CONNECTIONS = 20_000
+# Beside two for each connection HAProxy wants some thousands for its own listeners and checks.
+SPARE_FILES = 5_500
 TOKEN = "ray-token"  # noqa: S105 - a file name
 
 
@@ -28,6 +32,10 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
+        # Ten seconds by default, and three of them until a dead HAProxy is replaced.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         # The same for every run by default, and Ray turns SO_REUSEPORT off with a string, which gRPC ignores: the
@@ -56,6 +64,12 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
+
+
+def _most_connections() -> int:
+    """Connections that HAProxy may hold; it does not start where it may not open the files for them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(256, min(CONNECTIONS, (hard - SPARE_FILES) // 2))
 
 
 def write_token(state_dir: Path) -> Path:

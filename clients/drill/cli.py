@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,6 +60,8 @@ def run_drills(
     from clients.drill.served import DrillError
     from clients.drill.traffic import Listeners
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not stay behind
     chosen = [*DRILLS, FUZZ] if EVERYTHING in names else list(dict.fromkeys(names))
     if unknown := [name for name in chosen if name not in DRILLS and name != FUZZ]:
         raise typer.BadParameter(f"no drill {unknown[0]!r}; see `buddies drill list`")

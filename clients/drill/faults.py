@@ -87,11 +87,11 @@ def silent_connections(served: Served) -> Iterator[Healed]:
     with ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for _ in range(wanted):
-            try:
-                stack.enter_context(_connect(served))
-            except OSError:
-                continue  # refused: the limit of the front, which is what it should have
-        yield lambda: True
+            connection = stack.enter_context(socket.socket())
+            connection.setblocking(False)
+            # Behind the front's own limit they wait in the kernel's queue, and nobody waits for them here.
+            connection.connect_ex(_address(served))
+        yield lambda: _answers_a_newcomer(served)
 
 
 @contextmanager
@@ -116,6 +116,19 @@ def unread_answers(served: Served) -> Iterator[Healed]:
         yield lambda: True
 
 
+def _answers_a_newcomer(served: Served) -> bool:
+    with grpc.insecure_channel(served.endpoints.grpc, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
+        try:
+            RecommenderServiceStub(channel).GetModelStatus(pb.GetModelStatusRequest(), timeout=2.0)
+        except grpc.RpcError:
+            return False
+    return True
+
+
 def _connect(served: Served) -> socket.socket:
+    return socket.create_connection(_address(served), timeout=5.0)
+
+
+def _address(served: Served) -> tuple[str, int]:
     host, _, port = served.endpoints.grpc.rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=5.0)
+    return host, int(port)
