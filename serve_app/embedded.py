@@ -136,7 +136,9 @@ def _remove_unfinished(data: Path) -> None:
     for process in psutil.process_iter(["name", "cmdline"]):
         if process.info["name"] in ("initdb", "postgres") and str(data) in (process.info["cmdline"] or ()):
             stop_tree(process.pid)
-    shutil.rmtree(data)
+    # The directory itself stays: it may be a file system of its own.
+    for entry in data.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _import_postgres() -> Any:

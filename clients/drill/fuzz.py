@@ -167,7 +167,7 @@ def _damaged(rng: random.Random, data: bytes) -> bytes:
         case 1 if damaged:
             del damaged[rng.randrange(len(damaged)) :]
         case 2:
-            damaged += damaged
+            damaged *= 2
         case 3:
             at = rng.randrange(len(damaged) + 1)
             damaged[at:at] = rng.randbytes(rng.randrange(1, 17))

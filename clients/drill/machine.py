@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -13,13 +12,15 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from clients.drill.faults import Healed
 from clients.drill.served import Served
 
 SMALL_DISK = "256m"
 FULL_FOR_S = 5.0
 JUMPED_FOR_S = 5.0
-CLOCK = "BUDDIES_DRILL_CLOCK_FILE"
+CLOCK = "FAKETIME_TIMESTAMP_FILE"
 
 
 class CannotRun(Exception):
@@ -107,26 +108,21 @@ def faked_clock(state_dir: Path) -> Iterator[Setting]:
         file.write_text("+0\n")
         # Every user reads it: Postgres runs as one of its own.
         Path(directory).chmod(0o755)
-        os.environ[CLOCK] = str(file)
-        try:
-            yield Setting(
-                environment={
-                    "LD_PRELOAD": str(places[0]),
-                    "FAKETIME_TIMESTAMP_FILE": str(file),
-                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-                    "FAKETIME_CACHE_DURATION": "1",
-                    "FAKETIME_DONT_RESET": "1",
-                }
-            )
-        finally:
-            del os.environ[CLOCK]
+        yield Setting(
+            environment={
+                "LD_PRELOAD": str(places[0]),
+                CLOCK: str(file),
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                "FAKETIME_CACHE_DURATION": "1",
+                "FAKETIME_DONT_RESET": "1",
+            }
+        )
 
 
 @contextmanager
 def jumping_clock(served: Served) -> Iterator[Healed]:
     """The wall clock jumps an hour ahead, then two hours back, then is right again."""
-    del served
-    file = Path(os.environ[CLOCK])
+    file = Path(psutil.Process(served.endpoints.pid).environ()[CLOCK])
     began = time.monotonic()
     steps = ("+3600\n", "-3600\n", "+0\n")
 
