@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from serve_app.settings import ServeSettings
 APPLICATION = "buddies"
 # The program that Ray starts in front of the replicas.
 PROXY = "haproxy"
-ANNOUNCE_WITHIN_S = 2.0
+ANNOUNCE_WITHIN_S = 5.0
 
 
 def drain(settings: ServeSettings, proxies: Sequence[psutil.Process]) -> None:
@@ -33,13 +35,22 @@ def drain(settings: ServeSettings, proxies: Sequence[psutil.Process]) -> None:
 
 
 def _announced() -> bool:
-    """Tell every replica; False when there is none to tell, or Serve does not answer."""
-    from ray import serve
+    """Tell every replica; False when there is none to tell, or Serve does not answer in time."""
+    import grpc
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
+    # Ray's long poll complains that its loop has ended; Serve ends next.
+    logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
     try:
-        told = serve.get_app_handle(APPLICATION).broadcast("announce_stop").results(timeout_s=ANNOUNCE_WITHIN_S)
-    except (RayError, RayServeException, TimeoutError):
+        asyncio.run(asyncio.wait_for(_announce(), ANNOUNCE_WITHIN_S))
+    except (RayError, RayServeException, grpc.RpcError, TimeoutError):
         return False
-    return bool(told)
+    return True
+
+
+async def _announce() -> None:
+    from ray import serve
+
+    # A handle that was made outside a loop would want one of its own.
+    await serve.get_app_handle(APPLICATION).broadcast("announce_stop").results_async()
