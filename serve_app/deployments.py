@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app import health
+from serve_app.admission import Admission
 from serve_app.build import Services, open_service
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
@@ -97,6 +100,7 @@ class Recommender:
         index: DeploymentHandle,
     ) -> None:
         self._telemetry = RayTelemetry()
+        self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
         self._stack = AsyncExitStack()
         self._service: Service = await open_service(
             settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
@@ -109,11 +113,15 @@ class Recommender:
 
     async def Recommend(self, request: pb.RecommendRequest, grpc_context: RayServegRPCContext) -> pb.RecommendResponse:  # noqa: N802
         """Playlists for listeners."""
-        return await answer(self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry)
+        return await answer(
+            self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry, self._admission
+        )
 
     async def Feedback(self, request: pb.FeedbackRequest, grpc_context: RayServegRPCContext) -> pb.FeedbackResponse:  # noqa: N802
         """Store what a listener did."""
-        return await answer(self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry)
+        return await answer(
+            self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry, self._admission
+        )
 
     async def GetModelStatus(  # noqa: N802
         self, request: pb.GetModelStatusRequest, grpc_context: RayServegRPCContext
@@ -122,6 +130,10 @@ class Recommender:
         return await answer(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
+
+    async def announce_stop(self) -> None:
+        """Say NOT_SERVING to those who ask for health, and go on answering everything else."""
+        health.STATE.stop()
 
     async def __del__(self) -> None:
         await self._stack.aclose()
