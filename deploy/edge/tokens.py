@@ -86,7 +86,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {path}: no caller {options.caller}\n")
         return 1
     gone = options.verb == "remove"
-    write(path, [entry for entry in entries if entry[1] != options.caller] if gone else retired(entries, options.caller))
+    write(
+        path, [entry for entry in entries if entry[1] != options.caller] if gone else retired(entries, options.caller)
+    )
     return 0
 
 
