@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -292,10 +293,10 @@ def test_garbage_plaintext_and_old_tls_are_refused_and_the_edge_stands(start: St
         token = edge.add("partner")
         edge.reload()
         for garbage in (os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + os.urandom(300), b""):
-            with connect(edge.port) as plain:
+            with connect(edge.port) as plain, suppress(ConnectionError):
                 plain.sendall(garbage)
-                plain.shutdown(1)
-                assert not plain.recv(4096).startswith(b"HTTP/1.1 2")
+                plain.shutdown(socket.SHUT_WR)
+                assert not plain.recv(4096).startswith(b"HTTP/")
         context = ssl.create_default_context(cafile=certificates / "ca.pem")
         context.set_alpn_protocols(["h2"])
         for garbage in (os.urandom(20_000), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(20_000)):
