@@ -34,8 +34,8 @@ MLFLOW_NAMES = ("MLFLOW_TRACKING_URI", "BUDDIES_MLFLOW_TRACKING_URI")
 _SECRETS: Mapping[str, tuple[str, ...]] = {"postgres_url": (), "redis_url": (), "mlflow_tracking_uri": MLFLOW_NAMES}
 _SCHEMES = {"postgres_url": ("postgresql", "postgres"), "redis_url": ("redis", "rediss", "unix")}
 _EXAMPLES = {
-    "postgres_url": "postgresql://user:password@host:5432/database (characters such as / or @ as %2F or %40)",
-    "redis_url": "redis://:password@host:6379/0 (characters such as / or @ as %2F or %40)",
+    "postgres_url": "postgresql://USER:PASSWORD@HOST:5432/DATABASE (characters such as / or @ as %2F or %40)",
+    "redis_url": "redis://:PASSWORD@HOST:6379/0 (characters such as / or @ as %2F or %40)",  # kingfisher:ignore
 }
 _LOGIN = re.compile(r"(://[^/@:]*:)[^@]*@")
 _PASSWORD = re.compile(r"(password=)('[^']*'|[^&\s]*)", re.IGNORECASE)

@@ -57,5 +57,5 @@ def public(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the SQL statement or the page of HTML that MLflow puts below it, and without logins."""
+    """What an error says, without logins, and without the SQL statement or the page of HTML that MLflow puts below."""
     return public(str(error).partition("\n")[0])

@@ -94,8 +94,8 @@ class Registry:
                 if error.error_code not in _ABSENT:
                     raise
                 raise RegistryError(
-                    f"model {self.model!r} has no version with alias {alias!r} at {public(self.uri)}; train one with `buddies "
-                    f"train run`, or set the alias with `buddies registry alias {alias} VERSION`"
+                    f"model {self.model!r} has no version with alias {alias!r} at {public(self.uri)}; train one with "
+                    f"`buddies train run`, or set the alias with `buddies registry alias {alias} VERSION`"
                 ) from None
             return self._info(found, self._aliases(client))
 
