@@ -13,6 +13,8 @@ from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 ENDPOINTS = "serving.json"
+# Stands there for an address that the settings name: it may hold a password.
+CONFIGURED = "configured"
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
@@ -92,7 +94,7 @@ def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None
             with launch(
                 serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings.state_dir, running, up, version.number, pid)
+                _announce(settings, running, up, version.number, pid)
                 _wait(settings.state_dir, running, watch)
 
 
@@ -178,6 +180,10 @@ def _store_url(settings: _Settings, store: str) -> str:
         variable = f"BUDDIES_{store.upper()}_URL"
         typer.echo(f"error: no service runs here and {variable} is not set; start one first", err=True)
         raise typer.Exit(1) from None
+    if endpoints[store] == CONFIGURED:
+        variable = f"BUDDIES_{store.upper()}_URL"
+        typer.echo(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
+        raise typer.Exit(1)
     return str(endpoints[store])
 
 
@@ -197,16 +203,17 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: int) -> None:
-    """Write where everything listens, for the other commands, and say it."""
+def _announce(settings: _Settings, running: Any, services: Any, version: str, pid: int) -> None:
+    """Write where everything listens, for the other commands, and say it; no configured address, which is a secret."""
+    state_dir = settings.state_dir
     endpoints = {
         "pid": pid,
         "grpc": running.grpc,
         "http": running.http,
         "dashboard": running.dashboard,
-        "mlflow": services.mlflow_uri,
-        "postgres": services.postgres_url,
-        "redis": services.redis_url,
+        "mlflow": CONFIGURED if settings.mlflow_tracking_uri else services.mlflow_uri,
+        "postgres": CONFIGURED if settings.postgres_url else services.postgres_url,
+        "redis": CONFIGURED if settings.redis_url else services.redis_url,
         "model_version": version,
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
@@ -214,7 +221,7 @@ def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: i
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
     typer.echo(f"serving version {version} over gRPC at {running.grpc}")
-    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri}; Ctrl-C stops everything")
+    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow']}; Ctrl-C stops everything")
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:

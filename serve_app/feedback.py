@@ -14,6 +14,7 @@ import psycopg
 from serve_app.connections import Connections
 from serve_app.errors import FeedbackUnavailable
 from serve_app.migrate import migrate
+from serve_app.redact import hash_id, store_error
 
 RETRY_AFTER_S = 1.0
 _log = logging.getLogger(__name__)
@@ -133,7 +134,8 @@ class FeedbackStore:
             return task.result()
         except psycopg.Error as error:
             # The log tells where Postgres was looked for, and what it refused; callers are told no addresses.
-            _log.warning("feedback was not acknowledged: %s: %s", type(error).__name__, error)
+            listener = hash_id(feedback.user_id)
+            _log.warning("feedback of listener #%s was not acknowledged: %s", listener, store_error(error))
             raise FeedbackUnavailable(type(error).__name__, RETRY_AFTER_S) from error
 
     def _forget(self, task: asyncio.Task[Stored]) -> None:

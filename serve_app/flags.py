@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serve_app.errors import LaunchError
+from serve_app.loopback import BINARY, NODE, WRAPPER
 from serve_app.ports import free_block, free_port
 from serve_app.settings import ServeSettings
 
@@ -58,6 +59,8 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         # Thirty seconds by default, meant for load balancers outside the machine.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(settings.drain_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
+        NODE: "0",
+        **({BINARY: str(haproxy / WRAPPER)} if settings.haproxy else {}),
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
@@ -105,7 +108,11 @@ def applied(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def _verify(wanted: Mapping[str, str], fresh: bool) -> None:
+    from ray._private import ray_constants
     from ray.serve._private import constants
+
+    if getattr(ray_constants, "ENABLE_RAY_CLUSTER", True):
+        raise LaunchError("Ray was imported before; start the server in a process of its own")
 
     for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED"):
         found = getattr(constants, name, None)

@@ -23,6 +23,7 @@ from pairing.processes import children, is_alive, name_of, stop_all
 from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app import loopback
 from serve_app.app import build_app
 from serve_app.build import Services
 from serve_app.drain import APPLICATION, PROXY, drain
@@ -85,6 +86,8 @@ def launch(
         terminate = stack.enter_context(unwinding())
         temp = stack.enter_context(_temp_dir())
         (temp / HAPROXY).mkdir(mode=0o700)
+        if settings.haproxy:
+            loopback.write_wrapper(temp / HAPROXY, settings.host)
         logs = state_dir / "logs"
         stack.callback(_keep_logs, temp, logs)
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
@@ -157,6 +160,7 @@ def _start_ray(settings: ServeSettings, temp: Path) -> None:
         num_cpus=max(os.cpu_count() or 1, replicas + 2),
         logging_level=logging.ERROR,
         log_to_driver=False,
+        runtime_env={"worker_process_setup_hook": loopback.HOOK},
     )
 
 

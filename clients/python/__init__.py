@@ -2,7 +2,9 @@
 
 from clients.python.aio import AsyncClient
 from clients.python.client import Client
+from clients.python.credentials import secure
 from clients.python.errors import (
+    AccessDenied,
     BuddiesError,
     DeadlineExceeded,
     InvalidRequest,
@@ -29,6 +31,7 @@ from clients.python.types import (
 )
 
 __all__ = [
+    "AccessDenied",
     "Arm",
     "AsyncClient",
     "BuddiesError",
@@ -52,4 +55,5 @@ __all__ = [
     "VersionState",
     "VersionStatus",
     "Violation",
+    "secure",
 ]
