@@ -13,13 +13,14 @@ from redis.exceptions import RedisError
 
 from pairing.progress import Progress, silent
 from serve_app.engine import Engine
-from serve_app.query import Lists, Skipped, Source
+from serve_app.query import Lists, Rules, Skipped, Source
 
 Array = npt.NDArray[Any]
 
 # Longest list kept: a request for more is scored live where the list was cut.
 LENGTH = 50
 _ENTRY = np.dtype([("row", "<i4"), ("score", "<f4")])
+_NO_RULES = Rules()
 
 
 class Writer(Protocol):
@@ -65,25 +66,27 @@ def write_daily(
     return written
 
 
-async def read_daily(engine: Engine, redis: Reader | None, live: Lists, excluded: Array, budget_s: float) -> Lists:
+async def read_daily(
+    engine: Engine, redis: Reader | None, live: Lists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
+) -> Lists:
     """Put the lists of the day in the place of live ones, where there are any.
 
     live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
-    without a list of the day, for one whose list cannot fill the answer once the excluded are gone (nothing is left of
-    it, or less than asked for and more was cut off when it was written), and for everybody when the store does not
-    answer within budget_s.
+    without a list of the day, for one whose list cannot fill the answer once the excluded are gone and the rules kept
+    (nothing is left of it, or less than asked for and more was cut off when it was written), and for everybody when the
+    store does not answer within budget_s.
     """
-    stored = await _fetch(engine, redis, live, budget_s)
-    rows, scores, counts = live.rows.copy(), live.scores.copy(), live.counts.copy()
+    stored = _unpack(await _fetch(engine, redis, live, budget_s), engine.bundle.manifest.playlists)
+    limit = live.rows.shape[1]
+    rows, scores, counts = engine.pick(replace(live, **stored), live.song_rows, limit, excluded, rules)
+    missing = (counts == 0) | ((stored["counts"] >= LENGTH) & (counts < limit))
+    rows[missing], scores[missing], counts[missing] = live.rows[missing], live.scores[missing], live.counts[missing]
     sources, skipped = list(live.sources), list(live.skipped)
-    for i, value in enumerate(stored):
-        kept = _kept(_unpack(value, engine.bundle.manifest.playlists), excluded, rows.shape[1])
-        if not kept.size:
+    for i, lacks in enumerate(missing.tolist()):
+        if lacks:
             skipped[i] = (*skipped[i], Skipped.DAILY_LIST)
-            continue
-        rows[i], scores[i], counts[i] = -1, 0.0, kept.size
-        rows[i, : kept.size], scores[i, : kept.size] = kept["row"], kept["score"]
-        sources[i] = Source.DAILY
+        else:
+            sources[i] = Source.DAILY
     return replace(live, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(skipped))
 
 
@@ -101,13 +104,6 @@ async def _fetch(engine: Engine, redis: Reader | None, live: Lists, budget_s: fl
         return nothing
 
 
-def _kept(entries: Array, excluded: Array, limit: int) -> Array:
-    """The first `limit` entries that are not excluded; none where the whole list of the day does not suffice."""
-    kept = entries[~np.isin(entries["row"], excluded)][:limit]
-    cut = entries.size >= LENGTH
-    return kept[:0] if cut and kept.size < limit else kept
-
-
 def _pack(lists: Lists, at: int) -> bytes:
     entries = np.empty(int(lists.counts[at]), _ENTRY)
     entries["row"] = lists.rows[at, : entries.size]
@@ -115,12 +111,22 @@ def _pack(lists: Lists, at: int) -> bytes:
     return entries.tobytes()
 
 
-def _unpack(value: bytes | None, playlists: int) -> Array:
-    # The store is shared and outside our control: a value that cannot be ours counts as missing.
-    nothing = np.empty(0, _ENTRY)
-    if not value or len(value) % _ENTRY.itemsize:
-        return nothing
-    entries = np.frombuffer(value, _ENTRY)
-    if entries["row"].min() < 0 or entries["row"].max() >= playlists:
-        return nothing
-    return entries
+def _unpack(values: Sequence[bytes | None], playlists: int) -> dict[str, Array]:
+    """Stored lists as the rows, scores (lists, LENGTH) and counts of a Lists.
+
+    The store is shared and outside our control: a value that cannot be ours counts as missing.
+    """
+    entries = np.zeros((len(values), LENGTH), _ENTRY)
+    counts = np.zeros(len(values), np.int32)
+    for i, value in enumerate(values):
+        if not value or len(value) % _ENTRY.itemsize or len(value) > LENGTH * _ENTRY.itemsize:
+            continue
+        found = np.frombuffer(value, _ENTRY)
+        if found["row"].min() >= 0 and found["row"].max() < playlists:
+            entries[i, : found.size] = found
+            counts[i] = found.size
+    return {
+        "rows": np.ascontiguousarray(entries["row"]),
+        "scores": np.ascontiguousarray(entries["score"]),
+        "counts": counts,
+    }
