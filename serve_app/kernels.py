@@ -320,43 +320,60 @@ def gather_owned(
 
 
 @njit(cache=True, nogil=True)
+def share_one(mine: Array, theirs: Array, listeners: Array, examples: Array, known: Array) -> int:
+    """Count what two ascending rows of songs share, and keep the best known of it, best first; ties by song row.
+
+    known: room for as many numbers as there are examples. Examples that are not filled are left as they are.
+    """
+    a, b, shared, count = 0, 0, 0, 0
+    while a < mine.size and b < theirs.size:
+        if mine[a] < theirs[b]:
+            a += 1
+        elif mine[a] > theirs[b]:
+            b += 1
+        else:
+            count = offer(examples, known, count, mine[a], listeners[mine[a]])
+            shared += 1
+            a += 1
+            b += 1
+    return shared
+
+
+@njit(cache=True, nogil=True)
 def share(
-    left_rows: Array,
-    left_indptr: Array,
-    left_indices: Array,
-    owners: Array,
+    song_rows: Array,
+    song_indptr: Array,
+    song_indices: Array,
+    rows: Array,
+    counts: Array,
+    personal: Array,
+    owner: Array,
     indptr: Array,
     indices: Array,
     listeners: Array,
     shared: Array,
     examples: Array,
 ) -> None:
-    """Count the songs that listener and owner share and keep the best known of them, by merging two ascending rows.
+    """The songs that each listener shares with the owner of each playlist of the list.
 
-    Pair i: row left_rows[i] of the left matrix against row owners[i] of the right; -1 on either side shares nothing.
-    Writes shared (pairs,) and examples (pairs, most), best known first, -1 padded; ties by song row.
+    Listener i has row song_rows[i] (-1: none) of (song_indptr, song_indices), counts[i] of rows (listeners, limit)
+    filled, and a list that is personal or not; owners have rows of (indptr, indices). Writes shared (listeners, limit)
+    and examples (listeners, limit, most), best known first, -1 padded; nothing is shared where anything is missing.
     """
-    most = examples.shape[1]
-    known = np.empty(most, np.float64)
-    for i in range(left_rows.size):
-        shared[i] = 0
-        examples[i, :] = -1
-        if left_rows[i] < 0 or owners[i] < 0:
+    known = np.empty(examples.shape[2], np.float64)
+    shared[:] = 0
+    examples[:] = -1
+    for i in range(song_rows.size):
+        at = song_rows[i]
+        if at < 0 or not personal[i]:
             continue
-        a, a_end = left_indptr[left_rows[i]], left_indptr[left_rows[i] + 1]
-        b, b_end = indptr[owners[i]], indptr[owners[i] + 1]
-        count = 0
-        while a < a_end and b < b_end:
-            if left_indices[a] < indices[b]:
-                a += 1
-            elif left_indices[a] > indices[b]:
-                b += 1
-            else:
-                song = indices[b]
-                count = offer(examples[i], known, count, song, listeners[song])
-                shared[i] += 1
-                a += 1
-                b += 1
+        mine = song_indices[song_indptr[at] : song_indptr[at + 1]]
+        for j in range(counts[i]):
+            theirs = owner[rows[i, j]]
+            if theirs >= 0:
+                shared[i, j] = share_one(
+                    mine, indices[indptr[theirs] : indptr[theirs + 1]], listeners, examples[i, j], known
+                )
 
 
 @njit(cache=True, nogil=True)
