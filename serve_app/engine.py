@@ -72,9 +72,13 @@ class Engine:
         lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded)
         return replace(lists, user_ids=tuple(user_ids), songs=self.bundle.user_songs, song_rows=rows)
 
-    def rank_rows(self, rows: Array, limit: int) -> Lists:
-        """Rank by user row, for lists computed ahead. user_ids are left empty."""
-        return self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, _NO_ROWS)
+    def rank_candidates(self, rows: Array, candidates: Csr, limit: int, excluded: Array) -> Lists:
+        """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
+
+        As rank_known in everything else; user_ids are left empty.
+        """
+        own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
+        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded)
 
     def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
         """Look the songs of tastes up: by id, or by names normalised as the data set's were."""
