@@ -92,23 +92,15 @@ class Engine:
         lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules)
         return replace(lists, user_ids=tuple(user_ids), keys=keys)
 
-    def rank_rows(self, rows: Array, limit: int) -> Lists:
-        """Rank by user row, for lists computed ahead. user_ids are left empty."""
-        candidates = self.bundle.candidates
-        return self._rank(rows, self.bundle.user_factors, rows, candidates, rows, limit, _NO_ROWS, _NO_RULES)
+    def rank_candidates(
+        self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
+    ) -> Lists:
+        """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
 
-    def pick(self, lists: Lists, users: Array, limit: int, excluded: Array, rules: Rules) -> tuple[Array, Array, Array]:
-        """Cut lists that are ranked already down to limit by the rules of ranking: their rows, scores and counts.
-
-        users: int32, the user row of each listener or -1. Places that are not filled hold -1 and 0.
+        As rank_known in everything else; user_ids are left empty.
         """
-        rows, scores, counts = _empty(len(users), limit)
-        blocked_indptr, blocked = self._blocked(rules, len(users))
-        kernels.pick_all(
-            lists.rows, lists.scores, lists.counts, users, self.bundle.owner, self._sketches, excluded, blocked_indptr,
-            blocked, rules.max_per_owner, self._most_equal(rules), rows, scores, counts,
-        )  # fmt: skip
-        return rows, scores, counts
+        own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
+        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded, rules)
 
     def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
         """Look the songs of tastes up: by id, or by names normalised as the data set's were."""

@@ -139,31 +139,6 @@ def pick(
 
 
 @njit(cache=True, nogil=True)
-def pick_all(
-    lists: Array,
-    values: Array,
-    lengths: Array,
-    users: Array,
-    owner: Array,
-    sketches: Array,
-    excluded: Array,
-    blocked_indptr: Array,
-    blocked_indices: Array,
-    max_per_owner: int,
-    most_equal: int,
-    rows: Array,
-    scores: Array,
-    counts: Array,
-) -> None:
-    """Cut ranked lists (listeners, length) of which lengths[i] are filled down to rows, scores (listeners, limit)."""
-    for i in range(users.size):
-        counts[i] = pick(
-            lists[i, : lengths[i]], values[i], users[i], owner, sketches, excluded,
-            blocked_indices[blocked_indptr[i] : blocked_indptr[i + 1]], max_per_owner, most_equal, rows[i], scores[i],
-        )  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
 def rank_one(
     factor: Array,
     candidates: Array,

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import codec
-from serve_app.daily import Reader, read_daily
+from serve_app.daily.read import Reader, read_daily
 from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable
 from serve_app.feedback import RETRY_AFTER_S, FeedbackStore
