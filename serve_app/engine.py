@@ -110,7 +110,7 @@ class Engine:
         by_name = [i for i, song in enumerate(wanted) if isinstance(song, SongName)]
         matching: Any = self.bundle.manifest.matching
         if by_id:
-            entries = self.bundle.song_ids.find([str(wanted[i]) for i in by_id])
+            entries = find(self.bundle.song_ids, Keys.of([str(wanted[i]) for i in by_id]))
             known = entries >= 0
             rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
         if by_name:
@@ -118,7 +118,7 @@ class Engine:
             keys = [song_key(n.title, n.artist, matching) for n in names]
             # A name of spaces alone has the key of the songs that have no name.
             named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
-            rows[by_name] = np.where(named, self.bundle.song_keys.find(keys), -1)
+            rows[by_name] = np.where(named, find(self.bundle.song_keys, Keys.of(keys)), -1)
         split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
         songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
         return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
