@@ -57,7 +57,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one and where none is."""
+    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one."""
 
     rows: Array
 
