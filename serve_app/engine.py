@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from pairing.csr import Csr
 from pairing.foldin import fold_in
 from pairing.names import song_key
 from serve_app import kernels
-from serve_app.query import Lists, Skipped, SongName, Source, Taste
+from serve_app.lookup import Keys, find
+from serve_app.query import Lists, Rules, Skipped, SongName, Source, Taste
 from serve_app.views import plain
 from trainer.bundle import Bundle
 
@@ -22,6 +24,12 @@ Array = npt.NDArray[Any]
 # A taste gets as many candidates as a listener with a pairing.
 CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
+_NO_RULES = Rules()
+_SOURCES = {
+    kernels.LIVE: Source.LIVE,
+    kernels.POPULAR: Source.POPULAR,
+    kernels.POPULAR_IN_GENRE: Source.POPULAR_IN_GENRE,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
+        self._sketches = np.empty((0, 0), np.uint8)
+        self._genres = _nobody(0, bundle.manifest.playlists)
 
     def warm_up(self) -> None:
         """Compile the kernels and touch the pages of the factors, so that the first request is as fast as the rest."""
@@ -59,26 +69,38 @@ class Engine:
         """Rows of the known ids, ascending int32, for exclusion. Unknown ids are left out."""
         if not playlist_ids:
             return _NO_ROWS
-        rows = self.bundle.playlist_ids.find(playlist_ids)
-        return np.unique(rows[rows >= 0]).astype(np.int32)
+        rows = find(self.bundle.playlist_ids, Keys.of(playlist_ids))
+        return np.unique(rows[rows >= 0])
 
-    def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array) -> Lists:
+    def block(self, listeners: int, *found: Mapping[int, Sequence[str]]) -> Csr | None:
+        """What must not come back, by place of the listener, as rows for Rules.blocked; None where there is nothing."""
+        if not any(found):
+            return None
+        rows = [_NO_ROWS] * listeners
+        for place in set().union(*found):
+            rows[place] = self.find_playlists([playlist for ids in found for playlist in ids.get(place, ())])
+        return Csr.from_rows(rows, self.bundle.manifest.playlists)
+
+    def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> Lists:
         """Rank the candidates of listeners by id, in the order asked; duplicates are answered each time.
 
         A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown listener, no pairing,
         all excluded), POPULAR. A listener's own playlists never come back. excluded: playlist rows, ascending.
         """
-        rows = self.bundle.user_ids.find(user_ids)
-        lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded)
-        return replace(lists, user_ids=tuple(user_ids), songs=self.bundle.user_songs, song_rows=rows)
+        keys = Keys.of(user_ids)
+        rows = find(self.bundle.user_ids, keys)
+        lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules)
+        return replace(lists, user_ids=tuple(user_ids), keys=keys)
 
-    def rank_candidates(self, rows: Array, candidates: Csr, limit: int, excluded: Array) -> Lists:
+    def rank_candidates(
+        self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
+    ) -> Lists:
         """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
 
         As rank_known in everything else; user_ids are left empty.
         """
         own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
-        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded)
+        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded, rules)
 
     def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
         """Look the songs of tastes up: by id, or by names normalised as the data set's were."""
@@ -108,34 +130,39 @@ class Engine:
         neighbours: Csr | None,
         limit: int,
         excluded: Array,
+        rules: Rules = _NO_RULES,
     ) -> Lists:
         """Rank the playlists of each taste's neighbours with a factor folded in from them.
 
         neighbours: (tastes x users) with cosines, most similar first; None: the search was skipped, so the answer is
         POPULAR and says so. Otherwise COLD_NEIGHBOURS, or POPULAR where the neighbours own nothing that is left.
         """
-        users = self.bundle.user_ids.find([taste.user_id for taste in tastes])
+        user_ids = tuple(taste.user_id for taste in tastes)
+        keys = Keys.of(user_ids)
+        users = find(self.bundle.user_ids, keys)
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
-        candidates = self._gather(near, users, excluded)
+        candidates = self._gather(near, users, excluded, rules)
         factors = np.ascontiguousarray(fold_in(near, self.bundle.user_factors), np.float32)
-        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded)
-        cold = {Source.LIVE: Source.COLD_NEIGHBOURS, Source.POPULAR: Source.POPULAR}
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules)
+        cold = {Source.LIVE: Source.COLD_NEIGHBOURS}
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
             lists,
-            user_ids=tuple(taste.user_id for taste in tastes),
-            sources=tuple(cold[source] for source in lists.sources),
+            user_ids=user_ids,
+            keys=keys,
+            sources=tuple(cold.get(source, source) for source in lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=found.unknown,
             songs=found.songs,
             song_rows=own_rows,
         )
 
-    def _gather(self, neighbours: Csr, users: Array, excluded: Array) -> Csr:
+    def _gather(self, neighbours: Csr, users: Array, excluded: Array, rules: Rules) -> Csr:
+        owned = self.bundle.owned
         found = kernels.gather_owned(
-            neighbours.indptr, neighbours.indices, self.bundle.owned.indptr, self.bundle.owned.indices, users, excluded,
-            CANDIDATES,
+            neighbours.indptr, neighbours.indices, owned.indptr, owned.indices, users, excluded,
+            *self._blocked(rules, len(users)), CANDIDATES,
         )  # fmt: skip
         indptr = np.zeros(neighbours.rows + 1, np.int64)
         np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
@@ -150,21 +177,39 @@ class Engine:
         candidate_rows: Array,
         limit: int,
         excluded: Array,
+        rules: Rules,
     ) -> Lists:
-        count = len(users)
-        rows = np.full((count, limit), -1, np.int32)
-        scores = np.zeros((count, limit), np.float32)
-        counts = np.zeros(count, np.int32)
-        sources = np.zeros(count, np.int8)
+        bundle, genres, count = self.bundle, self._genres, len(users)
+        rows, scores, counts = _empty(count, limit)
+        sources = np.empty(count, np.int8)
         kernels.rank(
-            users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows,
-            self.bundle.playlist_factors, self.bundle.owner, self.bundle.popular, self.bundle.popular_scores, excluded,
-            rows, scores, counts, sources,
+            users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
+            bundle.owner, self._sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
+            genres.values, np.full(count, -1, np.int32), excluded, *self._blocked(rules, count), rules.max_per_owner,
+            self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
-        labels = tuple(Source.LIVE if source == kernels.LIVE else Source.POPULAR for source in sources)
+        labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return Lists(
-            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, self.bundle.user_songs, users
+            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, bundle.user_songs, users,
         )  # fmt: skip
+
+    def _blocked(self, rules: Rules, listeners: int) -> tuple[Array, Array]:
+        if rules.blocked is None:
+            return np.zeros(listeners + 1, np.int64), _NO_ROWS
+        return rules.blocked.indptr, rules.blocked.indices
+
+    def _most_equal(self, rules: Rules) -> int:
+        """Equal bytes of two sketches up to which their playlists are not too near.
+
+        Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
+        """
+        width = self._sketches.shape[1]
+        return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
+
+
+def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:
+    rows = np.full((listeners, limit), -1, np.int32)
+    return rows, np.zeros((listeners, limit), np.float32), np.zeros(listeners, np.int32)
 
 
 def _nobody(rows: int, users: int) -> Csr:

@@ -30,7 +30,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from pairing.blocks import processors
 from pairing.csr import Csr
-from serve_app import kernels
+from serve_app.daily.kernels import best
 from serve_app.daily.read import stored_lists
 from serve_app.daily.run import run_daily
 from serve_app.daily.score import inputs, score
@@ -78,18 +78,16 @@ def made_up(users: int, playlists: int, dimension: int, candidates: int) -> Bund
 
 
 def one_set_a_user(bundle: Bundle, store: Redis) -> None:
-    """As the first release wrote: scored on one thread, 1,000 SETs with EX a pipeline."""
+    """As the first release wrote: one thread, 1,000 SETs with EX a pipeline; scored with the kernel of today."""
     users, entry = bundle.manifest.users, np.dtype([("row", "<i4"), ("score", "<f4")])
-    none, no_scores = np.empty(0, np.int32), np.empty(0, np.float32)
     for first in range(0, users, SET_BLOCK):
         rows = np.arange(first, min(first + SET_BLOCK, users), dtype=np.int32)
         found, scores = np.full((rows.size, LENGTH), -1, np.int32), np.zeros((rows.size, LENGTH), np.float32)
-        counts = np.zeros(rows.size, np.int32)
-        kernels.rank(
-            rows, bundle.user_factors, rows, bundle.candidates.indptr, bundle.candidates.indices, rows,
-            bundle.playlist_factors, bundle.owner, none, no_scores, none, found, scores, counts,
-            np.zeros(rows.size, np.int8),
+        best(
+            first, bundle.user_factors, bundle.candidates.indptr, bundle.candidates.indices, bundle.playlist_factors,
+            bundle.owner, found, scores,
         )  # fmt: skip
+        counts = (found >= 0).sum(axis=1)
         pipeline = store.pipeline(transaction=False)
         for i, row in enumerate(rows):
             entries = np.empty(int(counts[i]), entry)
