@@ -24,7 +24,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """A key space as it is. blocks: there in full; stored_bytes: what the store spends on them; read: by the pointer."""
+    """A key space as it is. blocks: there in full; stored_bytes: the store's memory for them; read: by the pointer."""
 
     space: Space
     blocks: int

@@ -18,6 +18,7 @@ from serve_app.engine import Engine
 from serve_app.query import Lists, Rules, Skipped, Source
 
 Array = npt.NDArray[Any]
+_NO_RULES = Rules()
 
 # KEYS[1]: the version's pointer. ARGV[1]: rows, int32 little-endian, -1 has no list. Answers what the pointer holds
 # and the lists, one behind the other; 0xff (row -1) stands for whatever is missing.
@@ -58,7 +59,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one and where none is."""
+    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one."""
 
     rows: Array
 
@@ -87,10 +88,10 @@ async def read_daily(
     """Put the lists of the day in the place of live ones, where there are any.
 
     live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
-    without a list of the day, for one whose list cannot fill the answer once the excluded are gone (nothing is left of
-    it, or less than asked for and more was cut off when it was written), and for everybody when the store does not
-    answer within budget_s. What is left out of a list, and its scores, come from the ranking itself, with the stored
-    playlists as the candidates.
+    without a list of the day, for one whose list cannot fill the answer once the excluded are gone and the rules kept
+    (nothing is left of it, or less than asked for and more was cut off when it was written), and for everybody when the
+    store does not answer within budget_s. What is left out of a list, and its scores, come from the ranking itself,
+    with the stored playlists as the candidates.
     """
     stored = await fetch(engine, redis, live.song_rows, budget_s)
     limit = live.rows.shape[1]
@@ -98,14 +99,13 @@ async def read_daily(
     daily = engine.rank_candidates(live.song_rows, candidates, limit, excluded, rules)
     found = np.array([source is Source.LIVE for source in daily.sources], bool)
     serves = found & ~(stored.cut & (daily.counts < limit))
-    labels = (Source.DAILY, Skipped.DAILY_LIST)
     return replace(
         live,
         rows=np.where(serves[:, None], daily.rows, live.rows),
         scores=np.where(serves[:, None], daily.scores, live.scores),
         counts=np.where(serves, daily.counts, live.counts),
-        sources=tuple(labels[0] if ok else source for ok, source in zip(serves, live.sources, strict=True)),
-        skipped=tuple(old if ok else (*old, labels[1]) for ok, old in zip(serves, live.skipped, strict=True)),
+        sources=tuple(Source.DAILY if ok else source for ok, source in zip(serves, live.sources, strict=True)),
+        skipped=tuple(old if ok else (*old, Skipped.DAILY_LIST) for ok, old in zip(serves, live.skipped, strict=True)),
     )
 
 

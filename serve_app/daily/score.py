@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pairing.blocks import read_only
-from serve_app import kernels
+from serve_app.daily.kernels import best
 from serve_app.daily.space import Space
 from trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
-_NO_ROWS = np.empty(0, np.int32)
-_NO_SCORES = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,10 @@ def score(given: Inputs, first: int, last: int) -> list[Block]:
 
 
 def _block(given: Inputs, number: int) -> Block:
-    users = np.arange(*given.space.rows(number), dtype=np.int32)
-    rows = np.full((users.size, given.space.length), -1, "<i4")
-    scores = np.empty(rows.shape, np.float32)
-    counts = np.zeros(users.size, np.int32)
-    kernels.rank(
-        users, given.user_factors, users, given.indptr, given.indices, users, given.playlist_factors, given.owner,
-        _NO_ROWS, _NO_SCORES, _NO_ROWS, rows, scores, counts, np.zeros(users.size, np.int8),
+    first, last = given.space.rows(number)
+    rows = np.full((last - first, given.space.length), -1, np.int32)
+    lists = best(
+        first, given.user_factors, given.indptr, given.indices, given.playlist_factors, given.owner, rows,
+        np.empty(rows.shape, np.float32),
     )  # fmt: skip
-    return Block(number, rows.tobytes(), int(np.count_nonzero(counts)))
+    return Block(number, rows.astype("<i4", copy=False).tobytes(), int(lists))

@@ -48,7 +48,9 @@ class Encoder:
         self._head = _bytes(pb.Recommendation(model_version=engine.version, arm=pb.ARM_PRODUCTION))
         self._skipped: dict[tuple[Skipped, ...], int] = {}
         self._skipped_table = StringTable.of([])
-        self._code((),)
+        self._code(
+            (),
+        )
         self._places = (
             bundle.playlist_ids.table.offsets, bundle.playlist_ids.table.data, bundle.playlist_titles.offsets,
             bundle.playlist_titles.data, bundle.owner, bundle.user_ids.table.offsets, bundle.user_ids.table.data,

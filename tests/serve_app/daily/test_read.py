@@ -14,16 +14,20 @@ from serve_app.daily.read import read_daily
 from serve_app.daily.run import Report
 from serve_app.daily.space import LENGTH, pointer
 from serve_app.engine import Engine
-from serve_app.query import Lists, Skipped, Source
+from serve_app.query import Lists, Rules, Skipped, Source
 
 NONE = np.empty(0, np.int32)
+EVERYTHING = Rules()
 Run = Callable[..., Report]
 
 
-def read(engine: Engine, url: str, users: list[str], limit: int = 5, excluded: Any = NONE) -> Lists:
+def read(
+    engine: Engine, url: str, users: list[str], limit: int = 5, excluded: Any = NONE, rules: Rules = EVERYTHING
+) -> Lists:
     async def call() -> Lists:
         async with AsyncRedis.from_url(url) as client:
-            return await read_daily(engine, client, engine.rank_known(users, limit, excluded), excluded, 5.0)
+            live = engine.rank_known(users, limit, excluded, rules)
+            return await read_daily(engine, client, live, excluded, 5.0, rules)
 
     return asyncio.run(call())
 
@@ -165,3 +169,33 @@ def test_a_store_that_does_not_answer_costs_no_more_than_the_budget(engine: Engi
     live = engine.rank_known(["user-1"], 5, NONE)
     daily = asyncio.run(read_daily(engine, Stuck(), live, NONE, 0.01))
     assert (daily.sources, daily.skipped) == ((Source.LIVE,), ((Skipped.DAILY_LIST,),))
+
+
+@pytest.mark.parametrize("max_per_owner", [1, 2])
+def test_the_cap_per_owner_holds_for_the_list_of_the_day_as_for_a_live_one(
+    run: Run, engine: Engine, redis_url: str, max_per_owner: int
+) -> None:
+    run()
+    users, rules = [f"user-{user}" for user in range(40)], Rules(max_per_owner=max_per_owner)
+    live = engine.rank_known(users, 8, NONE, rules)
+    daily = read(engine, redis_url, users, 8, rules=rules)
+    served = [at for at, source in enumerate(daily.sources) if source is Source.DAILY]
+    assert len(served) > 20
+    np.testing.assert_array_equal(daily.rows, live.rows)
+    for at in served:
+        owners = engine.bundle.owner[daily.rows[at, : daily.counts[at]]]
+        assert np.unique(owners, return_counts=True)[1].max() <= max_per_owner
+
+
+def test_what_one_listener_must_not_get_is_left_out_for_that_listener_alone(
+    run: Run, engine: Engine, redis_url: str
+) -> None:
+    run()
+    users = ["user-39", "user-39", "user-1"]
+    plain = engine.rank_known(users, 6, NONE)
+    first = [engine.bundle.playlist_ids.table[int(plain.rows[0, 0])]]
+    daily = read(engine, redis_url, users, rules=Rules(blocked=engine.block(3, {1: first})))
+    assert daily.sources == (Source.DAILY,) * 3
+    np.testing.assert_array_equal(daily.rows[0], plain.rows[0, :5])
+    np.testing.assert_array_equal(daily.rows[1], plain.rows[1, 1:])
+    np.testing.assert_array_equal(daily.rows[2], plain.rows[2, :5])
