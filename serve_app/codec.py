@@ -133,9 +133,10 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
         yield Violation("user_ids", "needs at least one listener in user_ids or tastes")
     if listeners > most:
         yield Violation("user_ids", f"{listeners:,} listeners in user_ids and tastes, at most {most:,}")
-    for name, highest in (("limit", limits.LIMIT_MOST), ("max_per_owner", limits.LIMIT_MOST)):
-        if request.HasField(name) and not 1 <= (value := getattr(request, name)) <= highest:
-            yield Violation(name, f"is {value}, must be 1 to {highest}")
+    if request.HasField("limit") and not 1 <= request.limit <= limits.LIMIT_MOST:
+        yield Violation("limit", f"is {request.limit}, must be 1 to {limits.LIMIT_MOST}")
+    if request.HasField("max_per_owner") and not 1 <= request.max_per_owner <= limits.LIMIT_MOST:
+        yield Violation("max_per_owner", f"is {request.max_per_owner}, must be 1 to {limits.LIMIT_MOST}")
     if request.mode not in pb.Mode.values():
         yield Violation("mode", f"{request.mode} is not a Mode")
     excluded = len(request.exclude_playlist_ids)

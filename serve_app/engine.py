@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,21 +49,28 @@ class Engine:
         self._sketches = np.empty((0, 0), np.uint8)
         self._genres = _nobody(0, bundle.manifest.playlists)
 
-    def warm_up(self) -> None:
-        """Compile the kernels and touch the pages of the factors, so that the first request is as fast as the rest."""
-        for array in (
-            self.bundle.user_factors,
-            self.bundle.playlist_factors,
-            self.bundle.candidates.indices,
-            self.bundle.owner,
-        ):
+    def warm_up(self) -> list[Lists]:
+        """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
+
+        Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
+        arrays that are the bundle's and arrays that are not.
+        """
+        for array in _arrays(self.bundle):
             if array.size:
                 # One element per 4 KiB page is enough to map it.
                 flat = array.reshape(-1)
                 flat[:: max(1, 4096 // array.itemsize)].sum()
-        self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, _NO_ROWS)
-        nobody = _nobody(1, self.bundle.manifest.users)
-        self.rank_tastes([Taste("", ())], self.find_songs([Taste("", ())]), nobody, 1, _NO_ROWS)
+        nothing = self.find_playlists([""])
+        known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
+        tastes = [Taste("", ("", SongName("", "")))]
+        cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, self.bundle.manifest.users), 1, nothing)
+        given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing)
+        return [known, cold, replace(known, rows=given.rows, scores=given.scores, counts=given.counts)]
+
+    @property
+    def playlist_ids(self) -> Sequence[str]:
+        """The playlists' ids, by row."""
+        return cast("Sequence[str]", self.bundle.playlist_ids.table)
 
     def find_playlists(self, playlist_ids: Sequence[str]) -> Array:
         """Rows of the known ids, ascending int32, for exclusion. Unknown ids are left out."""
@@ -205,6 +212,15 @@ class Engine:
         """
         width = self._sketches.shape[1]
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    """Every array of a bundle, within its indexes and tables too."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _arrays(getattr(value, field.name))
 
 
 def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:
