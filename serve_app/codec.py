@@ -15,6 +15,7 @@ from serve_app.errors import InvalidRequest, Violation
 from serve_app.feedback import Feedback
 from serve_app.query import Mode, Query, Refused, Seen, SongName, Taste
 
+NANOS = 10**9
 Parsed = TypeVar("Parsed", bound=Message)
 
 
@@ -124,7 +125,7 @@ def _seen(asked: pb.ExcludeSeen) -> Seen | None:
 
 
 def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
+    return duration.seconds + duration.nanos / NANOS
 
 
 def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Violation]:
@@ -148,9 +149,9 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
     if request.HasField("max_song_overlap") and not 0 < request.max_song_overlap <= 1:
         yield Violation("max_song_overlap", f"is {request.max_song_overlap}, must be more than 0, up to 1")
     if request.HasField("exclude_seen") and request.exclude_seen.HasField("window"):
-        window_s = _seconds(request.exclude_seen.window)
-        if not 1 <= window_s <= limits.SEEN_MOST_S:
-            yield Violation("exclude_seen.window", f"is {window_s:g} s, must be 1 second to 365 days")
+        window = request.exclude_seen.window
+        if not NANOS <= window.seconds * NANOS + window.nanos <= limits.SEEN_MOST_S * NANOS:
+            yield Violation("exclude_seen.window", f"is {_seconds(window):g} s, must be 1 second to 365 days")
 
 
 def _are_short(ids: Sequence[str]) -> bool:
