@@ -46,8 +46,6 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        self._sketches = np.empty((0, 0), np.uint8)
-        self._genres = _nobody(0, bundle.manifest.playlists)
 
     def warm_up(self) -> list[Lists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
@@ -185,14 +183,15 @@ class Engine:
         limit: int,
         excluded: Array,
         rules: Rules,
+        genre_rows: Array | None = None,
     ) -> Lists:
-        bundle, genres, count = self.bundle, self._genres, len(users)
+        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
         kernels.rank(
             users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
-            bundle.owner, self._sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, np.full(count, -1, np.int32), excluded, *self._blocked(rules, count), rules.max_per_owner,
+            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
+            genres.values, np.full(count, -1, np.int32) if genre_rows is None else genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
             self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
@@ -210,7 +209,7 @@ class Engine:
 
         Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
         """
-        width = self._sketches.shape[1]
+        width = self.bundle.sketches.shape[1]
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
 
 
