@@ -72,9 +72,7 @@ def answers(draw: st.DrawFn) -> tuple[Lists, bytes, Reasons]:
 
 @settings(max_examples=200, deadline=None)
 @given(answer=answers(), explained=st.booleans())
-def test_the_bytes_are_those_of_the_message(
-    odd: Engine, answer: tuple[Lists, bytes, Reasons], explained: bool
-) -> None:
+def test_the_bytes_are_those_of_the_message(odd: Engine, answer: tuple[Lists, bytes, Reasons], explained: bool) -> None:
     lists, drawn, reasons = answer
     given_ = reasons if explained else None
     expected = message(odd.bundle, odd.version, lists, drawn, given_)
