@@ -188,10 +188,12 @@ class Engine:
         bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
+        if genre_rows is None:
+            genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
             users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
             bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, np.full(count, -1, np.int32) if genre_rows is None else genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
+            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
             self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
@@ -209,7 +211,7 @@ class Engine:
 
         Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
         """
-        width = self.bundle.sketches.shape[1]
+        width = int(self.bundle.sketches.shape[1])
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
 
 

@@ -67,13 +67,17 @@ async def answer_stream(
     empty: type[Message],
     telemetry: Telemetry,
 ) -> AsyncGenerator[Encoded, None]:
-    """Pass on what call(request) yields; on a ServiceError put its status on the context and end."""
+    """Pass on what call(request) yields; on a ServiceError put its status on the context, yield nothing more and end.
+
+    The nothing is an empty message: Serve's own proxy learns of the context with every message and not at the end.
+    """
     try:
         async with aclosing(call(request)) as parts:
             async for part in parts:
                 yield part
     except ServiceError as error:
         _refuse(error, context, empty, telemetry)
+        yield Encoded(b"")
         return
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
 

@@ -194,7 +194,7 @@ def test_the_overlap_of_the_clumps_reaches_from_none_to_all(clumped: Bundle) -> 
 
 
 def test_a_taste_falls_back_to_its_genre_before_everybodys_popular_ones(engine: Engine, bundle: Bundle) -> None:
-    assert SONGS == bundle.manifest.songs
+    assert bundle.manifest.songs == SONGS
     rows = np.array([-1, -1], np.int32)
     lists = engine._rank(
         rows, engine.bundle.user_factors, rows, engine.bundle.candidates, rows, 3, NONE, Rules(max_per_owner=1),
