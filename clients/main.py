@@ -27,7 +27,7 @@ def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
-    from serve_app.cli import daily_app
+    from serve_app.daily.cli import app as daily_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 

@@ -6,7 +6,8 @@ returned; Serve counts such a request as OK, which is why the status is counted 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -16,6 +17,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from serve_app.encoding import Encoded
 from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServiceError
 from serve_app.telemetry import Telemetry
 
@@ -42,24 +44,46 @@ class Context(Protocol):
 
 
 async def answer(
-    call: Callable[[Request], Awaitable[Answer]],
+    call: Callable[[Request], Awaitable[Answer | Encoded]],
     request: Request,
     context: Context,
     empty: type[Answer],
     telemetry: Telemetry,
-) -> Answer:
+) -> Answer | Encoded:
     """Await call(request); on a ServiceError put its status on the context and return an empty message."""
     try:
         result = await call(request)
     except ServiceError as error:
-        code, status = describe(error)
-        context.set_code(code)
-        context.set_details(status.message)
-        context.set_trailing_metadata([(DETAILS_KEY, status.SerializeToString())])
-        telemetry.count_status(empty.__name__, code.name)
+        _refuse(error, context, empty, telemetry)
         return empty()
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
     return result
+
+
+async def answer_stream(
+    call: Callable[[Request], AsyncGenerator[Encoded, None]],
+    request: Request,
+    context: Context,
+    empty: type[Message],
+    telemetry: Telemetry,
+) -> AsyncGenerator[Encoded, None]:
+    """Pass on what call(request) yields; on a ServiceError put its status on the context and end."""
+    try:
+        async with aclosing(call(request)) as parts:
+            async for part in parts:
+                yield part
+    except ServiceError as error:
+        _refuse(error, context, empty, telemetry)
+        return
+    telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
+
+
+def _refuse(error: ServiceError, context: Context, empty: type[Message], telemetry: Telemetry) -> None:
+    code, status = describe(error)
+    context.set_code(code)
+    context.set_details(status.message)
+    context.set_trailing_metadata([(DETAILS_KEY, status.SerializeToString())])
+    telemetry.count_status(empty.__name__, code.name)
 
 
 def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
