@@ -6,6 +6,7 @@ one copy. Imports neither torch nor MLflow.
 
 from trainer.bundle.bundle import SKETCH_BYTES, Bundle, open_bundle
 from trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
+from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
 from trainer.bundle.write import BundleParts, write_bundle
 
@@ -17,6 +18,7 @@ __all__ = [
     "BundleParts",
     "KeyIndex",
     "Manifest",
+    "SongFactors",
     "StringTable",
     "open_bundle",
     "write_bundle",

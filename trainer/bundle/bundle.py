@@ -12,12 +12,14 @@ import numpy.typing as npt
 from pairing.csr import Csr
 from pairing.stage import hash_file
 from trainer.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest, verify
+from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
 from trainer.bundle.tensors import map_tensors
 
 Array = npt.NDArray[Any]
 
 SKETCH_BYTES = 64
+SONG_FACTORS = "song_factors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Bundle:
     song_listeners: int32 (songs,). song_id_rows: int32, the song row of each entry of song_ids.
     sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.parts.sketches).
     song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
+    song_factors: how songs add up to a factor; None where the model has none of songs.
     song_keys: one normalised key (pairing.names.song_key) per song row. index: directory of the FAISS index.
     """
 
@@ -48,6 +51,7 @@ class Bundle:
     sketches: Array
     song_genres: Array
     genre_popular: Csr
+    song_factors: SongFactors | None
     user_ids: KeyIndex
     playlist_ids: KeyIndex
     song_ids: KeyIndex
@@ -95,6 +99,7 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         sketches=array("sketches"),
         song_genres=array("song_genres"),
         genre_popular=Csr.load(directory, "genre_popular"),
+        song_factors=SongFactors.load(directory / SONG_FACTORS),
         user_ids=KeyIndex.load(directory, "user_ids"),
         playlist_ids=KeyIndex.load(directory, "playlist_ids"),
         song_ids=KeyIndex.load(directory, "song_ids"),
@@ -128,6 +133,11 @@ def _check_sizes(bundle: Bundle) -> None:
         "song_artists": ((len(bundle.song_artists),), (songs,)),
         "song_keys": ((len(bundle.song_keys.table),), (songs,)),
     }
+    if bundle.song_factors is not None:
+        made = bundle.song_factors
+        found["song_factors"] = ((made.taste.shape[0], made.taste.shape[1] + made.likes.shape[1]), (songs, d))
+        found["song_factors' likes"] = (made.likes.shape[:1], (songs,))
+        found["song_factors' weights"] = (made.weights.shape, (songs,))
     for name, (shape, expected) in found.items():
         if tuple(shape) != expected:
             raise BundleError(f"{bundle.directory}: {name} has shape {tuple(shape)}, the manifest says {expected}")
