@@ -28,7 +28,7 @@ def build_app() -> typer.Typer:
     from clients.drill.cli import app as drill_app
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
-    from serve_app.cli import daily_app
+    from serve_app.daily.cli import app as daily_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 

@@ -18,7 +18,6 @@ CONFIGURED = "configured"
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
-daily_app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
 
 
 class _Registry(Protocol):
@@ -115,7 +114,7 @@ def reactions(
 
     settings: _Settings = context.obj
     with explained(psycopg.Error):
-        rows = read_feedback(_store_url(settings, "postgres"), recommendation)
+        rows = read_feedback(store_url(settings, "postgres"), recommendation)
     if as_json:
         typer.echo(json.dumps([vars(row) for row in rows], indent=1, default=str))
         return
@@ -128,48 +127,7 @@ def reactions(
         )
 
 
-@daily_app.callback()
-def _daily() -> None:
-    """Lists computed once a day."""
-
-
-@daily_app.command("run")
-def run_daily(
-    context: typer.Context,
-    alias: Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
-) -> None:
-    """Score every listener with one version and write the lists into Redis, for Recommend in daily mode.
-
-    Example: buddies daily run && buddies recommend USER_ID --mode daily
-    """
-    from redis import Redis
-    from redis.exceptions import RedisError
-
-    from pairing.console import explained
-    from pairing.progress import Reporter
-    from serve_app.daily import write_daily
-    from serve_app.engine import Engine
-    from trainer.bundle import BundleError, open_bundle
-    from trainer.registry import Registry, RegistryError, tracking_uri
-
-    settings: _Settings = context.obj
-    url = _store_url(settings, "redis")
-    with explained(RedisError, BundleError, RegistryError):
-        uri = tracking_uri(settings.state_dir, settings.mlflow_tracking_uri)
-        registry = Registry(uri, settings.registry.model)
-        version = registry.resolve(alias or settings.serve.alias)
-        engine = Engine(open_bundle(registry.fetch(version.number, settings.state_dir / "bundles")), version.number)
-        with Redis.from_url(url) as redis:
-            written = write_daily(engine, redis, ttl_s=settings.serve.daily_ttl_s, progress=Reporter())
-    users = engine.bundle.manifest.users
-    if as_json:
-        typer.echo(json.dumps({"version": version.number, "users": users, "lists": written}))
-        return
-    typer.echo(f"{written:,} lists of version {version.number} for {users:,} users; the rest is answered live")
-
-
-def _store_url(settings: _Settings, store: str) -> str:
+def store_url(settings: Any, store: str) -> str:
     """The configured store, else the embedded one of the service that runs in this state directory."""
     configured: str | None = getattr(settings, f"{store}_url")
     if configured:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -15,10 +15,11 @@ from grpc_reflection.v1alpha import reflection
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.admission import Admission
 from serve_app.build import Services, open_service
+from serve_app.encoding import Encoded
 from serve_app.health import add_health
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
-from serve_app.status import answer
+from serve_app.status import answer, answer_stream
 from serve_app.telemetry import Silent, Telemetry
 from serve_app.wire import SERVICE, add_service
 
@@ -31,13 +32,39 @@ class Servicer:
         self._telemetry = telemetry
         self._admission = admission
 
-    async def Recommend(self, request: pb.RecommendRequest, context: grpc.aio.ServicerContext) -> pb.RecommendResponse:  # type: ignore[type-arg]  # noqa: N802
+    async def Recommend(  # noqa: N802
+        self,
+        request: pb.RecommendRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
         return await answer(
             self._service.recommend, request, context, pb.RecommendResponse, self._telemetry, self._admission
         )
 
-    async def Feedback(self, request: pb.FeedbackRequest, context: grpc.aio.ServicerContext) -> pb.FeedbackResponse:  # type: ignore[type-arg]  # noqa: N802
+    async def RecommendStream(  # noqa: N802
+        self,
+        request: pb.RecommendStreamRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> AsyncGenerator[Encoded, None]:
+        """Playlists for many listeners, in parts."""
+        stream = answer_stream(
+            self._service.recommend_stream,
+            request,
+            context,
+            pb.RecommendStreamResponse,
+            self._telemetry,
+            self._admission,
+        )
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                yield part
+
+    async def Feedback(  # noqa: N802
+        self,
+        request: pb.FeedbackRequest,
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
+    ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
         return await answer(
             self._service.feedback, request, context, pb.FeedbackResponse, self._telemetry, self._admission
@@ -47,7 +74,7 @@ class Servicer:
         self,
         request: pb.GetModelStatusRequest,
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
-    ) -> pb.GetModelStatusResponse:
+    ) -> pb.GetModelStatusResponse | Encoded:
         """What is served."""
         return await answer(
             self._service.get_model_status, request, context, pb.GetModelStatusResponse, self._telemetry

@@ -7,8 +7,8 @@ returned; Serve counts such a request as OK, which is why the status is counted 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -19,6 +19,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from serve_app.admission import Admission
+from serve_app.encoding import Encoded
 from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServerFull, ServiceError
 from serve_app.telemetry import Telemetry
 
@@ -47,13 +48,13 @@ class Context(Protocol):
 
 
 async def answer(
-    call: Callable[[Request], Awaitable[Answer]],
+    call: Callable[[Request], Awaitable[Answer | Encoded]],
     request: Request,
     context: Context,
     empty: type[Answer],
     telemetry: Telemetry,
     admission: Admission | None = None,
-) -> Answer:
+) -> Answer | Encoded:
     """Await call(request); on a ServiceError put its status on the context and return an empty message.
 
     admission: where the call needs a place; None for calls that are answered in any case. A call whose caller left, or
@@ -71,6 +72,34 @@ async def answer(
         raise
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
     return result
+
+
+async def answer_stream(
+    call: Callable[[Request], AsyncGenerator[Encoded, None]],
+    request: Request,
+    context: Context,
+    empty: type[Message],
+    telemetry: Telemetry,
+    admission: Admission,
+) -> AsyncGenerator[Encoded, None]:
+    """Pass on what call(request) yields; on a ServiceError put its status on the context, yield nothing more and end.
+
+    The nothing is an empty message: Serve's own proxy learns of the context with every message and not at the end.
+    """
+    try:
+        with admission.admitted():
+            async with aclosing(call(request)) as parts:
+                async for part in parts:
+                    yield part
+    except ServiceError as error:
+        code = refuse(error, context)
+        telemetry.count_status(empty.__name__, code.name)
+        yield Encoded(b"")
+        return
+    except (asyncio.CancelledError, GeneratorExit):
+        telemetry.count_status(empty.__name__, grpc.StatusCode.CANCELLED.name)
+        raise
+    telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
 
 
 def refuse(error: ServiceError, context: Context) -> grpc.StatusCode:

@@ -7,6 +7,7 @@ the bytes do not parse, a string that is not UTF-8 among them. Here they become 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 
 import grpc
@@ -17,22 +18,28 @@ from serve_app.codec import Malformed
 from serve_app.limits import REQUEST_BYTES
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommenderService"].full_name
-METHODS: dict[str, tuple[type[Message], type[Message]]] = {
-    "Recommend": (pb.RecommendRequest, pb.RecommendResponse),
-    "Feedback": (pb.FeedbackRequest, pb.FeedbackResponse),
-    "GetModelStatus": (pb.GetModelStatusRequest, pb.GetModelStatusResponse),
+METHODS: dict[str, type[Message]] = {
+    "Recommend": pb.RecommendRequest,
+    "Feedback": pb.FeedbackRequest,
+    "GetModelStatus": pb.GetModelStatusRequest,
 }
+STREAMS: dict[str, type[Message]] = {"RecommendStream": pb.RecommendStreamRequest}
 
 
 def add_service(servicer: Any, server: Any) -> None:
-    """Register the three methods of `servicer` under the API's name; the same shape as the generated function."""
+    """Register the methods of `servicer` under the API's name; the same shape as the generated function.
+
+    They answer with messages or with whatever else has SerializeToString.
+    """
+    makers = (METHODS, grpc.unary_unary_rpc_method_handler), (STREAMS, grpc.unary_stream_rpc_method_handler)
     handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
+        name: make(
             getattr(servicer, name),
             request_deserializer=parser(request),
-            response_serializer=response.SerializeToString,
+            response_serializer=methodcaller("SerializeToString"),
         )
-        for name, (request, response) in METHODS.items()
+        for methods, make in makers
+        for name, request in methods.items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_registered_method_handlers(SERVICE, handlers)

@@ -35,7 +35,7 @@ NOUNS = {
     "tune": ("run", "compare"),
     "registry": ("list", "alias"),
     "serve": ("start", "reactions"),
-    "daily": ("run",),
+    "daily": ("run", "status", "show"),
     "config": ("show",),
 }
 
