@@ -83,14 +83,14 @@ def launch(
     open_bundle(bundle)
     with ExitStack() as stack:
         terminate = stack.enter_context(unwinding())
-        temp = stack.enter_context(_temp_dir())
+        temp = stack.enter_context(temp_dir())
         (temp / HAPROXY).mkdir(mode=0o700)
         logs = state_dir / "logs"
-        stack.callback(_keep_logs, temp, logs)
+        stack.callback(keep_logs, temp, logs)
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
         vital: list[psutil.Process] = []
-        stop = _once(lambda: _stop(others, vital))
+        stop = _once(lambda: stop_ray(others, vital))
 
         def started() -> None:
             vital.extend(process for process in children() - others if name_of(process) in VITAL)
@@ -133,7 +133,7 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
     for name in ("ray", "ray.serve", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with _quiet():
+        with quiet():
             _start_ray(settings, temp)
             after_init()
             _start_serve(settings)
@@ -217,7 +217,7 @@ def _unhealthy(address: str) -> str | None:
     return None if status == http.client.OK else f"its health is HTTP status {status}"
 
 
-def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
+def stop_ray(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
     """Stop Serve and Ray, and wait for the end of every process that came with them; `others` are not theirs.
 
     vital: Ray's processes that must live for it to be asked; without them its processes are just ended.
@@ -228,7 +228,7 @@ def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
     started = children() - others
     try:
         if vital and all(is_alive(process) for process in vital) and ray.is_initialized():
-            with _quiet():
+            with quiet():
                 serve.shutdown()
                 started |= children() - others
                 ray.shutdown()
@@ -238,7 +238,7 @@ def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Ray's driver prints the cluster's error messages to standard output; the same stand in the logs."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         yield
@@ -256,7 +256,7 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def _temp_dir() -> Iterator[Path]:
+def temp_dir() -> Iterator[Path]:
     base = tempfile.gettempdir()
     parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
     sweep(Path(parent))
@@ -277,7 +277,7 @@ def sweep(parent: Path) -> None:
             shutil.rmtree(note.parent, ignore_errors=True)
 
 
-def _keep_logs(temp: Path, logs: Path) -> None:
+def keep_logs(temp: Path, logs: Path) -> None:
     """Move Ray's logs of this run to the state directory, in the place of the run before."""
     found = temp / "session_latest" / "logs"
     if found.exists():
