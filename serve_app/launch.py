@@ -257,6 +257,7 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
 
 @contextmanager
 def temp_dir() -> Iterator[Path]:
+    """A directory of this run's own with a path short enough for sockets, gone after the block or a later run."""
     base = tempfile.gettempdir()
     parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
     sweep(Path(parent))

@@ -227,7 +227,7 @@ def _work(settings: _Settings, alias: str) -> None:
 
 def _serving(settings: _Settings, bundle: Path, version: str, services: Any) -> Callable[[], Any]:
     def make() -> Any:
-        from serve_app.queue.worker import Serving, ServiceAnswering
+        from serve_app.queue.worker import ServiceAnswering, Serving
 
         model = settings.registry.model
         return Serving(settings.serve, str(bundle), version, model, services, ServiceAnswering)

@@ -27,8 +27,8 @@ def launch_workers(
 ) -> Iterator[list[psutil.Process]]:
     """Take jobs until the block ends or a signal arrives; yields Ray's processes that cannot be done without.
 
-    serving: makes a worker.Serving, whose module imports Ray: that must wait for the switches set here. When the block ends, running jobs are
-    finished and what was taken and not begun goes back. Nothing listens on a port of ours: Serve's proxies stay off.
+    serving: makes a worker.Serving, whose module imports Ray: that must wait for the switches set here. When the block
+    ends, running jobs are finished and what was taken and not begun goes back. Serve's proxies stay off: no ports.
     LaunchError: Ray does not come up, or a worker does not. One run per process, as for the service.
     """
     state_dir.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from redis import Redis
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.build import Services, open_service
 from serve_app.errors import InvalidRequest
-from serve_app.queue.broker import config
+from serve_app.queue.consumer import config
 from serve_app.queue.errors import UnprocessableJob
 from serve_app.queue.jobs import TASK, Jobs
 from serve_app.queue.settings import QueueSettings
