@@ -19,11 +19,18 @@ class Adapter(CeleryTaskProcessorAdapter):  # type: ignore[misc]
     """Ray's, and a job that no worker can answer goes to the queue for those, where Ray's puts unknown tasks alone."""
 
     def _handle_task_failure(
-        self, sender: Any = None, task_id: str = "", args: Any = None, kwargs: Any = None, einfo: Any = None, **_: Any
+        self,
+        sender: Any = None,
+        task_id: str = "",
+        exception: BaseException | None = None,
+        args: Any = None,
+        kwargs: Any = None,
+        einfo: Any = None,
+        **_: Any,
     ) -> None:
-        error = einfo.exception
-        queue = UNPROCESSABLE if isinstance(error, UnprocessableJob) else DEAD
-        told = f"{type(error).__name__}: {error}"
+        # Not einfo's exception, which Ray's takes: that one is a wrapper whose text is the whole stack.
+        queue = UNPROCESSABLE if isinstance(exception, UnprocessableJob) else DEAD
+        told = f"{type(exception).__name__}: {exception}"
         self._move_task_to_queue(queue, sender.name, [task_id, told, str(args), str(kwargs), str(einfo)])
 
     @property

@@ -38,7 +38,9 @@ def launch_workers(
         (temp / HAPROXY).mkdir(mode=0o700)
         stack.callback(keep_logs, temp, state_dir / "logs")
         without = ServeSettings(haproxy=False)
-        stack.enter_context(applied(flags(without, temp, write_token(state_dir))))
+        # Made for many small requests; here it would keep the workers' log back until there are a thousand lines.
+        plain = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+        stack.enter_context(applied({**flags(without, temp, write_token(state_dir)), **plain}))
         others = children()
         vital: list[psutil.Process] = []
         stack.callback(lambda: shielded(lambda: stop_ray(others, vital)))

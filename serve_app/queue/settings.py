@@ -11,8 +11,7 @@ class QueueSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("buddies", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="queue; part of its keys in Redis")
-    workers: int = Field(1, ge=1, description="worker processes")
-    jobs_at_once: int = Field(2, ge=1, description="jobs of one worker at the same time")
+    workers: int = Field(1, ge=1, description="worker processes, one job at a time each")
     attempts: int = Field(3, ge=1, description="tries of a job before it is a dead letter")
     # Longer than any job: one that outlives it is ranked twice, and answered once.
     redeliver_s: int = Field(

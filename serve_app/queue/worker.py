@@ -134,7 +134,8 @@ def build_workers(serving: Serving, queue: QueueSettings) -> Any:
     return serve.deployment(
         name="QueueWorker",
         num_replicas=queue.workers,
-        max_ongoing_requests=queue.jobs_at_once,
+        # Jobs of one worker at once: a job that ends it must not take others with it, whose attempts would be used up.
+        max_ongoing_requests=1,
         health_check_period_s=2.0,
         graceful_shutdown_timeout_s=DRAIN_S + 5.0,
         ray_actor_options={"num_cpus": 1},

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.build import Services
 from serve_app.queue.launch import launch_workers
@@ -27,7 +29,7 @@ class Poisonous:
     def answer(self, request: bytes) -> bytes:
         try:
             users = list(pb.RecommendRequest.FromString(request).user_ids)
-        except ValueError:
+        except DecodeError:
             users = []
         if "kills" in users:
             os.kill(os.getpid(), signal.SIGKILL)
