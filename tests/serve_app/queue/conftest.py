@@ -20,7 +20,7 @@ def store(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def queue() -> QueueSettings:
-    return QueueSettings(name="test", redeliver_s=4, attempts=2)
+    return QueueSettings(name="test", redeliver_s=2, attempts=2)
 
 
 @pytest.fixture
