@@ -79,7 +79,7 @@ class Jobs:
             return None
         if request is None:
             raise UnprocessableJob("its request is not in Redis any more")
-        attempts = cast(int, self._redis.hincrby(key, "attempts", 1))
+        attempts = self._redis.hincrby(key, "attempts", 1)
         self._redis.expire(key, self._settings.result_ttl_s)
         if attempts > self._settings.attempts:
             raise JobFailed(

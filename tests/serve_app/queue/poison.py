@@ -45,6 +45,7 @@ def main(bundle: str, state: str, redis_url: str, settings: str) -> None:
     def serving() -> Any:
         # By its name, not as this script's: the worker imports it.
         from poison import Poisonous as Imported
+
         from serve_app.queue.worker import Serving
 
         return Serving(ServeSettings(), bundle, "7", "m", Services(redis_url=redis_url), Imported)
