@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from serve_app.answers import Budgets
 from serve_app.engine import Engine
 from serve_app.feedback import FeedbackStore
-from serve_app.service import Budgets, Service
+from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Telemetry
 from trainer.bundle import open_bundle

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,24 +46,29 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        self._sketches = np.empty((0, 0), np.uint8)
-        self._genres = _nobody(0, bundle.manifest.playlists)
 
-    def warm_up(self) -> None:
-        """Compile the kernels and touch the pages of the factors, so that the first request is as fast as the rest."""
-        for array in (
-            self.bundle.user_factors,
-            self.bundle.playlist_factors,
-            self.bundle.candidates.indices,
-            self.bundle.owner,
-        ):
+    def warm_up(self) -> list[Lists]:
+        """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
+
+        Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
+        arrays that are the bundle's and arrays that are not.
+        """
+        for array in _arrays(self.bundle):
             if array.size:
                 # One element per 4 KiB page is enough to map it.
                 flat = array.reshape(-1)
                 flat[:: max(1, 4096 // array.itemsize)].sum()
-        self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, _NO_ROWS)
-        nobody = _nobody(1, self.bundle.manifest.users)
-        self.rank_tastes([Taste("", ())], self.find_songs([Taste("", ())]), nobody, 1, _NO_ROWS)
+        nothing = self.find_playlists([""])
+        known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
+        tastes = [Taste("", ("", SongName("", "")))]
+        cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, self.bundle.manifest.users), 1, nothing)
+        given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing)
+        return [known, cold, replace(known, rows=given.rows, scores=given.scores, counts=given.counts)]
+
+    @property
+    def playlist_ids(self) -> Sequence[str]:
+        """The playlists' ids, by row."""
+        return cast("Sequence[str]", self.bundle.playlist_ids.table)
 
     def find_playlists(self, playlist_ids: Sequence[str]) -> Array:
         """Rows of the known ids, ascending int32, for exclusion. Unknown ids are left out."""
@@ -110,7 +115,7 @@ class Engine:
         by_name = [i for i, song in enumerate(wanted) if isinstance(song, SongName)]
         matching: Any = self.bundle.manifest.matching
         if by_id:
-            entries = self.bundle.song_ids.find([str(wanted[i]) for i in by_id])
+            entries = find(self.bundle.song_ids, Keys.of([str(wanted[i]) for i in by_id]))
             known = entries >= 0
             rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
         if by_name:
@@ -118,7 +123,7 @@ class Engine:
             keys = [song_key(n.title, n.artist, matching) for n in names]
             # A name of spaces alone has the key of the songs that have no name.
             named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
-            rows[by_name] = np.where(named, self.bundle.song_keys.find(keys), -1)
+            rows[by_name] = np.where(named, find(self.bundle.song_keys, Keys.of(keys)), -1)
         split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
         songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
         return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
@@ -178,14 +183,17 @@ class Engine:
         limit: int,
         excluded: Array,
         rules: Rules,
+        genre_rows: Array | None = None,
     ) -> Lists:
-        bundle, genres, count = self.bundle, self._genres, len(users)
+        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
+        if genre_rows is None:
+            genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
             users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
-            bundle.owner, self._sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, np.full(count, -1, np.int32), excluded, *self._blocked(rules, count), rules.max_per_owner,
+            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
+            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
             self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
@@ -203,8 +211,17 @@ class Engine:
 
         Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
         """
-        width = self._sketches.shape[1]
+        width = int(self.bundle.sketches.shape[1])
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    """Every array of a bundle, within its indexes and tables too."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _arrays(getattr(value, field.name))
 
 
 def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:

@@ -28,6 +28,9 @@ from trainer.bpr.model import EpochReport, Model
 from trainer.bpr.train import reports, training_key
 from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
 from trainer.dataset.table import Dataset, open_dataset
+from trainer.hybrid.backend import taste_dimensions
+from trainer.parts.genres import Tastes, find_genres
+from trainer.parts.sketches import sketch
 from trainer.registry import Registry
 from trainer.settings import RegistrySettings, TrainSettings
 from trainer.tracking import Run, artifact_location, track, tracking_uri
@@ -91,7 +94,16 @@ def train_and_release(
         model = _fit(work, run, progress, on_epoch)
         candidates = Csr.load(pairing / CANDIDATES, "candidates")
         evaluation = evaluate(dataset, model, candidates, progress)
-        parts = bundle_parts(data, pairing, candidates, model, training=_facts(work), metrics=evaluation.metrics())
+        parts = bundle_parts(
+            data,
+            pairing,
+            candidates,
+            model,
+            training=_facts(work),
+            metrics=evaluation.metrics(),
+            taste=_taste(work.settings),
+            progress=progress,
+        )
         bundle = _bundle(work.home / "bundle", parts)
         _record(run, evaluation, bundle)
         number = Registry(address, registry.model).register(bundle.directory, run.run_id, aliases=aliases)
@@ -174,9 +186,20 @@ def bundle_parts(
     *,
     training: Mapping[str, Any],
     metrics: Mapping[str, float],
+    taste: int | None = None,
+    progress: Progress = silent,
 ) -> BundleParts:
-    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values."""
+    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values.
+
+    taste: how many of the first dimensions hold the taste, in which genres are found; None: all of them.
+    """
     likes = data.count_train_likes()
+    genres = find_genres(
+        Tastes(data.playlist_songs, model.playlist_factors[:, :taste]),
+        Tastes(data.user_songs, model.user_factors[:, :taste]),
+        likes,
+        seed=0,
+    )
     popular = most_popular(likes)
     ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
     return BundleParts(
@@ -188,6 +211,9 @@ def bundle_parts(
         owner=data.owner,
         popular=popular,
         popular_scores=likes[popular],
+        sketches=sketch(data.playlist_songs, progress),
+        song_genres=genres.songs,
+        genre_popular=genres.popular,
         user_ids=data.user_table["user_id"].to_list(),
         playlist_ids=playlists["playlist_id"].to_list(),
         playlist_titles=playlists["title"].fill_null("").to_list(),
@@ -201,6 +227,11 @@ def bundle_parts(
         training=training,
         metrics=metrics,
     )
+
+
+def _taste(settings: TrainSettings) -> int | None:
+    """The first dimensions that hold the taste; all where the model has none of its own, or gives it none."""
+    return (taste_dimensions(settings) if settings.model == "hybrid" else 0) or None
 
 
 def _bundle(directory: Path, parts: BundleParts) -> Bundle:

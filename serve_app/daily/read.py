@@ -43,6 +43,7 @@ for at = 1, #ARGV[1], 4 do
 end
 return {length, table.concat(lists)}
 """
+_NO_RULES = Rules()
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.encoding import kernels
 from serve_app.engine import Engine
+from serve_app.lookup import Keys
 from serve_app.query import Lists, Reasons, Refused, Skipped, Source
 from serve_app.reasons import EXAMPLES, PHRASES, wording
 from trainer.bundle import StringTable
@@ -61,21 +62,27 @@ class Encoder:
             phrases.offsets, phrases.data,
         )  # fmt: skip
 
-    def encode(self, lists: Lists, drawn: bytes, reasons: Reasons | None) -> bytes:
-        """One Recommendation per list, as fields of a RecommendResponse; drawn: from draw_ids, one id per list."""
-        count, limit = lists.rows.shape
+    def encode(
+        self, lists: Lists, drawn: bytes, reasons: Reasons | None, first: int = 0, last: int | None = None
+    ) -> bytes:
+        """The Recommendations of lists first up to last, as fields of a RecommendResponse.
+
+        drawn: from draw_ids, one id per list. reasons: of all lists; None: they are left out.
+        """
+        last = len(lists) if last is None else last
+        chosen, count, limit = slice(first, last), last - first, lists.rows.shape[1]
+        explained = reasons is not None
         if reasons is None:
             reasons = Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
-            explained = False
-        else:
-            explained = True
-        keys = lists.keys
+        keys = lists.keys or Keys.of(lists.user_ids)
+        scores = lists.scores[chosen]
         encoded = kernels.encode(
-            keys.offsets, keys.data, np.frombuffer(drawn, np.uint8), lists.rows, lists.scores,
-            lists.scores.view(np.uint32), lists.counts, self._head, np.fromiter(lists.sources, np.int8, count),
-            np.fromiter(map(_WORDED.__getitem__, lists.sources), np.int8, count), *self._codes(lists.skipped, count),
-            np.fromiter(lists.unknown_songs, np.int32, count), *self._places, explained, reasons.shared,
-            reasons.examples, *self._texts,
+            keys.offsets[first : last + 1], keys.data, np.frombuffer(drawn, np.uint8)[first * 16 :],
+            lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._head,
+            np.fromiter(lists.sources[chosen], np.int8, count),
+            np.fromiter(map(_WORDED.__getitem__, lists.sources[chosen]), np.int8, count),
+            *self._codes(lists.skipped[chosen], count), np.fromiter(lists.unknown_songs[chosen], np.int32, count),
+            *self._places, explained, reasons.shared[chosen], reasons.examples[chosen], *self._texts,
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data
@@ -91,7 +98,10 @@ class Encoder:
     def _code(self, steps: tuple[Skipped, ...]) -> int:
         if steps not in self._skipped:
             self._skipped[steps] = len(self._skipped)
-            fields = [_bytes(pb.Recommendation(skipped=[int(s) for s in known])) for known in self._skipped]
+            fields = [
+                _bytes(pb.Recommendation(skipped=[pb.Skipped.ValueType(step) for step in known]))
+                for known in self._skipped
+            ]
             offsets = np.cumsum([0, *map(len, fields)])
             self._skipped_table = StringTable(offsets, np.concatenate(fields))
         return self._skipped[steps]

@@ -199,7 +199,9 @@ def put_reason(
 def put_hex(out: Array, at: int, drawn: Array, first: int) -> int:
     """Write ID_BYTES lower-case hexadecimal digits of random bytes and return the place after them."""
     for k in range(ID_BYTES // 2):
-        for digit in (drawn[first + k] >> 4, drawn[first + k] & 15):
+        byte = np.int64(drawn[first + k])  # numba makes a float of an unsigned number beside a signed one
+        for shift in (4, 0):
+            digit = (byte >> shift) & 15
             out[at] = digit + (48 if digit < 10 else 87)
             at += 1
     return at
@@ -290,7 +292,7 @@ def encode(
             at = put_field(out, at, TITLE, title_offsets, titles, row)
             if owner[row] >= 0:
                 at = put_field(out, at, OWNER_ID, owner_offsets, owners, owner[row])
-            bits = score_bits[i, j]
+            bits = np.int64(score_bits[i, j])
             if bits != 0:
                 out[at] = SCORE
                 for k in range(4):

@@ -22,6 +22,7 @@ from serve_app.queue.consumer import config
 from serve_app.queue.errors import UnprocessableJob
 from serve_app.queue.jobs import TASK, Jobs
 from serve_app.queue.settings import QueueSettings
+from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import RayTelemetry
 
@@ -61,15 +62,15 @@ class ServiceAnswering:
         self._thread = threading.Thread(target=self._loop.run_forever, name="service", daemon=True)
         self._thread.start()
         self._stack = AsyncExitStack()
-        self._service = self._run(self._open(serving))
+        self._service: Service = self._run(self._open(serving))
 
     def answer(self, request: bytes) -> bytes:
         """As the protocol says."""
         try:
-            response: pb.RecommendResponse = self._run(self._service.recommend(pb.RecommendRequest.FromString(request)))
+            answer: bytes = self._run(self._recommend(pb.RecommendRequest.FromString(request)))
         except (InvalidRequest, DecodeError) as error:
             raise UnprocessableJob(str(error)) from error
-        return response.SerializeToString()
+        return answer
 
     def close(self) -> None:
         """Close the stores and end the thread. Serve calls a destructor, and Python calls it again."""
@@ -80,7 +81,10 @@ class ServiceAnswering:
         self._thread.join()
         self._loop.close()
 
-    async def _open(self, serving: Serving) -> Any:
+    async def _recommend(self, request: pb.RecommendRequest) -> bytes:
+        return (await self._service.recommend(request)).SerializeToString()
+
+    async def _open(self, serving: Serving) -> Service:
         from pairing.search import NeighbourSearch
         from serve_app.neighbours import Local
 

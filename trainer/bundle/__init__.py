@@ -4,13 +4,14 @@ No pickle, no code: a manifest, safetensors, npy and FAISS files, memory-mapped 
 one copy. Imports neither torch nor MLflow.
 """
 
-from trainer.bundle.bundle import Bundle, open_bundle
+from trainer.bundle.bundle import SKETCH_BYTES, Bundle, open_bundle
 from trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
 from trainer.bundle.strings import KeyIndex, StringTable
 from trainer.bundle.write import BundleParts, write_bundle
 
 __all__ = [
     "SCHEMA_VERSION",
+    "SKETCH_BYTES",
     "Bundle",
     "BundleError",
     "BundleParts",

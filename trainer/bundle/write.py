@@ -33,6 +33,9 @@ class BundleParts:
     owner: Array
     popular: Array
     popular_scores: Array
+    sketches: Array
+    song_genres: Array
+    genre_popular: Csr
     user_ids: Sequence[str]
     playlist_ids: Sequence[str]
     playlist_titles: Sequence[str]
@@ -87,6 +90,9 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     np.save(directory / "owner.npy", parts.owner.astype(np.int32))
     np.save(directory / "popular.npy", parts.popular.astype(np.int32))
     np.save(directory / "popular_scores.npy", parts.popular_scores.astype(np.float32))
+    np.save(directory / "sketches.npy", parts.sketches.astype(np.uint8))
+    np.save(directory / "song_genres.npy", parts.song_genres.astype(np.int16))
+    parts.genre_popular.save(directory, "genre_popular")
     np.save(directory / "song_id_rows.npy", parts.song_id_rows.astype(np.int32))
     np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
 

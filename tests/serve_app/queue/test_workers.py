@@ -102,7 +102,7 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
     # Poison: raises at every attempt, ends the worker at every attempt, is no request, is a task of somebody else.
     producer.submit("raising", request("fails"))
     producer.submit("killing", request("kills"))
-    producer.submit("invalid", request(""))
+    producer.submit("invalid", pb.RecommendRequest(user_ids=["user-1"], limit=101).SerializeToString())
     producer.submit("garbage", b"\xff\xff")
     application(queue, redis_url).send_task("no.such.task", args=[], queue=JOBS, task_id="stranger")
     producer.submit("sound", request("user-1"))
@@ -117,7 +117,7 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
     }
     assert letters["raising"].error == "ZeroDivisionError: poison"
     assert "they end the worker" in letters["killing"].error
-    assert "user_ids[0]" in letters["invalid"].error
+    assert "limit" in letters["invalid"].error
     wait_until(lambda: jobs.answer("sound"), "the sound job beside them")
     assert jobs.answer("raising") is None
 

@@ -1,0 +1,210 @@
+"""Recommendations for a query: what must not come back, the ranking, the reasons, the bytes of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy.typing as npt
+
+from serve_app.daily.read import Reader, read_daily
+from serve_app.encoding import Encoder, draw_ids, encode_refused
+from serve_app.engine import Engine
+from serve_app.errors import HistoryUnavailable
+from serve_app.history import History, Shown
+from serve_app.neighbours import Neighbours, within
+from serve_app.query import Lists, Mode, Query, Reasons, Refused, Rules, Skipped
+from serve_app.reasons import explain
+from serve_app.telemetry import Telemetry
+
+Array = npt.NDArray[Any]
+Blocked = Mapping[int, Sequence[str]]
+
+# Nearest users asked for per taste.
+NEAREST = 100
+# Listeners answered before other requests get a turn: about two milliseconds of the event loop.
+AT_ONCE = 256
+# Songs of tastes looked up on the event loop, about a millisecond's worth; more go to a thread.
+FIND_AT_ONCE = 200
+ARM = "production"
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Longest waits for what an answer can do without, in seconds."""
+
+    neighbours_s: float
+    store_s: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Lists with their reasons (None: not wanted) and the random bytes of their ids, 16 each."""
+
+    lists: Lists
+    drawn: bytes
+    reasons: Reasons | None
+
+
+class Answers:
+    """Answers queries with one engine. For known users in live mode nothing is awaited."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        budgets: Budgets,
+        daily: Reader | None,
+        history: History | None,
+        telemetry: Telemetry,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine = engine
+        self._encoder = Encoder(engine)
+        self._budgets = budgets
+        self._daily = daily
+        self._history = history
+        self._telemetry = telemetry
+        self._now = now
+        self._neighbours: Neighbours | None = None
+
+    def use_neighbours(self, neighbours: Neighbours) -> None:
+        """Ask these for tastes; before, every taste is answered with what is popular."""
+        self._neighbours = neighbours
+
+    def warm_up(self) -> None:
+        """Compile every kernel of the request path and map the pages of the bundle."""
+        for lists in self._engine.warm_up():
+            self._encoder.encode(lists, draw_ids(len(lists)), explain(self._engine, lists))
+
+    async def answer(self, query: Query) -> bytes:
+        """One Recommendation per listener in the order asked, as fields of a RecommendResponse."""
+        excluded = self._engine.find_playlists(query.exclude_playlist_ids)
+        if len(query) <= AT_ONCE:
+            return await self._part(query, excluded)
+        return b"".join([data async for _, data in self._parts(query, excluded, AT_ONCE)])
+
+    async def stream(self, query: Query, part_size: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """The same in parts: the place of the first listener of each, and the fields. Others get a turn in between."""
+        excluded = self._engine.find_playlists(query.exclude_playlist_ids)
+        async for first, data in self._parts(query, excluded, part_size):
+            yield first, data
+
+    async def _parts(self, query: Query, excluded: Array, size: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        for first in range(0, len(query), size):
+            if first:
+                await asyncio.sleep(0)
+            part = query.part(first, size)
+            if len(part) <= AT_ONCE:
+                yield first, await self._part(part, excluded)
+            else:
+                yield first, b"".join([data async for _, data in self._parts(part, excluded, AT_ONCE)])
+
+    async def _part(self, query: Query, excluded: Array) -> bytes:
+        started = time.perf_counter()
+        blocked, skipped = await self._blocked(query)
+        ranked = []
+        known = len(query.user_ids)
+        if known:
+            rules = self._rules(query, blocked, 0, known)
+            ranked.append(self._finish(await self._rank_known(query, excluded, rules), query, skipped))
+        if query.tastes:
+            rules = self._rules(query, blocked, known, len(query.tastes))
+            ranked.append(self._finish(await self._rank_tastes(query, excluded, rules), query, skipped))
+        self._telemetry.time_inference(time.perf_counter() - started)
+        return self._encode(ranked, query.refused)
+
+    async def _blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
+        """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
+        history, seen = self._history, query.exclude_seen
+        if history is None:
+            return (), (Skipped.SEEN,) if seen else ()
+        user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
+        now = self._now()
+        blocked = history.blocked(user_ids, now)
+        if seen is None:
+            return (blocked,), ()
+        try:
+            async with asyncio.timeout(self._budgets.store_s):
+                since = now - timedelta(seconds=seen.window_s)
+                met = await history.seen(user_ids, since, shown=seen.shown, liked=seen.liked)
+        except (TimeoutError, HistoryUnavailable):
+            return (blocked,), (Skipped.SEEN,)
+        return (blocked, met), ()
+
+    def _rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
+        last = first + count
+        here = [{at - first: ids for at, ids in found.items() if first <= at < last} for found in blocked if found]
+        return Rules(self._engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
+
+    async def _rank_known(self, query: Query, excluded: Array, rules: Rules) -> Lists:
+        lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
+        if query.mode is Mode.DAILY:
+            lists = await read_daily(self._engine, self._daily, lists, excluded, self._budgets.store_s, rules)
+        return lists
+
+    async def _rank_tastes(self, query: Query, excluded: Array, rules: Rules) -> Lists:
+        if sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE:
+            found = self._engine.find_songs(query.tastes)
+        else:
+            found = await asyncio.to_thread(self._engine.find_songs, query.tastes)
+        near = None
+        if self._neighbours is not None:
+            near = await within(self._neighbours, found.songs, NEAREST, self._budgets.neighbours_s)
+        lists = self._engine.rank_tastes(query.tastes, found, near, query.limit, excluded, rules)
+        # Nobody computed a list for a taste ahead.
+        return _label(lists, (Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
+
+    def _finish(self, lists: Lists, query: Query, skipped: tuple[Skipped, ...]) -> Ranked:
+        lists = _label(lists, skipped)
+        drawn = draw_ids(len(lists))
+        reasons = explain(self._engine, lists) if query.explain else None
+        for source, count in Counter(lists.sources).items():
+            self._telemetry.count_lists(source.name, count)
+        if self._history is not None:
+            self._history.record(self._shown(lists, drawn))
+        return Ranked(lists, drawn, reasons)
+
+    def _shown(self, lists: Lists, drawn: bytes) -> Shown:
+        digits = drawn.hex()
+        return Shown(
+            user_ids=lists.user_ids,
+            recommendation_ids=tuple(digits[at : at + 32] for at in range(0, len(digits), 32)),
+            sources=lists.sources,
+            rows=lists.rows,
+            counts=lists.counts,
+            playlist_ids=self._engine.playlist_ids,
+            model_version=self._engine.version,
+            arm=ARM,
+            at=self._now(),
+        )
+
+    def _encode(self, ranked: Sequence[Ranked], refused: Sequence[Refused]) -> bytes:
+        """Lists and refusals, each at its place."""
+        parts: list[bytes] = []
+        first = 0
+        for passed, wrong in enumerate(refused):
+            parts += self._encode_range(ranked, first, wrong.place - passed)
+            parts.append(encode_refused(wrong))
+            first = wrong.place - passed
+        parts += self._encode_range(ranked, first, sum(len(some.lists) for some in ranked))
+        return b"".join(parts)
+
+    def _encode_range(self, ranked: Sequence[Ranked], first: int, last: int) -> list[bytes]:
+        parts = []
+        for some in ranked:
+            size = len(some.lists)
+            start, stop = max(first, 0), min(last, size)
+            if start < stop:
+                parts.append(self._encoder.encode(some.lists, some.drawn, some.reasons, start, stop))
+            first, last = first - size, last - size
+        return parts
+
+
+def _label(lists: Lists, steps: tuple[Skipped, ...]) -> Lists:
+    return replace(lists, skipped=tuple((*skipped, *steps) for skipped in lists.skipped)) if steps else lists
