@@ -17,7 +17,7 @@ from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry"), "train"),
-    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve"},
+    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
     from serve_app.daily.cli import app as daily_app
+    from serve_app.queue.cli import app as queue_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 
@@ -50,6 +51,7 @@ def build_app() -> typer.Typer:
         "serve": serve_app,
         "daily": daily_app,
         "drill": drill_app,
+        "queue": queue_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)
@@ -64,10 +66,11 @@ def sections() -> dict[str, Any]:
     """The settings model of each section of buddies.toml, by name."""
     from pairing.cli import SECTIONS as PAIRING
     from serve_app.cli import SECTIONS as SERVE
+    from serve_app.queue.cli import SECTIONS as QUEUE
     from trainer.cli import SECTIONS as TRAINER
     from trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **TUNE, **PAIRING, **SERVE}
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE}
 
 
 def _root(

@@ -84,16 +84,16 @@ def launch(
     open_bundle(bundle)
     with ExitStack() as stack:
         terminate = stack.enter_context(unwinding())
-        temp = stack.enter_context(_temp_dir())
+        temp = stack.enter_context(temp_dir())
         (temp / HAPROXY).mkdir(mode=0o700)
         if settings.haproxy:
             loopback.write_wrapper(temp / HAPROXY, settings.host)
         logs = state_dir / "logs"
-        stack.callback(_keep_logs, temp, logs)
+        stack.callback(keep_logs, temp, logs)
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
         vital: list[psutil.Process] = []
-        stop = _once(lambda: _stop(settings, others, vital))
+        stop = _once(lambda: stop_ray(others, vital, lambda started: _drain(settings, started)))
 
         def started() -> None:
             vital.extend(process for process in children() - others if name_of(process) in VITAL)
@@ -136,7 +136,7 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
     for name in ("ray", "ray.serve", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with _quiet():
+        with quiet():
             _start_ray(settings, temp)
             after_init()
             _start_serve(settings)
@@ -225,11 +225,18 @@ def _unhealthy(address: str) -> str | None:
     return None if status == http.client.OK else f"its health is HTTP status {status}"
 
 
-def _stop(settings: ServeSettings, others: set[psutil.Process], vital: list[psutil.Process]) -> None:
-    """Answer what was accepted, stop Serve and Ray, and wait for the end of every process that came with them.
+def _drain(settings: ServeSettings, started: set[psutil.Process]) -> None:
+    """Answer what was accepted."""
+    drain(settings, [process for process in started if name_of(process) == PROXY])
+
+
+def stop_ray(
+    others: set[psutil.Process], vital: list[psutil.Process], first: Callable[[set[psutil.Process]], None] | None = None
+) -> None:
+    """Stop Serve and Ray, and wait for the end of every process that came with them.
 
     others: processes that are not theirs. vital: Ray's processes that must live for it to be asked; without them its
-    processes are just ended.
+    processes are just ended. first: called with the processes while all of them still run.
     """
     import ray
     from ray import serve
@@ -237,8 +244,9 @@ def _stop(settings: ServeSettings, others: set[psutil.Process], vital: list[psut
     started = children() - others
     try:
         if vital and all(is_alive(process) for process in vital) and ray.is_initialized():
-            with _quiet():
-                drain(settings, [process for process in started if name_of(process) == PROXY])
+            with quiet():
+                if first is not None:
+                    first(started)
                 serve.shutdown()
                 started |= children() - others
                 ray.shutdown()
@@ -248,7 +256,7 @@ def _stop(settings: ServeSettings, others: set[psutil.Process], vital: list[psut
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Ray's driver prints the cluster's error messages to standard output; the same stand in the logs."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         yield
@@ -266,7 +274,8 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def _temp_dir() -> Iterator[Path]:
+def temp_dir() -> Iterator[Path]:
+    """A directory of this run's own with a path short enough for sockets, gone after the block or a later run."""
     base = tempfile.gettempdir()
     parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
     sweep(Path(parent))
@@ -287,7 +296,7 @@ def sweep(parent: Path) -> None:
             shutil.rmtree(note.parent, ignore_errors=True)
 
 
-def _keep_logs(temp: Path, logs: Path) -> None:
+def keep_logs(temp: Path, logs: Path) -> None:
     """Move Ray's logs of this run to the state directory, in the place of the run before."""
     found = temp / "session_latest" / "logs"
     if found.exists():

@@ -36,6 +36,7 @@ NOUNS = {
     "registry": ("list", "alias"),
     "serve": ("start", "reactions"),
     "daily": ("run", "status", "show"),
+    "queue": ("start", "submit", "result", "status", "dead", "retry"),
     "config": ("show",),
 }
 
