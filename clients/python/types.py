@@ -23,6 +23,7 @@ class Source(Enum):
     DAILY = "daily"
     COLD_NEIGHBOURS = "cold_neighbours"
     POPULAR = "popular"
+    POPULAR_IN_GENRE = "popular_in_genre"
 
 
 class Arm(Enum):
