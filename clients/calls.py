@@ -120,6 +120,9 @@ def print_recommendations(found: Sequence[Recommendation]) -> None:
 
     console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
     for item in found:
+        if item.error is not None:
+            console.print(f"{item.user_id or 'listener'}: {item.error.field}: {item.error.message}\n")
+            continue
         labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
         labels += [f"skipped {step.value}" for step in item.skipped]
         labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []

@@ -52,7 +52,7 @@ def start(
     settings: _Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir) as pid:
         # From here on in a child; what it starts in threads, sessions and C ends with it.
-        code = guard()
+        code = guard(settings.serve.stop_within_s)
         if code is None:
             stop_as_interrupt()
             _serve(settings, alias or settings.serve.alias, any_port=any_port, pid=pid)

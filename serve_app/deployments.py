@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -19,6 +20,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app import health
+from serve_app.admission import Admission
 from serve_app.build import Services, open_service
 from serve_app.encoding import Encoded
 from serve_app.errors import NeighboursUnavailable
@@ -99,6 +102,7 @@ class Recommender:
         index: DeploymentHandle,
     ) -> None:
         self._telemetry = RayTelemetry()
+        self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
         self._stack = AsyncExitStack()
         self._service: Service = await open_service(
             settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
@@ -115,7 +119,9 @@ class Recommender:
         grpc_context: RayServegRPCContext,
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
-        return await answer(self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry)
+        return await answer(
+            self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry, self._admission
+        )
 
     async def RecommendStream(  # noqa: N802
         self,
@@ -124,7 +130,12 @@ class Recommender:
     ) -> AsyncGenerator[Encoded, None]:
         """Playlists for many listeners, in parts."""
         stream = answer_stream(
-            self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse, self._telemetry
+            self._service.recommend_stream,
+            request,
+            grpc_context,
+            pb.RecommendStreamResponse,
+            self._telemetry,
+            self._admission,
         )
         async with aclosing(stream) as parts:
             async for part in parts:
@@ -136,7 +147,9 @@ class Recommender:
         grpc_context: RayServegRPCContext,
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
-        return await answer(self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry)
+        return await answer(
+            self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry, self._admission
+        )
 
     async def GetModelStatus(  # noqa: N802
         self, request: pb.GetModelStatusRequest, grpc_context: RayServegRPCContext
@@ -145,6 +158,10 @@ class Recommender:
         return await answer(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
+
+    async def announce_stop(self) -> None:
+        """Say NOT_SERVING to those who ask for health, and go on answering everything else."""
+        health.STATE.stop()
 
     async def __del__(self) -> None:
         await self._stack.aclose()

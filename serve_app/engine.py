@@ -46,8 +46,6 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        self._sketches = self.bundle.sketches
-        self._genres = self.bundle.genre_popular
 
     def warm_up(self) -> list[Lists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
@@ -207,14 +205,15 @@ class Engine:
         rules: Rules,
         genre_rows: Array | None = None,
     ) -> Lists:
-        bundle, genres, count = self.bundle, self._genres, len(users)
+        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
-        wanted = np.full(count, -1, np.int32) if genre_rows is None else genre_rows
+        if genre_rows is None:
+            genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
             users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
-            bundle.owner, self._sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, wanted, excluded, *self._blocked(rules, count), rules.max_per_owner,
+            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
+            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
             self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
@@ -232,7 +231,7 @@ class Engine:
 
         Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
         """
-        width = int(self._sketches.shape[1])
+        width = int(self.bundle.sketches.shape[1])
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
 
 

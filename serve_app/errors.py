@@ -48,6 +48,18 @@ class FeedbackUnavailable(ServiceError):
         )
 
 
+class ServerFull(ServiceError):
+    """The replica works on as many calls as it takes on. args: that many, seconds until a retry makes sense."""
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds to wait before the same request is worth sending again."""
+        return float(self.args[1])
+
+    def __str__(self) -> str:
+        return f"the server is full ({self.args[0]} calls in flight); try again in {self.retry_after_s:.2f} s"
+
+
 class NeighboursUnavailable(ServiceError):
     """The neighbour search did not answer within its budget; the answer goes on without it. args: cause."""
 

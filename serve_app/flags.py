@@ -17,6 +17,8 @@ from serve_app.settings import ServeSettings
 HAPROXY = "h"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
+# An answer for 1,000 listeners with 100 explained playlists each is about 35 MB.
+MESSAGE_BYTES = 64 * 2**20
 TOKEN = "ray-token"  # noqa: S105 - a file name
 
 
@@ -51,6 +53,8 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
+        # Both ways. What a request may weigh is checked in `wire`, with a clear answer; beyond this gRPC cuts it off.
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MESSAGE_BYTES),
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",

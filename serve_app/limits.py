@@ -1,5 +1,7 @@
 """The documented ranges of the API, as in protos/buddies/v1/recommender.proto."""
 
+# What a request may weigh on the wire: parsed it takes several times as much memory.
+REQUEST_BYTES = 16 * 2**20
 ID_BYTES = 128
 NAME_BYTES = 512
 LISTENERS = 1_000

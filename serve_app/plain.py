@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -12,21 +13,24 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.admission import Admission
 from serve_app.build import Services, open_service
 from serve_app.encoding import Encoded
+from serve_app.health import add_health
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.status import answer, answer_stream
 from serve_app.telemetry import Silent, Telemetry
-from serve_app.wire import SERVICE, add_health, add_service
+from serve_app.wire import SERVICE, add_service
 
 
 class Servicer:
     """The API's methods over a Service."""
 
-    def __init__(self, service: Service, telemetry: Telemetry) -> None:
+    def __init__(self, service: Service, telemetry: Telemetry, admission: Admission) -> None:
         self._service = service
         self._telemetry = telemetry
+        self._admission = admission
 
     async def Recommend(  # noqa: N802
         self,
@@ -34,7 +38,9 @@ class Servicer:
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
-        return await answer(self._service.recommend, request, context, pb.RecommendResponse, self._telemetry)
+        return await answer(
+            self._service.recommend, request, context, pb.RecommendResponse, self._telemetry, self._admission
+        )
 
     async def RecommendStream(  # noqa: N802
         self,
@@ -43,7 +49,12 @@ class Servicer:
     ) -> AsyncGenerator[Encoded, None]:
         """Playlists for many listeners, in parts."""
         stream = answer_stream(
-            self._service.recommend_stream, request, context, pb.RecommendStreamResponse, self._telemetry
+            self._service.recommend_stream,
+            request,
+            context,
+            pb.RecommendStreamResponse,
+            self._telemetry,
+            self._admission,
         )
         async with aclosing(stream) as parts:
             async for part in parts:
@@ -55,7 +66,9 @@ class Servicer:
         context: grpc.aio.ServicerContext,  # type: ignore[type-arg]
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
-        return await answer(self._service.feedback, request, context, pb.FeedbackResponse, self._telemetry)
+        return await answer(
+            self._service.feedback, request, context, pb.FeedbackResponse, self._telemetry, self._admission
+        )
 
     async def GetModelStatus(  # noqa: N802
         self,
@@ -84,7 +97,8 @@ async def serve_plain(
         )
         opened.use_neighbours(Local(search))
         server = grpc.aio.server()
-        add_service(Servicer(opened, telemetry), server)
+        admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
+        add_service(Servicer(opened, telemetry, admission), server)
         add_health(None, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")

@@ -6,8 +6,9 @@ returned; Serve counts such a request as OK, which is why the status is counted 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -17,12 +18,15 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from serve_app.admission import Admission
 from serve_app.encoding import Encoded
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServiceError
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServerFull, ServiceError
 from serve_app.telemetry import Telemetry
 
 DOMAIN = "buddies"
 DETAILS_KEY = "grpc-status-details-bin"
+# What RetryInfo says, for gRPC's own retries (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
 # Trailers travel in HTTP/2 headers, where 8 KiB is the common limit.
 MOST_VIOLATIONS = 20
 
@@ -49,13 +53,23 @@ async def answer(
     context: Context,
     empty: type[Answer],
     telemetry: Telemetry,
+    admission: Admission | None = None,
 ) -> Answer | Encoded:
-    """Await call(request); on a ServiceError put its status on the context and return an empty message."""
+    """Await call(request); on a ServiceError put its status on the context and return an empty message.
+
+    admission: where the call needs a place; None for calls that are answered in any case. A call whose caller left, or
+    whose time is over, is cancelled here and counted as CANCELLED.
+    """
     try:
-        result = await call(request)
+        with admission.admitted() if admission is not None else nullcontext():
+            result = await call(request)
     except ServiceError as error:
-        _refuse(error, context, empty, telemetry)
+        code = refuse(error, context)
+        telemetry.count_status(empty.__name__, code.name)
         return empty()
+    except asyncio.CancelledError:
+        telemetry.count_status(empty.__name__, grpc.StatusCode.CANCELLED.name)
+        raise
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
     return result
 
@@ -66,24 +80,38 @@ async def answer_stream(
     context: Context,
     empty: type[Message],
     telemetry: Telemetry,
+    admission: Admission,
 ) -> AsyncGenerator[Encoded, None]:
-    """Pass on what call(request) yields; on a ServiceError put its status on the context and end."""
+    """Pass on what call(request) yields; on a ServiceError put its status on the context, yield nothing more and end.
+
+    The nothing is an empty message: Serve's own proxy learns of the context with every message and not at the end.
+    """
     try:
-        async with aclosing(call(request)) as parts:
-            async for part in parts:
-                yield part
+        with admission.admitted():
+            async with aclosing(call(request)) as parts:
+                async for part in parts:
+                    yield part
     except ServiceError as error:
-        _refuse(error, context, empty, telemetry)
+        code = refuse(error, context)
+        telemetry.count_status(empty.__name__, code.name)
+        yield Encoded(b"")
         return
+    except (asyncio.CancelledError, GeneratorExit):
+        telemetry.count_status(empty.__name__, grpc.StatusCode.CANCELLED.name)
+        raise
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
 
 
-def _refuse(error: ServiceError, context: Context, empty: type[Message], telemetry: Telemetry) -> None:
+def refuse(error: ServiceError, context: Context) -> grpc.StatusCode:
+    """Put the status of an error on the context, with its details in the trailers; returns the code."""
     code, status = describe(error)
     context.set_code(code)
     context.set_details(status.message)
-    context.set_trailing_metadata([(DETAILS_KEY, status.SerializeToString())])
-    telemetry.count_status(empty.__name__, code.name)
+    trailers: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    if isinstance(error, FeedbackUnavailable | ServerFull):
+        trailers.append((PUSHBACK_KEY, str(round(error.retry_after_s * 1000))))
+    context.set_trailing_metadata(trailers)
+    return code
 
 
 def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
@@ -101,11 +129,18 @@ def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
             ErrorInfo(reason="INVALID_REQUEST", domain=DOMAIN),
         )
     if isinstance(error, FeedbackUnavailable):
-        delay = Duration()
-        delay.FromMilliseconds(round(error.retry_after_s * 1000))
         info = ErrorInfo(reason="FEEDBACK_STORE_UNAVAILABLE", domain=DOMAIN)
-        return _pack(grpc.StatusCode.UNAVAILABLE, error, info, RetryInfo(retry_delay=delay))
+        return _pack(grpc.StatusCode.UNAVAILABLE, error, info, _retry(error.retry_after_s))
+    if isinstance(error, ServerFull):
+        info = ErrorInfo(reason="SERVER_FULL", domain=DOMAIN)
+        return _pack(grpc.StatusCode.RESOURCE_EXHAUSTED, error, info, _retry(error.retry_after_s))
     return _pack(grpc.StatusCode.INTERNAL, error, ErrorInfo(reason=type(error).__name__, domain=DOMAIN))
+
+
+def _retry(after_s: float) -> RetryInfo:
+    delay = Duration()
+    delay.FromMilliseconds(round(after_s * 1000))
+    return RetryInfo(retry_delay=delay)
 
 
 def _pack(code: grpc.StatusCode, error: ServiceError, *details: Message) -> tuple[grpc.StatusCode, Status]:

@@ -14,7 +14,9 @@ from clients.python.errors import (
 from clients.python.retry import Retry
 from clients.python.types import (
     Arm,
+    ExcludeSeen,
     FeedbackResult,
+    ListenerError,
     Mode,
     ModelStatus,
     Playlist,
@@ -34,8 +36,10 @@ __all__ = [
     "BuddiesError",
     "Client",
     "DeadlineExceeded",
+    "ExcludeSeen",
     "FeedbackResult",
     "InvalidRequest",
+    "ListenerError",
     "Mode",
     "ModelStatus",
     "Playlist",
