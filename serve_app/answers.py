@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy.typing as npt
 
+from pairing.csr import Csr
+from serve_app import cold
 from serve_app.daily.read import Reader, read_daily
 from serve_app.encoding import Encoder, draw_ids, encode_refused
 from serve_app.engine import Engine
 from serve_app.errors import HistoryUnavailable
 from serve_app.history import History, Shown
-from serve_app.neighbours import Neighbours, within
+from serve_app.neighbours import Neighbours
 from serve_app.query import Lists, Mode, Query, Reasons, Refused, Rules, Skipped
 from serve_app.reasons import explain
 from serve_app.telemetry import Telemetry
@@ -146,17 +148,41 @@ class Answers:
         lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
         if query.mode is Mode.DAILY:
             lists = await read_daily(self._engine, self._daily, lists, excluded, self._budgets.store_s, rules)
-        return lists
+        places = cold.without_list(self._engine.bundle, lists)
+        return await self._rank_cold(lists, places, excluded, rules) if places.size else lists
+
+    async def _rank_cold(self, lists: Lists, places: Array, excluded: Array, rules: Rules) -> Lists:
+        """The lists with those at `places`, of listeners without candidates, ranked as tastes are."""
+        users, limit = lists.song_rows[places], lists.rows.shape[1]
+        found = await self._nearest(cold.libraries(self._engine.bundle, users))
+        blocked = None if rules.blocked is None else rules.blocked.take(places)
+        ranked = self._engine.rank_cold(users, found.near, limit, excluded, replace(rules, blocked=blocked))
+        self._count(found, ranked)
+        rows, scores, counts = lists.rows.copy(), lists.scores.copy(), lists.counts.copy()
+        rows[places], scores[places], counts[places] = ranked.rows, ranked.scores, ranked.counts
+        sources, skipped = list(lists.sources), list(lists.skipped)
+        for at, source in zip(places.tolist(), ranked.sources, strict=True):
+            sources[at] = source
+            if found.near is None:
+                skipped[at] = (Skipped.NEIGHBOUR_SEARCH, *skipped[at])
+        return replace(lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(skipped))
+
+    async def _nearest(self, songs: Csr) -> cold.Found:
+        users = self._engine.bundle.manifest.users
+        return await cold.find_neighbours(self._neighbours, songs, NEAREST, users, self._budgets.neighbours_s)
+
+    def _count(self, found: cold.Found, lists: Lists) -> None:
+        for step, count in cold.steps(found, lists).items():
+            self._telemetry.count_cold(step, count)
 
     async def _rank_tastes(self, query: Query, excluded: Array, rules: Rules) -> Lists:
         if sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE:
             found = self._engine.find_songs(query.tastes)
         else:
             found = await asyncio.to_thread(self._engine.find_songs, query.tastes)
-        near = None
-        if self._neighbours is not None:
-            near = await within(self._neighbours, found.songs, NEAREST, self._budgets.neighbours_s)
-        lists = self._engine.rank_tastes(query.tastes, found, near, query.limit, excluded, rules)
+        near = await self._nearest(found.songs)
+        lists = self._engine.rank_tastes(query.tastes, found, near.near, query.limit, excluded, rules)
+        self._count(near, lists)
         # Nobody computed a list for a taste ahead.
         return _label(lists, (Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
 

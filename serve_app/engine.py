@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pairing.csr import Csr
-from pairing.foldin import fold_in
 from pairing.names import song_key
 from serve_app import kernels
+from serve_app.cold import factors_of, genres_of, has_entries, libraries
 from serve_app.lookup import Keys, find
 from serve_app.query import Lists, Rules, Skipped, SongName, Source, Taste
 from serve_app.views import plain
@@ -62,6 +62,7 @@ class Engine:
         known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
         tastes = [Taste("", ("", SongName("", "")))]
         cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, self.bundle.manifest.users), 1, nothing)
+        self.rank_cold(known.song_rows[:0], _nobody(0, self.bundle.manifest.users), 1, nothing)
         given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing)
         return [known, cold, replace(known, rows=given.rows, scores=given.scores, counts=given.counts)]
 
@@ -137,37 +138,56 @@ class Engine:
         excluded: Array,
         rules: Rules = _NO_RULES,
     ) -> Lists:
-        """Rank the playlists of each taste's neighbours with a factor folded in from them.
+        """Rank the playlists of each taste's neighbours with a factor of its songs, or folded in from them.
 
-        neighbours: (tastes x users) with cosines, most similar first; None: the search was skipped, so the answer is
-        POPULAR and says so. Otherwise COLD_NEIGHBOURS, or POPULAR where the neighbours own nothing that is left.
+        neighbours: (tastes x users) with cosines, most similar first; None: the search was skipped, and the answer says
+        so. COLD_NEIGHBOURS; where nothing is left of them POPULAR_IN_GENRE, of the genre that most of the songs are of;
+        where nothing is left of that, or no song has a genre, POPULAR.
         """
         user_ids = tuple(taste.user_id for taste in tastes)
         keys = Keys.of(user_ids)
         users = find(self.bundle.user_ids, keys)
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
-        candidates = self._gather(near, users, excluded, rules)
-        factors = np.ascontiguousarray(fold_in(near, self.bundle.user_factors), np.float32)
-        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules)
-        cold = {Source.LIVE: Source.COLD_NEIGHBOURS}
+        candidates = self._gather(near, users, limit, excluded, rules)
+        factors, genres = factors_of(self.bundle, found.songs, near), genres_of(self.bundle, found.songs)
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
             lists,
             user_ids=user_ids,
             keys=keys,
-            sources=tuple(cold.get(source, source) for source in lists.sources),
+            sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=found.unknown,
             songs=found.songs,
             song_rows=own_rows,
         )
 
-    def _gather(self, neighbours: Csr, users: Array, excluded: Array, rules: Rules) -> Csr:
+    def rank_cold(
+        self, users: Array, neighbours: Csr | None, limit: int, excluded: Array, rules: Rules = _NO_RULES
+    ) -> Lists:
+        """Rank for known listeners, by user row, who have no candidates: as rank_tastes, with their library as taste.
+
+        Their own factor is used where they have one. user_ids are left empty.
+        """
+        near = _nobody(len(users), self.bundle.manifest.users) if neighbours is None else neighbours
+        songs = libraries(self.bundle, users)
+        own = self.bundle.user_factors[users]
+        factors = np.where(has_entries(own), own, factors_of(self.bundle, songs, near))
+        own_rows = np.arange(len(users), dtype=np.int32)
+        candidates = self._gather(near, users, limit, excluded, rules)
+        genres = genres_of(self.bundle, songs)
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        return replace(lists, sources=_cold(lists.sources))
+
+    def _gather(self, neighbours: Csr, users: Array, limit: int, excluded: Array, rules: Rules) -> Csr:
+        """At most CANDIDATES playlists of each row's neighbours, of enough owners to fill a list of `limit`."""
+        share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
         owned = self.bundle.owned
         found = kernels.gather_owned(
             neighbours.indptr, neighbours.indices, owned.indptr, owned.indices, users, excluded,
-            *self._blocked(rules, len(users)), CANDIDATES,
+            *self._blocked(rules, len(users)), CANDIDATES, share,
         )  # fmt: skip
         indptr = np.zeros(neighbours.rows + 1, np.int64)
         np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
@@ -213,6 +233,10 @@ class Engine:
         """
         width = int(self.bundle.sketches.shape[1])
         return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
+
+
+def _cold(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    return tuple(Source.COLD_NEIGHBOURS if source is Source.LIVE else source for source in sources)
 
 
 def _arrays(value: Any) -> Iterator[Array]:

@@ -270,8 +270,12 @@ def gather_owned(
     blocked_indptr: Array,
     blocked_indices: Array,
     most: int,
+    share: int,
 ) -> Array:
     """The playlists of each row's neighbours, best neighbour first, at most `most`, int32 (rows, most), -1 padded.
+
+    At most `share` of one neighbour, so that one who owns many does not leave a list with too few owners; more of them
+    only in places that all neighbours together leave empty.
 
     Row i belongs to user row users[i] or to nobody (-1), whose own playlists are left out, as are the excluded ones,
     playlist rows, ascending, and row i of the blocked ones: none of them may use up a place.
@@ -280,17 +284,21 @@ def gather_owned(
     for i in range(indptr.size - 1):
         count = 0
         blocked = blocked_indices[blocked_indptr[i] : blocked_indptr[i + 1]]
-        for j in range(indptr[i], indptr[i + 1]):
-            neighbour = indices[j]
-            if neighbour == users[i]:
-                continue
-            for k in range(owned_indptr[neighbour], owned_indptr[neighbour + 1]):
-                if count == most:
-                    break
-                if holds(excluded, owned_indices[k]) or holds(blocked, owned_indices[k]):
+        for again in range(2):
+            for j in range(indptr[i], indptr[i + 1]):
+                neighbour = indices[j]
+                if neighbour == users[i]:
                     continue
-                found[i, count] = owned_indices[k]
-                count += 1
+                taken = 0
+                for k in range(owned_indptr[neighbour], owned_indptr[neighbour + 1]):
+                    if count == most or (again == 0 and taken == share):
+                        break
+                    if holds(excluded, owned_indices[k]) or holds(blocked, owned_indices[k]):
+                        continue
+                    taken += 1
+                    if again == 0 or taken > share:
+                        found[i, count] = owned_indices[k]
+                        count += 1
     return found
 
 
@@ -382,3 +390,24 @@ def match_keys(
                 rows[i] = hash_rows[at]
                 break
             at += 1
+
+
+@njit(cache=True, nogil=True)
+def vote(indptr: Array, songs: Array, genre_of: Array, listeners: Array, users: int, genres: int, out: Array) -> None:
+    """The genre with the largest weight of songs per row, -1 for none; of two with the same weight the lower one.
+
+    genre_of int16 (all songs,), -1 unknown. A song weighs log((1 + users) / (1 + its listeners)) + 1.
+    """
+    votes = np.zeros(genres, np.float64)
+    for row in range(indptr.size - 1):
+        votes[:] = 0.0
+        for i in range(indptr[row], indptr[row + 1]):
+            genre = genre_of[songs[i]]
+            if genre >= 0:
+                votes[genre] += np.log((1.0 + users) / (1.0 + listeners[songs[i]])) + 1.0
+        out[row] = -1
+        best = 0.0
+        for genre in range(genres):
+            if votes[genre] > best:
+                best = votes[genre]
+                out[row] = genre

@@ -14,6 +14,9 @@ class Telemetry(Protocol):
     def count_lists(self, source: str, count: int) -> None:
         """Lists answered from one source."""
 
+    def count_cold(self, step: str, count: int) -> None:
+        """Listeners without candidates of their own whom one step of the cold path answered, or failed to."""
+
     def time_inference(self, seconds: float) -> None:
         """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
 
@@ -25,6 +28,9 @@ class Silent:
         """Nothing."""
 
     def count_lists(self, source: str, count: int) -> None:
+        """Nothing."""
+
+    def count_cold(self, step: str, count: int) -> None:
         """Nothing."""
 
     def time_inference(self, seconds: float) -> None:
@@ -46,6 +52,11 @@ class RayTelemetry:
             "inference_lists_total", description="Lists answered, by where they came from", tag_keys=("source",)
         )
         self._cold = metrics.Counter("cold_user_total", description="Lists for listeners without a pairing")
+        self._steps = metrics.Counter(
+            "cold_steps_total",
+            description="Steps of the cold path: what answered a listener without candidates, and what failed before",
+            tag_keys=("step",),
+        )
         self._seconds = metrics.Histogram(
             "inference_time_seconds",
             description="Seconds from the decoded request to the ranked lists",
@@ -59,8 +70,12 @@ class RayTelemetry:
     def count_lists(self, source: str, count: int) -> None:
         """Add lists; those that did not come from a pairing also count as cold."""
         self._lists.inc(count, tags={"source": source})
-        if source in ("COLD_NEIGHBOURS", "POPULAR"):
+        if source in ("COLD_NEIGHBOURS", "POPULAR_IN_GENRE", "POPULAR"):
             self._cold.inc(count)
+
+    def count_cold(self, step: str, count: int) -> None:
+        """Add listeners."""
+        self._steps.inc(count, tags={"step": step})
 
     def time_inference(self, seconds: float) -> None:
         """Observe one request."""

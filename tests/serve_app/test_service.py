@@ -61,7 +61,7 @@ def parse(encoded: Encoded) -> pb.RecommendResponse:
 def test_users_come_first_then_tastes_in_the_order_asked(engine: Engine) -> None:
     answered = ask(service(engine), user_ids=["user-2", "nobody", "user-2"], tastes=[TASTE])
     assert [r.user_id for r in answered.recommendations] == ["user-2", "nobody", "user-2", "x"]
-    assert [r.source for r in answered.recommendations] == [1, 4, 1, 4]
+    assert [r.source for r in answered.recommendations] == [1, 4, 1, 5]
     assert len({r.recommendation_id for r in answered.recommendations}) == 4
     assert all(len(r.recommendation_id) == 32 for r in answered.recommendations)
     assert {r.model_version for r in answered.recommendations} == {"7"}
@@ -107,9 +107,11 @@ async def fail(tastes: Csr, k: int) -> Csr:
 
 
 @pytest.mark.parametrize("neighbours", [never, fail, None])
-def test_a_taste_without_an_answer_from_the_index_is_popular_and_labelled(engine: Engine, neighbours: Any) -> None:
+def test_a_taste_without_an_answer_from_the_index_is_popular_in_its_genre_and_labelled(
+    engine: Engine, neighbours: Any
+) -> None:
     answered = ask(service(engine, neighbours), tastes=[TASTE]).recommendations[0]
-    assert answered.source == pb.SOURCE_POPULAR
+    assert answered.source == pb.SOURCE_POPULAR_IN_GENRE
     assert list(answered.skipped) == [pb.SKIPPED_NEIGHBOUR_SEARCH]
 
 
@@ -160,11 +162,11 @@ def compiled():
     found = {{**vars(kernels), **vars(encoding)}}
     return {{name: len(kernel.signatures) for name, kernel in found.items() if hasattr(kernel, "signatures")}}
 before = compiled()
-assert before["share"] and before["gather_owned"], before
+assert before["share"] and before["gather_owned"] and before["vote"], before
 taste = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
-request = pb.RecommendRequest(user_ids=["user-2", "x"], tastes=[taste], exclude_playlist_ids=["list-3"])
+request = pb.RecommendRequest(user_ids=["user-2", "x", "user-59"], tastes=[taste], exclude_playlist_ids=["list-3"])
 answered = pb.RecommendResponse.FromString(asyncio.run(service.recommend(request)).SerializeToString())
-assert [r.source for r in answered.recommendations] == [1, 4, 3]
+assert [r.source for r in answered.recommendations] == [1, 4, 3, 3]
 assert compiled() == before, (before, compiled())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairing.csr import Csr
-from trainer.bundle import SKETCH_BYTES, BundleError, BundleParts, open_bundle, write_bundle
+from trainer.bundle import SKETCH_BYTES, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from trainer.bundle.tensors import map_tensors
 
 
@@ -180,6 +180,41 @@ def test_parts_that_do_not_fit_together_are_refused(bundle_parts, tmp_path, chan
 def test_a_song_of_a_genre_that_is_not_there_is_refused(bundle_parts, tmp_path):
     with pytest.raises(BundleError, match="2 genres, do not fit together"):
         write_bundle(tmp_path / "bundle", replace(bundle_parts, song_genres=np.array([2, 0, 0, 0], np.int16)))
+
+
+def _song_factors(songs: int) -> SongFactors:
+    """Two songs of four say something: taste (3, 4) and (0, 0.5), likes 6 and 2, weights 3 and 4."""
+    taste, likes = np.zeros((songs, 1), np.float16), np.zeros((songs, 1), np.float16)
+    taste[[0, 2], 0], likes[[0, 2], 0] = (-3, 4), (6, 2)
+    weights = np.zeros(songs, np.float32)
+    weights[[0, 2]] = 3, 4
+    return SongFactors(taste, likes, weights, np.array([2], np.float32))
+
+
+def test_song_factors_add_up_to_a_taste_at_its_length_and_likes_by_the_weights(bundle_parts, tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", replace(bundle_parts, song_factors=_song_factors(4)))
+    assert bundle.song_factors is not None
+    # Taste -3 + 4 at length 2; likes (6 + 2) / sqrt(9 + 16).
+    rows = Csr.from_rows([[0, 2], [], [1, 3], [0], []], 4)
+    found = bundle.song_factors(rows)
+    assert found.tolist() == [[2, pytest.approx(1.6)], [0, 0], [0, 0], [-2, 2], [0, 0]]
+    assert bundle.song_factors(Csr.from_rows([], 4)).shape == (0, 2)
+    assert bundle.song_factors.taste.dtype == np.float16
+
+
+def test_a_factor_does_not_depend_on_the_rows_beside():
+    songs = _song_factors(4)
+    many = Csr.from_rows([[0, 2] * 5_000, [0], [], [0, 2], *[[2]] * 9_000, [0, 2]], 4)
+    found = songs(many)
+    assert found[0].tolist() == [2, pytest.approx(8 * 5_000 / (25 * 5_000) ** 0.5)]
+    assert found[1].tolist() == [-2, 2]
+    assert found[3].tolist() == found[-1].tolist() == [2, pytest.approx(1.6)]
+
+
+@pytest.mark.parametrize("songs", [3, 5])
+def test_song_factors_of_other_songs_are_refused(bundle_parts, tmp_path, songs):
+    with pytest.raises(BundleError, match="song_factors has shape"):
+        write_bundle(tmp_path / "bundle", replace(bundle_parts, song_factors=_song_factors(songs)))
 
 
 def test_metrics_that_are_not_numbers_are_refused(bundle_parts, tmp_path):
