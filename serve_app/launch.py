@@ -25,13 +25,14 @@ from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app.app import build_app
 from serve_app.build import Services
-from serve_app.drain import APPLICATION, PROXY, drain
+from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
-from serve_app.flags import HAPROXY, applied, flags, write_token
+from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from serve_app.ports import claim
 from serve_app.settings import ServeSettings
 from serve_app.wire import SERVICE
 
+APPLICATION = "buddies"
 READY_WITHIN_S = 120.0
 OBJECT_STORE_BYTES = 200 * 2**20
 # Serve puts HAProxy's sockets 71 bytes below the run's directory, and HAProxy's limit is 97; Ray's own need less.
@@ -90,7 +91,7 @@ def launch(
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
         vital: list[psutil.Process] = []
-        stop = _once(lambda: _stop(settings, others, vital))
+        stop = _once(lambda: _stop(settings, temp / STOP_NOTE, others, vital))
 
         def started() -> None:
             vital.extend(process for process in children() - others if name_of(process) in VITAL)
@@ -221,11 +222,11 @@ def _unhealthy(address: str) -> str | None:
     return None if status == http.client.OK else f"its health is HTTP status {status}"
 
 
-def _stop(settings: ServeSettings, others: set[psutil.Process], vital: list[psutil.Process]) -> None:
+def _stop(settings: ServeSettings, note: Path, others: set[psutil.Process], vital: list[psutil.Process]) -> None:
     """Answer what was accepted, stop Serve and Ray, and wait for the end of every process that came with them.
 
-    others: processes that are not theirs. vital: Ray's processes that must live for it to be asked; without them its
-    processes are just ended.
+    note: see `health`. others: processes that are not theirs. vital: Ray's processes that must live for it to be asked;
+    without them its processes are just ended.
     """
     import ray
     from ray import serve
@@ -234,7 +235,7 @@ def _stop(settings: ServeSettings, others: set[psutil.Process], vital: list[psut
     try:
         if vital and all(is_alive(process) for process in vital) and ray.is_initialized():
             with _quiet():
-                drain(settings, [process for process in started if name_of(process) == PROXY])
+                drain(settings, note, [process for process in started if name_of(process) == PROXY])
                 serve.shutdown()
                 started |= children() - others
                 ray.shutdown()
