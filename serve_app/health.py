@@ -16,8 +16,8 @@ from serve_app.wire import SERVICE
 _STATES = health_pb2.HealthCheckResponse
 
 
-# The variable that names a file: where it exists, the run is about to stop. A file, as not all processes that answer for
-# health can be called: Ray Serve's own proxies do so too. All of them are on one machine.
+# The variable that names a file: where it exists, the run is about to stop. A file, as not every process that answers
+# for health can be called: Ray Serve's own proxies do so too. All of them are on one machine.
 NOTE = "SPOTIFY_BUDDIES_STOP_NOTE"
 LOOK_S = 0.1
 

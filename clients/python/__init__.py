@@ -12,6 +12,7 @@ from clients.python.errors import (
     Violation,
 )
 from clients.python.retry import Retry
+from clients.python.service_config import SERVICE_CONFIG
 from clients.python.types import (
     Arm,
     FeedbackResult,
@@ -29,6 +30,7 @@ from clients.python.types import (
 )
 
 __all__ = [
+    "SERVICE_CONFIG",
     "Arm",
     "AsyncClient",
     "BuddiesError",
