@@ -20,7 +20,6 @@ from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
 from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import health
 from serve_app.admission import Admission
 from serve_app.build import Services, open_service
 from serve_app.encoding import Encoded
@@ -158,10 +157,6 @@ class Recommender:
         return await answer(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
-
-    async def announce_stop(self) -> None:
-        """Say NOT_SERVING to those who ask for health, and go on answering everything else."""
-        health.STATE.stop()
 
     async def __del__(self) -> None:
         await self._stack.aclose()

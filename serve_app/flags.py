@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serve_app.errors import LaunchError
+from serve_app.health import NOTE
 from serve_app.loopback import BINARY, NODE, WRAPPER
 from serve_app.ports import free_block, free_port
 from serve_app.settings import ServeSettings
 
 # One letter: Ray adds a directory of 56 characters below, and a socket's path is short.
 HAPROXY = "h"
+STOP_NOTE = "stopping"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
 CONNECTIONS = 20_000
@@ -32,6 +34,7 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
     haproxy = temp / HAPROXY
     http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
     return {
+        NOTE: str(temp / STOP_NOTE),
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -61,6 +64,8 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
         NODE: "0",
         **({BINARY: str(haproxy / WRAPPER)} if settings.haproxy else {}),
+        # Five seconds by default, after which Ray ends a front that comes up slowly on a busy machine.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),

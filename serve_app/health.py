@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,27 +16,28 @@ from serve_app.wire import SERVICE
 _STATES = health_pb2.HealthCheckResponse
 
 
-class State:
-    """Whether this process goes on serving. One per process; used on the server's event loop."""
+# The variable that names a file: where it exists, the run is about to stop. A file, as not every process that answers
+# for health can be called: Ray Serve's own proxies do so too. All of them are on one machine.
+NOTE = "SPOTIFY_BUDDIES_STOP_NOTE"
+LOOK_S = 0.1
 
-    def __init__(self) -> None:
-        self._stopping = asyncio.Event()
+
+class State:
+    """Whether this run goes on serving. note: where the news of the stop appears; None: never."""
+
+    def __init__(self, note: Path | None) -> None:
+        self._note = note
 
     @property
     def status(self) -> int:
         """SERVING or NOT_SERVING, as in the proto."""
-        return int(_STATES.NOT_SERVING if self._stopping.is_set() else _STATES.SERVING)
-
-    def stop(self) -> None:
-        """NOT_SERVING from here on; whoever watches is told."""
-        self._stopping.set()
+        stopping = self._note is not None and self._note.exists()
+        return int(_STATES.NOT_SERVING if stopping else _STATES.SERVING)
 
     async def stopped(self) -> None:
         """Wait for the stop."""
-        await self._stopping.wait()
-
-
-STATE = State()
+        while self.status == _STATES.SERVING:
+            await asyncio.sleep(LOOK_S)
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
@@ -70,4 +73,5 @@ def add_health(servicer: Any, server: Any) -> None:
     passthrough = getattr(server, "add_passthrough_service", None)
     if passthrough is not None:
         passthrough(health.SERVICE_NAME)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(STATE), server)
+    named = os.environ.get(NOTE)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(State(Path(named) if named else None)), server)

@@ -26,13 +26,14 @@ from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app import loopback
 from serve_app.app import build_app
 from serve_app.build import Services
-from serve_app.drain import APPLICATION, PROXY, drain
+from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
-from serve_app.flags import HAPROXY, applied, flags, write_token
+from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from serve_app.ports import claim
 from serve_app.settings import ServeSettings
 from serve_app.wire import SERVICE
 
+APPLICATION = "buddies"
 READY_WITHIN_S = 120.0
 OBJECT_STORE_BYTES = 200 * 2**20
 # Serve puts HAProxy's sockets 71 bytes below the run's directory, and HAProxy's limit is 97; Ray's own need less.
@@ -93,7 +94,8 @@ def launch(
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
         vital: list[psutil.Process] = []
-        stop = _once(lambda: stop_ray(others, vital, lambda started: _drain(settings, started)))
+        stop_note = temp / STOP_NOTE
+        stop = _once(lambda: stop_ray(others, vital, lambda started: _drain(settings, stop_note, started)))
 
         def started() -> None:
             vital.extend(process for process in children() - others if name_of(process) in VITAL)
@@ -225,9 +227,9 @@ def _unhealthy(address: str) -> str | None:
     return None if status == http.client.OK else f"its health is HTTP status {status}"
 
 
-def _drain(settings: ServeSettings, started: set[psutil.Process]) -> None:
-    """Answer what was accepted."""
-    drain(settings, [process for process in started if name_of(process) == PROXY])
+def _drain(settings: ServeSettings, note: Path, started: set[psutil.Process]) -> None:
+    """Answer what was accepted. note: see `health`."""
+    drain(settings, note, [process for process in started if name_of(process) == PROXY])
 
 
 def stop_ray(

@@ -14,6 +14,7 @@ from clients.python.errors import (
     Violation,
 )
 from clients.python.retry import Retry
+from clients.python.service_config import SERVICE_CONFIG
 from clients.python.types import (
     Arm,
     ExcludeSeen,
@@ -33,6 +34,7 @@ from clients.python.types import (
 )
 
 __all__ = [
+    "SERVICE_CONFIG",
     "AccessDenied",
     "Arm",
     "AsyncClient",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import random
+from pathlib import Path
 
 import grpc
 import pytest
@@ -113,13 +114,14 @@ def test_a_window_without_two_reports_is_refused() -> None:
         ServeSettings(scale_interval_s=2, scale_window_s=2)
 
 
-def test_who_watches_is_told_of_the_stop_and_let_go() -> None:
+def test_who_watches_is_told_of_the_stop_and_let_go(tmp_path: Path) -> None:
+    note = tmp_path / "stopping"
+
     async def watch() -> list[int]:
-        state = State()
         statuses = []
-        async for answered in Health(state).Watch(health_pb2.HealthCheckRequest(), None):
+        async for answered in Health(State(note)).Watch(health_pb2.HealthCheckRequest(), None):
             statuses.append(answered.status)
-            state.stop()
+            note.touch()
         return statuses
 
     states = health_pb2.HealthCheckResponse
