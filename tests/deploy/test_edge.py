@@ -364,6 +364,28 @@ def ask_recommend(edge: Edge, credentials: grpc.ChannelCredentials) -> bool:
         return bool(client.recommend(["ada"]))
 
 
+def test_calls_in_flight_of_two_callers_do_not_share_a_connection_to_the_service(
+    start: Start, certificates: Path
+) -> None:
+    # On a shared one, a caller that does not read its answer would hold up the other.
+    peers: list[str] = []
+    both = threading.Barrier(2)
+
+    def answer(request: object, context: grpc.ServicerContext) -> pb.GetModelStatusResponse:
+        peers.append(context.peer())
+        both.wait(timeout=20)
+        return SEEN
+
+    with serving(GetModelStatus=answer) as backend:
+        edge = start(backend)
+        tokens = [edge.add(caller) for caller in ("one", "other")]
+        edge.reload()
+        with ThreadPoolExecutor(2) as pool:
+            answered = list(pool.map(lambda token: ask(edge, certificates, token), tokens))
+    assert [one.model for one in answered] == ["m", "m"]
+    assert len(set(peers)) == 2
+
+
 def test_the_edge_listens_on_loopback_unless_told(start: Start) -> None:
     text = (EDGE / "haproxy.cfg").read_text()
     assert "presetenv EDGE_BIND 127.0.0.1:" in text
