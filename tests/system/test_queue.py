@@ -9,7 +9,7 @@ import pytest
 from clients.endpoints import Endpoints
 from tests.system.conftest import Commands, wait_until
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def test_users_of_a_file_are_answered_as_the_service_answers_them(
