@@ -100,6 +100,12 @@ class NeighbourSearch:
         filled = compact(counts, width, flat, cosines)
         return Csr(indptr, flat[:filled], self.user_songs.rows, cosines[:filled])
 
+    def work(self, tastes: Csr) -> int:
+        """Entries of song lists that an answer walks at most, over all tastes: what its time grows with."""
+        starts = self.postings.indptr
+        walked: int = int((starts[tastes.indices + 1] - starts[tastes.indices]).sum())
+        return walked
+
     def _answer(self, asked: Csr, rows: Array, width: int, out: tuple[Array, Array, Array], *, exact: bool) -> None:
         if rows.size == 0:
             return

@@ -37,6 +37,8 @@ Array = npt.NDArray[Any]
 # Tastes per call of the index: a message between replicas holds 4 MB, a taste up to 1,000 songs of 4 bytes.
 TASTES_PER_CALL = 128
 INDEX_WITHIN_S = 20.0
+# Entries of song lists that a search may walk on the event loop, about a millisecond's worth.
+SEARCH_AT_ONCE = 200_000
 
 
 @serve.deployment(name="NeighbourIndex")
@@ -55,7 +57,12 @@ class NeighbourIndex:
 
     async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
         """Tastes as CSR rows to users and cosines as CSR rows."""
-        found = await asyncio.to_thread(self._search.search, Csr(indptr, indices, self._songs), k)
+        tastes = Csr(indptr, indices, self._songs)
+        # A thread costs more than a light search takes, above all on a busy machine.
+        if self._search.work(tastes) <= SEARCH_AT_ONCE:
+            found = self._search.search(tastes, k)
+        else:
+            found = await asyncio.to_thread(self._search.search, tastes, k)
         values = np.zeros(found.nnz, np.float32) if found.values is None else found.values
         return found.indptr, found.indices, values
 

@@ -120,6 +120,12 @@ def test_faiss_may_be_asked_for_more_than_it_holds(people: Csr, tmp_path: Path):
     assert (found.indices % 10 == 0).all()
 
 
+def test_the_work_of_a_taste_is_the_listeners_of_its_songs(tmp_path: Path):
+    search = small([[0, 1], [1, 2], [5]], 6, tmp_path)
+    assert search.work(csr([[1, 2], [5], [4]], 6)) == 2 + 1 + 1
+    assert search.work(csr([], 6)) == 0
+
+
 def test_a_song_given_twice_counts_once(people: Csr, either: NeighbourSearch):
     once, twice = (csr([songs], people.columns) for songs in ([5, 9, 40], [40, 5, 9, 5, 40]))
     assert same(either.search(once, 20), either.search(twice, 20))
