@@ -9,13 +9,16 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from serve_app import aside
 from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
-ENDPOINTS = "serving.json"
+ENDPOINTS = aside.ENDPOINTS
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
+app.command()(aside.sample)
+app.command()(aside.plain)
 daily_app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
 
 
@@ -37,10 +40,14 @@ def start(
     context: typer.Context,
     alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
     any_port: Annotated[bool, typer.Option(help="Take a free port where a configured one is taken.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Serve this bundle's directory, without asking the registry.")
+    ] = None,
 ) -> None:
     """Start the service with what it needs and stay up until Ctrl-C, SIGTERM or SIGHUP.
 
-    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only.
+    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only;
+    with --bundle no MLflow.
 
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
@@ -56,7 +63,7 @@ def start(
         code = guard()
         if code is None:
             stop_as_interrupt()
-            _serve(settings, alias or settings.serve.alias, any_port=any_port, pid=pid)
+            _serve(settings, alias or settings.serve.alias, bundle, any_port=any_port, pid=pid)
             return
         (settings.state_dir / ENDPOINTS).unlink(missing_ok=True)
     if code < 0:
@@ -64,13 +71,13 @@ def start(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
-def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None:
-    """Start everything and stay until a signal; pid: what others are told to stop."""
+def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
+    """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
     from serve_app.launch import launch
-    from trainer.bundle import BundleError
+    from trainer.bundle import BundleError, open_bundle
     from trainer.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
@@ -79,17 +86,21 @@ def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None
             settings.state_dir,
             postgres_url=settings.postgres_url,
             redis_url=settings.redis_url,
-            mlflow_uri=settings.mlflow_tracking_uri,
+            # A bundle that is given needs no registry: "" starts none.
+            mlflow_uri=settings.mlflow_tracking_uri if bundle is None else settings.mlflow_tracking_uri or "",
             mlflow_port=serve.mlflow_port,
         )
         with services as up:
-            registry = Registry(str(up.mlflow_uri), settings.registry.model)
-            version = registry.resolve(alias)
-            bundle = registry.fetch(version.number, settings.state_dir / "bundles")
+            if bundle is None:
+                registry = Registry(str(up.mlflow_uri), settings.registry.model)
+                version = registry.resolve(alias).number
+                bundle = registry.fetch(version, settings.state_dir / "bundles")
+            else:
+                version = open_bundle(bundle, check_hashes=False).sha256[:12]
             with launch(
-                serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
+                serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings.state_dir, running, up, version.number, pid)
+                _announce(settings.state_dir, running, up, version, bundle, pid)
                 _wait(settings.state_dir, running)
 
 
@@ -194,7 +205,7 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: int) -> None:
+def _announce(state_dir: Path, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
     """Write where everything listens, for the other commands, and say it."""
     endpoints = {
         "pid": pid,
@@ -205,13 +216,14 @@ def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: i
         "postgres": services.postgres_url,
         "redis": services.redis_url,
         "model_version": version,
+        "bundle": str(bundle.resolve()),
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
     typer.echo(f"serving version {version} over gRPC at {running.grpc}")
-    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri}; Ctrl-C stops everything")
+    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri or '(none)'}; Ctrl-C stops everything")
 
 
 def _wait(state_dir: Path, running: Any) -> None:
