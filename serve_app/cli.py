@@ -81,6 +81,8 @@ def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bo
     from trainer.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
+        # Before anything starts: a directory that is none should not take half a minute to say so.
+        version = "" if bundle is None else open_bundle(bundle, check_hashes=False).sha256[:12]
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         services = start_services(
             settings.state_dir,
@@ -95,8 +97,6 @@ def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bo
                 registry = Registry(str(up.mlflow_uri), settings.registry.model)
                 version = registry.resolve(alias).number
                 bundle = registry.fetch(version, settings.state_dir / "bundles")
-            else:
-                version = open_bundle(bundle, check_hashes=False).sha256[:12]
             with launch(
                 serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:

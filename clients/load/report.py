@@ -121,11 +121,7 @@ def _usage(result: Mapping[str, Any]) -> list[str]:
     if usage is None:
         return []
     rows = [("process", "pid", "cpu s", "rss MiB")]
-    rows += [
-        (one["name"], str(one["pid"]), f"{one['cpu_s']:.2f}", f"{one['rss_after_mib']:.0f}")
-        for one in usage["processes"]
-        if one["cpu_s"] >= 0.01 * result["measured_s"]
-    ]
+    rows += [row for row, cpu_s in _by_name(usage["processes"]) if cpu_s >= 0.01 * result["measured_s"]]
     grown = "" if usage["rss_growth"] is None else f" ({usage['rss_growth']:+.1%})"
     each = "" if result["cpu_ms_per_call"] is None else f" ({result['cpu_ms_per_call']:.3f} ms a call)"
     total = (
@@ -133,6 +129,19 @@ def _usage(result: Mapping[str, Any]) -> list[str]:
         f"{usage['rss_mib']:,.0f} MiB{grown}"
     )
     return ["", total, *("  " + line for line in aligned(rows))]
+
+
+def _by_name(processes: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, ...], float]]:
+    """A row for each name, the busiest first, and its processor seconds; processes of one name are added up."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for one in processes:
+        found.setdefault(one["name"], []).append(one)
+    rows = []
+    for name, same in found.items():
+        cpu_s, rss_mib = sum(one["cpu_s"] for one in same), sum(one["rss_after_mib"] for one in same)
+        title, pid = (f"{name} x {len(same)}", "") if len(same) > 1 else (name, str(same[0]["pid"]))
+        rows.append(((title, pid, f"{cpu_s:.2f}", f"{rss_mib:.0f}"), cpu_s))
+    return sorted(rows, key=lambda row: -row[1])
 
 
 def _notes(plan: Mapping[str, Any], service: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers for scripts, and target and value as people read them."""
-        target = f">= {_number(self.least)}" if self.least is not None else f"<= {_number(self.most)}"
+        target = f">= {self.least:,g}" if self.least is not None else f"<= {self.most:,g}"
         reached = "not measured" if self.value is None else _number(self.value)
         value = None if self.value is None else round(self.value, 4)
         return {"work": self.work, "figure": self.figure, "value": value, "least": self.least, "most": self.most,
@@ -122,7 +122,5 @@ def _feedback_rows(result: Result, comparison: Comparison | None) -> list[Row]:
     ]
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1_000 or value == int(value) else f"{value:,.3g}"
+def _number(value: float) -> str:
+    return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3}f}"
