@@ -13,6 +13,7 @@ import typer
 from clients.calls import feedback, recommend
 from clients.demo import demo
 from clients.doctor import doctor
+from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
         app.add_typer(group, name=name)
     app.command()(recommend)
     app.command()(feedback)
+    app.command()(load)
     app.command()(doctor)
     app.command()(demo)
     return app

@@ -9,15 +9,18 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from serve_app import aside
 from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
-ENDPOINTS = "serving.json"
+ENDPOINTS = aside.ENDPOINTS
 # Stands there for an address that the settings name: it may hold a password.
 CONFIGURED = "configured"
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
+app.command()(aside.sample)
+app.command()(aside.plain)
 
 
 class _Registry(Protocol):
@@ -38,10 +41,14 @@ def start(
     context: typer.Context,
     alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
     any_port: Annotated[bool, typer.Option(help="Take a free port where a configured one is taken.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Serve this bundle's directory, without asking the registry.")
+    ] = None,
 ) -> None:
     """Start the service with what it needs and stay up until Ctrl-C, SIGTERM or SIGHUP.
 
-    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only.
+    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only;
+    with --bundle no MLflow.
 
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
@@ -57,7 +64,7 @@ def start(
         code = guard(settings.serve.stop_within_s)
         if code is None:
             stop_as_interrupt()
-            _serve(settings, alias or settings.serve.alias, any_port=any_port, pid=pid)
+            _serve(settings, alias or settings.serve.alias, bundle, any_port=any_port, pid=pid)
             return
         (settings.state_dir / ENDPOINTS).unlink(missing_ok=True)
     if code < 0:
@@ -65,35 +72,39 @@ def start(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
-def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None:
-    """Start everything and stay until a signal; pid: what others are told to stop."""
+def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
+    """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
     from serve_app.keeper import Watch
     from serve_app.launch import launch
-    from trainer.bundle import BundleError
+    from trainer.bundle import BundleError, open_bundle
     from trainer.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
+        # Before anything starts: a directory that is none should not take half a minute to say so.
+        version = "" if bundle is None else open_bundle(bundle, check_hashes=False).sha256[:12]
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         watch = Watch((LaunchError,))
         services = start_services(
             settings.state_dir,
             postgres_url=settings.postgres_url,
             redis_url=settings.redis_url,
-            mlflow_uri=settings.mlflow_tracking_uri,
+            # A bundle that is given needs no registry: "" starts none.
+            mlflow_uri=settings.mlflow_tracking_uri if bundle is None else settings.mlflow_tracking_uri or "",
             mlflow_port=serve.mlflow_port,
             watch=watch,
         )
         with services as up:
-            registry = Registry(str(up.mlflow_uri), settings.registry.model)
-            version = registry.resolve(alias)
-            bundle = registry.fetch(version.number, settings.state_dir / "bundles")
+            if bundle is None:
+                registry = Registry(str(up.mlflow_uri), settings.registry.model)
+                version = registry.resolve(alias).number
+                bundle = registry.fetch(version, settings.state_dir / "bundles")
             with launch(
-                serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
+                serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings, running, up, version.number, pid)
+                _announce(settings, running, up, version, bundle, pid)
                 _wait(settings.state_dir, running, watch)
 
 
@@ -161,7 +172,7 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(settings: _Settings, running: Any, services: Any, version: str, pid: int) -> None:
+def _announce(settings: _Settings, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
     """Write where everything listens, for the other commands, and say it; no configured address, which is a secret."""
     state_dir = settings.state_dir
     endpoints = {
@@ -173,13 +184,14 @@ def _announce(settings: _Settings, running: Any, services: Any, version: str, pi
         "postgres": CONFIGURED if settings.postgres_url else services.postgres_url,
         "redis": CONFIGURED if settings.redis_url else services.redis_url,
         "model_version": version,
+        "bundle": str(bundle.resolve()),
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
     typer.echo(f"serving version {version} over gRPC at {running.grpc}")
-    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow']}; Ctrl-C stops everything")
+    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow'] or '(none)'}; Ctrl-C stops everything")
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:
