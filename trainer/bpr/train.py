@@ -57,7 +57,8 @@ def train(
     every epoch runs and the last counts.
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
-    source = Stored(triplets, users, playlists) if isinstance(triplets, np.ndarray) else triplets
+    most = settings.epoch_triplets
+    source = Stored(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
     if len(source) == 0:
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
     learned, _ = source.seen()
@@ -115,12 +116,12 @@ def _open(
 
 
 def _epoch(backend: Backend, source: Source, settings: TrainSettings, epoch: int, progress: Progress) -> float:
-    what = f"epoch {epoch}"
+    what, size = f"epoch {epoch}", len(source.part(epoch))
     total, seen = 0.0, 0
     for loss, count in backend.epoch(source, settings.seed, epoch):
         total, seen = total + loss, seen + count
         _check_loss(loss / count, epoch, settings)
-        progress(what, seen, len(source), "triplets")
+        progress(what, seen, size, "triplets")
     return total / seen
 
 
