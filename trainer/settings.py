@@ -117,7 +117,12 @@ class TrainSettings(_Section):
     deterministic: bool = Field(
         False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"
     )
-    patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")
+    patience: int = Field(
+        5,
+        ge=1,
+        description="epochs without a better validation MRR before training stops; the hybrid model takes 60 steps at "
+        "least, in as many epochs as they are",
+    )
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 
 
