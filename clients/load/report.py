@@ -120,7 +120,7 @@ def _usage(result: Mapping[str, Any]) -> list[str]:
     usage, name = result["server_usage"], result["server"]["name"]
     if usage is None:
         return []
-    rows = [("process", "pid", "cpu s", "rss MiB")]
+    rows: list[tuple[str, ...]] = [("process", "pid", "cpu s", "rss MiB")]
     rows += [row for row, cpu_s in _by_name(usage["processes"]) if cpu_s >= 0.01 * result["measured_s"]]
     grown = "" if usage["rss_growth"] is None else f" ({usage['rss_growth']:+.1%})"
     each = "" if result["cpu_ms_per_call"] is None else f" ({result['cpu_ms_per_call']:.3f} ms a call)"

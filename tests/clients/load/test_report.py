@@ -28,6 +28,6 @@ def test_targets_are_shown_with_what_was_reached_and_whether_it_is_enough() -> N
     ]
     assert target_lines([row.to_json() for row in rows])[1:] == [
         "w     users/s  >= 120,000  130,000       yes",
-        "w     p50, ms  <= 6        6.250         no",
+        "w     p50, ms  <= 6        6.250          no",
         "w     x        <= 1        not measured",
     ]
