@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pairing.csr import Csr
@@ -20,7 +20,7 @@ from serve_app.engine import Engine
 from serve_app.errors import HistoryUnavailable
 from serve_app.history import History, Shown
 from serve_app.neighbours import Neighbours
-from serve_app.query import Lists, Mode, Query, Reasons, Refused, Rules, Skipped
+from serve_app.query import Lists, Mode, Query, Reasons, Refused, Rules, Skipped, Source
 from serve_app.reasons import explain
 from serve_app.telemetry import Telemetry
 
@@ -190,8 +190,9 @@ class Answers:
         lists = _label(lists, skipped)
         drawn = draw_ids(len(lists))
         reasons = explain(self._engine, lists) if query.explain else None
-        for source, count in Counter(lists.sources).items():
-            self._telemetry.count_lists(source.name, count)
+        for number, count in enumerate(np.bincount(lists.source_numbers).tolist()):
+            if count:
+                self._telemetry.count_lists(Source(number).name, count)
         if self._history is not None:
             self._history.record(self._shown(lists, drawn))
         return Ranked(lists, drawn, reasons)

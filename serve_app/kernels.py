@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from serve_app.prefetch import LINE_BYTES, prefetch
+
 Array = npt.NDArray[Any]
 
 LIVE = 0
 POPULAR = 1
 POPULAR_IN_GENRE = 2
+# Factors asked for ahead of the one that is read.
+AHEAD = 4
 
 
 @njit(cache=True, nogil=True)
@@ -81,7 +85,9 @@ def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked:
     """Whether a listener may get a playlist at all: not the own, not excluded for everybody, not for this listener."""
     if user >= 0 and owner[playlist] == user:
         return False
-    return not (holds(excluded, playlist) or holds(blocked, playlist))
+    if excluded.size > 0 and holds(excluded, playlist):
+        return False
+    return not (blocked.size > 0 and holds(blocked, playlist))
 
 
 @njit(cache=True, nogil=True)
@@ -139,6 +145,13 @@ def pick(
 
 
 @njit(cache=True, nogil=True)
+def fetch_row(matrix: Array, row: int) -> None:
+    """Ask for a row of a matrix, to be read soon."""
+    for byte in range(0, matrix.shape[1] * matrix.itemsize, LINE_BYTES):
+        prefetch(matrix, row, byte)
+
+
+@njit(cache=True, nogil=True)
 def rank_one(
     factor: Array,
     candidates: Array,
@@ -162,12 +175,16 @@ def rank_one(
     """
     size = 0
     for j in range(candidates.size):
-        playlist = candidates[j]
-        if is_allowed(user, playlist, owner, excluded, blocked):
-            found[size] = playlist
-            values[size] = dot(factor, playlist_factors[playlist])
-            heap[size] = size
-            size += 1
+        found[size] = candidates[j]
+        size += is_allowed(user, candidates[j], owner, excluded, blocked)
+    # Nothing is compared before all is scored: what branches on a score would wait for it before asking for the next.
+    for j in range(min(size, AHEAD)):
+        fetch_row(playlist_factors, found[j])
+    for j in range(size):
+        if j + AHEAD < size:
+            fetch_row(playlist_factors, found[j + AHEAD])
+        values[j] = dot(factor, playlist_factors[found[j]])
+        heap[j] = j
     for at in range(size // 2 - 1, -1, -1):
         sift_down(heap, values, at, size)
     count = 0

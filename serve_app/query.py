@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pairing.csr import Csr
@@ -148,6 +149,11 @@ class Lists:
 
     def __len__(self) -> int:
         return len(self.user_ids)
+
+    @property
+    def source_numbers(self) -> Array:
+        """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
+        return np.fromiter(self.sources, np.int8, len(self.sources))
 
 
 @dataclass(frozen=True)

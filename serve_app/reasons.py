@@ -16,7 +16,8 @@ PHRASES = (
     ("popular with many listeners", "popular with ", " listeners"),
     ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
 )
-_PERSONAL = frozenset({Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS})
+# Whether a source, by its number, answers with playlists of neighbours.
+_PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
 
 
 def explain(engine: Engine, lists: Lists) -> Reasons:
@@ -27,7 +28,7 @@ def explain(engine: Engine, lists: Lists) -> Reasons:
     count, limit = lists.rows.shape
     shared = np.empty((count, limit), np.int32)
     examples = np.empty((count, limit, EXAMPLES), np.int32)
-    personal = np.fromiter(map(_PERSONAL.__contains__, lists.sources), np.bool_, count)
+    personal = _PERSONAL[lists.source_numbers]
     songs = engine.bundle.user_songs
     kernels.share(
         lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,

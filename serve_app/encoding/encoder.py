@@ -20,7 +20,8 @@ from trainer.bundle import StringTable
 
 Array = npt.NDArray[Any]
 
-_WORDED = {source: wording(source) for source in Source}
+# How reasons are worded, by the source's number.
+_WORDED = np.array([0, *(wording(source) for source in Source)], np.int8)
 
 
 class Encoded:
@@ -42,7 +43,7 @@ def draw_ids(count: int) -> bytes:
 
 
 class Encoder:
-    """Encodes the lists of one engine."""
+    """Encodes the lists of one engine. Holds what every playlist and every song adds to an answer, encoded once."""
 
     def __init__(self, engine: Engine) -> None:
         bundle = engine.bundle
@@ -52,15 +53,14 @@ class Encoder:
         self._code(
             (),
         )
-        self._places = (
-            bundle.playlist_ids.table.offsets, bundle.playlist_ids.table.data, bundle.playlist_titles.offsets,
-            bundle.playlist_titles.data, bundle.owner, bundle.user_ids.table.offsets, bundle.user_ids.table.data,
-        )  # fmt: skip
+        ids, titles, owners = bundle.playlist_ids.table, bundle.playlist_titles, bundle.user_ids.table
+        self._entries = kernels.encode_playlists(
+            ids.offsets, ids.data, titles.offsets, titles.data, bundle.owner, owners.offsets, owners.data
+        )
+        names, artists = bundle.song_titles, bundle.song_artists
+        self._songs = kernels.encode_songs(names.offsets, names.data, artists.offsets, artists.data)
         phrases = StringTable.of([phrase for words in PHRASES for phrase in words])
-        self._texts = (
-            bundle.song_titles.offsets, bundle.song_titles.data, bundle.song_artists.offsets, bundle.song_artists.data,
-            phrases.offsets, phrases.data,
-        )  # fmt: skip
+        self._phrases = phrases.offsets, phrases.data
 
     def encode(
         self, lists: Lists, drawn: bytes, reasons: Reasons | None, first: int = 0, last: int | None = None
@@ -75,14 +75,13 @@ class Encoder:
         if reasons is None:
             reasons = Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
         keys = lists.keys or Keys.of(lists.user_ids)
-        scores = lists.scores[chosen]
+        scores, sources = lists.scores[chosen], lists.source_numbers[chosen]
         encoded = kernels.encode(
             keys.offsets[first : last + 1], keys.data, np.frombuffer(drawn, np.uint8)[first * 16 :],
             lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._head,
-            np.fromiter(lists.sources[chosen], np.int8, count),
-            np.fromiter(map(_WORDED.__getitem__, lists.sources[chosen]), np.int8, count),
+            sources, _WORDED[sources],
             *self._codes(lists.skipped[chosen], count), np.fromiter(lists.unknown_songs[chosen], np.int32, count),
-            *self._places, explained, reasons.shared[chosen], reasons.examples[chosen], *self._texts,
+            *self._entries, explained, reasons.shared[chosen], reasons.examples[chosen], *self._songs, *self._phrases,
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data

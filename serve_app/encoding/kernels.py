@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from serve_app.prefetch import LINE_BYTES, prefetch
+
 Array = npt.NDArray[Any]
 
 # Tags: field number * 8 + wire type. They are compared with the proto's descriptor by a test.
@@ -33,6 +35,8 @@ SONG_TITLE = 0x0A
 SONG_ARTIST = 0x12
 
 ID_BYTES = 32
+# Listeners whose playlists are asked for ahead of the one that is encoded.
+AHEAD = 4
 # How a reason is worded: phrases 3 * k up to 3 * k + 2 are what stands for one, before and after a larger number.
 CLOSE = 0
 SHARED = 1
@@ -146,21 +150,58 @@ def name_size(title_offsets: Array, artist_offsets: Array, song: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def reason_size(
-    worded: int,
-    shared: int,
-    score: float,
-    examples: Array,
+def encode_songs(title_offsets: Array, titles: Array, artist_offsets: Array, artists: Array) -> tuple[Array, Array]:
+    """Every song as a field Reason.examples, by row: offsets int64 (songs + 1,), bytes uint8."""
+    count = title_offsets.size - 1
+    offsets = np.zeros(count + 1, np.int64)
+    for song in range(count):
+        size = name_size(title_offsets, artist_offsets, song)
+        offsets[song + 1] = offsets[song] + 1 + varint_size(size) + size
+    out = np.empty(offsets[count], np.uint8)
+    for song in range(count):
+        at = offsets[song]
+        out[at] = EXAMPLE
+        at = put_varint(out, at + 1, name_size(title_offsets, artist_offsets, song))
+        at = put_field(out, at, SONG_TITLE, title_offsets, titles, song)
+        put_field(out, at, SONG_ARTIST, artist_offsets, artists, song)
+    return offsets, out
+
+
+@njit(cache=True, nogil=True)
+def encode_playlists(
+    id_offsets: Array,
+    ids: Array,
     title_offsets: Array,
-    artist_offsets: Array,
-    phrases: Array,
-) -> int:
+    titles: Array,
+    owner: Array,
+    owner_offsets: Array,
+    owners: Array,
+) -> tuple[Array, Array]:
+    """The fields of every RecommendedPlaylist that do not depend on the listener, by row, as from encode_songs."""
+    count = owner.size
+    offsets = np.zeros(count + 1, np.int64)
+    for row in range(count):
+        size = field_size(id_offsets[row + 1] - id_offsets[row])
+        size += field_size(title_offsets[row + 1] - title_offsets[row])
+        if owner[row] >= 0:
+            size += field_size(owner_offsets[owner[row] + 1] - owner_offsets[owner[row]])
+        offsets[row + 1] = offsets[row] + size
+    out = np.empty(offsets[count], np.uint8)
+    for row in range(count):
+        at = put_field(out, offsets[row], PLAYLIST_ID, id_offsets, ids, row)
+        at = put_field(out, at, TITLE, title_offsets, titles, row)
+        if owner[row] >= 0:
+            put_field(out, at, OWNER_ID, owner_offsets, owners, owner[row])
+    return offsets, out
+
+
+@njit(cache=True, nogil=True)
+def reason_size(worded: int, shared: int, score: float, examples: Array, song_offsets: Array, phrases: Array) -> int:
     """Bytes of a Reason, without its own tag and length."""
     size = 1 + varint_size(shared) if shared > 0 else 0
     for song in examples:
         if song >= 0:
-            length = name_size(title_offsets, artist_offsets, song)
-            size += 1 + varint_size(length) + length
+            size += song_offsets[song + 1] - song_offsets[song]
     return size + field_size(text_size(worded, counted(worded, shared, score), phrases))
 
 
@@ -172,10 +213,8 @@ def put_reason(
     shared: int,
     score: float,
     examples: Array,
-    titles: Array,
-    title_offsets: Array,
-    artists: Array,
-    artist_offsets: Array,
+    songs: Array,
+    song_offsets: Array,
     phrases: Array,
     phrase_data: Array,
 ) -> int:
@@ -185,10 +224,7 @@ def put_reason(
         at = put_varint(out, at + 1, shared)
     for song in examples:
         if song >= 0:
-            out[at] = EXAMPLE
-            at = put_varint(out, at + 1, name_size(title_offsets, artist_offsets, song))
-            at = put_field(out, at, SONG_TITLE, title_offsets, titles, song)
-            at = put_field(out, at, SONG_ARTIST, artist_offsets, artists, song)
+            at = copy(out, at, songs, song_offsets[song], song_offsets[song + 1])
     number = counted(worded, shared, score)
     out[at] = TEXT
     at = put_varint(out, at + 1, text_size(worded, number, phrases))
@@ -223,20 +259,13 @@ def encode(
     skipped_offsets: Array,
     skipped_data: Array,
     unknown_songs: Array,
-    id_offsets: Array,
-    ids: Array,
-    title_offsets: Array,
-    titles: Array,
-    owner: Array,
-    owner_offsets: Array,
-    owners: Array,
+    entry_offsets: Array,
+    entry_data: Array,
     explained: bool,
     shared: Array,
     examples: Array,
-    song_title_offsets: Array,
-    song_titles: Array,
-    song_artist_offsets: Array,
-    song_artists: Array,
+    song_offsets: Array,
+    songs: Array,
     phrases: Array,
     phrase_data: Array,
 ) -> Array:
@@ -245,8 +274,8 @@ def encode(
     Per listener i: asked[asked_offsets[i]:] the id, drawn[16 * i:] random bytes for recommendation_id, counts[i] of
     rows, scores and score_bits (listeners, limit) filled, the source's number, how reasons are worded, the row of
     (skipped_offsets, skipped_data) that holds the encoded field, and unknown_songs. head: the encoded model_version and
-    arm. (id|title)_offsets: by playlist; owner_offsets: by user; song_*: by song. shared (listeners, limit), examples
-    (listeners, limit, n): read only where explained.
+    arm. entry_*: from encode_playlists; song_*: from encode_songs. shared (listeners, limit), examples (listeners, limit,
+    n): read only where explained.
     """
     listeners, limit = rows.shape
     entries = np.empty((listeners, limit), np.int32)
@@ -255,18 +284,18 @@ def encode(
     total = 0
     for i in range(listeners):
         length = field_size(asked_offsets[i + 1] - asked_offsets[i]) + 2 + ID_BYTES + head.size + 2
+        if i + AHEAD < listeners:
+            for j in range(counts[i + AHEAD]):
+                prefetch(entry_offsets, rows[i + AHEAD, j], 0)
         for j in range(counts[i]):
             row = rows[i, j]
-            mine = owner[row]
-            size = field_size(id_offsets[row + 1] - id_offsets[row])
-            size += field_size(title_offsets[row + 1] - title_offsets[row])
-            size += field_size(owner_offsets[mine + 1] - owner_offsets[mine]) if mine >= 0 else 0
+            size = entry_offsets[row + 1] - entry_offsets[row]
+            prefetch(entry_data, entry_offsets[row], 0)
+            prefetch(entry_data, entry_offsets[row], LINE_BYTES)
             size += 5 if score_bits[i, j] != 0 else 0
             if explained:
                 kind = CLOSE if worded[i] == SHARED and shared[i, j] == 0 else worded[i]
-                reasons[i, j] = reason_size(
-                    kind, shared[i, j], scores[i, j], examples[i, j], song_title_offsets, song_artist_offsets, phrases
-                )
+                reasons[i, j] = reason_size(kind, shared[i, j], scores[i, j], examples[i, j], song_offsets, phrases)
                 size += 1 + varint_size(reasons[i, j]) + reasons[i, j]
             entries[i, j] = size
             length += 1 + varint_size(size) + size
@@ -288,10 +317,7 @@ def encode(
             row = rows[i, j]
             out[at] = PLAYLIST
             at = put_varint(out, at + 1, entries[i, j])
-            at = put_field(out, at, PLAYLIST_ID, id_offsets, ids, row)
-            at = put_field(out, at, TITLE, title_offsets, titles, row)
-            if owner[row] >= 0:
-                at = put_field(out, at, OWNER_ID, owner_offsets, owners, owner[row])
+            at = copy(out, at, entry_data, entry_offsets[row], entry_offsets[row + 1])
             bits = np.int64(score_bits[i, j])
             if bits != 0:
                 out[at] = SCORE
@@ -303,8 +329,8 @@ def encode(
                 out[at] = REASON
                 at = put_varint(out, at + 1, reasons[i, j])
                 at = put_reason(
-                    out, at, kind, shared[i, j], scores[i, j], examples[i, j], song_titles, song_title_offsets,
-                    song_artists, song_artist_offsets, phrases, phrase_data,
+                    out, at, kind, shared[i, j], scores[i, j], examples[i, j], songs, song_offsets,
+                    phrases, phrase_data,
                 )  # fmt: skip
         at = copy(out, at, head, 0, head.size)
         out[at] = SOURCE
