@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,8 +31,11 @@ Blocked = Mapping[int, Sequence[str]]
 
 # Nearest users asked for per taste.
 NEAREST = 100
-# Listeners answered before other requests get a turn: about two milliseconds of the event loop.
-AT_ONCE = 256
+# Listeners ranked on the event loop, where others wait for half a millisecond; more go to threads, the kernels being
+# free of Python's lock, in pieces.
+AT_ONCE = 64
+PIECE = 512
+PROCESSORS = os.cpu_count() or 1
 # Songs of tastes looked up on the event loop, about a millisecond's worth; more go to a thread.
 FIND_AT_ONCE = 200
 ARM = "production"
@@ -87,39 +92,58 @@ class Answers:
     async def answer(self, query: Query) -> bytes:
         """One Recommendation per listener in the order asked, as fields of a RecommendResponse."""
         excluded = self._engine.find_playlists(query.exclude_playlist_ids)
-        if len(query) <= AT_ONCE:
-            return await self._part(query, excluded)
-        return b"".join([data async for _, data in self._parts(query, excluded, AT_ONCE)])
+        return await self._answer(query, excluded)
 
     async def stream(self, query: Query, part_size: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The same in parts: the place of the first listener of each, and the fields. Others get a turn in between."""
         excluded = self._engine.find_playlists(query.exclude_playlist_ids)
-        async for first, data in self._parts(query, excluded, part_size):
-            yield first, data
-
-    async def _parts(self, query: Query, excluded: Array, size: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        for first in range(0, len(query), size):
+        for first in range(0, len(query), part_size):
             if first:
                 await asyncio.sleep(0)
-            part = query.part(first, size)
-            if len(part) <= AT_ONCE:
-                yield first, await self._part(part, excluded)
-            else:
-                yield first, b"".join([data async for _, data in self._parts(part, excluded, AT_ONCE)])
+            yield first, await self._answer(query.part(first, part_size), excluded)
 
-    async def _part(self, query: Query, excluded: Array) -> bytes:
-        started = time.perf_counter()
+    async def _answer(self, query: Query, excluded: Array) -> bytes:
+        """At once, or where they are many in pieces, as many at a time as there are processors."""
+        if len(query) <= AT_ONCE:
+            return await self._piece(query, excluded)
+        places = asyncio.Semaphore(PROCESSORS)
+
+        async def piece(first: int) -> bytes:
+            async with places:
+                return await self._piece(query.part(first, PIECE), excluded)
+
+        return b"".join(await asyncio.gather(*map(piece, range(0, len(query), PIECE))))
+
+    async def _piece(self, query: Query, excluded: Array) -> bytes:
         blocked, skipped = await self._blocked(query)
-        ranked = []
         known = len(query.user_ids)
-        if known:
-            rules = self._rules(query, blocked, 0, known)
-            ranked.append(self._finish(await self._rank_known(query, excluded, rules), query, skipped))
-        if query.tastes:
-            rules = self._rules(query, blocked, known, len(query.tastes))
-            ranked.append(self._finish(await self._rank_tastes(query, excluded, rules), query, skipped))
+        rules = self._rules(query, blocked, 0, known)
+        if query.mode is Mode.LIVE and not query.tastes:
+            work = partial(self._rank_live, query, excluded, rules, skipped)
+            ranked, data = work() if known <= AT_ONCE else await asyncio.to_thread(work)
+        else:
+            ranked = []
+            if known:
+                ranked.append(self._finish(await self._rank_known(query, excluded, rules), query, skipped))
+            if query.tastes:
+                rules = self._rules(query, blocked, known, len(query.tastes))
+                ranked.append(self._finish(await self._rank_tastes(query, excluded, rules), query, skipped))
+            data = self._encode(ranked, query.refused)
+        for some in ranked:
+            self._note(some)
+        return data
+
+    def _rank_live(
+        self, query: Query, excluded: Array, rules: Rules, skipped: tuple[Skipped, ...]
+    ) -> tuple[list[Ranked], bytes]:
+        """The whole of a piece that waits for nobody; any thread may do it."""
+        started = time.perf_counter()
+        ranked = []
+        if query.user_ids:
+            lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
+            ranked.append(self._finish(lists, query, skipped))
         self._telemetry.time_inference(time.perf_counter() - started)
-        return self._encode(ranked, query.refused)
+        return ranked, self._encode(ranked, query.refused)
 
     async def _blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
         """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
@@ -190,12 +214,15 @@ class Answers:
         lists = _label(lists, skipped)
         drawn = draw_ids(len(lists))
         reasons = explain(self._engine, lists) if query.explain else None
-        for number, count in enumerate(np.bincount(lists.source_numbers).tolist()):
+        return Ranked(lists, drawn, reasons)
+
+    def _note(self, ranked: Ranked) -> None:
+        """Count and remember what is sent."""
+        for number, count in enumerate(np.bincount(ranked.lists.source_numbers).tolist()):
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
         if self._history is not None:
-            self._history.record(self._shown(lists, drawn))
-        return Ranked(lists, drawn, reasons)
+            self._history.record(self._shown(ranked.lists, ranked.drawn))
 
     def _shown(self, lists: Lists, drawn: bytes) -> Shown:
         digits = drawn.hex()

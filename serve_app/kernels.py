@@ -116,6 +116,18 @@ def fits(
 
 
 @njit(cache=True, nogil=True)
+def drop(playlists: Array, size: int, ascending: Array) -> int:
+    """Take what an ascending array holds out of the first `size` playlists, in place; how many are left."""
+    if ascending.size == 0:
+        return size
+    left = 0
+    for j in range(size):
+        playlists[left] = playlists[j]
+        left += not holds(ascending, playlists[j])
+    return left
+
+
+@njit(cache=True, nogil=True)
 def pick(
     playlists: Array,
     values: Array,
@@ -176,7 +188,8 @@ def rank_one(
     size = 0
     for j in range(candidates.size):
         found[size] = candidates[j]
-        size += is_allowed(user, candidates[j], owner, excluded, blocked)
+        size += user < 0 or owner[candidates[j]] != user
+    size = drop(found, drop(found, size, excluded), blocked)
     # Nothing is compared before all is scored: what branches on a score would wait for it before asking for the next.
     for j in range(min(size, AHEAD)):
         fetch_row(playlist_factors, found[j])

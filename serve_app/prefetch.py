@@ -12,7 +12,7 @@ LINE_BYTES = 64
 
 
 @intrinsic
-def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:
+def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:  # noqa: ARG001 - numba reads the names
     """Begin to load the cache line at `byte` of a row of an array, to be read soon; the row must be one of it.
 
     Rows of factors, names and libraries lie all over the bundle, so that most of a batch's time is waiting for memory;

@@ -275,7 +275,7 @@ def encode(
     rows, scores and score_bits (listeners, limit) filled, the source's number, how reasons are worded, the row of
     (skipped_offsets, skipped_data) that holds the encoded field, and unknown_songs. head: the encoded model_version and
     arm. entry_*: from encode_playlists; song_*: from encode_songs. shared (listeners, limit) and examples (listeners,
-    limit, n): read only where explained.
+    limit, n) are read only where explained.
     """
     listeners, limit = rows.shape
     entries = np.empty((listeners, limit), np.int32)

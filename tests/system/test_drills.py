@@ -23,8 +23,6 @@ def test_a_drill_that_nobody_knows_is_named(trained: Commands) -> None:
     assert "no drill 'replcia'" in trained.run("drill", "run", "replcia", expect=2)
 
 
-def test_attaching_to_nothing_says_what_to_do(trained: Commands) -> None:
-    error = Commands(trained.state_dir.parent / "elsewhere", trained.extra).run(
-        "drill", "run", "redis", "--attach", expect=1
-    )
-    assert "data build" in error or "no service runs" in error
+def test_a_drill_without_a_data_set_says_what_to_run(trained: Commands) -> None:
+    elsewhere = Commands(trained.state_dir.parent / "elsewhere", trained.extra)
+    assert "run the stage before this one first" in elsewhere.run("drill", "run", "redis", "--attach", expect=1)
