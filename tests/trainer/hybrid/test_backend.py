@@ -180,15 +180,18 @@ def test_a_step_that_is_too_long_stops_with_advice(planted, tmp_path):
 @pytest.mark.parametrize(
     ("triplets", "most", "patience", "expected"),
     [
-        (300, 64_000_000, 5, 60),  # one step an epoch
-        (300, 100, 5, 60),  # one step of the hundred
+        (300, 64_000_000, 5, 5),  # one step an epoch
+        (8_000_000, 64_000_000, 5, 5),
+        (8_000_001, 64_000_000, 5, 30),  # two steps
         (24_000_000, 64_000_000, 5, 20),  # three steps
         (885_000_000, 64_000_000, 5, 8),  # eight steps: seven epochs are 56
         (885_000_000, 64_000_000, 9, 9),
         (885_000_000, 885_000_000, 5, 5),
     ],
 )
-def test_the_hybrid_model_stops_after_sixty_steps_without_a_better_mrr(triplets, most, patience, expected):
+def test_the_hybrid_model_stops_after_sixty_steps_without_a_better_mrr_where_an_epoch_has_several(
+    triplets, most, patience, expected
+):
     settings = TrainSettings(patience=patience, epoch_triplets=most)
     source = _Sized(triplets, most)
     assert patience_of(settings, source) == expected
@@ -196,7 +199,7 @@ def test_the_hybrid_model_stops_after_sixty_steps_without_a_better_mrr(triplets,
 
 
 class _Sized:
-    """As many triplets, of which nothing else is asked."""
+    """So many triplets, of which nothing else is asked."""
 
     def __init__(self, triplets, most):
         self._sizes = triplets, most
