@@ -150,6 +150,7 @@ class Recommender:
             pb.RecommendStreamResponse,
             self._telemetry,
             self._admission,
+            self._within_s,
         )
         async with aclosing(stream) as parts:
             async for part in parts:

@@ -62,6 +62,7 @@ class Servicer:
             pb.RecommendStreamResponse,
             self._telemetry,
             self._admission,
+            self._within_s,
         )
         async with aclosing(stream) as parts:
             async for part in parts:
