@@ -34,6 +34,8 @@ def build_app(
         # From the start of draining: whatever came in until its end may take its full time. Idle replicas do not wait.
         graceful_shutdown_timeout_s=settings.drain_s + settings.request_timeout_s + 5.0,
         ray_actor_options={"num_cpus": 1},
+        # One line per call, written or not, costs as much as ranking does; calls are counted in the metrics.
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
     ).bind(settings, str(bundle), version, model, services, index)
 
 

@@ -108,7 +108,9 @@ class Recommender:
         index: DeploymentHandle,
     ) -> None:
         self._telemetry = RayTelemetry()
+        self._flushing = asyncio.create_task(self._telemetry.flush_forever())
         self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
+        self._within_s = settings.request_timeout_s
         self._stack = AsyncExitStack()
         self._service: Service = await open_service(
             settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
@@ -126,7 +128,13 @@ class Recommender:
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
         return await answer(
-            self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry, self._admission
+            self._service.recommend,
+            request,
+            grpc_context,
+            pb.RecommendResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
         )
 
     async def RecommendStream(  # noqa: N802
@@ -142,6 +150,7 @@ class Recommender:
             pb.RecommendStreamResponse,
             self._telemetry,
             self._admission,
+            self._within_s,
         )
         async with aclosing(stream) as parts:
             async for part in parts:
@@ -154,7 +163,13 @@ class Recommender:
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
         return await answer(
-            self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry, self._admission
+            self._service.feedback,
+            request,
+            grpc_context,
+            pb.FeedbackResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
         )
 
     async def GetModelStatus(  # noqa: N802
@@ -166,4 +181,5 @@ class Recommender:
         )
 
     async def __del__(self) -> None:
+        self._flushing.cancel()
         await self._stack.aclose()

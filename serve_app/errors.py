@@ -60,6 +60,13 @@ class ServerFull(ServiceError):
         return f"the server is full ({self.args[0]} calls in flight); try again in {self.retry_after_s:.2f} s"
 
 
+class TookTooLong(ServiceError):
+    """The call was not answered within the server's maximum. args: seconds."""
+
+    def __str__(self) -> str:
+        return f"not answered within the server's maximum of {self.args[0]:g} s; ask for fewer listeners at once"
+
+
 class NeighboursUnavailable(ServiceError):
     """The neighbour search did not answer within its budget; the answer goes on without it. args: cause."""
 

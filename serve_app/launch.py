@@ -179,8 +179,8 @@ def _start_serve(settings: ServeSettings) -> None:
             port=settings.grpc_port,
             grpc_servicer_functions=["serve_app.wire.add_service", "serve_app.health.add_health"],
             enable_reflection=True,
-            # Whole calls, streams included; a caller's own deadline ends a call earlier.
-            request_timeout_s=settings.request_timeout_s,
+            # The deployment keeps the server's maximum by itself: Serve's costs a task and a timer per call.
+            request_timeout_s=None,
         ),
     )
 

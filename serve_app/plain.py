@@ -27,10 +27,11 @@ from serve_app.wire import SERVICE, add_service
 class Servicer:
     """The API's methods over a Service."""
 
-    def __init__(self, service: Service, telemetry: Telemetry, admission: Admission) -> None:
+    def __init__(self, service: Service, telemetry: Telemetry, admission: Admission, within_s: float) -> None:
         self._service = service
         self._telemetry = telemetry
         self._admission = admission
+        self._within_s = within_s
 
     async def Recommend(  # noqa: N802
         self,
@@ -39,7 +40,13 @@ class Servicer:
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
         return await answer(
-            self._service.recommend, request, context, pb.RecommendResponse, self._telemetry, self._admission
+            self._service.recommend,
+            request,
+            context,
+            pb.RecommendResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
         )
 
     async def RecommendStream(  # noqa: N802
@@ -55,6 +62,7 @@ class Servicer:
             pb.RecommendStreamResponse,
             self._telemetry,
             self._admission,
+            self._within_s,
         )
         async with aclosing(stream) as parts:
             async for part in parts:
@@ -67,7 +75,13 @@ class Servicer:
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
         return await answer(
-            self._service.feedback, request, context, pb.FeedbackResponse, self._telemetry, self._admission
+            self._service.feedback,
+            request,
+            context,
+            pb.FeedbackResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
         )
 
     async def GetModelStatus(  # noqa: N802
@@ -98,7 +112,7 @@ async def serve_plain(
         opened.use_neighbours(Local(search))
         server = grpc.aio.server()
         admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
-        add_service(Servicer(opened, telemetry, admission), server)
+        add_service(Servicer(opened, telemetry, admission, settings.request_timeout_s), server)
         add_health(None, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 LINE_BYTES = 64
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:  # noqa: ARG001 - numba reads the names
     """Begin to load the cache line at `byte` of a row of an array, to be read soon; the row must be one of it.
 

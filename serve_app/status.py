@@ -7,6 +7,7 @@ returned; Serve counts such a request as OK, which is why the status is counted 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, nullcontext
 from typing import Any, Protocol, TypeVar
@@ -20,7 +21,7 @@ from google.rpc.status_pb2 import Status
 
 from serve_app.admission import Admission
 from serve_app.encoding import Encoded
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServerFull, ServiceError
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServerFull, ServiceError, TookTooLong
 from serve_app.telemetry import Telemetry
 
 DOMAIN = "buddies"
@@ -32,6 +33,7 @@ MOST_VIOLATIONS = 20
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer", bound=Message)
+Answered = TypeVar("Answered")
 
 
 class Context(Protocol):
@@ -54,15 +56,17 @@ async def answer(
     empty: type[Answer],
     telemetry: Telemetry,
     admission: Admission | None = None,
+    within_s: float | None = None,
 ) -> Answer | Encoded:
     """Await call(request); on a ServiceError put its status on the context and return an empty message.
 
-    admission: where the call needs a place; None for calls that are answered in any case. A call whose caller left, or
-    whose time is over, is cancelled here and counted as CANCELLED.
+    admission: where the call needs a place; None for calls that are answered in any case. within_s: the server's
+    maximum; a call that takes longer is DEADLINE_EXCEEDED. A call whose caller left, or whose own deadline is over, is
+    cancelled here and counted as CANCELLED.
     """
     try:
         with admission.admitted() if admission is not None else nullcontext():
-            result = await call(request)
+            result = await _in_time(call(request), within_s)
     except ServiceError as error:
         code = refuse(error, context)
         telemetry.count_status(empty.__name__, code.name)
@@ -81,16 +85,21 @@ async def answer_stream(
     empty: type[Message],
     telemetry: Telemetry,
     admission: Admission,
+    within_s: float,
 ) -> AsyncGenerator[Encoded, None]:
     """Pass on what call(request) yields; on a ServiceError put its status on the context, yield nothing more and end.
 
     The nothing is an empty message: Serve's own proxy learns of the context with every message and not at the end.
+    within_s: the server's maximum for all parts together, looked at between them.
     """
+    until = time.monotonic() + within_s
     try:
         with admission.admitted():
             async with aclosing(call(request)) as parts:
                 async for part in parts:
                     yield part
+                    if time.monotonic() > until:
+                        raise TookTooLong(within_s)
     except ServiceError as error:
         code = refuse(error, context)
         telemetry.count_status(empty.__name__, code.name)
@@ -100,6 +109,15 @@ async def answer_stream(
         telemetry.count_status(empty.__name__, grpc.StatusCode.CANCELLED.name)
         raise
     telemetry.count_status(empty.__name__, grpc.StatusCode.OK.name)
+
+
+async def _in_time(call: Awaitable[Answered], within_s: float | None) -> Answered:
+    """Await a call. TookTooLong: it was not done within so many seconds, and was cancelled."""
+    try:
+        async with asyncio.timeout(within_s):
+            return await call
+    except TimeoutError:
+        raise TookTooLong(within_s) from None
 
 
 def refuse(error: ServiceError, context: Context) -> grpc.StatusCode:
@@ -134,6 +152,8 @@ def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
     if isinstance(error, ServerFull):
         info = ErrorInfo(reason="SERVER_FULL", domain=DOMAIN)
         return _pack(grpc.StatusCode.RESOURCE_EXHAUSTED, error, info, _retry(error.retry_after_s))
+    if isinstance(error, TookTooLong):
+        return _pack(grpc.StatusCode.DEADLINE_EXCEEDED, error, ErrorInfo(reason="TOOK_TOO_LONG", domain=DOMAIN))
     return _pack(grpc.StatusCode.INTERNAL, error, ErrorInfo(reason=type(error).__name__, domain=DOMAIN))
 
 
