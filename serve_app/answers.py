@@ -118,9 +118,13 @@ class Answers:
         blocked, skipped = await self._blocked(query)
         known = len(query.user_ids)
         rules = self._rules(query, blocked, 0, known)
-        if query.mode is Mode.LIVE and not query.tastes:
+        if query.mode is Mode.LIVE and known and not query.tastes:
             work = partial(self._rank_live, query, excluded, rules, skipped)
-            ranked, data = work() if known <= AT_ONCE else await asyncio.to_thread(work)
+            ranked, data, lists, places = work() if known <= AT_ONCE else await asyncio.to_thread(work)
+            if places.size:
+                lists = await self._rank_cold(lists, places, excluded, rules)
+                ranked = [self._finish(lists, query, skipped)]
+                data = self._encode(ranked, query.refused)
         else:
             ranked = []
             if known:
@@ -135,15 +139,20 @@ class Answers:
 
     def _rank_live(
         self, query: Query, excluded: Array, rules: Rules, skipped: tuple[Skipped, ...]
-    ) -> tuple[list[Ranked], bytes]:
-        """The whole of a piece that waits for nobody; any thread may do it."""
+    ) -> tuple[list[Ranked], bytes, Lists, Array]:
+        """The whole of a piece that waits for nobody; any thread may do it.
+
+        Where listeners have no candidates left, only the lists and the places of those listeners: they are ranked as
+        tastes are, which waits.
+        """
         started = time.perf_counter()
-        ranked = []
-        if query.user_ids:
-            lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
-            ranked.append(self._finish(lists, query, skipped))
+        lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
         self._telemetry.time_inference(time.perf_counter() - started)
-        return ranked, self._encode(ranked, query.refused)
+        places = cold.without_list(self._engine.bundle, lists)
+        if places.size:
+            return [], b"", lists, places
+        ranked = [self._finish(lists, query, skipped)]
+        return ranked, self._encode(ranked, query.refused), lists, places
 
     async def _blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
         """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
