@@ -17,7 +17,7 @@ from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry"), "train"),
-    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve"},
+    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "store": "serve"},
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
-    from serve_app.cli import daily_app
+    from serve_app.cli import daily_app, store_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 
@@ -48,6 +48,7 @@ def build_app() -> typer.Typer:
         "bench": bench_app,
         "serve": serve_app,
         "daily": daily_app,
+        "store": store_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Protocol
 import typer
 
 from serve_app.settings import ServeSettings
+from serve_app.store.cli import app as store_app
+
+__all__ = ["ENDPOINTS", "SECTIONS", "app", "daily_app", "store_app", "store_url"]
 
 SECTIONS = {"serve": ServeSettings}
 ENDPOINTS = "serving.json"
@@ -106,11 +109,11 @@ def reactions(
     import psycopg
 
     from pairing.console import explained
-    from serve_app.feedback import read_feedback
+    from serve_app.store.report import read_feedback
 
     settings: _Settings = context.obj
     with explained(psycopg.Error):
-        rows = read_feedback(_store_url(settings, "postgres"), recommendation)
+        rows = read_feedback(store_url(settings, "postgres"), recommendation)
     if as_json:
         typer.echo(json.dumps([vars(row) for row in rows], indent=1, default=str))
         return
@@ -149,7 +152,7 @@ def run_daily(
     from trainer.registry import Registry, RegistryError, tracking_uri
 
     settings: _Settings = context.obj
-    url = _store_url(settings, "redis")
+    url = store_url(settings, "redis")
     with explained(RedisError, BundleError, RegistryError):
         uri = tracking_uri(settings.state_dir, settings.mlflow_tracking_uri)
         registry = Registry(uri, settings.registry.model)
@@ -164,7 +167,7 @@ def run_daily(
     typer.echo(f"{written:,} lists of version {version.number} for {users:,} users; the rest is answered live")
 
 
-def _store_url(settings: _Settings, store: str) -> str:
+def store_url(settings: _Settings, store: str) -> str:
     """The configured store, else the embedded one of the service that runs in this state directory."""
     configured: str | None = getattr(settings, f"{store}_url")
     if configured:

@@ -15,10 +15,11 @@ from serve_app import codec
 from serve_app.daily import Reader, read_daily
 from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable
-from serve_app.feedback import RETRY_AFTER_S, FeedbackStore
 from serve_app.neighbours import Neighbours, within
 from serve_app.query import Lists, Mode, Query, Skipped, Taste
 from serve_app.reasons import explain
+from serve_app.store.reactions import RETRY_AFTER_S
+from serve_app.store.store import Store
 from serve_app.telemetry import Telemetry
 
 # Nearest users asked for per taste.
@@ -46,7 +47,7 @@ class Service:
         *,
         model: str,
         budgets: Budgets,
-        feedback: FeedbackStore | None,
+        feedback: Store | None,
         daily: Reader | None,
         telemetry: Telemetry,
     ) -> None:

@@ -17,6 +17,27 @@ class Telemetry(Protocol):
     def time_inference(self, seconds: float) -> None:
         """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
 
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Feedbacks by what became of them: accepted, duplicate, unavailable."""
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """One transaction that stored so many feedbacks."""
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Lists written ("written") or lost: queue_full, database_away, refused, shutdown."""
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Lists that wait to be written."""
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Blocks in memory and what they take."""
+
+    def count_follow(self, event: str) -> None:
+        """Following the blocks of other replicas: loaded, caught_up, lost."""
+
+    def count_seen(self, outcome: str) -> None:
+        """Questions for what listeners have seen: answered, unavailable."""
+
 
 class Silent:
     """Reports nothing: for tests and for the plain server."""
@@ -28,6 +49,27 @@ class Silent:
         """Nothing."""
 
     def time_inference(self, seconds: float) -> None:
+        """Nothing."""
+
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Nothing."""
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """Nothing."""
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Nothing."""
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Nothing."""
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Nothing."""
+
+    def count_follow(self, event: str) -> None:
+        """Nothing."""
+
+    def count_seen(self, outcome: str) -> None:
         """Nothing."""
 
 
@@ -51,6 +93,37 @@ class RayTelemetry:
             description="Seconds from the decoded request to the ranked lists",
             boundaries=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
         )
+        self._store()
+
+    def _store(self) -> None:
+        """The metrics of what is remembered of listeners."""
+        from ray.serve import metrics
+
+        self._feedback = metrics.Counter(
+            "feedback_total", description="Feedbacks by what became of them", tag_keys=("outcome",)
+        )
+        self._commit_seconds = metrics.Histogram(
+            "feedback_commit_seconds",
+            description="Seconds of one transaction that stores feedbacks",
+            boundaries=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
+        )
+        self._batch = metrics.Histogram(
+            "feedback_commit_actions",
+            description="Feedbacks in one transaction",
+            boundaries=[1, 2, 4, 8, 16, 32, 64],
+        )
+        self._impressions = metrics.Counter(
+            "impressions_total", description="Lists written to the store, or lost and why", tag_keys=("outcome",)
+        )
+        self._waiting = metrics.Gauge("impressions_waiting", description="Lists that wait to be written")
+        self._blocks = metrics.Gauge("blocks_held", description="Playlists that must not come back, in memory")
+        self._blocks_bytes = metrics.Gauge("blocks_bytes", description="Memory of the blocks, in bytes")
+        self._follow = metrics.Counter(
+            "blocks_follow_total", description="Loads, catch-ups and losses of the feed of blocks", tag_keys=("event",)
+        )
+        self._seen = metrics.Counter(
+            "seen_total", description="Questions for what listeners have seen", tag_keys=("outcome",)
+        )
 
     def count_status(self, method: str, code: str) -> None:
         """Add one call."""
@@ -65,3 +138,35 @@ class RayTelemetry:
     def time_inference(self, seconds: float) -> None:
         """Observe one request."""
         self._seconds.observe(seconds)
+
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Add feedbacks."""
+        if count:
+            self._feedback.inc(count, tags={"outcome": outcome})
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """Observe one transaction."""
+        self._commit_seconds.observe(seconds)
+        self._batch.observe(actions)
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Add lists."""
+        if lists:
+            self._impressions.inc(lists, tags={"outcome": outcome})
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Set the number of lists."""
+        self._waiting.set(lists)
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Set both."""
+        self._blocks.set(count)
+        self._blocks_bytes.set(size_bytes)
+
+    def count_follow(self, event: str) -> None:
+        """Add one."""
+        self._follow.inc(1, tags={"event": event})
+
+    def count_seen(self, outcome: str) -> None:
+        """Add one."""
+        self._seen.inc(1, tags={"outcome": outcome})
