@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format protos clean
+.PHONY: demo test check audit format protos clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo            the whole way on made-up data; DATA=dir takes real files, ONCE=1 stops at the end"
 	@echo "make test            lint, types, contracts, stubs and every test"
 	@echo "make check           the same without the tests"
+	@echo "make audit           secrets in the files, known vulnerabilities in the packages (a part of check)"
 	@echo "make format, make protos, make clean"
 
 demo: $(VENV)/.installed-all
@@ -26,6 +27,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/python .ci/audit.py
+
+# AUDIT_REQUIRED=1 fails where the vulnerability database cannot be reached, instead of saying so.
+audit: $(VENV)/.installed-dev
+	$(BIN)/python .ci/audit.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

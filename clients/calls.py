@@ -12,11 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
+from clients.access import credentials
 from clients.endpoints import running
 from clients.python import BuddiesError, Client, Mode, Recommendation, Retry, Song, Taste
 
 Address = Annotated[
     str | None, typer.Option(help="host:port of the service; default: the one this state directory runs.")
+]
+Ca = Annotated[
+    Path | None, typer.Option(help="Authorities of a service with TLS, a PEM file; more in the [client] settings.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
@@ -34,6 +38,7 @@ def recommend(
     mode: Annotated[Mode, typer.Option(help="Score now, or the list of the day.")] = Mode.LIVE,
     exclude: Annotated[list[str] | None, typer.Option(help="A playlist that must not come back; repeatable.")] = None,
     address: Address = None,
+    ca: Ca = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for playlists, for known listeners or for a new one described by songs.
@@ -43,7 +48,7 @@ def recommend(
     songs = _songs([*(song or []), *_lines(songs_file)])
     if not user_ids and not songs:
         raise typer.BadParameter("name a listener, or give songs with --song or --songs-file")
-    with connected(context, address) as client:
+    with connected(context, address, ca) as client:
         found = client.recommend(
             user_ids or (),
             tastes=(Taste(songs, user_id="you"),) if songs else (),
@@ -66,13 +71,14 @@ def feedback(
     dislike: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen again; repeatable.")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key; the same key stores once.")] = None,
     address: Address = None,
+    ca: Ca = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a listener did with a recommendation. Done means committed.
 
     Example: buddies feedback 1f0c.. --user 4e6a.. --like 575012 --ignore 575013
     """
-    with connected(context, address) as client:
+    with connected(context, address, ca) as client:
         result = client.feedback(
             recommendation_id,
             user_id=user,
@@ -89,14 +95,15 @@ def feedback(
 
 
 @contextmanager
-def connected(context: typer.Context, address: str | None) -> Iterator[Client]:
+def connected(context: typer.Context, address: str | None, ca: Path | None = None) -> Iterator[Client]:
     """A client of the service that the command line, the settings or the state directory names."""
     settings = context.obj
     endpoints = running(settings.state_dir)
     chosen = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
     retry = Retry(attempts=settings.client.attempts)
+    secure = credentials(settings.client, ca)
     try:
-        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry) as client:
+        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry, credentials=secure) as client:
             yield client
     except BuddiesError as error:
         typer.echo(f"error: {chosen}: {error}", err=True)
@@ -120,6 +127,9 @@ def print_recommendations(found: Sequence[Recommendation]) -> None:
 
     console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
     for item in found:
+        if item.error is not None:
+            console.print(f"{item.user_id or 'listener'}: {item.error.field}: {item.error.message}\n")
+            continue
         labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
         labels += [f"skipped {step.value}" for step in item.skipped]
         labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []

@@ -13,7 +13,7 @@ FILE = "serving.json"
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses of one running service. pid: the process of `buddies serve start`."""
+    """Addresses of one running service. pid: the process of `buddies serve start`. bundle: the directory it serves."""
 
     pid: int
     grpc: str
@@ -23,6 +23,7 @@ class Endpoints:
     postgres: str
     redis: str
     model_version: str
+    bundle: str = ""
 
 
 def running(state_dir: Path) -> Endpoints | None:

@@ -13,11 +13,13 @@ import typer
 from clients.calls import feedback, recommend
 from clients.demo import demo
 from clients.doctor import doctor
+from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry"), "train"),
-    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "store": "serve"},
+    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
+    "store": "serve",
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -25,9 +27,12 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
 def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    from clients.drill.cli import app as drill_app
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
-    from serve_app.cli import daily_app, store_app
+    from serve_app.daily.cli import app as daily_app
+    from serve_app.queue.cli import app as queue_app
+    from serve_app.store.cli import app as store_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 
@@ -48,12 +53,15 @@ def build_app() -> typer.Typer:
         "bench": bench_app,
         "serve": serve_app,
         "daily": daily_app,
+        "drill": drill_app,
+        "queue": queue_app,
         "store": store_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)
     app.command()(recommend)
     app.command()(feedback)
+    app.command()(load)
     app.command()(doctor)
     app.command()(demo)
     return app
@@ -63,10 +71,11 @@ def sections() -> dict[str, Any]:
     """The settings model of each section of buddies.toml, by name."""
     from pairing.cli import SECTIONS as PAIRING
     from serve_app.cli import SECTIONS as SERVE
+    from serve_app.queue.cli import SECTIONS as QUEUE
     from trainer.cli import SECTIONS as TRAINER
     from trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **TUNE, **PAIRING, **SERVE}
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE}
 
 
 def _root(

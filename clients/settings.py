@@ -5,17 +5,38 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from clients.secret_files import SecretError, filled
 
 PREFIX = "BUDDIES_"
 FILE_VARIABLE = "BUDDIES_CONFIG"
 DEFAULT_FILE = Path("buddies.toml")
+MLFLOW_NAMES = ("MLFLOW_TRACKING_URI", "BUDDIES_MLFLOW_TRACKING_URI")
+_SECRETS: Mapping[str, tuple[str, ...]] = {"postgres_url": (), "redis_url": (), "mlflow_tracking_uri": MLFLOW_NAMES}
+_SCHEMES = {"postgres_url": ("postgresql", "postgres"), "redis_url": ("redis", "rediss", "unix")}
+_EXAMPLES = {
+    "postgres_url": "postgresql://USER:PASSWORD@HOST:5432/DATABASE (characters such as / or @ as %2F or %40)",
+    "redis_url": "redis://:PASSWORD@HOST:6379/0 (characters such as / or @ as %2F or %40)",  # kingfisher:ignore
+}
 _LOGIN = re.compile(r"(://[^/@:]*:)[^@]*@")
 _PASSWORD = re.compile(r"(password=)('[^']*'|[^&\s]*)", re.IGNORECASE)
 
@@ -34,6 +55,17 @@ class ClientSettings(BaseModel):
     )
     timeout_s: float = Field(5.0, gt=0, description="deadline of a call, all attempts together")
     attempts: int = Field(4, ge=1, description="tries of a call, the first one included")
+    tls: bool = Field(False, description="speak TLS; on with ca or certificate too")
+    ca: Path | None = Field(None, description="PEM file of the authorities to trust; unset: those gRPC comes with")
+    certificate: Path | None = Field(None, description="PEM file of the client certificate's chain")
+    key: Path | None = Field(None, description="PEM file of the client certificate's key")
+    token: SecretStr | None = Field(None, description="bearer token of each call, with TLS only")
+    token_file: Path | None = Field(None, description="file with the token")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: Any) -> Any:
+        return filled(values, {"token": ()}) if isinstance(values, dict) else values
 
 
 class BaseConfig(BaseSettings):
@@ -45,12 +77,28 @@ class BaseConfig(BaseSettings):
 
     state_dir: Path = Field(Path(".buddies"), description="directory of everything that the command writes")
     postgres_url: str | None = Field(None, description="Postgres of the feedback; unset: an embedded one")
+    postgres_url_file: Path | None = Field(None, description="file with postgres_url")
     redis_url: str | None = Field(None, description="Redis of the daily lists; unset: an embedded one")
+    redis_url_file: Path | None = Field(None, description="file with redis_url")
     mlflow_tracking_uri: str | None = Field(
         None,
         description="MLflow server; unset: SQLite in the state directory",
-        validation_alias=AliasChoices("mlflow_tracking_uri", "MLFLOW_TRACKING_URI", "BUDDIES_MLFLOW_TRACKING_URI"),
+        validation_alias=AliasChoices("mlflow_tracking_uri", *MLFLOW_NAMES),
     )
+    mlflow_tracking_uri_file: Path | None = Field(None, description="file with mlflow_tracking_uri")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: Any) -> Any:
+        return filled(values, _SECRETS)
+
+    @field_validator(*_SCHEMES)
+    @classmethod
+    def _check_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not _is_url(value, _SCHEMES[info.field_name or ""]):
+            # Said without the value, and before libraries see it: their errors would show it, password and all.
+            raise SecretError(f"{info.field_name}: not an address such as {_EXAMPLES[info.field_name or '']}")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -84,8 +132,11 @@ def read_settings(
         return settings()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: not TOML: {error}") from error
+    except SecretError as error:
+        raise SettingsError(f"{file or 'settings'} (or its {PREFIX}* variable): {error}") from error
     except ValidationError as error:
-        raise SettingsError(_explain(error, file, models)) from error
+        # The cause would show what was given, secrets too.
+        raise SettingsError(_explain(error, file, models)) from None
 
 
 def shown(settings: BaseSettings) -> dict[str, Any]:
@@ -99,6 +150,22 @@ def masked(url: str | None) -> str | None:
     if url is None:
         return None
     return _PASSWORD.sub(r"\1***", _LOGIN.sub(r"\1***@", url))
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    """Whether a URL of one of the schemes has ports that are numbers; for Postgres key=value pairs do as well."""
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        try:
+            words = shlex.split(value)
+        except ValueError:
+            return False
+        return "postgresql" in schemes and bool(words) and all("=" in word for word in words)
+    if scheme not in schemes:
+        return False
+    places = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
+    ports = [re.sub(r"^\[[^]]*\]", "", place).rpartition(":")[2] for place in places if ":" in place]
+    return all(port.isdecimal() or not port for port in ports)
 
 
 def _find_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -127,8 +194,9 @@ def _explain(error: ValidationError, file: Path | None, models: Mapping[str, typ
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        message = f"no such setting{_nearest(key, known)}" if unknown else f"{problem['msg']}, got {problem['input']!r}"
-        lines.append(f"{key}: {message}")
+        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in ("token", *_SECRETS)
+        got = "" if secret else f", got {problem['input']!r}"
+        lines.append(f"{key}: " + (f"no such setting{_nearest(key, known)}" if unknown else f"{problem['msg']}{got}"))
     where = f"{file or 'settings'} (or its {PREFIX}* variable)"
     return f"{where}: " + "; ".join(lines)
 

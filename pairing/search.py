@@ -100,6 +100,12 @@ class NeighbourSearch:
         filled = compact(counts, width, flat, cosines)
         return Csr(indptr, flat[:filled], self.user_songs.rows, cosines[:filled])
 
+    def work(self, tastes: Csr) -> int:
+        """Entries of song lists that an answer walks at most, over all tastes: what its time grows with."""
+        starts = self.postings.indptr
+        walked: int = int((starts[tastes.indices + 1] - starts[tastes.indices]).sum())
+        return walked
+
     def _answer(self, asked: Csr, rows: Array, width: int, out: tuple[Array, Array, Array], *, exact: bool) -> None:
         if rows.size == 0:
             return
@@ -132,7 +138,7 @@ class NeighbourSearch:
         self._spare.put(scratch)
 
     def _propose(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
-        vectors = self.projection(_take(asked, rows))
+        vectors = self.projection(asked.take(rows))
         breadth = min(max(self.breadth, width), self.user_songs.rows)
         proposed = _nearest_vectors(self.index, vectors, breadth)
         users = self.user_songs
@@ -207,11 +213,11 @@ def _vectors(user_songs: Csr, rows: Array, projection: Projection, progress: Pro
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
     some = rows[np.unique(np.linspace(0, max(rows.size - 1, 0), 65_536).astype(np.int64))[: rows.size]]
     if rows.size:
-        index.train(projection(_take(user_songs, some)))
+        index.train(projection(user_songs.take(some)))
     # Numbers of their own take eight bytes a user, and are needed only where some users are left out.
     numbered = index if rows.size == user_songs.rows else faiss.IndexIDMap(index)
     for start, end in spans(rows.size, _BLOCK):
-        vectors = projection(_take(user_songs, rows[start:end]))
+        vectors = projection(user_songs.take(rows[start:end]))
         if numbered is index:
             index.add(vectors)
         else:
@@ -265,15 +271,6 @@ def _sets(tastes: Csr) -> Csr:
     indptr = np.zeros(tastes.rows + 1, np.int64)
     np.cumsum(np.bincount(entries // max(tastes.columns, 1), minlength=tastes.rows), out=indptr[1:])
     return Csr(indptr, (entries % max(tastes.columns, 1)).astype(np.int32), tastes.columns)
-
-
-def _take(matrix: Csr, rows: Array) -> Csr:
-    """Some rows of a binary matrix, in the order given."""
-    counts = matrix.indptr[rows + 1] - matrix.indptr[rows]
-    indptr = np.zeros(rows.size + 1, np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    within = np.arange(int(indptr[-1])) - np.repeat(indptr[:-1], counts)
-    return Csr(indptr, matrix.indices[np.repeat(matrix.indptr[rows], counts) + within], matrix.columns)
 
 
 def _row_sums(values: Array, indptr: Array) -> Array:

@@ -1,9 +1,14 @@
-"""Regenerate the Python stubs beside the protos: `python -m protos.generate` (`make protos`). Needs the dev extra."""
+"""Regenerate the Python stubs beside the protos, and docs/api.md: `python -m protos.generate` (`make protos`).
+
+Needs the dev extra.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+
+from protos.document import API, document
 
 ROOT = Path(__file__).parent
 PROTO = "buddies/v1/recommender.proto"
@@ -48,3 +53,5 @@ def _repackage(source: str) -> str:
 if __name__ == "__main__":
     for path in generate(ROOT):
         sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    API.write_text(document(PROTO), encoding="utf-8")
+    sys.stdout.write(f"{API.relative_to(ROOT.parent)}\n")

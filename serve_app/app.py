@@ -8,6 +8,12 @@ from typing import Any
 from serve_app.build import Services
 from serve_app.settings import ServeSettings
 
+# Calls that Ray lets into a replica beyond those the replica takes on: it turns them away at once with RetryInfo, which
+# Ray's own refusal lacks. A call is let in before the replica counts it, so a burst of this size arrives together.
+REFUSALS = 1_024
+# Beyond those Ray refuses by itself.
+QUEUED = 256
+
 
 def build_app(
     settings: ServeSettings, bundle: Path, version: str, services: Services, *, model: str = "organic-playlists"
@@ -21,22 +27,26 @@ def build_app(
     index = neighbours.options(
         num_replicas=1, max_ongoing_requests=4, max_queued_requests=16, ray_actor_options={"num_cpus": 0.5}
     ).bind(str(bundle))
-    most = max(settings.replicas, settings.max_replicas)
     return ranker.options(
-        max_ongoing_requests=settings.max_ongoing_requests,
-        # Per replica; beyond it callers are told RESOURCE_EXHAUSTED instead of waiting past their deadline.
-        max_queued_requests=settings.max_ongoing_requests * 2,
-        autoscaling_config={
-            "min_replicas": settings.replicas,
-            "max_replicas": most,
-            # The autoscaler sees running requests only, and never more than max_ongoing_requests of them: the target
-            # must stay well below, or the measured load cannot pass it.
-            "target_ongoing_requests": max(1.0, settings.max_ongoing_requests / 4),
-            "upscale_delay_s": 5.0,
-            "downscale_delay_s": 120.0,
-            "metrics_interval_s": 2.0,
-            "look_back_period_s": 10.0,
-        },
-        graceful_shutdown_timeout_s=settings.drain_s + 5.0,
+        max_ongoing_requests=settings.max_ongoing_requests + REFUSALS,
+        max_queued_requests=QUEUED,
+        autoscaling_config=autoscaling(settings),
+        # From the start of draining: whatever came in until its end may take its full time. Idle replicas do not wait.
+        graceful_shutdown_timeout_s=settings.drain_s + settings.request_timeout_s + 5.0,
         ray_actor_options={"num_cpus": 1},
+        # One line per call, written or not, costs as much as ranking does; calls are counted in the metrics.
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
     ).bind(settings, str(bundle), version, model, services, index)
+
+
+def autoscaling(settings: ServeSettings) -> dict[str, float]:
+    """Ray's autoscaling of the ranker. Behind HAProxy it sees the calls that run in a replica, and no queue."""
+    return {
+        "min_replicas": settings.replicas,
+        "max_replicas": max(settings.replicas, settings.max_replicas),
+        "target_ongoing_requests": settings.target,
+        "upscale_delay_s": settings.upscale_delay_s,
+        "downscale_delay_s": settings.downscale_delay_s,
+        "metrics_interval_s": settings.scale_interval_s,
+        "look_back_period_s": settings.scale_window_s,
+    }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from serve_app.answers import Budgets
 from serve_app.engine import Engine
-from serve_app.service import Budgets, Service
+from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.store.maintain import Retention
 from serve_app.store.store import Store, StoreSettings
@@ -20,9 +21,10 @@ from trainer.bundle import open_bundle
 class Services:
     """Addresses of what the service stores into and reads from; None: there is none. mlflow_uri: for people."""
 
-    postgres_url: str | None = None
-    redis_url: str | None = None
-    mlflow_uri: str | None = None
+    # Addresses may hold passwords: they are not part of what is printed of a Services.
+    postgres_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    mlflow_uri: str | None = field(default=None, repr=False)
 
 
 async def open_service(
@@ -57,6 +59,7 @@ async def open_service(
         feedback=store,
         daily=daily,
         telemetry=telemetry,
+        history=store,
     )
     await asyncio.to_thread(service.warm_up)
     return service

@@ -9,17 +9,18 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from serve_app import aside
 from serve_app.settings import ServeSettings
-from serve_app.store.cli import app as store_app
-
-__all__ = ["ENDPOINTS", "SECTIONS", "app", "daily_app", "store_app", "store_url"]
 
 SECTIONS = {"serve": ServeSettings}
-ENDPOINTS = "serving.json"
+ENDPOINTS = aside.ENDPOINTS
+# Stands there for an address that the settings name: it may hold a password.
+CONFIGURED = "configured"
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
-daily_app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
+app.command()(aside.sample)
+app.command()(aside.plain)
 
 
 class _Registry(Protocol):
@@ -40,10 +41,14 @@ def start(
     context: typer.Context,
     alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
     any_port: Annotated[bool, typer.Option(help="Take a free port where a configured one is taken.")] = False,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Serve this bundle's directory, without asking the registry.")
+    ] = None,
 ) -> None:
     """Start the service with what it needs and stay up until Ctrl-C, SIGTERM or SIGHUP.
 
-    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only.
+    Without configured services a real Postgres, a Redis-compatible server and MLflow start too, on this machine only;
+    with --bundle no MLflow.
 
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
@@ -56,10 +61,10 @@ def start(
     settings: _Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir) as pid:
         # From here on in a child; what it starts in threads, sessions and C ends with it.
-        code = guard()
+        code = guard(settings.serve.stop_within_s)
         if code is None:
             stop_as_interrupt()
-            _serve(settings, alias or settings.serve.alias, any_port=any_port, pid=pid)
+            _serve(settings, alias or settings.serve.alias, bundle, any_port=any_port, pid=pid)
             return
         (settings.state_dir / ENDPOINTS).unlink(missing_ok=True)
     if code < 0:
@@ -67,33 +72,40 @@ def start(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
-def _serve(settings: _Settings, alias: str, *, any_port: bool, pid: int) -> None:
-    """Start everything and stay until a signal; pid: what others are told to stop."""
+def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
+    """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
+    from serve_app.keeper import Watch
     from serve_app.launch import launch
-    from trainer.bundle import BundleError
+    from trainer.bundle import BundleError, open_bundle
     from trainer.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
+        # Before anything starts: a directory that is none should not take half a minute to say so.
+        version = "" if bundle is None else open_bundle(bundle, check_hashes=False).sha256[:12]
         serve = settings.serve if not any_port else _free_ports(settings.serve)
+        watch = Watch((LaunchError,))
         services = start_services(
             settings.state_dir,
             postgres_url=settings.postgres_url,
             redis_url=settings.redis_url,
-            mlflow_uri=settings.mlflow_tracking_uri,
+            # A bundle that is given needs no registry: "" starts none.
+            mlflow_uri=settings.mlflow_tracking_uri if bundle is None else settings.mlflow_tracking_uri or "",
             mlflow_port=serve.mlflow_port,
+            watch=watch,
         )
         with services as up:
-            registry = Registry(str(up.mlflow_uri), settings.registry.model)
-            version = registry.resolve(alias)
-            bundle = registry.fetch(version.number, settings.state_dir / "bundles")
+            if bundle is None:
+                registry = Registry(str(up.mlflow_uri), settings.registry.model)
+                version = registry.resolve(alias).number
+                bundle = registry.fetch(version, settings.state_dir / "bundles")
             with launch(
-                serve, bundle, version.number, up, state_dir=settings.state_dir, model=settings.registry.model
+                serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings.state_dir, running, up, version.number, pid)
-                _wait(settings.state_dir, running)
+                _announce(settings, running, up, version, bundle, pid)
+                _wait(settings.state_dir, running, watch)
 
 
 @app.command()
@@ -126,48 +138,7 @@ def reactions(
         )
 
 
-@daily_app.callback()
-def _daily() -> None:
-    """Lists computed once a day."""
-
-
-@daily_app.command("run")
-def run_daily(
-    context: typer.Context,
-    alias: Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
-) -> None:
-    """Score every listener with one version and write the lists into Redis, for Recommend in daily mode.
-
-    Example: buddies daily run && buddies recommend USER_ID --mode daily
-    """
-    from redis import Redis
-    from redis.exceptions import RedisError
-
-    from pairing.console import explained
-    from pairing.progress import Reporter
-    from serve_app.daily import write_daily
-    from serve_app.engine import Engine
-    from trainer.bundle import BundleError, open_bundle
-    from trainer.registry import Registry, RegistryError, tracking_uri
-
-    settings: _Settings = context.obj
-    url = store_url(settings, "redis")
-    with explained(RedisError, BundleError, RegistryError):
-        uri = tracking_uri(settings.state_dir, settings.mlflow_tracking_uri)
-        registry = Registry(uri, settings.registry.model)
-        version = registry.resolve(alias or settings.serve.alias)
-        engine = Engine(open_bundle(registry.fetch(version.number, settings.state_dir / "bundles")), version.number)
-        with Redis.from_url(url) as redis:
-            written = write_daily(engine, redis, ttl_s=settings.serve.daily_ttl_s, progress=Reporter())
-    users = engine.bundle.manifest.users
-    if as_json:
-        typer.echo(json.dumps({"version": version.number, "users": users, "lists": written}))
-        return
-    typer.echo(f"{written:,} lists of version {version.number} for {users:,} users; the rest is answered live")
-
-
-def store_url(settings: _Settings, store: str) -> str:
+def store_url(settings: Any, store: str) -> str:
     """The configured store, else the embedded one of the service that runs in this state directory."""
     configured: str | None = getattr(settings, f"{store}_url")
     if configured:
@@ -178,6 +149,10 @@ def store_url(settings: _Settings, store: str) -> str:
         variable = f"BUDDIES_{store.upper()}_URL"
         typer.echo(f"error: no service runs here and {variable} is not set; start one first", err=True)
         raise typer.Exit(1) from None
+    if endpoints[store] == CONFIGURED:
+        variable = f"BUDDIES_{store.upper()}_URL"
+        typer.echo(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
+        raise typer.Exit(1)
     return str(endpoints[store])
 
 
@@ -197,32 +172,36 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(state_dir: Path, running: Any, services: Any, version: str, pid: int) -> None:
-    """Write where everything listens, for the other commands, and say it."""
+def _announce(settings: _Settings, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
+    """Write where everything listens, for the other commands, and say it; no configured address, which is a secret."""
+    state_dir = settings.state_dir
     endpoints = {
         "pid": pid,
         "grpc": running.grpc,
         "http": running.http,
         "dashboard": running.dashboard,
-        "mlflow": services.mlflow_uri,
-        "postgres": services.postgres_url,
-        "redis": services.redis_url,
+        "mlflow": CONFIGURED if settings.mlflow_tracking_uri else services.mlflow_uri,
+        "postgres": CONFIGURED if settings.postgres_url else services.postgres_url,
+        "redis": CONFIGURED if settings.redis_url else services.redis_url,
         "model_version": version,
+        "bundle": str(bundle.resolve()),
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
     typer.echo(f"serving version {version} over gRPC at {running.grpc}")
-    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {services.mlflow_uri}; Ctrl-C stops everything")
+    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow'] or '(none)'}; Ctrl-C stops everything")
 
 
-def _wait(state_dir: Path, running: Any) -> None:
-    """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end. LaunchError when Ray dies."""
+def _wait(state_dir: Path, running: Any, watch: Any) -> None:
+    """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end; stores that die are started again. LaunchError: Ray died."""
     from serve_app.errors import LaunchError
 
     try:
         while (died := running.died()) is None:
+            for sentence in watch.look():
+                typer.echo(sentence, err=True)
             time.sleep(POLL_S)
     except (KeyboardInterrupt, SystemExit):
         typer.echo("stopping", err=True)

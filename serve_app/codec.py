@@ -1,23 +1,22 @@
-"""Between the wire and the service: decode and check requests, encode answers. Ranges: limits.py."""
+"""From the wire to the service: decode and check requests. Ranges: limits.py."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TypeVar
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import limits
-from serve_app.engine import Engine
 from serve_app.errors import InvalidRequest, Violation
-from serve_app.query import Lists, Mode, Query, Reasons, SongName, Taste
-from serve_app.reasons import sentence
+from serve_app.query import Mode, Query, Refused, Seen, SongName, Taste
 from serve_app.store.actions import Feedback, Wish
 
+NANOS = 10**9
 _SAID = "liked, ignored, disliked and do_not_recommend"
 # What google.protobuf.Timestamp holds, in seconds since 1970.
 _TIMES = (-62_135_596_800, 253_402_300_799)
@@ -38,19 +37,65 @@ def refuse_malformed(request: Parsed | Malformed) -> Parsed:
     return request
 
 
+@dataclass(frozen=True)
+class StreamQuery:
+    """One RecommendStream request, checked. part_size: listeners per part."""
+
+    query: Query
+    part_size: int
+
+
 def decode_query(request: pb.RecommendRequest | Malformed) -> Query:
-    """Check and convert. InvalidRequest names every field that is out of its range."""
+    """Check and convert. InvalidRequest names every field that is out of its range.
+
+    Listeners that cannot be answered are Query.refused, where others can; otherwise they are fields out of range too.
+    """
+    return _decode(refuse_malformed(request), limits.LISTENERS, limits.REQUEST_SONGS)
+
+
+def decode_stream(request: pb.RecommendStreamRequest | Malformed) -> StreamQuery:
+    """As decode_query, for a request in parts. The fields that InvalidRequest names begin with "request."."""
     request = refuse_malformed(request)
-    found = [*_query_violations(request), *_taste_violations(request)]
+    found: list[Violation] = []
+    size = request.part_size if request.HasField("part_size") else limits.PART_DEFAULT
+    if not 1 <= size <= limits.PART_MOST:
+        found.append(Violation("part_size", f"is {size}, must be 1 to {limits.PART_MOST:,}"))
+    try:
+        query = _decode(request.request, limits.STREAM_LISTENERS, limits.STREAM_SONGS)
+    except InvalidRequest as error:
+        found = [*(Violation(f"request.{v.field}", v.description) for v in error.violations), *found]
     if found:
         raise InvalidRequest(tuple(found))
+    return StreamQuery(query, size)
+
+
+def _decode(request: pb.RecommendRequest, listeners: int, songs: int) -> Query:
+    user_ids = tuple(request.user_ids)
+    found = list(_query_violations(request, listeners))
+    if len(user_ids) + len(request.tastes) <= listeners:
+        refused = [*_bad_ids(user_ids), *_bad_tastes(request, songs, found)]
+    else:
+        refused = []
+    if found or (refused and len(refused) == len(user_ids) + len(request.tastes)):
+        raise InvalidRequest((*(Violation(r.field, r.message) for r in refused), *found))
+    places = {r.place for r in refused}
+    if places:
+        user_ids = tuple(user_id for i, user_id in enumerate(user_ids) if i not in places)
     return Query(
-        user_ids=tuple(request.user_ids),
-        tastes=tuple(Taste(taste.user_id, tuple(_song(song) for song in taste.songs)) for taste in request.tastes),
+        user_ids=user_ids,
+        tastes=tuple(
+            Taste(taste.user_id, tuple(_song(song) for song in taste.songs))
+            for i, taste in enumerate(request.tastes, len(request.user_ids))
+            if i not in places
+        ),
         limit=request.limit if request.HasField("limit") else limits.LIMIT_DEFAULT,
         mode=Mode.DAILY if request.mode == pb.MODE_DAILY else Mode.LIVE,
         exclude_playlist_ids=tuple(request.exclude_playlist_ids),
         explain=request.explain if request.HasField("explain") else True,
+        exclude_seen=_seen(request.exclude_seen) if request.HasField("exclude_seen") else None,
+        max_per_owner=request.max_per_owner if request.HasField("max_per_owner") else limits.OWNER_DEFAULT,
+        max_song_overlap=request.max_song_overlap if request.HasField("max_song_overlap") else limits.OVERLAP_DEFAULT,
+        refused=tuple(refused),
     )
 
 
@@ -73,86 +118,92 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
     )
 
 
-def encode_list(engine: Engine, lists: Lists, at: int, reasons: Reasons | None) -> pb.Recommendation:
-    """One listener's answer, with a new recommendation id."""
-    return pb.Recommendation(
-        user_id=lists.user_ids[at],
-        recommendation_id=uuid.uuid4().hex,
-        playlists=[_encode_place(engine, lists, at, place, reasons) for place in range(int(lists.counts[at]))],
-        model_version=engine.version,
-        arm=pb.ARM_PRODUCTION,
-        source=pb.Source.ValueType(lists.sources[at]),
-        skipped=[pb.Skipped.ValueType(skipped) for skipped in lists.skipped[at]],
-        unknown_songs=lists.unknown_songs[at],
-    )
-
-
-def _encode_place(engine: Engine, lists: Lists, at: int, place: int, reasons: Reasons | None) -> pb.RecommendedPlaylist:
-    bundle = engine.bundle
-    row = int(lists.rows[at, place])
-    score = float(lists.scores[at, place])
-    owner = int(bundle.owner[row])
-    encoded = pb.RecommendedPlaylist(
-        playlist_id=bundle.playlist_ids.table[row],
-        title=bundle.playlist_titles[row],
-        owner_id=bundle.user_ids.table[owner] if owner >= 0 else "",
-        score=score,
-    )
-    if reasons is not None:
-        shared = int(reasons.shared[at, place])
-        encoded.reason.shared_songs = shared
-        encoded.reason.text = sentence(lists.sources[at], shared, score)
-        for song in reasons.examples[at, place]:
-            if song >= 0:
-                encoded.reason.examples.add(title=bundle.song_titles[song], artist=bundle.song_artists[song])
-    return encoded
-
-
 def _song(song: pb.Song) -> str | SongName:
     return song.song_id if song.WhichOneof("by") == "song_id" else SongName(song.name.title, song.name.artist)
 
 
-def _query_violations(request: pb.RecommendRequest) -> Iterable[Violation]:
+def _seen(asked: pb.ExcludeSeen) -> Seen | None:
+    window_s = _seconds(asked.window) if asked.HasField("window") else float(limits.SEEN_DEFAULT_S)
+    shown = asked.shown if asked.HasField("shown") else True
+    liked = asked.liked if asked.HasField("liked") else True
+    return Seen(window_s, shown, liked) if shown or liked else None
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / NANOS
+
+
+def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Violation]:
     listeners = len(request.user_ids) + len(request.tastes)
     if listeners == 0:
         yield Violation("user_ids", "needs at least one listener in user_ids or tastes")
-    if listeners > limits.LISTENERS:
-        yield Violation("user_ids", f"{listeners:,} listeners in user_ids and tastes, at most {limits.LISTENERS:,}")
-    else:
-        yield from _ids("user_ids", request.user_ids)
+    if listeners > most:
+        yield Violation("user_ids", f"{listeners:,} listeners in user_ids and tastes, at most {most:,}")
     if request.HasField("limit") and not 1 <= request.limit <= limits.LIMIT_MOST:
         yield Violation("limit", f"is {request.limit}, must be 1 to {limits.LIMIT_MOST}")
+    if request.HasField("max_per_owner") and not 1 <= request.max_per_owner <= limits.LIMIT_MOST:
+        yield Violation("max_per_owner", f"is {request.max_per_owner}, must be 1 to {limits.LIMIT_MOST}")
     if request.mode not in pb.Mode.values():
         yield Violation("mode", f"{request.mode} is not a Mode")
     excluded = len(request.exclude_playlist_ids)
     if excluded > limits.EXCLUDED:
         yield Violation("exclude_playlist_ids", f"{excluded:,} ids, at most {limits.EXCLUDED:,}")
-    else:
-        yield from _ids("exclude_playlist_ids", request.exclude_playlist_ids)
+    elif not _are_short(request.exclude_playlist_ids):
+        for i, playlist_id in enumerate(request.exclude_playlist_ids):
+            yield from _bytes(f"exclude_playlist_ids[{i}]", playlist_id, limits.ID_BYTES)
+    if request.HasField("max_song_overlap") and not 0 < request.max_song_overlap <= 1:
+        yield Violation("max_song_overlap", f"is {request.max_song_overlap}, must be more than 0, up to 1")
+    if request.HasField("exclude_seen") and request.exclude_seen.HasField("window"):
+        window = request.exclude_seen.window
+        if not NANOS <= window.seconds * NANOS + window.nanos <= limits.SEEN_MOST_S * NANOS:
+            yield Violation("exclude_seen.window", f"is {_seconds(window):g} s, must be 1 second to 365 days")
 
 
-def _taste_violations(request: pb.RecommendRequest) -> Iterable[Violation]:
-    if len(request.tastes) > limits.LISTENERS:
+def _are_short(ids: Sequence[str]) -> bool:
+    """Whether all are plainly within the range of an id; what this leaves open is looked at one by one."""
+    lengths = list(map(len, ids))
+    return not lengths or (
+        min(lengths) >= 1
+        and (max(lengths) <= limits.ID_BYTES // 4 or (max(lengths) <= limits.ID_BYTES and all(map(str.isascii, ids))))
+    )
+
+
+def _bad_ids(ids: Sequence[str]) -> Iterable[Refused]:
+    if _are_short(ids):
         return
+    for i, user_id in enumerate(ids):
+        for violation in _bytes(f"user_ids[{i}]", user_id, limits.ID_BYTES):
+            yield Refused(i, user_id, violation.field, violation.description)
+
+
+def _bad_tastes(request: pb.RecommendRequest, most_songs: int, found: list[Violation]) -> Iterable[Refused]:
     songs = sum(len(taste.songs) for taste in request.tastes)
-    if songs > limits.REQUEST_SONGS:
-        yield Violation("tastes", f"{songs:,} songs in all tastes, at most {limits.REQUEST_SONGS:,}")
+    if songs > most_songs:
+        found.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
         return
     for i, taste in enumerate(request.tastes):
-        yield from _bytes(f"tastes[{i}].user_id", taste.user_id, limits.ID_BYTES, least=0)
-        if not 1 <= len(taste.songs) <= limits.TASTE_SONGS:
-            yield Violation(f"tastes[{i}].songs", f"{len(taste.songs):,} songs, must be 1 to {limits.TASTE_SONGS:,}")
-            continue
-        for j, song in enumerate(taste.songs):
-            field = f"tastes[{i}].songs[{j}]"
-            match song.WhichOneof("by"):
-                case "song_id":
-                    yield from _bytes(f"{field}.song_id", song.song_id, limits.ID_BYTES)
-                case "name":
-                    yield from _bytes(f"{field}.name.title", song.name.title, limits.NAME_BYTES)
-                    yield from _bytes(f"{field}.name.artist", song.name.artist, limits.NAME_BYTES)
-                case _:
-                    yield Violation(field, "needs song_id or name")
+        violations = list(_taste_violations(f"tastes[{i}]", taste))
+        if violations:
+            first, more = violations[0], len(violations) - 1
+            message = first.description + (f" ({more:,} more fields are out of range)" if more else "")
+            yield Refused(len(request.user_ids) + i, taste.user_id, first.field, message)
+
+
+def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
+    yield from _bytes(f"{path}.user_id", taste.user_id, limits.ID_BYTES, least=0)
+    if not 1 <= len(taste.songs) <= limits.TASTE_SONGS:
+        yield Violation(f"{path}.songs", f"{len(taste.songs):,} songs, must be 1 to {limits.TASTE_SONGS:,}")
+        return
+    for j, song in enumerate(taste.songs):
+        field = f"{path}.songs[{j}]"
+        match song.WhichOneof("by"):
+            case "song_id":
+                yield from _bytes(f"{field}.song_id", song.song_id, limits.ID_BYTES)
+            case "name":
+                yield from _bytes(f"{field}.name.title", song.name.title, limits.NAME_BYTES)
+                yield from _bytes(f"{field}.name.artist", song.name.artist, limits.NAME_BYTES)
+            case _:
+                yield Violation(field, "needs song_id or name")
 
 
 def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
@@ -175,7 +226,7 @@ def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
     for i, wish in enumerate(request.do_not_recommend):
         if not wish.HasField("until"):
             yield Violation(f"do_not_recommend[{i}].until", "is missing")
-        elif not (_TIMES[0] <= wish.until.seconds <= _TIMES[1] and 0 <= wish.until.nanos < 10**9):
+        elif not (_TIMES[0] <= wish.until.seconds <= _TIMES[1] and 0 <= wish.until.nanos < NANOS):
             yield Violation(f"do_not_recommend[{i}].until", "is not a time of the years 1 to 9999")
 
 
@@ -185,11 +236,6 @@ def _said(request: pb.FeedbackRequest) -> list[tuple[str, str]]:
     said = [(f"{name}[{i}]", playlist_id) for name, ids in lists for i, playlist_id in enumerate(ids)]
     wishes = enumerate(request.do_not_recommend)
     return said + [(f"do_not_recommend[{i}].playlist_id", wish.playlist_id) for i, wish in wishes]
-
-
-def _ids(field: str, ids: Iterable[str]) -> Iterable[Violation]:
-    for i, value in enumerate(ids):
-        yield from _bytes(f"{field}[{i}]", value, limits.ID_BYTES)
 
 
 def _text(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:

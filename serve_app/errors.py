@@ -48,6 +48,25 @@ class FeedbackUnavailable(ServiceError):
         )
 
 
+class ServerFull(ServiceError):
+    """The replica works on as many calls as it takes on. args: that many, seconds until a retry makes sense."""
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds to wait before the same request is worth sending again."""
+        return float(self.args[1])
+
+    def __str__(self) -> str:
+        return f"the server is full ({self.args[0]} calls in flight); try again in {self.retry_after_s:.2f} s"
+
+
+class TookTooLong(ServiceError):
+    """The call was not answered within the server's maximum. args: seconds."""
+
+    def __str__(self) -> str:
+        return f"not answered within the server's maximum of {self.args[0]:g} s; ask for fewer listeners at once"
+
+
 class NeighboursUnavailable(ServiceError):
     """The neighbour search did not answer within its budget; the answer goes on without it. args: cause."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serve_app.errors import LaunchError
+from serve_app.health import NOTE
+from serve_app.loopback import BINARY, NODE, WRAPPER
 from serve_app.ports import free_block, free_port
 from serve_app.settings import ServeSettings
 
 # One letter: Ray adds a directory of 56 characters below, and a socket's path is short.
 HAPROXY = "h"
+STOP_NOTE = "stopping"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
+CONNECTIONS = 20_000
+# Beside two for each connection HAProxy wants some thousands for its own listeners and checks.
+SPARE_FILES = 5_500
+# An answer for 1,000 listeners with 100 explained playlists each is about 35 MB.
+MESSAGE_BYTES = 64 * 2**20
 TOKEN = "ray-token"  # noqa: S105 - a file name
 
 
@@ -25,9 +34,14 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
     haproxy = temp / HAPROXY
     http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
     return {
+        NOTE: str(temp / STOP_NOTE),
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
+        # Ten seconds by default, and three of them until a dead HAProxy is replaced.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         # The same for every run by default, and Ray turns SO_REUSEPORT off with a string, which gRPC ignores: the
@@ -48,14 +62,26 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         # Thirty seconds by default, meant for load balancers outside the machine.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(settings.drain_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
+        NODE: "0",
+        **({BINARY: str(haproxy / WRAPPER)} if settings.haproxy else {}),
+        # Five seconds by default, after which Ray ends a front that comes up slowly on a busy machine.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
+        # Both ways. What a request may weigh is checked in `wire`, with a clear answer; beyond this gRPC cuts it off.
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MESSAGE_BYTES),
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
+
+
+def _most_connections() -> int:
+    """Connections that HAProxy may hold; it does not start where it may not open the files for them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(256, min(CONNECTIONS, (hard - SPARE_FILES) // 2))
 
 
 def write_token(state_dir: Path) -> Path:
@@ -87,7 +113,11 @@ def applied(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def _verify(wanted: Mapping[str, str], fresh: bool) -> None:
+    from ray._private import ray_constants
     from ray.serve._private import constants
+
+    if getattr(ray_constants, "ENABLE_RAY_CLUSTER", True):
+        raise LaunchError("Ray was imported before; start the server in a process of its own")
 
     for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED"):
         found = getattr(constants, name, None)

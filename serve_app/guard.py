@@ -43,6 +43,11 @@ def guard(stop_within_s: float = STOP_WITHIN_S) -> int | None:
     return code
 
 
+def end_with_parent() -> None:
+    """Be told SIGTERM when the thread that started this process ends, however it ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _watch(service: int, stopping: set[signal.Signals], stop_within_s: float) -> int:
     """Wait for the end of the service; SIGTERM it at the first signal, and kill it when it does not end in time."""
     deadline: float | None = None

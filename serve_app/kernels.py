@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from serve_app.prefetch import LINE_BYTES, prefetch
+
 Array = npt.NDArray[Any]
 
 LIVE = 0
 POPULAR = 1
-NONE = 2
+POPULAR_IN_GENRE = 2
+# Factors asked for ahead of the one that is read.
+AHEAD = 4
 
 
 @njit(cache=True, nogil=True)
@@ -54,21 +58,169 @@ def offer(rows: Array, scores: Array, count: int, row: int, score: float) -> int
 
 
 @njit(cache=True, nogil=True)
-def fill_popular(
-    user: int, popular: Array, popular_scores: Array, owner: Array, excluded: Array, rows: Array, scores: Array
+def before(scores: Array, a: int, b: int) -> bool:
+    """Whether entry a comes before entry b: the higher score, or of equal ones who came first."""
+    return scores[a] > scores[b] or (scores[a] == scores[b] and a < b)
+
+
+@njit(cache=True, nogil=True)
+def sift_down(heap: Array, scores: Array, at: int, size: int) -> None:
+    """Restore a heap of entry numbers, best on top, below a place whose entry may have become worse."""
+    entry = heap[at]
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            break
+        if child + 1 < size and before(scores, heap[child + 1], heap[child]):
+            child += 1
+        if not before(scores, heap[child], entry):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = entry
+
+
+@njit(cache=True, nogil=True)
+def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked: Array) -> bool:
+    """Whether a listener may get a playlist at all: not the own, not excluded for everybody, not for this listener."""
+    if user >= 0 and owner[playlist] == user:
+        return False
+    if excluded.size > 0 and holds(excluded, playlist):
+        return False
+    return not (blocked.size > 0 and holds(blocked, playlist))
+
+
+@njit(cache=True, nogil=True)
+def fits(
+    playlist: int, rows: Array, count: int, owner: Array, sketches: Array, max_per_owner: int, most_equal: int
+) -> bool:
+    """Whether a playlist may follow the first `count` of a list: its owner's share is not used up, and it is no copy.
+
+    sketches: uint8 (playlists, width), (0, 0) where there are none; a pair with more than most_equal equal bytes is too
+    near.
+    """
+    if owner[playlist] >= 0 and max_per_owner <= count:
+        same = 0
+        for k in range(count):
+            same += owner[rows[k]] == owner[playlist]
+        if same >= max_per_owner:
+            return False
+    if most_equal < sketches.shape[1]:
+        for k in range(count):
+            equal = 0
+            for b in range(sketches.shape[1]):
+                equal += sketches[playlist, b] == sketches[rows[k], b]
+            if equal > most_equal:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def drop(playlists: Array, size: int, ascending: Array) -> int:
+    """Take what an ascending array holds out of the first `size` playlists, in place; how many are left."""
+    if ascending.size == 0:
+        return size
+    left = 0
+    for j in range(size):
+        playlists[left] = playlists[j]
+        left += not holds(ascending, playlists[j])
+    return left
+
+
+@njit(cache=True, nogil=True)
+def pick(
+    playlists: Array,
+    values: Array,
+    user: int,
+    owner: Array,
+    sketches: Array,
+    excluded: Array,
+    blocked: Array,
+    max_per_owner: int,
+    most_equal: int,
+    rows: Array,
+    scores: Array,
 ) -> int:
-    """Fill a list with popular playlists, best first, and return its length."""
+    """Fill a list from playlists that stand best first, by the rules of `rank`, and return its length."""
     count = 0
-    for j in range(popular.size):
+    for j in range(playlists.size):
         if count == rows.size:
             break
-        playlist = popular[j]
-        if holds(excluded, playlist) or (user >= 0 and owner[playlist] == user):
-            continue
-        rows[count] = playlist
-        scores[count] = popular_scores[j]
-        count += 1
+        playlist = playlists[j]
+        if is_allowed(user, playlist, owner, excluded, blocked) and fits(
+            playlist, rows, count, owner, sketches, max_per_owner, most_equal
+        ):
+            rows[count] = playlist
+            scores[count] = values[j]
+            count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def fetch_row(matrix: Array, row: int) -> None:
+    """Ask for a row of a matrix, to be read soon."""
+    for byte in range(0, matrix.shape[1] * matrix.itemsize, LINE_BYTES):
+        prefetch(matrix, row, byte)
+
+
+@njit(cache=True, nogil=True)
+def rank_one(
+    factor: Array,
+    candidates: Array,
+    user: int,
+    playlist_factors: Array,
+    owner: Array,
+    sketches: Array,
+    excluded: Array,
+    blocked: Array,
+    max_per_owner: int,
+    most_equal: int,
+    found: Array,
+    values: Array,
+    heap: Array,
+    rows: Array,
+    scores: Array,
+) -> int:
+    """Score one listener's candidates, take the best by the rules of `rank`, and return how many.
+
+    found, values, heap: room for as many entries as there are candidates.
+    """
+    size = 0
+    for j in range(candidates.size):
+        found[size] = candidates[j]
+        size += user < 0 or owner[candidates[j]] != user
+    size = drop(found, drop(found, size, excluded), blocked)
+    # Nothing is compared before all is scored: what branches on a score would wait for it before asking for the next.
+    for j in range(min(size, AHEAD)):
+        fetch_row(playlist_factors, found[j])
+    for j in range(size):
+        if j + AHEAD < size:
+            fetch_row(playlist_factors, found[j + AHEAD])
+        values[j] = dot(factor, playlist_factors[found[j]])
+        heap[j] = j
+    for at in range(size // 2 - 1, -1, -1):
+        sift_down(heap, values, at, size)
+    count = 0
+    while size > 0 and count < rows.size:
+        best = heap[0]
+        size -= 1
+        heap[0] = heap[size]
+        sift_down(heap, values, 0, size)
+        if fits(found[best], rows, count, owner, sketches, max_per_owner, most_equal):
+            rows[count] = found[best]
+            scores[count] = values[best]
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def longest(indptr: Array, chosen: Array) -> int:
+    """Entries of the longest of the chosen rows; -1 chooses none."""
+    most = 0
+    for row in chosen:
+        if row >= 0:
+            most = max(most, indptr[row + 1] - indptr[row])
+    return most
 
 
 @njit(cache=True, nogil=True)
@@ -81,9 +233,18 @@ def rank(
     candidate_rows: Array,
     playlist_factors: Array,
     owner: Array,
+    sketches: Array,
     popular: Array,
     popular_scores: Array,
+    genre_indptr: Array,
+    genre_indices: Array,
+    genre_scores: Array,
+    genre_rows: Array,
     excluded: Array,
+    blocked_indptr: Array,
+    blocked_indices: Array,
+    max_per_owner: int,
+    most_equal: int,
     rows: Array,
     scores: Array,
     counts: Array,
@@ -91,24 +252,39 @@ def rank(
 ) -> None:
     """Score the candidates of every listener, keep the best, and fall back to what is popular where there are none.
 
-    For listener i: users[i] is the user row or -1, vectors[vector_rows[i]] the factor, and row candidate_rows[i] of
-    (indptr, indices) the candidates; a row of -1 means there are none. Writes rows, scores (listeners, limit) best
-    first, counts and sources (listeners,).
+    For listener i: users[i] is the user row or -1, vectors[vector_rows[i]] the factor, row candidate_rows[i] of
+    (indptr, indices) the candidates and row genre_rows[i] of (genre_indptr, genre_indices, genre_scores) what is
+    popular in the genre, best first; -1: there are none. Row i of (blocked_indptr, blocked_indices) must not come back,
+    nor may `excluded` for anybody; both ascending. The rules, applied best first: never the listener's own playlists;
+    at most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better one.
+    Writes rows, scores (listeners, limit) best first, counts and sources (listeners,).
     """
+    most = longest(indptr, candidate_rows)
+    found = np.empty(most, np.int32)
+    values = np.empty(most, np.float32)
+    heap = np.empty(most, np.int32)
     for i in range(users.size):
-        user = users[i]
-        at = candidate_rows[i]
+        user, at, genre = users[i], candidate_rows[i], genre_rows[i]
+        blocked = blocked_indices[blocked_indptr[i] : blocked_indptr[i + 1]]
         count = 0
         if at >= 0:
-            factor = vectors[vector_rows[i]]
-            for j in range(indptr[at], indptr[at + 1]):
-                playlist = indices[j]
-                if holds(excluded, playlist) or (user >= 0 and owner[playlist] == user):
-                    continue
-                count = offer(rows[i], scores[i], count, playlist, dot(factor, playlist_factors[playlist]))
+            count = rank_one(
+                vectors[vector_rows[i]], indices[indptr[at] : indptr[at + 1]], user, playlist_factors, owner, sketches,
+                excluded, blocked, max_per_owner, most_equal, found, values, heap, rows[i], scores[i],
+            )  # fmt: skip
         sources[i] = LIVE
+        if count == 0 and genre >= 0:
+            first, last = genre_indptr[genre], genre_indptr[genre + 1]
+            count = pick(
+                genre_indices[first:last], genre_scores[first:last], user, owner, sketches, excluded, blocked,
+                max_per_owner, most_equal, rows[i], scores[i],
+            )  # fmt: skip
+            sources[i] = POPULAR_IN_GENRE
         if count == 0:
-            count = fill_popular(user, popular, popular_scores, owner, excluded, rows[i], scores[i])
+            count = pick(
+                popular, popular_scores, user, owner, sketches, excluded, blocked, max_per_owner, most_equal, rows[i],
+                scores[i],
+            )  # fmt: skip
             sources[i] = POPULAR
         counts[i] = count
 
@@ -121,65 +297,147 @@ def gather_owned(
     owned_indices: Array,
     users: Array,
     excluded: Array,
+    blocked_indptr: Array,
+    blocked_indices: Array,
     most: int,
+    share: int,
 ) -> Array:
     """The playlists of each row's neighbours, best neighbour first, at most `most`, int32 (rows, most), -1 padded.
 
+    At most `share` of one neighbour, so that one who owns many does not leave a list with too few owners; more of them
+    only in places that all neighbours together leave empty.
+
     Row i belongs to user row users[i] or to nobody (-1), whose own playlists are left out, as are the excluded ones,
-    playlist rows, ascending: neither may use up a place.
+    playlist rows, ascending, and row i of the blocked ones: none of them may use up a place.
     """
     found = np.full((indptr.size - 1, most), -1, np.int32)
     for i in range(indptr.size - 1):
         count = 0
-        for j in range(indptr[i], indptr[i + 1]):
-            neighbour = indices[j]
-            if neighbour == users[i]:
-                continue
-            for k in range(owned_indptr[neighbour], owned_indptr[neighbour + 1]):
-                if count == most:
-                    break
-                if holds(excluded, owned_indices[k]):
+        blocked = blocked_indices[blocked_indptr[i] : blocked_indptr[i + 1]]
+        for again in range(2):
+            for j in range(indptr[i], indptr[i + 1]):
+                neighbour = indices[j]
+                if neighbour == users[i]:
                     continue
-                found[i, count] = owned_indices[k]
-                count += 1
+                taken = 0
+                for k in range(owned_indptr[neighbour], owned_indptr[neighbour + 1]):
+                    if count == most or (again == 0 and taken == share):
+                        break
+                    if holds(excluded, owned_indices[k]) or holds(blocked, owned_indices[k]):
+                        continue
+                    taken += 1
+                    if again == 0 or taken > share:
+                        found[i, count] = owned_indices[k]
+                        count += 1
     return found
 
 
 @njit(cache=True, nogil=True)
+def share_one(mine: Array, theirs: Array, listeners: Array, examples: Array, known: Array) -> int:
+    """Count what two ascending rows of songs share, and keep the best known of it, best first; ties by song row.
+
+    known: room for as many numbers as there are examples. Examples that are not filled are left as they are.
+    """
+    a, b, shared, count = 0, 0, 0, 0
+    while a < mine.size and b < theirs.size:
+        if mine[a] < theirs[b]:
+            a += 1
+        elif mine[a] > theirs[b]:
+            b += 1
+        else:
+            count = offer(examples, known, count, mine[a], listeners[mine[a]])
+            shared += 1
+            a += 1
+            b += 1
+    return shared
+
+
+@njit(cache=True, nogil=True)
 def share(
-    left_rows: Array,
-    left_indptr: Array,
-    left_indices: Array,
-    owners: Array,
+    song_rows: Array,
+    song_indptr: Array,
+    song_indices: Array,
+    rows: Array,
+    counts: Array,
+    personal: Array,
+    owner: Array,
     indptr: Array,
     indices: Array,
     listeners: Array,
     shared: Array,
     examples: Array,
 ) -> None:
-    """Count the songs that listener and owner share and keep the best known of them, by merging two ascending rows.
+    """The songs that each listener shares with the owner of each playlist of the list.
 
-    Pair i: row left_rows[i] of the left matrix against row owners[i] of the right; -1 on either side shares nothing.
-    Writes shared (pairs,) and examples (pairs, most), best known first, -1 padded; ties by song row.
+    Listener i has row song_rows[i] (-1: none) of (song_indptr, song_indices), counts[i] of rows (listeners, limit)
+    filled, and a list that is personal or not; owners have rows of (indptr, indices). Writes shared (listeners, limit)
+    and examples (listeners, limit, most), best known first, -1 padded; nothing is shared where anything is missing.
     """
-    most = examples.shape[1]
-    known = np.empty(most, np.float64)
-    for i in range(left_rows.size):
-        shared[i] = 0
-        examples[i, :] = -1
-        if left_rows[i] < 0 or owners[i] < 0:
+    known = np.empty(examples.shape[2], np.float64)
+    shared[:] = 0
+    examples[:] = -1
+    for i in range(song_rows.size):
+        at = song_rows[i]
+        if at < 0 or not personal[i]:
             continue
-        a, a_end = left_indptr[left_rows[i]], left_indptr[left_rows[i] + 1]
-        b, b_end = indptr[owners[i]], indptr[owners[i] + 1]
-        count = 0
-        while a < a_end and b < b_end:
-            if left_indices[a] < indices[b]:
-                a += 1
-            elif left_indices[a] > indices[b]:
-                b += 1
-            else:
-                song = indices[b]
-                count = offer(examples[i], known, count, song, listeners[song])
-                shared[i] += 1
-                a += 1
-                b += 1
+        mine = song_indices[song_indptr[at] : song_indptr[at + 1]]
+        for j in range(counts[i]):
+            theirs = owner[rows[i, j]]
+            if theirs >= 0:
+                shared[i, j] = share_one(
+                    mine, indices[indptr[theirs] : indptr[theirs + 1]], listeners, examples[i, j], known
+                )
+
+
+@njit(cache=True, nogil=True)
+def match_keys(
+    wanted: Array,
+    offsets: Array,
+    data: Array,
+    hashes: Array,
+    hash_rows: Array,
+    table_offsets: Array,
+    table_data: Array,
+    rows: Array,
+) -> None:
+    """Find the row of each key by its hash among ascending ones; a hit counts when the bytes are the same.
+
+    Key i has the hash wanted[i] and the bytes data[offsets[i]:offsets[i + 1]]; the table's rows likewise. Writes rows,
+    -1 where there is none.
+    """
+    for i in range(wanted.size):
+        first, last = offsets[i], offsets[i + 1]
+        rows[i] = -1
+        at = np.searchsorted(hashes, wanted[i])
+        while at < hashes.size and hashes[at] == wanted[i]:
+            start = table_offsets[hash_rows[at]]
+            same = table_offsets[hash_rows[at] + 1] - start == last - first
+            k = 0
+            while same and k < last - first:
+                same = table_data[start + k] == data[first + k]
+                k += 1
+            if same:
+                rows[i] = hash_rows[at]
+                break
+            at += 1
+
+
+@njit(cache=True, nogil=True)
+def vote(indptr: Array, songs: Array, genre_of: Array, listeners: Array, users: int, genres: int, out: Array) -> None:
+    """The genre with the largest weight of songs per row, -1 for none; of two with the same weight the lower one.
+
+    genre_of int16 (all songs,), -1 unknown. A song weighs log((1 + users) / (1 + its listeners)) + 1.
+    """
+    votes = np.zeros(genres, np.float64)
+    for row in range(indptr.size - 1):
+        votes[:] = 0.0
+        for i in range(indptr[row], indptr[row + 1]):
+            genre = genre_of[songs[i]]
+            if genre >= 0:
+                votes[genre] += np.log((1.0 + users) / (1.0 + listeners[songs[i]])) + 1.0
+        out[row] = -1
+        best = 0.0
+        for genre in range(genres):
+            if votes[genre] > best:
+                best = votes[genre]
+                out[row] = genre

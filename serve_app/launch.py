@@ -23,10 +23,12 @@ from pairing.processes import children, is_alive, name_of, stop_all
 from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app import loopback
 from serve_app.app import build_app
 from serve_app.build import Services
+from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
-from serve_app.flags import HAPROXY, applied, flags, write_token
+from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from serve_app.ports import claim
 from serve_app.settings import ServeSettings
 from serve_app.wire import SERVICE
@@ -83,14 +85,17 @@ def launch(
     open_bundle(bundle)
     with ExitStack() as stack:
         terminate = stack.enter_context(unwinding())
-        temp = stack.enter_context(_temp_dir())
+        temp = stack.enter_context(temp_dir())
         (temp / HAPROXY).mkdir(mode=0o700)
+        if settings.haproxy:
+            loopback.write_wrapper(temp / HAPROXY, settings.host)
         logs = state_dir / "logs"
-        stack.callback(_keep_logs, temp, logs)
+        stack.callback(keep_logs, temp, logs)
         stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
         others = children()
         vital: list[psutil.Process] = []
-        stop = _once(lambda: _stop(others, vital))
+        stop_note = temp / STOP_NOTE
+        stop = _once(lambda: stop_ray(others, vital, lambda started: _drain(settings, stop_note, started)))
 
         def started() -> None:
             vital.extend(process for process in children() - others if name_of(process) in VITAL)
@@ -133,7 +138,7 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
     for name in ("ray", "ray.serve", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with _quiet():
+        with quiet():
             _start_ray(settings, temp)
             after_init()
             _start_serve(settings)
@@ -157,6 +162,7 @@ def _start_ray(settings: ServeSettings, temp: Path) -> None:
         num_cpus=max(os.cpu_count() or 1, replicas + 2),
         logging_level=logging.ERROR,
         log_to_driver=False,
+        runtime_env={"worker_process_setup_hook": loopback.HOOK},
     )
 
 
@@ -165,12 +171,16 @@ def _start_serve(settings: ServeSettings) -> None:
     from ray.serve.config import HTTPOptions, gRPCOptions
 
     serve.start(
-        http_options=HTTPOptions(host=settings.host, port=settings.http_port),
+        # The timeout is the only one that HAProxy has for idle connections, those of gRPC included.
+        http_options=HTTPOptions(
+            host=settings.host, port=settings.http_port, keep_alive_timeout_s=settings.idle_connection_s
+        ),
         grpc_options=gRPCOptions(
             port=settings.grpc_port,
-            grpc_servicer_functions=["serve_app.wire.add_service", "serve_app.wire.add_health"],
+            grpc_servicer_functions=["serve_app.wire.add_service", "serve_app.health.add_health"],
             enable_reflection=True,
-            request_timeout_s=settings.request_timeout_s,
+            # The deployment keeps the server's maximum by itself: Serve's costs a task and a timer per call.
+            request_timeout_s=None,
         ),
     )
 
@@ -217,10 +227,18 @@ def _unhealthy(address: str) -> str | None:
     return None if status == http.client.OK else f"its health is HTTP status {status}"
 
 
-def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
-    """Stop Serve and Ray, and wait for the end of every process that came with them; `others` are not theirs.
+def _drain(settings: ServeSettings, note: Path, started: set[psutil.Process]) -> None:
+    """Answer what was accepted. note: see `health`."""
+    drain(settings, note, [process for process in started if name_of(process) == PROXY])
 
-    vital: Ray's processes that must live for it to be asked; without them its processes are just ended.
+
+def stop_ray(
+    others: set[psutil.Process], vital: list[psutil.Process], first: Callable[[set[psutil.Process]], None] | None = None
+) -> None:
+    """Stop Serve and Ray, and wait for the end of every process that came with them.
+
+    others: processes that are not theirs. vital: Ray's processes that must live for it to be asked; without them its
+    processes are just ended. first: called with the processes while all of them still run.
     """
     import ray
     from ray import serve
@@ -228,7 +246,9 @@ def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
     started = children() - others
     try:
         if vital and all(is_alive(process) for process in vital) and ray.is_initialized():
-            with _quiet():
+            with quiet():
+                if first is not None:
+                    first(started)
                 serve.shutdown()
                 started |= children() - others
                 ray.shutdown()
@@ -238,7 +258,7 @@ def _stop(others: set[psutil.Process], vital: list[psutil.Process]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Ray's driver prints the cluster's error messages to standard output; the same stand in the logs."""
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         yield
@@ -256,7 +276,8 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def _temp_dir() -> Iterator[Path]:
+def temp_dir() -> Iterator[Path]:
+    """A directory of this run's own with a path short enough for sockets, gone after the block or a later run."""
     base = tempfile.gettempdir()
     parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
     sweep(Path(parent))
@@ -277,7 +298,7 @@ def sweep(parent: Path) -> None:
             shutil.rmtree(note.parent, ignore_errors=True)
 
 
-def _keep_logs(temp: Path, logs: Path) -> None:
+def keep_logs(temp: Path, logs: Path) -> None:
     """Move Ray's logs of this run to the state directory, in the place of the run before."""
     found = temp / "session_latest" / "logs"
     if found.exists():

@@ -1,5 +1,7 @@
 """The documented ranges of the API, as in protos/buddies/v1/recommender.proto."""
 
+# What a request may weigh on the wire: parsed it takes several times as much memory.
+REQUEST_BYTES = 16 * 2**20
 ID_BYTES = 128
 NAME_BYTES = 512
 LISTENERS = 1_000
@@ -8,5 +10,13 @@ TASTE_SONGS = 1_000
 REQUEST_SONGS = 20_000
 LIMIT_DEFAULT = 5
 LIMIT_MOST = 100
+OWNER_DEFAULT = 2
+OVERLAP_DEFAULT = 0.8
+SEEN_DEFAULT_S = 60 * 86_400
+SEEN_MOST_S = 365 * 86_400
+STREAM_LISTENERS = 50_000
+STREAM_SONGS = 200_000
+PART_DEFAULT = 500
+PART_MOST = 1_000
 EXCLUDED = 1_000
 REACTIONS = 100

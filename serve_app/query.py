@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pairing.csr import Csr
+from serve_app.lookup import Keys
 
 Array = npt.NDArray[Any]
 
@@ -27,6 +30,7 @@ class Source(IntEnum):
     DAILY = 2
     COLD_NEIGHBOURS = 3
     POPULAR = 4
+    POPULAR_IN_GENRE = 5
 
 
 class Skipped(IntEnum):
@@ -34,6 +38,7 @@ class Skipped(IntEnum):
 
     NEIGHBOUR_SEARCH = 1
     DAILY_LIST = 2
+    SEEN = 3
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,30 @@ class Taste:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Leave out what a listener was shown, or liked, within the last window_s seconds."""
+
+    window_s: float
+    shown: bool = True
+    liked: bool = True
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A listener who cannot be answered. place: among all listeners asked for, from 0; field: as in user_ids[3]."""
+
+    place: int
+    user_id: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Query:
-    """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order."""
+    """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
+
+    user_ids and tastes are those that can be answered; refused, by ascending place, stand between them.
+    """
 
     user_ids: tuple[str, ...] = ()
     tastes: tuple[Taste, ...] = ()
@@ -62,6 +89,42 @@ class Query:
     mode: Mode = Mode.LIVE
     exclude_playlist_ids: tuple[str, ...] = ()
     explain: bool = True
+    exclude_seen: Seen | None = None
+    max_per_owner: int = 2
+    max_song_overlap: float = 0.8
+    refused: tuple[Refused, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.user_ids) + len(self.tastes) + len(self.refused)
+
+    def part(self, first: int, size: int) -> Query:
+        """The same request for the listeners at places first up to first + size, the refused counted from 0 again."""
+        if first == 0 and size >= len(self):
+            return self
+        last = min(first + size, len(self))
+        before, until = (bisect_left(self.refused, place, key=lambda r: r.place) for place in (first, last))
+        refused = tuple(replace(r, place=r.place - first) for r in self.refused[before:until])
+        known, start, stop = len(self.user_ids), first - before, last - until
+        return replace(
+            self,
+            user_ids=self.user_ids[start:stop],
+            tastes=self.tastes[max(0, start - known) : max(0, stop - known)],
+            refused=refused,
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may stand in a list, beside what is excluded for everybody.
+
+    blocked: playlist rows that must not come back, listeners x playlists, ascending; None: none for anybody.
+    max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
+    common with a better one of the list is left out; 1 leaves nothing out.
+    """
+
+    blocked: Csr | None = None
+    max_per_owner: int = 100
+    max_song_overlap: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +133,7 @@ class Lists:
 
     user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are
     filled. sources, skipped, unknown_songs: one entry per listener. songs: the listeners' own songs, ascending; row
-    song_rows[i] of it, or -1 where nothing is known, belongs to listener i.
+    song_rows[i] of it, or -1 where nothing is known, belongs to listener i. keys: user_ids as bytes.
     """
 
     user_ids: tuple[str, ...]
@@ -82,9 +145,15 @@ class Lists:
     unknown_songs: tuple[int, ...]
     songs: Csr
     song_rows: Array
+    keys: Keys | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
+
+    @property
+    def source_numbers(self) -> Array:
+        """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
+        return np.fromiter(self.sources, np.int8, len(self.sources))
 
 
 @dataclass(frozen=True)

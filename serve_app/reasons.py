@@ -9,6 +9,15 @@ from serve_app.engine import Engine
 from serve_app.query import Lists, Reasons, Source
 
 EXAMPLES = 3
+# For up to one, and what stands before and after a larger number.
+PHRASES = (
+    ("close to your taste", "", ""),
+    ("made by someone who shares one of your songs", "made by someone who shares ", " of your songs"),
+    ("popular with many listeners", "popular with ", " listeners"),
+    ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
+)
+# Whether a source, by its number, answers with playlists of neighbours.
+_PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
 
 
 def explain(engine: Engine, lists: Lists) -> Reasons:
@@ -17,29 +26,27 @@ def explain(engine: Engine, lists: Lists) -> Reasons:
     Places that are not filled, popular playlists and playlists without an owner share nothing.
     """
     count, limit = lists.rows.shape
-    shared = np.zeros(count * limit, np.int32)
-    examples = np.full((count * limit, EXAMPLES), -1, np.int32)
-    if not lists.counts.any():
-        return Reasons(shared.reshape(count, limit), examples.reshape(count, limit, EXAMPLES))
-    filled = np.arange(limit) < lists.counts[:, None]
-    personal = np.array([source is not Source.POPULAR for source in lists.sources], bool).reshape(-1, 1)
-    owners = np.where(filled & personal, engine.bundle.owner[np.where(filled, lists.rows, 0)], -1)
-    right = engine.bundle.user_songs
+    shared = np.empty((count, limit), np.int32)
+    examples = np.empty((count, limit, EXAMPLES), np.int32)
+    personal = _PERSONAL[lists.source_numbers]
+    songs = engine.bundle.user_songs
     kernels.share(
-        np.repeat(lists.song_rows, limit), lists.songs.indptr, lists.songs.indices,
-        np.ascontiguousarray(owners.reshape(-1), np.int32), right.indptr, right.indices,
-        engine.bundle.song_listeners, shared, examples,
+        lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,
+        engine.bundle.owner, songs.indptr, songs.indices, engine.bundle.song_listeners, shared, examples,
     )  # fmt: skip
-    return Reasons(shared.reshape(count, limit), examples.reshape(count, limit, EXAMPLES))
+    return Reasons(shared, examples)
+
+
+def wording(source: Source) -> int:
+    """The place in PHRASES of what is said of a source's playlists, where they have something to count."""
+    return {Source.POPULAR: 2, Source.POPULAR_IN_GENRE: 3}.get(source, 1)
 
 
 def sentence(source: Source, shared_songs: int, score: float) -> str:
     """The reason in English. score: for a popular playlist the number of listeners who like it."""
-    if source is Source.POPULAR:
-        likes = int(score)
-        return f"popular with {likes:,} listeners" if likes > 1 else "popular with many listeners"
-    if shared_songs == 0:
-        return "close to your taste"
-    return f"made by someone who shares {shared_songs:,} of your songs" if shared_songs > 1 else (
-        "made by someone who shares one of your songs"
-    )  # fmt: skip
+    worded = wording(source)
+    number = shared_songs if worded == 1 else int(score)
+    if worded == 1 and shared_songs == 0:
+        worded = 0
+    one, before, after = PHRASES[worded]
+    return f"{before}{number:,}{after}" if worded and number > 1 else one

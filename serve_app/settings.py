@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ServeSettings(BaseModel):
@@ -16,12 +18,23 @@ class ServeSettings(BaseModel):
     dashboard_port: int = Field(8265, ge=0, le=65_535, description="port of the Ray dashboard")
     mlflow_port: int = Field(5000, ge=0, le=65_535, description="port of the embedded MLflow server")
     haproxy: bool = Field(True, description="HAProxy in front of the replicas; off: Ray Serve's own proxy")
-    replicas: int = Field(1, ge=1, description="Recommender replicas at start")
-    max_replicas: int = Field(2, ge=1, description="Recommender replicas at most")
-    max_ongoing_requests: int = Field(64, ge=1, description="requests in flight per replica")
+    replicas: int = Field(1, ge=1, description="Recommender replicas at start and at least")
+    max_replicas: int = Field(2, ge=1, description="Recommender replicas at most; below replicas: as many as those")
+    max_ongoing_requests: int = Field(
+        64, ge=1, description="calls in flight per replica; a further one is told to come back (RESOURCE_EXHAUSTED)"
+    )
+    target_ongoing_requests: float | None = Field(
+        None, gt=0, description="calls in flight per replica to scale for; unset: a quarter of max_ongoing_requests"
+    )
+    upscale_delay_s: float = Field(5.0, ge=0, description="seconds above the target before replicas are added")
+    downscale_delay_s: float = Field(120.0, ge=0, description="seconds below the target before replicas are taken away")
+    scale_interval_s: float = Field(2.0, gt=0, description="seconds between two reports of a replica's calls in flight")
+    scale_window_s: float = Field(10.0, gt=0, description="seconds of reports that a scaling decision averages over")
     neighbour_budget_ms: float = Field(50.0, gt=0, description="time budget of the neighbour search for a taste")
     store_budget_ms: float = Field(20.0, gt=0, description="time budget of a look-up in the daily lists")
-    request_timeout_s: float = Field(10.0, gt=0, description="server's maximum for requests without a deadline")
+    request_timeout_s: float = Field(
+        10.0, gt=0, description="longest work on one call, whatever its deadline; then DEADLINE_EXCEEDED"
+    )
     # Below the deadlines of clients (2 s in ours), which are told UNAVAILABLE and when to come back.
     feedback_timeout_s: float = Field(1.5, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
     feedback_days: int = Field(
@@ -33,4 +46,30 @@ class ServeSettings(BaseModel):
     )
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="seconds a daily list lives")
+    stop_notice_s: float = Field(
+        1.0, ge=0, description="seconds of answering with health NOT_SERVING before a stop takes no more calls"
+    )
     drain_s: float = Field(2.0, ge=0, description="seconds a replica goes on answering before it stops")
+    idle_connection_s: int = Field(3_600, ge=1, description="seconds without a call before a connection is closed")
+
+    @property
+    def target(self) -> float:
+        """Calls in flight per replica that the number of replicas is chosen for."""
+        return self.target_ongoing_requests or max(1.0, self.max_ongoing_requests / 4)
+
+    @property
+    def stop_within_s(self) -> float:
+        """Longest a stop may take before what is left is killed: notice, calls in flight twice (at the front and in the
+        replicas), draining, and half a minute for Ray and the stores.
+        """
+        return self.stop_notice_s + 2 * self.request_timeout_s + self.drain_s + 30.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # The measured load never exceeds what a replica takes on: near that, it could not show that more are needed.
+        most = max(1.0, self.max_ongoing_requests / 2)
+        if self.target_ongoing_requests is not None and self.target_ongoing_requests > most:
+            raise ValueError(f"target_ongoing_requests must be at most half of max_ongoing_requests, {most:g} here")
+        if self.scale_window_s <= self.scale_interval_s:
+            raise ValueError("scale_window_s must be longer than scale_interval_s")
+        return self

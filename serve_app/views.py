@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pairing.csr import Csr
-from trainer.bundle import Bundle, KeyIndex, StringTable
+from trainer.bundle import Bundle, KeyIndex, SongFactors, StringTable
 
 
 def plain(bundle: Bundle) -> Bundle:
@@ -27,6 +27,8 @@ def _view(value: Any) -> Any:
             return StringTable(np.asarray(value.offsets), np.asarray(value.data))
         case KeyIndex():
             return KeyIndex(_view(value.table), np.asarray(value.hashes), np.asarray(value.rows))
+        case SongFactors():
+            return SongFactors(*(np.asarray(getattr(value, field.name)) for field in fields(value)))
         case Csr():
             return _csr(value)
     return value

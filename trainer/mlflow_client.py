@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
+
+_LOGIN = re.compile(r"://[^\s/@]*(:[^\s/@]*)?@")
 
 # Set before MLflow is imported; what the environment already says is kept, except for pickle.
 _DEFAULTS = {
@@ -48,6 +51,11 @@ def artifact_location(uri: str, state_dir: Path) -> str | None:
     return (state_dir / "mlflow" / "artifacts").absolute().as_uri() if local else None
 
 
+def public(text: str) -> str:
+    """A text with the user and password of every address in it left out."""
+    return _LOGIN.sub("://", text)
+
+
 def first_line(error: BaseException) -> str:
-    """What an error says, without the SQL statement or the page of HTML that MLflow puts below it."""
-    return str(error).partition("\n")[0]
+    """What an error says, without logins, and without the SQL statement or the page of HTML that MLflow puts below."""
+    return public(str(error).partition("\n")[0])

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from trainer.bundle import BundleError, open_bundle
-from trainer.mlflow_client import configure, connect, default_uri, first_line, tracking_uri
+from trainer.mlflow_client import configure, connect, default_uri, first_line, public, tracking_uri
 
 __all__ = ["Registry", "RegistryError", "RegistryUnavailable", "VersionInfo", "default_uri", "tracking_uri"]
 
@@ -94,8 +94,8 @@ class Registry:
                 if error.error_code not in _ABSENT:
                     raise
                 raise RegistryError(
-                    f"model {self.model!r} has no version with alias {alias!r} at {self.uri}; train one with `buddies "
-                    f"train run`, or set the alias with `buddies registry alias {alias} VERSION`"
+                    f"model {self.model!r} has no version with alias {alias!r} at {public(self.uri)}; train one with "
+                    f"`buddies train run`, or set the alias with `buddies registry alias {alias} VERSION`"
                 ) from None
             return self._info(found, self._aliases(client))
 
@@ -161,10 +161,10 @@ class Registry:
             yield self._connected()
         except _mlflow_exception() as error:
             if error.error_code in _ANSWERS:
-                raise RegistryError(f"model {self.model!r} at {self.uri}: {first_line(error)}") from error
+                raise RegistryError(f"model {self.model!r} at {public(self.uri)}: {first_line(error)}") from error
             raise RegistryUnavailable(
-                f"the model registry at {self.uri} does not answer: {first_line(error)}; check MLFLOW_TRACKING_URI and "
-                "that the server runs"
+                f"the model registry at {public(self.uri)} does not answer: {first_line(error)}; check "
+                "MLFLOW_TRACKING_URI and that the server runs"
             ) from error
 
     def _connected(self) -> Any:
@@ -172,7 +172,9 @@ class Registry:
             try:
                 self._opened = connect(self.uri)
             except OSError as error:  # a SQLite file whose folder cannot be made
-                raise RegistryUnavailable(f"the model registry at {self.uri} cannot be opened: {error}") from error
+                raise RegistryUnavailable(
+                    f"the model registry at {public(self.uri)} cannot be opened: {first_line(error)}"
+                ) from error
         return self._opened
 
     def _ensure_model(self, client: Any) -> None:
@@ -189,7 +191,7 @@ class Registry:
             if error.error_code not in _ABSENT:
                 raise
             raise RegistryError(
-                f"model {self.model!r} has no version {version!r} at {self.uri}; see `buddies registry list`"
+                f"model {self.model!r} has no version {version!r} at {public(self.uri)}; see `buddies registry list`"
             ) from None
 
     def _versions(self, client: Any) -> list[VersionInfo]:

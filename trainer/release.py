@@ -19,6 +19,7 @@ from pairing.csr import Csr
 from pairing.progress import Progress, silent
 from pairing.result import CANDIDATES, INDEX, load_pairing
 from pairing.stage import Stamp
+from trainer.bpr import checkpoint
 from trainer.bpr.backend import recipe
 from trainer.bpr.baselines import most_popular
 from trainer.bpr.drawn import open_source
@@ -26,8 +27,12 @@ from trainer.bpr.evaluate import Evaluation, evaluate
 from trainer.bpr.fit import fit
 from trainer.bpr.model import EpochReport, Model
 from trainer.bpr.train import reports, training_key
-from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
+from trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from trainer.dataset.table import Dataset, open_dataset
+from trainer.hybrid.backend import taste_dimensions
+from trainer.parts.genres import Tastes, find_genres
+from trainer.parts.sketches import sketch
+from trainer.parts.songs import song_factors
 from trainer.registry import Registry
 from trainer.settings import RegistrySettings, TrainSettings
 from trainer.tracking import Run, artifact_location, track, tracking_uri
@@ -91,7 +96,17 @@ def train_and_release(
         model = _fit(work, run, progress, on_epoch)
         candidates = Csr.load(pairing / CANDIDATES, "candidates")
         evaluation = evaluate(dataset, model, candidates, progress)
-        parts = bundle_parts(data, pairing, candidates, model, training=_facts(work), metrics=evaluation.metrics())
+        parts = bundle_parts(
+            data,
+            pairing,
+            candidates,
+            model,
+            training=_facts(work),
+            metrics=evaluation.metrics(),
+            taste=_taste(work.settings),
+            songs=_song_factors(work, progress),
+            progress=progress,
+        )
         bundle = _bundle(work.home / "bundle", parts)
         _record(run, evaluation, bundle)
         number = Registry(address, registry.model).register(bundle.directory, run.run_id, aliases=aliases)
@@ -174,11 +189,24 @@ def bundle_parts(
     *,
     training: Mapping[str, Any],
     metrics: Mapping[str, float],
+    taste: int | None = None,
+    songs: SongFactors | None = None,
+    progress: Progress = silent,
 ) -> BundleParts:
-    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values."""
+    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values.
+
+    taste: how many of the first dimensions hold the taste, in which genres are found; None: all of them. songs: what
+    the hybrid model learned of them.
+    """
     likes = data.count_train_likes()
+    genres = find_genres(
+        Tastes(data.playlist_songs, model.playlist_factors[:, :taste]),
+        Tastes(data.user_songs, model.user_factors[:, :taste]),
+        likes,
+        seed=0,
+    )
     popular = most_popular(likes)
-    ids, songs, playlists = data.song_id_table, data.song_table, data.playlist_table
+    ids, names, playlists = data.song_id_table, data.song_table, data.playlist_table
     return BundleParts(
         user_factors=model.user_factors,
         playlist_factors=model.playlist_factors,
@@ -188,11 +216,14 @@ def bundle_parts(
         owner=data.owner,
         popular=popular,
         popular_scores=likes[popular],
+        sketches=sketch(data.playlist_songs, progress),
+        song_genres=genres.songs,
+        genre_popular=genres.popular,
         user_ids=data.user_table["user_id"].to_list(),
         playlist_ids=playlists["playlist_id"].to_list(),
         playlist_titles=playlists["title"].fill_null("").to_list(),
-        song_titles=songs["title"].fill_null("").to_list(),
-        song_artists=songs["artist"].fill_null("").to_list(),
+        song_titles=names["title"].fill_null("").to_list(),
+        song_artists=names["artist"].fill_null("").to_list(),
         song_ids=ids["song_id"].to_list(),
         song_id_rows=ids["song_row"].to_numpy(),
         index=pairing / INDEX,
@@ -200,7 +231,23 @@ def bundle_parts(
         dataset_fingerprint=data.fingerprint,
         training=training,
         metrics=metrics,
+        song_factors=songs,
     )
+
+
+def _taste(settings: TrainSettings) -> int | None:
+    """The first dimensions that hold the taste; all where the model has none of its own, or gives it none."""
+    return (taste_dimensions(settings) if settings.model == "hybrid" else 0) or None
+
+
+def _song_factors(work: _Work, progress: Progress) -> SongFactors | None:
+    """What the finished training learned of songs; None where the model has no factors of songs."""
+    directory = work.home / _CHECKPOINTS
+    done = checkpoint.read(directory, work.key)
+    if work.settings.model != "hybrid" or done is None:
+        return None
+    learned = checkpoint.load(directory, work.key, done.best.epoch, ("songs", "artists"))
+    return song_factors(work.data, work.settings, learned, progress)
 
 
 def _bundle(directory: Path, parts: BundleParts) -> Bundle:

@@ -77,11 +77,18 @@ class TrainSettings(_Section):
     hard_share: float | None = Field(
         None, ge=0, le=1, description="share of them from the hard pool; unset: as in [data]"
     )
+    epoch_triplets: int = Field(
+        64_000_000,
+        ge=1,
+        description="most triplets of an epoch, after which the model is judged and kept; a data set of more is passed "
+        "over in as many epochs as that takes",
+    )
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
     epochs: int = Field(
         100,
         ge=1,
-        description="passes over the triplets, at most; a bound where the published 5 was the number: training stops "
+        description="passes over the triplets (see epoch_triplets), at most; a bound where the published 5 was the "
+        "number: training stops "
         "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
     )
     learning_rate: float | None = Field(
@@ -110,7 +117,12 @@ class TrainSettings(_Section):
     deterministic: bool = Field(
         False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"
     )
-    patience: int = Field(5, ge=1, description="epochs without a better validation MRR before training stops")
+    patience: int = Field(
+        5,
+        ge=1,
+        description="epochs without a better validation MRR before training stops; of the hybrid model they are 60 "
+        "steps at least, where an epoch is more than one",
+    )
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 
 

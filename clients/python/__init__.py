@@ -2,7 +2,9 @@
 
 from clients.python.aio import AsyncClient
 from clients.python.client import Client
+from clients.python.credentials import secure
 from clients.python.errors import (
+    AccessDenied,
     BuddiesError,
     DeadlineExceeded,
     InvalidRequest,
@@ -12,9 +14,12 @@ from clients.python.errors import (
     Violation,
 )
 from clients.python.retry import Retry
+from clients.python.service_config import SERVICE_CONFIG
 from clients.python.types import (
     Arm,
+    ExcludeSeen,
     FeedbackResult,
+    ListenerError,
     Mode,
     ModelStatus,
     Playlist,
@@ -29,13 +34,17 @@ from clients.python.types import (
 )
 
 __all__ = [
+    "SERVICE_CONFIG",
+    "AccessDenied",
     "Arm",
     "AsyncClient",
     "BuddiesError",
     "Client",
     "DeadlineExceeded",
+    "ExcludeSeen",
     "FeedbackResult",
     "InvalidRequest",
+    "ListenerError",
     "Mode",
     "ModelStatus",
     "Playlist",
@@ -52,4 +61,5 @@ __all__ = [
     "VersionState",
     "VersionStatus",
     "Violation",
+    "secure",
 ]

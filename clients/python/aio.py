@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,7 +15,7 @@ from clients.python import codec
 from clients.python.client import CHANNEL_OPTIONS
 from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
-from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -51,12 +51,48 @@ class AsyncClient:
         mode: Mode = Mode.LIVE,
         exclude_playlist_ids: Sequence[str] = (),
         explain: bool = True,
+        exclude_seen: ExcludeSeen | None = None,
+        max_per_owner: int | None = None,
+        max_song_overlap: float | None = None,
         timeout_s: float | None = None,
     ) -> tuple[Recommendation, ...]:
-        """One recommendation for each user id, then for each taste, in the order given."""
-        request = codec.recommend_request(user_ids, tastes, limit, mode, exclude_playlist_ids, explain)
+        """One recommendation for each user id, then for each taste, in the order given; as Client.recommend."""
+        request = codec.recommend_request(
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
+        )
         response = await self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s)
         return codec.recommendations(response)
+
+    async def recommend_stream(
+        self,
+        user_ids: Sequence[str] = (),
+        *,
+        tastes: Sequence[Taste] = (),
+        limit: int | None = None,
+        mode: Mode = Mode.LIVE,
+        exclude_playlist_ids: Sequence[str] = (),
+        explain: bool = True,
+        exclude_seen: ExcludeSeen | None = None,
+        max_per_owner: int | None = None,
+        max_song_overlap: float | None = None,
+        part_size: int | None = None,
+        timeout_s: float = 60.0,
+    ) -> AsyncGenerator[Recommendation, None]:
+        """The same for up to 50,000 listeners, as the parts of the answer arrive; as Client.recommend_stream."""
+        request = codec.recommend_request(
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
+        )
+        call = self._stub.RecommendStream(
+            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=timeout_s
+        )
+        try:
+            async for part in call:
+                for found in codec.recommendations(part):
+                    yield found
+        except grpc.RpcError as failure:
+            raise from_grpc(failure) from failure
+        finally:
+            call.cancel()
 
     async def feedback(
         self,

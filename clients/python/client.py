@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -13,7 +13,7 @@ import grpc
 from clients.python import codec
 from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
-from clients.python.types import FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -61,11 +61,53 @@ class Client:
         mode: Mode = Mode.LIVE,
         exclude_playlist_ids: Sequence[str] = (),
         explain: bool = True,
+        exclude_seen: ExcludeSeen | None = None,
+        max_per_owner: int | None = None,
+        max_song_overlap: float | None = None,
         timeout_s: float | None = None,
     ) -> tuple[Recommendation, ...]:
-        """One recommendation for each user id, then for each taste, in the order given."""
-        request = codec.recommend_request(user_ids, tastes, limit, mode, exclude_playlist_ids, explain)
+        """One recommendation for each user id, then for each taste, in the order given.
+
+        A listener whose id or taste breaks a range has `error` set while the others are answered.
+        """
+        request = codec.recommend_request(
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
+        )
         return codec.recommendations(self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s))
+
+    def recommend_stream(
+        self,
+        user_ids: Sequence[str] = (),
+        *,
+        tastes: Sequence[Taste] = (),
+        limit: int | None = None,
+        mode: Mode = Mode.LIVE,
+        exclude_playlist_ids: Sequence[str] = (),
+        explain: bool = True,
+        exclude_seen: ExcludeSeen | None = None,
+        max_per_owner: int | None = None,
+        max_song_overlap: float | None = None,
+        part_size: int | None = None,
+        timeout_s: float = 60.0,
+    ) -> Iterator[Recommendation]:
+        """The same for up to 50,000 listeners, in the order given, as the parts of the answer arrive.
+
+        part_size: listeners per part, 1 to 1,000. Not retried: when it breaks, ask again for those without an answer.
+        Leaving the loop and closing the iterator cancels the call.
+        """
+        request = codec.recommend_request(
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
+        )
+        call = self._stub.RecommendStream(
+            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=timeout_s
+        )
+        try:
+            for part in call:
+                yield from codec.recommendations(part)
+        except grpc.RpcError as failure:
+            raise from_grpc(failure) from failure
+        finally:
+            call.cancel()
 
     def feedback(
         self,

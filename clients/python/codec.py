@@ -8,10 +8,14 @@ from datetime import UTC
 from enum import Enum
 from typing import Any, TypeVar
 
+import grpc
+
 from clients.python.errors import InvalidRequest
 from clients.python.types import (
     Arm,
+    ExcludeSeen,
     FeedbackResult,
+    ListenerError,
     Mode,
     ModelStatus,
     Playlist,
@@ -39,6 +43,9 @@ def recommend_request(
     mode: Mode,
     exclude_playlist_ids: Sequence[str],
     explain: bool,
+    exclude_seen: ExcludeSeen | None = None,
+    max_per_owner: int | None = None,
+    max_song_overlap: float | None = None,
 ) -> pb.RecommendRequest:
     """Encode; the server checks the ranges. InvalidRequest: text that UTF-8 cannot hold."""
     with _encodable():
@@ -49,6 +56,9 @@ def recommend_request(
             mode=_MODES[mode],
             exclude_playlist_ids=exclude_playlist_ids,
             explain=explain,
+            exclude_seen=None if exclude_seen is None else _exclude_seen(exclude_seen),
+            max_per_owner=max_per_owner,
+            max_song_overlap=max_song_overlap,
         )
 
 
@@ -78,7 +88,7 @@ def feedback_request(
         return message
 
 
-def recommendations(response: pb.RecommendResponse) -> tuple[Recommendation, ...]:
+def recommendations(response: pb.RecommendResponse | pb.RecommendStreamResponse) -> tuple[Recommendation, ...]:
     """Decode, in the order asked."""
     return tuple(_recommendation(item) for item in response.recommendations)
 
@@ -109,6 +119,13 @@ def _song(song: Song) -> pb.Song:
     return pb.Song(name=pb.SongName(title=song.title, artist=song.artist))
 
 
+def _exclude_seen(asked: ExcludeSeen) -> pb.ExcludeSeen:
+    message = pb.ExcludeSeen(shown=asked.shown, liked=asked.liked)
+    if asked.window is not None:
+        message.window.FromTimedelta(asked.window)
+    return message
+
+
 def _recommendation(item: pb.Recommendation) -> Recommendation:
     return Recommendation(
         user_id=item.user_id,
@@ -119,7 +136,13 @@ def _recommendation(item: pb.Recommendation) -> Recommendation:
         source=_named(Source, pb.Source.Name, "SOURCE_", item.source, Source.UNKNOWN),
         skipped=tuple(_named(Skipped, pb.Skipped.Name, "SKIPPED_", step, Skipped.UNKNOWN) for step in item.skipped),
         unknown_songs=item.unknown_songs,
+        error=_error(item.error) if item.HasField("error") else None,
     )
+
+
+def _error(item: pb.ListenerError) -> ListenerError:
+    names = {code.value[0]: code.name for code in grpc.StatusCode}
+    return ListenerError(names.get(item.code, "UNKNOWN"), item.field, item.message)
 
 
 def _playlist(item: pb.RecommendedPlaylist) -> Playlist:

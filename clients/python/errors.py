@@ -66,6 +66,10 @@ class DeadlineExceeded(BuddiesError):
     """No answer within the deadline. A feedback may or may not be stored: send it again with the same key."""
 
 
+class AccessDenied(BuddiesError):
+    """The token or certificate is missing, unknown or taken back; retrying it cannot help."""
+
+
 class ServiceFailure(BuddiesError):
     """Anything else the server answers: a defect there, or a version mismatch."""
 
@@ -79,6 +83,8 @@ class _Status(Protocol):
 _KINDS: dict[grpc.StatusCode, type[BuddiesError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ServerBusy,
+    grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
+    grpc.StatusCode.PERMISSION_DENIED: AccessDenied,
     grpc.StatusCode.UNAVAILABLE: ServiceUnavailable,
     # A proxy without a backend answers UNKNOWN: its HTTP status has no gRPC counterpart.
     grpc.StatusCode.UNKNOWN: ServiceUnavailable,

@@ -23,6 +23,7 @@ class Source(Enum):
     DAILY = "daily"
     COLD_NEIGHBOURS = "cold_neighbours"
     POPULAR = "popular"
+    POPULAR_IN_GENRE = "popular_in_genre"
 
 
 class Arm(Enum):
@@ -39,6 +40,7 @@ class Skipped(Enum):
     UNKNOWN = "unspecified"
     NEIGHBOUR_SEARCH = "neighbour_search"
     DAILY_LIST = "daily_list"
+    SEEN = "seen"
 
 
 class VersionState(Enum):
@@ -71,6 +73,15 @@ class Taste:
 
 
 @dataclass(frozen=True)
+class ExcludeSeen:
+    """Leave out what a listener was shown, or liked, within a window of 1 second to 365 days; None: 60 days."""
+
+    window: timedelta | None = None
+    shown: bool = True
+    liked: bool = True
+
+
+@dataclass(frozen=True)
 class Reason:
     """Why a playlist is recommended: how many songs its owner shares with the listener, and up to three of them."""
 
@@ -91,8 +102,17 @@ class Playlist:
 
 
 @dataclass(frozen=True)
+class ListenerError:
+    """Why one listener has no answer while others do. field: of the request, as "user_ids[3]"; code: a gRPC name."""
+
+    code: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Recommendation:
-    """The playlists for one listener, best first."""
+    """The playlists for one listener, best first; or, with `error` set, none and no recommendation_id."""
 
     user_id: str
     recommendation_id: str
@@ -102,6 +122,7 @@ class Recommendation:
     source: Source
     skipped: tuple[Skipped, ...]
     unknown_songs: int
+    error: ListenerError | None = None
 
 
 @dataclass(frozen=True)

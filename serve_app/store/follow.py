@@ -17,6 +17,7 @@ import numpy as np
 import psycopg
 
 from serve_app.connections import connect, parameters
+from serve_app.redact import cause
 from serve_app.store.actions import Change
 from serve_app.store.blocks import Blocks, Held, Names, merge, pack
 from serve_app.store.commit import CHANNEL, UNTIL
@@ -91,7 +92,7 @@ class Follower:
                 self._schema.forget()
                 self.tried.set()
                 self._telemetry.count_follow("lost")
-                _log.warning("blocks are not followed for now: %s: %s", type(error).__name__, error)
+                _log.warning("blocks are not followed for now: %s", cause(error))
             if time.monotonic() - started > RECONNECT_S[1]:
                 wait_s = RECONNECT_S[0]
             await asyncio.sleep(wait_s)

@@ -14,6 +14,7 @@ import psycopg
 
 from serve_app.connections import Connections
 from serve_app.history import Shown
+from serve_app.redact import cause
 from serve_app.store.copy import Encoder
 from serve_app.store.schema import Schema
 from serve_app.telemetry import Telemetry
@@ -83,7 +84,8 @@ class Impressions:
         found: dict[int, list[str]] = {}
         wanted: dict[str, list[int]] = {}
         for place, user_id in enumerate(user_ids):
-            wanted.setdefault(user_id, []).append(place)
+            if user_id:
+                wanted.setdefault(user_id, []).append(place)
         for shown in self._unwritten():
             if shown.at < since or wanted.keys().isdisjoint(shown.user_ids):
                 continue
@@ -142,7 +144,7 @@ class Impressions:
             self._away = batch.uncertain = True
             self._schema.forget()
             await self._connections.close_idle()
-            _log.warning("impressions wait: %s: %s", type(error).__name__, error)
+            _log.warning("impressions wait: %s", cause(error))
             return False
         except psycopg.Error as error:
             self._schema.forget()
@@ -151,7 +153,7 @@ class Impressions:
                 batch.again = False
                 return False
             outcome = "refused"
-            _log.error("%d impressions were refused: %s", batch.lists, error)
+            _log.error("%d impressions were refused: %s", batch.lists, cause(error))
         self._away = False
         self._telemetry.count_impressions(outcome, batch.lists)
         self._writing = None

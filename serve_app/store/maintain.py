@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from serve_app.connections import connect
+from serve_app.redact import cause
 from serve_app.store.partitions import TABLES, create, drop
 from serve_app.store.schema import Schema
 
@@ -66,7 +67,7 @@ class Maintenance:
                     _log.info("the store was maintained: %s", done)
                 wait_s = LOOK_EVERY_S
             except (psycopg.Error, OSError) as error:
-                _log.warning("the store was not maintained: %s: %s", type(error).__name__, error)
+                _log.warning("the store was not maintained: %s", cause(error))
                 wait_s = LOOK_AGAIN_S
             await asyncio.sleep(wait_s)
 

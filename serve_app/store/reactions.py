@@ -17,6 +17,7 @@ import psycopg
 
 from serve_app.connections import Connections
 from serve_app.errors import FeedbackUnavailable
+from serve_app.redact import cause, hash_id
 from serve_app.store.actions import Change, Feedback, Stored
 from serve_app.store.commit import Committed, commit
 from serve_app.store.schema import Schema
@@ -183,7 +184,8 @@ class Reactions:
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         # The log tells where Postgres was looked for, and what it refused; callers are told no addresses.
-        _log.warning("%d feedbacks were not acknowledged: %s: %s", len(batch), type(error).__name__, error)
+        listeners = ", ".join(f"#{hash_id(user_id)}" for user_id in {waiting.action.user_id for waiting in batch})
+        _log.warning("feedback of listeners %s was not acknowledged: %s", listeners, cause(error))
         self._telemetry.count_feedback("unavailable", len(batch))
         _refuse(batch, type(error).__name__)
 

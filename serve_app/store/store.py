@@ -114,11 +114,12 @@ class Store:
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:
-        """As History.seen; what waits in this process to be written is in it."""
+        """As History.seen; what waits in this process to be written is in it. Listeners without an id met nothing."""
         # First what waits: what is written between the two is then in both, not in neither.
         found = self._impressions.unwritten(user_ids, since) if shown else {}
         try:
-            met = dict(await self._seen.ask(user_ids, since, shown=shown, liked=liked))
+            known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
+            met = dict(await self._seen.ask(known, since, shown=shown, liked=liked))
         except HistoryUnavailable:
             self._telemetry.count_seen("unavailable")
             raise

@@ -4,7 +4,8 @@ import asyncio
 import pickle
 import random
 import threading
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
@@ -17,7 +18,9 @@ from clients.python import (
     BuddiesError,
     Client,
     DeadlineExceeded,
+    ExcludeSeen,
     InvalidRequest,
+    ListenerError,
     Mode,
     Retry,
     ServerBusy,
@@ -78,8 +81,18 @@ def test_a_request_carries_everything_it_was_given() -> None:
 
     taste = Taste([Song("T", "A"), Song(song_id="SO1")], user_id="new")
     with serving(Recommend=answer) as address, Client(address) as client:
-        client.recommend(["a"], tastes=[taste], limit=3, mode=Mode.DAILY, exclude_playlist_ids=["x"], explain=False)
-        client.recommend(["a"])
+        client.recommend(
+            ["a"],
+            tastes=[taste],
+            limit=3,
+            mode=Mode.DAILY,
+            exclude_playlist_ids=["x"],
+            explain=False,
+            exclude_seen=ExcludeSeen(timedelta(seconds=90), liked=False),
+            max_per_owner=4,
+            max_song_overlap=0.5,
+        )
+        client.recommend(["a"], exclude_seen=ExcludeSeen())
     assert seen[0] == pb.RecommendRequest(
         user_ids=["a"],
         tastes=[
@@ -89,8 +102,82 @@ def test_a_request_carries_everything_it_was_given() -> None:
         mode=pb.MODE_DAILY,
         exclude_playlist_ids=["x"],
         explain=False,
+        exclude_seen=pb.ExcludeSeen(window=Duration(seconds=90), shown=True, liked=False),
+        max_per_owner=4,
+        max_song_overlap=0.5,
     )
-    assert not seen[1].HasField("limit"), "the server's default holds when no limit is given"
+    for name in ("limit", "max_per_owner", "max_song_overlap"):
+        assert not seen[1].HasField(name), "the server's default holds when nothing is given"  # type: ignore[arg-type]
+    assert not seen[1].exclude_seen.HasField("window")
+
+
+def test_a_listener_that_could_not_be_answered_has_the_error() -> None:
+    error = pb.ListenerError(code=3, field="user_ids[1]", message="is 0 bytes")
+    answer = pb.RecommendResponse(recommendations=[ANSWER.recommendations[0], pb.Recommendation(error=error)])
+    with serving(Recommend=lambda request, context: answer) as address, Client(address) as client:
+        good, bad = client.recommend(["ada", ""])
+    assert (good.error, bad.playlists) == (None, ())
+    assert bad.error == ListenerError("INVALID_ARGUMENT", "user_ids[1]", "is 0 bytes")
+
+
+def parts(users: list[str], size: int) -> list[pb.RecommendStreamResponse]:
+    return [
+        pb.RecommendStreamResponse(recommendations=[pb.Recommendation(user_id=u) for u in users[i : i + size]], first=i)
+        for i in range(0, len(users), size)
+    ]
+
+
+def test_a_stream_gives_listeners_in_order_as_parts_arrive() -> None:
+    seen: list[pb.RecommendStreamRequest] = []
+    arrived = threading.Event()
+
+    def answer(
+        request: pb.RecommendStreamRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.RecommendStreamResponse]:
+        seen.append(request)
+        first, *rest = parts(list(request.request.user_ids), request.part_size)
+        yield first
+        assert arrived.wait(20), "the first part was kept back"
+        yield from rest
+
+    users = [str(i) for i in range(5)]
+    with serving(RecommendStream=answer) as address, Client(address) as client:
+        found = client.recommend_stream(users, limit=3, part_size=2)
+        got = [next(found).user_id]
+        arrived.set()
+        got += [item.user_id for item in found]
+    assert got == users
+    assert seen == [
+        pb.RecommendStreamRequest(
+            request=pb.RecommendRequest(user_ids=users, limit=3, mode=pb.MODE_LIVE, explain=True), part_size=2
+        )
+    ]
+
+
+def test_a_stream_that_is_left_is_cancelled_and_one_that_breaks_is_an_error_of_ours() -> None:
+    left = threading.Event()
+
+    def endless(
+        request: pb.RecommendStreamRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.RecommendStreamResponse]:
+        context.add_callback(left.set)
+        yield from parts(["a"], 1)
+        left.wait(20)
+        refuse(context, grpc.StatusCode.UNAVAILABLE, "gone")
+
+    async def use(address: str) -> None:
+        async with AsyncClient(address) as client:
+            found = client.recommend_stream(["a"])
+            assert (await anext(found)).user_id == "a"
+            await found.aclose()
+            assert await asyncio.to_thread(left.wait, 20)
+            with pytest.raises(ServiceUnavailable, match="gone"):
+                assert [item.user_id async for item in client.recommend_stream(["a"])] == ["a"]
+
+    with serving(RecommendStream=endless) as address:
+        asyncio.run(use(address))
+        with Client(address) as client, pytest.raises(ServiceUnavailable, match="gone"):
+            list(client.recommend_stream(["a"]))
 
 
 def test_an_enum_of_a_newer_server_is_no_error() -> None:

@@ -34,8 +34,11 @@ NOUNS = {
     "train": ("run", "evaluate"),
     "tune": ("run", "compare"),
     "registry": ("list", "alias"),
-    "serve": ("start", "reactions"),
-    "daily": ("run",),
+    "bench": ("offline", "serving-bundle"),
+    "serve": ("start", "reactions", "sample", "plain"),
+    "daily": ("run", "status", "show"),
+    "queue": ("start", "submit", "result", "status", "dead", "retry"),
+    "drill": ("list", "run"),
     "config": ("show",),
 }
 
@@ -43,7 +46,7 @@ NOUNS = {
 def test_help_names_every_noun(tmp_path: Path) -> None:
     result = buddies("--help", cwd=tmp_path)
     assert result.returncode == 0
-    for noun in [*NOUNS, "recommend", "feedback", "doctor", "demo"]:
+    for noun in [*NOUNS, "recommend", "feedback", "load", "doctor", "demo"]:
         assert noun in result.stdout
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ import psutil
 import pytest
 
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.daily import write_daily
+from serve_app.daily.run import run_daily
 from serve_app.embedded import postgres, valkey
-from serve_app.engine import Engine
 from trainer.bundle import open_bundle
 
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterato
 
     with valkey(tmp_path_factory.mktemp("valkey") / "data") as url:
         with Redis.from_url(url) as client:
-            write_daily(Engine(open_bundle(bundle), "7"), client, ttl_s=3600)
+            run_daily(open_bundle(bundle), "7", client, model="m", now=datetime.now(UTC), ttl_s=3600)
         yield url
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -90,12 +91,82 @@ def test_a_thousand_listeners_are_answered(stub: RecommenderServiceStub) -> None
     assert len(stub.Recommend(request, timeout=TIMEOUT_S).recommendations) == 1000
 
 
+def test_one_bad_listener_has_an_error_and_the_others_an_answer(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39", "x" * 129, "user-1"])
+    answered = stub.Recommend(request, timeout=TIMEOUT_S).recommendations
+    assert [(r.error.code, r.error.field, bool(r.playlists)) for r in answered] == [
+        (0, "", True),
+        (3, "user_ids[1]", False),
+        (0, "", True),
+    ]
+
+
+def test_an_owner_has_as_many_playlists_in_a_list_as_asked_for(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39"], limit=100)
+    for most, given in ((2, None), (1, 1), (3, 100)):
+        if given is not None:
+            request.max_per_owner = given
+        playlists = stub.Recommend(request, timeout=TIMEOUT_S).recommendations[0].playlists
+        assert max(Counter(p.owner_id for p in playlists).values()) == most
+
+
+def test_a_history_that_cannot_be_asked_is_told(stub: RecommenderServiceStub, database: Any) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39"], exclude_seen=pb.ExcludeSeen())
+    database.stop()
+    try:
+        answered = stub.Recommend(request, timeout=TIMEOUT_S).recommendations[0]
+    finally:
+        database.start()
+    assert (len(answered.playlists), list(answered.skipped)) == (5, [pb.SKIPPED_SEEN])
+
+
+def test_a_stream_answers_many_listeners_in_parts(stub: RecommenderServiceStub) -> None:
+    users = [*(f"user-{i % 60}" for i in range(2500)), ""]
+    request = pb.RecommendStreamRequest(request=pb.RecommendRequest(user_ids=users), part_size=1000)
+    parts = list(stub.RecommendStream(request, timeout=TIMEOUT_S))
+    assert [(part.first, len(part.recommendations)) for part in parts] == [(0, 1000), (1000, 1000), (2000, 501)]
+    answered = [r for part in parts for r in part.recommendations]
+    assert [r.user_id for r in answered] == users
+    assert answered[-1].error.field == "user_ids[2500]"
+    assert all(r.playlists for r in answered[:-1])
+
+
+def test_a_stream_out_of_range_is_told_which_field(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendStreamRequest(request=pb.RecommendRequest(user_ids=["u"] * 50_001), part_size=0)
+    error = fail(lambda *given, **named: list(stub.RecommendStream(*given, **named)), request)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [v.field for v in details(error, BadRequest).field_violations] == ["request.user_ids", "part_size"]
+    assert details(error, ErrorInfo).reason == "INVALID_REQUEST"
+
+
+def test_a_stream_that_is_cancelled_ends_and_leaves_the_server_well(stub: RecommenderServiceStub) -> None:
+    users = [f"user-{i % 60}" for i in range(50_000)]
+    request = pb.RecommendStreamRequest(request=pb.RecommendRequest(user_ids=users, limit=100), part_size=100)
+    parts = stub.RecommendStream(request, timeout=TIMEOUT_S)
+    assert next(parts).first == 0
+    parts.cancel()
+    with pytest.raises(grpc.RpcError) as error:
+        list(parts)
+    assert error.value.code() is grpc.StatusCode.CANCELLED  # type: ignore[attr-defined]
+    assert stub.Recommend(pb.RecommendRequest(user_ids=["user-1"]), timeout=TIMEOUT_S).recommendations[0].playlists
+
+
+def test_others_are_answered_while_a_stream_goes_on(stub: RecommenderServiceStub) -> None:
+    users = [f"user-{i % 60}" for i in range(50_000)]
+    request = pb.RecommendStreamRequest(request=pb.RecommendRequest(user_ids=users), part_size=200)
+    parts = stub.RecommendStream(request, timeout=TIMEOUT_S * 3)
+    next(parts)
+    assert stub.Recommend(pb.RecommendRequest(user_ids=["user-1"]), timeout=TIMEOUT_S).recommendations[0].playlists
+    assert parts.is_active()
+    parts.cancel()
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
         (pb.RecommendRequest(), "user_ids"),
         (pb.RecommendRequest(user_ids=["u"] * 1001), "user_ids"),
-        (pb.RecommendRequest(user_ids=["u", "x" * 129]), "user_ids[1]"),
+        (pb.RecommendRequest(user_ids=["", "x" * 129]), "user_ids[0]"),
         (pb.RecommendRequest(user_ids=["u"], limit=0), "limit"),
         (pb.RecommendRequest(user_ids=["u"], limit=101), "limit"),
     ],
@@ -105,7 +176,7 @@ def test_a_request_out_of_range_is_told_which_field(
 ) -> None:
     error = fail(stub.Recommend, request_)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert [v.field for v in details(error, BadRequest).field_violations] == [field]
+    assert details(error, BadRequest).field_violations[0].field == field
     assert details(error, ErrorInfo).reason == "INVALID_REQUEST"
 
 

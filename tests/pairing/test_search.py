@@ -107,6 +107,25 @@ def test_more_than_there_are_users_gives_those_who_share_a_song(tmp_path: Path):
         assert found.values.tolist() == pytest.approx([1.0, 0.5])
 
 
+def test_faiss_may_be_asked_for_more_than_it_holds(people: Csr, tmp_path: Path):
+    """Every tenth user is in the index, which pads what it lacks with -1."""
+    sampled = np.arange(people.rows) % 10 == 0
+    build_index(people, tmp_path, PairingSettings(dimension=32), sampled=sampled)
+    search = replace(NeighbourSearch.open(tmp_path, people), exact_work=0, breadth=people.rows)
+    taste = csr([people.row(3).tolist()], people.columns)
+    found = search.search(taste, people.rows)
+    exact = replace(search, exact_work=10**9).search(taste, people.rows)
+    assert same(found, exact)
+    assert 0 < found.nnz <= 150
+    assert (found.indices % 10 == 0).all()
+
+
+def test_the_work_of_a_taste_is_the_listeners_of_its_songs(tmp_path: Path):
+    search = small([[0, 1], [1, 2], [5]], 6, tmp_path)
+    assert search.work(csr([[1, 2], [5], [4]], 6)) == 2 + 1 + 1
+    assert search.work(csr([], 6)) == 0
+
+
 def test_a_song_given_twice_counts_once(people: Csr, either: NeighbourSearch):
     once, twice = (csr([songs], people.columns) for songs in ([5, 9, 40], [40, 5, 9, 5, 40]))
     assert same(either.search(once, 20), either.search(twice, 20))

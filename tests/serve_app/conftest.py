@@ -12,7 +12,7 @@ import pytest
 from pairing.csr import Csr
 from serve_app.embedded import postgres, valkey
 from serve_app.engine import Engine
-from trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
+from trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, open_bundle, write_bundle
 
 USERS, PLAYLISTS, SONGS, DIMENSION = 60, 120, 90, 8
 # The last user has songs and no pairing; users from 40 on own nothing.
@@ -39,6 +39,15 @@ def parts(index: Path, seed: int = 7) -> BundleParts:
         owner=owner,
         popular=np.argsort(-np.arange(PLAYLISTS) % 17, kind="stable").astype(np.int32)[:50],
         popular_scores=np.arange(50, 0, -1).astype(np.float32),
+        sketches=rng.integers(0, 256, (PLAYLISTS, SKETCH_BYTES), dtype=np.uint8),
+        # Songs 0..29 are of genre 0, 30..59 of genre 1, 60..79 of genre 2, which nobody likes, the rest of none.
+        song_genres=np.where(np.arange(SONGS) < 80, np.arange(SONGS) // 30, -1).astype(np.int16),
+        genre_popular=Csr(
+            np.array([0, 40, 80, 80]),
+            np.concatenate([np.arange(40), np.arange(80, 40, -1)]).astype(np.int32),
+            PLAYLISTS,
+            np.concatenate([np.arange(40, 0, -1), np.arange(40, 0, -1)]).astype(np.float32),
+        ),
         user_ids=[f"user-{user}" for user in range(USERS)],
         playlist_ids=[f"list-{playlist}" for playlist in range(PLAYLISTS)],
         playlist_titles=[f"Mixtape No. {playlist} é" for playlist in range(PLAYLISTS)],

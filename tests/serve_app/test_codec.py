@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 import pickle
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.codec import Malformed, decode_feedback, decode_query
+from serve_app.codec import Malformed, decode_feedback, decode_query, decode_stream
 from serve_app.errors import FeedbackUnavailable, InvalidRequest, NeighboursUnavailable, Violation
-from serve_app.query import Mode, Query, SongName, Taste
+from serve_app.query import Mode, Query, Seen, SongName, Taste
 from serve_app.wire import parser
 
 SONG = pb.Song(song_id="SO1")
@@ -21,13 +23,101 @@ def query(**changes: object) -> pb.RecommendRequest:
     return pb.RecommendRequest(**{"user_ids": ["a"], **changes})  # type: ignore[arg-type]
 
 
+def seen(seconds: int, nanos: int = 0) -> pb.ExcludeSeen:
+    return pb.ExcludeSeen(window=Duration(seconds=seconds, nanos=nanos))
+
+
 def feedback(**changes: object) -> pb.FeedbackRequest:
     base = {"recommendation_id": "r", "user_id": "u", "liked": ["a"], "idempotency_key": "k"}
     return pb.FeedbackRequest(**{**base, **changes})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("request_", "place", "field"),
+    [
+        (query(user_ids=["a", ""]), 1, "user_ids[1]"),
+        (query(user_ids=["a", "b", "c" * 129]), 2, "user_ids[2]"),
+        (query(user_ids=["é" * 65, "a"]), 0, "user_ids[0]"),
+        (query(tastes=[pb.Taste(user_id="x" * 129, songs=[SONG])]), 1, "tastes[0].user_id"),
+        (query(tastes=[pb.Taste(songs=[SONG]), pb.Taste()]), 2, "tastes[1].songs"),
+        (query(tastes=[pb.Taste(songs=[SONG] * 1001)]), 1, "tastes[0].songs"),
+        (query(tastes=[pb.Taste(songs=[SONG, pb.Song()])]), 1, "tastes[0].songs[1]"),
+        (query(tastes=[pb.Taste(songs=[pb.Song(song_id="x" * 129)])]), 1, "tastes[0].songs[0].song_id"),
+        (
+            query(tastes=[pb.Taste(songs=[pb.Song(name=pb.SongName(title="t" * 513))])]),
+            1,
+            "tastes[0].songs[0].name.title",
+        ),
+    ],
+)
+def test_one_bad_listener_is_refused_and_the_others_are_kept(
+    request_: pb.RecommendRequest, place: int, field: str
+) -> None:
+    decoded = decode_query(request_)
+    assert [(r.place, r.field) for r in decoded.refused] == [(place, field)]
+    everybody = [*request_.user_ids, *(taste.user_id for taste in request_.tastes)]
+    assert decoded.refused[0].user_id == everybody.pop(place)
+    assert [*decoded.user_ids, *(taste.user_id for taste in decoded.tastes)] == everybody
+
+
+def test_a_request_out_of_range_is_refused_whole_and_names_its_bad_listeners_too() -> None:
+    with pytest.raises(InvalidRequest) as error:
+        decode_query(query(user_ids=["a", ""], limit=0))
+    assert fields(error) == ["user_ids[1]", "limit"]
+
+
+def test_a_part_keeps_the_refused_at_their_places() -> None:
+    request = pb.RecommendRequest(
+        user_ids=["a", "", "b", "c"], tastes=[pb.Taste(), pb.Taste(user_id="x", songs=[SONG])], limit=3
+    )
+    whole = decode_query(request)
+    assert (len(whole), whole.part(0, 6)) == (6, whole)
+    parts = [whole.part(first, 2) for first in (0, 2, 4)]
+    assert [part.user_ids for part in parts] == [("a",), ("b", "c"), ()]
+    assert [[taste.user_id for taste in part.tastes] for part in parts] == [[], [], ["x"]]
+    assert [[(r.place, r.field) for r in part.refused] for part in parts] == [
+        [(1, "user_ids[1]")],
+        [],
+        [(0, "tastes[0].songs")],
+    ]
+    assert {part.limit for part in parts} == {3}
+
+
+def test_what_was_seen_is_left_out_for_sixty_days_unless_said_otherwise() -> None:
+    assert decode_query(query()).exclude_seen is None
+    assert decode_query(query(exclude_seen=pb.ExcludeSeen())).exclude_seen == Seen(60 * 86_400)
+    asked = seen(1, 500_000_000)
+    asked.shown = False
+    assert decode_query(query(exclude_seen=asked)).exclude_seen == Seen(1.5, shown=False)
+    asked.liked = False
+    assert decode_query(query(exclude_seen=asked)).exclude_seen is None
+
+
+def test_a_stream_takes_fifty_thousand_listeners_in_parts_of_five_hundred() -> None:
+    asked = decode_stream(pb.RecommendStreamRequest(request=query(user_ids=["a"] * 50_000)))
+    assert (len(asked.query), asked.part_size) == (50_000, 500)
+    assert decode_stream(pb.RecommendStreamRequest(request=query(), part_size=1)).part_size == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (pb.RecommendStreamRequest(), ["request.user_ids"]),
+        (pb.RecommendStreamRequest(request=query(user_ids=["a"] * 50_001)), ["request.user_ids"]),
+        (pb.RecommendStreamRequest(request=query(limit=0), part_size=0), ["request.limit", "part_size"]),
+        (pb.RecommendStreamRequest(request=query(), part_size=1001), ["part_size"]),
+    ],
+)
+def test_a_stream_out_of_range_names_every_field(request_: pb.RecommendStreamRequest, expected: list[str]) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        decode_stream(request_)
+    assert fields(error) == expected
+
+
 def test_unset_fields_take_their_documented_defaults() -> None:
-    assert decode_query(query()) == Query(user_ids=("a",), limit=5, mode=Mode.LIVE, explain=True)
+    assert decode_query(query()) == Query(
+        user_ids=("a",), limit=5, mode=Mode.LIVE, explain=True, max_per_owner=2, max_song_overlap=0.8
+    )
 
 
 def test_every_field_is_decoded() -> None:
@@ -39,9 +129,13 @@ def test_every_field_is_decoded() -> None:
         mode=pb.MODE_DAILY,
         exclude_playlist_ids=["p"],
         explain=False,
+        exclude_seen=pb.ExcludeSeen(window=Duration(seconds=9), liked=False),
+        max_per_owner=7,
+        max_song_overlap=0.5,
     )
+    tastes = (Taste("x", ("SO1", SongName("t", "b"))),)
     assert decode_query(request) == Query(
-        ("a", "a"), (Taste("x", ("SO1", SongName("t", "b"))),), 100, Mode.DAILY, ("p",), False
+        ("a", "a"), tastes, 100, Mode.DAILY, ("p",), False, Seen(9.0, liked=False), 7, 0.5
     )
 
 
@@ -51,26 +145,24 @@ def test_every_field_is_decoded() -> None:
         (pb.RecommendRequest(), ["user_ids"]),
         (query(user_ids=["a"] * 1001), ["user_ids"]),
         (query(user_ids=["a"] * 1000, tastes=[pb.Taste(songs=[SONG])]), ["user_ids"]),
-        (query(user_ids=["a", ""]), ["user_ids[1]"]),
-        (query(user_ids=["a", "b", "c" * 129]), ["user_ids[2]"]),
-        (query(user_ids=["é" * 65]), ["user_ids[0]"]),
+        (query(user_ids=["", "c" * 129, "é" * 65]), ["user_ids[0]", "user_ids[1]", "user_ids[2]"]),
         (query(limit=0), ["limit"]),
         (query(limit=-1), ["limit"]),
         (query(limit=101), ["limit"]),
         (query(mode=7), ["mode"]),
         (query(exclude_playlist_ids=["p"] * 1001), ["exclude_playlist_ids"]),
         (query(exclude_playlist_ids=[""]), ["exclude_playlist_ids[0]"]),
-        (query(tastes=[pb.Taste(user_id="x" * 129, songs=[SONG])]), ["tastes[0].user_id"]),
-        (query(tastes=[pb.Taste(songs=[SONG]), pb.Taste()]), ["tastes[1].songs"]),
-        (query(tastes=[pb.Taste(songs=[SONG] * 1001)]), ["tastes[0].songs"]),
         (query(tastes=[pb.Taste(songs=[SONG] * 1000)] * 20 + [pb.Taste(songs=[SONG])]), ["tastes"]),
-        (query(tastes=[pb.Taste(songs=[SONG, pb.Song()])]), ["tastes[0].songs[1]"]),
-        (query(tastes=[pb.Taste(songs=[pb.Song(song_id="")])]), ["tastes[0].songs[0].song_id"]),
-        (query(tastes=[pb.Taste(songs=[pb.Song(song_id="x" * 129)])]), ["tastes[0].songs[0].song_id"]),
-        (
-            query(tastes=[pb.Taste(songs=[pb.Song(name=pb.SongName(title="t" * 513))])]),
-            ["tastes[0].songs[0].name.title", "tastes[0].songs[0].name.artist"],
-        ),
+        (pb.RecommendRequest(tastes=[pb.Taste(songs=[pb.Song(song_id="")])]), ["tastes[0].songs[0].song_id"]),
+        (query(user_ids=[""], tastes=[pb.Taste()]), ["user_ids[0]", "tastes[0].songs"]),
+        (query(max_per_owner=0), ["max_per_owner"]),
+        (query(max_per_owner=101), ["max_per_owner"]),
+        (query(max_song_overlap=0), ["max_song_overlap"]),
+        (query(max_song_overlap=1.01), ["max_song_overlap"]),
+        (query(max_song_overlap=math.nan), ["max_song_overlap"]),
+        (query(exclude_seen=seen(0, 999_999_999)), ["exclude_seen.window"]),
+        (query(exclude_seen=seen(-1)), ["exclude_seen.window"]),
+        (query(exclude_seen=seen(365 * 86_400, 1)), ["exclude_seen.window"]),
         (query(user_ids=[""], limit=0, exclude_playlist_ids=[""]), ["user_ids[0]", "limit", "exclude_playlist_ids[0]"]),
     ],
 )
@@ -89,6 +181,11 @@ def test_a_request_out_of_range_names_every_field(request_: pb.RecommendRequest,
         query(limit=100),
         query(mode=pb.MODE_UNSPECIFIED),
         query(exclude_playlist_ids=["p"] * 1000),
+        query(exclude_playlist_ids=["p" * 128, "é" * 64]),
+        query(max_per_owner=1, max_song_overlap=1e-6),
+        query(max_per_owner=100, max_song_overlap=1.0),
+        query(exclude_seen=seen(1)),
+        query(exclude_seen=seen(365 * 86_400)),
         pb.RecommendRequest(tastes=[pb.Taste(songs=[SONG] * 1000)] * 20),
         query(tastes=[pb.Taste(songs=[pb.Song(name=pb.SongName(title="t" * 512, artist="é" * 256))])]),
     ],

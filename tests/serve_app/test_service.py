@@ -13,9 +13,11 @@ import pytest
 
 from pairing.csr import Csr
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.answers import Budgets
+from serve_app.encoding import Encoded
 from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable, NeighboursUnavailable
-from serve_app.service import Budgets, Service
+from serve_app.service import Service
 from serve_app.telemetry import Silent
 
 TASTE = pb.Taste(user_id="x", songs=[pb.Song(song_id="SO0004"), pb.Song(song_id="nope")])
@@ -49,13 +51,17 @@ def service(engine: Engine, neighbours: Any = None, telemetry: Any = None) -> Se
 
 
 def ask(made: Service, **fields: Any) -> pb.RecommendResponse:
-    return asyncio.run(made.recommend(pb.RecommendRequest(**fields)))
+    return parse(asyncio.run(made.recommend(pb.RecommendRequest(**fields))))
+
+
+def parse(encoded: Encoded) -> pb.RecommendResponse:
+    return pb.RecommendResponse.FromString(encoded.SerializeToString())
 
 
 def test_users_come_first_then_tastes_in_the_order_asked(engine: Engine) -> None:
     answered = ask(service(engine), user_ids=["user-2", "nobody", "user-2"], tastes=[TASTE])
     assert [r.user_id for r in answered.recommendations] == ["user-2", "nobody", "user-2", "x"]
-    assert [r.source for r in answered.recommendations] == [1, 4, 1, 4]
+    assert [r.source for r in answered.recommendations] == [1, 4, 1, 5]
     assert len({r.recommendation_id for r in answered.recommendations}) == 4
     assert all(len(r.recommendation_id) == 32 for r in answered.recommendations)
     assert {r.model_version for r in answered.recommendations} == {"7"}
@@ -101,9 +107,11 @@ async def fail(tastes: Csr, k: int) -> Csr:
 
 
 @pytest.mark.parametrize("neighbours", [never, fail, None])
-def test_a_taste_without_an_answer_from_the_index_is_popular_and_labelled(engine: Engine, neighbours: Any) -> None:
+def test_a_taste_without_an_answer_from_the_index_is_popular_in_its_genre_and_labelled(
+    engine: Engine, neighbours: Any
+) -> None:
     answered = ask(service(engine, neighbours), tastes=[TASTE]).recommendations[0]
-    assert answered.source == pb.SOURCE_POPULAR
+    assert answered.source == pb.SOURCE_POPULAR_IN_GENRE
     assert list(answered.skipped) == [pb.SKIPPED_NEIGHBOUR_SEARCH]
 
 
@@ -141,7 +149,9 @@ from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import kernels
 from serve_app.engine import Engine
 from serve_app.neighbours import Local
-from serve_app.service import Budgets, Service
+from serve_app.answers import Budgets
+from serve_app.encoding import kernels as encoding
+from serve_app.service import Service
 from serve_app.telemetry import Silent
 from trainer.bundle import open_bundle
 engine = Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1")
@@ -149,13 +159,14 @@ service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, dail
 service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))
 service.warm_up()
 def compiled():
-    return {{name: len(kernel.signatures) for name, kernel in vars(kernels).items() if hasattr(kernel, "signatures")}}
+    found = {{**vars(kernels), **vars(encoding)}}
+    return {{name: len(kernel.signatures) for name, kernel in found.items() if hasattr(kernel, "signatures")}}
 before = compiled()
-assert before["share"] and before["gather_owned"], before
+assert before["share"] and before["gather_owned"] and before["vote"], before
 taste = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
-request = pb.RecommendRequest(user_ids=["user-2", "x"], tastes=[taste], exclude_playlist_ids=["list-3"])
-answered = asyncio.run(service.recommend(request))
-assert [r.source for r in answered.recommendations] == [1, 4, 3]
+request = pb.RecommendRequest(user_ids=["user-2", "x", "user-59"], tastes=[taste], exclude_playlist_ids=["list-3"])
+answered = pb.RecommendResponse.FromString(asyncio.run(service.recommend(request)).SerializeToString())
+assert [r.source for r in answered.recommendations] == [1, 4, 3, 3]
 assert compiled() == before, (before, compiled())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -170,7 +181,7 @@ def test_a_thousand_listeners_are_answered_and_others_get_a_turn_meanwhile(engin
 
         async def one(name: str, count: int) -> None:
             answered = await made.recommend(pb.RecommendRequest(user_ids=["user-1"] * count, limit=100))
-            assert len(answered.recommendations) == count
+            assert len(parse(answered).recommendations) == count
             order.append(name)
 
         await asyncio.gather(one("large", 1000), one("small", 1))
@@ -183,7 +194,7 @@ def test_the_warm_path_awaits_nothing(engine: Engine) -> None:
     call = service(engine, never).recommend(pb.RecommendRequest(user_ids=["user-1"]))
     with pytest.raises(StopIteration) as finished:
         call.send(None)
-    assert finished.value.value.recommendations[0].source == pb.SOURCE_LIVE
+    assert parse(finished.value.value).recommendations[0].source == pb.SOURCE_LIVE
 
 
 def test_feedback_without_a_store_is_unavailable(engine: Engine) -> None:

@@ -256,6 +256,13 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
         with urllib.request.urlopen(f"{services.mlflow_uri}/health", timeout=5) as answered:
             assert answered.status == 200
         postmaster = psutil.Process(int((state / "postgres" / "postmaster.pid").read_text().split()[0]))
+        listening = [
+            connection.laddr.ip
+            for process in {postmaster, *(children() - before)}
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert set(listening) == {"127.0.0.1"}  # MLflow; the stores have unix sockets
     psutil.wait_procs([postmaster], timeout=5)
     assert not postmaster.is_running()
     assert children() - before == set()

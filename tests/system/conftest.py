@@ -101,7 +101,8 @@ def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """`buddies serve start` without torch; afterwards not one process of it is left."""
     hook = tmp_path_factory.mktemp("no-torch")
     (hook / "sitecustomize.py").write_text(NO_TORCH)
-    commands = Commands(trained.state_dir, (*trained.extra, ("PYTHONPATH", str(hook))))
+    path = os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH")]))
+    commands = Commands(trained.state_dir, (*trained.extra, ("PYTHONPATH", path)))
     process = commands.start("serve", "start")
     try:
         wait_until(lambda: running(trained.state_dir) or process.poll() is not None, START_S, "serve start")

@@ -100,6 +100,15 @@ def test_the_lists_of_the_day_are_read_once_they_are_written(trained: Commands, 
     (after,) = json.loads(trained.run("recommend", user_id, "--mode", "daily", "--json"))
     assert (after["source"], after["skipped"]) == ("daily", [])
     assert [p["playlist_id"] for p in after["playlists"]] == [p["playlist_id"] for p in before["playlists"]]
+    shown = json.loads(trained.run("daily", "show", user_id, "--json"))["playlists"]
+    assert [p["playlist_id"] for p in shown][: len(after["playlists"])] == [
+        p["playlist_id"] for p in after["playlists"]
+    ]
+    (space,) = json.loads(trained.run("daily", "status", "--json"))["spaces"]
+    assert (space["complete"], space["read"], space["blocks"]) == (True, True, space["blocks_total"])
+    again = json.loads(trained.run("daily", "run", "--json"))
+    assert (again["blocks_written"], again["name"]) == (0, space["name"])
+    assert "no list of the day" in trained.run("daily", "show", "nobody-we-know", expect=1)
 
 
 def test_health_reflection_and_status_answer(trained: Commands, service: Endpoints) -> None:
@@ -162,3 +171,14 @@ def test_nothing_of_the_state_is_pickled(trained: Commands) -> None:
         check=True,
     )
     assert suspicious.stdout == ""
+
+
+def test_a_cluster_writes_the_same_lists_of_the_day(trained: Commands, service: Endpoints) -> None:
+    user_id = listeners(trained, "--count", "1")[0]["user_id"]
+    here = json.loads(trained.run("daily", "run", "--again", "--json"))
+    shown = trained.run("daily", "show", user_id, "--json")
+    there = json.loads(trained.run("daily", "run", "--again", "--ray", "auto", "--json"))
+    assert there["name"] != here["name"]
+    assert (there["lists"], there["blocks_written"]) == (here["lists"], here["blocks_written"])
+    assert there["removed"] == [f"{here['version']}:{there['removed'][0].split(':')[1]}:{here['name']}"]
+    assert trained.run("daily", "show", user_id, "--json") == shown

@@ -16,7 +16,7 @@ import pytest
 from pairing import stage
 from pairing.csr import Csr
 from pairing.result import inputs_of, load_dataset
-from trainer.bundle import BundleParts
+from trainer.bundle import SKETCH_BYTES, BundleParts
 from trainer.mlflow_client import connect, default_uri
 
 GENRES, USERS, PLAYLISTS, SONGS, NEGATIVES = 6, 240, 120, 360, 20
@@ -181,6 +181,9 @@ def bundle_parts(tmp_path: Path) -> BundleParts:
         owner=np.array([1, -1], np.int32),
         popular=np.array([1, 0], np.int32),
         popular_scores=np.array([5, 2], np.float32),
+        sketches=np.arange(2 * SKETCH_BYTES, dtype=np.uint8).reshape(2, SKETCH_BYTES),
+        song_genres=np.array([1, 0, -1, 1], np.int16),
+        genre_popular=Csr(np.array([0, 0, 2]), np.array([1, 0], np.int32), 2, np.array([5, 2], np.float32)),
         user_ids=["ann", "bob", "zoë"],
         playlist_ids=["p1", "p2"],
         playlist_titles=["Morning", ""],

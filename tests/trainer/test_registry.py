@@ -226,3 +226,10 @@ def test_the_registry_needs_no_torch(server, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "[]"
+
+
+def test_an_error_does_not_show_the_login_of_the_registrys_address() -> None:
+    registry = Registry("http://me:s3cret@127.0.0.1:1", "m")
+    with pytest.raises(RegistryUnavailable, match=r"registry at http://127\.0\.0\.1:1 does not answer") as caught:
+        registry.resolve("production")
+    assert "s3cret" not in str(caught.value)

@@ -11,7 +11,7 @@ from pairing.stage import StageError
 from trainer.bpr.evaluate import evaluate_bundle
 from trainer.bpr.model import EpochReport, TrainingError
 from trainer.bundle import open_bundle
-from trainer.dataset.table import IN_TRAIN, open_dataset
+from trainer.dataset.table import COLD, IN_TRAIN, open_dataset
 from trainer.mlflow_client import connect, default_uri
 from trainer.registry import Registry
 from trainer.release import Release, train_and_release
@@ -168,3 +168,31 @@ def test_a_bundle_is_evaluated_on_the_data_set_that_it_was_made_from(release, pl
 def test_a_bundle_is_not_evaluated_on_a_data_set_of_the_same_sizes(release, planted_anew):
     with pytest.raises(StageError, match=r"the bundle .* was made from .*--dataset"):
         evaluate_bundle(planted_anew.dataset, open_bundle(release.bundle_dir))
+
+
+def test_a_listener_without_likes_has_the_factor_of_the_songs(release, planted):
+    bundle = open_bundle(release.bundle_dir)
+    cold = np.flatnonzero(np.asarray(open_dataset(planted.dataset).user_kind) == COLD)
+    assert cold.size > 5
+    assert bundle.song_factors is not None
+    summed = bundle.song_factors(bundle.user_songs.take(cold))
+    np.testing.assert_allclose(summed, bundle.user_factors[cold], atol=0.01)
+    assert np.abs(summed).max() > 1
+
+
+def test_plain_bpr_has_no_song_factors_and_genres_all_the_same(planted, mlflow_state):
+    plain = SETTINGS.model_copy(update={"model": "bpr"})
+    bundle = open_bundle(train_and_release(planted.dataset, planted.pairing, mlflow_state, plain).bundle_dir)
+    assert bundle.song_factors is None
+    assert bundle.genre_popular.rows > 1
+    assert (bundle.song_genres >= 0).all()
+
+
+def test_genres_are_of_the_planted_tastes(release, planted):
+    """Six tastes: songs of a genre are heard, for the most part, by listeners of one taste."""
+    bundle = open_bundle(release.bundle_dir)
+    songs = bundle.user_songs
+    tastes = np.repeat(np.arange(songs.rows) % 6, songs.counts)
+    votes = np.zeros((bundle.genre_popular.rows, 6))
+    np.add.at(votes, (bundle.song_genres[songs.indices], tastes), 1)
+    assert votes.max(axis=1).sum() > 0.7 * votes.sum()

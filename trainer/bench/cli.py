@@ -66,3 +66,32 @@ def offline(
     for line in outcome.skipped:
         typer.echo(f"skipped {line}")
     typer.echo(f"\npage: {page}")
+
+
+@app.command("serving-bundle")
+def serving_bundle(
+    directory: Annotated[Path, typer.Argument(help="Where the bundle goes; a bundle there is replaced.")],
+    users: Annotated[int, typer.Option(min=1, help="Listeners.")] = 100_000,
+    playlists: Annotated[int, typer.Option(min=1, help="Playlists.")] = 180_000,
+    dimension: Annotated[int, typer.Option(min=1, help="Dimensions of the factors.")] = 128,
+    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each listener.")] = 75,
+    songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
+    seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Write a bundle of a given shape to measure serving on: factors and candidates are drawn, nothing is trained.
+
+    Example: buddies bench serving-bundle .buddies/drawn && buddies serve start --bundle .buddies/drawn
+    """
+    from pairing.console import explained, show
+    from pairing.progress import Reporter
+    from trainer.bench.serving import Shape, write_serving_bundle
+    from trainer.bundle import BundleError
+
+    if directory.exists() and any(directory.iterdir()) and not (directory / "manifest.json").is_file():
+        raise typer.BadParameter(f"{directory} is not empty and holds no bundle", param_hint="DIRECTORY")
+    shape = Shape(users, playlists, dimension, candidates, songs)
+    with explained(BundleError, ValueError):
+        made = write_serving_bundle(directory, shape, seed, Reporter())
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    show({"bundle": str(directory), "sha256": made.sha256, "megabytes": round(size / 1e6, 1)}, as_json=as_json)

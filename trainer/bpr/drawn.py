@@ -13,7 +13,7 @@ from pairing.csr import Csr
 from pairing.seeds import derive, generator
 from trainer.bpr.kernels import draw_triplets, shuffled
 from trainer.bpr.model import TrainingError
-from trainer.bpr.order import BLOCK, RUNS, Source, Stored
+from trainer.bpr.order import BLOCK, RUNS, Part, Source, Stored, part_of
 from trainer.dataset.table import Dataset
 from trainer.settings import TrainSettings
 
@@ -22,12 +22,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Drawn:
-    """Each positive `negatives` times an epoch, with round(hard_share * negatives) negatives from the hard pool.
+    """Each positive `negatives` times a pass, with round(hard_share * negatives) negatives from the hard pool.
 
     CSR (users, playlists): positives, and at most so many of each pool as the data set keeps (docs/formats.md,
     `8-triplets`). Where one pool is empty all come from the other. A negative is uniform over the kept part, with
     replacement; as the kept part is itself uniform over the pool, so is a negative over the pool, before it is known
-    which part was kept.
+    which part was kept. most: triplets of an epoch, as in `part_of`; every pass has other negatives.
     """
 
     positives: Csr
@@ -35,6 +35,7 @@ class Drawn:
     easy: Csr
     negatives: int
     hard_share: float
+    most: int | None = None
 
     def __post_init__(self) -> None:
         """Check what the kernels rely on. TrainingError when a user has positives and nothing to compare them with."""
@@ -53,11 +54,16 @@ class Drawn:
         """How many of a positive's negatives come from the hard pool, as in the file."""
         return int(self.negatives * self.hard_share + 0.5)
 
+    def part(self, epoch: int) -> Part:
+        """As `part_of`."""
+        return part_of(len(self), self.most, epoch)
+
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
         """Runs of a random order of all places, within a run by user."""
-        chance = np.uint64(derive(seed, f"negatives of epoch {epoch}"))
-        run = min(BLOCK, -(-len(self) // RUNS))
-        for places in _places(len(self), seed, epoch):
+        part = self.part(epoch)
+        chance = np.uint64(derive(seed, f"negatives of epoch {part.number}"))
+        run = min(BLOCK, -(-len(part) // RUNS))
+        for places in _places(len(self), part, seed):
             out = np.empty((places.size, 3), np.int32)
             for begin in range(0, places.size, run):
                 self._draw(places[begin : begin + run], chance, out[begin : begin + run])
@@ -76,17 +82,18 @@ class Drawn:
         return self.positives.counts > 0, playlists
 
 
-def _places(total: int, seed: int, epoch: int) -> Iterator[Array]:
-    """The numbers 0..total in a random order, in blocks; int32 where they are small enough, which sorts faster."""
+def _places(total: int, part: Part, seed: int) -> Iterator[Array]:
+    """A part of the numbers 0..total in a random order, in blocks; int32 if small enough, which sorts faster."""
     kind = np.int32 if total < 1 << 31 else np.int64
     if total <= BLOCK:
         if total:
-            yield generator(seed, f"places of epoch {epoch}").permutation(np.arange(total, dtype=kind))
+            order = generator(seed, f"places of epoch {part.number}").permutation(np.arange(total, dtype=kind))
+            yield order[part.first : part.last]
         return
-    order = np.uint64(derive(seed, f"places of epoch {epoch}"))
-    for first in range(0, total, BLOCK):
-        places = np.empty(min(BLOCK, total - first), kind)
-        shuffled(first, total, order, places)
+    chance = np.uint64(derive(seed, f"places of epoch {part.number}"))
+    for first in range(part.first, part.last, BLOCK):
+        places = np.empty(min(BLOCK, part.last - first), kind)
+        shuffled(first, total, chance, places)
         yield places
 
 
@@ -103,7 +110,7 @@ def open_source(data: Dataset, settings: TrainSettings, *, toy: bool = False) ->
         raise TrainingError(f'[train] triplets is "file", but {reason}; set it to "drawn" or leave negatives unset')
     by_itself = settings.triplets == "auto" and data.pools is None and not asked
     if stored is not None and (settings.triplets == "file" or by_itself):
-        return Stored(stored, data.users, data.playlists)
+        return Stored(stored, data.users, data.playlists, settings.epoch_triplets)
     if data.pools is None:
         raise TrainingError(
             f"{data.directory}: no pools to draw negatives from; build the data set again with `buddies data build`"
@@ -115,6 +122,7 @@ def open_source(data: Dataset, settings: TrainSettings, *, toy: bool = False) ->
         easy=pools.easy,
         negatives=settings.negatives or pools.negatives,
         hard_share=pools.hard_share if settings.hard_share is None else settings.hard_share,
+        most=settings.epoch_triplets,
     )
 
 

@@ -26,11 +26,37 @@ BLOCK = 1 << 20
 RUNS = 16
 
 
+@dataclass(frozen=True)
+class Part:
+    """What an epoch visits: the places first..last, last exclusive, of the order of a pass, which counts from 1."""
+
+    number: int
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+def part_of(total: int, most: int | None, epoch: int) -> Part:
+    """The part of an epoch, which counts from 1, where no epoch visits more than `most` of `total` triplets.
+
+    The fewest epochs of the same size, give or take one, make up a pass, in which each triplet is visited once. None,
+    or no more triplets than that: every epoch is a pass.
+    """
+    parts = max(1, -(-total // most)) if most else 1
+    done, at = divmod(epoch - 1, parts)
+    return Part(done + 1, total * at // parts, total * (at + 1) // parts)
+
+
 class Source(Protocol):
     """Triplets to learn from: user, positive, negative."""
 
     def __len__(self) -> int:
-        """Triplets of an epoch."""
+        """Triplets of a pass."""
+
+    def part(self, epoch: int) -> Part:
+        """What the epoch visits of which pass."""
 
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
         """An epoch's triplets in the order to visit them, int32 (n, 3), at most BLOCK in memory at once.
@@ -62,23 +88,34 @@ def visit(step: Callable[[Array], float], blocks: Iterator[Array]) -> Iterator[t
 
 @dataclass(frozen=True)
 class Stored:
-    """Triplets of a file, int32 (N, 3), which is shuffled; may be memory-mapped. Each is visited once an epoch."""
+    """Triplets of a file, int32 (N, 3), which is shuffled; may be memory-mapped. Each is visited once a pass.
+
+    most: triplets of an epoch, as in `part_of`.
+    """
 
     triplets: Array
     users: int
     playlists: int
+    most: int | None = None
 
     def __len__(self) -> int:
         return len(self.triplets)
 
+    def part(self, epoch: int) -> Part:
+        """As `part_of`."""
+        return part_of(len(self), self.most, epoch)
+
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
         """Blocks of the file in a random order, each dealt to its share of the runs by chance."""
-        rng = generator(seed, f"order of epoch {epoch}")
+        part = self.part(epoch)
+        rng = generator(seed, f"order of epoch {part.number}")
+        order = rng.permutation(-(-len(self) // BLOCK))
+        if len(part) < len(self):
+            rng = generator(seed, f"runs of epoch {epoch}")
         bits = BLOCK.bit_length()
-        for at in rng.permutation(-(-len(self) // BLOCK)):
-            begin = int(at) * BLOCK
-            block = np.ascontiguousarray(self.triplets[begin : begin + BLOCK], np.int32)
-            runs = -(-RUNS * len(block) // len(self))
+        for begin, end in self._spans(order, part):
+            block = np.ascontiguousarray(self.triplets[begin:end], np.int32)
+            runs = -(-RUNS * len(block) // len(part))
             # One sort by run, user and place in the file.
             keys = rng.integers(0, runs, len(block), np.int64) << 31 if runs > 1 else np.zeros(len(block), np.int64)
             keys += block[:, 0]
@@ -86,6 +123,17 @@ class Stored:
             keys += np.arange(len(block))
             keys.sort()
             yield self._pick(block, keys, (1 << bits) - 1, begin)
+
+    def _spans(self, order: Array, part: Part) -> Iterator[tuple[int, int]]:
+        """Where in the file the part lies, of the pass that takes the blocks in this order."""
+        place = 0
+        for number in order.tolist():
+            begin = number * BLOCK
+            size = min(BLOCK, len(self) - begin)
+            first, last = max(part.first - place, 0), min(part.last - place, size)
+            if first < last:
+                yield begin + first, begin + last
+            place += size
 
     def _pick(self, block: Array, keys: Array, mask: int, begin: int) -> Array:
         out = np.empty_like(block)

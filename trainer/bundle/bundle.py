@@ -12,10 +12,14 @@ import numpy.typing as npt
 from pairing.csr import Csr
 from pairing.stage import hash_file
 from trainer.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest, verify
+from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
 from trainer.bundle.tensors import map_tensors
 
 Array = npt.NDArray[Any]
+
+SKETCH_BYTES = 64
+SONG_FACTORS = "song_factors.safetensors"
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class Bundle:
     ascending. user_songs: users x songs, ascending. owned: users x playlists. owner: int32 (playlists,), -1 nobody.
     popular: int32, playlist rows that most people like, best first; popular_scores float32, the likes of each.
     song_listeners: int32 (songs,). song_id_rows: int32, the song row of each entry of song_ids.
+    sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.parts.sketches).
+    song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
+    song_factors: how songs add up to a factor; None where the model has none of songs.
     song_keys: one normalised key (pairing.names.song_key) per song row. index: directory of the FAISS index.
     """
 
@@ -41,6 +48,10 @@ class Bundle:
     popular: Array
     popular_scores: Array
     song_listeners: Array
+    sketches: Array
+    song_genres: Array
+    genre_popular: Csr
+    song_factors: SongFactors | None
     user_ids: KeyIndex
     playlist_ids: KeyIndex
     song_ids: KeyIndex
@@ -85,6 +96,10 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         popular=array("popular"),
         popular_scores=array("popular_scores"),
         song_listeners=array("song_listeners"),
+        sketches=array("sketches"),
+        song_genres=array("song_genres"),
+        genre_popular=Csr.load(directory, "genre_popular"),
+        song_factors=SongFactors.load(directory / SONG_FACTORS),
         user_ids=KeyIndex.load(directory, "user_ids"),
         playlist_ids=KeyIndex.load(directory, "playlist_ids"),
         song_ids=KeyIndex.load(directory, "song_ids"),
@@ -108,6 +123,9 @@ def _check_sizes(bundle: Bundle) -> None:
         "owned": ((bundle.owned.rows, bundle.owned.columns), (users, playlists)),
         "owner": (bundle.owner.shape, (playlists,)),
         "song_listeners": (bundle.song_listeners.shape, (songs,)),
+        "sketches": (bundle.sketches.shape, (playlists, SKETCH_BYTES)),
+        "song_genres": (bundle.song_genres.shape, (songs,)),
+        "genre_popular": ((bundle.genre_popular.columns,), (playlists,)),
         "user_ids": ((len(bundle.user_ids.table),), (users,)),
         "playlist_ids": ((len(bundle.playlist_ids.table),), (playlists,)),
         "playlist_titles": ((len(bundle.playlist_titles),), (playlists,)),
@@ -115,6 +133,14 @@ def _check_sizes(bundle: Bundle) -> None:
         "song_artists": ((len(bundle.song_artists),), (songs,)),
         "song_keys": ((len(bundle.song_keys.table),), (songs,)),
     }
+    if bundle.song_factors is not None:
+        made = bundle.song_factors
+        found["song_factors"] = ((made.taste.shape[0], made.taste.shape[1] + made.likes.shape[1]), (songs, d))
+        found["song_factors' likes"] = (made.likes.shape[:1], (songs,))
+        found["song_factors' weights"] = (made.weights.shape, (songs,))
     for name, (shape, expected) in found.items():
         if tuple(shape) != expected:
             raise BundleError(f"{bundle.directory}: {name} has shape {tuple(shape)}, the manifest says {expected}")
+    genres = bundle.genre_popular.rows
+    if bundle.genre_popular.values is None or int(bundle.song_genres.max(initial=-1)) >= genres:
+        raise BundleError(f"{bundle.directory}: song_genres and genre_popular, of {genres} genres, do not fit together")

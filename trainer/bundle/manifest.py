@@ -10,7 +10,7 @@ from typing import Any
 
 from pairing.stage import hash_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 

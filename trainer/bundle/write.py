@@ -14,8 +14,9 @@ import numpy.typing as npt
 from pairing.csr import Csr
 from pairing.names import Matching, song_key
 from pairing.stage import swap
-from trainer.bundle.bundle import Bundle, open_bundle
+from trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
 from trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
 
 Array = npt.NDArray[Any]
@@ -33,6 +34,9 @@ class BundleParts:
     owner: Array
     popular: Array
     popular_scores: Array
+    sketches: Array
+    song_genres: Array
+    genre_popular: Csr
     user_ids: Sequence[str]
     playlist_ids: Sequence[str]
     playlist_titles: Sequence[str]
@@ -45,6 +49,7 @@ class BundleParts:
     dataset_fingerprint: str
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    song_factors: SongFactors | None = None
 
 
 def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
@@ -81,12 +86,17 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     path = directory / "factors.safetensors"
     save_file({name: np.ascontiguousarray(a, np.float32) for name, a in factors.items()}, path)
     path.chmod(0o644)  # the library makes it readable by its owner alone; a server may run as somebody else
+    if parts.song_factors is not None:
+        parts.song_factors.save(directory / SONG_FACTORS)
     parts.candidates.save(directory, "candidates")
     parts.user_songs.save(directory, "user_songs")
     parts.owned.save(directory, "owned")
     np.save(directory / "owner.npy", parts.owner.astype(np.int32))
     np.save(directory / "popular.npy", parts.popular.astype(np.int32))
     np.save(directory / "popular_scores.npy", parts.popular_scores.astype(np.float32))
+    np.save(directory / "sketches.npy", parts.sketches.astype(np.uint8))
+    np.save(directory / "song_genres.npy", parts.song_genres.astype(np.int16))
+    parts.genre_popular.save(directory, "genre_popular")
     np.save(directory / "song_id_rows.npy", parts.song_id_rows.astype(np.int32))
     np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
 

@@ -139,7 +139,9 @@ class HybridBackend:
     def _materialise(self, values: Mapping[str, Array]) -> None:
         vectors = self._feature.vectors(values["songs"], values["artists"])
         for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
-            values[f"{name}_factors"][:, self._taste :] = self._feature.rows(part, vectors) + values[f"{name}_own"]
+            likes = self._feature.rows(part, vectors)
+            likes += values[f"{name}_own"]
+            values[f"{name}_factors"][:, self._taste :] = likes
 
     def model(self) -> Model:
         """The factors, not copied: the taste's dimensions first, then those of the likes."""

@@ -33,6 +33,28 @@ def sum_rows(first: int, last: int, indptr: Array, songs: Array, vectors: Array,
 
 
 @njit(cache=True, nogil=True)
+def weigh(
+    first: int,
+    last: int,
+    songs: Array,
+    song_weights: Array,
+    artist: Array,
+    artists: Array,
+    artist_weights: Array,
+    out: Array,
+) -> None:
+    """out[s] = song_weights[s] * songs[s], and the same of its artist where that is not -1, for songs first..last."""
+    for s in range(first, last):
+        weight, a = song_weights[s], artist[s]
+        for k in range(songs.shape[1]):
+            out[s, k] = weight * songs[s, k]
+        if a >= 0:
+            of_artist = artist_weights[a]
+            for k in range(songs.shape[1]):
+                out[s, k] += of_artist * artists[a, k]
+
+
+@njit(cache=True, nogil=True)
 def sum_squares(indptr: Array, songs: Array, weights: Array, out: Array) -> None:
     """out[r] = the sum of the squared weights of row r's songs."""
     for r in range(indptr.size - 1):

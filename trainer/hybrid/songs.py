@@ -16,7 +16,7 @@ from pairing.csr import Csr
 from pairing.names import full_artist, normalise
 from pairing.progress import silent
 from trainer.dataset.kernels import group
-from trainer.hybrid.kernels import count_artists, sum_rows, sum_squares
+from trainer.hybrid.kernels import count_artists, sum_rows, sum_squares, weigh
 
 Array = npt.NDArray[Any]
 
@@ -76,9 +76,9 @@ class Feature:
 
     def vectors(self, songs: Array, artists: Array) -> Array:
         """What a song adds to a row, float32 (S, d), from song factors (S, d) and artist factors (A, d)."""
-        out = self.song_weights[:, None] * songs
-        known = self.sets.artist >= 0
-        out[known] += (self.artist_weights[:, None] * artists)[self.sets.artist[known]]
+        out, artist = np.empty_like(songs), self.sets.artist
+        song_weights, artist_weights = self.song_weights, self.artist_weights
+        in_blocks(len(out), lambda a, b: weigh(a, b, songs, song_weights, artist, artists, artist_weights, out))
         return out
 
     def rows(self, part: int, vectors: Array) -> Array:

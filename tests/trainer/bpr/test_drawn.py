@@ -131,3 +131,42 @@ def test_what_the_data_set_does_not_hold_is_named(planted):
         open_source(data, TrainSettings(model="bpr", triplets="file", negatives=2))
     without = replace(with_pools(data), triplets=None)
     assert isinstance(open_source(without, TrainSettings(model="bpr")), Drawn)
+
+
+@pytest.mark.parametrize("block", [3, 1 << 20])
+@pytest.mark.parametrize("most", [1, 5, 15])
+def test_the_epochs_of_a_pass_reach_every_positive_as_often_as_it_has_negatives(monkeypatch, block, most):
+    monkeypatch.setattr("trainer.bpr.drawn.BLOCK", block)
+    source = drawn(most=most)
+    epochs = -(-16 // most)
+    for number in (0, 1):
+        parts = [epoch(source, 7, 1 + number * epochs + at) for at in range(epochs)]
+        assert all(0 < len(part) <= most for part in parts)
+        found = Counter((u, p) for u, p, _ in np.concatenate(parts).tolist())
+        assert found == {(0, 0): 4, (0, 1): 4, (0, 2): 4, (1, 3): 4}
+
+
+def test_the_epochs_of_a_pass_together_are_the_pass():
+    parts = np.concatenate([epoch(drawn(most=5), 7, number) for number in (5, 6, 7, 8)])
+    assert sorted(parts.tolist()) == sorted(epoch(drawn(), 7, 2).tolist())
+
+
+def test_every_place_comes_into_the_first_epoch_as_often():
+    """8 of 16 triplets, the four of each positive among them half the time."""
+    source = drawn(most=8)
+    found = Counter((u, p) for seed in range(2_000) for u, p, _ in epoch(source, seed, 1).tolist())
+    assert chisquare(list(found.values())).pvalue > 1e-3
+    assert sum(found.values()) == 16_000
+
+
+def test_a_bound_that_does_not_bind_changes_nothing():
+    for number in (1, 2):
+        assert np.array_equal(epoch(drawn(), 7, number), epoch(drawn(most=16), 7, number))
+
+
+def test_the_settings_bound_an_epoch(planted):
+    without = open_dataset(planted.dataset)
+    settings = TrainSettings(epoch_triplets=5)
+    assert [len(open_source(with_pools(without), settings).part(number)) for number in (1, 2, 3, 4)] == [4, 4, 4, 4]
+    assert len(open_source(without, settings).part(1)) == 4  # 6,384 in 1,277 parts of 4 or 5
+    assert TrainSettings().epoch_triplets == 64_000_000

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -185,3 +186,31 @@ def test_the_triton_kernel_takes_the_numba_kernels_steps():
     """By Triton's interpreter, which runs one program after the other: with one triplet in each, also on equal rows."""
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     subprocess.run([sys.executable, "-c", _TRITON], check=True, env=environment)
+
+
+@pytest.mark.parametrize("most", [5, 15])
+def test_the_epochs_of_a_pass_visit_every_place_once(most):
+    rows = np.stack([np.zeros(40), np.arange(40), np.arange(40)], axis=1).astype(np.int32)
+    backend = open_backend(SETTINGS, state(users=1, playlists=40))
+    for source, size in ((Stored(rows, 1, 40, most), 40), (replace(POOLS, most=most), 16)):
+        seen = []
+        held = backend._hold(source)
+        backend._hold = lambda _, held=held, seen=seen: _Noted(held, seen)
+        for epoch in range(-(-size // most)):
+            counts = [count for _, count in backend.epoch(source, 1, epoch + 1)]
+            assert 0 < sum(counts) <= most
+        assert sorted(seen) == list(range(size))
+        del backend._hold
+
+
+class _Noted:
+    """Notes the places that it is asked for."""
+
+    def __init__(self, held, seen):
+        self._held, self._seen = held, seen
+
+    def triplets(self, places, chance):
+        self._seen.extend(places.tolist())
+        rows = self._held.triplets(places, chance)
+        rows[:, 0] = 0
+        return rows

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain
+
 import numpy as np
 import pytest
 
 from trainer.bpr import order
 from trainer.bpr.kernels import shuffled
 from trainer.bpr.model import TrainingError
-from trainer.bpr.order import Stored, ahead
+from trainer.bpr.order import Part, Stored, ahead, part_of
 
 
 def places(total: int, seed: int, first: int = 0, count: int | None = None) -> np.ndarray:
@@ -98,3 +101,46 @@ def test_seen_are_the_rows_that_occur():
     users, playlists = Stored(np.array([[1, 0, 3], [1, 4, 3]], np.int32), 3, 6).seen()
     assert users.tolist() == [False, True, False]
     assert np.flatnonzero(playlists).tolist() == [0, 3, 4]
+
+
+def test_a_pass_is_the_fewest_epochs_of_the_same_size_that_stay_below_the_most():
+    parts = [part_of(10, 4, epoch) for epoch in range(1, 5)]
+    assert parts == [Part(1, 0, 3), Part(1, 3, 6), Part(1, 6, 10), Part(2, 0, 3)]
+    assert [len(part) for part in parts] == [3, 3, 4, 3]
+
+
+@pytest.mark.parametrize("most", [None, 10, 11])
+def test_an_epoch_of_no_more_than_the_most_is_a_pass(most):
+    assert [part_of(10, most, epoch) for epoch in (1, 2)] == [Part(1, 0, 10), Part(2, 0, 10)]
+
+
+def test_the_least_epoch_has_one_triplet_and_none_has_none():
+    assert [part_of(3, 1, epoch) for epoch in (1, 2, 3, 4)] == [
+        Part(1, 0, 1),
+        Part(1, 1, 2),
+        Part(1, 2, 3),
+        Part(2, 0, 1),
+    ]
+    assert part_of(0, 5, 1) == Part(1, 0, 0)
+
+
+@pytest.mark.parametrize("block", [7, 40])
+@pytest.mark.parametrize("most", [1, 6, 15, 39])
+def test_the_epochs_of_a_pass_visit_every_triplet_of_the_file_once(monkeypatch, block, most):
+    monkeypatch.setattr(order, "BLOCK", block)
+    source = replace(numbered(40), most=most)
+    epochs = -(-40 // most)
+    for number in (0, 1):
+        seen = [visited(source, 1, 1 + number * epochs + at)[:, 1].tolist() for at in range(epochs)]
+        assert all(0 < len(part) <= most for part in seen)
+        assert sorted(chain.from_iterable(seen)) == list(range(40))
+
+
+def test_an_epoch_within_a_pass_depends_on_seed_and_number_alone():
+    source = replace(numbered(40), most=15)
+    assert np.array_equal(visited(source, 1, 2), visited(source, 1, 2))
+    assert visited(source, 1, 2).tolist() != visited(source, 1, 5).tolist()
+
+
+def test_a_bound_that_does_not_bind_changes_nothing():
+    assert np.array_equal(visited(numbered(40), 1, 2), visited(replace(numbered(40), most=40), 1, 2))

@@ -219,6 +219,35 @@ def test_resumed_equals_undisturbed_where_negatives_are_drawn(validation, tmp_pa
     assert max(r.metrics["random/mrr"] for r in reports(tmp_path / "a", training_key("data", SETTINGS))) > 0.5
 
 
+@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
+def test_resumed_in_the_middle_of_a_pass_equals_undisturbed(triplets, validation, tmp_path, backend):
+    settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128, "epoch_triplets": 700, "epochs": 6})
+    assert len(triplets) == 2_400  # four epochs a pass
+    undisturbed = fit(triplets, validation, tmp_path / "a", settings)
+    heard: list[int] = []
+
+    def interrupt(what: str, done: int, total: int, unit: str = "") -> None:
+        heard.append(total)
+        if what == "epoch 3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(triplets, validation, tmp_path / "b", settings, progress=interrupt)
+    assert set(heard) == {600}
+    assert same(undisturbed, fit(triplets, validation, tmp_path / "b", settings))
+
+
+def test_a_bounded_epoch_is_judged_as_often_and_learns_as_well(triplets, validation, tmp_path):
+    best = []
+    for most, epochs in ((2_400, 10), (600, 40)):
+        settings = SETTINGS.model_copy(update={"epoch_triplets": most, "epochs": epochs, "patience": 40})
+        heard: list[EpochReport] = []
+        fit(triplets, validation, tmp_path / str(most), settings, on_epoch=heard.append)
+        assert len(heard) == epochs
+        best.append(max(report.metrics["random/mrr"] for report in heard))
+    assert best[1] == pytest.approx(best[0], abs=0.03)
+
+
 def test_without_validation_rows_every_epoch_runs_and_the_last_counts(triplets, tmp_path):
     none = Validation(np.empty((0, 12), np.int32), np.empty((0, 12), np.int32))
     heard: list[EpochReport] = []

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pairing.csr import Csr
-from trainer.bundle import BundleError, BundleParts, open_bundle, write_bundle
+from trainer.bundle import SKETCH_BYTES, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from trainer.bundle.tensors import map_tensors
 
 
@@ -32,6 +32,9 @@ def test_what_was_written_is_read_back(bundle_parts, written):
     assert bundle.owner.tolist() == [1, -1]
     assert bundle.popular.tolist() == [1, 0]
     assert bundle.song_listeners.tolist() == [1, 3, 1, 0]
+    assert bundle.sketches[1, :3].tolist() == [64, 65, 66]
+    assert bundle.song_genres.tolist() == [1, 0, -1, 1]
+    assert [bundle.genre_popular.row(genre).tolist() for genre in range(2)] == [[], [1, 0]]
     assert bundle.user_ids.find(["zoë", "nobody", "ann"]).tolist() == [2, -1, 0]
     assert [bundle.playlist_titles[row] for row in range(2)] == ["Morning", ""]
     assert bundle.song_id_rows[bundle.song_ids.find(["SO2b"])].tolist() == [1]
@@ -111,7 +114,8 @@ def test_a_file_that_does_not_belong_is_refused(written):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(2, "upgrade"), (0, "write the bundle again"), ("1", "write the bundle again")]
+    ("version", "advice"),
+    [(3, "upgrade"), (1, "write the bundle again"), (0, "write the bundle again"), ("1", "write the bundle again")],
 )
 def test_another_schema_is_refused_with_advice(written, version, advice):
     path = written / "manifest.json"
@@ -122,7 +126,7 @@ def test_another_schema_is_refused_with_advice(written, version, advice):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '"x"', "{", '{"schema_version": 1}', '{"schema_version": 1, "more": 2}', "\xff"]
+    "text", ["", "[]", "{}", "null", '"x"', "{", '{"schema_version": 2}', '{"schema_version": 2, "more": 2}', "\xff"]
 )
 def test_what_is_no_manifest_is_refused(written, text):
     (written / "manifest.json").write_text(text, encoding="latin-1")
@@ -162,6 +166,8 @@ def test_a_file_of_the_wrong_kind_is_refused_even_without_hashes(written):
         {"owner": np.array([1], np.int32)},
         {"candidates": Csr.from_rows([[0]], 2)},
         {"playlist_titles": ["only one"]},
+        {"sketches": np.zeros((2, 63), np.uint8)},
+        {"song_genres": np.zeros(3, np.int16)},
         {"user_ids": ["ann", "bob"]},
         {"playlist_factors": np.zeros((2, 3), np.float32)},
     ],
@@ -169,6 +175,46 @@ def test_a_file_of_the_wrong_kind_is_refused_even_without_hashes(written):
 def test_parts_that_do_not_fit_together_are_refused(bundle_parts, tmp_path, change):
     with pytest.raises(BundleError, match="the manifest says"):
         write_bundle(tmp_path / "bundle", replace(bundle_parts, **change))
+
+
+def test_a_song_of_a_genre_that_is_not_there_is_refused(bundle_parts, tmp_path):
+    with pytest.raises(BundleError, match="2 genres, do not fit together"):
+        write_bundle(tmp_path / "bundle", replace(bundle_parts, song_genres=np.array([2, 0, 0, 0], np.int16)))
+
+
+def _song_factors(songs: int) -> SongFactors:
+    """Two songs of four say something: taste (3, 4) and (0, 0.5), likes 6 and 2, weights 3 and 4."""
+    taste, likes = np.zeros((songs, 1), np.float16), np.zeros((songs, 1), np.float16)
+    taste[[0, 2], 0], likes[[0, 2], 0] = (-3, 4), (6, 2)
+    weights = np.zeros(songs, np.float32)
+    weights[[0, 2]] = 3, 4
+    return SongFactors(taste, likes, weights, np.array([2], np.float32))
+
+
+def test_song_factors_add_up_to_a_taste_at_its_length_and_likes_by_the_weights(bundle_parts, tmp_path):
+    bundle = write_bundle(tmp_path / "bundle", replace(bundle_parts, song_factors=_song_factors(4)))
+    assert bundle.song_factors is not None
+    # Taste -3 + 4 at length 2; likes (6 + 2) / sqrt(9 + 16).
+    rows = Csr.from_rows([[0, 2], [], [1, 3], [0], []], 4)
+    found = bundle.song_factors(rows)
+    assert found.tolist() == [[2, pytest.approx(1.6)], [0, 0], [0, 0], [-2, 2], [0, 0]]
+    assert bundle.song_factors(Csr.from_rows([], 4)).shape == (0, 2)
+    assert bundle.song_factors.taste.dtype == np.float16
+
+
+def test_a_factor_does_not_depend_on_the_rows_beside():
+    songs = _song_factors(4)
+    many = Csr.from_rows([[0, 2] * 5_000, [0], [], [0, 2], *[[2]] * 9_000, [0, 2]], 4)
+    found = songs(many)
+    assert found[0].tolist() == [2, pytest.approx(8 * 5_000 / (25 * 5_000) ** 0.5)]
+    assert found[1].tolist() == [-2, 2]
+    assert found[3].tolist() == found[-1].tolist() == [2, pytest.approx(1.6)]
+
+
+@pytest.mark.parametrize("songs", [3, 5])
+def test_song_factors_of_other_songs_are_refused(bundle_parts, tmp_path, songs):
+    with pytest.raises(BundleError, match="song_factors has shape"):
+        write_bundle(tmp_path / "bundle", replace(bundle_parts, song_factors=_song_factors(songs)))
 
 
 def test_metrics_that_are_not_numbers_are_refused(bundle_parts, tmp_path):
@@ -187,6 +233,9 @@ def test_a_bundle_without_users_or_playlists_opens(bundle_parts, tmp_path):
         owner=np.empty(0, np.int32),
         popular=np.empty(0, np.int32),
         popular_scores=np.empty(0, np.float32),
+        sketches=np.empty((0, SKETCH_BYTES), np.uint8),
+        song_genres=np.empty(0, np.int16),
+        genre_popular=Csr(np.zeros(1, np.int64), np.empty(0, np.int32), 0, np.empty(0, np.float32)),
         **{f.name: [] for f in fields(BundleParts) if f.name.endswith(("_ids", "_titles", "_artists"))},
         song_id_rows=np.empty(0, np.int32),
     )

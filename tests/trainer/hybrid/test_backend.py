@@ -8,7 +8,8 @@ from trainer.bpr.backend import recipe
 from trainer.bpr.fit import fit
 from trainer.bpr.metrics import FactorScorer, ranks, summarise
 from trainer.bpr.model import TrainingError, Validation
-from trainer.bpr.train import train, training_key
+from trainer.bpr.order import part_of
+from trainer.bpr.train import patience_of, train, training_key
 from trainer.dataset.table import open_dataset
 from trainer.hybrid.backend import HybridBackend, taste_dimensions
 from trainer.hybrid.songs import SongSets
@@ -174,6 +175,37 @@ def test_a_step_that_is_too_long_stops_with_advice(planted, tmp_path):
     settings = TrainSettings(dimension=8, epochs=5, hybrid_batch=500, learning_rate=1e5)
     with pytest.raises(TrainingError, match=r"lower \[train\] learning_rate"):
         fit(data, settings, tmp_path, key=training_key(data.fingerprint, settings))
+
+
+@pytest.mark.parametrize(
+    ("triplets", "most", "patience", "expected"),
+    [
+        (300, 64_000_000, 5, 5),  # one step an epoch
+        (8_000_000, 64_000_000, 5, 5),
+        (8_000_001, 64_000_000, 5, 30),  # two steps
+        (24_000_000, 64_000_000, 5, 20),  # three steps
+        (885_000_000, 64_000_000, 5, 8),  # eight steps: seven epochs are 56
+        (885_000_000, 64_000_000, 9, 9),
+        (885_000_000, 885_000_000, 5, 5),
+    ],
+)
+def test_the_hybrid_model_stops_after_sixty_steps_without_a_better_mrr_where_an_epoch_has_several(
+    triplets, most, patience, expected
+):
+    settings = TrainSettings(patience=patience, epoch_triplets=most)
+    source = _Sized(triplets, most)
+    assert patience_of(settings, source) == expected
+    assert patience_of(settings.model_copy(update={"model": "bpr"}), source) == patience
+
+
+class _Sized:
+    """So many triplets, of which nothing else is asked."""
+
+    def __init__(self, triplets, most):
+        self._sizes = triplets, most
+
+    def part(self, epoch):
+        return part_of(*self._sizes, epoch)
 
 
 def test_the_recipe_of_the_hybrid_model():

@@ -57,12 +57,14 @@ class FusedBackend:
         if data is None:
             yield from visit(self.step, source.blocks(seed, number))
             return
-        chance = torch.Generator(self._device).manual_seed(derive(seed, f"epoch {number} on a device") >> 1)
-        total = len(source)
+        part, total = source.part(number), len(source)
+        chance = self._chance(seed, f"epoch {part.number} on a device")
         kind = torch.int32 if total < 1 << 31 else torch.int64
-        order = torch.randperm(total, generator=chance, device=self._device, dtype=kind)
+        order = torch.randperm(total, generator=chance, device=self._device, dtype=kind)[part.first : part.last]
+        if len(part) < total:  # the parts of a pass have its order, and negatives of their own
+            chance = self._chance(seed, f"negatives of epoch {number} on a device")
         for places in torch.split(order, BLOCK):
-            yield self._learn(data.triplets(places, chance), max(1, total // LEAST_BATCHES)), len(places)
+            yield self._learn(data.triplets(places, chance), max(1, len(part) // LEAST_BATCHES)), len(places)
 
     def model(self) -> Model:
         """The factors, copied from the device."""
@@ -76,6 +78,9 @@ class FusedBackend:
             "user_squares": self._user_squares.cpu().numpy(),
             "playlist_squares": self._playlist_squares.cpu().numpy(),
         }
+
+    def _chance(self, seed: int, purpose: str) -> torch.Generator:
+        return torch.Generator(self._device).manual_seed(derive(seed, purpose) >> 1)
 
     def _copy(self, array: Array) -> torch.Tensor:
         return torch.tensor(array, device=self._device)

@@ -1,0 +1,118 @@
+"""`buddies drill`: game days for operators; the suite runs the short ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from clients.drill.outcome import Outcome, table
+
+FUZZ = "fuzz"
+FUZZ_ABOUT = "requests that no client would send"
+EVERYTHING = "faults"
+
+app = typer.Typer(help="Break a part of the service on purpose and count what callers notice.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_drills(as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False) -> None:
+    """List the drills.
+
+    Example: buddies drill list
+    """
+    from clients.drill.drills import DRILLS
+
+    found = {**{drill.name: drill.about for drill in DRILLS.values()}, FUZZ: FUZZ_ABOUT}
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for name, about in found.items():
+        typer.echo(f"{name:<16}{about}")
+    typer.echo(f"{EVERYTHING:<16}all of them, one after the other")
+
+
+@app.command("run")
+def run_drills(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(help="Drills by name, or 'faults' for all.")],
+    attach: Annotated[
+        bool, typer.Option(help="Break the service that runs in this state directory, instead of one of our own.")
+    ] = False,
+    cases: Annotated[int, typer.Option(min=1, help="Cases of the drill 'fuzz'.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed of the drill 'fuzz'.")] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Run drills under traffic; exit code 1 when one of them finds more than its limits allow.
+
+    A service is started for them with a trained version of this state directory, and stopped afterwards.
+
+    Example: buddies drill run replica postgres
+    """
+    from clients.drill.drills import DRILLS
+    from clients.drill.run import Plan, run
+    from clients.drill.served import DrillError
+    from clients.drill.traffic import Listeners
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not stay behind
+    chosen = [*DRILLS, FUZZ] if EVERYTHING in names else list(dict.fromkeys(names))
+    if unknown := [name for name in chosen if name not in DRILLS and name != FUZZ]:
+        raise typer.BadParameter(f"no drill {unknown[0]!r}; see `buddies drill list`")
+    outcomes: list[Outcome] = []
+    try:
+        listeners = Listeners.of(_listeners())
+        plan = Plan(context.obj.state_dir.absolute(), listeners, attach)
+        for outcome in run([DRILLS[name] for name in chosen if name != FUZZ], plan, _say):
+            outcomes.append(outcome)
+            _say(f"{outcome.name}: {'passed' if outcome.passed else outcome.skipped or '; '.join(outcome.problems)}")
+        if FUZZ in chosen:
+            _say(f"{FUZZ}: {FUZZ_ABOUT}")
+            outcomes.append(_fuzz(plan, cases, seed))
+    except DrillError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        if outcomes:
+            typer.echo(json.dumps([one.plain() for one in outcomes], indent=1) if as_json else table(outcomes))
+    if any(outcome.problems for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _fuzz(plan: Any, count: int, seed: int) -> Outcome:
+    from clients.drill.fuzz import ALLOWED, fuzz
+    from clients.drill.run import service
+    from clients.endpoints import running
+
+    with service(plan) as served:
+        found = asyncio.run(fuzz(served.endpoints.grpc, count, seed, tuple(plan.listeners.known)))
+        alive = running(plan.state_dir) is not None
+    outcome = Outcome(FUZZ, requests=count, failed=found.failed, errors=found.statuses, healed_s=0.0)
+    problems = [
+        f"{found.statuses[status]:,} x {status}, as {case.method} with bytes {case.data.hex()}"
+        for status, case in found.worst.items()
+        if status not in ALLOWED
+    ]
+    return replace(outcome, problems=tuple(problems) if alive else (*problems, "the service ended"))
+
+
+def _listeners() -> list[dict[str, Any]]:
+    """Some of the data set, with songs of theirs, by the command that shows them."""
+    from clients.drill.served import DrillError
+
+    command = [sys.executable, "-m", "clients.main", "data", "listeners", "--count", "50", "--json"]
+    finished = subprocess.run(command, capture_output=True, check=False)
+    if finished.returncode != 0:
+        raise DrillError(finished.stderr.decode().strip().removeprefix("error: "))
+    found: list[dict[str, Any]] = json.loads(finished.stdout)
+    return found
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

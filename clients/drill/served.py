@@ -1,0 +1,129 @@
+"""The service that a drill breaks: started for it, or the running one of the state directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from clients.endpoints import Endpoints, running
+
+START_WITHIN_S = 300.0
+STOP_WITHIN_S = 120.0
+
+# What stands in the name or command line of a part's processes.
+PARTS: Mapping[str, str] = {
+    "replica": "ServeReplica:buddies:Recommender",
+    "controller": "ServeController",
+    "index": "ServeReplica:buddies:NeighbourIndex",
+    "haproxy": "haproxy",
+    "valkey": "valkey",
+    "postgres": "postgres",
+    "mlflow": "mlflow",
+}
+
+
+class DrillError(Exception):
+    """A drill cannot be run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running service. output: what `buddies serve start` prints, None where it was started by somebody else."""
+
+    endpoints: Endpoints
+    output: Path | None = None
+
+    def find(self, part: str) -> list[psutil.Process]:
+        """The living processes of one of PARTS, oldest first; empty when there are none."""
+        wanted = PARTS[part]
+        found = []
+        for process in psutil.Process(self.endpoints.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                words = [process.name(), *process.cmdline()]
+                if process.status() != psutil.STATUS_ZOMBIE and _is_part(part, wanted, words):
+                    found.append(process)
+        return sorted(found, key=_age)
+
+
+def _is_part(part: str, wanted: str, words: Sequence[str]) -> bool:
+    if part in ("haproxy", "postgres", "valkey"):
+        return any(Path(word).name.startswith(wanted) for word in words[:2])
+    return any(wanted in word for word in words)
+
+
+def _age(process: psutil.Process) -> float:
+    try:
+        return float(process.create_time())
+    except psutil.NoSuchProcess:
+        return float("inf")
+
+
+@contextmanager
+def serving(
+    state_dir: Path, *, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """Run `buddies serve start` until the block ends. prefix: a command that runs it, as `unshare --mount`.
+
+    DrillError when it does not start; the message holds what it said.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    if (found := running(state_dir)) is not None:
+        raise DrillError(f"a service runs in {state_dir} already (process {found.pid}); stop it, or use --attach")
+    with tempfile.NamedTemporaryFile(prefix="buddies-drill-", suffix=".log") as log:
+        process = start(prefix, log, environment)
+        try:
+            yield Served(_wait(process, state_dir, Path(log.name)), Path(log.name))
+        finally:
+            stop(process)
+
+
+def start(
+    prefix: Sequence[str], log: IO[bytes] | int, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `buddies serve start` in a session of its own, so that Ctrl-C reaches it through us."""
+    command = [*prefix, sys.executable, "-m", "clients.main", "serve", "start", "--any-port"]
+    return subprocess.Popen(
+        command, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and wait; kill it when it does not."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def attached(state_dir: Path) -> Iterator[Served]:
+    """The service that runs already. DrillError when none does."""
+    endpoints = running(state_dir)
+    if endpoints is None:
+        raise DrillError(f"no service runs in {state_dir}; start one, or leave --attach out")
+    yield Served(endpoints)
+
+
+def _wait(process: subprocess.Popen[bytes], state_dir: Path, log: Path) -> Endpoints:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        if (endpoints := running(state_dir)) is not None:
+            return endpoints
+        if process.poll() is not None:
+            raise DrillError(f"`buddies serve start` ended with {process.returncode}: {log.read_text()[-2_000:]}")
+        time.sleep(0.1)
+    raise DrillError(f"`buddies serve start` is not up after {START_WITHIN_S:.0f} s: {log.read_text()[-2_000:]}")

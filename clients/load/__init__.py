@@ -1,0 +1,1 @@
+"""`buddies load`: what a running service does under load, measured without coordinated omission."""

@@ -1,0 +1,40 @@
+"""Secrets that stand in files, as Docker and Kubernetes hand them over: NAME_file beside each setting NAME."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class SecretError(Exception):
+    """A secret cannot be read; the message names the setting and the file, never what it holds."""
+
+
+def filled(values: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """`values` with each secret that has a file read from it. names: a secret's key and its other spellings.
+
+    SecretError: the secret is given twice, or its file cannot be read or is empty.
+    """
+    found = dict(values)
+    for name, others in names.items():
+        file = found.get(f"{name}_file")
+        if file is None:
+            continue
+        if any(spelling in found for spelling in (name, *others)):
+            raise SecretError(f"{name} and {name}_file are both set; keep one")
+        found[name] = read_secret(Path(file), f"{name}_file")
+    return found
+
+
+def read_secret(path: Path, setting: str) -> str:
+    """The text of a file without the line end that editors put behind it. SecretError."""
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SecretError(f"{setting}: {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SecretError(f"{setting}: {path} is not UTF-8 text") from None
+    if not text:
+        raise SecretError(f"{setting}: {path} is empty")
+    return text

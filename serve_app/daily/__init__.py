@@ -1,0 +1,1 @@
+"""Lists of the day: every listener scored ahead into Redis, read back under a budget (docs/daily.md)."""

@@ -1,0 +1,35 @@
+"""Asking the processor for memory ahead of its use, from numba kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LINE_BYTES = 64
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:  # noqa: ARG001 - numba reads the names
+    """Begin to load the cache line at `byte` of a row of an array, to be read soon; the row must be one of it.
+
+    Rows of factors, names and libraries lie all over the bundle, so that most of a batch's time is waiting for memory;
+    asking a few rows ahead lets the waits overlap.
+    """
+    del context
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, given[0])
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        stride = cgutils.unpack_tuple(builder, view.strides)[0]
+        offset = builder.add(builder.mul(given[1], stride), given[2])
+        at = builder.gep(builder.bitcast(view.data, pointer), [offset])
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # To be read; as near as there is; data.
+        builder.call(call, [at, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), generate

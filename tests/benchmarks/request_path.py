@@ -1,0 +1,114 @@
+"""What one Recommend costs in the server, stage by stage, and beside it the answer built with protobuf's own classes.
+
+    python tests/benchmarks/request_path.py BUNDLE                 1 and 1,000 listeners per request
+    python tests/benchmarks/request_path.py BUNDLE --profile 1000  run one size for long, for `py-spy record`
+
+BUNDLE: a bundle's directory. Every stage takes its turn in every round, each on other listeners; the table tells the
+median of the rounds, in processor time of this thread, which says more than the clock on a machine that does other
+things as well. Nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.answers import Budgets
+from serve_app.codec import decode_query
+from serve_app.encoding import Encoder, draw_ids
+from serve_app.engine import Engine
+from serve_app.lookup import Keys, find
+from serve_app.query import Rules
+from serve_app.reasons import explain
+from serve_app.service import Service
+from serve_app.telemetry import Silent
+from tests.serve_app.reference import message
+from trainer.bundle import open_bundle
+
+NOTHING = np.empty(0, np.int32)
+
+
+def stages(
+    service: Service, encoder: Encoder, loop: asyncio.AbstractEventLoop, data: bytes
+) -> dict[str, Callable[[], Any]]:
+    """Every stage of one request as a call of its own, on what the stage before it answered."""
+    engine = service.engine
+    request = pb.RecommendRequest.FromString(data)
+    query = decode_query(request)
+    keys = Keys.of(query.user_ids)
+    rules = Rules(None, query.max_per_owner, query.max_song_overlap)
+    lists = engine.rank_known(query.user_ids, query.limit, NOTHING, rules)
+    reasons = explain(engine, lists)
+    drawn = draw_ids(len(lists))
+
+    def whole() -> bytes:
+        answer = loop.run_until_complete(service.recommend(pb.RecommendRequest.FromString(data)))
+        return answer.SerializeToString()
+
+    return {
+        "parse": lambda: pb.RecommendRequest.FromString(data),
+        "decode": lambda: decode_query(request),
+        "hash ids": lambda: Keys.of(query.user_ids),
+        "find rows": lambda: find(engine.bundle.user_ids, keys),
+        "rank (with ids)": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, rules),
+        "explain": lambda: explain(engine, lists),
+        "encode": lambda: encoder.encode(lists, drawn, reasons),
+        "encode, protobuf": lambda: message(engine.bundle, engine.version, lists, drawn, reasons).SerializeToString(),
+        "whole": whole,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--profile", type=int)
+    given = parser.parse_args()
+    engine = Engine(open_bundle(given.bundle, check_hashes=False), "7")
+    budgets = Budgets(0.05, 0.05)
+    service = Service(engine, model="m", budgets=budgets, feedback=None, daily=None, telemetry=Silent())
+    service.warm_up()
+    encoder = Encoder(engine)
+    loop = asyncio.new_event_loop()
+    rng = np.random.default_rng(1)
+    users = engine.bundle.manifest.users
+
+    def request(count: int) -> bytes:
+        chosen = rng.integers(0, users, count).tolist()
+        return pb.RecommendRequest(user_ids=[engine.bundle.user_ids.table[row] for row in chosen]).SerializeToString()
+
+    if given.profile:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            stages(service, encoder, loop, request(given.profile))["whole"]()
+        return
+    for count, repeats in ((1, 300), (1000, 1)):
+        taken: dict[str, list[float]] = defaultdict(list)
+        for _ in range(given.rounds):
+            made = [stages(service, encoder, loop, request(count)) for _ in range(repeats)]
+            for name in made[0]:
+                calls = [stage[name] for stage in made]
+                started = time.thread_time()
+                for call in calls:
+                    call()
+                taken[name].append((time.thread_time() - started) / repeats)
+        size = len(made[0]["whole"]())
+        print(f"\n{count:,} listeners per request, answer of {size:,} bytes; microseconds of processor time")
+        for name, seconds in taken.items():
+            median = statistics.median(seconds)
+            print(f"  {name:18} {median * 1e6:10.1f}   {median / count * 1e6:8.3f} per listener")
+        print(f"  {'':18} {count / statistics.median(taken['whole']):10,.0f} listeners a second of one core")
+
+
+if __name__ == "__main__":
+    main()

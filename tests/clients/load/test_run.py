@@ -1,0 +1,226 @@
+"""Client processes against real grpc.aio servers, and the command with everything that it starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clients.load.baseline import Bare, bare_server
+from clients.load.crew import Around, Crew, LoadError, Measured, crew
+from clients.load.mix import Kind
+from clients.load.plan import Plan
+from clients.load.record import WRONG_ANSWER
+from clients.load.sample import Sample
+from clients.load.targets import Row
+from clients.load.usage import Watch, growth
+from tests.clients.load.grpc_aio import Stalling, serving
+from trainer.bench.serving import Shape, write_serving_bundle
+
+SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
+SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
+
+
+def run(workers: Crew, plan: Plan) -> Measured:
+    return workers.measure(plan, lambda phase, calls, errors: None, Around(lambda: None, lambda: None))
+
+
+def short(address: str, mix: dict[Kind, float], **changes) -> Plan:
+    return Plan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
+
+
+def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
+    servicer = Stalling()
+    mix = {Kind.KNOWN: 2.0, Kind.TASTE: 1.0, Kind.UNKNOWN: 1.0, Kind.FEEDBACK: 1.0}
+    with serving(servicer) as address, crew(2, SAMPLE) as workers:
+        plan = short(address, mix, processes=2, connections=2, check_every=1, rate=400.0, duration_s=5.0)
+        measured = run(workers, plan)
+    record = measured.record
+    assert not record.errors
+    assert len(measured.clients) == 2
+    assert sum(tally.latency.count for tally in record.tallies.values()) == 2_000  # each process deals a whole deck
+    assert {kind: tally.latency.count for kind, tally in record.tallies.items()} == {
+        Kind.KNOWN: 800, Kind.TASTE: 400, Kind.UNKNOWN: 400, Kind.FEEDBACK: 400
+    }  # fmt: skip
+    assert record.checked == 2_000
+    assert record.sources == Counter({"live": 1_600})
+    assert len(set(servicer.feedback_keys)) == len(servicer.feedback_keys) == 400
+
+
+def test_a_real_stall_is_in_the_latency_of_every_call_of_the_schedule_within_it() -> None:
+    servicer = Stalling(stall_at=200, stall_s=0.5)
+    with serving(servicer) as address, crew(1, SAMPLE) as workers:
+        plan = short(address, {Kind.KNOWN: 1.0}, rate=400.0, duration_s=1.5, callers=4)
+        whole = run(workers, plan).record.whole()
+    assert whole.latency.count == 600
+    # At least the calls of the stall's first half have waited for its second half. A slow machine adds to them.
+    assert whole.latency.at_least(round(servicer.stalled_s / 2 * 1e6)) >= int(servicer.stalled_s / 2 * 400) - 1
+
+
+def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
+    refused, wrong = Sample(("refuse",)), Sample(("short",))
+    with serving(Stalling()) as address:
+        plan = short(address, {Kind.KNOWN: 1.0}, check_every=1, rate=40.0)
+        with crew(1, refused) as workers:
+            one = run(workers, plan).record
+        with crew(1, wrong) as workers:
+            other = run(workers, plan).record
+    assert one.errors == Counter({("known", "RESOURCE_EXHAUSTED", ""): 20})
+    assert one.messages == {("known", "RESOURCE_EXHAUSTED", ""): "full"}
+    assert other.errors == Counter({("known", WRONG_ANSWER, ""): 20})
+    assert other.messages[("known", WRONG_ANSWER, "")] == "0 recommendations for 1 listeners"
+    assert one.answered == other.answered == 0
+
+
+def test_a_mix_that_cannot_be_made_and_a_server_that_is_not_there_say_so_and_the_clients_go_on() -> None:
+    with serving(Stalling()) as address, crew(1, SAMPLE) as workers:
+        with pytest.raises(LoadError, match="none came"):
+            run(workers, short(address, {Kind.FEEDBACK: 1.0}, reactions=9))
+        assert run(workers, short(address, {Kind.KNOWN: 1.0}, rate=10.0)).record.whole().latency.count == 5
+
+
+def test_the_watch_counts_a_tree_of_processes() -> None:
+    busy = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+    child = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE)
+    try:
+        watch = Watch([child.pid])
+        watch.began()
+        watch.ended()
+        usage = watch.usage()
+        assert child.pid in {process.pid for process in usage.processes}
+        assert usage.rss_after_mib > 1
+        assert all(process.cpu_s >= 0 for process in usage.processes)
+    finally:
+        child.communicate(b"\n")
+    assert growth(100.0, 102.0) == 0.02
+    assert growth(0.0, 5.0) is None
+
+
+def test_a_target_is_met_at_its_bound_and_unknown_without_a_figure() -> None:
+    assert Row("w", "f", 0.75, least=0.75).met is True
+    assert Row("w", "f", 0.7499, least=0.75).met is False
+    assert Row("w", "f", 1.31, most=1.3).met is False
+    assert Row("w", "f", None, most=1.3).met is None
+    assert Row("w", "f", 1_650.4, least=1_500.0).to_json()["reached"] == "1,650"
+
+
+def command(state: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "clients.main", "load", *arguments]
+
+
+def environment(state: Path) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
+    paths = os.pathsep.join(filter(None, sys.path))
+    return {**inherited, "PYTHONPATH": paths, "COLUMNS": "160", "BUDDIES_STATE_DIR": str(state)}
+
+
+def load(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(state, *arguments), env=environment(state), capture_output=True, text=True, timeout=240, check=False,
+        cwd=state,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("drawn") / "bundle"
+    write_serving_bundle(directory, SHAPE)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def bare(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
+    """The bare server as the service that is measured; its end is checked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUDDIES_STATE_DIR", str(tmp_path_factory.mktemp("bare")))
+        with bare_server(bundle) as server:
+            yield server
+        assert not psutil.pid_exists(server.pid)
+
+
+def test_a_run_beside_the_baseline_gives_rates_times_usage_and_ratios(bare: Bare, bundle: Path, tmp_path: Path) -> None:
+    arguments = ("--address", bare.address, "--bundle", str(bundle), "--baseline", "--rounds", "2", "--duration", "0.5",
+                 "--warmup", "0.1", "--callers", "4", "--mix", "known=8,taste=1,unknown=1", "--timeout", "30",
+                 "--check-every", "1", "--max-error-rate", "0", "--json")  # fmt: skip
+    finished = load(tmp_path, *arguments)
+    assert finished.returncode == 0, finished.stderr
+    body = json.loads(finished.stdout)
+    service, baseline = body["service"], body["baseline"]
+    assert service["failed"] == baseline["failed"] == 0
+    assert service["calls_per_s"] > 0
+    assert service["latency_ms"]["p50"] <= service["latency_ms"]["p99.9"] <= service["latency_ms"]["max"]
+    assert set(service["kinds"]) <= {"known", "taste", "unknown"}
+    assert service["answers"]["sources"].keys() <= {"live", "cold_neighbours", "popular", "popular_in_genre"}
+    assert baseline["server_usage"]["cpu_s"] > 0
+    assert service["server_usage"] is None  # not a service of this state directory, so not ours to watch
+    assert len(service["rounds"]) == len(baseline["rounds"]) == 2
+    assert set(body["ratio_to_baseline"]) == {"calls_per_s", "p50", "p99", "cpu_per_call"}
+    assert body["ratio_to_baseline"]["calls_per_s"] > 0
+    assert body["target"]["versions"][0]["users"] == SHAPE.users
+    assert body["environment"]["cores"] >= 1
+    assert sum(second["calls"] for second in service["seconds"]) == service["calls"]
+
+
+def test_a_threshold_that_is_not_kept_ends_with_one(bare: Bare, bundle: Path, tmp_path: Path) -> None:
+    finished = load(tmp_path, "--address", bare.address, "--bundle", str(bundle), "--duration", "0.3", "--warmup", "0",
+                    "--min-calls-per-s", "1e9", "--mix", "unknown")  # fmt: skip
+    assert finished.returncode == 1
+    assert "calls/s, at least 1e+09" in finished.stderr
+    assert "closed loop of 32 callers; unknown 100%" in finished.stdout
+
+
+def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text("anna\n")
+    arguments = ("--address", bare.address, "--ids", "ids", "--duration", "600", "--warmup", "0", "--json")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    process = subprocess.Popen(
+        command(tmp_path, *arguments), env=environment(tmp_path), cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()  # the first line of progress comes from a measurement that runs
+        assert "of 600 s" in line
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate()
+    finally:
+        killer.cancel()
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    body = json.loads(output)
+    assert body["service"]["calls"] > 0
+    assert 0 < body["service"]["measured_s"] < 600
+    assert children
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--mix", "friends=1"), 2, "none of known"),
+        (("--users-per-call", "1001"), 2, "--users-per-call"),
+        (("--callers", "2", "--processes", "3"), 2, "--processes"),
+        (("--address", "127.0.0.1:1"), 1, "buddies serve start"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
+    finished = load(tmp_path, *arguments)
+    assert finished.returncode == code
+    assert said in finished.stderr
+
+
+def test_without_a_bundle_it_says_how_to_name_listeners(bare: Bare, tmp_path: Path) -> None:
+    finished = load(tmp_path, "--address", bare.address)
+    assert finished.returncode == 1
+    assert "--ids FILE" in finished.stderr

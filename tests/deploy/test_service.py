@@ -1,0 +1,129 @@
+"""The real service behind the real edge: what it listens on, and what it writes down."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clients.python import Client, InvalidRequest, Song, Taste, secure
+from serve_app.embedded import postgres, valkey
+from tests.contract.conftest import generated
+from tests.deploy.conftest import Start
+
+ROOT = Path(__file__).parent.parent.parent
+PASSWORD = "s3cret-Pa55"
+LISTENERS = ["user-1", "a-listener-nobody-knows", "a-listener-with-a-taste"]
+
+pytestmark = pytest.mark.ray
+
+
+@dataclass
+class Service:
+    """A running service: what it printed, where it keeps its state, its processes."""
+
+    grpc: str
+    state: Path
+    temp: Path
+    process: subprocess.Popen[bytes]
+    stores: tuple[psutil.Process, ...]
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(timeout=90)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    state = tmp_path / "state"
+    state.mkdir()
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-") as directory,
+        postgres(Path(directory) / "data") as database,
+        valkey(tmp_path / "valkey") as cache,
+    ):
+        # The server of the tests trusts its socket, so that a password does nothing but show up where it should not.
+        separator = "&" if "?" in database else "?"
+        command = [
+            sys.executable, str(ROOT / "tests" / "contract" / "server.py"), "haproxy", str(generated(tmp_path / "b")),
+            str(state), f"{database}{separator}password={PASSWORD}", cache,
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with (state / "output.log").open("wb") as output:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output, env=environment)
+        assert process.stdout is not None
+        with process.stdout:
+            line = process.stdout.readline()
+        assert line, (state / "output.log").read_text()[-4000:]
+        ready = json.loads(line)
+        running = Service(ready["grpc"], state, Path(ready["temp"]), process, ())
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+def test_the_service_behind_the_edge(service: Service, start: Start, certificates: Path) -> None:
+    assert elsewhere(service.family()) == set()
+
+    edge = start(service.grpc)
+    token = edge.add("partner")
+    edge.reload()
+    credentials = secure(token=token, ca=certificates / "ca.pem")
+    with Client(edge.address, credentials=credentials, timeout_s=20.0) as client:
+        assert client.model_status().versions[0].version == "7"
+        taste = Taste([Song("Song 1", "Artist 1"), Song("Song 2", "Artist 2")], user_id=LISTENERS[2])
+        found = client.recommend(LISTENERS[:2], tastes=[taste])
+        assert [one.user_id for one in found] == LISTENERS
+        stored = client.feedback(found[0], liked=[found[0].playlists[0].playlist_id])
+        assert not stored.duplicate
+        with pytest.raises(InvalidRequest):
+            client.recommend(["x" * 200], limit=10_000)
+
+    written = texts(service.temp, edge.home)
+    service.stop()
+    written |= texts(service.state)
+    assert any("Recommender" in text for text in written.values())
+    words = [*(re.compile(rf"\b{listener}\b") for listener in LISTENERS), re.compile(PASSWORD), re.compile(token)]
+    for path, text in written.items():
+        for word in words:
+            assert not word.search(text), f"{word.pattern} stands in {path}"
+
+
+def elsewhere(processes: list[psutil.Process]) -> set[tuple[str, str, int]]:
+    """Program, address and port of each listener that can be reached from outside this machine.
+
+    HAProxy's UDP socket is none: it is where its log lines leave from.
+    """
+    return {
+        (process.name(), connection.laddr.ip, connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM
+        if not connection.laddr.ip.removeprefix("::ffff:").startswith("127.") and connection.laddr.ip != "::1"
+        if (process.name(), connection.type) != ("haproxy", socket.SOCK_DGRAM)
+    }
+
+
+def texts(*places: Path) -> dict[Path, str]:
+    """What every file below these directories holds."""
+    return {
+        path: path.read_text(errors="replace")
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }

@@ -1,0 +1,33 @@
+"""A store of its own for every test, and the bundle's lists of the day in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from serve_app.daily.run import Report, run_daily
+from serve_app.engine import Engine
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory", 0)
+        client.flushdb()
+        yield client
+        client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def run(engine: Engine, store: Redis) -> Callable[..., Report]:
+    """run_daily for version 7, in blocks of 7 listeners; the clock is now, so that the store's agrees with it."""
+    given: dict[str, Any] = {"store": store, "model": "m", "now": datetime.now(UTC), "ttl_s": 100, "block_users": 7}
+
+    def call(version: str = "7", **other: Any) -> Report:
+        return run_daily(engine.bundle, version, **{**given, **other})
+
+    return call

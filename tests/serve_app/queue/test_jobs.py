@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from serve_app.queue.broker import broker_url
+from serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
+from serve_app.queue.jobs import DEAD, Counts, Jobs, Letter
+from serve_app.queue.settings import QueueSettings
+
+
+def test_the_first_answer_stays_and_is_counted_once(jobs: Jobs) -> None:
+    assert jobs.record("a", b"request")
+    assert jobs.begin("a") == b"request"
+    assert jobs.finish("a", b"first")
+    assert not jobs.finish("a", b"second")
+    assert (jobs.answer("a"), jobs.counts()) == (b"first", Counts(0, 0, 1, 0, 0))
+
+
+def test_an_answered_job_is_not_begun_or_queued_again(jobs: Jobs) -> None:
+    jobs.record("a", b"request")
+    jobs.finish("a", b"answer")
+    assert jobs.begin("a") is None
+    assert not jobs.record("a", b"request")
+
+
+def test_a_job_that_is_not_answered_may_be_recorded_again(jobs: Jobs) -> None:
+    assert jobs.record("a", b"request")
+    assert jobs.record("a", b"request")
+
+
+def test_an_id_belongs_to_one_request(jobs: Jobs) -> None:
+    jobs.record("a", b"request")
+    with pytest.raises(JobConflict, match="'a' has another request"):
+        jobs.record("a", b"another")
+    assert jobs.begin("a") == b"request"
+
+
+def test_attempts_are_counted_and_end(jobs: Jobs) -> None:
+    jobs.record("a", b"request")
+    assert [jobs.begin("a"), jobs.begin("a")] == [b"request"] * 2
+    with pytest.raises(JobFailed, match="2 attempts"):
+        jobs.begin("a")
+    jobs.revive("a")
+    assert jobs.begin("a") == b"request"
+
+
+def test_a_job_that_is_not_there_cannot_be_processed(jobs: Jobs) -> None:
+    with pytest.raises(UnprocessableJob, match="not in Redis any more"):
+        jobs.begin("never")
+    with pytest.raises(UnprocessableJob, match="submit it again"):
+        jobs.revive("never")
+
+
+def test_unanswered_keeps_the_order(jobs: Jobs) -> None:
+    assert jobs.unanswered([]) == []
+    jobs.finish("b", b"answer")
+    assert jobs.unanswered(["c", "b", "a"]) == ["c", "a"]
+
+
+def test_jobs_and_answers_expire(jobs: Jobs, store: Redis, queue: QueueSettings) -> None:
+    jobs.record("a", b"request")
+    jobs.finish("a", b"answer")
+    for key in ("queue:test:job:a", "queue:test:answer:a"):
+        assert 0 < store.ttl(key) <= queue.result_ttl_s
+
+
+def test_queues_of_other_names_do_not_meet(jobs: Jobs, store: Redis) -> None:
+    jobs.finish("a", b"answer")
+    other = Jobs(store, QueueSettings(name="other"))
+    assert (other.answer("a"), other.counts()) == (None, Counts(0, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"[1]", b'{"body": "e30="}', b'{"body": "W10="}', b"\xff"])
+def test_a_message_of_another_form_is_shown_and_can_be_dropped(jobs: Jobs, store: Redis, raw: bytes) -> None:
+    store.lpush("queue:test:dead", raw)
+    (letter,) = jobs.letters()
+    assert letter == Letter(DEAD, "", "not a message of this queue", raw)
+    jobs.discard(letter)
+    assert jobs.letters() == []
+
+
+@pytest.mark.parametrize(
+    ("redis", "celery"),
+    [
+        ("redis://:secret@host:6379/2", "redis://:secret@host:6379/2"),
+        ("rediss://host:6379/0", "rediss://host:6379/0"),
+        ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
+        ("unix://:secret@/run/valkey.sock?db=3", "redis+socket://:secret@/run/valkey.sock?virtual_host=3"),
+    ],
+)
+def test_addresses_are_written_as_celery_reads_them(redis: str, celery: str) -> None:
+    assert broker_url(redis) == celery

@@ -1,0 +1,128 @@
+"""Real workers of Ray Serve on a real broker. One Ray instance for all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from redis import Redis
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.engine import Engine
+from serve_app.queue.broker import Producer, application
+from serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
+from serve_app.queue.settings import QueueSettings
+
+pytestmark = pytest.mark.ray
+
+HERE = Path(__file__).parent
+
+
+def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def workers(
+    bundle_dir: Path, tmp_path: Path, redis_url: str, queue: QueueSettings, store: Redis
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(HERE / "poison.py"), str(bundle_dir), str(tmp_path), redis_url]
+    path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+    process = subprocess.Popen(
+        [*command, queue.model_dump_json()], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        process.stdout.close()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, f"left running: {alive}"
+    assert process.returncode == 0
+
+
+def worker_of(process: subprocess.Popen[str]) -> psutil.Process | None:
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if "ServeReplica:buddies-queue:QueueWorker" in " ".join(child.cmdline()):
+                return child
+        except psutil.NoSuchProcess:
+            continue
+    return None
+
+
+def request(*users: str) -> bytes:
+    return pb.RecommendRequest(user_ids=users, limit=3).SerializeToString(deterministic=True)
+
+
+def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_dead_letters(
+    workers: subprocess.Popen[str], jobs: Jobs, queue: QueueSettings, redis_url: str, engine: Engine, store: Redis
+) -> None:
+    producer = Producer(queue, redis_url, jobs)
+    users = [f"user-{user}" for user in range(59)]
+    names = [f"batch.{i}" for i in range(100)]
+    for i, name in enumerate(names):
+        assert producer.submit(name, request(users[i % 59], users[(i + 1) % 59]))
+
+    # In the middle of it the worker is killed.
+    wait_until(lambda: jobs.counts().answered > 0, "the first answer")
+    victim = worker_of(workers)
+    assert victim is not None
+    victim.kill()
+    assert jobs.unanswered(names)
+    wait_until(lambda: not jobs.unanswered(names), "all answers")
+    assert jobs.counts().answered == len(names)
+    for i, name in enumerate(names):
+        answer = pb.RecommendResponse.FromString(jobs.answer(name) or b"")
+        expected = engine.rank_known([users[i % 59], users[(i + 1) % 59]], 3, np.empty(0, np.int32))
+        found = [[playlist.playlist_id for playlist in one.playlists] for one in answer.recommendations]
+        assert found[0][0] == engine.bundle.playlist_ids.table[int(expected.rows[0, 0])]
+        assert [one.user_id for one in answer.recommendations] == list(expected.user_ids)
+
+    # The same again: nothing is queued, nothing changes.
+    before = jobs.answer("batch.3")
+    assert not producer.submit("batch.3", request(users[3], users[4]))
+    assert (jobs.answer("batch.3"), jobs.counts().answered) == (before, 100)
+
+    # Poison: raises at every attempt, ends the worker at every attempt, is no request, is a task of somebody else.
+    producer.submit("raising", request("fails"))
+    producer.submit("killing", request("kills"))
+    producer.submit("invalid", pb.RecommendRequest(user_ids=["user-1"], limit=101).SerializeToString())
+    producer.submit("garbage", b"\xff\xff")
+    application(queue, redis_url).send_task("no.such.task", args=[], queue=JOBS, task_id="stranger")
+    producer.submit("sound", request("user-1"))
+    wait_until(lambda: len(jobs.letters()) == 5, "five dead letters")
+    letters = {letter.job_id: letter for letter in jobs.letters()}
+    assert {name: letter.queue for name, letter in letters.items()} == {
+        "raising": DEAD,
+        "killing": DEAD,
+        "invalid": UNPROCESSABLE,
+        "garbage": UNPROCESSABLE,
+        "stranger": UNPROCESSABLE,
+    }
+    assert letters["raising"].error == "ZeroDivisionError: poison"
+    assert "they end the worker" in letters["killing"].error
+    assert "limit" in letters["invalid"].error
+    wait_until(lambda: jobs.answer("sound"), "the sound job beside them")
+    assert jobs.answer("raising") is None
+
+    # Queued again it has all its attempts, and fails again.
+    producer.retry("raising")
+    jobs.discard(letters["raising"])
+    wait_until(lambda: len(jobs.letters()) == 5, "the dead letter again")
+    assert store.hget("queue:test:job:raising", "attempts") == b"2"

@@ -1,0 +1,133 @@
+"""The stores that the service started are started again when they die, by the watch that looks after them."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from redis import Redis
+
+from serve_app.embedded import postgres, valkey
+from serve_app.errors import LaunchError
+from serve_app.keeper import FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S, Keeper, Watch
+
+WITHIN_S = 60.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Dies when told to; refuses to start as often as told to."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.up = True
+        self.refusals = refusals
+        self.starts = 0
+
+    def restart(self) -> None:
+        self.starts += 1
+        if self.starts <= self.refusals:
+            raise LaunchError("the disk is full")
+        self.up = True
+
+
+def watched(server: Server) -> tuple[Watch, Clock]:
+    clock = Clock()
+    return Watch((LaunchError,), clock, [Keeper("store", lambda: server.up, server.restart)]), clock
+
+
+def test_a_living_server_is_left_alone() -> None:
+    watch, _ = watched(server := Server())
+    assert (watch.look(), server.starts) == ([], 0)
+
+
+def test_a_dead_server_is_started_at_once() -> None:
+    watch, _ = watched(server := Server())
+    server.up = False
+    assert watch.look() == ["store had died; started again after 0.0 s"]
+    assert (server.up, watch.look()) == (True, [])
+
+
+def test_a_server_that_does_not_start_is_tried_again_after_pauses_that_double() -> None:
+    watch, clock = watched(server := Server(refusals=2))
+    server.up = False
+    assert "does not start again: the disk is full; the next attempt is in 0.5 s" in watch.look()[0]
+    assert watch.look() == []
+    clock.now += FIRST_PAUSE_S
+    assert "the next attempt is in 1 s" in watch.look()[0]
+    clock.now += 0.9
+    assert watch.look() == []
+    clock.now += 0.1
+    assert "started again" in watch.look()[0]
+
+
+def test_pauses_end_growing() -> None:
+    watch, clock = watched(server := Server(refusals=50))
+    server.up = False
+    for _ in range(20):
+        said = watch.look()
+        clock.now += LONGEST_PAUSE_S
+    assert "the next attempt is in 30 s" in said[0]
+
+
+def test_a_server_that_ran_well_is_started_at_once_when_it_dies_again() -> None:
+    watch, clock = watched(server := Server())
+    for _ in range(3):
+        server.up = False
+        watch.look()
+        clock.now += SETTLED_S + 1
+    assert server.starts == 3
+
+
+def test_an_unexpected_error_is_not_swallowed() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Watch((LaunchError,), keepers=[Keeper("store", lambda: False, broken)]).look()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_killed_postgres_is_back_at_its_address_with_its_rows(tmp_path: Path) -> None:
+    watch = Watch((LaunchError,))
+    with postgres(tmp_path / "postgres", watch) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+        first = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(first, signal.SIGKILL)
+        (keeper,) = watch.keepers
+        until(lambda: not keeper.alive())
+        until(lambda: bool(watch.look()) and keeper.alive())
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
+        assert watch.look() == []
+
+
+def test_a_killed_valkey_is_back_at_its_address_and_stops_with_the_block(tmp_path: Path) -> None:
+    watch = Watch((LaunchError,))
+    with valkey(tmp_path / "valkey", watch) as url:
+        with Redis.from_url(url) as redis:
+            os.kill(redis.info("server")["process_id"], signal.SIGKILL)
+        (keeper,) = watch.keepers
+        until(lambda: not keeper.alive())
+        assert "started again" in watch.look()[0]
+        with Redis.from_url(url) as redis:
+            second = redis.info("server")["process_id"]
+            assert redis.ping()
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)

@@ -1,0 +1,28 @@
+"""The short drills on a running service: parts are killed under traffic, and nothing acknowledged is lost."""
+
+import json
+
+import pytest
+
+from clients.endpoints import Endpoints
+from tests.system.conftest import Commands
+
+pytestmark = pytest.mark.ray
+
+
+def test_killed_parts_come_back_and_no_acknowledged_feedback_is_lost(trained: Commands, service: Endpoints) -> None:
+    output = trained.run("drill", "run", "redis", "postgres", "index", "garbage", "--attach", "--json")
+    outcomes = {outcome["name"]: outcome for outcome in json.loads(output)}
+    assert list(outcomes) == ["redis", "postgres", "index", "garbage"]
+    assert all(outcome["passed"] and outcome["lost"] == 0 for outcome in outcomes.values()), outcomes
+    assert all(outcome["requests"] > 50 for outcome in outcomes.values())
+    assert outcomes["postgres"]["acknowledged"] > 0
+
+
+def test_a_drill_that_nobody_knows_is_named(trained: Commands) -> None:
+    assert "no drill 'replcia'" in trained.run("drill", "run", "replcia", expect=2)
+
+
+def test_a_drill_without_a_data_set_says_what_to_run(trained: Commands) -> None:
+    elsewhere = Commands(trained.state_dir.parent / "elsewhere", trained.extra)
+    assert "run the stage before this one first" in elsewhere.run("drill", "run", "redis", "--attach", expect=1)
