@@ -19,6 +19,7 @@ from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
+    "store": "serve",
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -31,6 +32,7 @@ def build_app() -> typer.Typer:
     from serve_app.cli import app as serve_app
     from serve_app.daily.cli import app as daily_app
     from serve_app.queue.cli import app as queue_app
+    from serve_app.store.cli import app as store_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
 
@@ -53,6 +55,7 @@ def build_app() -> typer.Typer:
         "daily": daily_app,
         "drill": drill_app,
         "queue": queue_app,
+        "store": store_app,
         "config": config_app,
     }.items():
         app.add_typer(group, name=name)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from serve_app.answers import Budgets
 from serve_app.engine import Engine
-from serve_app.feedback import FeedbackStore
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
+from serve_app.store.maintain import Retention
+from serve_app.store.store import Store, StoreSettings
 from serve_app.telemetry import Telemetry
 from trainer.bundle import open_bundle
 
@@ -41,9 +42,10 @@ async def open_service(
     A store that cannot be reached does not stop the service. BundleError: the bundle is refused.
     """
     opened = await asyncio.to_thread(open_bundle, bundle)
-    feedback = None
+    store = None
     if services.postgres_url is not None:
-        feedback = await stack.enter_async_context(FeedbackStore(services.postgres_url, settings.feedback_timeout_s))
+        opening = Store(services.postgres_url, _store_settings(settings), telemetry)
+        store = await stack.enter_async_context(opening)
     daily = None
     if services.redis_url is not None:
         from redis.asyncio import Redis
@@ -54,9 +56,19 @@ async def open_service(
         Engine(opened, version),
         model=model,
         budgets=Budgets(settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000),
-        feedback=feedback,
+        feedback=store,
         daily=daily,
         telemetry=telemetry,
+        history=store,
     )
     await asyncio.to_thread(service.warm_up)
     return service
+
+
+def _store_settings(settings: ServeSettings) -> StoreSettings:
+    return StoreSettings(
+        timeout_s=settings.feedback_timeout_s,
+        seen_s=settings.store_budget_ms / 1000,
+        impressions_waiting=settings.impressions_waiting,
+        retention=Retention(settings.impressions_days, settings.feedback_days),
+    )

@@ -121,7 +121,7 @@ def reactions(
     import psycopg
 
     from pairing.console import explained
-    from serve_app.feedback import read_feedback
+    from serve_app.store.report import read_feedback
 
     settings: _Settings = context.obj
     with explained(psycopg.Error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -12,10 +13,13 @@ from google.protobuf.message import Message
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import limits
 from serve_app.errors import InvalidRequest, Violation
-from serve_app.feedback import Feedback
 from serve_app.query import Mode, Query, Refused, Seen, SongName, Taste
+from serve_app.store.actions import Feedback, Wish
 
 NANOS = 10**9
+_SAID = "liked, ignored, disliked and do_not_recommend"
+# What google.protobuf.Timestamp holds, in seconds since 1970.
+_TIMES = (-62_135_596_800, 253_402_300_799)
 Parsed = TypeVar("Parsed", bound=Message)
 
 
@@ -110,6 +114,7 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
         idempotency_key=request.idempotency_key,
         model_version=request.model_version,
         arm=pb.Arm.Name(request.arm).removeprefix("ARM_").lower(),
+        wishes=tuple(Wish(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
     )
 
 
@@ -208,17 +213,29 @@ def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
     yield from _text("model_version", request.model_version, least=0)
     if request.arm not in pb.Arm.values():
         yield Violation("arm", f"{request.arm} is not an Arm")
-    total = len(request.liked) + len(request.ignored) + len(request.disliked)
-    if not 1 <= total <= limits.REACTIONS:
-        yield Violation("liked", f"{total:,} ids in liked, ignored and disliked, must be 1 to {limits.REACTIONS}")
+    said = _said(request)
+    if not 1 <= len(said) <= limits.REACTIONS:
+        yield Violation("liked", f"{len(said):,} ids in {_SAID}, must be 1 to {limits.REACTIONS}")
         return
     seen: set[str] = set()
-    for name, ids in (("liked", request.liked), ("ignored", request.ignored), ("disliked", request.disliked)):
-        for i, playlist_id in enumerate(ids):
-            yield from _text(f"{name}[{i}]", playlist_id)
-            if playlist_id in seen:
-                yield Violation(f"{name}[{i}]", "the playlist stands twice in liked, ignored and disliked")
-            seen.add(playlist_id)
+    for field, playlist_id in said:
+        yield from _text(field, playlist_id)
+        if playlist_id in seen:
+            yield Violation(field, f"the playlist stands twice in {_SAID}")
+        seen.add(playlist_id)
+    for i, wish in enumerate(request.do_not_recommend):
+        if not wish.HasField("until"):
+            yield Violation(f"do_not_recommend[{i}].until", "is missing")
+        elif not (_TIMES[0] <= wish.until.seconds <= _TIMES[1] and 0 <= wish.until.nanos < NANOS):
+            yield Violation(f"do_not_recommend[{i}].until", "is not a time of the years 1 to 9999")
+
+
+def _said(request: pb.FeedbackRequest) -> list[tuple[str, str]]:
+    """Field and playlist id of everything that the action says."""
+    lists = (("liked", request.liked), ("ignored", request.ignored), ("disliked", request.disliked))
+    said = [(f"{name}[{i}]", playlist_id) for name, ids in lists for i, playlist_id in enumerate(ids)]
+    wishes = enumerate(request.do_not_recommend)
+    return said + [(f"do_not_recommend[{i}].playlist_id", wish.playlist_id) for i, wish in wishes]
 
 
 def _text(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:

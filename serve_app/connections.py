@@ -5,9 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+# A peer that has vanished is noticed by the kernel within about 20 s; on unix sockets these do nothing.
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
+
+def parameters(url: str, connect_s: float, statement_s: float | None) -> dict[str, Any]:
+    """What every connection of ours is made with. statement_s: the server ends statements and waits for locks then."""
+    found: dict[str, Any] = {**KEEPALIVE, "autocommit": True, "connect_timeout": max(2, round(connect_s))}
+    if statement_s is not None:
+        milliseconds = max(1, round(statement_s * 1000))
+        # An argument replaces what the address says, so the user's own options go in front of ours.
+        own = conninfo_to_dict(url).get("options") or ""
+        found["options"] = f"{own} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}".strip()
+    return found
+
+
+async def connect(url: str, *, connect_s: float, statement_s: float | None = None) -> psycopg.AsyncConnection:
+    """A connection in autocommit mode, the caller's to close. psycopg.OperationalError when none can be made."""
+    return await psycopg.AsyncConnection.connect(url, **parameters(url, connect_s, statement_s))
 
 
 class Connections:
@@ -44,12 +69,4 @@ class Connections:
             await connection.close()
 
     async def _connect(self) -> psycopg.AsyncConnection:
-        milliseconds = max(1, round(self._timeout_s * 1000))
-        # An argument replaces what the address says, so the user's own options go in front of ours.
-        own = conninfo_to_dict(self._url).get("options") or ""
-        return await psycopg.AsyncConnection.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=max(2, round(self._timeout_s)),
-            options=f"{own} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}".strip(),
-        )
+        return await connect(self._url, connect_s=self._timeout_s, statement_s=self._timeout_s)

@@ -37,6 +37,11 @@ def store_error(error: psycopg.Error) -> str:
     return kind
 
 
+def cause(error: Exception) -> str:
+    """Any error of a store for the log: as store_error, and others by their kind alone."""
+    return store_error(error) if isinstance(error, psycopg.Error) else type(error).__name__
+
+
 @cache
 def _key() -> bytes:
     path = os.environ.get(TOKEN_PATH)

@@ -16,9 +16,10 @@ from serve_app.daily.read import Reader
 from serve_app.encoding import Encoded
 from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable
-from serve_app.feedback import RETRY_AFTER_S, FeedbackStore
 from serve_app.history import History
 from serve_app.neighbours import Neighbours
+from serve_app.store.reactions import RETRY_AFTER_S
+from serve_app.store.store import Store
 from serve_app.telemetry import Telemetry
 
 
@@ -31,7 +32,7 @@ class Service:
         *,
         model: str,
         budgets: Budgets,
-        feedback: FeedbackStore | None,
+        feedback: Store | None,
         daily: Reader | None,
         telemetry: Telemetry,
         history: History | None = None,

@@ -37,6 +37,13 @@ class ServeSettings(BaseModel):
     )
     # Below the deadlines of clients (2 s in ours), which are told UNAVAILABLE and when to come back.
     feedback_timeout_s: float = Field(1.5, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
+    feedback_days: int = Field(
+        730, ge=1, description="days that reactions and idempotency keys are kept, in whole weeks"
+    )
+    impressions_days: int = Field(90, ge=1, description="days that impressions are kept, in whole weeks")
+    impressions_waiting: int = Field(
+        100_000, ge=1, description="lists per replica that may wait to be written; beyond it the oldest are lost"
+    )
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="seconds a daily list lives")
     stop_notice_s: float = Field(

@@ -26,6 +26,27 @@ class Telemetry(Protocol):
     def time_inference(self, seconds: float) -> None:
         """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
 
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Feedbacks by what became of them: accepted, duplicate, unavailable."""
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """One transaction that stored so many feedbacks."""
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Lists written ("written") or lost: queue_full, database_away, refused, shutdown."""
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Lists that wait to be written."""
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Blocks in memory and what they take."""
+
+    def count_follow(self, event: str) -> None:
+        """Following the blocks of other replicas: loaded, caught_up, lost."""
+
+    def count_seen(self, outcome: str) -> None:
+        """Questions for what listeners have seen: answered, unavailable."""
+
 
 class Silent:
     """Reports nothing: for tests and for the plain server."""
@@ -40,6 +61,27 @@ class Silent:
         """Nothing."""
 
     def time_inference(self, seconds: float) -> None:
+        """Nothing."""
+
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Nothing."""
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """Nothing."""
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Nothing."""
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Nothing."""
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Nothing."""
+
+    def count_follow(self, event: str) -> None:
+        """Nothing."""
+
+    def count_seen(self, outcome: str) -> None:
         """Nothing."""
 
 
@@ -74,6 +116,37 @@ class RayTelemetry:
             description="Seconds from the decoded request to the ranked lists, of one request in eight",
             boundaries=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
         )
+        self._store()
+
+    def _store(self) -> None:
+        """The metrics of what is remembered of listeners."""
+        from ray.serve import metrics
+
+        self._feedback = metrics.Counter(
+            "feedback_total", description="Feedbacks by what became of them", tag_keys=("outcome",)
+        )
+        self._commit_seconds = metrics.Histogram(
+            "feedback_commit_seconds",
+            description="Seconds of one transaction that stores feedbacks",
+            boundaries=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
+        )
+        self._batch = metrics.Histogram(
+            "feedback_commit_actions",
+            description="Feedbacks in one transaction",
+            boundaries=[1, 2, 4, 8, 16, 32, 64],
+        )
+        self._impressions = metrics.Counter(
+            "impressions_total", description="Lists written to the store, or lost and why", tag_keys=("outcome",)
+        )
+        self._waiting = metrics.Gauge("impressions_waiting", description="Lists that wait to be written")
+        self._blocks = metrics.Gauge("blocks_held", description="Playlists that must not come back, in memory")
+        self._blocks_bytes = metrics.Gauge("blocks_bytes", description="Memory of the blocks, in bytes")
+        self._follow = metrics.Counter(
+            "blocks_follow_total", description="Loads, catch-ups and losses of the feed of blocks", tag_keys=("event",)
+        )
+        self._seen = metrics.Counter(
+            "seen_total", description="Questions for what listeners have seen", tag_keys=("outcome",)
+        )
 
     def count_status(self, method: str, code: str) -> None:
         """Add one call."""
@@ -94,11 +167,42 @@ class RayTelemetry:
         if next(self._turns) % SAMPLED == 0:
             self._seconds.observe(seconds)
 
+    def count_feedback(self, outcome: str, count: int) -> None:
+        """Add feedbacks."""
+        self._counted[self._feedback, (("outcome", outcome),)] += count
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        """Observe one transaction."""
+        self._commit_seconds.observe(seconds)
+        self._batch.observe(actions)
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        """Add lists."""
+        self._counted[self._impressions, (("outcome", outcome),)] += lists
+
+    def set_impressions_waiting(self, lists: int) -> None:
+        """Set the number of lists."""
+        self._waiting.set(lists)
+
+    def set_blocks(self, count: int, size_bytes: int) -> None:
+        """Set both."""
+        self._blocks.set(count)
+        self._blocks_bytes.set(size_bytes)
+
+    def count_follow(self, event: str) -> None:
+        """Add one."""
+        self._counted[self._follow, (("event", event),)] += 1
+
+    def count_seen(self, outcome: str) -> None:
+        """Add one."""
+        self._counted[self._seen, (("outcome", outcome),)] += 1
+
     def flush(self) -> None:
         """Hand on what was counted since the last time."""
         counted, self._counted = self._counted, defaultdict(int)
         for (counter, tags), count in counted.items():
-            counter.inc(count, tags=dict(tags))
+            if count:  # a counter refuses 0
+                counter.inc(count, tags=dict(tags))
 
     async def flush_forever(self) -> None:
         """Do so every FLUSH_S; on cancellation once more."""

@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.feedback import read_feedback
+from serve_app.store.report import read_feedback
 
 TIMEOUT_S = 20.0
 SERVICE = "buddies.v1.RecommenderService"
@@ -247,7 +247,7 @@ def test_a_deadline_ends_a_call_that_waits_and_leaves_the_server_well(
     request = feedback()
     stub.Feedback(feedback(), timeout=TIMEOUT_S)
     with psycopg.connect(database.url) as blocker:
-        blocker.execute("LOCK TABLE feedback IN ACCESS EXCLUSIVE MODE")
+        blocker.execute("LOCK TABLE reactions IN ACCESS EXCLUSIVE MODE")
         assert fail(stub.Feedback, request, timeout=0.3).code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert stub.Feedback(feedback(), timeout=TIMEOUT_S).outcome == pb.FEEDBACK_OUTCOME_ACCEPTED
 

@@ -11,8 +11,9 @@ import pytest
 
 from serve_app.build import Services
 from serve_app.errors import FeedbackUnavailable
-from serve_app.feedback import Feedback, FeedbackStore
 from serve_app.redact import TOKEN_PATH, hash_id, store_error
+from serve_app.store.actions import Feedback
+from serve_app.store.store import Store, StoreSettings
 
 LISTENER = "listener-4e6a1"
 
@@ -57,7 +58,7 @@ def test_passwords_are_not_printed_with_the_services() -> None:
 
 
 async def fail(url: str) -> None:
-    async with FeedbackStore(url, timeout_s=5.0) as store:
+    async with Store(url, StoreSettings(timeout_s=5.0)) as store:
         await store.store(Feedback("r1", LISTENER, ("p1",), (), (), "key"))
 
 

@@ -1,0 +1,65 @@
+"""What one listener did, and what became of it: frozen data between the edge and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A playlist that must not come back before `until` (UTC); a time in the past takes an earlier wish back."""
+
+    playlist_id: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What one listener did with one recommendation, checked. arm: production, canary or unspecified."""
+
+    recommendation_id: str
+    user_id: str
+    liked: tuple[str, ...]
+    ignored: tuple[str, ...]
+    disliked: tuple[str, ...]
+    idempotency_key: str
+    model_version: str = ""
+    arm: str = "unspecified"
+    wishes: tuple[Wish, ...] = ()
+
+    def reactions(self) -> Iterator[tuple[str, int]]:
+        """Playlist id and score: liked 1, ignored 0, disliked -1."""
+        for playlists, score in ((self.liked, 1), (self.ignored, 0), (self.disliked, -1)):
+            yield from ((playlist_id, score) for playlist_id in playlists)
+
+    def rows(self) -> int:
+        """Rows that the action becomes: one per playlist."""
+        return len(self.liked) + len(self.ignored) + len(self.disliked) + len(self.wishes)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """new: stored by this call, else by an earlier one with the same key. reactions: rows under that key."""
+
+    new: bool
+    reactions: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """The state of one block after a commit.
+
+    until: seconds since 1970 up to which the playlist must not come back, FOREVER for a dislike, 0 when it was lifted.
+    number: of two changes of one (listener, playlist) the later has the greater number.
+    """
+
+    user_id: str
+    playlist_id: str
+    until: int
+    number: int
+
+
+# The largest until: it is kept in 32 bits, and later times mean the same.
+FOREVER = 2**32 - 1

@@ -1,0 +1,101 @@
+"""A database without tables, and what the tests of the store ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from serve_app.history import Shown
+from serve_app.query import Source
+from serve_app.telemetry import Silent
+
+PLAYLISTS = [f"list-{row}" for row in range(100)]
+
+
+class Counting(Silent):
+    """Telemetry that a test can read."""
+
+    def __init__(self) -> None:
+        self.impressions: dict[str, int] = {}
+        self.feedback: dict[str, int] = {}
+        self.follow: list[str] = []
+        self.batches: list[int] = []
+
+    def count_impressions(self, outcome: str, lists: int) -> None:
+        self.impressions[outcome] = self.impressions.get(outcome, 0) + lists
+
+    def count_feedback(self, outcome: str, count: int) -> None:
+        self.feedback[outcome] = self.feedback.get(outcome, 0) + count
+
+    def count_follow(self, event: str) -> None:
+        self.follow.append(event)
+
+    def time_commit(self, seconds: float, actions: int) -> None:
+        self.batches.append(actions)
+
+
+class Database:
+    """The session's server, without any table of ours."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str) -> int:
+        return int(self.ask(f"SELECT count(*) FROM {table}")[0][0])
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Database:
+    found = Database(postgres_url)
+    found.ask("DROP SCHEMA public CASCADE")
+    found.ask("CREATE SCHEMA public")
+    return found
+
+
+@pytest.fixture
+def telemetry() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def shown() -> Callable[..., Shown]:
+    """Makes an answer for listeners who all see the same rows."""
+
+    def make(user_ids: list[str], rows: list[int], at: datetime | None = None, name: str = "rec") -> Shown:
+        count = len(user_ids)
+        return Shown(
+            user_ids=tuple(user_ids),
+            recommendation_ids=tuple(f"{name}-{user_id}" for user_id in user_ids),
+            sources=(Source.LIVE,) * count,
+            rows=np.array([[*rows, -1]] * count, np.int32).reshape(count, len(rows) + 1),
+            counts=np.full(count, len(rows), np.int32),
+            playlist_ids=PLAYLISTS,
+            model_version="7",
+            arm="production",
+            at=at or datetime.now(UTC),
+        )
+
+    return make
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Waits until a condition holds, for 20 s at most, letting the loop run."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    return wait
