@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,15 @@ import numpy.typing as npt
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from ray.serve.grpc_util import RayServegRPCContext
 from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.admission import Admission
 from serve_app.build import Services, open_service
-from serve_app.encoding import Encoded
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
 from serve_app.query import Taste
-from serve_app.service import Service
+from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
-from serve_app.status import answer, answer_stream
 from serve_app.telemetry import RayTelemetry
 from serve_app.views import plain
 
@@ -95,7 +88,7 @@ class Handle:
 
 
 @serve.deployment(name="Recommender")
-class Recommender:
+class Recommender(Servicer):
     """Takes the RPC, ranks and answers, in one process: a handle between ingress and ranker halves the throughput."""
 
     async def __init__(  # type: ignore[misc]
@@ -107,78 +100,18 @@ class Recommender:
         services: Services,
         index: DeploymentHandle,
     ) -> None:
-        self._telemetry = RayTelemetry()
-        self._flushing = asyncio.create_task(self._telemetry.flush_forever())
-        self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
-        self._within_s = settings.request_timeout_s
+        telemetry = RayTelemetry()
+        self._flushing = asyncio.create_task(telemetry.flush_forever())
         self._stack = AsyncExitStack()
-        self._service: Service = await open_service(
-            settings, Path(bundle), version, services, self._stack, model=model, telemetry=self._telemetry
+        service = await open_service(
+            settings, Path(bundle), version, services, self._stack, model=model, telemetry=telemetry
         )
-        neighbours = Handle(index, self._service.engine.bundle.manifest.users)
-        self._service.use_neighbours(neighbours)
+        super().__init__(service, telemetry, settings)
+        neighbours = Handle(index, service.engine.bundle.manifest.users)
+        service.use_neighbours(neighbours)
         # The first call of a handle finds the index's replicas; it must not cost the first listener the budget. An
         # index that is away does not keep the ranker from serving.
-        await within(neighbours, self._service.engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
-
-    async def Recommend(  # noqa: N802
-        self,
-        request: pb.RecommendRequest,
-        grpc_context: RayServegRPCContext,
-    ) -> pb.RecommendResponse | Encoded:
-        """Playlists for listeners."""
-        return await answer(
-            self._service.recommend,
-            request,
-            grpc_context,
-            pb.RecommendResponse,
-            self._telemetry,
-            self._admission,
-            self._within_s,
-        )
-
-    async def RecommendStream(  # noqa: N802
-        self,
-        request: pb.RecommendStreamRequest,
-        grpc_context: RayServegRPCContext,
-    ) -> AsyncGenerator[Encoded, None]:
-        """Playlists for many listeners, in parts."""
-        stream = answer_stream(
-            self._service.recommend_stream,
-            request,
-            grpc_context,
-            pb.RecommendStreamResponse,
-            self._telemetry,
-            self._admission,
-            self._within_s,
-        )
-        async with aclosing(stream) as parts:
-            async for part in parts:
-                yield part
-
-    async def Feedback(  # noqa: N802
-        self,
-        request: pb.FeedbackRequest,
-        grpc_context: RayServegRPCContext,
-    ) -> pb.FeedbackResponse | Encoded:
-        """Store what a listener did."""
-        return await answer(
-            self._service.feedback,
-            request,
-            grpc_context,
-            pb.FeedbackResponse,
-            self._telemetry,
-            self._admission,
-            self._within_s,
-        )
-
-    async def GetModelStatus(  # noqa: N802
-        self, request: pb.GetModelStatusRequest, grpc_context: RayServegRPCContext
-    ) -> pb.GetModelStatusResponse | Encoded:
-        """What is served."""
-        return await answer(
-            self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
-        )
+        await within(neighbours, service.engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
 
     async def __del__(self) -> None:
         self._flushing.cancel()
