@@ -8,35 +8,21 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve_app.settings import ServeSettings
+from serve_app.config import ENDPOINTS, Settings
 
 if TYPE_CHECKING:
     from trainer.bundle import Bundle
 
-ENDPOINTS = "serving.json"
 TASTES = 500
 SONGS_A_TASTE = 15
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", help="A bundle's directory; default: what this state directory serves.")
 ]
-
-
-class _Registry(Protocol):
-    model: str
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    postgres_url: str | None
-    redis_url: str | None
-    mlflow_tracking_uri: str | None
-    serve: ServeSettings
-    registry: _Registry
 
 
 def sample(
@@ -52,7 +38,7 @@ def sample(
     """
     import numpy as np
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with _opened(settings, bundle) as opened:
         rng = np.random.default_rng(seed)
         users = opened.manifest.users
@@ -84,7 +70,7 @@ def plain(
     from serve_app.guard import end_with_parent
     from serve_app.ports import claim
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     if with_parent:
         end_with_parent()
     with _opened(settings, bundle) as opened, explained(LaunchError):
@@ -95,7 +81,7 @@ def plain(
 
 
 async def _serve(
-    settings: _Settings, bundle: Path, port: int, version: str, served: Mapping[str, Any], *, as_json: bool
+    settings: Settings, bundle: Path, port: int, version: str, served: Mapping[str, Any], *, as_json: bool
 ) -> None:
     from serve_app.build import Services
     from serve_app.plain import serve_plain
@@ -124,7 +110,7 @@ def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
 
 
 @contextmanager
-def _opened(settings: _Settings, bundle: Path | None) -> Iterator[Bundle]:
+def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
     """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
     from pairing.console import explained
     from trainer.bundle import BundleError, open_bundle
@@ -144,7 +130,7 @@ def _opened(settings: _Settings, bundle: Path | None) -> Iterator[Bundle]:
         yield open_bundle(directory, check_hashes=False)
 
 
-def _served(settings: _Settings) -> dict[str, Any]:
+def _served(settings: Settings) -> dict[str, Any]:
     """What the service of this state directory said of itself; empty where none runs."""
     try:
         return dict(json.loads((settings.state_dir / ENDPOINTS).read_bytes()))

@@ -5,35 +5,20 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
 from serve_app import aside
+from serve_app.config import CONFIGURED, ENDPOINTS, Settings, store_url
 from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
-ENDPOINTS = aside.ENDPOINTS
-# Stands there for an address that the settings name: it may hold a password.
-CONFIGURED = "configured"
 POLL_S = 0.5
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
 app.command()(aside.sample)
 app.command()(aside.plain)
-
-
-class _Registry(Protocol):
-    model: str
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    postgres_url: str | None
-    redis_url: str | None
-    mlflow_tracking_uri: str | None
-    serve: ServeSettings
-    registry: _Registry
 
 
 @app.command()
@@ -58,7 +43,7 @@ def start(
     from serve_app.guard import guard
     from serve_app.lock import locked
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir) as pid:
         # From here on in a child; what it starts in threads, sessions and C ends with it.
         code = guard(settings.serve.stop_within_s)
@@ -72,7 +57,7 @@ def start(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
-def _serve(settings: _Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
+def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
     from serve_app.embedded import start_services
@@ -123,7 +108,7 @@ def reactions(
     from pairing.console import explained
     from serve_app.store.report import read_feedback
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(psycopg.Error):
         rows = read_feedback(store_url(settings, "postgres"), recommendation)
     if as_json:
@@ -136,24 +121,6 @@ def reactions(
             f"  {row.created_at:%Y-%m-%d %H:%M:%S%z}  {row.user_id}  {said:<8}  {row.score:>2}  "
             f"playlist {row.playlist_id}  version {row.model_version or '-'} ({row.arm})"
         )
-
-
-def store_url(settings: Any, store: str) -> str:
-    """The configured store, else the embedded one of the service that runs in this state directory."""
-    configured: str | None = getattr(settings, f"{store}_url")
-    if configured:
-        return configured
-    try:
-        endpoints = json.loads((settings.state_dir / ENDPOINTS).read_bytes())
-    except FileNotFoundError:
-        variable = f"BUDDIES_{store.upper()}_URL"
-        typer.echo(f"error: no service runs here and {variable} is not set; start one first", err=True)
-        raise typer.Exit(1) from None
-    if endpoints[store] == CONFIGURED:
-        variable = f"BUDDIES_{store.upper()}_URL"
-        typer.echo(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
-        raise typer.Exit(1)
-    return str(endpoints[store])
 
 
 def _free_ports(settings: ServeSettings) -> ServeSettings:
@@ -172,7 +139,7 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(settings: _Settings, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
+def _announce(settings: Settings, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
     """Write where everything listens, for the other commands, and say it; no configured address, which is a secret."""
     state_dir = settings.state_dir
     endpoints = {

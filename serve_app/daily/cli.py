@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pairing.cli import CLUSTER
-from serve_app.settings import ServeSettings
+from serve_app.config import Settings, store_url
 
 if TYPE_CHECKING:
     from pairing.blocks import Blocks
@@ -29,18 +28,6 @@ app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
 
 OfAlias = Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
-
-
-class _RegistrySettings(Protocol):
-    model: str
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    redis_url: str | None
-    mlflow_tracking_uri: str | None
-    serve: ServeSettings
-    registry: _RegistrySettings
 
 
 @app.command()
@@ -70,7 +57,7 @@ def run(
     from trainer.bundle import BundleError
     from trainer.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     name = alias or settings.serve.alias
     with explained(DailyError, StageError, BundleError, RegistryError), _store(settings) as store:
         registry, version, bundle = _open(settings, name)
@@ -100,7 +87,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     from pairing.console import explained, show
     from serve_app.daily.index import look
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(_redis_error()), _store(settings) as store:
         found = [_shown(state, datetime.now(UTC)) for state in look(store, settings.registry.model)]
     if as_json:
@@ -132,10 +119,10 @@ def show_list(
     from trainer.bundle import BundleError
     from trainer.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(_redis_error(), BundleError, RegistryError):
         _, version, bundle = _open(settings, alias or settings.serve.alias)
-        lists = asyncio.run(_read(Engine(bundle, version.number), _store_url(settings), user))
+        lists = asyncio.run(_read(Engine(bundle, version.number), store_url(settings, "redis"), user))
     if lists is None:
         typer.echo(f"error: version {version.number} has no list of the day for user {user!r}", err=True)
         raise typer.Exit(1)
@@ -167,7 +154,7 @@ async def _read(engine: Any, url: str, user: str) -> Lists | None:
     return lists
 
 
-def _open(settings: _Settings, alias: str) -> tuple[Registry, VersionInfo, Bundle]:
+def _open(settings: Settings, alias: str) -> tuple[Registry, VersionInfo, Bundle]:
     """The version that an alias names now, for the whole of the command."""
     from trainer.bundle import open_bundle
     from trainer.registry import Registry, tracking_uri
@@ -181,16 +168,10 @@ def _named(registry: Registry) -> set[str]:
     return {version.number for version in registry.list_versions() if version.aliases}
 
 
-def _store(settings: _Settings) -> Any:
+def _store(settings: Settings) -> Any:
     from redis import Redis
 
-    return Redis.from_url(_store_url(settings), socket_timeout=STORE_TIMEOUT_S)
-
-
-def _store_url(settings: _Settings) -> str:
-    from serve_app.cli import store_url
-
-    return store_url(settings, "redis")
+    return Redis.from_url(store_url(settings, "redis"), socket_timeout=STORE_TIMEOUT_S)
 
 
 def _redis_error() -> type[Exception]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from serve_app.config import Settings, store_url
 from serve_app.queue.settings import QueueSettings
-from serve_app.settings import ServeSettings
 
 if TYPE_CHECKING:
     from serve_app.queue.broker import Producer
@@ -30,18 +30,8 @@ app = typer.Typer(help="Recommend jobs that are answered later.", no_args_is_hel
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
-class _RegistrySettings(Protocol):
-    model: str
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    postgres_url: str | None
-    redis_url: str | None
-    mlflow_tracking_uri: str | None
-    serve: ServeSettings
+class _Settings(Settings, Protocol):
     queue: QueueSettings
-    registry: _RegistrySettings
 
 
 @app.command()
@@ -201,7 +191,6 @@ def _again(letter: Letter, producer: Callable[[], Producer], expired: type[Excep
 def _work(settings: _Settings, alias: str) -> None:
     from pairing.console import explained
     from serve_app.build import Services
-    from serve_app.cli import store_url
     from serve_app.errors import LaunchError
     from serve_app.queue.launch import died, launch_workers
     from trainer.bundle import BundleError, open_bundle
@@ -242,7 +231,6 @@ def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jo
     from redis.exceptions import RedisError
 
     from pairing.console import explained
-    from serve_app.cli import store_url
     from serve_app.queue.errors import QueueError
     from serve_app.queue.jobs import Jobs
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from serve_app.config import store_url
+
 app = typer.Typer(help="The feedback store: reactions, impressions, blocks.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
@@ -25,7 +27,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     from serve_app.store.report import read_sizes
 
     with explained(psycopg.Error):
-        sizes = read_sizes(_url(context.obj))
+        sizes = read_sizes(store_url(context.obj, "postgres"))
     if as_json:
         typer.echo(json.dumps([asdict(size) for size in sizes], indent=1, default=str))
         return
@@ -52,7 +54,7 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     settings = context.obj
     retention = Retention(settings.serve.impressions_days, settings.serve.feedback_days)
     with explained(psycopg.Error):
-        done = asyncio.run(_maintain(_url(settings), retention))
+        done = asyncio.run(_maintain(store_url(settings, "postgres"), retention))
     if as_json:
         typer.echo(json.dumps(None if done is None else asdict(done)))
         return
@@ -74,9 +76,3 @@ async def _maintain(url: str, retention: Any) -> Any:
     async with connection:
         await migrate(connection)
         return await maintain(connection, retention)
-
-
-def _url(settings: Any) -> str:
-    from serve_app.cli import store_url
-
-    return store_url(settings, "postgres")
