@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,6 +70,8 @@ def feedback(
     like: Annotated[list[str] | None, typer.Option(help="A liked playlist; repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="A playlist shown and not chosen; repeatable.")] = None,
     dislike: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen again; repeatable.")] = None,
+    put_off: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen for --days; repeatable.")] = None,
+    days: Annotated[float, typer.Option(min=0, max=3_650, help="How long --put-off holds.")] = 30.0,
     key: Annotated[str | None, typer.Option(help="Idempotency key; the same key stores once.")] = None,
     address: Address = None,
     ca: Ca = None,
@@ -85,6 +88,7 @@ def feedback(
             liked=like or (),
             ignored=ignore or (),
             disliked=dislike or (),
+            do_not_recommend=dict.fromkeys(put_off or (), datetime.now(UTC) + timedelta(days=days)),
             idempotency_key=key,
         )
     if as_json:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from clients.calls import print_recommendations
+from clients.commands import CommandFailed, answer, command
 from clients.endpoints import Endpoints, running
 from clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
 from clients.settings import masked
@@ -51,7 +50,7 @@ def demo(
             _tell(endpoints, state_dir)
             if not once:
                 _wait_for_interrupt()
-    except (_Failed, BuddiesError) as failure:
+    except (_Failed, CommandFailed, BuddiesError) as failure:
         typer.echo(f"error: the demo stopped at: {failure}", err=True)
         raise typer.Exit(1) from failure
 
@@ -71,7 +70,7 @@ def _service(state_dir: Path) -> Iterator[Endpoints]:
     """Run `buddies serve start` beside us until the block ends."""
     arguments = ("serve", "start", "--any-port")
     _announce(arguments)
-    process = subprocess.Popen(_command(arguments), **_ALONE)
+    process = subprocess.Popen(command(*arguments), **_ALONE)
     try:
         yield _wait_until_up(process, state_dir)
     finally:
@@ -93,8 +92,8 @@ def _wait_until_up(process: subprocess.Popen[bytes], state_dir: Path) -> Endpoin
 
 def _use(endpoints: Endpoints) -> None:
     """Three known listeners, a new one with a taste, an unknown one; then a like."""
-    known = _json("data", "listeners", "--count", "3")
-    cold = _json("data", "listeners", "--cold", "--count", "1")
+    known = answer("data", "listeners", "--count", "3")
+    cold = answer("data", "listeners", "--cold", "--count", "1")
     taste = Taste([Song(**song) for song in cold[0]["songs"]], user_id="a-new-listener") if cold else None
     with Client(endpoints.grpc, timeout_s=10.0) as client:
         typer.secho(f"\nRecommend over gRPC at {endpoints.grpc}", bold=True)
@@ -142,7 +141,7 @@ def _wait_for_interrupt() -> None:
 def _buddies(*arguments: str, quiet: bool = False) -> None:
     """Run one of our commands; what it prints is shown unless quiet."""
     _announce(arguments)
-    code = _finish(subprocess.Popen(_command(arguments), stdout=subprocess.DEVNULL if quiet else None, **_ALONE))
+    code = _finish(subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL if quiet else None, **_ALONE))
     if code == 130:
         raise KeyboardInterrupt
     if code != 0:
@@ -168,16 +167,5 @@ def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             typer.echo("still stopping", err=True)
 
 
-def _json(*arguments: str) -> Any:
-    finished = subprocess.run(_command((*arguments, "--json")), stdout=subprocess.PIPE, check=False)
-    if finished.returncode != 0:
-        raise _Failed(f"buddies {shlex.join(arguments)}")
-    return json.loads(finished.stdout)
-
-
 def _announce(arguments: tuple[str, ...]) -> None:
     typer.secho(f"\n$ buddies {shlex.join(arguments)}", bold=True)
-
-
-def _command(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "clients.main", *arguments]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from clients.commands import CommandFailed, answer
 from clients.drill.outcome import Outcome, table
 
 FUZZ = "fuzz"
@@ -67,7 +66,8 @@ def run_drills(
         raise typer.BadParameter(f"no drill {unknown[0]!r}; see `buddies drill list`")
     outcomes: list[Outcome] = []
     try:
-        listeners = Listeners.of(_listeners())
+        # Some of the data set, with songs of theirs.
+        listeners = Listeners.of(answer("data", "listeners", "--count", "50"))
         plan = Plan(context.obj.state_dir.absolute(), listeners, attach)
         for outcome in run([DRILLS[name] for name in chosen if name != FUZZ], plan, _say):
             outcomes.append(outcome)
@@ -75,7 +75,7 @@ def run_drills(
         if FUZZ in chosen:
             _say(f"{FUZZ}: {FUZZ_ABOUT}")
             outcomes.append(_fuzz(plan, cases, seed))
-    except DrillError as error:
+    except (DrillError, CommandFailed) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     finally:
@@ -100,18 +100,6 @@ def _fuzz(plan: Any, count: int, seed: int) -> Outcome:
         if status not in ALLOWED
     ]
     return replace(outcome, problems=tuple(problems) if alive else (*problems, "the service ended"))
-
-
-def _listeners() -> list[dict[str, Any]]:
-    """Some of the data set, with songs of theirs, by the command that shows them."""
-    from clients.drill.served import DrillError
-
-    command = [sys.executable, "-m", "clients.main", "data", "listeners", "--count", "50", "--json"]
-    finished = subprocess.run(command, capture_output=True, check=False)
-    if finished.returncode != 0:
-        raise DrillError(finished.stderr.decode().strip().removeprefix("error: "))
-    found: list[dict[str, Any]] = json.loads(finished.stdout)
-    return found
 
 
 def _say(text: str) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import psutil
 
+from clients.commands import command, stop
 from clients.endpoints import Endpoints, running
 
 START_WITHIN_S = 300.0
@@ -39,10 +37,9 @@ class DrillError(Exception):
 
 @dataclass(frozen=True)
 class Served:
-    """A running service. output: what `buddies serve start` prints, None where it was started by somebody else."""
+    """A running service."""
 
     endpoints: Endpoints
-    output: Path | None = None
 
     def find(self, part: str) -> list[psutil.Process]:
         """The living processes of one of PARTS, oldest first; empty when there are none."""
@@ -81,32 +78,15 @@ def serving(
     if (found := running(state_dir)) is not None:
         raise DrillError(f"a service runs in {state_dir} already (process {found.pid}); stop it, or use --attach")
     with tempfile.NamedTemporaryFile(prefix="buddies-drill-", suffix=".log") as log:
-        process = start(prefix, log, environment)
+        # A session of its own: Ctrl-C reaches it through us.
+        process = subprocess.Popen(
+            [*prefix, *command("serve", "start", "--any-port")],
+            stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True,
+        )  # fmt: skip
         try:
-            yield Served(_wait(process, state_dir, Path(log.name)), Path(log.name))
+            yield Served(_wait(process, state_dir, Path(log.name)))
         finally:
-            stop(process)
-
-
-def start(
-    prefix: Sequence[str], log: IO[bytes] | int, environment: Mapping[str, str] | None = None
-) -> subprocess.Popen[bytes]:
-    """Start `buddies serve start` in a session of its own, so that Ctrl-C reaches it through us."""
-    command = [*prefix, sys.executable, "-m", "clients.main", "serve", "start", "--any-port"]
-    return subprocess.Popen(
-        command, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True
-    )
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end, and wait; kill it when it does not."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            stop(process, STOP_WITHIN_S)
 
 
 @contextmanager

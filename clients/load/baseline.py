@@ -6,13 +6,13 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from clients.commands import command, stop
 from clients.load.crew import LoadError
 
 READY_WITHIN_S = 120.0
@@ -34,20 +34,16 @@ def bare_server(bundle: Path | None) -> Iterator[Bare]:
 
     LoadError: it does not come up.
     """
-    command = [sys.executable, "-m", "clients.main", "serve", "plain", "--with-parent", "--json"]
-    command += ["--bundle", str(bundle)] if bundle else []
+    named = ("--bundle", str(bundle)) if bundle else ()
     # A session of its own: Ctrl-C is for the measurement, and this server is stopped after it.
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command("serve", "plain", "--with-parent", "--json", *named), stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         said = json.loads(_first_line(process))
         yield Bare(said["grpc"], process.pid, said["bundle"])
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, STOP_WITHIN_S)
         if process.stdout is not None:
             process.stdout.close()
 

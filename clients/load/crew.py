@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from clients.commands import stop
 from clients.load.plan import Plan
 from clients.load.record import Record
 from clients.load.sample import Sample
@@ -240,9 +241,4 @@ def _stop(popen: subprocess.Popen[str]) -> None:
     if popen.stdin is not None:
         with suppress(BrokenPipeError):
             popen.stdin.close()
-    popen.terminate()
-    try:
-        popen.wait(timeout=STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        popen.kill()
-        popen.wait()
+    stop(popen, STOP_WITHIN_S)

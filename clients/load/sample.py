@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from clients.commands import CommandFailed, answer
 
 # Songs of a taste made up from a file of songs.
 SONGS_A_TASTE = 15
@@ -43,12 +42,13 @@ def ask(count: int, bundle: Path | None = None) -> Sample:
 
     By the command of the package that reads bundles: this one knows the service's API and nothing behind it.
     """
-    arguments = ["serve", "sample", "--count", str(count), "--json", *(["--bundle", str(bundle)] if bundle else [])]
-    found = subprocess.run([sys.executable, "-m", "clients.main", *arguments], capture_output=True, check=False)
-    if found.returncode != 0:
-        said = found.stderr.decode(errors="replace").strip().removeprefix("error: ")
-        raise SampleError(f"no listeners to ask for: {said}; or name them with --ids FILE, and songs with --songs FILE")
-    return Sample.from_json(json.loads(found.stdout))
+    named = ("--bundle", str(bundle)) if bundle else ()
+    try:
+        return Sample.from_json(answer("serve", "sample", "--count", str(count), *named))
+    except CommandFailed as error:
+        raise SampleError(
+            f"no listeners to ask for: {error}; or name them with --ids FILE, and songs with --songs FILE"
+        ) from error
 
 
 def read(ids: Path | None, songs: Path | None, rng: random.Random) -> Sample:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -102,13 +103,14 @@ class AsyncClient:
         liked: Sequence[str] = (),
         ignored: Sequence[str] = (),
         disliked: Sequence[str] = (),
+        do_not_recommend: Mapping[str, datetime] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
     ) -> FeedbackResult:
         """Store what a listener did; when this returns it is committed. Retried under one key: stored once."""
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
-        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
+        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
         try:
             response = await self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
         except BuddiesError as error:

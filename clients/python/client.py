@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -117,17 +118,19 @@ class Client:
         liked: Sequence[str] = (),
         ignored: Sequence[str] = (),
         disliked: Sequence[str] = (),
+        do_not_recommend: Mapping[str, datetime] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
     ) -> FeedbackResult:
         """Store what a listener did; when this returns it is committed. Retried under one key: stored once.
 
-        Without user_id the recommendation's own is taken. To try again later, give the failed call's key, which the
-        error carries as idempotency_key.
+        Without user_id the recommendation's own is taken. do_not_recommend: playlists not to be seen before a time,
+        which needs a time zone (ValueError). To try again later, give the failed call's key, which the error carries as
+        idempotency_key.
         """
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
-        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key)
+        request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
         try:
             response = self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
         except BuddiesError as error:

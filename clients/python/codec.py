@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -69,6 +69,7 @@ def feedback_request(
     ignored: Sequence[str],
     disliked: Sequence[str],
     idempotency_key: str,
+    do_not_recommend: Mapping[str, datetime] | None = None,
 ) -> pb.FeedbackRequest:
     """Encode. Given the recommendation itself, its version and arm go along, so that likes count for them."""
     with _encodable():
@@ -85,6 +86,10 @@ def feedback_request(
             message.recommendation_id = recommendation.recommendation_id
             message.model_version = recommendation.model_version
             message.arm = _ARMS[recommendation.arm]
+        for playlist_id, until in (do_not_recommend or {}).items():
+            if until.tzinfo is None:
+                raise ValueError(f"do_not_recommend: the time of {playlist_id!r} has no time zone")
+            message.do_not_recommend.add(playlist_id=playlist_id).until.FromDatetime(until)
         return message
 
 

@@ -5,7 +5,7 @@ import pickle
 import random
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import grpc
 import pytest
@@ -292,6 +292,22 @@ def test_feedback_is_retried_under_one_key() -> None:
     assert (result.duplicate, result.reactions) == (True, 2)
     assert (seen[0].user_id, seen[0].recommendation_id) == ("ada", "r1")
     assert (seen[0].model_version, seen[0].arm) == ("7", pb.ARM_CANARY)
+
+
+def test_what_is_put_off_goes_along_with_its_time() -> None:
+    seen: list[pb.FeedbackRequest] = []
+
+    def answer(request: pb.FeedbackRequest, context: grpc.ServicerContext) -> pb.FeedbackResponse:
+        seen.append(request)
+        return pb.FeedbackResponse(reactions=1)
+
+    until = datetime(2030, 1, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    with serving(Feedback=answer) as address, Client(address) as client:
+        client.feedback("r1", user_id="ada", do_not_recommend={"p1": until})
+        with pytest.raises(ValueError, match="'p2' has no time zone"):
+            client.feedback("r1", user_id="ada", do_not_recommend={"p2": datetime(2030, 1, 1)})
+    (put_off,) = seen[0].do_not_recommend
+    assert (len(seen), put_off.playlist_id, put_off.until.ToJsonString()) == (1, "p1", "2030-01-01T10:00:00Z")
 
 
 def test_a_failed_feedback_carries_the_key_to_send_it_again_with() -> None:
