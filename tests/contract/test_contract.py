@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 import grpc
 import psycopg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -293,3 +295,40 @@ def test_callers_in_parallel_get_their_own_answers(stub: RecommenderServiceStub)
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(16)))
+
+
+def recommended(stub: RecommenderServiceStub, user_id: str, **rest: Any) -> list[str]:
+    request = pb.RecommendRequest(user_ids=[user_id], limit=100, **rest)
+    return [found.playlist_id for found in stub.Recommend(request, timeout=TIMEOUT_S).recommendations[0].playlists]
+
+
+def test_what_was_disliked_or_put_off_does_not_come_back_until_it_is_liked_or_its_time_has_come(
+    stub: RecommenderServiceStub,
+) -> None:
+    before = recommended(stub, "user-21")
+    disliked, put_off = before[:2]
+    later = Timestamp(seconds=int(time.time()) + 3_600)
+    wish = pb.DoNotRecommend(playlist_id=put_off, until=later)
+    said = {"user_id": "user-21", "liked": [], "ignored": []}
+    stub.Feedback(feedback(**said, disliked=[disliked], do_not_recommend=[wish]), timeout=TIMEOUT_S)
+    after = recommended(stub, "user-21")
+    assert after
+    assert {disliked, put_off}.isdisjoint(after)
+    back = pb.DoNotRecommend(playlist_id=put_off, until=Timestamp(seconds=1))
+    stub.Feedback(feedback(**{**said, "liked": [disliked]}, do_not_recommend=[back]), timeout=TIMEOUT_S)
+    assert recommended(stub, "user-21") == before
+
+
+def test_what_was_shown_does_not_come_back_where_that_is_asked_for(stub: RecommenderServiceStub) -> None:
+    request = pb.RecommendRequest(user_ids=["user-22"], limit=3, exclude_seen=pb.ExcludeSeen())
+    # Read under a budget of milliseconds: on a busy machine the label says that it was not.
+    seen: set[str] = set()
+    for _ in range(50):
+        (found,) = stub.Recommend(request, timeout=TIMEOUT_S).recommendations
+        shown = {playlist.playlist_id for playlist in found.playlists}
+        if pb.SKIPPED_SEEN not in found.skipped:
+            assert seen.isdisjoint(shown)
+            if seen and shown:
+                return
+        seen |= shown
+    pytest.fail("what was seen could never be read in time")
