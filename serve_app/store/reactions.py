@@ -1,7 +1,4 @@
-"""Feedback, committed before it is acknowledged: a few writers take what waits and commit it together.
-
-One transaction per request was measured beside it: docs/feedback.md.
-"""
+"""Feedback, committed before it is acknowledged: a few writers take what waits and commit it together."""
 
 from __future__ import annotations
 
