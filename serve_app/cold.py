@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pairing.csr import Csr
 from pairing.foldin import fold_in
-from serve_app import kernels
+from serve_app import song_kernels
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import Neighbours
 from serve_app.query import Lists, Source
@@ -79,7 +79,7 @@ def genres_of(bundle: Bundle, songs: Csr) -> Array:
     A song counts by its inverse document frequency over listeners, log((1 + n) / (1 + df)) + 1.
     """
     out = np.empty(songs.rows, np.int32)
-    kernels.vote(
+    song_kernels.vote(
         songs.indptr, songs.indices, bundle.song_genres, bundle.song_listeners, bundle.manifest.users,
         bundle.genre_popular.rows, out,
     )  # fmt: skip

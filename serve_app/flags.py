@@ -22,6 +22,7 @@ STOP_NOTE = "stopping"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
 CONNECTIONS = 20_000
+SILENT_S = 30
 # Beside two for each connection HAProxy wants some thousands for its own listeners and checks.
 SPARE_FILES = 5_500
 # An answer for 1,000 listeners with 100 explained playlists each is about 35 MB.
@@ -39,6 +40,10 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
+        # An hour by default: connections that never say anything would keep newcomers out for so long.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
+        # A hundred by default: a caller who does not read holds up everybody on its connection to the replica.
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
         # Ten seconds by default, and three of them until a dead HAProxy is replaced.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",

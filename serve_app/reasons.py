@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serve_app import kernels
+from serve_app import song_kernels
 from serve_app.engine import Engine
 from serve_app.query import Lists, Reasons, Source
 
@@ -30,7 +30,7 @@ def explain(engine: Engine, lists: Lists) -> Reasons:
     examples = np.empty((count, limit, EXAMPLES), np.int32)
     personal = _PERSONAL[lists.source_numbers]
     songs = engine.bundle.user_songs
-    kernels.share(
+    song_kernels.share(
         lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,
         engine.bundle.owner, songs.indptr, songs.indices, engine.bundle.song_listeners, shared, examples,
     )  # fmt: skip

@@ -26,7 +26,8 @@ PARTS: Mapping[str, str] = {
     "index": "ServeReplica:buddies:NeighbourIndex",
     "haproxy": "haproxy",
     "valkey": "valkey",
-    "postgres": "postgres",
+    "postgres": "postgres",  # its first process alone; connections come and go
+    "postgres and its children": "postgres",
     "mlflow": "mlflow",
 }
 
@@ -54,8 +55,8 @@ class Served:
 
 
 def _is_part(part: str, wanted: str, words: Sequence[str]) -> bool:
-    if part in ("haproxy", "postgres", "valkey"):
-        return any(Path(word).name.startswith(wanted) for word in words[:2])
+    if part in ("haproxy", "postgres", "postgres and its children", "valkey"):
+        return any(Path(word).name.startswith(wanted) for word in words[:2]) and (part != "postgres" or "-D" in words)
     return any(wanted in word for word in words)
 
 

@@ -64,7 +64,6 @@ class Impressions:
         self._writing: _Batch | None = None
         self._ready = asyncio.Event()
         self._away = False
-        self._closing = False
 
     @property
     def waiting(self) -> int:

@@ -146,7 +146,7 @@ def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
 import asyncio, pathlib
 from pairing.search import NeighbourSearch
 from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import kernels
+from serve_app import kernels, song_kernels
 from serve_app.engine import Engine
 from serve_app.neighbours import Local
 from serve_app.answers import Budgets
@@ -159,7 +159,7 @@ service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, dail
 service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))
 service.warm_up()
 def compiled():
-    found = {{**vars(kernels), **vars(encoding)}}
+    found = {{**vars(kernels), **vars(song_kernels), **vars(encoding)}}
     return {{name: len(kernel.signatures) for name, kernel in found.items() if hasattr(kernel, "signatures")}}
 before = compiled()
 assert before["share"] and before["gather_owned"] and before["vote"], before
