@@ -20,6 +20,7 @@ from clients.python import Client, InvalidRequest, Song, Taste, secure
 from serve_app.embedded import postgres, valkey
 from tests.contract.conftest import generated
 from tests.deploy.conftest import Start
+from tests.processes import sockets
 
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = "s3cret-Pa55"
@@ -110,12 +111,12 @@ def elsewhere(processes: list[psutil.Process]) -> set[tuple[str, str, int]]:
     HAProxy's UDP socket is none: it is where its log lines leave from.
     """
     return {
-        (process.name(), connection.laddr.ip, connection.laddr.port)
+        (name, connection.laddr.ip, connection.laddr.port)
         for process in processes
-        for connection in process.net_connections("inet")
+        for name, connection in sockets(process)
         if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM
         if not connection.laddr.ip.removeprefix("::ffff:").startswith("127.") and connection.laddr.ip != "::1"
-        if (process.name(), connection.type) != ("haproxy", socket.SOCK_DGRAM)
+        if (name, connection.type) != ("haproxy", socket.SOCK_DGRAM)
     }
 
 

@@ -27,6 +27,7 @@ from serve_app.leftovers import LEFTOVERS
 from serve_app.lock import LOCK, locked
 from serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
 from serve_app.settings import ServeSettings
+from tests.processes import sockets
 from trainer.bundle import BundleError
 
 NO_PORTS = {"grpc_port": 0, "http_port": 0, "dashboard_port": 0}
@@ -259,7 +260,7 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
         listening = [
             connection.laddr.ip
             for process in {postmaster, *(children() - before)}
-            for connection in process.net_connections("inet")
+            for _, connection in sockets(process)
             if connection.status == psutil.CONN_LISTEN
         ]
         assert set(listening) == {"127.0.0.1"}  # MLflow; the stores have unix sockets

@@ -106,14 +106,14 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
 class Story:
     """A search that was interrupted by Ctrl-C, gone on with, killed, and gone on with to its end.
 
-    statuses: of all MLflow runs after the Ctrl-C. left: names of the processes that the kill left. temps: Ray's
-    directories of the three processes.
+    statuses: of each MLflow run by its name, after the Ctrl-C. left: names of the processes that the kill left.
+    temps: Ray's directories of the three processes.
     """
 
     command: Command
     interrupted: int
     said: str
-    statuses: list[str]
+    statuses: dict[str, str]
     left: list[str]
     temps: list[Path]
     output: str
@@ -132,7 +132,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     temps.append(command.temp)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=120)
-    statuses = [run.info.status for run in command.runs()]
+    statuses = {run.data.tags["mlflow.runName"]: run.info.status for run in command.runs()}
     heard = sum(len(trial.epochs) for trial in command.experiment().trials())
 
     second = command.search()
@@ -153,7 +153,9 @@ def test_ctrl_c_ends_with_one_sentence_and_no_run_left_running(story):
     assert story.interrupted == 130, story.said
     assert "the same command goes on" in story.said
     assert "Traceback" not in story.said
-    assert set(story.statuses) == {"KILLED"}
+    # A short trial may have come to its own end before the signal; the search itself never has.
+    assert story.statuses[f"tune-{story.command.experiment().name}"] == "KILLED"
+    assert set(story.statuses.values()) <= {"KILLED", "FINISHED"}
 
 
 def test_after_a_kill_the_search_ends_with_one_parent_and_each_trial_once(story):
