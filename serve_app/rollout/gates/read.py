@@ -178,5 +178,5 @@ def _step(generation: Generation, first: int) -> tuple[int, int, str | None, str
 
 def _sum(rows: Sequence[tuple[Any, ...]]) -> Counts:
     answers, errors, empty, cold = (sum(int(row[at]) for row in rows) for at in range(4))
-    latencies: list[int] = np.sum([row[4] for row in rows], axis=0, dtype=np.int64).tolist() if rows else []
-    return Counts(answers, errors, empty, cold, tuple(latencies))
+    latencies = tuple(sum(column) for column in zip(*(row[4] for row in rows), strict=True))
+    return Counts(answers, errors, empty, cold, latencies)
