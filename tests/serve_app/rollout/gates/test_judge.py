@@ -58,8 +58,8 @@ async def count(
 ) -> None:
     bits = np.packbits(np.isin(np.arange(100), shown))
     await connection.execute(
-        "INSERT INTO rollout_counts"
-        " (generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (generation, replica, arm) DO UPDATE SET"
+        "INSERT INTO rollout_counts (generation, replica, arm, version, listeners, errors, empty, cold, latencies,"
+        " shown) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (generation, replica, arm) DO UPDATE SET"
         " listeners = excluded.listeners, errors = excluded.errors",
         (generation, replica, arm, version, counts.answers, counts.errors, counts.empty, counts.cold,
          list(counts.latencies), zlib.compress(bits.tobytes())),
@@ -76,8 +76,8 @@ async def react(
     ]
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO reactions"
-            " (at, feedback_id, recommendation_id, user_id, playlist_id, score, model_version, arm) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", rows,
+            "INSERT INTO reactions (at, feedback_id, recommendation_id, user_id, playlist_id, score, model_version,"
+            " arm) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)", rows,
         )  # fmt: skip
 
 
