@@ -103,7 +103,6 @@ class _Runner:
         """The exit code: 1 where nothing was answered, 130 where a single window was interrupted."""
         if every_s is None:
             self._ask_status()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while True:
                 started = time.monotonic()
@@ -136,13 +135,19 @@ class _Runner:
         tally = Tally()
 
         async def visit() -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                # As asyncio does with SIGINT: the window ends between two steps, not within one.
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
             async with AsyncClient(self._address, **self._options) as client:
                 await simulate(client, audience, plan, tally, _ticker(plan))
 
         try:
             asyncio.run(visit())
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             return tally, False
+        finally:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
         return tally, True
 
     def _print(self, tally: Tally, plan: Plan) -> None:
