@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Audience:
         known = liked[np.isin(split, KNOWN)][:MOST_KNOWN]
         return Listener(self._users[row], frozenset(self._names(liked[split == TEST])), tuple(self._names(known)))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Listeners that may be drawn."""
         return int(np.unique(np.searchsorted(self._indptr, self._likes, side="right")).size)

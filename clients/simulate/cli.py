@@ -107,7 +107,7 @@ class _Runner:
             while True:
                 started = time.monotonic()
                 tally, whole = self._window(audience, plan)
-                self._print(tally, plan)
+                self._print(tally, plan, audience)
                 if every_s is None:
                     return INTERRUPTED if not whole else 0 if tally.arms or not tally.visits else 1
                 if not whole:
@@ -150,8 +150,14 @@ class _Runner:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
         return tally, True
 
-    def _print(self, tally: Tally, plan: Plan) -> None:
-        body = {"window": plan.window, "seed": plan.seed, "over_s": plan.over_s, **tally.to_json()}
+    def _print(self, tally: Tally, plan: Plan, audience: Audience) -> None:
+        body = {
+            "audience": audience.size,
+            "window": plan.window,
+            "seed": plan.seed,
+            "over_s": plan.over_s,
+            **tally.to_json(),
+        }
         typer.echo(json.dumps(body) if self._as_json else "\n".join(tally.lines()))
         with suppress(OSError):
             sys.stdout.flush()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -31,3 +31,15 @@ async def judge(
     position, first = await read_position(connection, generation)
     measures = await read_measures(connection, generation, position, first, settings, edges_ms, memory, now)
     return decide(measures, position, settings, now)
+
+
+def watching(
+    settings: GateSettings, edges_ms: Sequence[float]
+) -> Callable[[psycopg.AsyncConnection, Generation], Awaitable[Verdict]]:
+    """`judge` by the clock of this machine, with a memory of its own, for one caller that goes on and on."""
+    memory = Memory()
+
+    async def look(connection: psycopg.AsyncConnection, generation: Generation) -> Verdict:
+        return await judge(connection, generation, settings, datetime.now(UTC), edges_ms, memory)
+
+    return look

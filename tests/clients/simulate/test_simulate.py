@@ -201,6 +201,7 @@ def test_the_command_says_what_was_shown_and_liked_by_version_and_arm(
     body = json.loads(finished.stdout)
     (arm,) = body["arms"]
     assert (arm["version"], arm["arm"], body["errors"], body["failed"]) == ("7", "production", 0, {})
+    assert body["audience"] == 228
     assert arm["calls"] == body["visits"] == arm["sources"]["live"]
     assert arm["impressions"] == 5 * arm["calls"]
     assert arm["like_rate"] == pytest.approx(arm["likes"] / arm["impressions"], abs=1e-6)

@@ -15,7 +15,7 @@ import pytest
 
 from serve_app.migrate import migrate
 from serve_app.rollout import ledger
-from serve_app.rollout.gates.judge import judge
+from serve_app.rollout.gates.judge import judge, watching
 from serve_app.rollout.gates.measures import Counts
 from serve_app.rollout.gates.read import Memory, read_counts, read_coverage, read_likes, read_position
 from serve_app.rollout.gates.sequential import Likes
@@ -174,6 +174,17 @@ def test_errors_that_begin_after_hours_are_found_by_the_next_looks(postgres_url:
         assert verdict.reason.startswith("recent errors: 40 of 40")
 
     on(postgres_url, work)
+
+
+def test_who_watches_needs_to_say_no_more_than_which_generation(postgres_url: str) -> None:
+    async def work(connection: Connection) -> Verdict:
+        generation = await live(connection, CANARY)
+        look = watching(SETTINGS, EDGES_MS)
+        assert (await look(connection, generation)).kind is Kind.HOLD
+        await count(connection, generation.number, "canary", "2", Counts(errors=30), [])
+        return await look(connection, generation)
+
+    assert on(postgres_url, work).kind is Kind.ROLL_BACK
 
 
 def test_likes_are_not_read_at_every_look_and_anew_for_another_canary(postgres_url: str) -> None:
