@@ -17,7 +17,7 @@ from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 
 EXTRAS = {
-    **dict.fromkeys(("data", "train", "registry"), "train"),
+    **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
     "store": "serve",
 }
@@ -28,6 +28,7 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
     from clients.drill.cli import app as drill_app
+    from clients.simulate.cli import app as simulate_app
     from pairing.cli import app as pair_app
     from serve_app.cli import app as serve_app
     from serve_app.daily.cli import app as daily_app
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
         "serve": serve_app,
         "daily": daily_app,
         "drill": drill_app,
+        "simulate": simulate_app,
         "queue": queue_app,
         "store": store_app,
         "config": config_app,

@@ -73,3 +73,6 @@ CREATE TABLE rollout_counts (
   drift double precision NOT NULL DEFAULT 0,
   PRIMARY KEY (generation, replica, arm)
 );
+
+-- The gates read the reactions since a canary began; rows arrive in the order of time.
+CREATE INDEX reactions_at ON reactions USING brin (at) WITH (autosummarize = on);

@@ -39,6 +39,7 @@ NOUNS = {
     "daily": ("run", "status", "show"),
     "queue": ("start", "submit", "result", "status", "dead", "retry"),
     "drill": ("list", "run"),
+    "simulate": ("run",),
     "config": ("show",),
 }
 

@@ -1,0 +1,85 @@
+"""Listeners of a data set who have likes that training has not seen: what they truly like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+TEST, KNOWN = 2, (0, 1)
+# As many as a request takes.
+MOST_KNOWN = 1_000
+
+
+class AudienceError(Exception):
+    """The data set cannot be used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """user_id: in the data set. likes: playlists of the test split. known: liked ones that training saw, best first."""
+
+    user_id: str
+    likes: frozenset[str]
+    known: tuple[str, ...]
+
+
+class Audience:
+    """The listeners with test likes; files are mapped, so that of a large data set little is read."""
+
+    def __init__(self, users: Any, playlists: Any, indptr: Array, indices: Array, split: Array) -> None:
+        self._users, self._playlists = users, playlists
+        self._indptr, self._indices, self._split = indptr, indices, split
+        self._likes = np.flatnonzero(split == TEST)
+        if not self._likes.size:
+            raise AudienceError("the data set has no test likes; build it from more listeners or playlists")
+
+    def draw(self, rng: np.random.Generator) -> Listener:
+        """A listener by one of the test likes, each as likely: who likes more comes more often."""
+        like = int(self._likes[rng.integers(self._likes.size)])
+        return self.listener(int(np.searchsorted(self._indptr, like, side="right")) - 1)
+
+    def listener(self, row: int) -> Listener:
+        """The listener of a user row."""
+        span = slice(int(self._indptr[row]), int(self._indptr[row + 1]))
+        liked, split = self._indices[span], self._split[span]
+        known = liked[np.isin(split, KNOWN)][:MOST_KNOWN]
+        return Listener(self._users[row], frozenset(self._names(liked[split == TEST])), tuple(self._names(known)))
+
+    @cached_property
+    def size(self) -> int:
+        """Listeners that may be drawn."""
+        return int(np.unique(np.searchsorted(self._indptr, self._likes, side="right")).size)
+
+    def _names(self, rows: Array) -> list[str]:
+        return [self._playlists[int(row)] for row in rows]
+
+
+def open_audience(dataset: Path) -> Audience:
+    """Open a finished data set (docs/formats.md). AudienceError: it is not one."""
+    import polars as pl
+
+    try:
+        likes = {
+            part: np.load(dataset / "5-liked" / f"liked.{part}.npy", mmap_mode="r") for part in ("indptr", "indices")
+        }
+        split = np.load(dataset / "6-split" / "split.npy", mmap_mode="r")
+        users = pl.read_parquet(dataset / "2-songs" / "users.parquet", columns=["user_id"])["user_id"]
+        playlists = pl.read_parquet(dataset / "2-songs" / "playlists.parquet", columns=["playlist_id"])["playlist_id"]
+    except FileNotFoundError as error:
+        raise AudienceError(
+            f"{error.filename or dataset}: not there; run `buddies data build`, or name a data set with --dataset"
+        ) from error
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise AudienceError(
+            f"{dataset}: not readable as a data set: {error}; run `buddies data build` again"
+        ) from error
+    if likes["indptr"].size != len(users) + 1 or likes["indices"].size != split.size:
+        raise AudienceError(f"{dataset}: its parts do not fit each other; run `buddies data build` again")
+    return Audience(users, playlists, likes["indptr"], likes["indices"], split)

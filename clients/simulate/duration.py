@@ -1,0 +1,15 @@
+"""Times as people write them on a command line."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def seconds(text: str) -> float:
+    """Seconds of "90", "30s", "10m", "1.5h" or "2d". ValueError: something else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not a time such as 30s, 10m or 2h")
+    return float(found[1]) * _UNITS_S[found[2]]

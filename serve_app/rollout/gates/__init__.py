@@ -1,0 +1,1 @@
+"""Gates: whether a canary goes on, waits, goes back, or becomes production, and with which figures."""

@@ -1,0 +1,84 @@
+"""A small data set with a planted taste, the model that learned it, the same with shuffled factors, and a Postgres."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from pairing.csr import Csr
+from pairing.search import build_index
+from pairing.settings import PairingSettings
+from serve_app.embedded import postgres
+from trainer.bpr.model import Model, Validation
+from trainer.bpr.train import train
+from trainer.bundle import write_bundle
+from trainer.dataset.table import open_dataset
+from trainer.release import bundle_parts
+from trainer.settings import TrainSettings
+
+SETTINGS = TrainSettings(model="bpr", dimension=16, epochs=12, seed=7)
+
+
+@dataclass(frozen=True)
+class World:
+    """dataset: of 240 listeners. good, shuffled: bundles with the same candidates, all playlists of others."""
+
+    dataset: Path
+    good: Path
+    shuffled: Path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    fixtures = _trainer_fixtures()
+    root = tmp_path_factory.mktemp("world")
+    planted = fixtures._plant(root, seed=1)
+    batches = planted.dataset / "9-validation"
+    triplets = np.load(planted.dataset / "8-triplets" / "triplets.npy")
+    validation = Validation(np.load(batches / "random.npy"), np.load(batches / "hard.npy"))
+    model = train(
+        triplets, validation, fixtures.USERS, fixtures.PLAYLISTS, SETTINGS, root / "checkpoints", key="planted"
+    )
+    mixed = np.random.default_rng(5).permutation(model.playlist_factors)
+    bad = Model(model.user_factors, mixed)
+    return World(planted.dataset, _write(root / "good", planted, model), _write(root / "shuffled", planted, bad))
+
+
+def _write(directory: Path, planted: object, model: Model) -> Path:
+    data = open_dataset(planted.dataset)
+    # All playlists of others: in so small a world the pairing alone would find the taste, whatever the factors.
+    owned = [set(data.owned.row(user).tolist()) for user in range(data.owned.rows)]
+    everything = np.arange(data.owned.columns, dtype=np.int32)
+    candidates = Csr.from_rows([everything[[p not in own for p in everything]] for own in owned], data.owned.columns)
+    index = directory / "index"
+    index.mkdir(parents=True)
+    build_index(data.user_songs, index, PairingSettings(dimension=16))
+    parts = bundle_parts(data, planted.pairing, candidates, model, training={}, metrics={})
+    write_bundle(directory / "bundle", replace(parts, index=index))
+    return directory / "bundle"
+
+
+def _trainer_fixtures() -> ModuleType:
+    path = Path(__file__).parents[2] / "trainer" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("trainer_conftest", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look their module up by name.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory, postgres(Path(directory) / "data") as url:
+        yield url

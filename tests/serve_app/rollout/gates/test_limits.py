@@ -1,0 +1,133 @@
+"""Thresholds: what breaks them, what does not, and what is too little to say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from serve_app.rollout.gates.likes import like_gate
+from serve_app.rollout.gates.limits import Gate, Outcome, lower, thresholds, upper
+from serve_app.rollout.gates.measures import Arm, Counts, Measures, quantile_ms, slower
+from serve_app.rollout.gates.sequential import Likes
+from serve_app.rollout.gates.settings import GateSettings
+
+SETTINGS = GateSettings()
+EDGES_MS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+FAST = (0, 5_000, 4_950, 50, 0, 0, 0)
+CALM = Counts(answers=10_000, errors=5, empty=10, cold=1_000, latencies=FAST)
+GOOD = Arm(CALM, coverage=900)
+
+
+def gates(canary: Arm, production: Arm = GOOD) -> dict[str, Gate]:
+    return {gate.name: gate for gate in thresholds(Measures(canary, production, EDGES_MS), SETTINGS)}
+
+
+def broken(canary: Arm, production: Arm = GOOD) -> list[str]:
+    return [name for name, gate in gates(canary, production).items() if gate.outcome is Outcome.BROKEN]
+
+
+def test_bounds_enclose_what_was_counted() -> None:
+    assert (lower(0, 10), upper(10, 10)) == (0.0, 1.0)
+    assert (lower(0, 0), upper(0, 0)) == (0.0, 1.0)
+    # All of n: p^n = 1e-4 at the bound, 0.0001^(1/10) = 0.398.
+    assert lower(10, 10) == pytest.approx(0.398, abs=1e-3)
+    assert upper(0, 10) == pytest.approx(1 - 0.398, abs=1e-3)
+    assert lower(50, 100) < 0.5 < upper(50, 100)
+
+
+def test_equal_arms_break_nothing() -> None:
+    found = gates(GOOD)
+    assert [gate.outcome for gate in found.values()] == [Outcome.PASSED] * 6
+
+
+def test_ten_calls_that_all_fail_are_enough_and_nine_are_not() -> None:
+    assert broken(Arm(Counts(errors=10))) == ["errors"]
+    assert broken(Arm(Counts(errors=9))) == []
+
+
+def test_errors_that_began_just_now_count_although_hours_went_well() -> None:
+    assert broken(replace(GOOD, recent=Counts(answers=20, errors=20))) == ["recent errors"]
+
+
+def test_two_of_ten_may_fail_by_chance() -> None:
+    assert broken(Arm(Counts(answers=8, errors=2))) == []
+
+
+def test_a_canary_that_fails_as_production_does_is_judged_by_the_absolute_limit_alone() -> None:
+    failing = Counts(answers=9_700, errors=300, latencies=FAST)
+    assert broken(replace(GOOD, step=failing), replace(GOOD, step=failing)) == []
+    assert broken(replace(GOOD, step=failing)) == ["errors"]
+    worse = Counts(answers=9_000, errors=1_000, latencies=FAST)
+    assert broken(replace(GOOD, step=worse), replace(GOOD, step=worse)) == ["errors"]
+
+
+def test_a_slower_tail_breaks_p99_and_a_slower_middle_within_the_limit_does_not() -> None:
+    # Production's p99: 9,900 of 10,000 calls are within 4 ms; the limit is 3.98 * 1.5 + 5 = 11 ms.
+    assert quantile_ms(FAST, EDGES_MS, 0.99) == pytest.approx(3.98, abs=0.01)
+    assert broken(replace(GOOD, step=replace(CALM, latencies=(0, 0, 0, 9_700, 0, 300, 0)))) == ["p99"]
+    assert broken(replace(GOOD, step=replace(CALM, latencies=(0, 0, 0, 9_950, 0, 50, 0)))) == []
+
+
+def test_p99_waits_for_calls_of_both_arms() -> None:
+    few = replace(GOOD, step=replace(CALM, latencies=(0, 0, 0, 0, 0, 0, 20)))
+    assert gates(few)["p99"].outcome is Outcome.WAITING
+    assert gates(GOOD, few)["p99"].outcome is Outcome.WAITING
+    assert gates(Arm())["p99"].outcome is Outcome.WAITING
+
+
+def test_more_cold_listeners_and_more_empty_lists_break_their_gates() -> None:
+    assert broken(replace(GOOD, step=replace(CALM, cold=2_500))) == ["cold"]
+    assert broken(replace(GOOD, step=replace(CALM, cold=1_500))) == []
+    assert broken(replace(GOOD, step=replace(CALM, empty=400))) == ["empty"]
+
+
+def test_coverage_is_asked_for_in_the_measure_of_the_answers() -> None:
+    assert broken(replace(GOOD, coverage=600)) == ["coverage"]  # 0.7 of 900 is 630
+    assert broken(replace(GOOD, coverage=640)) == []
+    fifth = Arm(Counts(answers=2_000, latencies=FAST), coverage=130)  # a fifth of the answers: 0.7 * 0.2 * 900 = 126
+    assert broken(fifth) == []
+    assert broken(replace(fifth, coverage=120)) == ["coverage"]
+    assert gates(Arm(Counts(answers=10), coverage=1))["coverage"].outcome is Outcome.WAITING
+
+
+def test_latency_counts_that_do_not_fit_their_edges_are_refused() -> None:
+    with pytest.raises(ValueError, match="one more than edges"):
+        quantile_ms((1, 2), EDGES_MS, 0.5)
+    assert quantile_ms((), EDGES_MS, 0.5) is None
+    assert quantile_ms((0,) * 7, EDGES_MS, 0.5) is None
+    assert quantile_ms((0, 0, 0, 0, 0, 0, 3), EDGES_MS, 0.5) == 32.0
+    assert slower((1, 1, 1, 1, 1, 1, 1), EDGES_MS, 8.0) == 3
+
+
+def likes(rate: float, listeners: int) -> Likes:
+    """Listeners who like all or nothing."""
+    return Likes(listeners, rate * listeners, rate * listeners, 10 * listeners)
+
+
+def judged(canary: Likes, production: Likes, *, last: bool) -> Gate:
+    return like_gate(Measures(Arm(likes=canary), Arm(likes=production)), SETTINGS, last=last)
+
+
+def test_a_worse_like_rate_goes_back_at_any_step() -> None:
+    for last in (False, True):
+        gate = judged(likes(0.1, 2_000), likes(0.2, 2_000), last=last)
+        assert gate.outcome is Outcome.BROKEN
+        assert "worse, p" in gate.message
+
+
+def test_the_last_step_waits_until_the_like_rate_is_surely_not_worse() -> None:
+    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=False).outcome is Outcome.PASSED
+    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=True).outcome is Outcome.WAITING
+    assert judged(likes(0.2, 200_000), likes(0.2, 200_000), last=True).outcome is Outcome.PASSED
+
+
+def test_few_listeners_say_nothing_about_likes() -> None:
+    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=False).outcome is Outcome.PASSED
+    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=True).outcome is Outcome.WAITING
+
+
+def test_reactions_that_are_all_likes_do_not_promote() -> None:
+    gate = judged(likes(1.0, 10_000), likes(1.0, 10_000), last=True)
+    assert gate.outcome is Outcome.WAITING
+    assert "`ignored`" in gate.message

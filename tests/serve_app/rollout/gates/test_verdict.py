@@ -1,0 +1,106 @@
+"""Verdicts at the edges of steps, samples and times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from serve_app.rollout.gates.measures import Arm, Counts, Measures
+from serve_app.rollout.gates.sequential import Likes
+from serve_app.rollout.gates.settings import GateSettings
+from serve_app.rollout.gates.verdict import Kind, Position, Verdict, decide
+
+SETTINGS = GateSettings(min_step_s=60, min_answers=100, max_canary_s=3_600)
+EDGES_MS = (10.0,)
+COUNTS = Counts(answers=100_000, latencies=(100_000, 0))
+SURE = Likes(100_000, 20_000.0, 20_000.0, 500_000)
+ARM = Arm(COUNTS, coverage=500, likes=SURE)
+GOOD = Measures(ARM, ARM, EDGES_MS)
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+def at(share: float, *, step_s: float = 60, canary_s: float = 600, paused: bool = False) -> Position:
+    return Position(share, NOW - timedelta(seconds=canary_s), NOW - timedelta(seconds=step_s), paused)
+
+
+def judged(position: Position, measures: Measures = GOOD, settings: GateSettings = SETTINGS) -> Verdict:
+    return decide(measures, position, settings, NOW)
+
+
+@pytest.mark.parametrize(("share", "following"), [(0.01, 0.05), (0.05, 0.25), (0.1, 0.25), (0.25, 0.5), (0.3, 0.5)])
+def test_a_good_canary_goes_to_the_next_step(share: float, following: float) -> None:
+    verdict = judged(at(share))
+    assert (verdict.kind, verdict.next_share, verdict.acts) == (Kind.ADVANCE, following, True)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 1.0])
+def test_a_canary_in_the_last_step_becomes_production(share: float) -> None:
+    verdict = judged(at(share))
+    assert (verdict.kind, verdict.next_share) == (Kind.PROMOTE, 1.0)
+    assert "100,000 answers" in verdict.reason
+    assert "like rate 0.2000" in verdict.reason
+
+
+def test_a_step_lasts_its_time_and_its_answers() -> None:
+    early = judged(at(0.05, step_s=59))
+    assert (early.kind, early.next_share, early.reason) == (Kind.HOLD, 0.05, "59 s of 60 s in this step")
+    few = replace(ARM, step=replace(COUNTS, answers=99))
+    assert judged(at(0.05), replace(GOOD, canary=few)).reason == "99 of 100 answers in this step"
+
+
+def test_the_last_step_asks_for_likes_and_the_ones_before_do_not() -> None:
+    unknown = Measures(replace(ARM, likes=Likes()), replace(ARM, likes=Likes()), EDGES_MS)
+    assert judged(at(0.25), unknown).kind is Kind.ADVANCE
+    last = judged(at(0.5), unknown)
+    assert last.kind is Kind.HOLD
+    assert "listeners reacted" in last.reason
+    without = judged(at(0.5), unknown, SETTINGS.model_copy(update={"like_gate": False}))
+    assert without.kind is Kind.PROMOTE
+
+
+def test_a_broken_gate_rolls_back_before_the_step_has_its_time() -> None:
+    failing = replace(GOOD, canary=replace(ARM, recent=Counts(errors=10)))
+    verdict = judged(at(0.1, step_s=1), failing)
+    assert (verdict.kind, verdict.next_share) == (Kind.ROLL_BACK, 0.0)
+    assert verdict.reason.startswith("recent errors: 10 of 10 calls of the canary failed")
+
+
+def test_nothing_is_decided_in_a_pause() -> None:
+    failing = replace(GOOD, canary=replace(ARM, recent=Counts(errors=10)))
+    for measures in (GOOD, failing):
+        verdict = judged(at(0.1, paused=True), measures)
+        assert (verdict.kind, verdict.next_share) == (Kind.HOLD, 0.1)
+
+
+def test_manual_verdicts_are_worked_out_and_not_acted_on() -> None:
+    verdict = judged(at(0.25), settings=SETTINGS.model_copy(update={"manual": True}))
+    assert (verdict.kind, verdict.acts) == (Kind.ADVANCE, False)
+
+
+def test_a_canary_that_takes_too_long_goes_back_or_stays_as_asked() -> None:
+    unknown = Measures(replace(ARM, likes=Likes()), ARM, EDGES_MS)
+    late = at(0.5, canary_s=3_600)
+    assert judged(late, unknown).kind is Kind.ROLL_BACK
+    assert judged(late, unknown).reason.startswith("not shown to be as good within 3600 s: like rate")
+    assert judged(late, unknown, SETTINGS.model_copy(update={"on_timeout": "hold"})).kind is Kind.HOLD
+    assert judged(late).kind is Kind.PROMOTE, "it was shown at the last moment"
+    assert judged(at(0.25, canary_s=3_600)).kind is Kind.ROLL_BACK, "there are more steps and no time for them"
+
+
+def test_a_verdict_is_json_with_every_gate() -> None:
+    body = judged(at(0.25)).to_json()
+    assert (body["kind"], body["share"], body["next_share"]) == ("advance", 0.25, 0.5)
+    assert [gate["name"] for gate in body["gates"]] == [
+        "recent errors", "errors", "p99", "cold", "empty", "coverage", "like rate"
+    ]  # fmt: skip
+    assert {gate["outcome"] for gate in body["gates"]} == {"passed"}
+    assert body["at"] == "2026-05-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("steps", [(), (5, 1, 100), (0, 100), (1, 50), (10, 10, 100)])
+def test_steps_that_do_not_lead_to_all_listeners_are_refused(steps: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError, match="ascend"):
+        GateSettings(steps=steps)
