@@ -145,6 +145,14 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
             serve.run(app, name=APPLICATION, route_prefix="/")
     except (RayError, RuntimeError, ConnectionError, TimeoutError) as error:
         raise LaunchError(f"Ray Serve did not start: {error}") from error
+    except Exception as error:
+        # Ray raises Exception itself, with its log as the message, where its dashboard finds its port taken.
+        if type(error) is not Exception:
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        raise LaunchError(
+            f"Ray did not start: {reason}; another service may have started just now, try again"
+        ) from error
 
 
 def _start_ray(settings: ServeSettings, temp: Path) -> None:
