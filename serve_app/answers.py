@@ -209,7 +209,7 @@ class Answers:
         return (blocked, met), ()
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
-        """The rules for `count` listeners from place `first` on, what is blocked for them as rows of this version."""
+        """The rules for `count` listeners from place `first` on; what is blocked for them as rows of this version."""
         last = first + count
         here = [{at - first: ids for at, ids in found.items() if first <= at < last} for found in blocked if found]
         return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
