@@ -14,6 +14,7 @@ from serve_app.engine import Engine
 from serve_app.neighbours import Neighbours
 from serve_app.rollout.fetch import Shelf
 from serve_app.rollout.follow import Follower, Replica, Serving, following
+from serve_app.rollout.index import Index, Searching, open_search
 from serve_app.rollout.parity import check_parity
 from serve_app.rollout.ranker import Loader, Ranker
 from serve_app.rollout.state import Role
@@ -99,6 +100,26 @@ async def open_service(
         stack.callback(ranker.close)
         await follow(settings, services, Replica(replica, Role.RANKER), service.table, ranker, stack)
     return service
+
+
+async def open_index(
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    stack: AsyncExitStack,
+    *,
+    model: str,
+    replica: str,
+) -> Table[Searching]:
+    """The index of the bundle, its hashes checked, and of what generations want, as open_service. BundleError."""
+    table: Table[Searching] = Table()
+    table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
+    shelf = services.shelf(model)
+    if shelf is not None:
+        table.load_with(lambda wanted: open_search(open_bundle(shelf.fetch(wanted), check_hashes=False)))
+        await follow(settings, services, Replica(replica, Role.INDEX), table, Index(table), stack)
+    return table
 
 
 async def follow(

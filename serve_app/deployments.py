@@ -16,15 +16,11 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
-from serve_app.build import Services, follow, open_service
+from serve_app.build import Services, open_index, open_service
 from serve_app.engine import Engine
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
 from serve_app.query import Taste
-from serve_app.rollout.follow import Replica
-from serve_app.rollout.index import Index, Searching, open_search
-from serve_app.rollout.state import Role
-from serve_app.rollout.table import Table
 from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import RayTelemetry
@@ -43,17 +39,10 @@ class NeighbourIndex:
     async def __init__(  # type: ignore[misc]
         self, settings: ServeSettings, bundle: str, version: str, model: str, services: Services
     ) -> None:
-        from trainer.bundle import open_bundle
-
-        opened = await asyncio.to_thread(open_bundle, Path(bundle))
-        self._table: Table[Searching] = Table()
-        self._table.put(version, await asyncio.to_thread(open_search, opened))
         self._stack = AsyncExitStack()
-        shelf = services.shelf(model)
-        if shelf is not None:
-            self._table.load_with(lambda wanted: open_search(open_bundle(shelf.fetch(wanted), check_hashes=False)))
-            replica = Replica(_name(), Role.INDEX)
-            await follow(settings, services, replica, self._table, Index(self._table), self._stack)
+        self._table = await open_index(
+            settings, Path(bundle), version, services, self._stack, model=model, replica=_name()
+        )
 
     async def search(self, version: str, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array] | None:
         """Tastes as CSR rows to users and cosines as CSR rows; None: there is no index of this version here."""

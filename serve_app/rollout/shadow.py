@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -31,7 +32,8 @@ _log = logging.getLogger(__name__)
 class Shadow:
     """Compares the shadow with production in a daemon thread until it is closed.
 
-    counts: of the lists that the shadow would have sent; compared: calls; overlap and drift: sums over listeners.
+    counts: of the lists that the shadow would have sent to listeners whom production answered live; compared: calls;
+    overlap and drift: sums over those listeners.
     """
 
     def __init__(self, production: Answers, shadow: Answers, counts: Counts) -> None:
@@ -85,26 +87,29 @@ class Shadow:
         started = time.perf_counter()
         found = engine.rank_known(query.user_ids[:count], query.limit, excluded, rules)
         self.counts.time(time.perf_counter() - started)
+        served = piece.ranked[0].lists
+        # What production found elsewhere is not what a ranking of candidates can be compared with.
+        live = np.flatnonzero(served.source_numbers[:count] == Source.LIVE)
+        served, found = _take(served, live), _take(found, live)
         self.counts.add(found, np.bincount(found.source_numbers).tolist())
-        overlap, drift = self._differ(piece.ranked[0].lists, found, count)
+        overlap, drift = self._differ(served, found)
         self.counts.overlap += overlap
         self.counts.drift += drift
         self.counts.compared += 1
 
-    def _differ(self, served: Lists, found: Lists, count: int) -> tuple[float, float]:
+    def _differ(self, served: Lists, found: Lists) -> tuple[float, float]:
         """Sums over listeners: the share of playlists in both lists, and how far the scores of those are apart.
 
-        Overlap: playlists in both lists over the longer one's length, 1 for two empty lists. Drift: the mean absolute
-        difference of the scores of playlists that are in both, 0 without any or where a list is no live one.
+        Overlap: playlists in both lists over the longer one's length. Drift: the mean absolute difference of the scores
+        of playlists that are in both, 0 without any, or where the shadow has no candidates for the listener.
         """
-        rows = self._translate(served.rows[:count])
+        rows = self._translate(served.rows)
         same = (rows[:, :, None] == found.rows[:, None, :]) & (rows >= 0)[:, :, None]
         shared = same.sum(axis=(1, 2))
-        longest = np.maximum(served.counts[:count], found.counts)
-        overlap = np.divide(shared, longest, out=np.ones(count), where=longest > 0)
-        apart = np.abs(served.scores[:count, :, None] - found.scores[:, None, :])
-        live = (served.source_numbers[:count] == Source.LIVE) & (found.source_numbers == Source.LIVE)
-        drift = np.divide((apart * same).sum(axis=(1, 2)), shared, out=np.zeros(count), where=(shared > 0) & live)
+        overlap = shared / np.maximum(1, np.maximum(served.counts, found.counts))
+        apart = np.abs(served.scores[:, :, None] - found.scores[:, None, :])
+        scored = (shared > 0) & (found.source_numbers == Source.LIVE)
+        drift = np.divide((apart * same).sum(axis=(1, 2)), shared, out=np.zeros(len(found)), where=scored)
         return float(overlap.sum()), float(drift.sum())
 
     def _translate(self, rows: Array) -> Array:
@@ -116,3 +121,16 @@ class Shadow:
         theirs = find(self.answers.engine.bundle.playlist_ids, Keys.of([ids[row] for row in known.tolist()]))
         at = np.minimum(np.searchsorted(known, rows), known.size - 1)
         return np.where(rows >= 0, theirs[at], -1)
+
+
+def _take(lists: Lists, places: Array) -> Lists:
+    """Some of the listeners, as far as they are compared."""
+    chosen = places.tolist()
+    return replace(
+        lists,
+        user_ids=tuple(lists.user_ids[at] for at in chosen),
+        rows=lists.rows[places],
+        scores=lists.scores[places],
+        counts=lists.counts[places],
+        sources=tuple(lists.sources[at] for at in chosen),
+    )

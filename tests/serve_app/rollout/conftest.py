@@ -16,6 +16,9 @@ from serve_app.engine import Engine
 from serve_app.telemetry import Silent
 from tests.serve_app.conftest import DIMENSION, USERS, parts
 from trainer.bundle import open_bundle, write_bundle
+from trainer.mlflow_client import artifact_location, default_uri
+from trainer.registry import Registry
+from trainer.tracking import track
 
 USER_IDS = [f"user-{row}" for row in range(USERS)]
 
@@ -50,3 +53,16 @@ def lists(data: bytes) -> list[tuple[Any, ...]]:
         (r.user_id, r.model_version, r.arm, [(p.playlist_id, p.score) for p in r.playlists], r.source, r.error.field)
         for r in pb.RecommendResponse.FromString(data).recommendations
     ]
+
+
+@pytest.fixture(scope="session")
+def registry(versions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """A real registry with the versions under their numbers, production first."""
+    state = tmp_path_factory.mktemp("registry")
+    (state / "mlflow").mkdir()
+    uri = default_uri(state)
+    made = Registry(uri, "m")
+    for version, directory in versions.items():
+        with track(uri, "buddies", name="r", parameters={}, tags={}, artifacts=artifact_location(uri, state)) as run:
+            assert made.register(directory, run.run_id, aliases=("production",) if version == "1" else ()) == version
+    return made
