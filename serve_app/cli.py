@@ -94,7 +94,8 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
                 serve, bundle, version, served, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
                 if running.version != version:
-                    # A generation was active that says otherwise; its replicas have fetched it by now.
+                    # Its replicas have fetched it by now.
+                    typer.echo(f"a rollout is active that serves version {running.version}, not {version}", err=True)
                     bundle = registry.fetch(running.version, bundles)
                 _announce(settings, running, up, running.version, bundle, pid)
                 _wait(settings.state_dir, running, watch)

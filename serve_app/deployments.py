@@ -16,6 +16,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
+from serve_app import native
 from serve_app.build import Services, open_index, open_service
 from serve_app.engine import Engine
 from serve_app.errors import NeighboursUnavailable
@@ -114,6 +115,7 @@ class Recommender(Servicer):
         # index that is away does not keep the ranker from serving.
         engine = service.engine
         await within(neighbours(engine), engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
+        native.INGRESS.deployment = self
 
     async def __del__(self) -> None:
         self._flushing.cancel()

@@ -96,6 +96,7 @@ class Follower:
         """Say that the replica is gone, where Postgres answers; call it when `run` has ended."""
         await self._table.close()
         await self._schema.close()
+        self._unsure = True
         with suppress(psycopg.Error, OSError, TimeoutError):
             async with asyncio.timeout(RETIRE_WITHIN_S):
                 connection = await connect(self._url, connect_s=self._timeout_s, statement_s=RETIRE_WITHIN_S)

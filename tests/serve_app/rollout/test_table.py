@@ -112,11 +112,11 @@ def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
         assert list(replica.table.held) == ["1"]
         assert engine() is not None, "a call has begun with it"
         assert mapped(own["2"])
+        await asyncio.to_thread(wait_for_threads)
+        assert not mapped(own["3"]), "the shadow's thread has ended"
         await begun.aclose()
         assert engine() is None
         assert not mapped(own["2"])
-        await asyncio.to_thread(wait_for_threads)
-        assert not mapped(own["3"]), "the shadow's thread has ended"
         assert mapped(own["1"])
         await replica.table.close()
 
