@@ -26,7 +26,7 @@ def build_app(
     ranker: Any = Recommender
     index = neighbours.options(
         num_replicas=1, max_ongoing_requests=4, max_queued_requests=16, ray_actor_options={"num_cpus": 0.5}
-    ).bind(str(bundle))
+    ).bind(settings, str(bundle), version, model, services)
     return ranker.options(
         max_ongoing_requests=settings.max_ongoing_requests + REFUSALS,
         max_queued_requests=QUEUED,

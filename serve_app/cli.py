@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,14 +83,21 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
             watch=watch,
         )
         with services as up:
+            served = up
             if bundle is None:
                 registry = Registry(str(up.mlflow_uri), settings.registry.model)
                 version = registry.resolve(alias).number
-                bundle = registry.fetch(version, settings.state_dir / "bundles")
+                bundles = (settings.state_dir / "bundles").resolve()
+                bundle = registry.fetch(version, bundles)
+                served = replace(up, bundles=bundles)
             with launch(
-                serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
+                serve, bundle, version, served, state_dir=settings.state_dir, model=settings.registry.model
             ) as running:
-                _announce(settings, running, up, version, bundle, pid)
+                if running.version != version:
+                    # Its replicas have fetched it by now.
+                    typer.echo(f"a rollout is active that serves version {running.version}, not {version}", err=True)
+                    bundle = registry.fetch(running.version, bundles)
+                _announce(settings, running, up, running.version, bundle, pid)
                 _wait(settings.state_dir, running, watch)
 
 

@@ -49,6 +49,7 @@ class Running:
 
     died: the name of a process of Ray's that cannot be done without and is gone, else None; asking is cheap.
     temp: the run's own directory, gone after the stop. logs: where Ray's logs are then.
+    version: production at the start.
     """
 
     grpc: str
@@ -71,7 +72,7 @@ def launch(
     state_dir: Path,
     model: str = "organic-playlists",
 ) -> Iterator[Running]:
-    """Serve one bundle until the block ends or a signal arrives.
+    """Serve a bundle, or the generation that is active, until the block ends or a signal arrives.
 
     SIGINT comes as KeyboardInterrupt, SIGTERM and SIGHUP as what their handlers raise, else SystemExit. LaunchError: a
     port is taken, or Ray does not come up. BundleError: the bundle is refused. What was started is stopped in every
@@ -106,7 +107,7 @@ def launch(
         _start(settings, temp, build_app(settings, bundle.resolve(), version, services, model=model), started)
         address = f"{settings.host}:{settings.grpc_port}"
         http_address = f"{settings.host}:{settings.http_port}"
-        _wait_until_ready(address, http_address, version)
+        served = _wait_until_ready(address, http_address, None if services.shelf(model) else version)
         named = [(name_of(process), process) for process in vital]
         yield Running(
             grpc=address,
@@ -114,7 +115,7 @@ def launch(
             dashboard=f"http://127.0.0.1:{settings.dashboard_port}",
             temp=temp,
             logs=logs,
-            version=version,
+            version=served,
             stop=lambda: shielded(stop),
             died=lambda: next((name for name, process in named if not is_alive(process)), None),
         )
@@ -193,10 +194,10 @@ def _start_serve(settings: ServeSettings) -> None:
     )
 
 
-def _wait_until_ready(address: str, http_address: str, version: str) -> None:
+def _wait_until_ready(address: str, http_address: str, version: str | None) -> str:
     """Until the front answers over HTTP, and only then over gRPC: a front without replicas answers with a page of text.
 
-    LaunchError when that takes too long.
+    Returns the production version, which must be `version` unless that is None. LaunchError when it takes too long.
     """
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -212,8 +213,9 @@ def _wait_until_ready(address: str, http_address: str, version: str) -> None:
             try:
                 answered = status.GetModelStatus(pb.GetModelStatusRequest(), timeout=2.0)
                 checked = health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=2.0)
-                if [v.version for v in answered.versions] == [version] and checked.status == 1:
-                    return
+                production = next((v.version for v in answered.versions if v.arm == pb.ARM_PRODUCTION), "")
+                if production and production == (version or production) and checked.status == 1:
+                    return production
                 problem = f"it answers for {[v.version for v in answered.versions]}, health {checked.status}"
             except grpc.RpcError as error:
                 problem = str(error.details())

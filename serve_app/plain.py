@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from serve_app.build import Services, open_service
 from serve_app.health import add_health
+from serve_app.neighbours import local
 from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Silent
@@ -24,16 +25,12 @@ async def serve_plain(
     settings: ServeSettings, bundle: Path, version: str, services: Services, *, model: str = "organic-playlists"
 ) -> AsyncIterator[str]:
     """Serve until the block ends; yields host:port. BundleError when the bundle is refused."""
-    from pairing.search import NeighbourSearch
-    from serve_app.neighbours import Local
-
     telemetry = Silent()
     async with AsyncExitStack() as stack:
-        opened = await open_service(settings, bundle, version, services, stack, model=model, telemetry=telemetry)
-        search = await asyncio.to_thread(
-            NeighbourSearch.open, opened.engine.bundle.index, opened.engine.bundle.user_songs
-        )
-        opened.use_neighbours(Local(search))
+        opened = await open_service(
+            settings, bundle, version, services, stack,
+            model=model, telemetry=telemetry, neighbours=local, replica=f"plain#{uuid.uuid4().hex[:8]}",
+        )  # fmt: skip
         server = grpc.aio.server()
         add_service(Servicer(opened, telemetry, settings), server)
         add_health(None, server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,18 @@ class Mode(IntEnum):
 
     LIVE = 1
     DAILY = 2
+
+
+class Arm(IntEnum):
+    """Which of the versions in rotation answers; numbers as in the proto."""
+
+    PRODUCTION = 1
+    CANARY = 2
+
+    @property
+    def label(self) -> str:
+        """As stores and people write it."""
+        return self.name.lower()
 
 
 class Source(IntEnum):
@@ -110,6 +123,17 @@ class Query:
             user_ids=self.user_ids[start:stop],
             tastes=self.tastes[max(0, start - known) : max(0, stop - known)],
             refused=refused,
+        )
+
+    def only(self, chosen: Array) -> Query:
+        """The same request for the user_ids and then tastes that `chosen`, bool, marks; without the refused."""
+        marks: list[bool] = chosen.tolist()
+        known = len(self.user_ids)
+        return replace(
+            self,
+            user_ids=tuple(compress(self.user_ids, marks)),
+            tastes=tuple(compress(self.tastes, marks[known:])),
+            refused=(),
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import codec
@@ -18,6 +17,9 @@ from serve_app.engine import Engine
 from serve_app.errors import FeedbackUnavailable
 from serve_app.history import History
 from serve_app.neighbours import Neighbours
+from serve_app.rollout.rotation import Answering, Assignment, Rotation
+from serve_app.rollout.status import describe
+from serve_app.rollout.table import Loaded, Table
 from serve_app.store.reactions import RETRY_AFTER_S
 from serve_app.store.store import Store
 from serve_app.telemetry import Telemetry
@@ -36,32 +38,47 @@ class Service:
         daily: Reader | None,
         telemetry: Telemetry,
         history: History | None = None,
+        note: str = "",
     ) -> None:
-        self.engine = engine
+        """engine: what is served until something else is wanted. note: what people should know of it."""
         self._model = model
-        self._answers = Answers(engine, budgets=budgets, daily=daily, history=history, telemetry=telemetry)
+        self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
+        given = self.answers(engine)
+        self.rotation = Rotation(Assignment(Answering(given)))
+        self.table: Table[Answers] = Table()
+        self.table.put(engine.version, Loaded(given, engine.bundle.sha256, note))
         self._feedback = feedback
-        self._since = time.time()
         self._started = time.monotonic()
+
+    @property
+    def engine(self) -> Engine:
+        """Production's, now."""
+        return self.rotation.current.production.answers.engine
+
+    def answers(self, engine: Engine) -> Answers:
+        """Answers with another engine, from the same stores."""
+        return Answers(
+            engine, budgets=self._budgets, daily=self._daily, history=self._history, telemetry=self._telemetry
+        )
 
     def use_neighbours(self, neighbours: Neighbours) -> None:
         """Ask these for tastes; before, every taste is answered with what is popular."""
-        self._answers.use_neighbours(neighbours)
+        self.rotation.current.production.answers.use_neighbours(neighbours)
 
     def warm_up(self) -> None:
         """Compile every kernel of the request path and map the pages of the bundle."""
-        self._answers.warm_up()
+        self.rotation.current.production.answers.warm_up()
 
     async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> Encoded:
         """A RecommendResponse: every listener, user_ids first, in the order asked. InvalidRequest."""
-        return Encoded(await self._answers.answer(codec.decode_query(request)))
+        return Encoded(await self.rotation.answer(codec.decode_query(request)))
 
     async def recommend_stream(
         self, request: pb.RecommendStreamRequest | codec.Malformed
     ) -> AsyncGenerator[Encoded, None]:
         """RecommendStreamResponses: the same in parts, each ranked when the one before was taken. InvalidRequest."""
         asked = codec.decode_stream(request)
-        async with aclosing(self._answers.stream(asked.query, asked.part_size)) as parts:
+        async with aclosing(self.rotation.stream(asked.query, asked.part_size)) as parts:
             async for first, data in parts:
                 yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
 
@@ -75,20 +92,11 @@ class Service:
         return pb.FeedbackResponse(outcome=outcome, reactions=stored.reactions)
 
     async def get_model_status(self, request: pb.GetModelStatusRequest | codec.Malformed) -> pb.GetModelStatusResponse:
-        """The loaded version. InvalidRequest."""
+        """Every version that is loaded, or is to be. InvalidRequest."""
         codec.refuse_malformed(request)
-        bundle = self.engine.bundle
-        since, uptime = Timestamp(), Duration()
-        since.FromNanoseconds(int(self._since * 1e9))
+        uptime = Duration()
         uptime.FromNanoseconds(int((time.monotonic() - self._started) * 1e9))
-        version = pb.ModelVersion(
-            version=self.engine.version,
-            state=pb.VERSION_STATE_READY,
-            arm=pb.ARM_PRODUCTION,
-            share=1.0,
-            since=since,
-            bundle_sha256=bundle.sha256,
-            users=bundle.manifest.users,
-            playlists=bundle.manifest.playlists,
+        now = self.rotation.current
+        return pb.GetModelStatusResponse(
+            model=self._model, versions=describe(now, self.table), generation=now.generation, uptime=uptime
         )
-        return pb.GetModelStatusResponse(model=self._model, versions=[version], uptime=uptime)

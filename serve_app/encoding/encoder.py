@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.encoding import kernels
 from serve_app.engine import Engine
 from serve_app.lookup import Keys
-from serve_app.query import Lists, Reasons, Refused, Skipped, Source
+from serve_app.query import Arm, Lists, Reasons, Refused, Skipped, Source
 from serve_app.reasons import EXAMPLES, PHRASES, wording
 from trainer.bundle import StringTable
 
@@ -47,7 +47,9 @@ class Encoder:
 
     def __init__(self, engine: Engine) -> None:
         bundle = engine.bundle
-        self._head = _bytes(pb.Recommendation(model_version=engine.version, arm=pb.ARM_PRODUCTION))
+        self._heads = [
+            _bytes(pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm))) for arm in (0, *Arm)
+        ]
         self._skipped: dict[tuple[Skipped, ...], int] = {}
         self._skipped_table = StringTable.of([])
         self._code(
@@ -63,7 +65,14 @@ class Encoder:
         self._phrases = phrases.offsets, phrases.data
 
     def encode(
-        self, lists: Lists, drawn: bytes, reasons: Reasons | None, first: int = 0, last: int | None = None
+        self,
+        lists: Lists,
+        drawn: bytes,
+        reasons: Reasons | None,
+        first: int = 0,
+        last: int | None = None,
+        *,
+        arm: Arm = Arm.PRODUCTION,
     ) -> bytes:
         """The Recommendations of lists first up to last, as fields of a RecommendResponse.
 
@@ -78,7 +87,7 @@ class Encoder:
         scores, sources = lists.scores[chosen], lists.source_numbers[chosen]
         encoded = kernels.encode(
             keys.offsets[first : last + 1], keys.data, np.frombuffer(drawn, np.uint8)[first * 16 :],
-            lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._head,
+            lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._heads[arm],
             sources, _WORDED[sources],
             *self._codes(lists.skipped[chosen], count), np.fromiter(lists.unknown_songs[chosen], np.int32, count),
             *self._entries, explained, reasons.shared[chosen], reasons.examples[chosen], *self._songs, *self._phrases,
@@ -113,6 +122,14 @@ def encode_refused(refused: Refused) -> bytes:
     return pb.RecommendResponse(
         recommendations=[pb.Recommendation(user_id=refused.user_id, error=error)]
     ).SerializeToString()
+
+
+def merge(messages: Sequence[bytes], chosen: Array) -> bytes:
+    """Fields of several RecommendResponses in one order: place i takes the next one left of messages[chosen[i]]."""
+    starts = np.cumsum([0, *map(len, messages)][:-1])
+    merged = kernels.merge(np.frombuffer(b"".join(messages), np.uint8), starts, chosen)
+    data: bytes = merged.tobytes()
+    return data
 
 
 def _bytes(message: pb.Recommendation) -> Array:

@@ -340,3 +340,27 @@ def encode(
             out[at] = UNKNOWN_SONGS
             at = put_varint(out, at + 1, unknown_songs[i])
     return out
+
+
+@njit(cache=True, nogil=True)
+def merge(data: Array, starts: Array, chosen: Array) -> Array:
+    """Fields of several messages in one order, uint8 (bytes,).
+
+    data: length-delimited fields with tags of one byte, message after message; starts: where each message's begin.
+    Place i takes the next field that is left of message chosen[i].
+    """
+    out = np.empty(data.size, np.uint8)
+    next_at = starts.copy()
+    at = 0
+    for message in chosen:
+        first = next_at[message]
+        last, shift, size = first + 1, 0, 0
+        while data[last] > 127:
+            size |= (int(data[last]) & 127) << shift
+            shift += 7
+            last += 1
+        size |= int(data[last]) << shift
+        last += 1 + size
+        at = copy(out, at, data, first, last)
+        next_at[message] = last
+    return out[:at]

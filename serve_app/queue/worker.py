@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from redis import Redis
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.build import Services, open_service
 from serve_app.errors import InvalidRequest
+from serve_app.neighbours import local
 from serve_app.queue.consumer import config
 from serve_app.queue.errors import UnprocessableJob
 from serve_app.queue.jobs import TASK, Jobs
@@ -85,10 +87,7 @@ class ServiceAnswering:
         return (await self._service.recommend(request)).SerializeToString()
 
     async def _open(self, serving: Serving) -> Service:
-        from pairing.search import NeighbourSearch
-        from serve_app.neighbours import Local
-
-        service = await open_service(
+        return await open_service(
             serving.settings.model_copy(update={"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}),
             Path(serving.bundle),
             serving.version,
@@ -96,10 +95,9 @@ class ServiceAnswering:
             self._stack,
             model=serving.model,
             telemetry=RayTelemetry(),
+            neighbours=local,
+            replica=f"worker#{uuid.uuid4().hex[:8]}",
         )
-        bundle = service.engine.bundle
-        service.use_neighbours(Local(await asyncio.to_thread(NeighbourSearch.open, bundle.index, bundle.user_songs)))
-        return service
 
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from serve_app.rollout.counts import Row
 from serve_app.rollout.state import Event, Generation, Held, Load, Report, Role, State, Wanted
 
 # Told of with every change of a generation; the payload is its number.
@@ -46,6 +47,16 @@ _NEWEST = f"""
 SELECT {_COLUMNS} FROM rollout_generations WHERE %s::text IS NULL OR state = %s ORDER BY number DESC LIMIT 1
 """  # noqa: S608
 _HISTORY = f"SELECT {_COLUMNS} FROM rollout_generations ORDER BY number DESC LIMIT %s"  # noqa: S608
+# Without the playlists shown, those of before stay.
+_COUNT = """
+INSERT INTO rollout_counts (
+  generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown, compared, lost, overlap, drift
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, ''::bytea), %s, %s, %s, %s)
+ON CONFLICT (generation, replica, arm) DO UPDATE SET
+  listeners = excluded.listeners, errors = excluded.errors, empty = excluded.empty, cold = excluded.cold,
+  latencies = excluded.latencies, shown = coalesce(%s, rollout_counts.shown), compared = excluded.compared,
+  lost = excluded.lost, overlap = excluded.overlap, drift = excluded.drift
+"""
 
 
 class Overtaken(Exception):
@@ -121,6 +132,18 @@ async def report(connection: psycopg.AsyncConnection, told: Report) -> None:
         " versions = excluded.versions",
         (told.replica, told.role, told.prepared, told.following, Jsonb(versions)),
     )
+
+
+async def count(connection: psycopg.AsyncConnection, generation: int, replica: str, rows: Sequence[Row]) -> None:
+    """Replace what a replica counted of a generation."""
+    for row in rows:
+        await connection.execute(
+            _COUNT,
+            (
+                generation, replica, row.arm, row.version, row.listeners, row.errors, row.empty, row.cold,
+                list(row.latencies), row.shown, row.compared, row.lost, row.overlap, row.drift, row.shown,
+            ),
+        )  # fmt: skip
 
 
 async def retire(connection: psycopg.AsyncConnection, replica: str) -> None:

@@ -22,6 +22,7 @@ from serve_app.engine import Engine
 from serve_app.errors import HistoryUnavailable, InvalidRequest
 from serve_app.history import Shown
 from serve_app.query import Query, Seen
+from serve_app.rollout.rotation import Answering, Assignment, Rotation
 from serve_app.service import Service
 from serve_app.telemetry import Silent
 
@@ -64,14 +65,15 @@ class Memory:
         self.shown.append(shown)
 
 
-def answers(engine: Engine, history: Memory | None = None, **given: Any) -> Answers:
+def answers(engine: Engine, history: Memory | None = None, **given: Any) -> Rotation:
     budgets = Budgets(neighbours_s=0.05, store_s=0.05 if history and history.wait else 5.0)
-    return Answers(
+    made = Answers(
         engine, budgets=budgets, history=history, telemetry=Silent(), now=lambda: NOW, **{"daily": None, **given}
     )
+    return Rotation(Assignment(Answering(made)))
 
 
-def ask(made: Answers, query: Query | None = None, **fields: Any) -> list[pb.Recommendation]:
+def ask(made: Rotation, query: Query | None = None, **fields: Any) -> list[pb.Recommendation]:
     wanted = query or decode_query(pb.RecommendRequest(**fields))
     return list(pb.RecommendResponse.FromString(asyncio.run(made.answer(wanted))).recommendations)
 

@@ -5,6 +5,7 @@ one copy. Imports neither torch nor MLflow.
 """
 
 from trainer.bundle.bundle import SKETCH_BYTES, Bundle, open_bundle
+from trainer.bundle.golden import Golden
 from trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
 from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
@@ -16,6 +17,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleParts",
+    "Golden",
     "KeyIndex",
     "Manifest",
     "SongFactors",

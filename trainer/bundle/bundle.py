@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pairing.csr import Csr
 from pairing.stage import hash_file
+from trainer.bundle.golden import Golden, load_golden
 from trainer.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest, verify
 from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
@@ -35,6 +36,7 @@ class Bundle:
     song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
     song_factors: how songs add up to a factor; None where the model has none of songs.
     song_keys: one normalised key (pairing.names.song_key) per song row. index: directory of the FAISS index.
+    golden: lists to compare served ones with; empty where the writer gave none.
     """
 
     directory: Path
@@ -62,6 +64,7 @@ class Bundle:
     song_titles: StringTable
     song_artists: StringTable
     index: Path
+    golden: tuple[Golden, ...] = ()
 
 
 def open_bundle(directory: Path, *, check_hashes: bool = True) -> Bundle:
@@ -110,6 +113,7 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         song_titles=StringTable.load(directory, "song_titles"),
         song_artists=StringTable.load(directory, "song_artists"),
         index=directory / "index",
+        golden=load_golden(directory),
     )
 
 

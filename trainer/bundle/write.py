@@ -15,6 +15,7 @@ from pairing.csr import Csr
 from pairing.names import Matching, song_key
 from pairing.stage import swap
 from trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
+from trainer.bundle.golden import find_golden, save_golden
 from trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
 from trainer.bundle.scores import best_first
 from trainer.bundle.songs import SongFactors
@@ -67,7 +68,16 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
     _write_arrays(partial, parts)
     _write_strings(partial, parts)
     shutil.copytree(parts.index, partial / "index", ignore=shutil.ignore_patterns("stage.json"))
-    Manifest(
+    _manifest(partial, parts).write(partial)
+    if golden := find_golden(open_bundle(partial, check_hashes=False)):
+        save_golden(partial, golden)
+        _manifest(partial, parts).write(partial)
+    swap(partial, directory)
+    return open_bundle(directory)
+
+
+def _manifest(directory: Path, parts: BundleParts) -> Manifest:
+    return Manifest(
         schema_version=SCHEMA_VERSION,
         users=parts.user_factors.shape[0],
         playlists=parts.playlist_factors.shape[0],
@@ -77,10 +87,8 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
         matching=parts.matching,
         training=parts.training,
         metrics=parts.metrics,
-        files=describe_files(partial),
-    ).write(partial)
-    swap(partial, directory)
-    return open_bundle(directory)
+        files=describe_files(directory),
+    )
 
 
 def _write_arrays(directory: Path, parts: BundleParts) -> None:
