@@ -15,6 +15,7 @@ from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 POLL_S = 0.5
+PRODUCTION = "production"
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
 app.command()(aside.sample)
@@ -60,6 +61,7 @@ def start(
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
+    from serve_app.app import Rollout
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
     from serve_app.keeper import Watch
@@ -82,13 +84,24 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
             watch=watch,
         )
         with services as up:
+            rollout = None
             if bundle is None:
+                # Of another alias one version serves for good: the rollout's aliases are those beside production.
+                if alias == PRODUCTION:
+                    rollout = Rollout(settings.rollout, (settings.state_dir / "bundles").resolve())
                 registry = Registry(str(up.mlflow_uri), settings.registry.model)
                 version = registry.resolve(alias).number
                 bundle = registry.fetch(version, settings.state_dir / "bundles")
-            with launch(
-                serve, bundle, version, up, state_dir=settings.state_dir, model=settings.registry.model
-            ) as running:
+            launched = launch(
+                serve,
+                bundle,
+                version,
+                up,
+                state_dir=settings.state_dir,
+                model=settings.registry.model,
+                rollout=rollout,
+            )
+            with launched as running:
                 _announce(settings, running, up, version, bundle, pid)
                 _wait(settings.state_dir, running, watch)
 

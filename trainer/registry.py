@@ -81,8 +81,9 @@ class Registry:
     ) -> str:
         """Store a bundle as an artifact of a run and make it a version; point the aliases at it. Returns its number.
 
-        A bundle that is registered already keeps its version, so that this can be repeated; tags: of a new version,
-        beside those that say what it is. BundleError: the bundle is broken. RegistryUnavailable: MLflow does not answer.
+        A bundle that is registered already keeps its version, so that this can be repeated. tags: of a new version,
+        beside those that say what it is. BundleError: the bundle is broken. RegistryUnavailable: MLflow does not
+        answer.
         """
         bundle = open_bundle(bundle_dir)
         with self._client() as client:
@@ -98,7 +99,9 @@ class Registry:
                     _SHA256: bundle.sha256,
                     _METRICS: json.dumps(dict(bundle.manifest.metrics), sort_keys=True),
                 }
-                number = str(client.create_model_version(self.model, source, run_id, tags={**(tags or {}), **own}).version)
+                number = str(
+                    client.create_model_version(self.model, source, run_id, tags={**(tags or {}), **own}).version
+                )
             for alias in aliases:
                 client.set_registered_model_alias(self.model, alias, number)
         return number

@@ -62,9 +62,7 @@ async def act(connection: psycopg.AsyncConnection, model: str, active: Generatio
     try:
         async with connection.transaction():
             made = await ledger.propose(connection, model, wanted, after=active.number, **said)
-            await ledger.note(
-                connection, made.number, kind, verdict.reason, version=blamed, details=verdict.to_json()
-            )
+            await ledger.note(connection, made.number, kind, verdict.reason, version=blamed, details=verdict.to_json())
     except ledger.Overtaken:
         return False  # somebody decided meanwhile
     return True

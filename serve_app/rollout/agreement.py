@@ -86,12 +86,15 @@ class Agreement:
         version = theirs.production
         if version is None:
             return
-        if failed is not None and failed.wanted.production == version and failed.decided_at is not None:
-            if await age_s(connection, failed.decided_at) < self._settings.prepare_within_s:
-                return
+        if failed is not None and failed.wanted.production == version and not await self._waited(connection, failed):
+            return
         after = 0 if failed is None else failed.number
         # The other aliases are no part of it, so that they count as moved, and are looked at as such.
         await self._propose(connection, Wanted(version), after, f"alias production is version {version}")
+
+    async def _waited(self, connection: psycopg.AsyncConnection, failed: Generation) -> bool:
+        decided = failed.decided_at
+        return decided is None or await age_s(connection, decided) >= self._settings.prepare_within_s
 
     async def _take_over(
         self,
@@ -139,9 +142,7 @@ class Agreement:
 
     async def _check(self, version: str, production: str) -> list[str]:
         # Not in the one thread: fetching takes its time, and what is registered can be read beside it.
-        checked = asyncio.to_thread(
-            objections, self._registry, self._bundles, version, production, self._settings
-        )
+        checked = asyncio.to_thread(objections, self._registry, self._bundles, version, production, self._settings)
         within_s = self._settings.prepare_within_s
         try:
             return await asyncio.wait_for(checked, within_s)

@@ -17,7 +17,9 @@ def start(wanted: Wanted, version: str, percent: float, *, paused: bool, salt: C
     if version == wanted.production:
         raise Refused(f"version {version} is production already")
     if wanted.canary not in (None, version):
-        raise Refused(f"version {wanted.canary} is the canary, with {show_percent(wanted.share)}: promote it or roll back")
+        raise Refused(
+            f"version {wanted.canary} is the canary, with {show_percent(wanted.share)}: promote it or roll back"
+        )
     kept = wanted.salt if wanted.canary == version else salt()
     shadow = None if wanted.shadow == version else wanted.shadow
     return replace(

@@ -8,16 +8,14 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serve_app.config import RegistrySettings, store_url
+from serve_app.config import Settings, store_url
 from serve_app.rollout.settings import RolloutSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from serve_app.rollout.drive import Change, Outcome
     from trainer.registry import Registry
 
@@ -31,15 +29,6 @@ Who = Annotated[str | None, typer.Option(help="Who does it, for the history; def
 Why = Annotated[str, typer.Option(help="Why, for the history.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is served everywhere; exit 1 if it never is.")]
 Percent = Annotated[float, typer.Argument(min=0, max=100, help="Percent of the listeners.")]
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    postgres_url: str | None
-    redis_url: str | None
-    mlflow_tracking_uri: str | None
-    registry: RegistrySettings
-    rollout: RolloutSettings
 
 
 @app.command()
@@ -126,7 +115,7 @@ def start(
     from serve_app.rollout import changes
     from serve_app.rollout.controller import random_salt
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     share = settings.rollout.first_percent if percent is None else percent
 
     def change(wanted: Any) -> Any:
@@ -194,9 +183,7 @@ def pause(context: typer.Context, why: Why = "", who: Who = None, wait: Wait = F
 
 
 @app.command()
-def resume(
-    context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False
-) -> None:
+def resume(context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False) -> None:
     """Let the gates decide again.
 
     Example: buddies rollout resume
@@ -254,7 +241,7 @@ def _change(
     from serve_app.rollout.ledger import Overtaken
     from trainer.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     within_s = settings.rollout.prepare_within_s if wait else 0.0
     look = None if look_at is None else _look(settings, look_at)
     proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look)
@@ -266,7 +253,7 @@ def _change(
         raise typer.Exit(1)
 
 
-def _look(settings: _Settings, version: str) -> Callable[[str], list[str]]:
+def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
     """What speaks against the version beside a production version."""
     from serve_app.rollout.preflight import objections
 
@@ -291,7 +278,7 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
     typer.echo(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
 
 
-def _registry(settings: _Settings) -> Registry:
+def _registry(settings: Settings) -> Registry:
     from trainer.registry import Registry, tracking_uri
 
     return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)

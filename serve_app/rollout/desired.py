@@ -66,7 +66,9 @@ class Merged:
     problems: tuple[str, ...] = ()
 
 
-def merge(wanted: Wanted, by_hand: Mapping[str, str | None], *, first_percent: float, salt: Callable[[], str]) -> Merged:
+def merge(
+    wanted: Wanted, by_hand: Mapping[str, str | None], *, first_percent: float, salt: Callable[[], str]
+) -> Merged:
     """What is wanted once aliases were moved by hand (from `moved`), the rest as it was.
 
     A canary without a percent of its own starts with first_percent. A new production makes the old one previous, unless

@@ -101,7 +101,7 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ou
 async def follow(
     connection: psycopg.AsyncConnection, generation: Generation, prepare_within_s: float
 ) -> tuple[Generation, str]:
-    """Wait until the generation is active and every live replica follows it, or one that came later; or until it failed.
+    """Wait until the generation failed, or is active and every live replica follows it or one that came later.
 
     The generation as it is then, and why it is not served, "" if it is.
     """
@@ -116,7 +116,10 @@ async def follow(
                 return found, ""
         if time.monotonic() > deadline:
             waited = f"after {prepare_within_s + SPARE_S:g} s"
-            return found, f"generation {found.number} is still not served everywhere {waited}; see `buddies rollout status`"
+            return (
+                found,
+                f"generation {found.number} is still not served everywhere {waited}; see `buddies rollout status`",
+            )
         await asyncio.sleep(POLL_S)
 
 

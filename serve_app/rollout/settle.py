@@ -66,7 +66,11 @@ def _failed(newest: Generation, reports: Sequence[Report]) -> tuple[str, str] | 
 
 
 async def _fail(
-    connection: psycopg.AsyncConnection, newest: Generation, active: Generation | None, version: str | None, message: str
+    connection: psycopg.AsyncConnection,
+    newest: Generation,
+    active: Generation | None,
+    version: str | None,
+    message: str,
 ) -> None:
     """The generation, and the event that the registry's tag is made from, in one transaction."""
     # What serves is not to blame: a replica without a disk fails on every version.
@@ -82,14 +86,16 @@ def _new_version(newest: Generation, active: Generation) -> str | None:
 
 def _behind(newest: Generation, reports: Sequence[Report]) -> str:
     """What the replicas do that have not prepared the generation."""
+    late = [report for report in reports if report.prepared < newest.number]
+    return "; ".join(f"{report.replica} ({_states(newest, report)})" for report in late)
+
+
+def _states(newest: Generation, report: Report) -> str:
     said = []
-    for report in reports:
-        if report.prepared < newest.number:
-            held = ((version, report.versions.get(version)) for version in newest.wanted.versions)
-            states = [
-                f"version {version} {one.state} {one.message}".rstrip() if one is not None else f"version {version} missing"
-                for version, one in held
-                if one is None or one.state is not Load.READY
-            ]
-            said.append(f"{report.replica} ({', '.join(states) or 'all versions ready'})")
-    return "; ".join(said)
+    for version in newest.wanted.versions:
+        held = report.versions.get(version)
+        if held is None:
+            said.append(f"version {version} missing")
+        elif held.state is not Load.READY:
+            said.append(f"version {version} {held.state} {held.message}".rstrip())
+    return ", ".join(said) or "all versions ready"

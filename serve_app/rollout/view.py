@@ -20,7 +20,9 @@ def status_view(status: Mapping[str, Any]) -> Group:
 
     parts: list[Any] = [Text(line) for line in headline(status)]
     if status["arms"]:
-        parts.append(_table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"])))
+        parts.append(
+            _table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"]))
+        )
     if status["replicas"]:
         columns = ["replica", "role", "prepared", "follows", "versions", "seen"]
         parts.append(_table(columns, map(_replica, status["replicas"])))
@@ -60,11 +62,13 @@ def wanted_text(wanted: Wanted) -> str:
     """What is wanted, for people: "production 3, canary 4 with 10 %, previous 2"."""
     parts = [f"production {wanted.production}"]
     if wanted.canary is not None:
-        parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}{', paused' if wanted.paused else ''}")
+        parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}")
     if wanted.shadow is not None:
         parts.append(f"shadow {wanted.shadow}")
     if wanted.previous is not None:
         parts.append(f"previous {wanted.previous}")
+    if wanted.paused:
+        parts.append("paused")
     return ", ".join(parts)
 
 

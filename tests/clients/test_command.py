@@ -39,6 +39,17 @@ NOUNS = {
     "daily": ("run", "status", "show"),
     "queue": ("start", "submit", "result", "status", "dead", "retry"),
     "drill": ("list", "run"),
+    "rollout": (
+        "status",
+        "history",
+        "start",
+        "set-percent",
+        "promote",
+        "rollback",
+        "pause",
+        "resume",
+        "shadow",
+    ),
     "config": ("show",),
 }
 
