@@ -71,7 +71,8 @@ class Agreement:
             return
         known = await read_memory(connection)
         ours = aliases_of(current.wanted)
-        agreed = known.agreed or ours
+        # Where nothing is known of the registry the generations are right.
+        agreed = known.agreed or theirs
         by_hand = moved(theirs, agreed, known.writing or agreed, ours)
         if by_hand:
             await self._take_over(connection, theirs, by_hand, agreed, newest.number, current.wanted)
@@ -89,7 +90,9 @@ class Agreement:
         if failed is not None and failed.wanted.production == version and not await self._waited(connection, failed):
             return
         after = 0 if failed is None else failed.number
-        # The other aliases are no part of it, so that they count as moved, and are looked at as such.
+        # Before the generation is there, so that whatever comes after it finds what was agreed. The other aliases are
+        # no part of it: they count as moved, and are looked at as such.
+        await memory.agree(connection, Aliases(production=version))
         await self._propose(connection, Wanted(version), after, f"alias production is version {version}")
 
     async def _waited(self, connection: psycopg.AsyncConnection, failed: Generation) -> bool:
