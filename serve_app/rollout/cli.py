@@ -42,25 +42,24 @@ def status(
     Example: buddies rollout status --watch
     """
     import psycopg
-    from rich.console import Console
     from rich.live import Live
 
     from pairing.console import explained
     from serve_app.rollout.drive import ask
     from serve_app.rollout.report import read_status
-    from serve_app.rollout.view import status_view
+    from serve_app.rollout.view import console, status_view
 
     url = store_url(context.obj, "postgres")
     with explained(psycopg.Error):
         if as_json:
             typer.echo(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
             return
-        console = Console(highlight=False)
+        screen = console()
         if not watch:
-            console.print(status_view(asyncio.run(ask(url, read_status))))
+            screen.print(status_view(asyncio.run(ask(url, read_status))))
             return
         try:
-            with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
                 while True:
                     live.update(status_view(asyncio.run(ask(url, read_status))), refresh=True)
                     time.sleep(WATCH_S)
@@ -79,19 +78,18 @@ def history(
     Example: buddies rollout history --limit 10
     """
     import psycopg
-    from rich.console import Console
 
     from pairing.console import explained
     from serve_app.rollout.drive import ask
     from serve_app.rollout.report import read_history
-    from serve_app.rollout.view import history_view
+    from serve_app.rollout.view import console, history_view
 
     with explained(psycopg.Error):
         found = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    Console(highlight=False).print(history_view(found))
+    console().print(history_view(found))
 
 
 @app.command()

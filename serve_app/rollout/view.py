@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,22 @@ from serve_app.rollout.changes import show_percent
 from serve_app.rollout.state import Wanted
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
     from rich.table import Table
+
+
+# Texts of any length; the others keep to one line.
+WRAPPED = ("versions", "what", "changed", "why")
+# Where no terminal says how wide it is.
+WIDTH = 160
+
+
+def console() -> Console:
+    """Where tables go: the terminal, or a file with lines of WIDTH unless COLUMNS says otherwise."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=WIDTH)
 
 
 def status_view(status: Mapping[str, Any]) -> Group:
@@ -24,10 +39,10 @@ def status_view(status: Mapping[str, Any]) -> Group:
             _table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"]))
         )
     if status["replicas"]:
-        columns = ["replica", "role", "prepared", "follows", "versions", "seen"]
+        columns = ["replica", "role", "prepared", "follows", "seen", "versions"]
         parts.append(_table(columns, map(_replica, status["replicas"])))
     if status["events"]:
-        parts.append(_table(["at (UTC)", "generation", "event", "version", "what"], map(_event, status["events"])))
+        parts.append(_table(["at (UTC)", "no.", "event", "version", "what"], map(_event, status["events"])))
     return Group(*parts)
 
 
@@ -54,7 +69,7 @@ def headline(status: Mapping[str, Any]) -> list[str]:
 
 def history_view(history: Sequence[Mapping[str, Any]]) -> Table:
     """What `read_history` gave, a line each."""
-    columns = ["generation", "state", "at (UTC)", "who", "action", "changed", "why"]
+    columns = ["no.", "state", "at (UTC)", "who", "action", "changed", "why"]
     return _table(columns, map(_past, history))
 
 
@@ -92,7 +107,7 @@ def _replica(replica: Mapping[str, Any]) -> list[str]:
         for version, held in sorted(replica["versions"].items())
     )
     numbers = [str(replica["prepared"]), str(replica["following"])]
-    return [replica["replica"], replica["role"], *numbers, versions or "-", f"{replica['age_s']:.1f} s ago"]
+    return [replica["replica"], replica["role"], *numbers, f"{replica['age_s']:.1f} s ago", versions or "-"]
 
 
 def _event(event: Mapping[str, Any]) -> list[str]:
@@ -128,7 +143,7 @@ def _table(columns: Sequence[str], rows: Any) -> Table:
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in WRAPPED)
     for row in rows:
         # As text: a message may hold what rich takes for markup.
         table.add_row(*(Text(str(cell)) for cell in row))
