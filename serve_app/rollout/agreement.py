@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -20,7 +19,7 @@ import psycopg
 from serve_app.rollout import ledger, memory
 from serve_app.rollout.desired import PERCENT_TAG, Aliases, aliases_in, aliases_of, describe, merge, moved
 from serve_app.rollout.memory import read_memory
-from serve_app.rollout.preflight import objections
+from serve_app.rollout.preflight import Fetch, objections
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.settle import age_s
 from serve_app.rollout.state import Generation, State, Wanted
@@ -37,12 +36,12 @@ _log = logging.getLogger(__name__)
 class Agreement:
     """Make it inside the running event loop; `step` about each second, one at a time; `close` at the end.
 
-    bundles: where fetched bundles lie. salt: makes a new one.
+    fetch: a version's bundle. salt: makes a new one.
     """
 
-    def __init__(self, registry: Registry, bundles: Path, settings: RolloutSettings, salt: Callable[[], str]) -> None:
+    def __init__(self, registry: Registry, fetch: Fetch, settings: RolloutSettings, salt: Callable[[], str]) -> None:
         self._registry = registry
-        self._bundles = bundles
+        self._fetch = fetch
         self._settings = settings
         self._salt = salt
         # One thread: calls reach the registry in the order in which they were made, one that hangs included.
@@ -145,7 +144,7 @@ class Agreement:
 
     async def _check(self, version: str, production: str) -> list[str]:
         # Not in the one thread: fetching takes its time, and what is registered can be read beside it.
-        checked = asyncio.to_thread(objections, self._registry, self._bundles, version, production, self._settings)
+        checked = asyncio.to_thread(objections, self._registry, self._fetch, version, production, self._settings)
         within_s = self._settings.prepare_within_s
         try:
             return await asyncio.wait_for(checked, within_s)

@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -256,8 +257,9 @@ def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
     from serve_app.rollout.preflight import objections
 
     def look(production: str) -> list[str]:
-        bundles = settings.state_dir / "bundles"
-        return objections(_registry(settings), bundles, version, production, settings.rollout)
+        registry = _registry(settings)
+        fetch = partial(registry.fetch, directory=settings.state_dir / "bundles")
+        return objections(registry, fetch, version, production, settings.rollout)
 
     return look
 

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 import psycopg
 
@@ -22,6 +21,7 @@ from serve_app.redact import cause
 from serve_app.rollout import ledger, memory
 from serve_app.rollout.act import Judge, act
 from serve_app.rollout.agreement import Agreement
+from serve_app.rollout.preflight import Fetch
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.settle import settle
 from serve_app.rollout.state import State
@@ -44,14 +44,14 @@ def random_salt() -> str:
 class Controller:
     """Make it inside the running event loop; `run` until it is cancelled.
 
-    bundles: where fetched bundles lie. judge: the gates; None: people decide. salt: makes a new one for each canary.
+    fetch: a version's bundle. judge: the gates; None: people decide. salt: makes a new one for each canary.
     """
 
     def __init__(
         self,
         registry: Registry,
         postgres_url: str,
-        bundles: Path,
+        fetch: Fetch,
         settings: RolloutSettings,
         *,
         judge: Judge | None = None,
@@ -59,7 +59,7 @@ class Controller:
     ) -> None:
         self._registry = registry
         self._url = postgres_url
-        self._bundles = bundles
+        self._fetch = fetch
         self._settings = settings
         self._judge = judge
         self._salt = salt
@@ -107,7 +107,7 @@ class Controller:
                 await asyncio.wait_for(self._told.wait(), PREPARING_POLL_S if preparing else self._settings.poll_s)
 
     async def _agree(self) -> None:
-        agreement = Agreement(self._registry, self._bundles, self._settings, self._salt)
+        agreement = Agreement(self._registry, self._fetch, self._settings, self._salt)
         try:
             async with await self._connect() as connection:
                 while True:

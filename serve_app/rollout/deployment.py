@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from ray import serve
@@ -21,7 +22,8 @@ class RolloutController:
         if services.postgres_url is None or not services.mlflow_uri:
             raise ValueError("a rollout needs a Postgres and a registry")
         registry = Registry(services.mlflow_uri, model)
-        controller = Controller(registry, services.postgres_url, Path(bundles), settings)
+        fetch = partial(registry.fetch, directory=Path(bundles))
+        controller = Controller(registry, services.postgres_url, fetch, settings)
         self._working = asyncio.create_task(controller.run())
 
     async def check_health(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +14,27 @@ from trainer.registry import Registry, VersionInfo
 
 # The metric that training chooses its epoch by, of every set of batches; the others move with it, with more noise.
 METRIC = "/mrr"
+# Gives the directory of a version's bundle on this machine, its hashes checked.
+Fetch = Callable[[str], Path]
 
 
 def objections(
-    registry: Registry, bundles: Path, version: str, production: str, settings: RolloutSettings
+    registry: Registry, fetch: Fetch, version: str, production: str, settings: RolloutSettings
 ) -> list[str]:
     """Why a version should not take the place of production, with the figures; empty where nothing speaks against it.
 
-    Both bundles are fetched with their hashes checked, which can take minutes. RegistryError: there is no such version,
+    Both bundles are fetched, which can take minutes. RegistryError: there is no such version,
     or the registry does not answer.
     """
     new, old = registry.get(version), registry.get(production)
     found = falls(new, old, settings.max_metric_drop)
     try:
-        opened = _fetch(registry, bundles, version)
+        opened = open_bundle(fetch(version), check_hashes=False)
     except BundleError as error:
         return [*found, f"the bundle of version {version} cannot be used: {error}"]
     found += unknown_data(new, opened)
     try:
-        serving = _fetch(registry, bundles, production)
+        serving = open_bundle(fetch(production), check_hashes=False)
     except BundleError as error:
         return [*found, f"version {version} cannot be compared: production's bundle cannot be used: {error}"]
     return found + strangers(opened, serving, version, production, settings.min_id_overlap)
@@ -93,7 +96,3 @@ def overlap(new: npt.NDArray[np.uint64], old: npt.NDArray[np.uint64]) -> float:
         return 0.0
     at = np.minimum(np.searchsorted(new, old), new.size - 1)
     return float(np.mean(new[at] == old))
-
-
-def _fetch(registry: Registry, bundles: Path, version: str) -> Bundle:
-    return open_bundle(registry.fetch(version, bundles), check_hashes=False)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from serve_app.migrate import migrate
 from serve_app.rollout import ledger
 from serve_app.rollout.controller import Controller
+from serve_app.rollout.preflight import Fetch
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.state import Generation, Held, Load, Report, Role, State
 from tests.serve_app.conftest import parts
@@ -80,7 +82,7 @@ class World:
 
     url: str
     registry: Registry
-    bundles: Path
+    fetch: Fetch
 
     @asynccontextmanager
     async def asked(self) -> AsyncIterator[psycopg.AsyncConnection]:
@@ -91,7 +93,7 @@ class World:
         salts = (f"salt-{number}" for number in itertools.count())
         # Of its own: a registry's client is one thread's.
         seen = registry or Registry(self.registry.uri, self.registry.model)
-        return Controller(seen, self.url, self.bundles, settings, salt=lambda: next(salts), **more)
+        return Controller(seen, self.url, self.fetch, settings, salt=lambda: next(salts), **more)
 
     @asynccontextmanager
     async def working(self, settings: RolloutSettings = FAST, **more: Any) -> AsyncIterator[asyncio.Task[None]]:
@@ -191,4 +193,4 @@ def world(postgres_url: str, registry: Registry, state_dir: Path) -> World:
             await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY".encode())
 
     asyncio.run(clear())
-    return World(postgres_url, registry, state_dir / "bundles")
+    return World(postgres_url, registry, partial(registry.fetch, directory=state_dir / "bundles"))

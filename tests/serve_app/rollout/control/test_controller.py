@@ -422,7 +422,7 @@ def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(world: World)
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_step_that_is_repeated_changes_nothing(world: World, registry: Registry, times: int) -> None:
     async def run() -> None:
-        agreement = Agreement(registry, world.bundles, FAST, lambda: "salt")
+        agreement = Agreement(registry, world.fetch, FAST, lambda: "salt")
         async with world.asked() as connection:
             try:
                 for _ in range(times):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from trainer.registry import Registry, RegistryError
 
 
 def against(registry: Registry, state_dir: Path, version: str, **settings: float) -> list[str]:
-    return objections(registry, state_dir / "bundles", version, "1", RolloutSettings(**settings))
+    fetch = partial(registry.fetch, directory=state_dir / "bundles")
+    return objections(registry, fetch, version, "1", RolloutSettings(**settings))
 
 
 def test_nothing_speaks_against_a_better_version(registry: Registry, state_dir: Path) -> None:
