@@ -19,7 +19,7 @@ from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
-    "store": "serve",
+    **dict.fromkeys(("store", "rollout"), "serve"),
 }
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -33,6 +33,7 @@ def build_app() -> typer.Typer:
     from serve_app.cli import app as serve_app
     from serve_app.daily.cli import app as daily_app
     from serve_app.queue.cli import app as queue_app
+    from serve_app.rollout.cli import app as rollout_app
     from serve_app.store.cli import app as store_app
     from trainer.cli import bench_app, data_app, registry_app, train_app
     from trainer.tune.cli import app as tune_app
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
         "drill": drill_app,
         "simulate": simulate_app,
         "queue": queue_app,
+        "rollout": rollout_app,
         "store": store_app,
         "config": config_app,
     }.items():
@@ -74,10 +76,11 @@ def sections() -> dict[str, Any]:
     from pairing.cli import SECTIONS as PAIRING
     from serve_app.cli import SECTIONS as SERVE
     from serve_app.queue.cli import SECTIONS as QUEUE
+    from serve_app.rollout.cli import SECTIONS as ROLLOUT
     from trainer.cli import SECTIONS as TRAINER
     from trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE}
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
 
 
 def _root(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from serve_app.build import Services
+from serve_app.rollout.settings import RolloutSettings
 from serve_app.settings import ServeSettings
 
 # Calls that Ray lets into a replica beyond those the replica takes on: it turns them away at once with RetryInfo, which
@@ -15,10 +17,27 @@ REFUSALS = 1_024
 QUEUED = 256
 
 
+@dataclass(frozen=True)
+class Rollout:
+    """What makes the service follow the registry's aliases. bundles: directory that fetched bundles go to."""
+
+    settings: RolloutSettings
+    bundles: Path
+
+
 def build_app(
-    settings: ServeSettings, bundle: Path, version: str, services: Services, *, model: str = "organic-playlists"
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    *,
+    model: str = "organic-playlists",
+    rollout: Rollout | None = None,
 ) -> Any:
-    """The application, ready for serve.run. Ray's flags must be in the environment before this is called."""
+    """The application, ready for serve.run. Ray's flags must be in the environment before this is called.
+
+    rollout: None, or no Postgres or no registry among the services: one version, for good.
+    """
     from serve_app.deployments import NeighbourIndex, Recommender
 
     # Ray's decorator carries no types.
@@ -36,7 +55,22 @@ def build_app(
         ray_actor_options={"num_cpus": 1},
         # One line per call, written or not, costs as much as ranking does; calls are counted in the metrics.
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-    ).bind(settings, str(bundle), version, model, services, index)
+    ).bind(settings, str(bundle), version, model, services, index, controller(services, model, rollout))
+
+
+def controller(services: Services, model: str, rollout: Rollout | None) -> Any:
+    """The deployment that decides on versions; None where one version serves for good."""
+    if rollout is None or services.postgres_url is None or not services.mlflow_uri:
+        return None
+    from serve_app.rollout.deployment import RolloutController
+
+    deployed: Any = RolloutController
+    return deployed.options(
+        num_replicas=1,
+        graceful_shutdown_timeout_s=2.0,
+        ray_actor_options={"num_cpus": 0},
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+    ).bind(rollout.settings, services, model, str(rollout.bundles))
 
 
 def autoscaling(settings: ServeSettings) -> dict[str, float]:

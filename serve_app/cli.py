@@ -16,6 +16,7 @@ from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 POLL_S = 0.5
+PRODUCTION = "production"
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
 app.command()(aside.sample)
@@ -61,6 +62,7 @@ def start(
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
+    from serve_app.app import Rollout
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
     from serve_app.keeper import Watch
@@ -83,16 +85,25 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
             watch=watch,
         )
         with services as up:
-            served = up
+            served, rollout = up, None
             if bundle is None:
                 registry = Registry(str(up.mlflow_uri), settings.registry.model)
                 version = registry.resolve(alias).number
                 bundles = (settings.state_dir / "bundles").resolve()
                 bundle = registry.fetch(version, bundles)
-                served = replace(up, bundles=bundles)
-            with launch(
-                serve, bundle, version, served, state_dir=settings.state_dir, model=settings.registry.model
-            ) as running:
+                # Of another alias one version serves for good: the rollout's aliases are those beside production.
+                if alias == PRODUCTION:
+                    served, rollout = replace(up, bundles=bundles), Rollout(settings.rollout, bundles)
+            launched = launch(
+                serve,
+                bundle,
+                version,
+                served,
+                state_dir=settings.state_dir,
+                model=settings.registry.model,
+                rollout=rollout,
+            )
+            with launched as running:
                 if running.version != version:
                     # Its replicas have fetched it by now.
                     typer.echo(f"a rollout is active that serves version {running.version}, not {version}", err=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import typer
 
+from serve_app.rollout.settings import RolloutSettings
 from serve_app.settings import ServeSettings
 
 # Of the running service in the state directory: where everything listens.
@@ -30,6 +31,7 @@ class Settings(Protocol):
     redis_url: str | None
     mlflow_tracking_uri: str | None
     serve: ServeSettings
+    rollout: RolloutSettings
     registry: RegistrySettings
 
 

@@ -98,6 +98,7 @@ class Recommender(Servicer):
         model: str,
         services: Services,
         index: DeploymentHandle,
+        controller: DeploymentHandle | None,  # noqa: ARG002 - never called: what is bound here is deployed
     ) -> None:
         telemetry = RayTelemetry()
         self._flushing = asyncio.create_task(telemetry.flush_forever())

@@ -24,7 +24,7 @@ from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app import loopback
-from serve_app.app import build_app
+from serve_app.app import Rollout, build_app
 from serve_app.build import Services
 from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
@@ -71,8 +71,11 @@ def launch(
     *,
     state_dir: Path,
     model: str = "organic-playlists",
+    rollout: Rollout | None = None,
 ) -> Iterator[Running]:
     """Serve a bundle, or the generation that is active, until the block ends or a signal arrives.
+
+    rollout: a controller lets it follow what the registry's aliases say.
 
     SIGINT comes as KeyboardInterrupt, SIGTERM and SIGHUP as what their handlers raise, else SystemExit. LaunchError: a
     port is taken, or Ray does not come up. BundleError: the bundle is refused. What was started is stopped in every
@@ -104,7 +107,8 @@ def launch(
 
         # Signals wait while things are torn down: half a shutdown leaves processes behind.
         stack.callback(lambda: shielded(stop))
-        _start(settings, temp, build_app(settings, bundle.resolve(), version, services, model=model), started)
+        app = build_app(settings, bundle.resolve(), version, services, model=model, rollout=rollout)
+        _start(settings, temp, app, started)
         address = f"{settings.host}:{settings.grpc_port}"
         http_address = f"{settings.host}:{settings.http_port}"
         served = _wait_until_ready(address, http_address, None if services.shelf(model) else version)

@@ -348,6 +348,39 @@ def set_alias(
     typer.echo(f"{alias} -> {version}")
 
 
+@registry_app.command("copy")
+def copy_version(
+    context: typer.Context,
+    source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
+    target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that shall have it.")],
+    version: Annotated[str | None, typer.Option(help="Version number; default: what alias production names.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
+
+    A bundle that is there already keeps its version, so that this can be repeated.
+
+    Example: buddies registry copy --from http://staging:5000 --to http://production:5000 --version 7 --alias canary
+    """
+    from pairing.console import explained, show
+    from trainer.bundle import BundleError
+    from trainer.registry import Registry, RegistryError
+    from trainer.transfer import copy_version as copy
+
+    settings: _Settings = context.obj
+    ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
+    with explained(RegistryError, BundleError):
+        number = version or ours.resolve("production").number
+        copied = copy(ours, theirs, number, settings.registry.experiment, aliases=tuple(alias or ()))
+    if as_json:
+        show(vars(copied), as_json=True)
+        return
+    done = "copied" if copied.new else "there already"
+    named = f", {', '.join(alias)} -> {copied.version}" if alias else ""
+    typer.echo(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
+
+
 def open_cluster(address: str) -> AbstractContextManager[Blocks]:
     """The workers of a Ray cluster, as `trainer.cluster.connect.cluster` says; for the commands of every package."""
     from trainer.cluster.connect import cluster

@@ -19,7 +19,15 @@ from urllib.request import url2pathname
 from trainer.bundle import BundleError, open_bundle
 from trainer.mlflow_client import configure, connect, default_uri, first_line, public, tracking_uri
 
-__all__ = ["Registry", "RegistryError", "RegistryUnavailable", "VersionInfo", "default_uri", "tracking_uri"]
+__all__ = [
+    "Desired",
+    "Registry",
+    "RegistryError",
+    "RegistryUnavailable",
+    "VersionInfo",
+    "default_uri",
+    "tracking_uri",
+]
 
 _FINGERPRINT, _SHA256, _METRICS = "dataset_fingerprint", "bundle_sha256", "metrics"
 # What MLflow answers when it understood the question; everything else means that the registry is not usable now.
@@ -48,6 +56,14 @@ class VersionInfo:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Desired:
+    """What is set on the registered model: alias -> version number, and tags. Both empty where there is no model."""
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class Registry:
     """The registered model `model` at an MLflow address (http(s):// or a database URI)."""
 
@@ -55,11 +71,19 @@ class Registry:
         self.uri, self.model = uri, model
         self._opened: Any = None
 
-    def register(self, bundle_dir: Path, run_id: str, *, aliases: Sequence[str] = ("production",)) -> str:
+    def register(
+        self,
+        bundle_dir: Path,
+        run_id: str,
+        *,
+        aliases: Sequence[str] = ("production",),
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
         """Store a bundle as an artifact of a run and make it a version; point the aliases at it. Returns its number.
 
-        A bundle that is registered already keeps its version, so that this can be repeated. BundleError: the bundle is
-        broken. RegistryUnavailable: MLflow does not answer.
+        A bundle that is registered already keeps its version, so that this can be repeated. tags: of a new version,
+        beside those that say what it is. BundleError: the bundle is broken. RegistryUnavailable: MLflow does not
+        answer.
         """
         bundle = open_bundle(bundle_dir)
         with self._client() as client:
@@ -70,12 +94,14 @@ class Registry:
                 folder = f"bundle-{bundle.sha256[:12]}"
                 client.log_artifacts(run_id, str(bundle_dir), folder)
                 source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
-                tags = {
+                own = {
                     _FINGERPRINT: bundle.manifest.dataset_fingerprint,
                     _SHA256: bundle.sha256,
                     _METRICS: json.dumps(dict(bundle.manifest.metrics), sort_keys=True),
                 }
-                number = str(client.create_model_version(self.model, source, run_id, tags=tags).version)
+                number = str(
+                    client.create_model_version(self.model, source, run_id, tags={**(tags or {}), **own}).version
+                )
             for alias in aliases:
                 client.set_registered_model_alias(self.model, alias, number)
         return number
@@ -114,6 +140,32 @@ class Registry:
                 if error.error_code not in _ANSWERS:
                     raise
                 raise RegistryError(f"alias {alias!r} of model {self.model!r}: {first_line(error)}") from error
+
+    def delete_alias(self, alias: str) -> None:
+        """Take an alias off the model; nothing happens where there is none."""
+        with self._client() as client:
+            if alias in self._aliases(client):
+                client.delete_registered_model_alias(self.model, alias)
+
+    def desired(self) -> Desired:
+        """All aliases and the model's tags, of one moment."""
+        with self._client() as client:
+            try:
+                found = client.get_registered_model(self.model)
+            except _mlflow_exception() as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return Desired()
+            aliases = {str(alias): str(number) for alias, number in found.aliases.items()}
+            return Desired(aliases, {str(name): str(value) for name, value in found.tags.items()})
+
+    def tag_model(self, name: str, value: str | None) -> None:
+        """Set a tag of the model; None deletes it, and nothing happens where there is none."""
+        with self._client() as client:
+            if value is not None:
+                client.set_registered_model_tag(self.model, name, value)
+            elif name in client.get_registered_model(self.model).tags:
+                client.delete_registered_model_tag(self.model, name)
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
         """Set tags on a version, beside those that `register` sets. RegistryError when there is no such version."""

@@ -76,3 +76,24 @@ CREATE TABLE rollout_counts (
 
 -- The gates read the reactions since a canary began; rows arrive in the order of time.
 CREATE INDEX reactions_at ON reactions USING brin (at) WITH (autosummarize = on);
+
+-- What the controller has to remember beside the generations: at most one row.
+CREATE TABLE rollout_controller (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one),
+  -- aliases and percent as they stood in the registry when it was last made to agree with a generation, or when what
+  -- somebody had moved there was taken over: a value that differs from these was moved by hand since
+  agreed jsonb,
+  -- what is being written to the registry: values that are found there are ours too
+  writing jsonb,
+  -- when the registry answered last, and since when it does not
+  registry_seen_at timestamptz,
+  registry_away_since timestamptz,
+  registry_message text NOT NULL DEFAULT '',
+  -- newest event that the registry was told of
+  told bigint NOT NULL DEFAULT 0,
+  -- what the gates say now
+  verdict jsonb,
+  verdict_generation bigint,
+  -- when the controller worked last
+  seen_at timestamptz NOT NULL DEFAULT now()
+);

@@ -46,6 +46,7 @@ SELECT pg_notify('{CHANNEL}', number::text) FROM made
 _NEWEST = f"""
 SELECT {_COLUMNS} FROM rollout_generations WHERE %s::text IS NULL OR state = %s ORDER BY number DESC LIMIT 1
 """  # noqa: S608
+_CURRENT = f"SELECT {_COLUMNS} FROM rollout_generations WHERE state <> 'failed' ORDER BY number DESC LIMIT 1"  # noqa: S608
 _HISTORY = f"SELECT {_COLUMNS} FROM rollout_generations ORDER BY number DESC LIMIT %s"  # noqa: S608
 # Without the playlists shown, those of before stay.
 _COUNT = """
@@ -112,6 +113,13 @@ async def read_newest(connection: psycopg.AsyncConnection, state: State | None =
         _NEWEST.encode(),
         (state, state),
     )
+    row = await cursor.fetchone()
+    return None if row is None else _generation(row)
+
+
+async def read_current(connection: psycopg.AsyncConnection) -> Generation | None:
+    """The newest generation that did not fail: what a change starts from. None where there is none."""
+    cursor = await connection.execute(_CURRENT.encode())
     row = await cursor.fetchone()
     return None if row is None else _generation(row)
 

@@ -1,0 +1,80 @@
+"""A registry that is stopped and comes back: a real MLflow server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from serve_app.rollout import ledger
+from serve_app.rollout.memory import read_memory
+from serve_app.rollout.settings import RolloutSettings
+from serve_app.rollout.state import Wanted
+from tests.serve_app.rollout.control.conftest import World
+from trainer.registry import Registry
+
+
+@contextmanager
+def server(state_dir: Path, port: int) -> Iterator[None]:
+    """`mlflow server` over the database of a state directory."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{state_dir}/mlflow/mlflow.db"]
+    with subprocess.Popen(
+        [*command, "--artifacts-destination", str(state_dir / "mlflow" / "artifacts")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=state_dir,
+        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                if "Uvicorn running on" in line:
+                    break
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it_is_back(
+    world: World, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    remote = Registry(f"http://127.0.0.1:{port}", world.registry.model)
+    settings = RolloutSettings(poll_s=0.1)
+
+    async def run() -> None:
+        async with world.working(settings, registry=remote) as task, world.replicas("r-1"):
+            with server(state_dir, port):
+                await world.active(1)
+            assert "does not answer" in (await world.event("registry_away")).message
+            async with world.asked() as connection:
+                assert (await read_memory(connection)).away_since is not None
+                said = {"who": "ann", "action": "start", "why": ""}
+                wanted = Wanted("1", canary="2", share=0.1, salt="x")
+                await ledger.propose(connection, "m", wanted, after=1, **said)
+            await world.active(2)
+            assert len(await world.events("registry_away")) == 1, "told once"
+            with server(state_dir, port):
+                await world.event("registry_back")
+                await world.aliases(production="1", canary="2", canary_percent="10")
+                await world.until(here)
+            assert not task.done()
+
+    async def here(connection: psycopg.AsyncConnection) -> bool:
+        return (await read_memory(connection)).away_since is None
+
+    asyncio.run(run())
