@@ -147,7 +147,8 @@ class Agreement:
         checked = asyncio.to_thread(objections, self._registry, self._fetch, version, production, self._settings)
         within_s = self._settings.prepare_within_s
         try:
-            return await asyncio.wait_for(checked, within_s)
+            async with asyncio.timeout(within_s):
+                return await checked
         except TimeoutError:
             return [f"version {version} could not be looked at within {within_s:g} s"]
 
@@ -206,7 +207,8 @@ class Agreement:
         within_s = self._settings.registry_within_s
         asked = asyncio.get_running_loop().run_in_executor(self._thread, call)
         try:
-            return await asyncio.wait_for(asked, within_s)
+            async with asyncio.timeout(within_s):
+                return await asked
         except TimeoutError:
             raise RegistryUnavailable(f"the model registry does not answer within {within_s:g} s") from None
 
