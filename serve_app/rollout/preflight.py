@@ -18,9 +18,7 @@ METRIC = "/mrr"
 Fetch = Callable[[str], Path]
 
 
-def objections(
-    registry: Registry, fetch: Fetch, version: str, production: str, settings: RolloutSettings
-) -> list[str]:
+def objections(registry: Registry, fetch: Fetch, version: str, production: str, settings: RolloutSettings) -> list[str]:
     """Why a version should not take the place of production, with the figures; empty where nothing speaks against it.
 
     Both bundles are fetched, which can take minutes. RegistryError: there is no such version,
