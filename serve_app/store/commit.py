@@ -23,9 +23,9 @@ UNTIL = f"""CASE WHEN disliked THEN {FOREVER} WHEN until > now()
 
 # One statement is one round trip, and half the processor time of BEGIN, an INSERT for each table, and COMMIT; rows as
 # JSON are a third cheaper to send than as arrays.
-# Of a (listener, playlist) the last word counts, of what was said of dislikes and of wishes each. A like or a wish taken
-# back has nothing to change where nothing holds. A block that another transaction is about to commit is not seen here:
-# then that one counts as the later.
+# Of what was said of a (listener, playlist) the last word counts, on dislikes and on wishes each. A like or a wish
+# taken back has nothing to change where nothing holds. A block that another transaction is about to commit is not seen
+# here: then that one counts as the later.
 _COMMIT = f"""
 WITH said AS (
   SELECT * FROM json_to_recordset(%(said)s::json) AS action (

@@ -1,21 +1,26 @@
 """What one committed Feedback costs in the store, with a Postgres of its own on the same machine.
 
-    python tests/benchmarks/feedback_store.py                      this tree, at 1, 8, 32 and 64 callers
+    python tests/benchmarks/feedback_store.py                      this tree, at several numbers of callers and rates
     python tests/benchmarks/feedback_store.py --tree ../other      beside other trees of the source, in turn
     python tests/benchmarks/feedback_store.py --profile 60         32 callers for long, for `py-spy record` and `perf`
 
-Callers store one like each and wait for its commit before the next. Each tree has a process and an embedded Postgres of
-its own, and all of them stay for the whole run; every round measures each tree at each number of callers, one after the
-other. The table tells the medians of the rounds. On a machine that does other things as well the processor time (user
-and system) of a feedback says more than the clock. Nothing here is a test.
+Callers store one like each and wait for its commit before the next; here they all come back at once, and share the
+next commit. At a rate the likes come one by one, at even times whatever the store does, more as they do in a service.
+
+Each tree has a process and an embedded Postgres of its own, and all of them stay for the whole run; every round
+measures each tree at each number of callers and each rate, one after the other. The table tells the medians of the
+rounds. On a machine that does other things as well the processor time (user and system) of a feedback says more than
+the clock. Nothing here is a test.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
+import selectors
 import statistics
 import subprocess
 import sys
@@ -24,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -41,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tree", type=Path, action="append", default=[])
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 8, 32, 64])
+    parser.add_argument("--rates", type=int, nargs="*", default=[200, 800, 1500])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--profile", type=float)
@@ -50,21 +57,33 @@ def main() -> None:
         work(given.worker)
         return
     trees = [HERE, *(tree.resolve() for tree in given.tree)]
-    callers, rounds, seconds = given.callers, given.rounds, given.seconds
+    works = [Work(callers=callers) for callers in given.callers] + [Work(rate=rate) for rate in given.rates]
+    rounds, seconds = given.rounds, given.seconds
     if given.profile:
-        trees, callers, rounds, seconds = trees[:1], [32], 1, given.profile
-    show(measure(trees, callers, rounds, seconds))
+        trees, works, rounds, seconds = trees[:1], [Work(rate=1500)], 1, given.profile
+    show(measure(trees, works, rounds, seconds))
+
+
+@dataclass(frozen=True)
+class Work:
+    """So many callers, or where there are none so many likes a second."""
+
+    callers: int = 0
+    rate: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.callers} callers" if self.callers else f"{self.rate:,}/s"
 
 
 def measure(
-    trees: Sequence[Path], callers: Sequence[int], rounds: int, seconds: float
-) -> dict[tuple[int, Path], list[Figures]]:
-    """Figures of every round by callers and tree."""
-    found: dict[tuple[int, Path], list[Figures]] = defaultdict(list)
+    trees: Sequence[Path], works: Sequence[Work], rounds: int, seconds: float
+) -> dict[tuple[Work, Path], list[Figures]]:
+    """Figures of every round by work and tree."""
+    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedback-"))
         # Postgres runs as another user where this is root.
-        os.chmod(directory, 0o755)
+        Path(directory).chmod(0o755)
         workers = {}
         for number, tree in enumerate(trees):
             command = [sys.executable, str(Path(__file__).resolve()), "--worker", f"{directory}/{number}"]
@@ -73,13 +92,12 @@ def measure(
                 subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
             )
             print(f"{tree}: process {json.loads(_ask(workers[tree], None))}", flush=True)
-        for count in callers:
-            for worker in workers.values():
-                _ask(worker, {"callers": count, "seconds": 1.0})
+        for worker in workers.values():
+            _ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
         for _ in range(rounds):
-            for count in callers:
+            for one in works:
                 for tree, worker in workers.items():
-                    found[count, tree].append(json.loads(_ask(worker, {"callers": count, "seconds": seconds})))
+                    found[one, tree].append(json.loads(_ask(worker, {**asdict(one), "seconds": seconds})))
         for worker in workers.values():
             worker.stdin.close()  # type: ignore[union-attr]
     return found
@@ -97,12 +115,12 @@ def _ask(worker: subprocess.Popen[str], question: dict[str, float] | None) -> st
     return line
 
 
-def show(found: dict[tuple[int, Path], list[Figures]]) -> None:
-    """Print medians, and their ratio to those of this tree."""
-    print(f"{'callers':>8}" + "".join(f"{unit:>15}" for unit in UNITS.values()) + "  tree")
-    for (callers, tree), rounds in found.items():
-        figures = [statistics.median(one[name] for one in rounds) for name in UNITS]
-        print(f"{callers:>8}" + "".join(f"{figure:>15,.2f}" for figure in figures) + f"  {tree}")
+def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
+    """Print the medians of the rounds."""
+    print(f"{'':>10}" + "".join(f"{unit:>15}" for unit in UNITS.values()) + "  tree")
+    for (one, tree), rounds in found.items():
+        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
+        print(f"{one!s:>10}" + "".join(f"{figure:>15,.2f}" for figure in medians) + f"  {tree}")
 
 
 def work(directory: Path) -> None:
@@ -110,15 +128,22 @@ def work(directory: Path) -> None:
     from serve_app.embedded import postgres
 
     directory.mkdir()
-    with postgres(directory / "postgres") as url, asyncio.Runner() as runner:
+    # Its timers go by microseconds; epoll's round up to the next millisecond.
+    with postgres(directory / "postgres") as url, asyncio.Runner(loop_factory=new_loop) as runner:
         print(os.getpid(), flush=True)
         for line in sys.stdin:
             asked = json.loads(line)
-            print(json.dumps(runner.run(store(url, asked["callers"], asked["seconds"]))), flush=True)
+            seconds = asked.pop("seconds")
+            print(json.dumps(runner.run(store(url, Work(**asked), seconds))), flush=True)
 
 
-async def store(url: str, callers: int, seconds: float) -> Figures:
-    """Figures of so many callers for so long, without the time that the store takes to open."""
+def new_loop() -> asyncio.AbstractEventLoop:
+    """As in clients/load/worker.py, which may not be imported from another tree."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def store(url: str, asked: Work, seconds: float) -> Figures:
+    """Figures of the work for so long, without the time that the store takes to open."""
     import psycopg
 
     from serve_app.store.actions import Feedback
@@ -132,31 +157,47 @@ async def store(url: str, callers: int, seconds: float) -> Figures:
         def time_commit(self, seconds: float, actions: int) -> None:
             commits.append(actions)
 
-    async def call(store: Store, caller: int, run: str, until: float) -> None:
-        number = 0
+    run = f"{time.time_ns():x}"
+    numbers = itertools.count()
+
+    async def once(store: Store, started: float) -> None:
+        number = next(numbers)
+        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
+        await store.store(
+            Feedback(
+                f"{run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
+                f"load-{run}-{number}", "0123456789ab", "production",
+            )
+        )  # fmt: skip
+        taken.append(time.perf_counter() - started)
+
+    async def closed(store: Store, until: float) -> None:
         while (started := time.perf_counter()) < until:
-            number += 1
-            about = f"{hash((caller, number)) & (2**64 - 1):016x}"
-            await store.store(
-                Feedback(
-                    f"{run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[:4]}",), (), (),
-                    f"load-{run}-{caller}-{number}", "0123456789ab", "production",
-                )
-            )  # fmt: skip
-            taken.append(time.perf_counter() - started)
+            await once(store, started)
+
+    async def open_loop(store: Store, rate: int, start: float, until: float) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in itertools.count():
+                due = start + number / rate
+                if due > until:
+                    return
+                if (wait_s := due - time.perf_counter()) > 0:
+                    await asyncio.sleep(wait_s)
+                tasks.create_task(once(store, due))
 
     with psycopg.connect(url, autocommit=True) as connection:
         server = int(connection.execute("SELECT pg_backend_pid()").fetchone()[0])  # type: ignore[index]
         postmaster = psutil.Process(server).parent()
         assert postmaster is not None
         async with Store(url, telemetry=Counting()) as opened:
-            await call(opened, -1, f"{time.time_ns():x}", 0.0)  # makes the tables
-            await asyncio.gather(*(call(opened, i, f"{time.time_ns():x}", time.perf_counter() + 0.3) for i in range(4)))
-            commits.clear(), taken.clear()
+            await asyncio.gather(*(closed(opened, time.perf_counter() + 0.3) for _ in range(4)))
+            commits.clear()
+            taken.clear()
             before = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
             started = time.perf_counter()
-            run = f"{time.time_ns():x}"
-            await asyncio.gather(*(call(opened, i, run, started + seconds) for i in range(callers)))
+            if asked.rate:
+                await open_loop(opened, asked.rate, started, started + seconds)
+            await asyncio.gather(*(closed(opened, started + seconds) for _ in range(asked.callers)))
             spent = time.perf_counter() - started
             after = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
     count = len(taken)
