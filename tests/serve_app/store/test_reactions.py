@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +201,47 @@ def test_what_waits_together_is_committed_together_and_each_gets_its_own_answer(
     assert sum(telemetry.batches) == 50
     assert len(telemetry.batches) < 10
     assert telemetry.feedback == {"accepted": 50, "duplicate": 0}
+
+
+@pytest.mark.parametrize("words", [("liked", "disliked"), ("disliked", "liked")])
+def test_of_what_is_committed_together_the_last_word_counts(database: Any, telemetry: Any, words: Any) -> None:
+    empty = replace(ACTION, liked=(), ignored=(), disliked=())
+    actions = [replace(empty, idempotency_key=word, **{word: ("x",)}) for word in words]
+
+    async def main() -> list[str]:
+        async with Store(database.url, StoreSettings(10.0), telemetry) as store:
+            await store.store(replace(empty, disliked=("x",)))
+            await asyncio.gather(*(store.store(action) for action in actions))
+            return list(store.blocked(["user-1"], datetime.now(UTC)).get(0, ()))
+
+    assert run(main()) == (["x"] if words[-1] == "disliked" else [])
+    assert telemetry.batches == [1, 2]
+    assert database.ask("SELECT disliked FROM blocks") == [(words[-1] == "disliked",)]
+
+
+def test_a_key_that_was_stored_says_nothing_of_blocks_even_beside_a_new_one(database: Any) -> None:
+    first = replace(ACTION, idempotency_key="1", liked=("x",), ignored=(), disliked=())
+    run(store_all(database.url, [first]))
+    stored = run(store_all(database.url, [replace(first, liked=(), disliked=("x",)), replace(ACTION, liked=())]))
+    assert stored == [Stored(new=False, reactions=1), Stored(new=True, reactions=3)]
+    assert database.ask("SELECT playlist_id FROM blocks") == [("e",)]
+
+
+def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any) -> None:
+    async def main() -> None:
+        async with opened(database.url, 20.0) as store:
+            assert (await store.store(ACTION)).new
+            with psycopg.connect(database.url) as blocker:
+                blocker.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('locked', now(), 1)")
+                locked = asyncio.create_task(store.store(replace(ACTION, idempotency_key="locked")))
+                for number in range(10):
+                    assert (await store.store(replace(ACTION, idempotency_key=f"free-{number}"))).new
+                assert not locked.done()
+                blocker.rollback()
+                assert (await locked).new
+
+    run(main())
+    assert database.count("feedback") == 12
 
 
 def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
