@@ -16,6 +16,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from pairing.csr import Csr
+from serve_app import native
 from serve_app.build import Services, open_service
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
@@ -112,6 +113,7 @@ class Recommender(Servicer):
         # The first call of a handle finds the index's replicas; it must not cost the first listener the budget. An
         # index that is away does not keep the ranker from serving.
         await within(neighbours, service.engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
+        native.INGRESS.deployment = self
 
     async def __del__(self) -> None:
         self._flushing.cancel()

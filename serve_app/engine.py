@@ -24,6 +24,7 @@ Array = npt.NDArray[Any]
 # A taste gets as many candidates as a listener with a pairing.
 CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
+_NO_SCORES = np.empty(0, np.float32)
 _NO_RULES = Rules()
 _SOURCES = {
     kernels.LIVE: Source.LIVE,
@@ -211,7 +212,8 @@ class Engine:
         if genre_rows is None:
             genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
-            users, vectors, vector_rows, candidates.indptr, candidates.indices, candidate_rows, bundle.playlist_factors,
+            users, vectors, vector_rows, candidates.indptr, candidates.indices,
+            _NO_SCORES if candidates.values is None else candidates.values, candidate_rows, bundle.playlist_factors,
             bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
             genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
             self._most_equal(rules), rows, scores, counts, sources,

@@ -44,6 +44,9 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
         # A hundred by default: a caller who does not read holds up everybody on its connection to the replica.
         "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
+        # Fifteen by default, meant for batch work: replicas would get a thirtieth of what HAProxy and callers on this
+        # machine get of a busy processor.
+        "RAY_worker_niceness": "0",
         # Ten seconds by default, and three of them until a dead HAProxy is replaced.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",

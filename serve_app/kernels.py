@@ -230,6 +230,7 @@ def rank(
     vector_rows: Array,
     indptr: Array,
     indices: Array,
+    candidate_scores: Array,
     candidate_rows: Array,
     playlist_factors: Array,
     owner: Array,
@@ -253,13 +254,14 @@ def rank(
     """Score the candidates of every listener, keep the best, and fall back to what is popular where there are none.
 
     For listener i: users[i] is the user row or -1, vectors[vector_rows[i]] the factor, row candidate_rows[i] of
-    (indptr, indices) the candidates and row genre_rows[i] of (genre_indptr, genre_indices, genre_scores) what is
-    popular in the genre, best first; -1: there are none. Row i of (blocked_indptr, blocked_indices) must not come back,
+    (indptr, indices) the candidates, best first where candidate_scores, else empty, holds their scores, and row
+    genre_rows[i] of (genre_indptr, genre_indices, genre_scores) what is popular in the genre, best first; -1: there are
+    none. Row i of (blocked_indptr, blocked_indices) must not come back,
     nor may `excluded` for anybody; both ascending. The rules, applied best first: never the listener's own playlists;
     at most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better one.
     Writes rows, scores (listeners, limit) best first, counts and sources (listeners,).
     """
-    most = longest(indptr, candidate_rows)
+    most = longest(indptr, candidate_rows) if candidate_scores.size == 0 else 0
     found = np.empty(most, np.int32)
     values = np.empty(most, np.float32)
     heap = np.empty(most, np.int32)
@@ -267,7 +269,13 @@ def rank(
         user, at, genre = users[i], candidate_rows[i], genre_rows[i]
         blocked = blocked_indices[blocked_indptr[i] : blocked_indptr[i + 1]]
         count = 0
-        if at >= 0:
+        if at >= 0 and candidate_scores.size > 0:
+            first, last = indptr[at], indptr[at + 1]
+            count = pick(
+                indices[first:last], candidate_scores[first:last], user, owner, sketches, excluded, blocked,
+                max_per_owner, most_equal, rows[i], scores[i],
+            )  # fmt: skip
+        elif at >= 0:
             count = rank_one(
                 vectors[vector_rows[i]], indices[indptr[at] : indptr[at + 1]], user, playlist_factors, owner, sketches,
                 excluded, blocked, max_per_owner, most_equal, found, values, heap, rows[i], scores[i],

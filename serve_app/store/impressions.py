@@ -15,17 +15,17 @@ import psycopg
 from serve_app.connections import Connections
 from serve_app.history import Shown
 from serve_app.redact import cause
-from serve_app.store.copy import Encoder
+from serve_app.store.copy import HEADER, TRAILER, Encoder
 from serve_app.store.schema import Schema
 from serve_app.telemetry import Telemetry
 
-# Lists of one COPY, and of one turn on the event loop: encoding is Python and holds it.
+# Lists of one COPY, and of one turn on the event loop, about a millisecond's worth.
 BATCH = 5_000
-AT_ONCE = 64
+AT_ONCE = 500
 # Between two writes at least this long, so that single answers share one, and at least as long as the last one took.
 PAUSE_S = 0.1
 RETRY_S = (0.2, 2.0)
-_COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN"
+_COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN BINARY"
 _WRITTEN = "SELECT EXISTS (SELECT FROM impressions WHERE user_id = %s AND at = %s AND recommendation_id = %s)"
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,10 @@ class Impressions:
     def waiting(self) -> int:
         """Lists that are recorded and not yet written."""
         return self._lists + (self._writing.lists if self._writing else 0)
+
+    def warm_up(self) -> None:
+        """Compile what writes them."""
+        self._encoder.warm_up()
 
     def record(self, shown: Shown) -> None:
         """Take one answer; costs the same for one listener and for a thousand."""
@@ -175,9 +179,11 @@ class Impressions:
             if batch.uncertain and await self._is_written(connection, batch):
                 return "written"
             async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+                await copy.write(HEADER)
                 for part in self._encoder.encode(batch.answers, AT_ONCE):
                     await copy.write(part)
                     await asyncio.sleep(0)
+                await copy.write(TRAILER)
         return "written"
 
     async def _is_written(self, connection: psycopg.AsyncConnection, batch: _Batch) -> bool:

@@ -71,6 +71,7 @@ class Store:
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._impressions.warm_up)
         works: tuple[Coroutine[Any, Any, None], ...] = (
             self.follower.run(), self._impressions.run(), self._maintenance.run(),
         )  # fmt: skip

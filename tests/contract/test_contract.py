@@ -68,6 +68,17 @@ def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: 
     assert first.reason.text == "made by someone who shares 2 of your songs"
 
 
+def test_a_replica_answers_recommend_itself_and_the_rest_through_serve(
+    stub: RecommenderServiceStub, request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.params["address"]
+    _, ranked = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
+    _, status = stub.GetModelStatus.with_call(pb.GetModelStatusRequest(), timeout=TIMEOUT_S)
+    # Serve marks what it has handled with its request id.
+    marked = ["request_id" in dict(call.trailing_metadata()) for call in (ranked, status)]
+    assert marked == {"plain": [False, False], "haproxy": [False, True], "proxy": [True, True]}[kind]
+
+
 def test_the_limit_is_five_and_reasons_are_given_unless_said_otherwise(stub: RecommenderServiceStub) -> None:
     answered = stub.Recommend(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S).recommendations[0]
     assert len(answered.playlists) == 5

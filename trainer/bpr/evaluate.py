@@ -133,7 +133,10 @@ def evaluate_bundle(
     """
     check_made_from(dataset, bundle)
     model = Model(bundle.user_factors, bundle.playlist_factors)
-    return evaluate(dataset, model, bundle.candidates, progress, peers=peers)
+    # Best first in the bundle, which would give ties of the other scorers to whom the model likes.
+    candidates = bundle.candidates.to_scipy().sorted_indices()
+    ascending = Csr(candidates.indptr.astype(np.int64), candidates.indices, bundle.candidates.columns)
+    return evaluate(dataset, model, ascending, progress, peers=peers)
 
 
 def check_made_from(dataset: Path, bundle: Bundle) -> None:

@@ -27,7 +27,8 @@ class Bundle:
     """Everything one model version needs to answer. Rows of users, playlists and songs are internal numbers.
 
     user_factors, playlist_factors: float32 (users, d), (playlists, d); score = u . p. candidates: users x playlists,
-    ascending. user_songs: users x songs, ascending. owned: users x playlists. owner: int32 (playlists,), -1 nobody.
+    best first, values the scores. user_songs: users x songs, ascending. owned: users x playlists. owner: int32
+    (playlists,), -1 nobody.
     popular: int32, playlist rows that most people like, best first; popular_scores float32, the likes of each.
     song_listeners: int32 (songs,). song_id_rows: int32, the song row of each entry of song_ids.
     sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.parts.sketches).
@@ -141,6 +142,8 @@ def _check_sizes(bundle: Bundle) -> None:
     for name, (shape, expected) in found.items():
         if tuple(shape) != expected:
             raise BundleError(f"{bundle.directory}: {name} has shape {tuple(shape)}, the manifest says {expected}")
+    if bundle.candidates.values is None:
+        raise BundleError(f"{bundle.directory}: candidates have no scores; write the bundle again with this release")
     genres = bundle.genre_popular.rows
     if bundle.genre_popular.values is None or int(bundle.song_genres.max(initial=-1)) >= genres:
         raise BundleError(f"{bundle.directory}: song_genres and genre_popular, of {genres} genres, do not fit together")

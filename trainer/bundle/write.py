@@ -16,6 +16,7 @@ from pairing.names import Matching, song_key
 from pairing.stage import swap
 from trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
 from trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from trainer.bundle.scores import best_first
 from trainer.bundle.songs import SongFactors
 from trainer.bundle.strings import KeyIndex, StringTable
 
@@ -24,7 +25,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What goes into a bundle; shapes as in Bundle. song_ids and song_id_rows go together, one entry per known id."""
+    """What goes into a bundle; shapes as in Bundle, but candidates in any order and without scores.
+
+    song_ids and song_id_rows go together, one entry per known id.
+    """
 
     user_factors: Array
     playlist_factors: Array
@@ -88,7 +92,7 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     path.chmod(0o644)  # the library makes it readable by its owner alone; a server may run as somebody else
     if parts.song_factors is not None:
         parts.song_factors.save(directory / SONG_FACTORS)
-    parts.candidates.save(directory, "candidates")
+    _best_first(parts).save(directory, "candidates")
     parts.user_songs.save(directory, "user_songs")
     parts.owned.save(directory, "owned")
     np.save(directory / "owner.npy", parts.owner.astype(np.int32))
@@ -99,6 +103,14 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     parts.genre_popular.save(directory, "genre_popular")
     np.save(directory / "song_id_rows.npy", parts.song_id_rows.astype(np.int32))
     np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
+
+
+def _best_first(parts: BundleParts) -> Csr:
+    """The candidates with their scores; as they are where parts do not fit together, which opening the bundle tells."""
+    try:
+        return best_first(parts.candidates, parts.user_factors, parts.playlist_factors)
+    except ValueError:
+        return parts.candidates
 
 
 def _write_strings(directory: Path, parts: BundleParts) -> None:

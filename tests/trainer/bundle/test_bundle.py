@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pairing.csr import Csr
 from trainer.bundle import SKETCH_BYTES, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
+from trainer.bundle.scores import best_first
 from trainer.bundle.tensors import map_tensors
 
 
@@ -28,7 +29,8 @@ def test_what_was_written_is_read_back(bundle_parts, written):
     bundle = open_bundle(written)
     assert bundle.user_factors.tolist() == [[1, 0], [0, 1], [1, 1]]
     assert bundle.playlist_factors.dtype == np.float32
-    assert [bundle.candidates.row(user).tolist() for user in range(3)] == [[0, 1], [1], []]
+    assert [bundle.candidates.row(user).tolist() for user in range(3)] == [[1, 0], [1], []]
+    assert bundle.candidates.values.tolist() == [3, 1, 4]
     assert bundle.owner.tolist() == [1, -1]
     assert bundle.popular.tolist() == [1, 0]
     assert bundle.song_listeners.tolist() == [1, 3, 1, 0]
@@ -42,6 +44,14 @@ def test_what_was_written_is_read_back(bundle_parts, written):
     manifest = bundle.manifest
     assert (manifest.users, manifest.playlists, manifest.songs, manifest.dimension) == (3, 2, 4, 2)
     assert (manifest.training, manifest.metrics) == ({"seed": 1}, {"random/mrr": 0.5})
+
+
+def test_of_equal_candidates_the_one_that_came_first_stays_in_front():
+    factors = np.array([[1.0], [2.0], [1.0], [2.0]], np.float32)
+    ordered = best_first(Csr.from_rows([[0, 1, 2, 3], []], 4), np.array([[1.0], [1.0]], np.float32), factors)
+    assert [ordered.row(user).tolist() for user in range(2)] == [[1, 3, 0, 2], []]
+    with pytest.raises(ValueError, match="do not fit"):
+        best_first(Csr.from_rows([[0]], 3), np.ones((1, 1), np.float32), factors)
 
 
 def test_a_song_is_found_by_its_normalised_names_first_row_first(written):
@@ -108,8 +118,8 @@ def test_a_truncated_or_missing_file_is_refused_by_name(written):
 
 
 def test_a_file_that_does_not_belong_is_refused(written):
-    np.save(written / "candidates.values.npy", np.zeros(3, np.float32))
-    with pytest.raises(BundleError, match=r"candidates\.values\.npy: not listed"):
+    np.save(written / "owned.values.npy", np.zeros(3, np.float32))
+    with pytest.raises(BundleError, match=r"owned\.values\.npy: not listed"):
         open_bundle(written)
 
 
