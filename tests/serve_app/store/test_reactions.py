@@ -227,13 +227,16 @@ def test_a_key_that_was_stored_says_nothing_of_blocks_even_beside_a_new_one(data
     assert database.ask("SELECT playlist_id FROM blocks") == [("e",)]
 
 
-def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any) -> None:
+def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any, until: Any) -> None:
+    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
     async def main() -> None:
         async with opened(database.url, 20.0) as store:
             assert (await store.store(ACTION)).new
             with psycopg.connect(database.url) as blocker:
                 blocker.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('locked', now(), 1)")
                 locked = asyncio.create_task(store.store(replace(ACTION, idempotency_key="locked")))
+                await until(lambda: len(database.ask(waits)) == 1)
                 for number in range(10):
                     assert (await store.store(replace(ACTION, idempotency_key=f"free-{number}"))).new
                 assert not locked.done()
