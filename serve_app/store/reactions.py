@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -41,8 +41,7 @@ class Batching:
     patience_s: float = 0.05
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     action: Feedback
     answer: asyncio.Future[Stored]
 
@@ -86,16 +85,16 @@ class Reactions:
         """
         if self._writer is None or self._writer.done():
             self._writer = self._start(self._write())
-        waiting = _Waiting(action, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(action, loop.create_future())
         self._waiting.append(waiting)
         self._ready.set()
+        # A caller who leaves cancels the future; an action whose future is done before it is taken is never sent.
+        expiry = loop.call_later(self._timeout_s, self._expire, waiting)
         try:
-            # The future is cancelled with the wait; an action that no writer has taken by then is never sent.
-            async with asyncio.timeout(self._timeout_s):
-                return await waiting.answer
-        except TimeoutError:
-            self._telemetry.count_feedback("unavailable", 1)
-            raise FeedbackUnavailable(f"no answer within {self._timeout_s:g} s", RETRY_AFTER_S) from None
+            return await waiting.answer
+        finally:
+            expiry.cancel()
 
     async def close(self) -> None:
         """Stop writing, tell whoever still waits, and close every connection."""
@@ -144,6 +143,11 @@ class Reactions:
             if not waiting.answer.done():
                 batch.append(waiting)
         return batch
+
+    def _expire(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            self._telemetry.count_feedback("unavailable", 1)
+            _refuse([waiting], f"no answer within {self._timeout_s:g} s")
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
