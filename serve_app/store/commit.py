@@ -25,7 +25,8 @@ UNTIL = f"""CASE WHEN disliked THEN {FOREVER} WHEN until > now()
 # JSON are a third cheaper to send than as arrays.
 # Of what was said of a (listener, playlist) the last word counts, on dislikes and on wishes each. A like or a wish
 # taken back has nothing to change where nothing holds. A block that another transaction is about to commit is not seen
-# here: then that one counts as the later.
+# here: then that one counts as the later. (Not EXISTS: a plan made while blocks were few would read all of them for
+# every batch, until they are analysed again: a second for a million.)
 _COMMIT = f"""
 WITH said AS (
   SELECT * FROM json_to_recordset(%(said)s::json) AS action (
@@ -55,9 +56,9 @@ WITH said AS (
 ), changed AS (
   INSERT INTO blocks AS block (user_id, playlist_id, disliked, until)
   SELECT listener, playlist, wanted.disliked, wanted.until FROM wanted
-  WHERE wanted.disliked OR wanted.until > now() OR EXISTS (
-    SELECT FROM blocks AS held
-    WHERE held.user_id = listener AND held.playlist_id = playlist AND (held.disliked OR held.until > now()))
+  WHERE wanted.disliked OR wanted.until > now() OR (
+    SELECT held.disliked OR held.until > now() FROM blocks AS held
+    WHERE held.user_id = listener AND held.playlist_id = playlist)
   ORDER BY listener COLLATE "C", playlist COLLATE "C"
   ON CONFLICT (user_id, playlist_id) DO UPDATE SET
     disliked = coalesce(excluded.disliked, block.disliked),

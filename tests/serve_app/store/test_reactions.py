@@ -17,11 +17,13 @@ import psycopg
 import pytest
 
 from clients.python import Client
+from serve_app.connections import connect
 from serve_app.embedded import postgres
 from serve_app.errors import FeedbackUnavailable
 from serve_app.migrate import migrate, migrations
 from serve_app.settings import ServeSettings
 from serve_app.store.actions import Feedback, Stored, Wish
+from serve_app.store.commit import commit
 from serve_app.store.report import read_feedback
 from serve_app.store.store import Store, StoreSettings
 
@@ -225,6 +227,24 @@ def test_a_key_that_was_stored_says_nothing_of_blocks_even_beside_a_new_one(data
     stored = run(store_all(database.url, [replace(first, liked=(), disliked=("x",)), replace(ACTION, liked=())]))
     assert stored == [Stored(new=False, reactions=1), Stored(new=True, reactions=3)]
     assert database.ask("SELECT playlist_id FROM blocks") == [("e",)]
+
+
+def test_a_plan_made_while_blocks_were_few_does_not_read_many(database: Any) -> None:
+    many = "INSERT INTO blocks (user_id, playlist_id, disliked) SELECT 'eve', g, true FROM generate_series(1, 20000) g"
+
+    async def main() -> None:
+        connection = await connect(database.url, connect_s=10.0)
+        async with connection:
+            await migrate(connection)
+            for number in range(10):
+                await commit(connection, [replace(ACTION, idempotency_key=str(number), disliked=())])
+            database.ask(many)
+            await commit(connection, [replace(ACTION, disliked=())])
+            await connection.execute("SELECT pg_stat_force_next_flush()")
+
+    run(main())
+    ((read,),) = database.ask("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'blocks'")
+    assert read < 20_000
 
 
 def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any, until: Any) -> None:
