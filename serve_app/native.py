@@ -1,4 +1,4 @@
-"""Recommend answered by the replica's own gRPC server, past what Ray Serve wraps around every call.
+"""Recommend and Feedback answered by the replica's own gRPC server, past what Ray Serve wraps around every call.
 
 Serve's wrapper takes a sixth of the processor time of a replica that ranks one listener per call. What it does for the
 service stays: a call takes one of the replica's places and counts as running (which the autoscaler and draining go by),

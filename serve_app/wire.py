@@ -25,7 +25,7 @@ METHODS: dict[str, type[Message]] = {
     "GetModelStatus": pb.GetModelStatusRequest,
 }
 # Asked for so often, and answered so fast, that what Ray Serve adds to a call counts.
-SHORT = ("Recommend",)
+SHORT = ("Recommend", "Feedback")
 STREAMS: dict[str, type[Message]] = {"RecommendStream": pb.RecommendStreamRequest}
 
 

@@ -52,7 +52,8 @@ class Requests:
         self._plan = plan
         self._rng = rng
         self._kinds = deal(plan.mix, rng)
-        self._run = uuid.UUID(int=rng.getrandbits(128)).hex
+        # Not of `rng`: another run with the same seed would send the same keys, and nothing would be stored.
+        self._run = uuid.uuid4().hex
         self._sent = 0
         self._received: deque[Received] = deque(maxlen=KEPT)
         builders = {Kind.KNOWN: self._known, Kind.TASTE: self._taste, Kind.UNKNOWN: self._unknown}

@@ -1,4 +1,4 @@
-"""Feedback, committed before it is acknowledged: a few writers take what waits and commit it together."""
+"""Feedback, committed before it is acknowledged: what waits is taken and committed together."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -28,14 +29,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Batching:
-    """writers: transactions at a time. most: actions in one transaction."""
+    """most: actions in one transaction. at_once: transactions at a time.
 
-    writers: int = 2
+    One is best, since a transaction costs nearly the same for one action as for eight, and those who come meanwhile
+    share the next; that begins beside it only when it has not ended within patience_s, as where it waits for a lock.
+    (A pause in which more could gather made every answer later and the work no less.)
+    """
+
     most: int = 64
+    at_once: int = 2
+    patience_s: float = 0.05
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     action: Feedback
     answer: asyncio.Future[Stored]
 
@@ -61,15 +67,15 @@ class Reactions:
     ) -> None:
         self._timeout_s = timeout_s
         self._batching = batching or Batching()
-        self._connections = Connections(url, timeout_s, self._batching.writers + ABANDONED)
+        self._connections = Connections(url, timeout_s, self._batching.at_once + ABANDONED)
         self._schema = schema
         self._changed = changed
         self._telemetry = telemetry
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._ready = asyncio.Event()
-        self._writers: set[asyncio.Task[None]] = set()
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def store(self, action: Feedback) -> Stored:
         """Commit one action; safe to repeat with the same key. FeedbackUnavailable within timeout_s otherwise.
@@ -77,22 +83,22 @@ class Reactions:
         After FeedbackUnavailable the action may still have been committed (the answer was lost on the way); the
         same call then returns new=False.
         """
-        if not self._writers:
-            self._writers = {asyncio.create_task(self._write()) for _ in range(self._batching.writers)}
-        waiting = _Waiting(action, asyncio.get_running_loop().create_future())
+        if self._writer is None or self._writer.done():
+            self._writer = self._start(self._write())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(action, loop.create_future())
         self._waiting.append(waiting)
         self._ready.set()
+        # A caller who leaves cancels the future; an action whose future is done before it is taken is never sent.
+        expiry = loop.call_later(self._timeout_s, self._expire, waiting)
         try:
-            # The future is cancelled with the wait; an action that no writer has taken by then is never sent.
-            async with asyncio.timeout(self._timeout_s):
-                return await waiting.answer
-        except TimeoutError:
-            self._telemetry.count_feedback("unavailable", 1)
-            raise FeedbackUnavailable(f"no answer within {self._timeout_s:g} s", RETRY_AFTER_S) from None
+            return await waiting.answer
+        finally:
+            expiry.cancel()
 
     async def close(self) -> None:
-        """Stop the writers, tell whoever still waits, and close every connection."""
-        tasks = self._writers | self._abandoned
+        """Stop writing, tell whoever still waits, and close every connection."""
+        tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,23 +107,34 @@ class Reactions:
         await self._connections.close_idle()
 
     async def _write(self) -> None:
+        sending: set[asyncio.Task[None]] = set()
         while True:
-            batch = self._take()
-            if not batch:
+            if not self._waiting:
                 self._ready.clear()
                 await self._ready.wait()
+            batch = self._take()
+            if not batch:
                 continue
-            # A task of its own: cancelling a statement asks the server, which may not answer either, and those who
-            # come next must not wait for that.
-            attempt = asyncio.create_task(self._attempt(batch))
-            self._abandoned.add(attempt)
-            attempt.add_done_callback(self._forget)
-            try:
-                await asyncio.wait({attempt}, timeout=self._timeout_s)
-            finally:
-                if not attempt.done():
-                    attempt.cancel()
-                    _refuse(batch, f"no answer within {self._timeout_s:g} s")
+            sending.add(self._start(self._send(batch)))
+            patience_s = self._batching.patience_s if len(sending) < self._batching.at_once else None
+            _, sending = await asyncio.wait(sending, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
+        # A task of its own: cancelling a statement asks the server, which may not answer either, and those who come
+        # next must not wait for that.
+        attempt = self._start(self._attempt(batch))
+        try:
+            await asyncio.wait({attempt}, timeout=self._timeout_s)
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                _refuse(batch, f"no answer within {self._timeout_s:g} s")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -127,10 +144,15 @@ class Reactions:
                 batch.append(waiting)
         return batch
 
+    def _expire(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            self._telemetry.count_feedback("unavailable", 1)
+            _refuse([waiting], f"no answer within {self._timeout_s:g} s")
+
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._abandoned.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a writer of feedback failed", exc_info=error)
+            _log.error("writing feedback failed", exc_info=error)
 
     async def _attempt(self, batch: Sequence[_Waiting], *, again: bool = True) -> None:
         """Commit and answer. A row that the database refuses fails alone; its neighbours are sent without it."""

@@ -73,11 +73,13 @@ def test_feedback_is_about_recommendations_that_were_received_each_with_a_key_of
     )  # fmt: skip
     short = pb.Recommendation(recommendation_id="r2", playlists=[pb.RecommendedPlaylist(playlist_id="a")])
     made.keep(pb.RecommendResponse(recommendations=[short, found]))
-    sent = [pb.FeedbackRequest.FromString(made.next().payload) for _ in range(3)]
+    again = requests(Plan("x", {Kind.FEEDBACK: 1.0}, reactions=2))  # of the same seed, as another run
+    again.keep(pb.RecommendResponse(recommendations=[found]))
+    sent = [pb.FeedbackRequest.FromString(one.next().payload) for one in (made, made, made, again, again)]
     assert {(one.recommendation_id, one.user_id, tuple(one.liked), one.model_version) for one in sent} == {
         ("r1", "anna", ("a", "b"), "7")
     }
-    assert len({one.idempotency_key for one in sent}) == 3
+    assert len({one.idempotency_key for one in sent}) == 5
 
 
 def test_feedback_without_a_recommendation_cannot_be_made() -> None:

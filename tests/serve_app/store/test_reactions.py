@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import psycopg
 import pytest
 
 from clients.python import Client
+from serve_app.connections import connect
 from serve_app.embedded import postgres
 from serve_app.errors import FeedbackUnavailable
 from serve_app.migrate import migrate, migrations
 from serve_app.settings import ServeSettings
 from serve_app.store.actions import Feedback, Stored, Wish
+from serve_app.store.commit import commit
 from serve_app.store.report import read_feedback
 from serve_app.store.store import Store, StoreSettings
 
@@ -201,6 +203,68 @@ def test_what_waits_together_is_committed_together_and_each_gets_its_own_answer(
     assert sum(telemetry.batches) == 50
     assert len(telemetry.batches) < 10
     assert telemetry.feedback == {"accepted": 50, "duplicate": 0}
+
+
+@pytest.mark.parametrize("words", [("liked", "disliked"), ("disliked", "liked")])
+def test_of_what_is_committed_together_the_last_word_counts(database: Any, telemetry: Any, words: Any) -> None:
+    empty = replace(ACTION, liked=(), ignored=(), disliked=())
+    actions = [replace(empty, idempotency_key=word, **{word: ("x",)}) for word in words]
+
+    async def main() -> list[str]:
+        async with Store(database.url, StoreSettings(10.0), telemetry) as store:
+            await store.store(replace(empty, disliked=("x",)))
+            await asyncio.gather(*(store.store(action) for action in actions))
+            return list(store.blocked(["user-1"], datetime.now(UTC)).get(0, ()))
+
+    assert run(main()) == (["x"] if words[-1] == "disliked" else [])
+    assert telemetry.batches == [1, 2]
+    assert database.ask("SELECT disliked FROM blocks") == [(words[-1] == "disliked",)]
+
+
+def test_a_key_that_was_stored_says_nothing_of_blocks_even_beside_a_new_one(database: Any) -> None:
+    first = replace(ACTION, idempotency_key="1", liked=("x",), ignored=(), disliked=())
+    run(store_all(database.url, [first]))
+    stored = run(store_all(database.url, [replace(first, liked=(), disliked=("x",)), replace(ACTION, liked=())]))
+    assert stored == [Stored(new=False, reactions=1), Stored(new=True, reactions=3)]
+    assert database.ask("SELECT playlist_id FROM blocks") == [("e",)]
+
+
+def test_a_plan_made_while_blocks_were_few_does_not_read_many(database: Any) -> None:
+    many = "INSERT INTO blocks (user_id, playlist_id, disliked) SELECT 'eve', g, true FROM generate_series(1, 20000) g"
+
+    async def main() -> None:
+        connection = await connect(database.url, connect_s=10.0)
+        async with connection:
+            await migrate(connection)
+            for number in range(10):
+                await commit(connection, [replace(ACTION, idempotency_key=str(number), disliked=())])
+            database.ask(many)
+            await commit(connection, [replace(ACTION, disliked=())])
+            await connection.execute("SELECT pg_stat_force_next_flush()")
+
+    run(main())
+    ((read,),) = database.ask("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'blocks'")
+    assert read < 20_000
+
+
+def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any, until: Any) -> None:
+    waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    async def main() -> None:
+        async with opened(database.url, 20.0) as store:
+            assert (await store.store(ACTION)).new
+            with psycopg.connect(database.url) as blocker:
+                blocker.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('locked', now(), 1)")
+                locked = asyncio.create_task(store.store(replace(ACTION, idempotency_key="locked")))
+                await until(lambda: len(database.ask(waits)) == 1)
+                for number in range(10):
+                    assert (await store.store(replace(ACTION, idempotency_key=f"free-{number}"))).new
+                assert not locked.done()
+                blocker.rollback()
+                assert (await locked).new
+
+    run(main())
+    assert database.count("feedback") == 12
 
 
 def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:

@@ -1,0 +1,237 @@
+"""What one committed Feedback costs in the store, with a Postgres of its own on the same machine.
+
+    python tests/benchmarks/feedback_store.py                      this tree, at several numbers of callers and rates
+    python tests/benchmarks/feedback_store.py --tree ../other      beside other trees of the source, in turn
+    python tests/benchmarks/feedback_store.py --profile 60         32 callers for long, for `py-spy record` and `perf`
+
+Callers store one like each and wait for its commit before the next; here they all come back at once, and share the
+next commit. At a rate the likes come one by one, at even times whatever the store does, more as they do in a service.
+
+Each tree has a process and an embedded Postgres of its own, and all of them stay for the whole run; every round
+measures each tree at each number of callers and each rate, one after the other. The table tells the medians of the
+rounds. On a machine that does other things as well the processor time (user and system) of a feedback says more than
+the clock. Nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import selectors
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).resolve().parents[2]
+Figures = dict[str, float]
+UNITS = {
+    "per_s": "feedbacks/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "batch": "in one commit",
+    "process_ms": "process ms", "postgres_ms": "Postgres ms", "wal_bytes": "WAL bytes",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print; as the process of one tree, measure what is asked for on standard input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path, action="append", default=[])
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 8, 32, 64])
+    parser.add_argument("--rates", type=int, nargs="*", default=[200, 800, 1500])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--profile", type=float)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        work(given.worker)
+        return
+    trees = [HERE, *(tree.resolve() for tree in given.tree)]
+    works = [Work(callers=callers) for callers in given.callers] + [Work(rate=rate) for rate in given.rates]
+    rounds, seconds = given.rounds, given.seconds
+    if given.profile:
+        trees, works, rounds, seconds = trees[:1], [Work(rate=1500)], 1, given.profile
+    show(measure(trees, works, rounds, seconds))
+
+
+@dataclass(frozen=True)
+class Work:
+    """So many callers, or where there are none so many likes a second."""
+
+    callers: int = 0
+    rate: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.callers} callers" if self.callers else f"{self.rate:,}/s"
+
+
+def measure(
+    trees: Sequence[Path], works: Sequence[Work], rounds: int, seconds: float
+) -> dict[tuple[Work, Path], list[Figures]]:
+    """Figures of every round by work and tree."""
+    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedback-"))
+        # Postgres runs as another user where this is root.
+        Path(directory).chmod(0o755)
+        workers = {}
+        for number, tree in enumerate(trees):
+            command = [sys.executable, str(Path(__file__).resolve()), "--worker", f"{directory}/{number}"]
+            environment = os.environ | {"PYTHONPATH": str(tree)}
+            workers[tree] = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            )
+            print(f"{tree}: process {json.loads(_ask(workers[tree], None))}", flush=True)
+        for worker in workers.values():
+            _ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
+        for _ in range(rounds):
+            for one in works:
+                for tree, worker in workers.items():
+                    found[one, tree].append(json.loads(_ask(worker, {**asdict(one), "seconds": seconds})))
+        for worker in workers.values():
+            worker.stdin.close()  # type: ignore[union-attr]
+    return found
+
+
+def _ask(worker: subprocess.Popen[str], question: dict[str, float] | None) -> str:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    if question is not None:
+        worker.stdin.write(json.dumps(question) + "\n")
+        worker.stdin.flush()
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit("a process that measured has ended; see what it said above")
+    return line
+
+
+def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
+    """Print the medians of the rounds."""
+    print(f"{'':>10}" + "".join(f"{unit:>15}" for unit in UNITS.values()) + "  tree")
+    for (one, tree), rounds in found.items():
+        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
+        print(f"{one!s:>10}" + "".join(f"{figure:>15,.2f}" for figure in medians) + f"  {tree}")
+
+
+def work(directory: Path) -> None:
+    """Start Postgres, say which process this is, and measure as often as it is asked to."""
+    from serve_app.embedded import postgres
+
+    directory.mkdir()
+    # Its timers go by microseconds; epoll's round up to the next millisecond.
+    with postgres(directory / "postgres") as url, asyncio.Runner(loop_factory=new_loop) as runner:
+        print(os.getpid(), flush=True)
+        for line in sys.stdin:
+            asked = json.loads(line)
+            seconds = asked.pop("seconds")
+            print(json.dumps(runner.run(store(url, Work(**asked), seconds))), flush=True)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """As in clients/load/worker.py, which may not be imported from another tree."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def store(url: str, asked: Work, seconds: float) -> Figures:
+    """Figures of the work for so long, without the time that the store takes to open."""
+    import psycopg
+
+    from serve_app.store.actions import Feedback
+    from serve_app.store.store import Store
+    from serve_app.telemetry import Silent
+
+    commits: list[int] = []
+    taken: list[float] = []
+
+    class Counting(Silent):
+        def time_commit(self, seconds: float, actions: int) -> None:
+            commits.append(actions)
+
+    run = f"{time.time_ns():x}"
+    numbers = itertools.count()
+
+    async def once(store: Store, started: float) -> None:
+        number = next(numbers)
+        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
+        await store.store(
+            Feedback(
+                f"{run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
+                f"load-{run}-{number}", "0123456789ab", "production",
+            )
+        )  # fmt: skip
+        taken.append(time.perf_counter() - started)
+
+    async def closed(store: Store, until: float) -> None:
+        while (started := time.perf_counter()) < until:
+            await once(store, started)
+
+    async def open_loop(store: Store, rate: int, start: float, until: float) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in itertools.count():
+                due = start + number / rate
+                if due > until:
+                    return
+                if (wait_s := due - time.perf_counter()) > 0:
+                    await asyncio.sleep(wait_s)
+                tasks.create_task(once(store, due))
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        server = int(connection.execute("SELECT pg_backend_pid()").fetchone()[0])  # type: ignore[index]
+        postmaster = psutil.Process(server).parent()
+        assert postmaster is not None
+        async with Store(url, telemetry=Counting()) as opened:
+            await asyncio.gather(*(closed(opened, time.perf_counter() + 0.3) for _ in range(4)))
+            commits.clear()
+            taken.clear()
+            before = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
+            started = time.perf_counter()
+            if asked.rate:
+                await open_loop(opened, asked.rate, started, started + seconds)
+            await asyncio.gather(*(closed(opened, started + seconds) for _ in range(asked.callers)))
+            spent = time.perf_counter() - started
+            after = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
+    count = len(taken)
+    ranked = sorted(taken)
+    return {
+        "per_s": count / spent,
+        "p50_ms": ranked[count // 2] * 1e3,
+        "p99_ms": ranked[count * 99 // 100] * 1e3,
+        "batch": count / len(commits),
+        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
+        "process_ms": (after[1] - before[1]) * 1e3 / count,
+        "wal_bytes": (after[2] - before[2]) / count,
+    }
+
+
+def _cpu_s(postmaster: psutil.Process) -> float:
+    """Processor seconds of the server and its processes, those that have ended among them."""
+    own = postmaster.cpu_times()
+    total = own.user + own.system + own.children_user + own.children_system
+    for process in postmaster.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return float(total)
+
+
+def _wal_bytes(connection: object) -> float:
+    import psycopg
+
+    assert isinstance(connection, psycopg.Connection)
+    row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+if __name__ == "__main__":
+    main()
