@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 # edge i - 1 and up to edge i; there is one more count than edges, of calls above the last.
 EDGES_MS = tuple(round(10 ** (step / 10), 4) for step in range(-10, 41))
 # Of these a listener's own candidates were ranked; lists from elsewhere are cold.
-_WARM = (Source.LIVE, Source.DAILY)
+_WARM = slice(Source.LIVE, Source.DAILY + 1)
 # The arm under which a shadow's counts stand.
 SHADOW = "shadow"
 
@@ -64,7 +64,7 @@ class Counts:
         count = len(lists)
         self.listeners += count
         self.empty += count - int(np.count_nonzero(lists.counts))
-        self.cold += count - sum(sources[number] for number in _WARM if number < len(sources))
+        self.cold += count - sum(sources[_WARM])
         self._shown[lists.rows] = True
 
     def time(self, seconds: float) -> None:
