@@ -12,11 +12,11 @@ import typer
 
 from pairing.settings import PairingSettings
 from trainer.bench.cli import app as bench_app
+from trainer.registered import open_registry, registry_app
 from trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
     from pairing.blocks import Blocks
-    from trainer.registry import Registry
 
 __all__ = ["SECTIONS", "bench_app", "data_app", "registry_app", "train_app"]
 
@@ -24,7 +24,6 @@ SECTIONS = {"data": DataSettings, "train": TrainSettings, "registry": RegistrySe
 
 data_app = typer.Typer(help="Raw files to labelled data.", no_args_is_help=True)
 train_app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help=True)
-registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 OnRay = Annotated[
@@ -307,80 +306,6 @@ def evaluate(
         typer.echo(f"{name} is left out: {advice}", err=True)
 
 
-@registry_app.command("list")
-def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the registered versions, newest first.
-
-    Example: buddies registry list
-    """
-    from pairing.console import explained
-    from trainer.registry import RegistryError
-
-    settings: _Settings = context.obj
-    with explained(RegistryError):
-        versions = _registry(settings).list_versions()
-    if as_json:
-        typer.echo(json.dumps([vars(version) for version in versions], indent=1, default=str))
-        return
-    for version in versions:
-        aliases = ", ".join(version.aliases) or "-"
-        typer.echo(
-            f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}"
-        )
-
-
-@registry_app.command("alias")
-def set_alias(
-    context: typer.Context,
-    alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
-    version: Annotated[str, typer.Argument(help="Version number.")],
-) -> None:
-    """Point an alias at a version.
-
-    Example: buddies registry alias production 3
-    """
-    from pairing.console import explained
-    from trainer.registry import RegistryError
-
-    settings: _Settings = context.obj
-    with explained(RegistryError):
-        _registry(settings).set_alias(alias, version)
-    typer.echo(f"{alias} -> {version}")
-
-
-@registry_app.command("copy")
-def copy_version(
-    context: typer.Context,
-    source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
-    target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that shall have it.")],
-    version: Annotated[str | None, typer.Option(help="Version number; default: what alias production names.")] = None,
-    alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
-
-    A bundle that is there already keeps its version, so that this can be repeated.
-
-    Example: buddies registry copy --from http://staging:5000 --to http://production:5000 --version 7 --alias canary
-    """
-    from pairing.console import explained, show
-    from trainer.bundle import BundleError
-    from trainer.registry import Registry, RegistryError
-    from trainer.transfer import copy_version as copy
-
-    settings: _Settings = context.obj
-    ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
-    with explained(RegistryError, BundleError):
-        number = version or ours.resolve("production").number
-        copied = copy(ours, theirs, number, settings.registry.experiment, aliases=tuple(alias or ()))
-    if as_json:
-        show(vars(copied), as_json=True)
-        return
-    done = "copied" if copied.new else "there already"
-    named = f", {', '.join(alias)} -> {copied.version}" if alias else ""
-    typer.echo(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
-
-
 def open_cluster(address: str) -> AbstractContextManager[Blocks]:
     """The workers of a Ray cluster, as `trainer.cluster.connect.cluster` says; for the commands of every package."""
     from trainer.cluster.connect import cluster
@@ -399,12 +324,6 @@ def _print_table(lines: list[list[str]]) -> None:
         typer.echo("  ".join(cells).rstrip())
 
 
-def _registry(settings: _Settings) -> Registry:
-    from trainer.registry import Registry, tracking_uri
-
-    return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
-
-
 def _fetch(settings: _Settings, alias: str) -> Path:
-    registry = _registry(settings)
+    registry = open_registry(settings)
     return registry.fetch(registry.resolve(alias).number, settings.state_dir / "bundles")
