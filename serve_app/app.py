@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,6 @@ REFUSALS = 1_024
 QUEUED = 256
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """What makes the service follow the registry's aliases. bundles: directory that fetched bundles go to."""
-
-    settings: RolloutSettings
-    bundles: Path
-
-
 def build_app(
     settings: ServeSettings,
     bundle: Path,
@@ -32,11 +23,11 @@ def build_app(
     services: Services,
     *,
     model: str = "organic-playlists",
-    rollout: Rollout | None = None,
+    rollout: RolloutSettings | None = None,
 ) -> Any:
     """The application, ready for serve.run. Ray's flags must be in the environment before this is called.
 
-    rollout: None, or no Postgres or no registry among the services: one version, for good.
+    rollout: None, or no Postgres, registry or place for bundles among the services: one version, for good.
     """
     from serve_app.deployments import NeighbourIndex, Recommender
 
@@ -58,9 +49,9 @@ def build_app(
     ).bind(settings, str(bundle), version, model, services, index, controller(services, model, rollout))
 
 
-def controller(services: Services, model: str, rollout: Rollout | None) -> Any:
+def controller(services: Services, model: str, rollout: RolloutSettings | None) -> Any:
     """The deployment that decides on versions; None where one version serves for good."""
-    if rollout is None or services.postgres_url is None or not services.mlflow_uri:
+    if rollout is None or services.shelf(model) is None:
         return None
     from serve_app.rollout.deployment import RolloutController
 
@@ -70,7 +61,7 @@ def controller(services: Services, model: str, rollout: Rollout | None) -> Any:
         graceful_shutdown_timeout_s=2.0,
         ray_actor_options={"num_cpus": 0},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-    ).bind(rollout.settings, services, model, str(rollout.bundles))
+    ).bind(rollout, services, model)
 
 
 def autoscaling(settings: ServeSettings) -> dict[str, float]:

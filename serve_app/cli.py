@@ -62,7 +62,6 @@ def start(
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
     from pairing.console import explained
-    from serve_app.app import Rollout
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
     from serve_app.keeper import Watch
@@ -93,7 +92,7 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
                 bundle = registry.fetch(version, bundles)
                 # Of another alias one version serves for good: the rollout's aliases are those beside production.
                 if alias == PRODUCTION:
-                    served, rollout = replace(up, bundles=bundles), Rollout(settings.rollout, bundles)
+                    served, rollout = replace(up, bundles=bundles), settings.rollout
             launched = launch(
                 serve,
                 bundle,

@@ -24,12 +24,13 @@ from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app import loopback
-from serve_app.app import Rollout, build_app
+from serve_app.app import build_app
 from serve_app.build import Services
 from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from serve_app.ports import claim
+from serve_app.rollout.settings import RolloutSettings
 from serve_app.settings import ServeSettings
 from serve_app.wire import SERVICE
 
@@ -71,7 +72,7 @@ def launch(
     *,
     state_dir: Path,
     model: str = "organic-playlists",
-    rollout: Rollout | None = None,
+    rollout: RolloutSettings | None = None,
 ) -> Iterator[Running]:
     """Serve a bundle, or the generation that is active, until the block ends or a signal arrives.
 

@@ -8,7 +8,6 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -254,11 +253,13 @@ def _change(
 
 def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
     """What speaks against the version beside a production version."""
+    from serve_app.rollout.fetch import Shelf
     from serve_app.rollout.preflight import objections
 
     def look(production: str) -> list[str]:
         registry = _registry(settings)
-        fetch = partial(registry.fetch, directory=settings.state_dir / "bundles")
+        # Beside replicas on this machine, which may be fetching the same version.
+        fetch = Shelf(registry.uri, registry.model, (settings.state_dir / "bundles").resolve()).fetch
         return objections(registry, fetch, version, production, settings.rollout)
 
     return look

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from pathlib import Path
 
 from ray import serve
 
@@ -20,13 +18,13 @@ from trainer.registry import Registry
 class RolloutController:
     """Ready at once: neither the registry nor Postgres has to be there for the service to answer."""
 
-    async def __init__(self, settings: RolloutSettings, services: Services, model: str, bundles: str) -> None:  # type: ignore[misc]
-        if services.postgres_url is None or not services.mlflow_uri:
-            raise ValueError("a rollout needs a Postgres and a registry")
-        registry = Registry(services.mlflow_uri, model)
-        fetch = partial(registry.fetch, directory=Path(bundles))
+    async def __init__(self, settings: RolloutSettings, services: Services, model: str) -> None:  # type: ignore[misc]
+        shelf = services.shelf(model)
+        if shelf is None or services.postgres_url is None:
+            raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
         judge = watching(settings, EDGES_MS)
-        controller = Controller(registry, services.postgres_url, fetch, settings, judge=judge)
+        registry = Registry(shelf.uri, model)
+        controller = Controller(registry, services.postgres_url, shelf.fetch, settings, judge=judge)
         self._working = asyncio.create_task(controller.run())
 
     async def check_health(self) -> None:
