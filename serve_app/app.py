@@ -64,11 +64,12 @@ def controller(services: Services, model: str, rollout: RolloutSettings | None) 
     ).bind(rollout, services, model)
 
 
-def autoscaling(settings: ServeSettings) -> dict[str, float]:
-    """Ray's autoscaling of the ranker. Behind HAProxy it sees the calls that run in a replica, and no queue."""
+def autoscaling(settings: ServeSettings) -> dict[str, Any]:
+    """Ray's autoscaling of the ranker; see scaling."""
     return {
         "min_replicas": settings.replicas,
         "max_replicas": max(settings.replicas, settings.max_replicas),
+        "policy": {"policy_function": "serve_app.scaling:ByLoad", "policy_kwargs": {"busy": settings.target_busy}},
         "target_ongoing_requests": settings.target,
         "upscale_delay_s": settings.upscale_delay_s,
         "downscale_delay_s": settings.downscale_delay_s,

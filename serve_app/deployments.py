@@ -22,6 +22,7 @@ from serve_app.engine import Engine
 from serve_app.errors import NeighboursUnavailable
 from serve_app.neighbours import within
 from serve_app.query import Taste
+from serve_app.scaling import BUSY, Busy
 from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import RayTelemetry
@@ -116,7 +117,12 @@ class Recommender(Servicer):
         # index that is away does not keep the ranker from serving.
         engine = service.engine
         await within(neighbours(engine), engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
+        self._busy = Busy()
         native.INGRESS.deployment = self
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Ray asks for scaling; on the thread that answers calls."""
+        return {BUSY: self._busy.share()}
 
     async def __del__(self) -> None:
         self._flushing.cancel()

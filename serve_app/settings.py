@@ -26,6 +26,9 @@ class ServeSettings(BaseModel):
     target_ongoing_requests: float | None = Field(
         None, gt=0, description="calls in flight per replica to scale for; unset: a quarter of max_ongoing_requests"
     )
+    target_busy: float = Field(
+        0.5, gt=0, le=1, description="share of the time that a replica's event loop should compute, to scale for"
+    )
     upscale_delay_s: float = Field(5.0, ge=0, description="seconds above the target before replicas are added")
     downscale_delay_s: float = Field(120.0, ge=0, description="seconds below the target before replicas are taken away")
     scale_interval_s: float = Field(2.0, gt=0, description="seconds between two reports of a replica's calls in flight")

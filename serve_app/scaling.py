@@ -1,0 +1,47 @@
+"""How many rankers there should be: by the calls in flight, and by how busy their event loops are.
+
+Calls in flight alone do not tell: a call for known listeners never waits, so a replica that is asked for more than it
+can do has one in flight at a time, and what waits does so in gRPC and in HAProxy, where Ray does not look.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+BUSY = "busy"
+
+
+class Busy:
+    """The share of time that a thread computes; to be asked on that thread."""
+
+    def __init__(self) -> None:
+        self._wall, self._thread = time.monotonic(), time.thread_time()
+
+    def share(self) -> float:
+        """Processor time over time on the wall since it was last asked, 0 to 1; 0 where no time has passed."""
+        wall, thread = time.monotonic(), time.thread_time()
+        passed, worked = wall - self._wall, thread - self._thread
+        self._wall, self._thread = wall, thread
+        return min(1.0, worked / passed) if passed > 0 else 0.0
+
+
+class ByLoad:
+    """A policy for Ray Serve: replicas times the larger of calls in flight and busy time, each over its target.
+
+    busy: target for the share of time that a replica's event loop computes, 0 to 1.
+    """
+
+    def __init__(self, busy: float) -> None:
+        self._busy = busy
+
+    def __call__(self, context: Any) -> tuple[float, dict[str, Any]]:
+        """The replicas wanted, before bounds and delays, and no state; as many as there are while there is none."""
+        running = context.current_num_replicas
+        if running == 0:
+            return context.target_num_replicas, {}
+        in_flight = context.total_num_requests / context.config.get_target_ongoing_requests()
+        shares = (context.aggregated_metrics or {}).get(BUSY, {}).values()
+        known = [share for share in shares if not math.isnan(share)]
+        return max(in_flight, sum(known) / self._busy), {}

@@ -1,0 +1,57 @@
+"""How many replicas a load asks for."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serve_app.app import autoscaling
+from serve_app.scaling import BUSY, Busy, ByLoad
+from serve_app.settings import ServeSettings
+
+
+def context(running: int, in_flight: float, busy: list[float] | None) -> Any:
+    return SimpleNamespace(
+        current_num_replicas=running,
+        target_num_replicas=1,
+        total_num_requests=in_flight,
+        aggregated_metrics=None if busy is None else {BUSY: dict(enumerate(busy))},
+        config=SimpleNamespace(get_target_ongoing_requests=lambda: 16.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "in_flight", "busy", "wanted"),
+    [
+        (0, 0.0, None, 1),  # none yet: what was decided before
+        (1, 0.0, None, 0),  # nothing to do; the bounds keep one
+        (1, 24.0, [0.1], 1.5),  # calls that wait
+        (1, 0.0, [0.8], 1.6),  # calls that compute
+        (2, 8.0, [0.2, 0.1], 0.6),
+        (2, 0.0, [0.5, float("nan")], 1.0),  # one has not said anything yet
+    ],
+)
+def test_the_larger_of_both_loads_decides(
+    running: int, in_flight: float, busy: list[float] | None, wanted: float
+) -> None:
+    assert ByLoad(busy=0.5)(context(running, in_flight, busy)) == (pytest.approx(wanted), {})
+
+
+def test_a_thread_that_computes_is_busy_and_one_that_waits_is_not() -> None:
+    busy = Busy()
+    before = time.thread_time()
+    while time.thread_time() - before < 0.05:
+        pass
+    worked = busy.share()
+    time.sleep(0.2)
+    assert 0 < busy.share() < worked <= 1
+
+
+def test_ray_takes_the_policy() -> None:
+    from ray.serve.config import AutoscalingConfig
+
+    config = AutoscalingConfig(**autoscaling(ServeSettings(target_busy=0.7)))
+    assert config.policy.policy_kwargs == {"busy": 0.7}
