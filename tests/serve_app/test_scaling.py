@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from serve_app.app import autoscaling
 from serve_app.scaling import BUSY, Busy, ByLoad
-from serve_app.settings import ServeSettings
 
 
 def context(running: int, in_flight: float, busy: list[float] | None) -> Any:
@@ -51,7 +51,13 @@ def test_a_thread_that_computes_is_busy_and_one_that_waits_is_not() -> None:
 
 
 def test_ray_takes_the_policy() -> None:
-    from ray.serve.config import AutoscalingConfig
-
-    config = AutoscalingConfig(**autoscaling(ServeSettings(target_busy=0.7)))
-    assert config.policy.policy_kwargs == {"busy": 0.7}
+    # In a process of its own: Serve reads its switches when it is imported, and other tests choose theirs.
+    code = """
+from ray.serve.config import AutoscalingConfig
+from serve_app.app import autoscaling
+from serve_app.settings import ServeSettings
+config = AutoscalingConfig(**autoscaling(ServeSettings(target_busy=0.7)))
+assert config.policy.policy_kwargs == {"busy": 0.7}, config
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
