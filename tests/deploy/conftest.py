@@ -20,7 +20,7 @@ import pytest
 from serve_app.ports import free_port
 
 EDGE = Path(__file__).parent.parent.parent / "deploy" / "edge"
-START_S = 30.0
+START_S = 120.0
 
 
 def script(name: str, *arguments: str, expect: int = 0) -> str:
