@@ -68,15 +68,16 @@ def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: 
     assert first.reason.text == "made by someone who shares 2 of your songs"
 
 
-def test_a_replica_answers_recommend_itself_and_the_rest_through_serve(
+def test_a_replica_answers_recommend_and_feedback_itself_and_the_rest_through_serve(
     stub: RecommenderServiceStub, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["address"]
     _, ranked = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
+    _, stored = stub.Feedback.with_call(feedback(), timeout=TIMEOUT_S)
     _, status = stub.GetModelStatus.with_call(pb.GetModelStatusRequest(), timeout=TIMEOUT_S)
     # Serve marks what it has handled with its request id.
-    marked = ["request_id" in dict(call.trailing_metadata()) for call in (ranked, status)]
-    assert marked == {"plain": [False, False], "haproxy": [False, True], "proxy": [True, True]}[kind]
+    marked = ["request_id" in dict(call.trailing_metadata()) for call in (ranked, stored, status)]
+    assert marked == {"plain": [False] * 3, "haproxy": [False, False, True], "proxy": [True] * 3}[kind]
 
 
 def test_the_limit_is_five_and_reasons_are_given_unless_said_otherwise(stub: RecommenderServiceStub) -> None:
