@@ -68,10 +68,23 @@ def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: 
     assert first.reason.text == "made by someone who shares 2 of your songs"
 
 
+def wait_for_replica(stub: RecommenderServiceStub) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        _, call = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
+        if "request_id" not in dict(call.trailing_metadata()):
+            return
+        assert time.monotonic() < deadline, "Serve's own proxy goes on answering"
+        time.sleep(0.05)
+
+
 def test_a_replica_answers_recommend_and_feedback_itself_and_the_rest_through_serve(
     stub: RecommenderServiceStub, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["address"]
+    if kind == "haproxy":
+        # Until its checks of a new replica have passed, HAProxy hands on to Serve's own proxy.
+        wait_for_replica(stub)
     _, ranked = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
     _, stored = stub.Feedback.with_call(feedback(), timeout=TIMEOUT_S)
     _, status = stub.GetModelStatus.with_call(pb.GetModelStatusRequest(), timeout=TIMEOUT_S)
