@@ -69,7 +69,7 @@ def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: 
 
 
 def wait_for_replica(stub: RecommenderServiceStub) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + 6 * TIMEOUT_S
     while True:
         _, call = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
         if "request_id" not in dict(call.trailing_metadata()):

@@ -87,8 +87,8 @@ def _train(state_dir: Path) -> Commands:
             ("BUDDIES_SERVE__HTTP_PORT", "0"),
             ("BUDDIES_SERVE__DASHBOARD_PORT", "0"),
             ("BUDDIES_SERVE__MLFLOW_PORT", "0"),
-            # A busy machine must not make tests take the way without neighbours.
-            ("BUDDIES_SERVE__NEIGHBOUR_BUDGET_MS", "5000"),
+            # A busy machine must not make tests take the way without neighbours; well below the 2 s of a drill's calls.
+            ("BUDDIES_SERVE__NEIGHBOUR_BUDGET_MS", "1000"),
         ),
     )
     commands.run("data", "synth", "--preset", "tiny")

@@ -1,5 +1,6 @@
 """`--ray`: the commands on a cluster of their own, which leave the same files and nothing else."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -67,13 +68,19 @@ def test_the_commands_make_the_same_files_on_a_cluster_and_leave_nothing(command
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_cluster_too(commands: Commands, raw: Path, number: signal.Signals, code: int) -> None:
-    process = commands.start("data", "build", str(raw), "--ray", "auto")
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    # Ray is up then. At once, for the work is short; to every process of the terminal, as Ctrl-C goes.
-    os.killpg(process.pid, number)
-    assert first.startswith("fingerprints"), first
-    rest, _ = process.communicate(timeout=120)
+    for _ in range(5):
+        process = commands.start("data", "build", str(raw), "--ray", "auto")
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        # Ray is up then. At once, for the work is short; to every process of the terminal, as Ctrl-C goes.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        assert first.startswith("fingerprints"), first
+        rest, _ = process.communicate(timeout=120)
+        if process.returncode != 0:
+            break
+        # On a busy machine the work, a second's, can be over before the signal comes: then from the beginning.
+        shutil.rmtree(commands.state_dir / "dataset")
     assert process.returncode == code, rest
     assert "Traceback" not in rest
     assert left(commands) == []
