@@ -148,6 +148,13 @@ def tiles(size: Size) -> Iterator[list[str]]:
         yield [str(tile), str(warps), f"{statistics.median(found[1:]):,.0f}"]
 
 
+def told(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The lines, each also on stderr as soon as it is there: the table comes at the end."""
+    for line in lines:
+        print("  ".join(line), file=sys.stderr, flush=True)
+        yield line
+
+
 def main() -> int:
     """See the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -171,10 +178,10 @@ def main() -> int:
     size = SMALL if chosen.small else FULL
     users, playlists, _ = size.speed
     print(f"{name}, torch {torch.__version__}; {users:,} users, {playlists:,} playlists, dimension 128\n", flush=True)
-    show(list(measure(size, chosen.epochs)))
+    show(list(told(measure(size, chosen.epochs))))
     if chosen.tiles and chosen.device == "cuda":
         print()
-        show(list(tiles(size)))
+        show(list(told(tiles(size))))
     return 0
 
 
