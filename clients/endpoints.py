@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import psutil
@@ -29,11 +29,12 @@ class Endpoints:
 def running(state_dir: Path) -> Endpoints | None:
     """The service that this state directory runs now.
 
-    None when none does; a crashed one leaves its file behind, and one of another release may have other fields.
+    None when none does; a crashed one leaves its file behind, and one of another release may lack fields.
     """
     path = state_dir / FILE
     try:
-        endpoints = Endpoints(**json.loads(path.read_bytes()))
+        found = json.loads(path.read_bytes())
+        endpoints = Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})
     except (FileNotFoundError, ValueError, TypeError):
         return None
     return endpoints if psutil.pid_exists(endpoints.pid) else None

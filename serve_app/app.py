@@ -14,6 +14,10 @@ from serve_app.settings import ServeSettings
 REFUSALS = 1_024
 # Beyond those Ray refuses by itself.
 QUEUED = 256
+# Percent of the replicas that a code release may start before it stops the old ones; 0 would stop them first.
+SURGE = 100
+# In a replica's environment.
+BUILD = "SPOTIFY_BUDDIES_BUILD"
 
 
 def build_app(
@@ -24,10 +28,12 @@ def build_app(
     *,
     model: str = "organic-playlists",
     rollout: RolloutSettings | None = None,
+    build: str = "",
 ) -> Any:
     """The application, ready for serve.run. Ray's flags must be in the environment before this is called.
 
-    rollout: None, or no Postgres, registry or place for bundles among the services: one version, for good.
+    rollout: None, or no Postgres, registry or place for bundles among the services: one version, for good. build: a
+    name of the code; replicas never share a process that has begun for another build, with its modules.
     """
     from serve_app.deployments import NeighbourIndex, Recommender
 
@@ -35,7 +41,11 @@ def build_app(
     neighbours: Any = NeighbourIndex
     ranker: Any = Recommender
     index = neighbours.options(
-        num_replicas=1, max_ongoing_requests=4, max_queued_requests=16, ray_actor_options={"num_cpus": 0.5}
+        num_replicas=1,
+        max_ongoing_requests=4,
+        max_queued_requests=16,
+        max_surge_percent=SURGE,
+        ray_actor_options=_actor(0.5, build),
     ).bind(settings, str(bundle), version, model, services)
     return ranker.options(
         max_ongoing_requests=settings.max_ongoing_requests + REFUSALS,
@@ -43,13 +53,14 @@ def build_app(
         autoscaling_config=autoscaling(settings),
         # From the start of draining: whatever came in until its end may take its full time. Idle replicas do not wait.
         graceful_shutdown_timeout_s=settings.drain_s + settings.request_timeout_s + 5.0,
-        ray_actor_options={"num_cpus": 1},
+        max_surge_percent=SURGE,
+        ray_actor_options=_actor(1, build),
         # One line per call, written or not, costs as much as ranking does; calls are counted in the metrics.
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-    ).bind(settings, str(bundle), version, model, services, index, controller(services, model, rollout))
+    ).bind(settings, str(bundle), version, model, services, index, controller(services, model, rollout, build))
 
 
-def controller(services: Services, model: str, rollout: RolloutSettings | None) -> Any:
+def controller(services: Services, model: str, rollout: RolloutSettings | None, build: str = "") -> Any:
     """The deployment that decides on versions; None where one version serves for good."""
     if rollout is None or services.shelf(model) is None:
         return None
@@ -59,9 +70,15 @@ def controller(services: Services, model: str, rollout: RolloutSettings | None) 
     return deployed.options(
         num_replicas=1,
         graceful_shutdown_timeout_s=2.0,
-        ray_actor_options={"num_cpus": 0},
+        max_surge_percent=SURGE,
+        ray_actor_options=_actor(0, build),
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     ).bind(rollout, services, model)
+
+
+def _actor(processors: float, build: str) -> dict[str, Any]:
+    """Options of a replica's process: what it counts for, and the build that it is for."""
+    return {"num_cpus": processors, "runtime_env": {"env_vars": {BUILD: build}}}
 
 
 def autoscaling(settings: ServeSettings) -> dict[str, Any]:

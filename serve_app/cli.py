@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -107,8 +108,59 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
                     # Its replicas have fetched it by now.
                     typer.echo(f"a rollout is active that serves version {running.version}, not {version}", err=True)
                     bundle = registry.fetch(running.version, bundles)
-                _announce(settings, running, up, running.version, bundle, pid)
+                follows = alias if rollout is not None else ""
+                _announce(settings, running, up, running.version, bundle, follows, pid)
                 _wait(settings.state_dir, running, watch)
+
+
+@app.command()
+def release(context: typer.Context) -> None:
+    """Replace every replica of the running service by one with the code and settings of now, without failing a call.
+
+    After an upgrade of this package. New replicas start beside the old ones and are warm before those take no more
+    calls; where they do not start, the old ones go on. Ports and hosts stay.
+
+    Example: pip install --upgrade spotify-buddies && buddies serve release
+    """
+    from pairing.console import explained
+    from serve_app.build import Services
+    from serve_app.errors import LaunchError
+    from serve_app.release import Cluster, ReleaseFailed
+    from serve_app.release import release as released
+
+    settings: Settings = context.obj
+    postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
+    endpoints = json.loads((settings.state_dir / ENDPOINTS).read_bytes())
+    found = endpoints["mlflow"]
+    mlflow = settings.mlflow_tracking_uri if found == CONFIGURED else found or None
+    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
+    version, bundle = endpoints["model_version"], Path(endpoints["bundle"])
+    rollout = None
+    if endpoints["follows"]:
+        services = replace(services, bundles=(settings.state_dir / "bundles").resolve())
+        version, bundle = _newest(settings, services, endpoints["follows"]) or (version, bundle)
+        rollout = settings.rollout
+    with explained(LaunchError, ReleaseFailed):
+        done = released(
+            Cluster(endpoints["ray"], Path(endpoints["temp"])),
+            settings.serve, bundle, version, services,
+            state_dir=settings.state_dir, model=settings.registry.model, rollout=rollout, build=uuid.uuid4().hex,
+        )  # fmt: skip
+    running = ", ".join(f"{count} {name}" for name, count in sorted(done.replicas.items()))
+    typer.echo(f"every replica is new after {done.seconds:.1f} s: {running}")
+
+
+def _newest(settings: Settings, services: Any, alias: str) -> tuple[str, Path] | None:
+    """The version that new replicas begin with, until they follow the active generation; None: no registry answers."""
+    from trainer.registry import Registry, RegistryError
+
+    registry = Registry(str(services.mlflow_uri), settings.registry.model)
+    try:
+        version = registry.resolve(alias).number
+        return version, registry.fetch(version, services.bundles)
+    except RegistryError as error:
+        typer.echo(f"the registry does not help, replicas begin with the version of the start: {error}", err=True)
+        return None
 
 
 @app.command()
@@ -157,8 +209,13 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=taken)
 
 
-def _announce(settings: Settings, running: Any, services: Any, version: str, bundle: Path, pid: int) -> None:
-    """Write where everything listens, for the other commands, and say it; no configured address, which is a secret."""
+def _announce(
+    settings: Settings, running: Any, services: Any, version: str, bundle: Path, follows: str, pid: int
+) -> None:
+    """Write where everything listens, for the other commands, and say it; no configured address, which is a secret.
+
+    follows: the alias whose rollouts are followed, or none.
+    """
     state_dir = settings.state_dir
     endpoints = {
         "pid": pid,
@@ -170,6 +227,9 @@ def _announce(settings: Settings, running: Any, services: Any, version: str, bun
         "redis": CONFIGURED if settings.redis_url else services.redis_url,
         "model_version": version,
         "bundle": str(bundle.resolve()),
+        "follows": follows,
+        "ray": running.ray,
+        "temp": str(running.temp),
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
     partial.touch(mode=0o600)

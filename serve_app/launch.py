@@ -46,7 +46,7 @@ VITAL = frozenset({"gcs_server", "raylet"})
 
 @dataclass(frozen=True)
 class Running:
-    """Where the service answers. grpc: host:port; http, dashboard: URLs; stop: idempotent.
+    """Where the service answers. grpc, ray: host:port; http, dashboard: URLs; stop: idempotent.
 
     died: the name of a process of Ray's that cannot be done without and is gone, else None; asking is cheap.
     temp: the run's own directory, gone after the stop. logs: where Ray's logs are then.
@@ -56,6 +56,7 @@ class Running:
     grpc: str
     http: str
     dashboard: str
+    ray: str
     temp: Path
     logs: Path
     version: str
@@ -118,6 +119,7 @@ def launch(
             grpc=address,
             http=f"http://{http_address}",
             dashboard=f"http://127.0.0.1:{settings.dashboard_port}",
+            ray=_address(),
             temp=temp,
             logs=logs,
             version=served,
@@ -172,12 +174,19 @@ def _start_ray(settings: ServeSettings, temp: Path) -> None:
         include_dashboard=True,
         _temp_dir=str(temp),
         object_store_memory=OBJECT_STORE_BYTES,
-        # Logical CPUs: one per ranker, half for the index, and room for the rest of Serve.
-        num_cpus=max(os.cpu_count() or 1, replicas + 2),
+        # Logical CPUs: one per ranker and half for the index, twice while a code release replaces them.
+        num_cpus=max(os.cpu_count() or 1, 2 * replicas + 2),
         logging_level=logging.ERROR,
         log_to_driver=False,
         runtime_env={"worker_process_setup_hook": loopback.HOOK},
     )
+
+
+def _address() -> str:
+    """Where other processes join this one's Ray."""
+    import ray
+
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def _start_serve(settings: ServeSettings) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -11,7 +13,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 import grpc
 import psutil
 
-from clients.drill.served import DrillError, Served
+from clients.commands import command, stop
+from clients.drill.served import STOP_WITHIN_S, DrillError, Served
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 
@@ -74,6 +77,25 @@ def _resume(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()
+
+
+@contextmanager
+def released(served: Served) -> Iterator[Healed]:
+    """A code release; healed when every ranker and index is another process. DrillError when it fails."""
+    before = [*served.find("replica"), *served.find("index")]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command("serve", "release"), stdout=said, stderr=said, start_new_session=True)
+
+        def healed() -> bool:
+            if process.poll():
+                said.seek(0)
+                raise DrillError(f"`buddies serve release` failed: {said.read().decode(errors='replace')[-2_000:]}")
+            return process.poll() == 0 and not any(old.is_running() for old in before)
+
+        try:
+            yield healed
+        finally:
+            stop(process, STOP_WITHIN_S)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The short drills on a running service: parts are killed under traffic, and nothing acknowledged is lost."""
+"""The short drills on a running service: parts die or are replaced under traffic, and nothing acknowledged is lost."""
 
 import json
 
@@ -10,10 +10,11 @@ from tests.system.conftest import Commands
 pytestmark = pytest.mark.ray
 
 
-def test_killed_parts_come_back_and_no_acknowledged_feedback_is_lost(trained: Commands, service: Endpoints) -> None:
-    output = trained.run("drill", "run", "redis", "postgres", "index", "garbage", "--attach", "--json")
+def test_parts_come_back_and_no_acknowledged_feedback_is_lost(trained: Commands, service: Endpoints) -> None:
+    drills = ["redis", "postgres", "index", "garbage", "release"]
+    output = trained.run("drill", "run", *drills, "--attach", "--json")
     outcomes = {outcome["name"]: outcome for outcome in json.loads(output)}
-    assert list(outcomes) == ["redis", "postgres", "index", "garbage"]
+    assert list(outcomes) == drills
     assert all(outcome["passed"] and outcome["lost"] == 0 for outcome in outcomes.values()), outcomes
     assert all(outcome["requests"] > 50 for outcome in outcomes.values())
     assert outcomes["postgres"]["acknowledged"] > 0
