@@ -96,7 +96,7 @@ async def open_service(
     shelf = services.shelf(model)
     if shelf is not None:
         service.table.load_with(Loader(shelf.fetch, service.answers, neighbours))
-        ranker = Ranker(service.rotation, service.table)
+        ranker = Ranker(service.rotation, service.table, telemetry)
         stack.callback(ranker.close)
         await follow(settings, services, Replica(replica, Role.RANKER), service.table, ranker, stack)
     return service

@@ -47,6 +47,12 @@ class Telemetry(Protocol):
     def count_seen(self, outcome: str) -> None:
         """Questions for what listeners have seen: answered, unavailable."""
 
+    def set_generation(self, number: int) -> None:
+        """The rollout's generation that this replica serves."""
+
+    def count_arm(self, arm: str, version: str, lists: int, errors: int) -> None:
+        """Lists that one arm of the rollout answered, and those that it should have; from any thread."""
+
 
 class Silent:
     """Reports nothing: for tests and for the plain server."""
@@ -84,12 +90,18 @@ class Silent:
     def count_seen(self, outcome: str) -> None:
         """Nothing."""
 
+    def set_generation(self, number: int) -> None:
+        """Nothing."""
+
+    def count_arm(self, arm: str, version: str, lists: int, errors: int) -> None:
+        """Nothing."""
+
 
 class RayTelemetry:
     """Ray's metrics, scraped from the node's metrics port with the replica as a tag.
 
     One call of theirs costs about as much as looking up a listener. So counts are kept here and handed on once in a
-    while, and one of SAMPLED latencies is observed. All but time_inference on one thread.
+    while, and one of SAMPLED latencies is observed. All but time_inference and count_arm on one thread.
     """
 
     def __init__(self) -> None:
@@ -147,6 +159,14 @@ class RayTelemetry:
         self._seen = metrics.Counter(
             "seen_total", description="Questions for what listeners have seen", tag_keys=("outcome",)
         )
+        self._generation = metrics.Gauge("rollout_generation", description="The generation that this replica serves")
+        self._arm_lists, self._arm_errors = (
+            metrics.Counter(f"rollout_{what}_total", description=description, tag_keys=("arm", "version"))
+            for what, description in (
+                ("lists", "Lists by the arm that answered; of a shadow, lists compared"),
+                ("errors", "Listeners whom an arm should have answered and could not"),
+            )
+        )
 
     def count_status(self, method: str, code: str) -> None:
         """Add one call."""
@@ -196,6 +216,17 @@ class RayTelemetry:
     def count_seen(self, outcome: str) -> None:
         """Add one."""
         self._counted[self._seen, (("outcome", outcome),)] += 1
+
+    def set_generation(self, number: int) -> None:
+        """Set it."""
+        self._generation.set(number)
+
+    def count_arm(self, arm: str, version: str, lists: int, errors: int) -> None:
+        """Add both; a replica does so about once a second."""
+        tags = {"arm": arm, "version": version}
+        for counter, count in ((self._arm_lists, lists), (self._arm_errors, errors)):
+            if count:
+                counter.inc(count, tags=tags)
 
     def flush(self) -> None:
         """Hand on what was counted since the last time."""

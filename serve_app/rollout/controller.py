@@ -21,6 +21,7 @@ from serve_app.redact import cause
 from serve_app.rollout import ledger, memory
 from serve_app.rollout.act import Judge, act
 from serve_app.rollout.agreement import Agreement
+from serve_app.rollout.gauges import Seen, Watcher
 from serve_app.rollout.preflight import Fetch
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.settle import settle
@@ -44,7 +45,8 @@ def random_salt() -> str:
 class Controller:
     """Make it inside the running event loop; `run` until it is cancelled.
 
-    fetch: a version's bundle. judge: the gates; None: people decide. salt: makes a new one for each canary.
+    fetch: a version's bundle. judge: the gates; None: people decide. salt: makes a new one for each canary. tell: is
+    told what there is, once a poll.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Controller:
         *,
         judge: Judge | None = None,
         salt: Callable[[], str] = random_salt,
+        tell: Callable[[Seen], None] | None = None,
     ) -> None:
         self._registry = registry
         self._url = postgres_url
@@ -63,6 +66,8 @@ class Controller:
         self._settings = settings
         self._judge = judge
         self._salt = salt
+        self._tell = tell
+        self._watcher = Watcher()
         self._schema = Schema(postgres_url, ANSWER_WITHIN_S)
         self._told = asyncio.Event()
 
@@ -97,6 +102,8 @@ class Controller:
             self._told.clear()
             if time.monotonic() - beaten >= self._settings.poll_s:
                 await memory.beat(connection)
+                if self._tell is not None:
+                    self._tell(await self._watcher.look(connection))
                 beaten = time.monotonic()
             newest = await settle(connection, self._settings.prepare_within_s)
             acted = False

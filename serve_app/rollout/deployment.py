@@ -10,6 +10,7 @@ from serve_app.build import Services
 from serve_app.rollout.controller import Controller
 from serve_app.rollout.counts import EDGES_MS
 from serve_app.rollout.gates.judge import watching
+from serve_app.rollout.gauges import RayGauges
 from serve_app.rollout.settings import RolloutSettings
 from trainer.registry import Registry
 
@@ -24,7 +25,8 @@ class RolloutController:
             raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
         judge = watching(settings, EDGES_MS)
         registry = Registry(shelf.uri, model)
-        controller = Controller(registry, services.postgres_url, shelf.fetch, settings, judge=judge)
+        tell = RayGauges().tell
+        controller = Controller(registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell)
         self._working = asyncio.create_task(controller.run())
 
     async def check_health(self) -> None:

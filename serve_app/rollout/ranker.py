@@ -17,6 +17,7 @@ from serve_app.rollout.rotation import Answering, Assignment, Rotation
 from serve_app.rollout.shadow import Shadow
 from serve_app.rollout.state import Generation
 from serve_app.rollout.table import Loaded, Table
+from serve_app.telemetry import Telemetry
 from trainer.bundle import open_bundle
 
 # Without a canary or a shadow nobody decides on the counts, and the playlists shown are a large part of a row.
@@ -44,8 +45,8 @@ class Loader:
 class Ranker:
     """Puts what is active into rotation. Serving, for a Follower."""
 
-    def __init__(self, rotation: Rotation, table: Table[Answers]) -> None:
-        self._rotation, self._table = rotation, table
+    def __init__(self, rotation: Rotation, table: Table[Answers], telemetry: Telemetry) -> None:
+        self._rotation, self._table, self._telemetry = rotation, table, telemetry
         self._counts: list[tuple[int, Counts]] = []
         self._before: list[tuple[int, Counts]] = []
         self._written: dict[Counts, Row] = {}
@@ -72,9 +73,11 @@ class Ranker:
         found = []
         # The generation before too: calls that it began have ended since.
         for number, counts in (*self._before, *self._counts):
-            row = counts.row(whole=whole)
-            if row != self._written.get(counts):
+            row, before = counts.row(whole=whole), self._written.get(counts)
+            if row != before:
                 found.append((number, row))
+                lists, errors = (row.listeners, row.errors) if before is None else _since(row, before)
+                self._telemetry.count_arm(row.arm, row.version, lists, errors)
                 self._written[counts] = replace(row, shown=None)
         return found
 
@@ -109,6 +112,7 @@ class Ranker:
             main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since
         )
         self._due = 0.0
+        self._telemetry.set_generation(number)
         if now.shadow is not None:
             now.shadow.close()
 
@@ -123,6 +127,10 @@ class Ranker:
         self._counts = [(other, old) for other, old in self._counts if old.arm != arm]
         self._counts.append((number, counts))
         return counts
+
+
+def _since(row: Row, before: Row) -> tuple[int, int]:
+    return row.listeners - before.listeners, row.errors - before.errors
 
 
 def _same(

@@ -24,7 +24,7 @@ from serve_app.rollout.ranker import Loader, Ranker
 from serve_app.rollout.rotation import Answering, Assignment, Rotation
 from serve_app.rollout.state import Generation, Load, State, Wanted
 from serve_app.rollout.table import Loaded, Table
-from serve_app.telemetry import Silent
+from serve_app.telemetry import Silent, Telemetry
 from tests.serve_app.rollout.conftest import USER_IDS, lists
 from trainer.bundle import BundleError, open_bundle
 from trainer.bundle.golden import GOLDEN
@@ -58,13 +58,13 @@ def mapped(directory: Path) -> bool:
 class Replica:
     """A ranker without Postgres: what is wanted is said by the test."""
 
-    def __init__(self, fetch: Callable[[str], Path]) -> None:
+    def __init__(self, fetch: Callable[[str], Path], telemetry: Telemetry | None = None) -> None:
         given = make(Engine(open_bundle(fetch("1"), check_hashes=False), "1"))
         self.table: Table[Answers] = Table()
         self.table.put("1", Loaded(given, "x"))
         self.table.load_with(Loader(fetch, make, local))
         self.rotation = Rotation(Assignment(Answering(given)))
-        self.ranker = Ranker(self.rotation, self.table)
+        self.ranker = Ranker(self.rotation, self.table, telemetry or Silent())
 
     async def serve(self, wanted: Generation) -> bool:
         self.table.want(wanted.wanted.versions)
@@ -89,6 +89,43 @@ def test_a_swap_goes_to_new_calls_and_leaves_those_that_run_with_theirs(versions
         assert replica.ranker.follow(generation(2, "1", previous="2"))
         assert lists(await replica.rotation.answer(ASKED)) == before
         assert threading.active_count() == started
+        replica.ranker.close()
+        await replica.table.close()
+
+    asyncio.run(work())
+
+
+def test_arms_are_told_by_what_came_since(versions: dict[str, Path]) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.generations: list[int] = []
+            self.arms: list[tuple[str, str, int, int]] = []
+
+        def set_generation(self, number: int) -> None:
+            self.generations.append(number)
+
+        def count_arm(self, arm: str, version: str, lists: int, errors: int) -> None:
+            self.arms.append((arm, version, lists, errors))
+
+    async def work() -> None:
+        told = Told()
+        replica = Replica(versions.__getitem__, told)
+        assert await replica.serve(generation(1, "1", canary="2", share=1.0, salt="s"))
+        replica.ranker.counted(whole=True)
+        told.arms.clear()
+        await replica.rotation.answer(ASKED)
+        replica.ranker.counted(whole=False)
+        await replica.rotation.answer(ASKED.part(0, 3))
+        now = replica.rotation.current
+        assert now.canary is not None
+        assert now.canary.counts is not None
+        now.canary.counts.fail(2)
+        replica.ranker.counted(whole=True)
+        assert [one for one in told.arms if one[0] == "canary"] == [
+            ("canary", "2", len(ASKED), 0),
+            ("canary", "2", 3, 2),
+        ]
+        assert told.generations == [1]
         replica.ranker.close()
         await replica.table.close()
 

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +17,11 @@ import psycopg
 import pytest
 
 from serve_app.rollout import ledger
+from serve_app.rollout.gauges import Seen
 from serve_app.rollout.memory import read_memory
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.state import Wanted
-from tests.serve_app.rollout.control.conftest import World
+from tests.serve_app.rollout.control.conftest import WITHIN_S, World
 from trainer.registry import Registry
 
 
@@ -55,9 +57,10 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
         port = free.getsockname()[1]
     remote = Registry(f"http://127.0.0.1:{port}", world.registry.model)
     settings = RolloutSettings(poll_s=0.1)
+    told: list[Seen] = []
 
     async def run() -> None:
-        async with world.working(settings, registry=remote) as task, world.replicas("r-1"):
+        async with world.working(settings, registry=remote, tell=told.append) as task, world.replicas("r-1"):
             with server(state_dir, port):
                 await world.active(1)
             assert "does not answer" in (await world.event("registry_away")).message
@@ -68,11 +71,20 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
                 await ledger.propose(connection, "m", wanted, after=1, **said)
             await world.active(2)
             assert len(await world.events("registry_away")) == 1, "told once"
+            await until_told(lambda seen: (seen.active, seen.share) == (2, 0.1) and seen.registry_away_s > 0)
             with server(state_dir, port):
                 await world.event("registry_back")
                 await world.aliases(production="1", canary="2", canary_percent="10")
                 await world.until(here)
+                await until_told(lambda seen: seen.registry_away_s == 0)
             assert not task.done()
+        events = sum((Counter(seen.events) for seen in told), Counter())
+        assert (events["registry_away"], events["registry_back"]) == (1, 1)
+
+    async def until_told(condition: Callable[[Seen], bool]) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while not condition(told[-1]):
+                await asyncio.sleep(0.02)
 
     async def here(connection: psycopg.AsyncConnection) -> bool:
         return (await read_memory(connection)).away_since is None
