@@ -52,7 +52,7 @@ class Database:
         self._stack.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database() -> Iterator[Database]:
     # Not in pytest's own folder: as root Postgres runs as another user, who may not enter it.
     with tempfile.TemporaryDirectory(prefix="pg-") as directory:
@@ -67,7 +67,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generated(tmp_path_factory.mktemp("bundle"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[str]:
     from redis import Redis
 
@@ -77,7 +77,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterato
         yield url
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="package", params=KINDS)
 def address(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -69,7 +69,7 @@ def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> 
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained() -> Iterator[Commands]:
     """A state directory with raw files, data set, pairing and a registered version."""
     # Not under pytest's own directory: as root, Postgres runs as another user and must be able to pass through.
@@ -98,7 +98,7 @@ def _train(state_dir: Path) -> Commands:
     return commands
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """`buddies serve start` without torch; afterwards not one process of it is left."""
     hook = tmp_path_factory.mktemp("no-torch")

@@ -131,7 +131,7 @@ def test_a_generation_is_prepared_and_takes_traffic_only_once_it_is_active(world
             assert told.following == 0
             assert {version for version, _ in await ask(service)} == {"1"}
             assert await ledger.decide(world.connection, number, State.ACTIVE)
-            await world.until(lambda told: told[0].following == number)
+            await world.until(lambda told: bool(told) and told[0].following == number)
             assert set(await ask(service)) == {("1", pb.ARM_PRODUCTION), ("2", pb.ARM_CANARY)}
             found = await status(service)
             assert found.generation == number
@@ -149,7 +149,7 @@ def test_a_failed_version_is_told_and_never_takes_traffic(world: Any, tmp_path: 
         async with world.replica() as service:
             number = await world.propose(Wanted("99", previous="1"))
             (told,) = await world.until(
-                lambda told: "99" in told[0].versions and told[0].versions["99"].state is Load.FAILED
+                lambda told: bool(told) and "99" in told[0].versions and told[0].versions["99"].state is Load.FAILED
             )
             assert told.prepared == 0
             assert "no version '99'" in told.versions["99"].message

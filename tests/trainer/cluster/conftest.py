@@ -49,7 +49,7 @@ class Nodes:
         self.cluster.remove_node(next(iter(self.cluster.worker_nodes)), allow_graceful=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _nodes() -> Iterator[Nodes]:
     temp = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))  # sockets need short paths
     token = temp / "token"
