@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,9 @@ class Recommender(Servicer):
         await within(neighbours(engine), engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
         self._busy = Busy()
         native.INGRESS.deployment = self
+        # What is there now stays: a full collection would walk through it, and keep callers waiting.
+        gc.collect()
+        gc.freeze()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What Ray asks for scaling; on the thread that answers calls."""
