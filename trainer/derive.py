@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
@@ -118,7 +118,7 @@ def _spoil(source: Bundle, directory: Path) -> None:
     np.save(directory / "song_listeners.npy", np.full(source.manifest.songs, -1, np.int32))
 
 
-def _write_manifest(source: Bundle, directory: Path, derived: dict[str, object]) -> None:
+def _write_manifest(source: Bundle, directory: Path, derived: Mapping[str, object]) -> None:
     body = json.loads(json.dumps(asdict(source.manifest)))
     body["training"]["derived"] = derived
     body["files"] = describe_files(directory)
