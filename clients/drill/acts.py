@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from clients.drill import canary, swaps
+from clients.drill import canary, gates, rollout_faults, swaps
 from clients.drill.rehearsal import Act, Rehearsal, Stage
 from clients.drill.rollout import Rollout
 from clients.drill.run import Plan
@@ -18,6 +18,8 @@ ACTS: dict[str, Act] = {
     for act in (
         Act("swaps", "20 swaps of production in a row: errors, p99 and memory", swaps.play),
         Act("canary", "10 %, 50 %, promoted, rolled back: shares and who is in them", canary.play),
+        Act("gates", "a failing, a worse and an equal version, before simulated listeners", gates.play, gates.SETTINGS),
+        Act("rollout-faults", "a rollout with the registry, a replica or a version broken", rollout_faults.play),
     )
 }
 

@@ -96,10 +96,9 @@ def run_drills(
             outcomes.append(_fuzz(plan, cases, seed))
         if acts := [ACTS[name] for name in chosen if name in ACTS]:
             many = Listeners.of(answer("data", "listeners", "--count", str(MANY)))
-            dataset = plan.state_dir / "dataset"
             for one in rehearse(
                 acts, plan, settings.registry.model,
-                lambda rollout: Stage(rollout, many.known, many.tastes, dataset, _say, swaps, rate), _say,
+                lambda rollout: Stage(rollout, many.known, many.tastes, plan.state_dir, _say, swaps, rate), _say,
             ):  # fmt: skip
                 outcomes.append(one)
                 _say(f"{one.name}: {_verdict(one)}")

@@ -53,13 +53,13 @@ class Rehearsal:
 @dataclass(frozen=True)
 class Stage:
     """What a drill of the rollout is run on. swaps: how many the drill `swaps` makes; rate: calls a second, None: half
-    of what the service answers; dataset: of the simulated listeners.
+    of what the service answers. state_dir: of the service, with its data set and its registry's files.
     """
 
     rollout: Rollout
     user_ids: Sequence[str]
     tastes: Sequence[Any]
-    dataset: Path
+    state_dir: Path
     say: Callable[[str], None]
     swaps: int = 20
     rate: float | None = None

@@ -111,8 +111,12 @@ class Rollout:
         return found
 
     def derive(self, version: str, kind: str, seed: int = 1) -> str:
-        """A version made from another one (`buddies registry derive`)."""
-        return str(answer("registry", "derive", version, "--kind", kind, "--seed", str(seed))["version"])
+        """The number of a version made from another one (`buddies registry derive`)."""
+        return str(self.derived(version, kind, seed)["version"])
+
+    def derived(self, version: str, kind: str, seed: int = 1) -> dict[str, Any]:
+        """The same with its hash."""
+        return dict(answer("registry", "derive", version, "--kind", kind, "--seed", str(seed)))
 
     @contextmanager
     def restored(self) -> Iterator[str]:
