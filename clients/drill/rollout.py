@@ -17,6 +17,8 @@ from clients.drill.served import DrillError, Served
 
 WITHIN_S = 180.0
 POLL_S = 0.5
+# A person's command runs on another machine, and takes no processor from the service.
+GENTLY = ("nice", "-n", "19")
 CONFIGURED = "configured"
 # Of the registry, which belong to the rollout.
 NAMES = ("production", "canary", "shadow", "previous")
@@ -73,7 +75,10 @@ class Rollout:
     def doing(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """`buddies rollout ARGUMENTS` beside us, for `finish`; stopped when the block ends before it does."""
         process = subprocess.Popen(
-            command("rollout", *arguments, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*GENTLY, *command("rollout", *arguments, "--json")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             yield process

@@ -25,13 +25,17 @@ MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
 class Swap:
     """One change of production. loaded_s: until every replica had loaded and checked it and half of the listeners got
     it; swapped_s: until every replica had made it production, the command included; lingered_s: until the last answer
-    of the version before.
+    of the version before. loading_p99_s, swapping_p99_s: of the calls that were due meanwhile. pss_mib: of all replicas
+    afterwards.
     """
 
     version: str
     loaded_s: float
     swapped_s: float
     lingered_s: float
+    loading_p99_s: float | None
+    swapping_p99_s: float | None
+    pss_mib: float
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,10 @@ def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
     proposed = promoted.ended_at - promoted.seconds
     old = [call.ended_at for call in traffic.between(proposed - 1, promoted.ended_at) if call.version != version]
     lingered_s = max([0.0, *(at - proposed for at in old)])
-    return Swap(version, started.seconds, promoted.seconds, lingered_s)
+    loading = Window.of(traffic.between(started.ended_at - started.seconds, started.ended_at))
+    swapping = Window.of(traffic.between(proposed, promoted.ended_at))
+    pss_mib = memory_of(rollout.served).pss
+    return Swap(version, started.seconds, promoted.seconds, lingered_s, loading.p99_s, swapping.p99_s, pss_mib)
 
 
 def memory_of(served: Served) -> Memory:
@@ -158,8 +165,27 @@ def _told(
         ),
         "",
         *markdown(
-            ("swap to version", "loaded everywhere after", "swapped everywhere after", "last answer of the old one"),
-            [(s.version, f"{s.loaded_s:.1f} s", f"{s.swapped_s:.1f} s", f"{s.lingered_s:.2f} s") for s in swaps],
+            (
+                "swap to version",
+                "loaded everywhere after",
+                "p99 meanwhile",
+                "swapped everywhere after",
+                "p99 meanwhile",
+                "last answer of the old one",
+                "PSS",
+            ),
+            [
+                (
+                    s.version,
+                    f"{s.loaded_s:.1f} s",
+                    milliseconds(s.loading_p99_s),
+                    f"{s.swapped_s:.1f} s",
+                    milliseconds(s.swapping_p99_s),
+                    f"{s.lingered_s:.2f} s",
+                    f"{s.pss_mib:,.0f} MiB",
+                )
+                for s in swaps
+            ],
         ),
         "",
         *markdown(

@@ -108,9 +108,7 @@ def test_each_way_in_which_gates_go_wrong_is_a_sentence() -> None:
     assert gates.judge(ERRING, replace(TAKEN_BACK, tag="")) == [
         "erring: version 4 has no tag rollout_rolled_back that says why"
     ]
-    assert gates.judge(ERRING, replace(TAKEN_BACK, tally={"errors": 2})) == [
-        "erring: 2 calls of the listeners failed"
-    ]
+    assert gates.judge(ERRING, replace(TAKEN_BACK, tally={"errors": 2})) == ["erring: 2 calls of the listeners failed"]
     silent = replace(TAKEN_BACK, decisions=(replace(BACK, gates=()), BACK))
     assert gates.judge(ERRING, silent) == ["erring: a decision left no event with its figures"]
 
