@@ -101,7 +101,8 @@ def run_drills(
                 lambda rollout: Stage(rollout, many.known, many.tastes, plan.state_dir, _say, swaps, rate), _say,
             ):  # fmt: skip
                 outcomes.append(one)
-                _say(f"{one.name}: {_verdict(one)}")
+                # With --json its tables are for whoever looks on.
+                _say(one.text() if as_json else f"{one.name}: {_verdict(one)}")
     except (DrillError, CommandFailed, BuddiesError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
