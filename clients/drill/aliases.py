@@ -8,13 +8,19 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from clients.drill.served import DrillError
+
 API = "/api/2.0/mlflow"
 WITHIN_S = 10.0
 
 
+class RegistryAway(DrillError):
+    """MLflow does not answer, or refuses; the message says what it was asked."""
+
+
 @dataclass(frozen=True)
 class Aliases:
-    """One registered model at an MLflow server (http). OSError of every method: the server does not answer so."""
+    """One registered model at an MLflow server (http). RegistryAway of every method."""
 
     uri: str
     model: str
@@ -44,5 +50,8 @@ class Aliases:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
+                return json.load(answer)
+        except OSError as error:
+            raise RegistryAway(f"MLflow at {self.uri} does not answer {method} {path}: {error}") from error

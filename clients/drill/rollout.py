@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from clients.commands import CommandFailed, answer, command, stop
-from clients.drill.aliases import Aliases
+from clients.drill.aliases import Aliases, RegistryAway
 from clients.drill.served import DrillError, Served
 
 WITHIN_S = 180.0
@@ -109,11 +109,18 @@ class Rollout:
         return status
 
     def wait_aliases(self, condition: Callable[[dict[str, str]], bool], within_s: float) -> dict[str, str]:
-        """The rollout's aliases once the condition holds, or as they are after that time."""
+        """The rollout's aliases once the condition holds, or as they are after that time; a registry that is away is
+        waited for, and has none.
+        """
         deadline = time.monotonic() + within_s
-        while not condition(found := self._named()) and time.monotonic() < deadline:
+        while True:
+            try:
+                found = self._named()
+            except RegistryAway:
+                found = {}
+            if (found and condition(found)) or time.monotonic() > deadline:
+                return found
             time.sleep(POLL_S)
-        return found
 
     def derive(self, version: str, kind: str, seed: int = 1) -> str:
         """The number of a version made from another one (`buddies registry derive`)."""
@@ -136,7 +143,10 @@ class Rollout:
         try:
             yield active["wanted"]["production"]
         finally:
-            self._restore(before)
+            try:
+                self._restore(before)
+            except (CommandFailed, DrillError) as error:
+                raise DrillError(f"the aliases were {before} before the drill and are not put back: {error}") from error
 
     def _restore(self, before: dict[str, str]) -> None:
         if (self.status()["active"] or {"wanted": {}})["wanted"].get("canary") is not None:
@@ -151,7 +161,7 @@ class Rollout:
             self.wait(lambda status: _as_served(status).get(name) == wanted, f"alias {name} as before the drill")  # noqa: B023
             self.wait_aliases(lambda found: found == _as_served(self.status()), WITHIN_S)
         if (found := self._named()) != before:
-            raise DrillError(f"the aliases are {found} after the drill, and were {before}")
+            raise DrillError(f"they are {found}")
 
     def _named(self) -> dict[str, str]:
         return {name: version for name, version in self.aliases.read().items() if name in NAMES}
