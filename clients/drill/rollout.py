@@ -15,10 +15,10 @@ from clients.commands import CommandFailed, answer, command, stop
 from clients.drill.aliases import Aliases, RegistryAway
 from clients.drill.served import DrillError, Served
 
-WITHIN_S = 180.0
+WITHIN_S = 240.0
 POLL_S = 0.5
-# A person's command runs on another machine, and takes no processor from the service.
-GENTLY = ("nice", "-n", "19")
+# A person's command runs on another machine, and takes no processor from the service; as replicas fetch versions.
+GENTLY = ("nice", "-n", "10")
 CONFIGURED = "configured"
 # Of the registry, which belong to the rollout.
 NAMES = ("production", "canary", "shadow", "previous")
@@ -168,8 +168,11 @@ class Rollout:
 
 
 def finish(process: subprocess.Popen[str], within_s: float = WITHIN_S) -> Done:
-    """Wait for a command's end. subprocess.TimeoutExpired: it does not end."""
-    out, said = process.communicate(timeout=within_s)
+    """Wait for a command's end. DrillError: it does not end."""
+    try:
+        out, said = process.communicate(timeout=within_s)
+    except subprocess.TimeoutExpired as error:
+        raise DrillError(f"a command did not end within {within_s:.0f} s; is the machine too busy?") from error
     ended_at = time.time()
     body = json.loads(out) if process.returncode == 0 and out.strip() else None
     return Done(process.returncode, said.strip().removeprefix("error: "), body, ended_at)
