@@ -24,16 +24,19 @@ MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
 
 @dataclass(frozen=True)
 class Swap:
-    """One change of production. loaded_s: until every replica had loaded and checked it and half of the listeners got
-    it; swapped_s: until every replica had made it production, the command included; lingered_s: until the last answer
-    of the version before. loading_p99_s, swapping_p99_s: of the calls that were due meanwhile. pss_mib: of all replicas
-    afterwards.
+    """One change of production.
+
+    loaded_s: until every replica had loaded and checked it and half of the listeners got it; swapped_s: until every
+    replica had made it production, the command included; lingered_s: until the last answer of the version before.
+    spans: of both, Unix times. loading_p99_s, swapping_p99_s: of the calls that were due meanwhile. pss_mib: of all
+    replicas afterwards.
     """
 
     version: str
     loaded_s: float
     swapped_s: float
     lingered_s: float
+    spans: tuple[tuple[float, float], ...]
     loading_p99_s: float | None
     swapping_p99_s: float | None
     pss_mib: float
@@ -93,10 +96,11 @@ def play(stage: Stage) -> Rehearsal:
             last = time.time()
         steady = Window.of(traffic.between(first, calm_until))
         control = Window.of(traffic.between(calm_until, began))
-        during = Window.of(traffic.between(began, ended))
+        during = Window.of([call for swap in swaps for span in swap.spans for call in traffic.between(*span)])
+        whole = Window.of(traffic.between(began, ended))
         behind = Window.of(traffic.between(ended + SETTLE_S, last))
         problems = judge(traffic.calls, control, during, before, after, expected=set(ring))
-        return _told(traffic, swaps, (steady, control, during, behind), (before, after), problems)
+        return _told(traffic, swaps, (steady, control, during, whole, behind), (before, after), problems)
 
 
 def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
@@ -107,10 +111,12 @@ def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
     proposed = promoted.ended_at - promoted.seconds
     old = [call.ended_at for call in traffic.between(proposed - 1, promoted.ended_at) if call.version != version]
     lingered_s = max([0.0, *(at - proposed for at in old)])
-    loading = Window.of(traffic.between(started.ended_at - started.seconds, started.ended_at))
-    swapping = Window.of(traffic.between(proposed, promoted.ended_at))
+    spans = ((started.ended_at - started.seconds, started.ended_at), (proposed, promoted.ended_at))
+    loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
     pss_mib = memory_of(rollout.served).pss
-    return Swap(version, started.seconds, promoted.seconds, lingered_s, loading.p99_s, swapping.p99_s, pss_mib)
+    return Swap(
+        version, started.seconds, promoted.seconds, lingered_s, spans, loading.p99_s, swapping.p99_s, pss_mib
+    )  # fmt: skip
 
 
 def memory_of(served: Served) -> Memory:
@@ -162,7 +168,8 @@ def _told(
     problems: tuple[str, ...],
 ) -> Rehearsal:
     calls, errors = traffic.calls, errors_of(traffic.calls)
-    names = ("steady before", "beside commands that change nothing", f"during {len(swaps)} swaps", "steady after")
+    names = ("steady before", "beside commands that change nothing", f"during {len(swaps)} swaps",
+             "the whole time, starts of commands included", "steady after")  # fmt: skip
     lines = [
         *markdown(
             ("calls", "sent", "failed", "p50", "p99"),
@@ -208,7 +215,8 @@ def _told(
     figures: dict[str, Any] = {
         "calls_per_s": round(traffic.rate, 1),
         "windows": {
-            name: asdict(one) for name, one in zip(("before", "control", "during", "after"), windows, strict=True)
+            name: asdict(one)
+            for name, one in zip(("before", "control", "during", "whole", "after"), windows, strict=True)
         },
         "swaps": [asdict(swap) for swap in swaps],
         "memory_mib": {name: asdict(one) for name, one in zip(("before", "after"), memory, strict=True)},
