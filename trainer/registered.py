@@ -1,8 +1,9 @@
-"""`buddies registry`: versions, their aliases, and copies of them in another registry."""
+"""`buddies registry`: versions, their aliases, copies in another registry, and derived ones for game days."""
 
 from __future__ import annotations
 
 import json
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+class Kinds(Enum):
+    """As trainer.derive.Kind, which takes a second to import."""
+
+    SAME = "same"
+    SHUFFLED = "shuffled"
+    ERRING = "erring"
 
 
 class _Settings(Protocol):
@@ -96,6 +105,43 @@ def copy_version(
     done = "copied" if copied.new else "there already"
     named = f", {', '.join(alias)} -> {copied.version}" if alias else ""
     typer.echo(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
+
+
+@registry_app.command("derive")
+def derive_version(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Version number of the source.")],
+    kind: Annotated[
+        Kinds, typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a version made from another one, for game days: it passes every check before traffic.
+
+    What is wrong with it is in its data, and stands in its tags. Never leave a bad one behind an alias.
+
+    Example: buddies registry derive 3 --kind shuffled
+    """
+    from pairing.console import explained, show
+    from trainer.bundle import BundleError
+    from trainer.derive import Kind
+    from trainer.derive import derive_version as derive
+    from trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError, BundleError):
+        made = derive(
+            open_registry(settings), version, Kind(kind.value), settings.registry.experiment,
+            seed=seed, aliases=tuple(alias or ()),
+        )  # fmt: skip
+    if as_json:
+        show(vars(made), as_json=True)
+        return
+    done = "new" if made.new else "there already"
+    named = f", {', '.join(alias)} -> {made.version}" if alias else ""
+    typer.echo(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
 
 
 def open_registry(settings: _Settings) -> Registry:

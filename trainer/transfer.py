@@ -67,13 +67,13 @@ def _upload(source: Registry, target: Registry, info: VersionInfo, experiment: s
         VERSION: info.number,
         RUN: info.run_id,
     }
-    run_id = _run(target, experiment, f"copy-of-{info.number}", tags)
+    run_id = finished_run(target, experiment, f"copy-of-{info.number}", tags)
     # With the version from the start: one that was copied always says so.
     return target.register(bundle, run_id, aliases=(), tags=tags)
 
 
-def _run(target: Registry, experiment: str, name: str, tags: dict[str, str]) -> str:
-    """A run that the artifacts of the copy belong to, finished."""
+def finished_run(target: Registry, experiment: str, name: str, tags: dict[str, str]) -> str:
+    """A finished run that the artifacts of a version belong to which was not trained there. RegistryUnavailable."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -81,7 +81,7 @@ def _run(target: Registry, experiment: str, name: str, tags: dict[str, str]) -> 
         run: Any = client.create_run(_experiment(client, target.uri, experiment), run_name=name, tags=tags)
         client.set_terminated(run.info.run_id, "FINISHED")
     except (MlflowException, OSError) as error:
-        raise RegistryUnavailable(f"MLflow at {public(target.uri)} takes no copy: {first_line(error)}") from error
+        raise RegistryUnavailable(f"MLflow at {public(target.uri)} takes no version: {first_line(error)}") from error
     return str(run.info.run_id)
 
 

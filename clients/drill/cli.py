@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -12,10 +13,15 @@ import typer
 
 from clients.commands import CommandFailed, answer
 from clients.drill.outcome import Outcome, table
+from clients.drill.rehearsal import Rehearsal
+from clients.python import BuddiesError
 
 FUZZ = "fuzz"
 FUZZ_ABOUT = "requests that no client would send"
 EVERYTHING = "faults"
+ROLLOUTS = "rollouts"
+# Listeners of the rollouts' drills, so that both arms have some.
+MANY = 5_000
 
 app = typer.Typer(help="Break a part of the service on purpose and count what callers notice.", no_args_is_help=True)
 
@@ -26,26 +32,35 @@ def list_drills(as_json: Annotated[bool, typer.Option("--json", help="JSON for s
 
     Example: buddies drill list
     """
+    from clients.drill.acts import ACTS
     from clients.drill.drills import DRILLS
 
-    found = {**{drill.name: drill.about for drill in DRILLS.values()}, FUZZ: FUZZ_ABOUT}
+    faults = {**{drill.name: drill.about for drill in DRILLS.values()}, FUZZ: FUZZ_ABOUT}
+    rollouts = {act.name: act.about for act in ACTS.values()}
+    found = {**faults, **rollouts}
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    for name, about in found.items():
-        typer.echo(f"{name:<16}{about}")
-    typer.echo(f"{EVERYTHING:<16}all of them, one after the other")
+    for group, drills in ((EVERYTHING, faults), (ROLLOUTS, rollouts)):
+        for name, about in drills.items():
+            typer.echo(f"{name:<16}{about}")
+        typer.echo(f"{group:<16}all of these, one after the other\n")
 
 
 @app.command("run")
 def run_drills(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="Drills by name, or 'faults' for all.")],
+    names: Annotated[list[str], typer.Argument(help="Drills by name, or 'faults' or 'rollouts' for all of a kind.")],
     attach: Annotated[
         bool, typer.Option(help="Break the service that runs in this state directory, instead of one of our own.")
     ] = False,
     cases: Annotated[int, typer.Option(min=1, help="Cases of the drill 'fuzz'.")] = 100_000,
     seed: Annotated[int, typer.Option(help="Seed of the drill 'fuzz'.")] = 7,
+    swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1, help="Calls a second of the rollouts' drills; default: half of what is answered."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
     """Run drills under traffic; exit code 1 when one of them finds more than its limits allow.
@@ -54,35 +69,59 @@ def run_drills(
 
     Example: buddies drill run replica postgres
     """
+    from clients.drill.acts import ACTS, rehearse
     from clients.drill.drills import DRILLS
+    from clients.drill.rehearsal import Stage
     from clients.drill.run import Plan, run
     from clients.drill.served import DrillError
     from clients.drill.traffic import Listeners
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not stay behind
-    chosen = [*DRILLS, FUZZ] if EVERYTHING in names else list(dict.fromkeys(names))
-    if unknown := [name for name in chosen if name not in DRILLS and name != FUZZ]:
+    groups = {EVERYTHING: (*DRILLS, FUZZ), ROLLOUTS: tuple(ACTS)}
+    chosen = list(dict.fromkeys(drill for name in names for drill in groups.get(name, (name,))))
+    if unknown := [name for name in chosen if name not in (*DRILLS, FUZZ, *ACTS)]:
         raise typer.BadParameter(f"no drill {unknown[0]!r}; see `buddies drill list`")
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome | Rehearsal] = []
+    settings = context.obj
     try:
         # Some of the data set, with songs of theirs.
         listeners = Listeners.of(answer("data", "listeners", "--count", "50"))
-        plan = Plan(context.obj.state_dir.absolute(), listeners, attach)
-        for outcome in run([DRILLS[name] for name in chosen if name != FUZZ], plan, _say):
+        plan = Plan(settings.state_dir.absolute(), listeners, attach)
+        for outcome in run([DRILLS[name] for name in chosen if name in DRILLS], plan, _say):
             outcomes.append(outcome)
-            _say(f"{outcome.name}: {'passed' if outcome.passed else outcome.skipped or '; '.join(outcome.problems)}")
+            _say(f"{outcome.name}: {_verdict(outcome)}")
         if FUZZ in chosen:
             _say(f"{FUZZ}: {FUZZ_ABOUT}")
             outcomes.append(_fuzz(plan, cases, seed))
-    except (DrillError, CommandFailed) as error:
+        if acts := [ACTS[name] for name in chosen if name in ACTS]:
+            many = Listeners.of(answer("data", "listeners", "--count", str(MANY)))
+            for one in rehearse(
+                acts, plan, settings.registry.model,
+                lambda rollout: Stage(rollout, many.known, many.tastes, plan.state_dir, _say, swaps, rate), _say,
+            ):  # fmt: skip
+                outcomes.append(one)
+                # With --json its tables are for whoever looks on.
+                _say(one.text() if as_json else f"{one.name}: {_verdict(one)}")
+    except (DrillError, CommandFailed, BuddiesError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     finally:
         if outcomes:
-            typer.echo(json.dumps([one.plain() for one in outcomes], indent=1) if as_json else table(outcomes))
+            typer.echo(json.dumps([one.plain() for one in outcomes], indent=1) if as_json else _text(outcomes))
     if any(outcome.problems for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _verdict(outcome: Outcome | Rehearsal) -> str:
+    return "passed" if outcome.passed else outcome.skipped or "; ".join(outcome.problems)
+
+
+def _text(outcomes: Sequence[Outcome | Rehearsal]) -> str:
+    """One table of the faults, and what each drill of the rollout has to say."""
+    faults = [one for one in outcomes if isinstance(one, Outcome)]
+    told = [table(faults)] if faults else []
+    return "\n\n".join([*told, *(one.text() for one in outcomes if isinstance(one, Rehearsal))])
 
 
 def _fuzz(plan: Any, count: int, seed: int) -> Outcome:

@@ -33,7 +33,7 @@ NOUNS = {
     "pair": ("build",),
     "train": ("run", "evaluate"),
     "tune": ("run", "compare"),
-    "registry": ("list", "alias", "copy"),
+    "registry": ("list", "alias", "copy", "derive"),
     "bench": ("offline", "serving-bundle"),
     "serve": ("start", "reactions", "sample", "plain"),
     "daily": ("run", "status", "show"),

@@ -20,6 +20,21 @@ def test_parts_come_back_and_no_acknowledged_feedback_is_lost(trained: Commands,
     assert outcomes["postgres"]["acknowledged"] > 0
 
 
+def test_a_canary_goes_up_and_back_and_the_registry_is_as_before(trained: Commands, service: Endpoints) -> None:
+    output = trained.run("drill", "run", "canary", "--attach", "--rate", "20", "--json")
+    (found,) = json.loads(output)
+    assert found["passed"], found["problems"]
+    assert (found["failed"], found["requests"] > 50) == (0, True)
+    assert [step["name"] for step in found["figures"]["steps"]] == ["10 %", "50 %", "promote", "rollback"]
+    versions = {
+        version["number"]: version["aliases"] for version in json.loads(trained.run("registry", "list", "--json"))
+    }
+    assert versions["1"] == ["production"]
+    assert not any(aliases for number, aliases in versions.items() if number != "1")
+    status = json.loads(trained.run("rollout", "status", "--json"))
+    assert (status["active"]["wanted"]["production"], status["active"]["wanted"]["canary"]) == ("1", None)
+
+
 def test_a_drill_that_nobody_knows_is_named(trained: Commands) -> None:
     assert "no drill 'replcia'" in trained.run("drill", "run", "replcia", expect=2)
 

@@ -1,0 +1,144 @@
+"""A constant rate of calls that waits for nobody, with an account of who answered each.
+
+Latencies count from the time at which a call was due, so that a service that stands still is not asked less for it.
+Calls are sent once: what a client's retries would hide is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from clients.python import Arm, AsyncClient, BuddiesError, Retry, Skipped, Taste
+
+TIMEOUT_S = 5.0
+ONCE = Retry(attempts=1)
+# Calls of which one describes a listener by songs, so that the neighbour index is part of what is swapped.
+ONE_TASTE_IN = 8
+PROBE_CALLERS, PROBE_S, WARM_UP_S = 16, 3.0, 2.0
+# What two cores answer beside the caller itself; and enough for a p99 within a minute.
+SLOWEST, FASTEST = 20.0, 250.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call. at: when it was due, Unix time; latency_s: from then on. error: status name, empty when answered.
+
+    cut: a step was left out of the answer.
+    """
+
+    at: float
+    latency_s: float
+    version: str = ""
+    arm: Arm = Arm.NONE
+    error: str = ""
+    cut: bool = False
+
+    @property
+    def ended_at(self) -> float:
+        """When it was answered, Unix time."""
+        return self.at + self.latency_s
+
+
+class Steady:
+    """Asks for one listener at a time, at a rate, in a thread. `calls` grows as they end."""
+
+    def __init__(self, address: str, user_ids: Sequence[str], tastes: Sequence[Taste], rate: float) -> None:
+        self.calls: list[Call] = []
+        self.rate = rate
+        self._address, self._user_ids, self._tastes = address, user_ids, tastes
+        self._ended = threading.Event()
+        self._broken: list[BaseException] = []
+
+    @contextmanager
+    def running(self) -> Iterator[Steady]:
+        """Send calls until the block ends, and wait for their answers. An error that is not the service's ends it."""
+        thread = threading.Thread(target=self._run, name="steady")
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._ended.set()
+            thread.join()
+        if self._broken:
+            raise self._broken[0]
+
+    def between(self, first: float, last: float) -> list[Call]:
+        """The calls that were due in [first, last), Unix time, of those that have ended."""
+        return [call for call in list(self.calls) if first <= call.at < last]
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._send())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._broken.append(error)
+
+    async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        start, began = loop.time(), time.time()
+        async with AsyncClient(self._address, timeout_s=TIMEOUT_S, retry=ONCE) as client, asyncio.TaskGroup() as group:
+            number = 0
+            while not self._ended.is_set():
+                due = start + number / self.rate
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                group.create_task(self._call(client, number, due, began + due - start))
+                number += 1
+
+    async def _call(self, client: AsyncClient, number: int, due: float, at: float) -> None:
+        loop = asyncio.get_running_loop()
+        by_taste = bool(self._tastes) and number % ONE_TASTE_IN == ONE_TASTE_IN - 1
+        try:
+            if by_taste:
+                (found,) = await client.recommend(tastes=[self._tastes[number % len(self._tastes)]])
+            else:
+                (found,) = await client.recommend([self._user_ids[number % len(self._user_ids)]])
+        except BuddiesError as error:
+            self.calls.append(Call(at, loop.time() - due, error=error.code))
+            return
+        error_code = found.error.code if found.error is not None else ""
+        cut = Skipped.NEIGHBOUR_SEARCH in found.skipped
+        self.calls.append(Call(at, loop.time() - due, found.model_version, found.arm, error_code, cut))
+
+
+def capacity(address: str, user_ids: Sequence[str]) -> float:
+    """Calls a second of PROBE_CALLERS callers who wait for each answer. BuddiesError: a call failed."""
+
+    async def measure() -> float:
+        answered = 0
+        loop = asyncio.get_running_loop()
+        first = loop.time() + WARM_UP_S
+        last = first + PROBE_S
+
+        async def caller(client: AsyncClient, number: int) -> None:
+            nonlocal answered
+            while (now := loop.time()) < last:
+                await client.recommend([user_ids[number % len(user_ids)]])
+                answered += now >= first
+                number += PROBE_CALLERS
+
+        async with AsyncClient(address, timeout_s=TIMEOUT_S) as client, asyncio.TaskGroup() as group:
+            for number in range(PROBE_CALLERS):
+                group.create_task(caller(client, number))
+        return answered / PROBE_S
+
+    return asyncio.run(measure())
+
+
+def half_of(calls_per_s: float) -> float:
+    """The rate of a drill: half of what was measured, within what makes sense."""
+    return min(FASTEST, max(SLOWEST, calls_per_s / 2))
+
+
+def errors_of(calls: Sequence[Call]) -> dict[str, int]:
+    """Failed calls by status."""
+    return dict(Counter(call.error for call in calls if call.error))
+
+
+def unsigned(calls: Sequence[Call]) -> int:
+    """Answers that do not say version and arm."""
+    return sum(not call.error and (not call.version or call.arm is Arm.NONE) for call in calls)

@@ -1,0 +1,225 @@
+"""Version after version becomes production under steady traffic: no call fails, none is slow, and nothing grows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from clients.drill.rehearsal import Rehearsal, Stage, markdown, milliseconds, percentile
+from clients.drill.served import Served
+from clients.drill.steady import Call, Steady, capacity, errors_of, half_of, unsigned
+
+# Production, and as many as make each swap load a version that was let go of before.
+DERIVED = 2
+ROUNDS = 2
+CALM_S = 20.0
+SETTLE_S = 3.0
+MOST_SLOWER = 2.0
+MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One change of production.
+
+    loaded_s: until every replica had loaded and checked it and half of the listeners got it; swapped_s: until every
+    replica had made it production, the command included; lingered_s: until the last answer of the version before.
+    spans: of both, Unix times. loading_p99_s, swapping_p99_s: of the calls that were due meanwhile. pss_mib: of all
+    replicas afterwards.
+    """
+
+    version: str
+    loaded_s: float
+    swapped_s: float
+    lingered_s: float
+    spans: tuple[tuple[float, float], ...]
+    loading_p99_s: float | None
+    swapping_p99_s: float | None
+    pss_mib: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """Calls of a time. p50_s, p99_s: from the time at which a call was due; None where none was answered."""
+
+    calls: int
+    failed: int
+    p50_s: float | None
+    p99_s: float | None
+
+    @classmethod
+    def of(cls, calls: Sequence[Call]) -> Window:
+        """Of the calls that were due in it."""
+        times = [call.latency_s for call in calls if not call.error]
+        return cls(len(calls), len(calls) - len(times), percentile(times, 50), percentile(times, 99))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The replicas' processes in MiB, all together. pss: shared pages by their share; uss: pages of their own."""
+
+    processes: int
+    pss: float
+    uss: float
+
+
+def play(stage: Stage) -> Rehearsal:
+    """The drill. DrillError, CommandFailed: it could not be brought to its end."""
+    rollout = stage.rollout
+    with rollout.restored() as production:
+        ring = [production, *(rollout.derive(production, "same", seed) for seed in range(1, DERIVED + 1))]
+        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids))
+        stage.say(f"swaps: {asked:.0f} calls/s; {stage.swaps} swaps of versions {', '.join(ring)}")
+        with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
+            # Every version twice: what is made only once is there, and the allocators have what they keep.
+            for number in range(1, ROUNDS * len(ring) + 1):
+                _swap(stage, ring[number % len(ring)], traffic)
+            time.sleep(SETTLE_S)
+            first = time.time()
+            time.sleep(CALM_S)
+            calm_until = time.time()
+            while time.time() < calm_until + CALM_S:
+                rollout.status()
+            before = memory_of(rollout.served)
+            began = time.time()
+            swaps = []
+            for number in range(1, stage.swaps + 1):
+                swaps.append(_swap(stage, ring[number % len(ring)], traffic))
+                stage.say(f"swaps: {number} of {stage.swaps}, {swaps[-1].swapped_s:.1f} s")
+            ended = time.time()
+            time.sleep(SETTLE_S + CALM_S)
+            after = memory_of(rollout.served)
+            last = time.time()
+        steady = Window.of(traffic.between(first, calm_until))
+        control = Window.of(traffic.between(calm_until, began))
+        during = Window.of([call for swap in swaps for span in swap.spans for call in traffic.between(*span)])
+        whole = Window.of(traffic.between(began, ended))
+        behind = Window.of(traffic.between(ended + SETTLE_S, last))
+        problems = judge(traffic.calls, control, during, before, after, expected=set(ring))
+        return _told(traffic, swaps, (steady, control, during, whole, behind), (before, after), problems)
+
+
+def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
+    rollout = stage.rollout
+    # Without the look at metrics and ids, which other drills take: it would be done on the service's own processors.
+    started = rollout.do("start", version, "--percent", "50", "--manual", "--force", "--wait", "--why", "a drill")
+    promoted = rollout.do("promote", "--wait", "--why", "a drill")
+    proposed = promoted.ended_at - promoted.seconds
+    old = [call.ended_at for call in traffic.between(proposed - 1, promoted.ended_at) if call.version != version]
+    lingered_s = max([0.0, *(at - proposed for at in old)])
+    spans = ((started.ended_at - started.seconds, started.ended_at), (proposed, promoted.ended_at))
+    loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
+    pss_mib = memory_of(rollout.served).pss
+    return Swap(
+        version, started.seconds, promoted.seconds, lingered_s, spans, loading.p99_s, swapping.p99_s, pss_mib
+    )  # fmt: skip
+
+
+def memory_of(served: Served) -> Memory:
+    """What the replicas take now."""
+    found = []
+    for process in served.find("replica"):
+        try:
+            found.append(process.memory_full_info())
+        except psutil.NoSuchProcess:
+            continue
+    return Memory(len(found), sum(one.pss for one in found) / 2**20, sum(one.uss for one in found) / 2**20)
+
+
+def judge(
+    calls: Sequence[Call], control: Window, during: Window, before: Memory, after: Memory, *, expected: set[str]
+) -> tuple[str, ...]:
+    """What breaks the limits, one sentence each. control: while commands ran that change nothing, which take as much
+    of the service's processors as those that swap. expected: the versions that may answer.
+    """
+    problems = []
+    if not calls or control.p99_s is None or during.p99_s is None:
+        return ("no call was answered",)
+    if errors := errors_of(calls):
+        problems.append(f"{sum(errors.values()):,} of {len(calls):,} calls failed ({errors})")
+    if during.p99_s > MOST_SLOWER * control.p99_s:
+        problems.append(
+            f"p99 is {milliseconds(during.p99_s)} during the swaps, more than {MOST_SLOWER:g} times the "
+            f"{milliseconds(control.p99_s)} beside commands that change nothing"
+        )
+    if others := {call.version for call in calls if not call.error} - expected:
+        problems.append(f"versions {', '.join(sorted(others))} answered, and were not asked to")
+    if count := unsigned(calls):
+        problems.append(f"{count:,} answers do not say version and arm")
+    if before.processes != after.processes:
+        problems.append(f"{before.processes} replicas before the swaps, {after.processes} afterwards")
+    elif after.pss > before.pss * (1 + MEMORY_SHARE) + MEMORY_MIB:
+        problems.append(
+            f"the replicas take {after.pss:,.0f} MiB after the swaps, {before.pss:,.0f} before; at most "
+            f"{MEMORY_SHARE:.0%} and {MEMORY_MIB:g} MiB more"
+        )
+    return tuple(problems)
+
+
+def _told(
+    traffic: Steady,
+    swaps: Sequence[Swap],
+    windows: Sequence[Window],
+    memory: tuple[Memory, Memory],
+    problems: tuple[str, ...],
+) -> Rehearsal:
+    calls, errors = traffic.calls, errors_of(traffic.calls)
+    names = ("steady before", "beside commands that change nothing", f"during {len(swaps)} swaps",
+             "the whole time, starts of commands included", "steady after")  # fmt: skip
+    lines = [
+        *markdown(
+            ("calls", "sent", "failed", "p50", "p99"),
+            [
+                (name, f"{one.calls:,}", f"{one.failed:,}", milliseconds(one.p50_s), milliseconds(one.p99_s))
+                for name, one in zip(names, windows, strict=True)
+            ],
+        ),
+        "",
+        *markdown(
+            (
+                "swap to version",
+                "loaded everywhere after",
+                "p99 meanwhile",
+                "swapped everywhere after",
+                "p99 meanwhile",
+                "last answer of the old one",
+                "PSS",
+            ),
+            [
+                (
+                    s.version,
+                    f"{s.loaded_s:.1f} s",
+                    milliseconds(s.loading_p99_s),
+                    f"{s.swapped_s:.1f} s",
+                    milliseconds(s.swapping_p99_s),
+                    f"{s.lingered_s:.2f} s",
+                    f"{s.pss_mib:,.0f} MiB",
+                )
+                for s in swaps
+            ],
+        ),
+        "",
+        *markdown(
+            ("memory of the replicas", "processes", "PSS", "USS"),
+            [
+                (name, str(one.processes), f"{one.pss:,.0f} MiB", f"{one.uss:,.0f} MiB")
+                for name, one in zip(("before the swaps", "afterwards"), memory, strict=True)
+            ],
+        ),
+    ]
+    cut = sum(call.cut for call in calls)
+    figures: dict[str, Any] = {
+        "calls_per_s": round(traffic.rate, 1),
+        "windows": {
+            name: asdict(one)
+            for name, one in zip(("before", "control", "during", "whole", "after"), windows, strict=True)
+        },
+        "swaps": [asdict(swap) for swap in swaps],
+        "memory_mib": {name: asdict(one) for name, one in zip(("before", "after"), memory, strict=True)},
+        "without_neighbours": cut,
+    }
+    return Rehearsal("swaps", len(calls), sum(errors.values()), errors, figures, tuple(lines), problems)
