@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from clients.drill.found import Found
 from clients.drill.rehearsal import Stage
@@ -30,21 +31,32 @@ def flipped(stage: Stage, traffic: Steady, production: str) -> Found:
 def missing(stage: Stage, traffic: Steady, production: str) -> Found:
     """The bundle was written by half: a file is not there."""
     version, file = _file(stage, production, 14, MISSING)
-    aside = file.with_name(f".{file.name}.aside")
-    file.rename(aside)
-    try:
+    with aside(file):
         return _never_served("half written", stage, traffic, production, version)
-    finally:
-        aside.rename(file)
 
 
 def _file(stage: Stage, production: str, seed: int, name: str) -> tuple[str, Path]:
-    """A version that nobody serves, and a file of its bundle in the artifact store."""
     made = stage.rollout.derived(production, "same", seed)
-    folders = list((stage.state_dir / ARTIFACTS).rglob(f"bundle-{made['bundle_sha256'][:12]}"))
+    return str(made["version"]), file_of(stage.state_dir, made, name)
+
+
+def file_of(state_dir: Path, made: Mapping[str, Any], name: str) -> Path:
+    """A file of a derived version's bundle in the artifact store. made: as `buddies registry derive` says it."""
+    folders = list((state_dir / ARTIFACTS).rglob(f"bundle-{made['bundle_sha256'][:12]}"))
     if len(folders) != 1:
-        raise DrillError(f"version {made['version']} has no bundle below {stage.state_dir / ARTIFACTS}")
-    return str(made["version"]), folders[0] / name
+        raise DrillError(f"version {made['version']} has no bundle below {state_dir / ARTIFACTS}")
+    return folders[0] / name
+
+
+@contextmanager
+def aside(file: Path) -> Iterator[None]:
+    """Without the file until the block ends."""
+    there = file.with_name(f".{file.name}.aside")
+    file.rename(there)
+    try:
+        yield
+    finally:
+        there.rename(file)
 
 
 @contextmanager

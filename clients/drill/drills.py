@@ -44,6 +44,7 @@ DRILLS: dict[str, Drill] = {
         Drill("silent", "10,000 connections that say nothing", faults.silent_connections, Limits(0.0, 0)),
         Drill("garbage", "random bytes on the port", faults.garbage, Limits(0.0, 0)),
         Drill("unread", "callers that never read their answers", faults.unread_answers, Limits(0.0, 0)),
+        Drill("bundle", "a version whose bundle is half written is to take over", faults.half_written, Limits(0.0, 0)),
         Drill("release", "all replicas are replaced by new ones, as for new code", faults.released, Limits(0.0, 0)),
         Drill("clock", "the wall clock jumps an hour ahead and two back", machine.jumping_clock, Limits(0.01, 5),
               machine.faked_clock),

@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 import grpc
 import psutil
 
-from clients.commands import command, stop
+from clients.commands import answer, command, stop
+from clients.drill.broken import MISSING, aside, file_of
+from clients.drill.rollout import CONFIGURED
 from clients.drill.served import STOP_WITHIN_S, DrillError, Served
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
@@ -91,6 +93,34 @@ def released(served: Served) -> Iterator[Healed]:
                 said.seek(0)
                 raise DrillError(f"`buddies serve release` failed: {said.read().decode(errors='replace')[-2_000:]}")
             return process.poll() == 0 and not any(old.is_running() for old in before)
+
+        try:
+            yield healed
+        finally:
+            stop(process, STOP_WITHIN_S)
+
+
+@contextmanager
+def half_written(served: Served) -> Iterator[Healed]:
+    """A version without a file of its bundle is to take half of the listeners; healed when that was given up.
+
+    DrillError: it was not.
+    """
+    if not served.endpoints.mlflow or served.endpoints.mlflow == CONFIGURED:
+        raise DrillError("it breaks a bundle in the embedded MLflow's store; this service has none")
+    made = answer("registry", "derive", served.endpoints.model_version, "--kind", "same", "--seed", "14")
+    start = command("rollout", "start", str(made["version"]), "--percent", "50", "--manual", "--force", "--wait")
+    with aside(file_of(served.state_dir, made, MISSING)), tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(start, stdout=said, stderr=said, start_new_session=True)
+
+        def healed() -> bool:
+            if process.poll() is None:
+                return False
+            said.seek(0)
+            reason = said.read().decode(errors="replace")
+            if process.returncode != 1 or MISSING not in reason:
+                raise DrillError(f"a half-written version ended with {process.returncode}: {reason[-2_000:]}")
+            return True
 
         try:
             yield healed

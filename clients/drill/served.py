@@ -41,6 +41,7 @@ class Served:
     """A running service."""
 
     endpoints: Endpoints
+    state_dir: Path
 
     def find(self, part: str) -> list[psutil.Process]:
         """The living processes of one of PARTS, oldest first; empty when there are none."""
@@ -85,7 +86,7 @@ def serving(
             stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
         try:
-            yield Served(_wait(process, state_dir, Path(log.name)))
+            yield Served(_wait(process, state_dir, Path(log.name)), state_dir)
         finally:
             stop(process, STOP_WITHIN_S)
 
@@ -96,7 +97,7 @@ def attached(state_dir: Path) -> Iterator[Served]:
     endpoints = running(state_dir)
     if endpoints is None:
         raise DrillError(f"no service runs in {state_dir}; start one, or leave --attach out")
-    yield Served(endpoints)
+    yield Served(endpoints, state_dir)
 
 
 def _wait(process: subprocess.Popen[bytes], state_dir: Path, log: Path) -> Endpoints:
