@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +19,12 @@ from trainer.bundle import Bundle, open_bundle
 from trainer.bundle.golden import GOLDEN, find_golden, save_golden
 from trainer.bundle.manifest import Manifest, describe_files
 from trainer.bundle.scores import best_first
+from trainer.kinds import Kind
 from trainer.registry import Registry, RegistryError
 from trainer.transfer import finished_run
 
 # Tags of a derived version; the data set's fingerprint, the bundle's hash and the metrics are those of every version.
 VERSION, KIND, RUN = "derived_from_version", "derived_kind", "derived_from_run"
-
-
-class Kind(Enum):
-    """same: the same ranking. shuffled: playlists have each other's factors. erring: raises for many listeners."""
-
-    SAME = "same"
-    SHUFFLED = "shuffled"
-    ERRING = "erring"
 
 
 @dataclass(frozen=True)

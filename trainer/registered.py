@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from trainer.kinds import Kind
 from trainer.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
-
-
-class Kinds(Enum):
-    """As trainer.derive.Kind, which takes a second to import."""
-
-    SAME = "same"
-    SHUFFLED = "shuffled"
-    ERRING = "erring"
 
 
 class _Settings(Protocol):
@@ -112,7 +104,7 @@ def derive_version(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
     kind: Annotated[
-        Kinds, typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners.")
+        Kind, typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners.")
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
@@ -126,14 +118,13 @@ def derive_version(
     """
     from pairing.console import explained, show
     from trainer.bundle import BundleError
-    from trainer.derive import Kind
     from trainer.derive import derive_version as derive
     from trainer.registry import RegistryError
 
     settings: _Settings = context.obj
     with explained(RegistryError, BundleError):
         made = derive(
-            open_registry(settings), version, Kind(kind.value), settings.registry.experiment,
+            open_registry(settings), version, kind, settings.registry.experiment,
             seed=seed, aliases=tuple(alias or ()),
         )  # fmt: skip
     if as_json:

@@ -37,7 +37,7 @@ def missing(stage: Stage, traffic: Steady, production: str) -> Found:
 
 def _file(stage: Stage, production: str, seed: int, name: str) -> tuple[str, Path]:
     made = stage.rollout.derived(production, "same", seed)
-    return str(made["version"]), file_of(stage.state_dir, made, name)
+    return str(made["version"]), file_of(stage.rollout.served.state_dir, made, name)
 
 
 def file_of(state_dir: Path, made: Mapping[str, Any], name: str) -> Path:

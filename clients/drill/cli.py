@@ -98,7 +98,7 @@ def run_drills(
             many = Listeners.of(answer("data", "listeners", "--count", str(MANY)))
             for one in rehearse(
                 acts, plan, settings.registry.model,
-                lambda rollout: Stage(rollout, many.known, many.tastes, plan.state_dir, _say, swaps, rate), _say,
+                lambda rollout: Stage(rollout, many.known, many.tastes, _say, swaps, rate), _say,
             ):  # fmt: skip
                 outcomes.append(one)
                 # With --json its tables are for whoever looks on.

@@ -85,19 +85,8 @@ def _resume(processes: list[psutil.Process]) -> None:
 def released(served: Served) -> Iterator[Healed]:
     """A code release; healed when every ranker and index is another process. DrillError when it fails."""
     before = [*served.find("replica"), *served.find("index")]
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command("serve", "release"), stdout=said, stderr=said, start_new_session=True)
-
-        def healed() -> bool:
-            if process.poll():
-                said.seek(0)
-                raise DrillError(f"`buddies serve release` failed: {said.read().decode(errors='replace')[-2_000:]}")
-            return process.poll() == 0 and not any(old.is_running() for old in before)
-
-        try:
-            yield healed
-        finally:
-            stop(process, STOP_WITHIN_S)
+    with _ending(0, "", "serve", "release") as ended:
+        yield lambda: ended() and not any(old.is_running() for old in before)
 
 
 @contextmanager
@@ -109,21 +98,28 @@ def half_written(served: Served) -> Iterator[Healed]:
     if not served.endpoints.mlflow or served.endpoints.mlflow == CONFIGURED:
         raise DrillError("it breaks a bundle in the embedded MLflow's store; this service has none")
     made = answer("registry", "derive", served.endpoints.model_version, "--kind", "same", "--seed", "14")
-    start = command("rollout", "start", str(made["version"]), "--percent", "50", "--manual", "--force", "--wait")
-    with aside(file_of(served.state_dir, made, MISSING)), tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(start, stdout=said, stderr=said, start_new_session=True)
+    start = ("rollout", "start", str(made["version"]), "--percent", "50", "--manual", "--force", "--wait")
+    with aside(file_of(served.state_dir, made, MISSING)), _ending(1, MISSING, *start) as ended:
+        yield ended
 
-        def healed() -> bool:
+
+@contextmanager
+def _ending(code: int, naming: str, *arguments: str) -> Iterator[Healed]:
+    """Run a command; whether it has ended. DrillError: with another code, or without naming that."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command(*arguments), stdout=said, stderr=said, start_new_session=True)
+
+        def ended() -> bool:
             if process.poll() is None:
                 return False
             said.seek(0)
-            reason = said.read().decode(errors="replace")
-            if process.returncode != 1 or MISSING not in reason:
-                raise DrillError(f"a half-written version ended with {process.returncode}: {reason[-2_000:]}")
+            text = said.read().decode(errors="replace")
+            if process.returncode != code or naming not in text:
+                raise DrillError(f"`buddies {' '.join(arguments)}` ended with {process.returncode}: {text[-2_000:]}")
             return True
 
         try:
-            yield healed
+            yield ended
         finally:
             stop(process, STOP_WITHIN_S)
 

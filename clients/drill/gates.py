@@ -129,7 +129,7 @@ def _try(stage: Stage, version: str, visits: float, seed: int) -> Trial:
 @contextmanager
 def _simulated(stage: Stage, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
     """Listeners of the data set who visit the service until the block ends."""
-    window_s, dataset = 4 * LONGEST_S, stage.state_dir / "dataset"
+    window_s, dataset = 4 * LONGEST_S, stage.rollout.served.state_dir / "dataset"
     process = subprocess.Popen(
         command("simulate", "run", "--address", stage.rollout.address, "--dataset", str(dataset), "--json",
                 "--over", f"{window_s:.0f}s", "--visits", f"{visits * window_s:.0f}", "--seed", str(seed)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,13 +52,12 @@ class Rehearsal:
 @dataclass(frozen=True)
 class Stage:
     """What a drill of the rollout is run on. swaps: how many the drill `swaps` makes; rate: calls a second, None: half
-    of what the service answers. state_dir: of the service, with its data set and its registry's files.
+    of what the service answers.
     """
 
     rollout: Rollout
     user_ids: Sequence[str]
     tastes: Sequence[Any]
-    state_dir: Path
     say: Callable[[str], None]
     swaps: int = 20
     rate: float | None = None

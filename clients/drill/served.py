@@ -38,7 +38,7 @@ class DrillError(Exception):
 
 @dataclass(frozen=True)
 class Served:
-    """A running service."""
+    """A running service. state_dir: with its data set and the files of its embedded stores."""
 
     endpoints: Endpoints
     state_dir: Path

@@ -81,9 +81,6 @@ def play(stage: Stage) -> Rehearsal:
             time.sleep(SETTLE_S)
             first = time.time()
             time.sleep(CALM_S)
-            calm_until = time.time()
-            while time.time() < calm_until + CALM_S:
-                rollout.status()
             before = memory_of(rollout.served)
             began = time.time()
             swaps = []
@@ -94,13 +91,12 @@ def play(stage: Stage) -> Rehearsal:
             time.sleep(SETTLE_S + CALM_S)
             after = memory_of(rollout.served)
             last = time.time()
-        steady = Window.of(traffic.between(first, calm_until))
-        control = Window.of(traffic.between(calm_until, began))
+        steady = Window.of(traffic.between(first, began))
         during = Window.of([call for swap in swaps for span in swap.spans for call in traffic.between(*span)])
         whole = Window.of(traffic.between(began, ended))
         behind = Window.of(traffic.between(ended + SETTLE_S, last))
-        problems = judge(traffic.calls, control, during, before, after, expected=set(ring))
-        return _told(traffic, swaps, (steady, control, during, whole, behind), (before, after), problems)
+        problems = judge(traffic.calls, steady, during, before, after, expected=set(ring))
+        return _told(traffic, swaps, (steady, during, whole, behind), (before, after), problems)
 
 
 def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
@@ -131,20 +127,18 @@ def memory_of(served: Served) -> Memory:
 
 
 def judge(
-    calls: Sequence[Call], control: Window, during: Window, before: Memory, after: Memory, *, expected: set[str]
+    calls: Sequence[Call], steady: Window, during: Window, before: Memory, after: Memory, *, expected: set[str]
 ) -> tuple[str, ...]:
-    """What breaks the limits, one sentence each. control: while commands ran that change nothing, which take as much
-    of the service's processors as those that swap. expected: the versions that may answer.
-    """
+    """What breaks the limits, one sentence each. steady: before the swaps. expected: the versions that may answer."""
     problems = []
-    if not calls or control.p99_s is None or during.p99_s is None:
+    if not calls or steady.p99_s is None or during.p99_s is None:
         return ("no call was answered",)
     if errors := errors_of(calls):
         problems.append(f"{sum(errors.values()):,} of {len(calls):,} calls failed ({errors})")
-    if during.p99_s > MOST_SLOWER * control.p99_s:
+    if during.p99_s > MOST_SLOWER * steady.p99_s:
         problems.append(
             f"p99 is {milliseconds(during.p99_s)} during the swaps, more than {MOST_SLOWER:g} times the "
-            f"{milliseconds(control.p99_s)} beside commands that change nothing"
+            f"{milliseconds(steady.p99_s)} before"
         )
     if others := {call.version for call in calls if not call.error} - expected:
         problems.append(f"versions {', '.join(sorted(others))} answered, and were not asked to")
@@ -168,7 +162,7 @@ def _told(
     problems: tuple[str, ...],
 ) -> Rehearsal:
     calls, errors = traffic.calls, errors_of(traffic.calls)
-    names = ("steady before", "beside commands that change nothing", f"during {len(swaps)} swaps",
+    names = ("steady before", f"during {len(swaps)} swaps",
              "the whole time, starts of commands included", "steady after")  # fmt: skip
     lines = [
         *markdown(
@@ -215,8 +209,7 @@ def _told(
     figures: dict[str, Any] = {
         "calls_per_s": round(traffic.rate, 1),
         "windows": {
-            name: asdict(one)
-            for name, one in zip(("before", "control", "during", "whole", "after"), windows, strict=True)
+            name: asdict(one) for name, one in zip(("before", "during", "whole", "after"), windows, strict=True)
         },
         "swaps": [asdict(swap) for swap in swaps],
         "memory_mib": {name: asdict(one) for name, one in zip(("before", "after"), memory, strict=True)},

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 def beside_calls() -> Iterator[None]:
     """Let threads take shorter turns until the block ends, and then keep the garbage collector off what is there now.
 
-    A full collection walks every object of the process, some 0.1 s with Ray, and nothing is answered meanwhile.
+    A full collection walks every object of the process, Ray's too, and nothing is answered meanwhile.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(TURN_S)

@@ -34,7 +34,7 @@ def test_swaps_at_the_limits_are_no_problem() -> None:
 def test_each_limit_of_the_swaps_is_a_sentence_of_its_own() -> None:
     assert swapped([*GOOD, FAILED]) == ("1 of 101 calls failed ({'UNAVAILABLE': 1})",)
     assert swapped(GOOD, replace(STEADY, p99_s=0.05)) == (
-        "p99 is 50.0 ms during the swaps, more than 2 times the 20.0 ms beside commands that change nothing",
+        "p99 is 50.0 ms during the swaps, more than 2 times the 20.0 ms before",
     )
     assert swapped(GOOD, after=Memory(2, 849.0, 300.0)) == (
         "the replicas take 849 MiB after the swaps, 800 before; at most 5% and 8 MiB more",
