@@ -182,17 +182,34 @@ def test_a_caller_who_leaves_frees_the_place_and_is_counted_as_cancelled() -> No
     asyncio.run(call())
 
 
+def test_one_latency_in_eight_is_observed_and_every_call_is_counted() -> None:
+    observed: list[tuple[float, Any]] = []
+    histogram = SimpleNamespace(observe=lambda value, tags: observed.append((value, tags)))
+    ingress = SimpleNamespace(processing_latency_tracker=histogram)
+    manager = SimpleNamespace(_processing_latency_tracker=histogram, _ingress_metrics={"gRPC": ingress})
+    native.sample_latencies(manager)
+    native.sample_latencies(manager)
+    for value in range(17):
+        manager._processing_latency_tracker.observe(value, tags={"route": "app"})
+    assert observed == [(value, {"route": "app"}) for value in (0, 8, 16)]
+    ingress.processing_latency_tracker.observe(1.0)
+    assert observed[3:] == [(1.0, None)]
+    native.sample_latencies(Replica())
+
+
 def test_this_ray_release_has_the_parts() -> None:
     code = """
 import inspect
 from types import SimpleNamespace
-from ray.serve._private import grpc_util, replica
+from ray.serve._private import grpc_util, replica, request_ingress_metrics
 from serve_app import native
 for part in ("_can_accept_request", "_track_queued_request"):
     assert hasattr(replica.Replica, part), part
 for part in native.METRICS_PARTS:
     assert hasattr(replica.ReplicaMetricsManager, part), part
 assert "service_handler_factory" in inspect.signature(grpc_util.gRPCGenericServer.__init__).parameters
+assert "_processing_latency_tracker.observe(" in inspect.getsource(replica.ReplicaMetricsManager)
+assert "self.processing_latency_tracker" in inspect.getsource(request_ingress_metrics.RequestIngressMetrics)
 made = native.serve_metadata(SimpleNamespace(_deployment_id=SimpleNamespace(app_name="a")), "s", "m")
 assert (made.protocol, made.is_grpc_request, made.is_direct_ingress, made.route) == ("gRPC", True, True, "a"), made
 """
