@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from serve_app.prefetch import LINE_BYTES, prefetch
+from serve_app.memory import LINE_BYTES, prefetch
 
 Array = npt.NDArray[Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from serve_app.prefetch import LINE_BYTES, prefetch
+from serve_app.memory import LINE_BYTES, copy_bytes, prefetch
 
 Array = npt.NDArray[Any]
 
@@ -66,10 +66,8 @@ def put_varint(out: Array, at: int, value: int) -> int:
 @njit(cache=True, nogil=True)
 def copy(out: Array, at: int, data: Array, first: int, last: int) -> int:
     """Copy bytes and return the place after them."""
-    for k in range(first, last):
-        out[at] = data[k]
-        at += 1
-    return at
+    copy_bytes(out, at, data, first, last - first)
+    return at + last - first
 
 
 @njit(cache=True, nogil=True)
