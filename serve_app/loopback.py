@@ -1,4 +1,4 @@
-"""Keeping what Ray starts beside the fronts on loopback: a run on one machine needs nobody else to reach it.
+"""How HAProxy and Ray's workers run on one machine: on loopback, where nobody else needs to reach what Ray starts.
 
 Ray Serve's gRPC servers and HAProxy's two status pages bind every interface, in plaintext and without a token, and no
 setting changes that; whoever reached a replica there would pass by the edge. Ray's own processes follow the address of
@@ -22,10 +22,18 @@ _EVERYWHERE = "[::]:"
 # to a UDP port where nobody listens; what it costs is the same. And HAProxy wakes up for every call and answer: as a
 # batch process (sched(7)), where the system allows it, it does so without taking the processor from a replica in the
 # middle of another call, which was 8 % more calls of one replica on two cores.
+# Without a replica, Ray lets it answer every call with a page of text. gRPC clients take that for UNKNOWN; C-core was
+# seen to abort on it, taking the text for the length of a message. So calls get a status of gRPC, without a body.
 _WRAPPER = r"""#!/bin/sh
+grpc() {{
+    printf '/^(frontend|backend) grpc/a\\    http-error status %s content-type application/grpc' "$1"
+    printf ' hdr grpc-status 14 hdr grpc-message "%s"' "$2"
+}}
 for file; do
     case $file in *.cfg)
-        sed -i -E -e 's/^( *bind )\*?:([0-9]+)$/\1{host}:\2/' -e '/^ *log 127\.0\.0\.1:514 /d' "$file" || exit 1 ;;
+        sed -i -E -e 's/^( *bind )\*?:([0-9]+)$/\1{host}:\2/' -e '/^ *log 127\.0\.0\.1:514 /d' \
+            -e "$(grpc 502 'the replica was lost')" -e "$(grpc 503 'no replica is ready')" \
+            -e "$(grpc 504 'the replica did not answer')" "$file" || exit 1 ;;
     esac
 done
 chrt -b -p 0 $$ >/dev/null 2>&1
@@ -34,7 +42,7 @@ exec {binary} "$@"
 
 
 def write_wrapper(directory: Path, host: str) -> Path:
-    """An executable that binds HAProxy's status pages to `host`, and logs no calls, before it becomes HAProxy.
+    """An executable that becomes HAProxy, with `host` for its status pages, no log of calls, and gRPC's own refusals.
 
     It is a batch process where the system allows that.
 
