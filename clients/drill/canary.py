@@ -45,7 +45,7 @@ def play(stage: Stage) -> Rehearsal:
     user_ids = [*known, *(f"nobody-{number}" for number in range(LISTENERS - len(known)))]
     with rollout.restored() as production:
         canary = rollout.derive(production, "same")
-        asked = stage.rate or half_of(capacity(rollout.address, known))
+        asked = stage.rate or half_of(capacity(rollout.address, known, stage.tastes))
         stage.say(f"canary: version {canary} beside version {production}, {asked:.0f} calls/s")
         steps: list[Step] = []
         wrong = 0

@@ -92,7 +92,7 @@ def play(stage: Stage) -> Rehearsal:
     with rollout.restored() as production:
         versions = {case.kind: rollout.derive(production, case.kind) for case in CASES}
         # As many calls as half of what is answered, two for each visit.
-        visits = min(MOST_VISITS, (stage.rate or half_of(capacity(rollout.address, stage.user_ids))) / 2)
+        visits = min(MOST_VISITS, (stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))) / 2)
         for seed, case in enumerate(CASES, 1):
             stage.say(f"gates: {case.kind} version {versions[case.kind]}, {visits:.0f} visits/s")
             trials.append(_try(stage, versions[case.kind], visits, seed))

@@ -26,7 +26,7 @@ def play(stage: Stage) -> Rehearsal:
     rollout = stage.rollout
     found = []
     with rollout.restored() as production:
-        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids))
+        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))
         with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
             for fault in FAULTS:
                 began = time.time()

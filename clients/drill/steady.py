@@ -14,15 +14,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from clients.python import Arm, AsyncClient, BuddiesError, Retry, Skipped, Taste
+from clients.python import Arm, AsyncClient, BuddiesError, Recommendation, Retry, Skipped, Taste
 
 TIMEOUT_S = 5.0
 ONCE = Retry(attempts=1)
 # Calls of which one describes a listener by songs, so that the neighbour index is part of what is swapped.
 ONE_TASTE_IN = 8
 PROBE_CALLERS, PROBE_S, WARM_UP_S = 16, 3.0, 2.0
-# What two cores answer beside the caller itself; and enough for a p99 within a minute.
-SLOWEST, FASTEST = 20.0, 250.0
+# Between the first calls of two of them: other listeners, and not all tastes at once.
+APART = 1_001
+# Enough for a p99 within a minute; and what one process of callers can send on time.
+SLOWEST, FASTEST = 20.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,8 @@ class Steady:
 
     async def _call(self, client: AsyncClient, number: int, due: float, at: float) -> None:
         loop = asyncio.get_running_loop()
-        by_taste = bool(self._tastes) and number % ONE_TASTE_IN == ONE_TASTE_IN - 1
         try:
-            if by_taste:
-                (found,) = await client.recommend(tastes=[self._tastes[number % len(self._tastes)]])
-            else:
-                (found,) = await client.recommend([self._user_ids[number % len(self._user_ids)]])
+            found = await _ask(client, number, self._user_ids, self._tastes)
         except BuddiesError as error:
             self.calls.append(Call(at, loop.time() - due, error=error.code))
             return
@@ -105,8 +103,20 @@ class Steady:
         self.calls.append(Call(at, loop.time() - due, found.model_version, found.arm, error_code, cut))
 
 
-def capacity(address: str, user_ids: Sequence[str]) -> float:
-    """Calls a second of PROBE_CALLERS callers who wait for each answer. BuddiesError: a call failed."""
+async def _ask(client: AsyncClient, number: int, user_ids: Sequence[str], tastes: Sequence[Taste]) -> Recommendation:
+    """The call of this number: for a known listener, or one in ONE_TASTE_IN by songs."""
+    if tastes and number % ONE_TASTE_IN == ONE_TASTE_IN - 1:
+        (found,) = await client.recommend(tastes=[tastes[number % len(tastes)]])
+    else:
+        (found,) = await client.recommend([user_ids[number % len(user_ids)]])
+    return found
+
+
+def capacity(address: str, user_ids: Sequence[str], tastes: Sequence[Taste] = ()) -> float:
+    """Calls a second, of the same kinds as Steady's, of PROBE_CALLERS callers who wait for each answer.
+
+    BuddiesError: a call failed.
+    """
 
     async def measure() -> float:
         answered = 0
@@ -117,13 +127,13 @@ def capacity(address: str, user_ids: Sequence[str]) -> float:
         async def caller(client: AsyncClient, number: int) -> None:
             nonlocal answered
             while (now := loop.time()) < last:
-                await client.recommend([user_ids[number % len(user_ids)]])
+                await _ask(client, number, user_ids, tastes)
                 answered += now >= first
-                number += PROBE_CALLERS
+                number += 1
 
         async with AsyncClient(address, timeout_s=TIMEOUT_S) as client, asyncio.TaskGroup() as group:
             for number in range(PROBE_CALLERS):
-                group.create_task(caller(client, number))
+                group.create_task(caller(client, number * APART))
         return answered / PROBE_S
 
     return asyncio.run(measure())

@@ -10,32 +10,32 @@ from typing import Any
 import psutil
 
 from clients.drill.rehearsal import Rehearsal, Stage, markdown, milliseconds, percentile
-from clients.drill.served import Served
-from clients.drill.steady import Call, Steady, capacity, errors_of, half_of, unsigned
+from clients.drill.served import DrillError, Served
+from clients.drill.steady import TIMEOUT_S, Call, Steady, capacity, errors_of, half_of, unsigned
 
 # Production, and as many as make each swap load a version that was let go of before.
 DERIVED = 2
 ROUNDS = 2
 CALM_S = 20.0
 SETTLE_S = 3.0
+# Of the time in which listeners go over, and the longest wait for it.
+OVER_S, WITHIN_S, POLL_S = 1.0, 120.0, 0.05
 MOST_SLOWER = 2.0
 MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
 
 
 @dataclass(frozen=True)
 class Swap:
-    """One change of production.
+    """One change of production, by the registry's alias, as the callers saw it.
 
-    loaded_s: until every replica had loaded and checked it and half of the listeners got it; swapped_s: until every
-    replica had made it production, the command included; lingered_s: until the last answer of the version before.
-    spans: of both, Unix times. loading_p99_s, swapping_p99_s: of the calls that were due meanwhile. pss_mib: of all
-    replicas afterwards.
+    loaded_s: from the alias's move until the first answer of the version; swapped_s: from that one until the last
+    answer of the version before. spans: the first of these and OVER_S from then on, Unix times. loading_p99_s,
+    swapping_p99_s: of the calls that were due in them. pss_mib: of all replicas afterwards.
     """
 
     version: str
     loaded_s: float
     swapped_s: float
-    lingered_s: float
     spans: tuple[tuple[float, float], ...]
     loading_p99_s: float | None
     swapping_p99_s: float | None
@@ -72,7 +72,7 @@ def play(stage: Stage) -> Rehearsal:
     rollout = stage.rollout
     with rollout.restored() as production:
         ring = [production, *(rollout.derive(production, "same", seed) for seed in range(1, DERIVED + 1))]
-        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids))
+        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))
         stage.say(f"swaps: {asked:.0f} calls/s; {stage.swaps} swaps of versions {', '.join(ring)}")
         with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
             # Every version twice: what is made only once is there, and the allocators have what they keep.
@@ -86,7 +86,7 @@ def play(stage: Stage) -> Rehearsal:
             swaps = []
             for number in range(1, stage.swaps + 1):
                 swaps.append(_swap(stage, ring[number % len(ring)], traffic))
-                stage.say(f"swaps: {number} of {stage.swaps}, {swaps[-1].swapped_s:.1f} s")
+                stage.say(f"swaps: {number} of {stage.swaps}, {swaps[-1].loaded_s:.1f} s")
             ended = time.time()
             time.sleep(SETTLE_S + CALM_S)
             after = memory_of(rollout.served)
@@ -100,19 +100,32 @@ def play(stage: Stage) -> Rehearsal:
 
 
 def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
-    rollout = stage.rollout
-    # Without the look at metrics and ids, which other drills take: it would be done on the service's own processors.
-    started = rollout.do("start", version, "--percent", "50", "--manual", "--force", "--wait", "--why", "a drill")
-    promoted = rollout.do("promote", "--wait", "--why", "a drill")
-    proposed = promoted.ended_at - promoted.seconds
-    old = [call.ended_at for call in traffic.between(proposed - 1, promoted.ended_at) if call.version != version]
-    lingered_s = max([0.0, *(at - proposed for at in old)])
-    spans = ((started.ended_at - started.seconds, started.ended_at), (proposed, promoted.ended_at))
+    # Moved as in MLflow and seen by the answers: a command would take its start from the service's own processors.
+    rollout, moved, seen = stage.rollout, time.time(), len(traffic.calls)
+    rollout.aliases.move("production", version)
+    deadline = time.monotonic() + WITHIN_S
+    # Of the answers only what is new is looked at: the callers are in this process, and would have to wait for more.
+    while (first := _first(new := traffic.calls[seen:], version)) is None:
+        seen += len(new)
+        if time.monotonic() > deadline:
+            raise DrillError(f"version {version} is not served within {WITHIN_S:.0f} s; see `buddies rollout status`")
+        time.sleep(POLL_S)
+    over = first + OVER_S
+    # An answer may take as long as its deadline.
+    time.sleep(max(0.0, over + POLL_S - time.time()))
+    old = [call.ended_at for call in traffic.between(first - TIMEOUT_S, over) if call.version not in ("", version)]
+    spans = ((moved, first), (first, over))
     loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
+    rollout.wait_aliases(lambda found: found.get("production") == version, WITHIN_S)
     pss_mib = memory_of(rollout.served).pss
     return Swap(
-        version, started.seconds, promoted.seconds, lingered_s, spans, loading.p99_s, swapping.p99_s, pss_mib
-    )  # fmt: skip
+        version, first - moved, max([0.0, *(at - first for at in old)]), spans, loading.p99_s, swapping.p99_s, pss_mib
+    )
+
+
+def _first(calls: Sequence[Call], version: str) -> float | None:
+    """When the version first answered."""
+    return min((call.ended_at for call in calls if call.version == version), default=None)
 
 
 def memory_of(served: Served) -> Memory:
@@ -163,7 +176,7 @@ def _told(
 ) -> Rehearsal:
     calls, errors = traffic.calls, errors_of(traffic.calls)
     names = ("steady before", f"during {len(swaps)} swaps",
-             "the whole time, starts of commands included", "steady after")  # fmt: skip
+             "the whole time, moves of the alias included", "steady after")  # fmt: skip
     lines = [
         *markdown(
             ("calls", "sent", "failed", "p50", "p99"),
@@ -176,11 +189,10 @@ def _told(
         *markdown(
             (
                 "swap to version",
-                "loaded everywhere after",
+                "first answer of it after",
                 "p99 meanwhile",
-                "swapped everywhere after",
-                "p99 meanwhile",
-                "last answer of the old one",
+                "last answer of the old one after that",
+                "p99 of that second",
                 "PSS",
             ),
             [
@@ -188,9 +200,8 @@ def _told(
                     s.version,
                     f"{s.loaded_s:.1f} s",
                     milliseconds(s.loading_p99_s),
-                    f"{s.swapped_s:.1f} s",
+                    f"{s.swapped_s:.2f} s",
                     milliseconds(s.swapping_p99_s),
-                    f"{s.lingered_s:.2f} s",
                     f"{s.pss_mib:,.0f} MiB",
                 )
                 for s in swaps

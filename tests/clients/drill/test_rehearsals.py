@@ -130,7 +130,7 @@ def test_a_fault_that_may_cost_calls_is_judged_by_share_and_time_and_any_other_b
 
 
 def test_a_rate_is_half_of_what_is_answered_within_what_makes_sense() -> None:
-    assert [half_of(calls_per_s) for calls_per_s in (10.0, 300.0, 9_000.0)] == [20.0, 150.0, 250.0]
+    assert [half_of(calls_per_s) for calls_per_s in (10.0, 300.0, 9_000.0)] == [20.0, 150.0, 600.0]
     assert errors_of([*GOOD, FAILED, FAILED]) == {"UNAVAILABLE": 2}
     assert unsigned([*GOOD, FAILED, UNSIGNED]) == 1
 
