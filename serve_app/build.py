@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from serve_app.rollout.index import Index, Searching, open_search
 from serve_app.rollout.parity import check_parity
 from serve_app.rollout.ranker import Loader, Ranker
 from serve_app.rollout.state import Role
-from serve_app.rollout.table import Table
+from serve_app.rollout.table import Loaded, Table
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.store.maintain import Retention
@@ -95,7 +96,7 @@ async def open_service(
     await asyncio.to_thread(service.warm_up)
     shelf = services.shelf(model)
     if shelf is not None:
-        service.table.load_with(Loader(shelf.fetch, service.answers, neighbours))
+        service.table.load_with(Loader(shelf.fetch, service.answers, neighbours, shelf.turn))
         ranker = Ranker(service.rotation, service.table, telemetry)
         stack.callback(ranker.close)
         await follow(settings, services, Replica(replica, Role.RANKER), service.table, ranker, stack)
@@ -117,9 +118,15 @@ async def open_index(
     table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
     shelf = services.shelf(model)
     if shelf is not None:
-        table.load_with(lambda wanted: open_search(open_bundle(shelf.fetch(wanted), check_hashes=False)))
+        table.load_with(partial(_open_index, shelf))
         await follow(settings, services, Replica(replica, Role.INDEX), table, Index(table), stack)
     return table
+
+
+def _open_index(shelf: Shelf, version: str) -> Loaded[Searching]:
+    directory = shelf.fetch(version)
+    with shelf.turn():
+        return open_search(open_bundle(directory, check_hashes=False))
 
 
 async def follow(

@@ -29,7 +29,8 @@ __all__ = [
     "tracking_uri",
 ]
 
-_FINGERPRINT, _SHA256, _METRICS = "dataset_fingerprint", "bundle_sha256", "metrics"
+SHA256_TAG = "bundle_sha256"
+_FINGERPRINT, _METRICS = "dataset_fingerprint", "metrics"
 # What MLflow answers when it understood the question; everything else means that the registry is not usable now.
 _ANSWERS = {"RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -96,7 +97,7 @@ class Registry:
                 source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
                 own = {
                     _FINGERPRINT: bundle.manifest.dataset_fingerprint,
-                    _SHA256: bundle.sha256,
+                    SHA256_TAG: bundle.sha256,
                     _METRICS: json.dumps(dict(bundle.manifest.metrics), sort_keys=True),
                 }
                 number = str(
@@ -273,7 +274,7 @@ class Registry:
             created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
             run_id=version.run_id or "",
             dataset_fingerprint=version.tags.get(_FINGERPRINT, ""),
-            bundle_sha256=version.tags.get(_SHA256, ""),
+            bundle_sha256=version.tags.get(SHA256_TAG, ""),
             metrics=json.loads(version.tags.get(_METRICS, "{}")),
         )
 

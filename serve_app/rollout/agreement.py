@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import psycopg
 
+from serve_app.patient import patient_thread
 from serve_app.rollout import ledger, memory
 from serve_app.rollout.desired import PERCENT_TAG, Aliases, aliases_in, aliases_of, describe, merge, moved
 from serve_app.rollout.memory import read_memory
@@ -143,14 +144,19 @@ class Agreement:
         return []
 
     async def _check(self, version: str, production: str) -> list[str]:
-        # Not in the one thread: fetching takes its time, and what is registered can be read beside it.
-        checked = asyncio.to_thread(objections, self._registry, self._fetch, version, production, self._settings)
+        # In a thread of its own: fetching takes its time, and what is registered can be read beside it.
+        thread = patient_thread("look")
+        checked = asyncio.get_running_loop().run_in_executor(
+            thread, objections, self._registry, self._fetch, version, production, self._settings
+        )
         within_s = self._settings.prepare_within_s
         try:
             async with asyncio.timeout(within_s):
                 return await checked
         except TimeoutError:
             return [f"version {version} could not be looked at within {within_s:g} s"]
+        finally:
+            thread.shutdown(wait=False)
 
     async def _propose(self, connection: psycopg.AsyncConnection, wanted: Wanted, after: int, why: str) -> bool:
         model = self._registry.model

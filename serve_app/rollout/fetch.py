@@ -1,17 +1,23 @@
 """Bundles of registered versions on this machine, for every process of it that serves them.
 
 The registry's client is a heavy import that holds Python's lock for seconds and 160 MB for good, so it runs in a
-process of its own, at low priority, once a version and machine: the others find a note beside the bundles.
+process of its own, at low priority, once a version and machine: the others find a note beside the bundles, and later
+ones ask the registry in one plain request whether it still holds. Files that were hashed some minutes ago and are the
+same since are not hashed again: in a rollout every process of the machine loads the version at once, beside the calls.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import http.client
 import json
 import os
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,13 +26,18 @@ from typing import Any
 
 from trainer.bundle import BundleError, open_bundle
 from trainer.mlflow_client import public
-from trainer.registry import Registry, RegistryError, RegistryUnavailable
+from trainer.registry import SHA256_TAG, Registry, RegistryError, RegistryUnavailable
 
 # Longest for one version, download and all.
 WITHIN_S = 900.0
 # The note of a process that fetched the same version a moment ago is as good as asking the registry again.
 FRESH_S = 60.0
+# Longest that files, unchanged by all that the file system says, are taken for those that were hashed.
+HASHED_S = 600.0
+# For a registry that is asked in passing; its client waits longer.
+ANSWER_S = 2.0
 NICE = 10
+_GET = "/api/2.0/mlflow/model-versions/get"
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,33 @@ class Shelf:
         """
         self.bundles.mkdir(parents=True, exist_ok=True)
         with self._locked(version):
-            if (noted := self._noted(version, FRESH_S)) is not None:
-                return noted
+            note = self._read(version)
+            if note is not None and self._holds(version, note) and (found := self._checked(version, note)) is not None:
+                return found
             try:
                 found = self._ask(version)
             except RegistryUnavailable:
                 # What was checked against the registry before, and is still the same bundle, serves on.
-                if (noted := self._noted(version, float("inf"))) is not None:
-                    return noted
+                if note is not None and (found := self._checked(version, note)) is not None:
+                    return found
                 raise
-            self._note(version, found)
+            sha256 = open_bundle(found, check_hashes=False).sha256
+            self._write(version, {"from": self._from, "path": str(found), "sha256": sha256, "at": time.time()})
             return found
 
     @contextmanager
-    def _locked(self, version: str) -> Iterator[None]:
-        with (self.bundles / f".{version}.lock").open("a") as file:
+    def turn(self) -> Iterator[None]:
+        """For one process of the machine at a time; what is fetched is opened and warmed up in it.
+
+        A generation tells all of them at once, and all at once would take every processor from the calls.
+        """
+        self.bundles.mkdir(parents=True, exist_ok=True)
+        with self._locked("turn"):
+            yield
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self.bundles / f".{name}.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -82,23 +105,59 @@ class Shelf:
             return Path(answer["path"])
         raise {"away": RegistryUnavailable, "bundle": BundleError}.get(answer["kind"], RegistryError)(answer["message"])
 
-    def _note(self, version: str, found: Path) -> None:
-        note = self._note_path(version)
-        partial = note.with_suffix(".partial")
-        sha256 = open_bundle(found, check_hashes=False).sha256
-        partial.write_text(json.dumps({"from": self._from, "path": str(found), "sha256": sha256, "at": time.time()}))
-        partial.replace(note)
-
-    def _noted(self, version: str, within_s: float) -> Path | None:
-        """The bundle of a note that is ours and young enough, if all of its hashes hold."""
+    def _read(self, version: str) -> dict[str, Any] | None:
+        """The note, if there is one of this registry and model."""
         try:
             note: dict[str, Any] = json.loads(self._note_path(version).read_bytes())
-            if note["from"] != self._from or not 0 <= time.time() - note["at"] <= within_s:
-                return None
+            return note if note["from"] == self._from else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, version: str, note: dict[str, Any]) -> None:
+        path = self._note_path(version)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(note))
+        partial.replace(path)
+
+    def _holds(self, version: str, note: dict[str, Any]) -> bool:
+        """Whether what a note says of the registry is so: it was asked a moment ago, or says the same now."""
+        if 0 <= time.time() - note["at"] <= FRESH_S:
+            return True
+        if self._registered(version) != note["sha256"]:
+            return False
+        note["at"] = time.time()
+        self._write(version, note)
+        return True
+
+    def _registered(self, version: str) -> str | None:
+        """The hash that an MLflow server has for a version; None: its own client had better ask.
+
+        Without a login, which its client knows more ways to than this one request.
+        """
+        if not self.uri.startswith(("http://", "https://")) or public(self.uri) != self.uri:
+            return None
+        asked = urllib.parse.urlencode({"name": self.model, "version": version})
+        try:
+            with urllib.request.urlopen(f"{self.uri.rstrip('/')}{_GET}?{asked}", timeout=ANSWER_S) as answer:  # noqa: S310
+                found = json.load(answer)["model_version"]
+                return next((str(tag["value"]) for tag in found["tags"] if tag["key"] == SHA256_TAG), None)
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            return None
+
+    def _checked(self, version: str, note: dict[str, Any]) -> Path | None:
+        """The bundle of a note, if all of its hashes hold, or held and nothing changed since."""
+        try:
             found = Path(note["path"])
-            return found if open_bundle(found).sha256 == note["sha256"] else None
+            # Before the hashes: a change while they are computed must not be taken for checked.
+            stamp = _stamp(found)
+            if note.get("stamp") == stamp and 0 <= time.time() - note["hashed"] <= HASHED_S:
+                return found
+            if open_bundle(found).sha256 != note["sha256"]:
+                return None
+            self._write(version, {**note, "stamp": stamp, "hashed": time.time()})
         except (OSError, ValueError, KeyError, TypeError, BundleError):
             return None
+        return found
 
     def _note_path(self, version: str) -> Path:
         return self.bundles / f".{version}.json"
@@ -106,6 +165,13 @@ class Shelf:
     @property
     def _from(self) -> str:
         return f"{self.model} at {public(self.uri)}"
+
+
+def _stamp(directory: Path) -> str:
+    """Another one whenever a file below was written, replaced, added or removed: their names, sizes, times, inodes."""
+    states = [(path.relative_to(directory).as_posix(), path.stat()) for path in sorted(directory.rglob("*"))]
+    files = [(name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino) for name, at in states]
+    return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,20 +27,26 @@ IDLE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Loader:
-    """Opens, checks and warms up a version. fetch: its directory, hashes checked. make: answers of an engine."""
+    """Opens, checks and warms up a version.
+
+    fetch: its directory, hashes checked. make: answers of an engine. turn: entered for all but fetching.
+    """
 
     fetch: Callable[[str], Path]
     make: Callable[[Engine], Answers]
     neighbours: Callable[[Engine], Neighbours]
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, version: str) -> Loaded[Answers]:
         """As Table.load_with wants it. Blocks. BundleError: the bundle is refused, or does not answer as written."""
-        engine = Engine(open_bundle(self.fetch(version), check_hashes=False), version)
-        note = check_parity(engine)
-        answers = self.make(engine)
-        answers.use_neighbours(self.neighbours(engine))
-        answers.warm_up()
-        return Loaded(answers, engine.bundle.sha256, note)
+        directory = self.fetch(version)
+        with self.turn():
+            engine = Engine(open_bundle(directory, check_hashes=False), version)
+            note = check_parity(engine)
+            answers = self.make(engine)
+            answers.use_neighbours(self.neighbours(engine))
+            answers.warm_up()
+            return Loaded(answers, engine.bundle.sha256, note)
 
 
 class Ranker:

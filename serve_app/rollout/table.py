@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from serve_app.patient import patient_thread
 from serve_app.rollout.state import Held, Load
 from trainer.registry import RegistryUnavailable
 
@@ -22,7 +23,7 @@ Item = TypeVar("Item")
 AWAY_S, FAILED_S = 2.0, 30.0
 # Seconds that one Python thread may keep others waiting while a version is loaded; Python's own 5 ms, several times a
 # call, are what callers would notice of a load.
-TURN_S = 0.0005
+TURN_S = 0.0001
 _log = logging.getLogger(__name__)
 
 
@@ -70,6 +71,7 @@ class Table(Generic[Item]):
         self._entries: dict[str, _Entry[Item]] = {}
         self._wanted: tuple[str, ...] = ()
         self._loading: asyncio.Task[None] | None = None
+        self._thread = patient_thread("load")
         self.changed = asyncio.Event()
 
     @property
@@ -118,6 +120,7 @@ class Table(Generic[Item]):
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.gather(self._loading, return_exceptions=True)
+        self._thread.shutdown(wait=False)
 
     def _next(self) -> str | None:
         now = time.monotonic()
@@ -139,7 +142,7 @@ class Table(Generic[Item]):
             self._set(version, _Entry(Held(Load.LOADING, datetime.now(UTC)), again=float("inf")))
         try:
             with beside_calls():
-                loaded = await asyncio.to_thread(load, version)
+                loaded = await asyncio.get_running_loop().run_in_executor(self._thread, load, version)
         except RegistryUnavailable as error:
             _log.warning("version %s waits: %s", version, error)
             return _Entry(Held(Load.LOADING, datetime.now(UTC), str(error)), again=time.monotonic() + AWAY_S)

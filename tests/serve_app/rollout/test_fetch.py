@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +16,8 @@ import pytest
 
 from serve_app.rollout import fetch
 from serve_app.rollout.fetch import Shelf
-from trainer.bundle import BundleError, open_bundle
+from tests.serve_app.rollout.mlflow_server import server
+from trainer.bundle import Bundle, BundleError, open_bundle
 from trainer.registry import Registry, RegistryError, RegistryUnavailable
 
 
@@ -44,6 +47,61 @@ def test_a_version_is_fetched_with_its_hashes_checked_by_several_at_once(
     assert len(set(found)) == 1
     assert open_bundle(found[0]).sha256 == open_bundle(versions["2"]).sha256
     assert len(asked) == 1, "the others go by the note of the first"
+
+
+def test_files_that_are_the_same_are_hashed_once_and_others_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+
+    def counted(directory: Path, *, check_hashes: bool = True) -> Bundle:
+        if check_hashes:
+            checked.append(directory)
+        return open_bundle(directory, check_hashes=check_hashes)
+
+    monkeypatch.setattr(fetch, "open_bundle", counted)
+    found = shelf.fetch("2")
+    assert [shelf.fetch("2") for _ in range(3)] == [found] * 3
+    assert checked == [found]
+    at = found / "owner.npy"
+    whole = at.read_bytes()
+    seen = at.stat()
+    at.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    os.utime(at, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    try:
+        with pytest.raises(BundleError, match=r"owner\.npy"):
+            shelf.fetch("2")
+    finally:
+        at.write_bytes(whole)
+    assert len(checked) == 2
+    assert shelf.fetch("2") == found
+    note = shelf.bundles / ".2.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "hashed": time.time() - fetch.HASHED_S - 1}))
+    count = len(checked)
+    assert [shelf.fetch("2") for _ in range(2)] == [found] * 2
+    assert len(checked) == count + 1, "what was hashed long ago is hashed once more"
+
+
+def test_a_server_is_asked_again_without_its_client(
+    registry: Registry, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with server(Path(registry.uri.removeprefix("sqlite:///")).parents[1], port):
+        shelf = Shelf(f"http://127.0.0.1:{port}", registry.model, tmp_path)
+        note = tmp_path / ".2.json"
+        found = shelf.fetch("2")
+        age(shelf, "2", fetch.FRESH_S + 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(fetch.subprocess, "run", None)
+            assert shelf.fetch("2") == found
+        assert time.time() - json.loads(note.read_text())["at"] < fetch.FRESH_S
+        note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": "0" * 64, "stamp": ""}))
+        age(shelf, "2", fetch.FRESH_S + 1)
+        assert shelf.fetch("2") == found, "a note that says something else is not believed"
+        assert json.loads(note.read_text())["sha256"] == open_bundle(versions["2"]).sha256
+    age(shelf, "2", fetch.FRESH_S + 1)
+    assert shelf.fetch("2") == found, "what was checked serves while the server is away"
 
 
 def test_the_address_stands_neither_in_the_arguments_nor_in_what_is_printed(

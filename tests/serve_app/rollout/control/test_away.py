@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -22,31 +17,8 @@ from serve_app.rollout.memory import read_memory
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.state import Wanted
 from tests.serve_app.rollout.control.conftest import WITHIN_S, World
+from tests.serve_app.rollout.mlflow_server import server
 from trainer.registry import Registry
-
-
-@contextmanager
-def server(state_dir: Path, port: int) -> Iterator[None]:
-    """`mlflow server` over the database of a state directory."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{state_dir}/mlflow/mlflow.db"]
-    with subprocess.Popen(
-        [*command, "--artifacts-destination", str(state_dir / "mlflow" / "artifacts")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=state_dir,
-        env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if "Uvicorn running on" in line:
-                    break
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it_is_back(
