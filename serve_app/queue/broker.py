@@ -34,6 +34,13 @@ class Producer:
         self._jobs.revive(job_id)
         self._send(job_id)
 
+    def send_lost(self) -> list[str]:
+        """Queue the jobs again that nobody has any more; their ids."""
+        found = self._jobs.lost()
+        for job_id in found:
+            self._send(job_id)
+        return found
+
     def _send(self, job_id: str) -> None:
         self._app.send_task(TASK, args=[job_id], queue=JOBS, task_id=job_id)
 
@@ -41,7 +48,8 @@ class Producer:
 def application(settings: QueueSettings, redis_url: str) -> Any:
     """A Celery application that sends into the queue."""
     url = broker_url(redis_url)
-    app = Celery(JOBS, broker=url, backend=url)
+    # A worker has Ray's application, which tasks find as the current one.
+    app = Celery(JOBS, broker=url, backend=url, set_as_current=False)
     app.conf.update(broker_transport_options=transport(settings), **results(settings))
     return app
 

@@ -3,6 +3,8 @@
 queue:<name>:job:<id>      hash: request (RecommendRequest), attempts; lives for result_ttl_s
 queue:<name>:answer:<id>   RecommendResponse, written once; lives for result_ttl_s
 queue:<name>:answered      how many answers were written
+queue:<name>:open          ids without an answer, by when they were queued or begun last, Unix time
+queue:<name>:looked        there while somebody has looked for lost jobs a moment ago
 queue:<name>:*             what Celery keeps: the queues as lists, and messages that are not acknowledged
 """
 
@@ -24,6 +26,7 @@ JOBS, DEAD, UNPROCESSABLE = "jobs", "dead", "unprocessable"
 
 # Together, so that the count is the number of answers whatever ends the worker.
 _ANSWER = """
+redis.call('ZREM', KEYS[3], ARGV[3])
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then return redis.call('INCR', KEYS[2]) end
 return 0
 """
@@ -66,7 +69,10 @@ class Jobs:
         self._redis.expire(key, self._settings.result_ttl_s)
         if self._redis.hget(key, "request") != request:
             raise JobConflict(f"job {job_id!r} has another request; take another id, or wait until it has expired")
-        return not self._redis.exists(self._key("answer", job_id))
+        if self._redis.exists(self._key("answer", job_id)):
+            return False
+        self._open(job_id)
+        return True
 
     def begin(self, job_id: str) -> bytes | None:
         """Count an attempt and return the request; None: it is answered already.
@@ -79,6 +85,7 @@ class Jobs:
             return None
         if request is None:
             raise UnprocessableJob("its request is not in Redis any more")
+        self._open(job_id)
         attempts = self._redis.hincrby(key, "attempts", 1)
         self._redis.expire(key, self._settings.result_ttl_s)
         if attempts > self._settings.attempts:
@@ -89,8 +96,39 @@ class Jobs:
 
     def finish(self, job_id: str, answer: bytes) -> bool:
         """Keep the answer; False: another worker was first, and its answer stays."""
-        keys = [self._key("answer", job_id), f"{self._prefix}answered"]
-        return bool(self._answer(keys=keys, args=[answer, self._settings.result_ttl_s]))
+        keys = [self._key("answer", job_id), f"{self._prefix}answered", f"{self._prefix}open"]
+        return bool(self._answer(keys=keys, args=[answer, self._settings.result_ttl_s, job_id]))
+
+    def lost(self) -> list[str]:
+        """Jobs whose message is gone, to be queued again: without an answer or a sign of life for redeliver_s.
+
+        Celery takes a message off the list and then notes who has it; a worker killed in between takes it along. Only
+        an empty queue says that a message is nowhere. Told to one caller in redeliver_s / 2; a job twice, if it is
+        nowhere still.
+        """
+        settings = self._settings
+        every_ms = max(1, settings.redeliver_s * 500)
+        if self._redis.llen(f"{self._prefix}{JOBS}") or not self._redis.set(
+            f"{self._prefix}looked", b"", nx=True, px=every_ms
+        ):
+            return []
+        old = cast(
+            "list[bytes]", self._redis.zrangebyscore(f"{self._prefix}open", "-inf", self._now() - settings.redeliver_s)
+        )
+        if not old:
+            return []
+        taken = cast("Sequence[bytes]", self._redis.hvals(f"{self._prefix}unacked"))
+        somewhere = {_task_id(raw) for raw in taken} | {letter.job_id for letter in self.letters()}
+        found = []
+        for job_id in (raw.decode() for raw in old):
+            if job_id in somewhere:
+                continue
+            if not self._redis.hexists(self._key("job", job_id), "request") or self.answer(job_id) is not None:
+                self._redis.zrem(f"{self._prefix}open", job_id)
+                continue
+            self._open(job_id)
+            found.append(job_id)
+        return found
 
     def answer(self, job_id: str) -> bytes | None:
         """The serialized RecommendResponse; None: there is none, or not any more."""
@@ -128,10 +166,23 @@ class Jobs:
         if not self._redis.hexists(key, "request"):
             raise UnprocessableJob(f"the request of job {job_id!r} has expired; submit it again")
         self._redis.hdel(key, "attempts")
+        self._open(job_id)
 
     def discard(self, letter: Letter) -> None:
         """Take a dead letter away."""
         self._redis.lrem(f"{self._prefix}{letter.queue}", 1, cast(str, letter.raw))
+        if letter.job_id:
+            self._redis.zrem(f"{self._prefix}open", letter.job_id)
+
+    def _open(self, job_id: str) -> None:
+        key = f"{self._prefix}open"
+        self._redis.zadd(key, {job_id: self._now()})
+        self._redis.expire(key, self._settings.result_ttl_s)
+
+    def _now(self) -> float:
+        # Redis' clock: that of one machine for all of them.
+        seconds, microseconds = self._redis.time()
+        return seconds + microseconds / 1e6
 
     def _key(self, kind: str, job_id: str) -> str:
         return f"{self._prefix}{kind}:{job_id}"
@@ -140,6 +191,14 @@ class Jobs:
 def prefix(settings: QueueSettings) -> str:
     """What every key of a queue begins with, Celery's own among them."""
     return f"queue:{settings.name}:"
+
+
+def _task_id(raw: bytes) -> str:
+    """The id in a message of Celery's that a worker has; empty where it is none."""
+    try:
+        return str(json.loads(raw)[0]["headers"]["id"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return ""
 
 
 def _letter(queue: str, raw: bytes) -> Letter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -12,18 +13,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
+from kombu.exceptions import OperationalError
 from ray import serve
 from ray.serve.task_consumer import task_consumer, task_handler
-from redis import Redis
+from redis import Redis, RedisError
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.build import Services, open_service
 from serve_app.errors import InvalidRequest
 from serve_app.neighbours import local
+from serve_app.queue.broker import Producer
 from serve_app.queue.consumer import config
 from serve_app.queue.errors import UnprocessableJob
 from serve_app.queue.jobs import TASK, Jobs
 from serve_app.queue.settings import QueueSettings
+from serve_app.redact import cause
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import RayTelemetry
@@ -32,6 +36,7 @@ from serve_app.telemetry import RayTelemetry
 BUDGET_MS = 10_000.0
 # Ray's adapter gives running jobs this long when a worker stops.
 DRAIN_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 class Answering(Protocol):
@@ -109,8 +114,15 @@ class Worker:
     _adapter: Any  # Ray's wrapper sets it
 
     def __init__(self, serving: Serving, queue: QueueSettings) -> None:
-        self._jobs = Jobs(Redis.from_url(str(serving.services.redis_url)), queue)
+        url = str(serving.services.redis_url)
+        self._jobs = Jobs(Redis.from_url(url), queue)
         self._answering = serving.open(serving)
+        self._ended = threading.Event()
+        producer = Producer(queue, url, self._jobs)
+        # Without a reference to the worker, whose destructor ends it.
+        threading.Thread(
+            target=_send_lost, args=(producer, queue.redeliver_s / 2, self._ended), name="lost", daemon=True
+        ).start()
 
     @task_handler(name=TASK)
     def recommend(self, job_id: str) -> None:
@@ -126,8 +138,20 @@ class Worker:
 
     def __del__(self) -> None:
         # Ray's wrapper has stopped taking jobs by now.
+        if hasattr(self, "_ended"):
+            self._ended.set()
         if hasattr(self, "_answering"):
             self._answering.close()
+
+
+def _send_lost(producer: Producer, every_s: float, ended: threading.Event) -> None:
+    """Queue jobs again that a killed worker took along, until the worker ends."""
+    while not ended.wait(every_s):
+        try:
+            if found := producer.send_lost():
+                _log.warning("%d jobs were lost with a worker and are queued again", len(found))
+        except (RedisError, OperationalError) as error:
+            _log.warning("lost jobs are looked for later: %s", cause(error))
 
 
 def build_workers(serving: Serving, queue: QueueSettings) -> Any:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import base64
+import json
+import time
+
 import pytest
 from redis import Redis
 
 from serve_app.queue.broker import broker_url
 from serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
-from serve_app.queue.jobs import DEAD, Counts, Jobs, Letter
+from serve_app.queue.jobs import DEAD, TASK, Counts, Jobs, Letter
 from serve_app.queue.settings import QueueSettings
 
 
@@ -56,6 +60,35 @@ def test_unanswered_keeps_the_order(jobs: Jobs) -> None:
     assert jobs.unanswered([]) == []
     jobs.finish("b", b"answer")
     assert jobs.unanswered(["c", "b", "a"]) == ["c", "a"]
+
+
+def test_a_job_that_is_nowhere_is_told_once_in_a_while(jobs: Jobs, store: Redis, queue: QueueSettings) -> None:
+    def look(age_s: float = 10.0) -> list[str]:
+        store.delete("queue:test:looked")
+        store.zadd("queue:test:open", {name: time.time() - age_s for name in store.zrange("queue:test:open", 0, -1)})
+        return jobs.lost()
+
+    for job in ("nowhere", "taken", "dead", "answered", "expired"):
+        jobs.record(job, b"request")
+    jobs.finish("answered", b"answer")
+    store.delete("queue:test:job:expired")
+    store.hset("queue:test:unacked", "tag", json.dumps([{"headers": {"id": "taken"}}, "", "jobs"]))
+    body = base64.b64encode(json.dumps([["dead", "why", "", "", ""], {}, {}]).encode()).decode()
+    store.lpush("queue:test:dead", json.dumps({"body": body, "headers": {"task": TASK}}))
+    assert look(age_s=queue.redeliver_s / 2) == []
+    assert look() == ["nowhere"]
+    assert jobs.lost() == []
+    store.delete("queue:test:looked")
+    assert jobs.lost() == [], "it was queued again a moment ago"
+    assert store.zscore("queue:test:open", "expired") is None
+    store.lpush("queue:test:jobs", "a message")
+    assert look() == [], "what waits may be it"
+    store.delete("queue:test:jobs")
+    (letter,) = jobs.letters()
+    jobs.discard(letter)
+    assert look() == ["nowhere"]
+    jobs.finish("nowhere", b"answer")
+    assert look() == []
 
 
 def test_jobs_and_answers_expire(jobs: Jobs, store: Redis, queue: QueueSettings) -> None:
