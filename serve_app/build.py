@@ -124,9 +124,9 @@ async def open_index(
 
 
 def _open_index(shelf: Shelf, version: str) -> Loaded[Searching]:
-    directory = shelf.fetch(version)
+    shelf.fetch(version)
     with shelf.turn():
-        return open_search(open_bundle(directory, check_hashes=False))
+        return open_search(open_bundle(shelf.fetch(version), check_hashes=False))
 
 
 async def follow(

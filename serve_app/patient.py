@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 # Of a processor that others want too it then gets a tenth of their share.
 NICE = 10
@@ -14,12 +15,15 @@ NICE = 10
 def patient_thread(name: str) -> ThreadPoolExecutor:
     """An executor of one thread of low priority, where threads have priorities of their own (Linux).
 
-    One that stays: low priority cannot be taken back, and a thread for each piece of work would leave the allocator
-    with an arena more each time.
+    Low priority cannot be taken back. For work that comes often keep the executor: the allocator may take an arena for
+    each new thread.
     """
     return ThreadPoolExecutor(1, name, _be_patient)
 
 
 def _be_patient() -> None:
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        # A process that is more patient already stays so; a system that refuses does not keep the work from being done.
+        with suppress(OSError):
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))

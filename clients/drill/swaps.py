@@ -11,7 +11,7 @@ import psutil
 
 from clients.drill.rehearsal import Rehearsal, Stage, markdown, milliseconds, percentile
 from clients.drill.served import DrillError, Served
-from clients.drill.steady import TIMEOUT_S, Call, Steady, capacity, errors_of, half_of, unsigned
+from clients.drill.steady import Call, Steady, capacity, errors_of, half_of, unsigned
 
 # Production, and as many as make each swap load a version that was let go of before.
 DERIVED = 2
@@ -77,20 +77,21 @@ def play(stage: Stage) -> Rehearsal:
         with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
             # Every version twice: what is made only once is there, and the allocators have what they keep.
             for number in range(1, ROUNDS * len(ring) + 1):
-                _swap(stage, ring[number % len(ring)], traffic)
+                _move(stage, ring[(number - 1) % len(ring)], ring[number % len(ring)], traffic)
             time.sleep(SETTLE_S)
             first = time.time()
             time.sleep(CALM_S)
             before = memory_of(rollout.served)
             began = time.time()
-            swaps = []
+            moves = []
             for number in range(1, stage.swaps + 1):
-                swaps.append(_swap(stage, ring[number % len(ring)], traffic))
-                stage.say(f"swaps: {number} of {stage.swaps}, {swaps[-1].loaded_s:.1f} s")
+                moves.append(_move(stage, ring[(number - 1) % len(ring)], ring[number % len(ring)], traffic))
+                stage.say(f"swaps: {number} of {stage.swaps}, {moves[-1].first - moves[-1].moved:.1f} s")
             ended = time.time()
             time.sleep(SETTLE_S + CALM_S)
             after = memory_of(rollout.served)
             last = time.time()
+        swaps = _swaps(moves, ended, traffic)
         steady = Window.of(traffic.between(first, began))
         during = Window.of([call for swap in swaps for span in swap.spans for call in traffic.between(*span)])
         whole = Window.of(traffic.between(began, ended))
@@ -99,7 +100,18 @@ def play(stage: Stage) -> Rehearsal:
         return _told(traffic, swaps, (steady, during, whole, behind), (before, after), problems)
 
 
-def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
+@dataclass(frozen=True)
+class _Move:
+    """The alias moved from one version to another. moved, first: Unix times, of the move and of the first answer."""
+
+    before: str
+    version: str
+    moved: float
+    first: float
+    pss_mib: float
+
+
+def _move(stage: Stage, before: str, version: str, traffic: Steady) -> _Move:
     # Moved as in MLflow and seen by the answers: a command would take its start from the service's own processors.
     rollout, moved, seen = stage.rollout, time.time(), len(traffic.calls)
     rollout.aliases.move("production", version)
@@ -110,17 +122,28 @@ def _swap(stage: Stage, version: str, traffic: Steady) -> Swap:
         if time.monotonic() > deadline:
             raise DrillError(f"version {version} is not served within {WITHIN_S:.0f} s; see `buddies rollout status`")
         time.sleep(POLL_S)
-    over = first + OVER_S
-    # An answer may take as long as its deadline.
-    time.sleep(max(0.0, over + POLL_S - time.time()))
-    old = [call.ended_at for call in traffic.between(first - TIMEOUT_S, over) if call.version not in ("", version)]
-    spans = ((moved, first), (first, over))
-    loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
-    rollout.wait_aliases(lambda found: found.get("production") == version, WITHIN_S)
-    pss_mib = memory_of(rollout.served).pss
-    return Swap(
-        version, first - moved, max([0.0, *(at - first for at in old)]), spans, loading.p99_s, swapping.p99_s, pss_mib
-    )
+    time.sleep(max(0.0, first + OVER_S - time.time()))
+    # Written when every replica serves the version.
+    found = rollout.wait_aliases(lambda found: found.get("previous") == before, WITHIN_S)
+    if found.get("previous") != before:
+        raise DrillError(f"version {version} is production, and {before} not previous after {WITHIN_S:.0f} s: {found}")
+    return _Move(before, version, moved, first, memory_of(rollout.served).pss)
+
+
+def _swaps(moves: Sequence[_Move], ended: float, traffic: Steady) -> list[Swap]:
+    """What callers saw of each, once every call has ended."""
+    found = []
+    for move, until in zip(moves, [*(later.moved for later in moves[1:]), ended], strict=True):
+        old = [call.ended_at for call in traffic.between(move.moved, until) if call.version == move.before]
+        spans = ((move.moved, move.first), (move.first, move.first + OVER_S))
+        loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
+        over_s = max([0.0, *(at - move.first for at in old)])
+        found.append(
+            Swap(
+                move.version, move.first - move.moved, over_s, spans, loading.p99_s, swapping.p99_s, move.pss_mib
+            )
+        )  # fmt: skip
+    return found
 
 
 def _first(calls: Sequence[Call], version: str) -> float | None:

@@ -173,7 +173,7 @@ def retry(
             raise typer.Exit(1)
         done = [one for one in chosen if drop or _again(one, producer, UnprocessableJob)]
         for letter in done:
-            jobs.discard(letter)
+            jobs.discard(letter, forget=drop)
     typer.echo(f"{len(done)} of {len(chosen)} dead letters " + ("forgotten" if drop else "queued again"))
     raise typer.Exit(0 if len(done) == len(chosen) else 1)
 

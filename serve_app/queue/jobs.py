@@ -168,10 +168,10 @@ class Jobs:
         self._redis.hdel(key, "attempts")
         self._open(job_id)
 
-    def discard(self, letter: Letter) -> None:
-        """Take a dead letter away."""
+    def discard(self, letter: Letter, *, forget: bool = True) -> None:
+        """Take a dead letter away. forget: its job is given up; else it was queued again."""
         self._redis.lrem(f"{self._prefix}{letter.queue}", 1, cast(str, letter.raw))
-        if letter.job_id:
+        if forget and letter.job_id:
             self._redis.zrem(f"{self._prefix}open", letter.job_id)
 
     def _open(self, job_id: str) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError
-from kombu.exceptions import OperationalError
 from ray import serve
 from ray.serve.task_consumer import task_consumer, task_handler
-from redis import Redis, RedisError
+from redis import Redis
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.build import Services, open_service
@@ -150,7 +149,7 @@ def _send_lost(producer: Producer, every_s: float, ended: threading.Event) -> No
         try:
             if found := producer.send_lost():
                 _log.warning("%d jobs were lost with a worker and are queued again", len(found))
-        except (RedisError, OperationalError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the broker raises, there is a next time
             _log.warning("lost jobs are looked for later: %s", cause(error))
 
 

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import http.client
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -34,9 +35,12 @@ WITHIN_S = 900.0
 FRESH_S = 60.0
 # Longest that files, unchanged by all that the file system says, are taken for those that were hashed.
 HASHED_S = 600.0
+# Longest wait for others who load, and between two looks.
+TURN_S, POLL_S = 20.0, 0.01
 # For a registry that is asked in passing; its client waits longer.
 ANSWER_S = 2.0
 NICE = 10
+_log = logging.getLogger(__name__)
 _GET = "/api/2.0/mlflow/model-versions/get"
 
 
@@ -74,10 +78,14 @@ class Shelf:
     def turn(self) -> Iterator[None]:
         """For one process of the machine at a time; what is fetched is opened and warmed up in it.
 
-        A generation tells all of them at once, and all at once would take every processor from the calls.
+        A generation tells all of them at once, and all at once would take every processor from the calls. Whoever has
+        waited for TURN_S goes on beside the others: one that hangs keeps nobody from serving.
         """
         self.bundles.mkdir(parents=True, exist_ok=True)
-        with self._locked("turn"):
+        with (self.bundles / ".turn.lock").open("a") as file:
+            deadline = time.monotonic() + TURN_S
+            while not _lock_now(file.fileno()) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
             yield
 
     @contextmanager
@@ -109,15 +117,24 @@ class Shelf:
         """The note, if there is one of this registry and model."""
         try:
             note: dict[str, Any] = json.loads(self._note_path(version).read_bytes())
-            return note if note["from"] == self._from else None
+            whole = (
+                isinstance(note["at"], float | int)
+                and isinstance(note["sha256"], str)
+                and isinstance(note["path"], str)
+            )
+            return note if whole and note["from"] == self._from else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def _write(self, version: str, note: dict[str, Any]) -> None:
         path = self._note_path(version)
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(note))
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(note))
+            partial.replace(path)
+        except OSError as error:
+            # A full disk: what was checked serves all the same, and the next one checks it again.
+            _log.warning("no note of version %s can be kept: %s", version, error)
 
     def _holds(self, version: str, note: dict[str, Any]) -> bool:
         """Whether what a note says of the registry is so: it was asked a moment ago, or says the same now."""
@@ -167,6 +184,14 @@ class Shelf:
         return f"{self.model} at {public(self.uri)}"
 
 
+def _lock_now(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _stamp(directory: Path) -> str:
     """Another one whenever a file below was written, replaced, added or removed: their names, sizes, times, inodes."""
     states = [(path.relative_to(directory).as_posix(), path.stat()) for path in sorted(directory.rglob("*"))]
@@ -177,7 +202,8 @@ def _stamp(directory: Path) -> str:
 def main() -> None:
     """Fetch what standard input names, and say on the last line of standard output where it lies or what is wrong."""
     asked: dict[str, str] = json.loads(sys.stdin.read())
-    os.nice(NICE)
+    # Started by a thread that is patient already, it is so from the start.
+    os.nice(max(0, NICE - os.getpriority(os.PRIO_PROCESS, 0)))
     try:
         found = Registry(asked["uri"], asked["model"]).fetch(asked["version"], Path(asked["bundles"]))
         answer = {"path": str(found)}
