@@ -96,7 +96,7 @@ async def open_service(
     await asyncio.to_thread(service.warm_up)
     shelf = services.shelf(model)
     if shelf is not None:
-        service.table.load_with(Loader(shelf.fetch, service.answers, neighbours, shelf.turn))
+        service.table.load_with(Loader(shelf.in_turn, service.answers, neighbours))
         ranker = Ranker(service.rotation, service.table, telemetry)
         stack.callback(ranker.close)
         await follow(settings, services, Replica(replica, Role.RANKER), service.table, ranker, stack)
@@ -124,9 +124,8 @@ async def open_index(
 
 
 def _open_index(shelf: Shelf, version: str) -> Loaded[Searching]:
-    shelf.fetch(version)
-    with shelf.turn():
-        return open_search(open_bundle(shelf.fetch(version), check_hashes=False))
+    with shelf.in_turn(version) as directory:
+        return open_search(open_bundle(directory, check_hashes=False))
 
 
 async def follow(

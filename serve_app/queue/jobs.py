@@ -123,7 +123,9 @@ class Jobs:
         for job_id in (raw.decode() for raw in old):
             if job_id in somewhere:
                 continue
-            if not self._redis.hexists(self._key("job", job_id), "request") or self.answer(job_id) is not None:
+            if not self._redis.hexists(self._key("job", job_id), "request") or self._redis.exists(
+                self._key("answer", job_id)
+            ):
                 self._redis.zrem(f"{self._prefix}open", job_id)
                 continue
             self._open(job_id)

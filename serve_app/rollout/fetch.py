@@ -75,18 +75,19 @@ class Shelf:
             return found
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """For one process of the machine at a time; what is fetched is opened and warmed up in it.
+    def in_turn(self, version: str) -> Iterator[Path]:
+        """As `fetch`, to open and warm up what it gives in the block: one process of the machine at a time.
 
         A generation tells all of them at once, and all at once would take every processor from the calls. Whoever has
         waited for TURN_S goes on beside the others: one that hangs keeps nobody from serving.
         """
-        self.bundles.mkdir(parents=True, exist_ok=True)
+        self.fetch(version)
         with (self.bundles / ".turn.lock").open("a") as file:
             deadline = time.monotonic() + TURN_S
             while not _lock_now(file.fileno()) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
-            yield
+            # Again, for what changed while others loaded: it costs a look at the files.
+            yield self.fetch(version)
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:

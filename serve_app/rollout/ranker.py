@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,20 +29,17 @@ IDLE_EVERY_S = 10.0
 class Loader:
     """Opens, checks and warms up a version.
 
-    fetch: its directory, hashes checked. make: answers of an engine. turn: entered for all but fetching.
+    fetch: its directory, hashes checked, for as long as it is loaded. make: answers of an engine.
     """
 
-    fetch: Callable[[str], Path]
+    fetch: Callable[[str], AbstractContextManager[Path]]
     make: Callable[[Engine], Answers]
     neighbours: Callable[[Engine], Neighbours]
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __call__(self, version: str) -> Loaded[Answers]:
         """As Table.load_with wants it. Blocks. BundleError: the bundle is refused, or does not answer as written."""
-        self.fetch(version)
-        with self.turn():
-            # Again, for what changed while others loaded: it costs a look at the files.
-            engine = Engine(open_bundle(self.fetch(version), check_hashes=False), version)
+        with self.fetch(version) as directory:
+            engine = Engine(open_bundle(directory, check_hashes=False), version)
             note = check_parity(engine)
             answers = self.make(engine)
             answers.use_neighbours(self.neighbours(engine))

@@ -182,7 +182,7 @@ def test_a_caller_who_leaves_frees_the_place_and_is_counted_as_cancelled() -> No
     asyncio.run(call())
 
 
-def test_one_latency_in_eight_is_observed_and_every_call_is_counted() -> None:
+def test_one_latency_in_eight_is_observed_of_each_histogram() -> None:
     observed: list[tuple[float, Any]] = []
     histogram = SimpleNamespace(observe=lambda value, tags: observed.append((value, tags)))
     ingress = SimpleNamespace(processing_latency_tracker=histogram)

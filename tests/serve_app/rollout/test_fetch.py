@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from serve_app.rollout import fetch
 from serve_app.rollout.fetch import Shelf
-from tests.serve_app.rollout.mlflow_server import server
+from tests.mlflow_server import mlflow_server
 from trainer.bundle import Bundle, BundleError, open_bundle
 from trainer.registry import Registry, RegistryError, RegistryUnavailable
 
@@ -85,10 +85,8 @@ def test_files_that_are_the_same_are_hashed_once_and_others_again(
 def test_a_server_is_asked_again_without_its_client(
     registry: Registry, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with server(Path(registry.uri.removeprefix("sqlite:///")).parents[1], port):
-        shelf = Shelf(f"http://127.0.0.1:{port}", registry.model, tmp_path)
+    with mlflow_server(Path(registry.uri.removeprefix("sqlite:///")).parents[1]) as address:
+        shelf = Shelf(address, registry.model, tmp_path)
         note = tmp_path / ".2.json"
         found = shelf.fetch("2")
         age(shelf, "2", fetch.FRESH_S + 1)
@@ -102,6 +100,33 @@ def test_a_server_is_asked_again_without_its_client(
         assert json.loads(note.read_text())["sha256"] == open_bundle(versions["2"]).sha256
     age(shelf, "2", fetch.FRESH_S + 1)
     assert shelf.fetch("2") == found, "what was checked serves while the server is away"
+
+
+def test_one_loads_at_a_time_and_nobody_waits_for_ever(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.fetch("2")
+    first_is_in, let_go, second_is_in = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with shelf.in_turn("2"):
+            first_is_in.set()
+            assert let_go.wait(60)
+
+    def second() -> bool:
+        assert first_is_in.wait(60)
+        with shelf.in_turn("2"):
+            second_is_in.set()
+            return let_go.is_set()
+
+    with ThreadPoolExecutor(2) as pool:
+        holding, waiting = pool.submit(first), pool.submit(second)
+        assert first_is_in.wait(60)
+        assert not second_is_in.wait(0.3)
+        let_go.set()
+        holding.result()
+        assert waiting.result()
+    monkeypatch.setattr(fetch, "TURN_S", 0.0)
+    with shelf.in_turn("2") as there, shelf.in_turn("2") as beside:
+        assert there == beside
 
 
 def test_the_address_stands_neither_in_the_arguments_nor_in_what_is_printed(

@@ -16,8 +16,8 @@ from serve_app.rollout.gauges import Seen
 from serve_app.rollout.memory import read_memory
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.rollout.state import Wanted
+from tests.mlflow_server import mlflow_server
 from tests.serve_app.rollout.control.conftest import WITHIN_S, World
-from tests.serve_app.rollout.mlflow_server import server
 from trainer.registry import Registry
 
 
@@ -33,7 +33,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
 
     async def run() -> None:
         async with world.working(settings, registry=remote, tell=told.append) as task, world.replicas("r-1"):
-            with server(state_dir, port):
+            with mlflow_server(state_dir, port):
                 await world.active(1)
             assert "does not answer" in (await world.event("registry_away")).message
             async with world.asked() as connection:
@@ -44,7 +44,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
             await world.active(2)
             assert len(await world.events("registry_away")) == 1, "told once"
             await until_told(lambda seen: (seen.active, seen.share) == (2, 0.1) and seen.registry_away_s > 0)
-            with server(state_dir, port):
+            with mlflow_server(state_dir, port):
                 await world.event("registry_back")
                 await world.aliases(production="1", canary="2", canary_percent="10")
                 await world.until(here)

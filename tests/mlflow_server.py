@@ -10,14 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from serve_app.ports import free_port
+
 
 @contextmanager
-def server(state_dir: Path, port: int) -> Iterator[None]:
-    """`mlflow server` over the database of a state directory."""
+def mlflow_server(state_dir: Path, port: int | None = None) -> Iterator[str]:
+    """`mlflow server` over a database and artifacts below state_dir/mlflow, on a free port; yields its address."""
+    port = free_port() if port is None else port
+    home = state_dir / "mlflow"
+    home.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{state_dir}/mlflow/mlflow.db"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{home}/mlflow.db",
+        "--artifacts-destination",
+        str(home / "artifacts"),
+    ]
     with subprocess.Popen(
-        [*command, "--artifacts-destination", str(state_dir / "mlflow" / "artifacts")],
+        command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -30,6 +40,6 @@ def server(state_dir: Path, port: int) -> Iterator[None]:
             for line in process.stderr:
                 if "Uvicorn running on" in line:
                     break
-            yield
+            yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGKILL)

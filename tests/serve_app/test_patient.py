@@ -1,0 +1,32 @@
+"""Threads of low priority, beside one that keeps its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import pytest
+
+from serve_app import patient
+
+
+def priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own there")
+def test_the_thread_is_patient_and_its_maker_is_not() -> None:
+    before = priority()
+    with patient.patient_thread("a") as thread:
+        assert thread.submit(priority).result() == max(patient.NICE, before)
+    assert priority() == before
+
+
+def test_the_work_is_done_where_priorities_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(patient.os, "setpriority", refuse)
+    with patient.patient_thread("a") as thread:
+        assert thread.submit(lambda: 1).result() == 1
