@@ -122,6 +122,7 @@ def release(context: typer.Context) -> None:
 
     Example: pip install --upgrade spotify-buddies && buddies serve release
     """
+    from foundation.process.run_dir import RunDir
     from pairing.console import explained
     from serve_app.build import Services
     from serve_app.errors import LaunchError
@@ -142,7 +143,7 @@ def release(context: typer.Context) -> None:
         rollout = settings.rollout
     with explained(LaunchError, ReleaseFailed):
         done = released(
-            Cluster(endpoints["ray"], Path(endpoints["temp"])),
+            Cluster(endpoints["ray"], RunDir(Path(endpoints["run"]))),
             settings.serve, bundle, version, services,
             state_dir=settings.state_dir, model=settings.registry.model, rollout=rollout, build=uuid.uuid4().hex,
         )  # fmt: skip
@@ -229,7 +230,7 @@ def _announce(
         "bundle": str(bundle.resolve()),
         "follows": follows,
         "ray": running.ray,
-        "temp": str(running.temp),
+        "run": str(running.run.path),
     }
     partial = state_dir / f".{ENDPOINTS}.partial"
     partial.touch(mode=0o600)

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from foundation.process.run_dir import RunDir
 from serve_app.errors import LaunchError
+from serve_app.front import wrapper
 from serve_app.health import NOTE
-from serve_app.loopback import BINARY, NODE, WRAPPER
+from serve_app.loopback import NODE
 from serve_app.ports import free_block, free_port
 from serve_app.settings import ServeSettings
 
@@ -27,15 +29,17 @@ SILENT_S = 30
 SPARE_FILES = 5_500
 # An answer for 1,000 listeners with 100 explained playlists each is about 35 MB.
 MESSAGE_BYTES = 64 * 2**20
+# A token that would count in the place of ours, and a cluster of somebody else's.
+UNWANTED = ("RAY_AUTH_TOKEN", "RAY_ADDRESS")
 TOKEN = "ray-token"  # noqa: S105 - a file name
 
 
-def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, str]:
-    """Environment variables of one run. temp: the run's own directory, where HAProxy keeps its files."""
-    haproxy = temp / HAPROXY
+def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, str]:
+    """Environment variables of one run. What is run or read as a note lies beside what Ray is given, not in it."""
+    haproxy = run.path / HAPROXY
     http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
     return {
-        NOTE: str(temp / STOP_NOTE),
+        NOTE: str(run.path / STOP_NOTE),
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
@@ -61,6 +65,8 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # Fixed too, and on loopback.
+        "DASHBOARD_METRIC_PORT": str(free_port()),
         # The admin socket is open to every user of the machine by default, under /tmp.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
@@ -71,7 +77,7 @@ def flags(settings: ServeSettings, temp: Path, token_file: Path) -> dict[str, st
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(settings.drain_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
         NODE: "0",
-        **({BINARY: str(haproxy / WRAPPER)} if settings.haproxy else {}),
+        **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy / wrapper.NAME)} if settings.haproxy else {}),
         # Five seconds by default, after which Ray ends a front that comes up slowly on a busy machine.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
@@ -105,10 +111,11 @@ def write_token(state_dir: Path) -> Path:
 @contextmanager
 def applied(wanted: Mapping[str, str]) -> Iterator[None]:
     """Set the variables for the length of the block. LaunchError when Ray Serve was imported with other ones."""
-    before = {name: os.environ.get(name) for name in [*wanted, "RAY_AUTH_TOKEN"]}
+    before = {name: os.environ.get(name) for name in [*wanted, *UNWANTED]}
     fresh = "ray.serve" not in sys.modules
     os.environ.update(wanted)
-    os.environ.pop("RAY_AUTH_TOKEN", None)
+    for name in UNWANTED:
+        os.environ.pop(name, None)
     try:
         _verify(wanted, fresh)
         yield

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import logging
+import math
 import os
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,16 +18,20 @@ from typing import Any
 import grpc
 import psutil
 
+from foundation.process.local_ray import free_agent_port
+from foundation.process.private import make_private, repair
+from foundation.process.run_dir import RunDir, run_dir
 from pairing.processes import children, is_alive, name_of, stop_all
 from pairing.signals import shielded, unwinding
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from serve_app import loopback
-from serve_app.app import build_app
+from serve_app.app import REFUSALS, build_app
 from serve_app.build import Services
 from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
+from serve_app.front.wrapper import write_wrapper
 from serve_app.ports import claim
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.settings import ServeSettings
@@ -37,9 +40,7 @@ from serve_app.wire import SERVICE
 APPLICATION = "buddies"
 READY_WITHIN_S = 120.0
 OBJECT_STORE_BYTES = 200 * 2**20
-# Serve puts HAProxy's sockets 71 bytes below the run's directory, and HAProxy's limit is 97; Ray's own need less.
-LONGEST_TEMP = 25
-OWNER = "owner.pid"
+RUN = "b-"
 # Without one of these Ray's own calls wait for minutes, or end this process from C.
 VITAL = frozenset({"gcs_server", "raylet"})
 
@@ -49,7 +50,7 @@ class Running:
     """Where the service answers. grpc, ray: host:port; http, dashboard: URLs; stop: idempotent.
 
     died: the name of a process of Ray's that cannot be done without and is gone, else None; asking is cheap.
-    temp: the run's own directory, gone after the stop. logs: where Ray's logs are then.
+    run: its own directory, gone after the stop. logs: where Ray's logs are then.
     version: production at the start.
     """
 
@@ -57,7 +58,7 @@ class Running:
     http: str
     dashboard: str
     ray: str
-    temp: Path
+    run: RunDir
     logs: Path
     version: str
     stop: Callable[[], None]
@@ -85,22 +86,30 @@ def launch(
     """
     from trainer.bundle import open_bundle
 
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_private(state_dir)
     settings = _claim_ports(settings)
     # Replicas check again; here a refused bundle ends with one sentence rather than with a replica's stack.
     open_bundle(bundle)
     with ExitStack() as stack:
         terminate = stack.enter_context(unwinding())
-        temp = stack.enter_context(temp_dir())
-        (temp / HAPROXY).mkdir(mode=0o700)
+        run = stack.enter_context(run_dir(RUN))
+        (run.path / HAPROXY).mkdir(mode=0o700)
+        token = write_token(state_dir)
         if settings.haproxy:
-            loopback.write_wrapper(temp / HAPROXY, settings.host)
+            write_wrapper(
+                run.path / HAPROXY,
+                settings.host,
+                token,
+                connections=settings.max_ongoing_requests + REFUSALS,
+                # The replica's own maximum comes first.
+                answer_s=math.ceil(settings.request_timeout_s) + 20,
+            )
         logs = state_dir / "logs"
-        stack.callback(keep_logs, temp, logs)
-        stack.enter_context(applied(flags(settings, temp, write_token(state_dir))))
+        stack.callback(keep_logs, run, logs)
+        stack.enter_context(applied(flags(settings, run, token)))
         others = children()
         vital: list[psutil.Process] = []
-        stop_note = temp / STOP_NOTE
+        stop_note = run.path / STOP_NOTE
         stop = _once(lambda: stop_ray(others, vital, lambda started: _drain(settings, stop_note, started)))
 
         def started() -> None:
@@ -110,7 +119,7 @@ def launch(
         # Signals wait while things are torn down: half a shutdown leaves processes behind.
         stack.callback(lambda: shielded(stop))
         app = build_app(settings, bundle.resolve(), version, services, model=model, rollout=rollout)
-        _start(settings, temp, app, started)
+        _start(settings, run, app, started)
         address = f"{settings.host}:{settings.grpc_port}"
         http_address = f"{settings.host}:{settings.http_port}"
         served = _wait_until_ready(address, http_address, None if services.shelf(model) else version)
@@ -120,7 +129,7 @@ def launch(
             http=f"http://{http_address}",
             dashboard=f"http://127.0.0.1:{settings.dashboard_port}",
             ray=_address(),
-            temp=temp,
+            run=run,
             logs=logs,
             version=served,
             stop=lambda: shielded(stop),
@@ -139,7 +148,7 @@ def _claim_ports(settings: ServeSettings) -> ServeSettings:
     return settings.model_copy(update=ports)
 
 
-def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[], None]) -> None:
+def _start(settings: ServeSettings, run: RunDir, app: Any, after_init: Callable[[], None]) -> None:
     from ray import serve
     from ray.exceptions import RayError
 
@@ -147,11 +156,11 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with quiet():
-            _start_ray(settings, temp)
+            _start_ray(settings, run)
             after_init()
             _start_serve(settings)
             serve.run(app, name=APPLICATION, route_prefix="/")
-    except (RayError, RuntimeError, ConnectionError, TimeoutError) as error:
+    except (RayError, RuntimeError, ConnectionError, TimeoutError, ValueError) as error:
         raise LaunchError(f"Ray Serve did not start: {error}") from error
     except Exception as error:
         # Ray raises Exception itself, with its log as the message, where its dashboard finds its port taken.
@@ -163,23 +172,26 @@ def _start(settings: ServeSettings, temp: Path, app: Any, after_init: Callable[[
         ) from error
 
 
-def _start_ray(settings: ServeSettings, temp: Path) -> None:
+def _start_ray(settings: ServeSettings, run: RunDir) -> None:
     import ray
 
     replicas = max(settings.replicas, settings.max_replicas)
-    ray.init(
-        _node_ip_address="127.0.0.1",
-        dashboard_host="127.0.0.1",
-        dashboard_port=settings.dashboard_port,
-        include_dashboard=True,
-        _temp_dir=str(temp),
-        object_store_memory=OBJECT_STORE_BYTES,
-        # Logical CPUs: one per ranker and half for the index, twice while a code release replaces them.
-        num_cpus=max(os.cpu_count() or 1, 2 * replicas + 2),
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": loopback.HOOK},
-    )
+    with free_agent_port():
+        ray.init(
+            # Whatever cluster RAY_ADDRESS names, as it does in every pod of KubeRay.
+            address="local",
+            _node_ip_address="127.0.0.1",
+            dashboard_host="127.0.0.1",
+            dashboard_port=settings.dashboard_port,
+            include_dashboard=True,
+            _temp_dir=str(run.public),
+            object_store_memory=OBJECT_STORE_BYTES,
+            # Logical CPUs: one per ranker and half for the index, twice while a code release replaces them.
+            num_cpus=max(os.cpu_count() or 1, 2 * replicas + 2),
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"worker_process_setup_hook": loopback.HOOK},
+        )
 
 
 def _address() -> str:
@@ -299,32 +311,11 @@ def _once(action: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-@contextmanager
-def temp_dir() -> Iterator[Path]:
-    """A directory of this run's own with a path short enough for sockets, gone after the block or a later run."""
-    base = tempfile.gettempdir()
-    parent = base if len(base) <= LONGEST_TEMP - len("/b-12345678") else "/tmp"  # noqa: S108 - sockets need short paths
-    sweep(Path(parent))
-    path = Path(tempfile.mkdtemp(prefix="b-", dir=parent))
-    (path / OWNER).write_text(str(os.getpid()))
-    # Ray, imported after this, writes there once more at exit when its raylet is dead; handlers run last in, first out.
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def sweep(parent: Path) -> None:
-    """Remove the directories of our own runs that were killed before they could."""
-    for note in parent.glob(f"b-*/{OWNER}"):
-        if note.stat().st_uid == os.getuid() and not psutil.pid_exists(int(note.read_text() or 0)):
-            shutil.rmtree(note.parent, ignore_errors=True)
-
-
-def keep_logs(temp: Path, logs: Path) -> None:
-    """Move Ray's logs of this run to the state directory, in the place of the run before."""
-    found = temp / "session_latest" / "logs"
+def keep_logs(run: RunDir, logs: Path) -> None:
+    """Move Ray's logs of this run to the state directory, in the place of the run before, closed to other users."""
+    found = run.public / "session_latest" / "logs"
     if found.exists():
         shutil.rmtree(logs, ignore_errors=True)
         shutil.copytree(found.resolve(), logs, symlinks=True, ignore_dangling_symlinks=True)
+        make_private(logs)
+        repair(logs)

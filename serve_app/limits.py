@@ -2,6 +2,15 @@
 
 # What a request may weigh on the wire: parsed it takes several times as much memory.
 REQUEST_BYTES = 16 * 2**20
+# How our gRPC servers are made, wherever they run.
+SERVER_OPTIONS: list[tuple[str, int]] = [
+    # What the front lets through (front/config.py), and 32 bytes that gRPC counts for each of 64 entries; beyond the
+    # first of the two it begins to refuse calls at random.
+    ("grpc.max_metadata_size", 12 * 2**10),
+    ("grpc.absolute_max_metadata_size", 16 * 2**10),
+    # gRPC would unpack a message whatever becomes of it, and compare what it weighs with the limit afterwards.
+    ("grpc.per_message_decompression", 0),
+]
 ID_BYTES = 128
 NAME_BYTES = 512
 LISTENERS = 1_000

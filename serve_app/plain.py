@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from serve_app.build import Services, open_service
 from serve_app.health import add_health
+from serve_app.limits import SERVER_OPTIONS
 from serve_app.neighbours import local
 from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
@@ -31,7 +32,7 @@ async def serve_plain(
             settings, bundle, version, services, stack,
             model=model, telemetry=telemetry, neighbours=local, replica=f"plain#{uuid.uuid4().hex[:8]}",
         )  # fmt: skip
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         add_service(Servicer(opened, telemetry, settings), server)
         add_health(None, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

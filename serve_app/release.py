@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.process.run_dir import RunDir
 from serve_app import loopback
 from serve_app.app import build_app
 from serve_app.build import Services
@@ -29,10 +30,10 @@ class ReleaseFailed(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running service. ray: where other processes join its Ray. temp: its run's own directory."""
+    """A running service. ray: where other processes join its Ray. run: its own directory."""
 
     ray: str
-    temp: Path
+    run: RunDir
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def release(
     replica ends while it starts. LaunchError: the service's Ray cannot be joined. A caller who is interrupted leaves a
     release that goes on. One release per process: Ray reads its switches when it is imported.
     """
-    with applied(flags(settings, cluster.temp, write_token(state_dir))):
+    with applied(flags(settings, cluster.run, write_token(state_dir))):
         import ray
         from ray import serve
         from ray.exceptions import RayError

@@ -14,6 +14,9 @@ from serve_app.settings import ServeSettings
 from serve_app.status import Context, answer, answer_stream
 from serve_app.telemetry import Telemetry
 
+# Of the calls that a replica takes on, one in so many more may be a stream.
+STREAMS = 4
+
 
 class Servicer:
     """Lets calls in, answers them with a Service, and says what went wrong.
@@ -25,6 +28,9 @@ class Servicer:
         self._service = service
         self._telemetry = telemetry
         self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
+        # A stream holds its place for as long as its caller takes to read it; calls must not wait for that.
+        streams = max(1, settings.max_ongoing_requests // STREAMS)
+        self._streams = Admission(streams, random.Random())  # noqa: S311
         self._within_s = settings.request_timeout_s
 
     async def Recommend(  # noqa: N802
@@ -42,7 +48,7 @@ class Servicer:
         """Playlists for many listeners, in parts."""
         stream = answer_stream(
             self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse,
-            self._telemetry, self._admission, self._within_s,
+            self._telemetry, self._streams, self._within_s,
         )  # fmt: skip
         async with aclosing(stream) as parts:
             async for part in parts:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import native
+from serve_app.api.inflate import InflateError, inflate
 from serve_app.codec import Malformed
 from serve_app.limits import REQUEST_BYTES
 
@@ -61,7 +62,9 @@ def parser(message: type[Message]) -> Callable[[bytes], Message | Malformed]:
         if len(data) > REQUEST_BYTES:
             return Malformed(f"the message has {len(data):,} bytes, at most {REQUEST_BYTES:,} are read; ask in parts")
         try:
-            return message.FromString(data)
+            return message.FromString(inflate(data, REQUEST_BYTES))
+        except InflateError as error:
+            return Malformed(str(error))
         except DecodeError:
             return Malformed(f"the bytes are not a {message.DESCRIPTOR.full_name}, or a string in them is not UTF-8")
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import psutil
 
+from foundation.process.local_ray import free_agent_port
+from foundation.process.private import make_private
+from foundation.process.run_dir import RunDir, run_dir
 from pairing.processes import children, is_alive, name_of
 from pairing.signals import shielded, unwinding
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, applied, flags, write_token
-from serve_app.launch import OBJECT_STORE_BYTES, VITAL, keep_logs, quiet, stop_ray, temp_dir
+from serve_app.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
 from serve_app.queue.settings import QueueSettings
 from serve_app.settings import ServeSettings
 
@@ -31,20 +34,20 @@ def launch_workers(
     ends, running jobs are finished and what was taken and not begun goes back. Serve's proxies stay off: no ports.
     LaunchError: Ray does not come up, or a worker does not. One run per process, as for the service.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_private(state_dir)
     with ExitStack() as stack:
         terminate = stack.enter_context(unwinding())
-        temp = stack.enter_context(temp_dir())
-        (temp / HAPROXY).mkdir(mode=0o700)
-        stack.callback(keep_logs, temp, state_dir / "logs")
+        run = stack.enter_context(run_dir(RUN))
+        (run.path / HAPROXY).mkdir(mode=0o700)
+        stack.callback(keep_logs, run, state_dir / "logs")
         without = ServeSettings(haproxy=False)
         # Made for many small requests; here it would keep the workers' log back until there are a thousand lines.
         plain = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
-        stack.enter_context(applied({**flags(without, temp, write_token(state_dir)), **plain}))
+        stack.enter_context(applied({**flags(without, run, write_token(state_dir)), **plain}))
         others = children()
         vital: list[psutil.Process] = []
         stack.callback(lambda: shielded(lambda: stop_ray(others, vital)))
-        _start_ray(queue, temp)
+        _start_ray(queue, run)
         vital.extend(process for process in children() - others if name_of(process) in VITAL)
         terminate()
         _run(serving, queue)
@@ -56,24 +59,25 @@ def died(vital: list[psutil.Process]) -> str | None:
     return next(("Ray" for process in vital if not is_alive(process)), None)
 
 
-def _start_ray(queue: QueueSettings, temp: Path) -> None:
+def _start_ray(queue: QueueSettings, run: RunDir) -> None:
     import ray
     from ray.exceptions import RayError
 
     for name in ("ray", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with quiet():
+        with quiet(), free_agent_port():
             ray.init(
+                address="local",
                 _node_ip_address="127.0.0.1",
                 include_dashboard=False,
-                _temp_dir=str(temp),
+                _temp_dir=str(run.public),
                 object_store_memory=OBJECT_STORE_BYTES,
                 num_cpus=queue.workers + 1,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
-    except (RayError, RuntimeError, ConnectionError, TimeoutError) as error:
+    except (RayError, RuntimeError, ConnectionError, TimeoutError, ValueError) as error:
         raise LaunchError(f"Ray did not start: {error}") from error
 
 

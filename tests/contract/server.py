@@ -35,7 +35,7 @@ def main(kind: str, bundle: str, state: str, postgres_url: str, redis_url: str) 
         asyncio.run(plain(settings, Path(bundle), services))
         return
     with launch(settings, Path(bundle), "7", services, state_dir=Path(state)) as running:
-        print(json.dumps({"grpc": running.grpc, "temp": str(running.temp)}), flush=True)
+        print(json.dumps({"grpc": running.grpc, "temp": str(running.run.path)}), flush=True)
         while True:
             signal.pause()
 

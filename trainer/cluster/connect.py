@@ -6,10 +6,8 @@ import importlib
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
@@ -17,13 +15,15 @@ from typing import Any
 
 import psutil
 
+from foundation.process.local_ray import announced_address, free_agent_port
+from foundation.process.run_dir import run_dir
 from pairing.blocks import Blocks, processors
 from pairing.processes import children, stop_all
 from pairing.signals import shielded, unwinding
 from trainer.cluster.errors import ClusterError
 
 AUTO = "auto"
-OWNER = "owner.pid"
+RUN = "bray-"
 
 # Blocks that were too large are cut in two; Ray would run them again as they are, for ever.
 _ALWAYS = {
@@ -33,8 +33,6 @@ _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-# Ray puts a socket 70 bytes below its directory, and a socket's path has at most 107.
-_LONGEST_TEMP = 30
 
 
 @contextmanager
@@ -70,7 +68,7 @@ def _find(address: str) -> str | None:
     named = os.environ.get("RAY_ADDRESS", "") if address == AUTO else address
     if named in ("", AUTO):
         # Not Ray's own search, which takes any cluster of this machine, a running recommendation service among them.
-        announced = importlib.import_module("ray._private.utils").read_ray_address() or ""
+        announced = announced_address()
         # One that was killed could not take its address back.
         return announced if _answers(announced) else None
     if named == "local":
@@ -103,9 +101,8 @@ def _join(stack: ExitStack, address: str, *, announced: bool) -> None:
 
 
 def _start(stack: ExitStack) -> None:
-    temp = _temp_dir()
-    stack.callback(shutil.rmtree, temp, ignore_errors=True)
-    token = temp / "token"
+    run = stack.enter_context(run_dir(RUN))
+    token = run.path / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
     # Ray's processes listen on all interfaces, whatever address they are given, and run what they are sent.
@@ -119,7 +116,7 @@ def _start(stack: ExitStack) -> None:
             "address": "local",
             "_node_ip_address": "127.0.0.1",
             "include_dashboard": False,
-            "_temp_dir": str(temp),
+            "_temp_dir": str(run.public),
             "num_cpus": processors(),
         },
     )
@@ -131,7 +128,7 @@ def _initialise(address: str, options: Mapping[str, object]) -> None:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with _quiet():
+        with _quiet(), free_agent_port():
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (RayError, RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
@@ -153,22 +150,6 @@ def _leave() -> None:
 
     with _quiet():
         ray.shutdown()
-
-
-def _temp_dir() -> Path:
-    base = tempfile.gettempdir()
-    parent = base if len(base) <= _LONGEST_TEMP - len("/bray-12345678") else "/tmp"  # noqa: S108 - see _LONGEST_TEMP
-    sweep(Path(parent))
-    path = Path(tempfile.mkdtemp(prefix="bray-", dir=parent))
-    (path / OWNER).write_text(str(os.getpid()))
-    return path
-
-
-def sweep(parent: Path) -> None:
-    """Remove what runs left that were killed before they could."""
-    for note in parent.glob(f"bray-*/{OWNER}"):
-        if note.stat().st_uid == os.getuid() and not psutil.pid_exists(int(note.read_text() or 0)):
-            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 @contextmanager

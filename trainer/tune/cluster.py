@@ -6,11 +6,12 @@ import logging
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from foundation.process.local_ray import free_agent_port
+from foundation.process.run_dir import RunDir, make
 from pairing.blocks import processors
 from pairing.processes import children, stop_all
 from trainer.tune.experiment import HOME, TuneError
@@ -19,8 +20,7 @@ from trainer.tune.settings import TuneSettings
 
 # Data is mapped from files; the store holds the job's few settings.
 OBJECT_STORE_BYTES = 80 * 2**20
-# Below it Ray makes sockets, with names of 60 bytes; a socket's path has 107.
-LONGEST_TEMP = 40
+RUN = "tune-"
 ACCELERATOR = "accelerator_type:"
 # Ray takes the machine's own address when it is told 127.0.0.1, and this one as it is.
 _LOOPBACK = "127.0.0.2"
@@ -78,34 +78,34 @@ def _local(state_dir: Path) -> Iterator[Mapping[str, float]]:
     import ray
 
     others = children()
-    temp = _temp_dir()
-    note(state_dir, temp, [])  # killed from here on, what has started is found by its open files
+    run = make(RUN)
+    note(state_dir, run.path, [])  # killed from here on, what has started is found by its open files
     try:
-        _start(temp)
-        note(state_dir, temp, children() - others)
+        _start(run)
+        note(state_dir, run.path, children() - others)
         yield ray.cluster_resources()
     finally:
         started = children() - others
         with quiet():
             ray.shutdown()
         # Ray leaves its agents to notice by themselves, half a minute later.
-        stop_all(started | (children() - others) | users_of(temp))
-        shutil.rmtree(temp, ignore_errors=True)
+        stop_all(started | (children() - others) | users_of(run.path))
+        shutil.rmtree(run.path, ignore_errors=True)
         forget(state_dir)
 
 
-def _start(temp: Path) -> None:
+def _start(run: RunDir) -> None:
     import ray
 
     try:
-        with quiet():
+        with quiet(), free_agent_port():
             ray.init(
                 address="local",
                 _node_ip_address=_LOOPBACK,
                 include_dashboard=False,
                 num_cpus=processors(),
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(temp),
+                _temp_dir=str(run.public),
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
@@ -125,12 +125,6 @@ def _remote(address: str) -> Iterator[Mapping[str, float]]:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
-
-
-def _temp_dir() -> Path:
-    base = tempfile.gettempdir()
-    short = len(base) + len("/tune-12345678") <= LONGEST_TEMP
-    return Path(tempfile.mkdtemp(prefix="tune-", dir=base if short else "/tmp"))  # noqa: S108 - sockets need short paths
 
 
 def _secured(state_dir: Path) -> dict[str, str]:

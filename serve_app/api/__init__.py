@@ -1,0 +1,1 @@
+"""The wire: what arrives and leaves in gRPC's terms."""

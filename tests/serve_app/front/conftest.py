@@ -1,0 +1,135 @@
+"""A real HAProxy with a configuration such as Ray writes, rewritten by the wrapper, before a real gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.front.wrapper import write_wrapper
+from serve_app.health import add_health
+from serve_app.limits import SERVER_OPTIONS
+from serve_app.ports import free_block
+from serve_app.wire import add_service
+from tests.front import CONFIG, PAGE
+
+TOKEN = "a token of the state directory"
+
+
+class Answers:
+    """Says what it was sent: the listeners as versions."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, str] = {}
+        self.held = asyncio.Event()
+
+    async def Recommend(self, request, context):  # noqa: N802
+        self.metadata = dict(context.invocation_metadata())
+        if not isinstance(request, pb.RecommendRequest):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.message)
+        return pb.RecommendResponse(recommendations=[pb.Recommendation(user_id=user) for user in request.user_ids])
+
+    async def Feedback(self, request, context):  # noqa: N802
+        return pb.FeedbackResponse()
+
+    async def GetModelStatus(self, request, context):  # noqa: N802
+        return pb.GetModelStatusResponse(model="m")
+
+    async def RecommendStream(self, request, context):  # noqa: N802
+        yield pb.RecommendStreamResponse()
+        await self.held.wait()
+
+
+@dataclass
+class Front:
+    """A running front. calls: host:port of gRPC; http, stats, metrics: its other ports. answers: what is behind it."""
+
+    calls: str
+    http: int
+    stats: int
+    metrics: int
+    config: Path
+    answers: Answers
+
+
+@dataclass
+class Backend:
+    port: int
+    answers: Answers
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Backend]:
+    """A grpc.aio server with our handlers and options, in a thread of its own."""
+    ready = threading.Event()
+    made: list[Backend] = []
+    loop = asyncio.new_event_loop()
+    ended = asyncio.Event()
+
+    async def serve() -> None:
+        answers = Answers()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        add_service(answers, server)
+        add_health(None, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        made.append(Backend(port, answers))
+        ready.set()
+        await ended.wait()
+        answers.held.set()
+        await server.stop(None)
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(timeout=20)
+    yield made[0]
+    loop.call_soon_threadsafe(ended.set)
+    thread.join()
+    loop.close()
+
+
+Start = Callable[..., Front]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Start a front before a server, or before none; stopped after the module's tests."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(backend: Backend | None, config: str = CONFIG) -> Front:
+        tmp_path = tmp_path_factory.mktemp("front")
+        (tmp_path / "token").write_text(TOKEN)
+        (tmp_path / "500.http").write_text(PAGE)
+        metrics, stats, calls, http, nobody = free_block(5)
+        file = tmp_path / "haproxy.cfg"
+        port = backend.port if backend else nobody
+        file.write_text(
+            config.format(
+                page=tmp_path / "500.http", metrics=metrics, stats=stats, calls=calls, http=http, replica=port,
+                admin=tmp_path / "admin.sock",
+            )
+        )  # fmt: skip
+        wrapper = write_wrapper(tmp_path, "127.0.0.1", tmp_path / "token")
+        running.append(subprocess.Popen([wrapper, "-db", "-f", file], stderr=subprocess.PIPE, text=True))
+        with grpc.insecure_channel(f"127.0.0.1:{calls}") as channel:
+            grpc.channel_ready_future(channel).result(timeout=20)
+        return Front(f"127.0.0.1:{calls}", http, stats, metrics, file, backend.answers if backend else Answers())
+
+    yield begin
+    for process in running:
+        process.terminate()
+        said = process.communicate(timeout=20)[1]
+        assert "ALERT" not in said, said
+
+
+@pytest.fixture(scope="module")
+def front(start: Start, backend: Backend) -> Front:
+    """A front before a server, for all tests of the module that leave it as it was."""
+    return start(backend)

@@ -1,0 +1,238 @@
+"""What the front refuses by itself, and what it lets through: the real HAProxy before a real gRPC server."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import stat
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from protos.buddies.v1 import recommender_pb2 as pb
+from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from serve_app.front import config
+from serve_app.front.config import CALLER, HEADER_BYTES, rewrite
+from serve_app.limits import REQUEST_BYTES
+from tests.front import CHECK, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
+from tests.serve_app.front.conftest import TOKEN, Front, Start
+
+INVALID, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
+V1 = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+def framed(message: bytes, *, packed: bool = False) -> bytes:
+    return bytes([packed]) + len(message).to_bytes(4, "big") + message
+
+
+def test_a_front_without_replicas_is_unavailable_and_sends_no_page(start: Start) -> None:
+    front = start(None)
+    with grpc.insecure_channel(front.calls) as channel, pytest.raises(grpc.RpcError) as refused:
+        RecommenderServiceStub(channel).Recommend(pb.RecommendRequest(), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert refused.value.details() == "no replica is ready"
+
+
+def test_a_front_that_knows_no_replica_yet_is_unavailable_too(start: Start) -> None:
+    front = start(None, EMPTY)
+    with http2(front.calls) as connection:
+        assert connection.answer(connection.open(RECOMMEND, body=NOTHING)).status == UNAVAILABLE
+
+
+@pytest.mark.parametrize("path", [RECOMMEND, STREAM, CHECK, WATCH])
+@pytest.mark.parametrize("body", [None, b"", b"\0\0\0"])
+def test_a_call_without_a_message_is_refused_at_once(front: Front, path: str, body: bytes | None) -> None:
+    with http2(front.calls) as connection:
+        answer = connection.answer(connection.open(path, body=body), timeout_s=5.0)
+    assert (answer.status, answer.headers["grpc-message"]) == (INVALID, "the call holds no message")
+
+
+def test_a_message_that_is_cut_off_is_answered(front: Front) -> None:
+    with http2(front.calls) as connection:
+        answer = connection.answer(connection.open(RECOMMEND, body=b"\0\0\0\0\x40half of it"), timeout_s=20.0)
+    assert answer.status != 0
+
+
+def test_a_call_whose_message_does_not_come_is_ended(front: Front) -> None:
+    with http2(front.calls) as connection:
+        waiting = connection.open(RECOMMEND, end=False)
+        other = connection.answer(connection.open(RECOMMEND, body=NOTHING))
+        assert other.status == 0
+        late = connection.answer(waiting, timeout_s=30.0)
+    assert (late.status, late.headers["grpc-message"]) == (INVALID, "the message did not arrive in time")
+
+
+def test_one_callers_open_streams_end_where_they_are_too_many(front: Front) -> None:
+    most = config.Front("", "", "").held
+    with http2(front.calls) as connection:
+        watches = [connection.open(WATCH, body=NOTHING) for _ in range(most + 1)]
+        assert all(connection.first(watch).data for watch in watches[:most])
+        refused = connection.answer(watches[most])
+        assert (refused.status, refused.headers["grpc-retry-pushback-ms"]) == (EXHAUSTED, "1000")
+        assert reasons(refused) == ["TOO_MANY_STREAMS"]
+        # Of another method, and by another caller, there are as many.
+        assert connection.first(connection.open(STREAM, body=NOTHING)).data
+        assert connection.first(connection.open(WATCH, [(CALLER, "somebody else")], body=NOTHING)).data
+        connection.reset(watches[0])
+        assert connection.first(connection.open(WATCH, body=NOTHING)).data
+
+
+def test_one_callers_calls_in_flight_end_where_they_are_too_many(front: Front) -> None:
+    most, each = config.Front("", "", "").calls, 100
+    with ExitStack() as stack:
+        for first in range(0, most, each):
+            connection = stack.enter_context(http2(front.calls))
+            for _ in range(min(each, most - first)):
+                connection.open(RECOMMEND, end=False)
+        last = stack.enter_context(http2(front.calls))
+        refused = Answer()
+        for _ in range(1_000):  # what was sent over other connections may be read later
+            refused = last.answer(last.open(RECOMMEND, body=NOTHING))
+            if refused.status != 0:
+                break
+        assert (refused.status, refused.headers["grpc-retry-pushback-ms"]) == (EXHAUSTED, "100")
+        assert reasons(refused) == ["TOO_MANY_CALLS"]
+        assert last.answer(last.open(RECOMMEND, [(CALLER, "somebody else")], body=NOTHING)).status == 0
+
+
+def reasons(answer: Answer) -> list[str]:
+    """Of the details of a refusal."""
+    status = Status.FromString(base64.b64decode(answer.headers["grpc-status-details-bin"] + "=="))
+    assert (status.code, status.message) == (answer.status, answer.headers["grpc-message"])
+    assert status.details[1].Is(RetryInfo.DESCRIPTOR)
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return [info.reason]
+
+
+@pytest.mark.parametrize("size", [1_000, 7_000, 8_000])
+def test_headers_up_to_the_limit_pass_the_whole_way(front: Front, size: int) -> None:
+    with http2(front.calls) as connection:
+        entries = [(f"x-{number}", "v" * (size // 20 - 10)) for number in range(20)]
+        assert connection.answer(connection.open(RECOMMEND, entries, body=NOTHING)).status == 0
+    assert front.answers.metadata["x-19"] == entries[-1][1]
+
+
+@pytest.mark.parametrize("size", [HEADER_BYTES, 12_000, 20_000, 40_000, 65_000])
+def test_more_headers_are_an_error_of_that_call_alone(front: Front, size: int) -> None:
+    with http2(front.calls) as connection:
+        watch = connection.open(WATCH, body=NOTHING)
+        assert connection.first(watch).data
+        refused = connection.answer(connection.open(RECOMMEND, [("x", "v" * size)], body=NOTHING))
+        assert refused.status == EXHAUSTED
+        assert "metadata" in refused.headers["grpc-message"]
+        assert connection.answer(connection.open(RECOMMEND, body=NOTHING)).status == 0
+        assert connection.terminated is None
+
+
+@pytest.mark.parametrize("entries", [65, 100, 110])
+def test_more_entries_are_an_error_of_that_call_alone(front: Front, entries: int) -> None:
+    with http2(front.calls) as connection:
+        many = [(f"x-{number}", "v") for number in range(entries)]
+        assert connection.answer(connection.open(RECOMMEND, many, body=NOTHING)).status == EXHAUSTED
+        assert connection.answer(connection.open(RECOMMEND, body=NOTHING)).status == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (("grpc-timeout", "soon"), INVALID),
+        (("grpc-timeout", "123456789S"), INVALID),
+        (("grpc-encoding", "br"), UNIMPLEMENTED),
+        (("grpc-timeout", "5S"), 0),
+        (("grpc-encoding", "gzip"), 0),
+        (("x-bin", "no base64!"), 0),
+        (("application", "of somebody else"), 0),
+    ],
+)
+def test_metadata_that_grpc_cannot_read_is_the_callers_error(
+    front: Front, header: tuple[str, str], status: int
+) -> None:
+    with http2(front.calls) as connection:
+        assert connection.answer(connection.open(RECOMMEND, [header], body=NOTHING)).status == status
+
+
+def test_other_methods_and_other_protocols_are_refused(front: Front) -> None:
+    with http2(front.calls) as connection:
+        assert connection.answer(connection.open("/buddies.v1.Other/Recommend", body=NOTHING)).status == UNIMPLEMENTED
+        web = connection.open(RECOMMEND, body=NOTHING, content_type="application/grpc-web+proto")
+        assert connection.answer(web).headers[":status"] == "415"
+
+
+@pytest.mark.parametrize("way", [grpc.Compression.Gzip, grpc.Compression.Deflate, grpc.Compression.NoCompression])
+def test_compressed_requests_are_answered(front: Front, way: grpc.Compression) -> None:
+    with grpc.insecure_channel(front.calls, compression=way) as channel:
+        asked = pb.RecommendRequest(user_ids=["listener"] * 500)
+        answer = RecommenderServiceStub(channel).Recommend(asked, timeout=20)
+    assert [one.user_id for one in answer.recommendations] == list(asked.user_ids)
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_bomb_is_refused_before_it_is_unpacked(front: Front, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    bomb = pack(bytes(60 * 2**20))
+    assert len(bomb) < 65_000
+    with http2(front.calls) as connection:
+        call = connection.open(RECOMMEND, [("grpc-encoding", encoding)], body=framed(bomb, packed=True))
+        refused = connection.answer(call)
+    assert refused.status == INVALID
+    assert f"more than {REQUEST_BYTES:,} bytes when it is unpacked" in refused.headers["grpc-message"]
+
+
+def test_reflection_answers_under_both_names(front: Front) -> None:
+    from grpc_reflection.v1alpha import reflection_pb2 as reflected
+
+    asked = reflected.ServerReflectionRequest(list_services="")
+    with grpc.insecure_channel(front.calls) as channel:
+        call = channel.stream_stream(
+            V1,
+            request_serializer=reflected.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflected.ServerReflectionResponse.FromString,
+        )
+        (answer,) = call(iter([asked]), timeout=20)
+    names = {service.name for service in answer.list_services_response.service}
+    assert {"buddies.v1.RecommenderService", "grpc.health.v1.Health"} <= names
+
+
+def test_a_long_service_name_is_not_repeated(front: Front) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with grpc.insecure_channel(front.calls) as channel, pytest.raises(grpc.RpcError) as refused:
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="x" * 65_536), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "xx" not in (refused.value.details() or "")
+
+
+def get(port: int, path: str, token: str = "") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path, headers={"authorization": f"Bearer {token}"} if token else {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_status_pages_ask_for_the_token_and_http_has_health_alone(front: Front) -> None:
+    for port, path in ((front.metrics, "/metrics"), (front.stats, "/stats")):
+        assert get(port, path) == get(port, path, "another token") == 401
+        assert get(port, path, TOKEN) == 200
+    assert get(front.http, "/-/healthz") == 200
+    assert get(front.http, "/") == get(front.http, "/Recommend") == 404
+
+
+def test_the_file_is_rewritten_once_and_the_admin_socket_is_ours_alone(front: Front) -> None:
+    written = front.config.read_text()
+    assert "log 127.0.0.1:514" not in written
+    assert f"bind 127.0.0.1:{front.metrics}" in written
+    assert stat.S_IMODE((front.config.parent / "admin.sock").stat().st_mode) == 0o600
+
+
+def test_what_ray_does_not_write_is_refused() -> None:
+    with pytest.raises(ValueError, match="no section 'global'"):
+        rewrite("frontend grpc_frontend\n    bind :1\n", config.Front("127.0.0.1", "", str(Path("/nowhere"))))
