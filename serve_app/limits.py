@@ -1,8 +1,7 @@
-"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto."""
+"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto. Of ids: pairing/ids.py."""
 
 # What a request may weigh on the wire: parsed it takes several times as much memory.
 REQUEST_BYTES = 16 * 2**20
-ID_BYTES = 128
 NAME_BYTES = 512
 LISTENERS = 1_000
 TASTE_SONGS = 1_000
@@ -20,3 +19,4 @@ PART_DEFAULT = 500
 PART_MOST = 1_000
 EXCLUDED = 1_000
 REACTIONS = 100
+CALLER_BYTES = 64
