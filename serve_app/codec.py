@@ -101,10 +101,12 @@ def _decode(request: pb.RecommendRequest, listeners: int, songs: int) -> Query:
     )
 
 
-def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
-    """Check and convert. InvalidRequest names every field that is out of its range."""
+def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -> Feedback:
+    """Check and convert. InvalidRequest names every field that is out of its range, or the header with the caller."""
     request = refuse_malformed(request)
     found = list(_feedback_violations(request))
+    if problem := fault(caller, least=0, most=limits.CALLER_BYTES):
+        found.append(Violation("header buddies-caller", problem))
     if found:
         raise InvalidRequest(tuple(found))
     return Feedback(
@@ -117,6 +119,7 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
         model_version=request.model_version,
         arm=_ARMS[request.arm],
         wishes=tuple(Wish(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
+        caller=caller,
     )
 
 

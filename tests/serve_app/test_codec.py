@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.codec import Malformed, decode_feedback, decode_query, decode_stream
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, NeighboursUnavailable, Violation
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, NeighboursUnavailable, Violation
 from serve_app.query import Mode, Query, Seen, SongName, Taste
 from serve_app.wire import parser
 
@@ -240,6 +240,15 @@ def test_feedback_is_decoded_with_its_reactions() -> None:
     assert decode_feedback(feedback()).arm == "unspecified"
 
 
+def test_a_caller_has_at_most_64_bytes_and_no_control_characters() -> None:
+    assert decode_feedback(feedback()).caller == ""
+    assert decode_feedback(feedback(), "x" * 64).caller == "x" * 64
+    for bad in ("x" * 65, "a\0b"):
+        with pytest.raises(InvalidRequest) as error:
+            decode_feedback(feedback(), bad)
+        assert fields(error) == ["header buddies-caller"]
+
+
 @pytest.mark.parametrize("data", [b"\x0a\x02\xff\xfe", b"\x0a\x05ab", b"\xff"])
 def test_bytes_that_are_not_the_message_are_the_callers_error(data: bytes) -> None:
     parsed = parser(pb.RecommendRequest)(data)
@@ -256,6 +265,7 @@ def test_bytes_of_the_message_are_parsed() -> None:
     "error",
     [
         InvalidRequest((Violation("limit", "is 0"),)),
+        KeyReused(("liked",)),
         FeedbackUnavailable("connection refused", 1.5),
         NeighboursUnavailable("timeout"),
     ],
