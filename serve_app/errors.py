@@ -46,7 +46,10 @@ class KeyReused(ServiceError):
     def violations(self) -> tuple[Violation, ...]:
         """The key, and every field that differs."""
         key = Violation("idempotency_key", "stands for another action")
-        return (key, *(Violation(field, "differs from the action that is stored under the key") for field in self.fields))
+        return (
+            key,
+            *(Violation(field, "differs from the action that is stored under the key") for field in self.fields),
+        )
 
     def __str__(self) -> str:
         return (

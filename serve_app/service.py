@@ -82,9 +82,7 @@ class Service:
             async for first, data in parts:
                 yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
 
-    async def feedback(
-        self, request: pb.FeedbackRequest | codec.Malformed, caller: str = ""
-    ) -> pb.FeedbackResponse:
+    async def feedback(self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "") -> pb.FeedbackResponse:
         """Store, and answer after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
 
         caller: whose idempotency_key it is; empty where nobody says.

@@ -109,7 +109,7 @@ async def commit(
     values = {"at": at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
     answer = await (await connection.execute(_COMMIT, values, prepare=True)).fetchall()
     accepted = {(row[0], row[1]) for row in answer if row[3] is None}
-    held = {key: (actions[places[key]].rows(), prints[places[key]]) for key in accepted}
+    held: dict[_Key, _Held] = {key: (actions[places[key]].rows(), prints[places[key]]) for key in accepted}
     if len(accepted) < len(sent):
         # In a statement of its own: who was first may have committed after the one above had begun.
         held = await _earlier(connection, places.keys() - accepted) | held

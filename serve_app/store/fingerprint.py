@@ -9,7 +9,7 @@ from xxhash import xxh32_digest
 
 from serve_app.store.actions import Feedback
 
-# In the order in which their hashes are kept. Version and arm are left out: who sends an action again may have lost them.
+# In the order in which their hashes are kept. Version and arm are left out: a repetition may have lost them.
 FIELDS = ("user_id", "recommendation_id", "liked", "ignored", "disliked", "do_not_recommend")
 HASH_BYTES = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

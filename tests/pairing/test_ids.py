@@ -13,7 +13,8 @@ HALF = "\ud800"
 
 
 @pytest.mark.parametrize(
-    "value", ["a", " a ", "4e73d9e058d2b1f2", "x" * 128, "é" * 64, "音" * 42, "😀" * 32, "a\u00a0b", "\u200b", "¿?", "–"]
+    "value",
+    ["a", " a ", "4e73d9e058d2b1f2", "x" * 128, "é" * 64, "音" * 42, "😀" * 32, "a\u00a0b", "\u200b", "¿?", "–"],
 )
 def test_any_text_of_1_to_128_bytes_without_control_characters_is_an_id(value: str) -> None:
     assert (fault(value), is_id(value), are_ids([value])) == ("", True, True)

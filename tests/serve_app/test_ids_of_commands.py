@@ -39,9 +39,7 @@ def test_the_queue_reads_ids_between_spaces_and_blank_lines(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("bad", "problem"), BAD)
-@pytest.mark.parametrize(
-    ("app", "arguments"), [(daily.app, ["show"]), (serve.app, ["reactions", "--recommendation"])]
-)
+@pytest.mark.parametrize(("app", "arguments"), [(daily.app, ["show"]), (serve.app, ["reactions", "--recommendation"])])
 def test_asking_the_stores_for_something_that_is_no_id_is_wrong_usage(
     app: Any, arguments: list[str], bad: str, problem: str
 ) -> None:

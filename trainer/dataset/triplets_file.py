@@ -26,8 +26,9 @@ def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Itera
     """Read the file in blocks: codes of users and of songs, int32 (listens,) each, and the block's bytes.
 
     New ids are added to `users` and `songs`. A line without three fields, with something that is no id (pairing/ids.py)
-    or with a play count that is not a whole number goes to `skipped` with its number. Blank lines are passed over, plays of 0 are no listens.
-    A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the file.
+    or with a play count that is not a whole number goes to `skipped` with its number. Blank lines are passed over,
+    plays of 0 are no listens. A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the
+    file.
     """
     number, broken = 0, skipped.files
     empty = True

@@ -129,7 +129,9 @@ def before(database: Any) -> Any:
         for number, sql in itertools.takewhile(lambda migration: migration[0] < 4, migrations()):
             connection.execute(sql.encode())
             connection.execute("INSERT INTO schema_migrations VALUES (%s, now())", (number,))
-        connection.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('key-1', now(), 3), ('k2', now(), 1)")
+        connection.execute(
+            "INSERT INTO feedback (idempotency_key, at, rows) VALUES ('key-1', now(), 3), ('k2', now(), 1)"
+        )
     return database
 
 
