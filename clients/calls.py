@@ -15,7 +15,9 @@ import typer
 
 from clients.access import credentials
 from clients.endpoints import running
-from clients.python import BuddiesError, Client, Mode, Recommendation, Retry, Song, Taste
+from clients.python import BuddiesError, Client, InvalidRequest, KeyReused, Mode, Recommendation, Retry, Song, Taste
+
+DAYS = 30.0
 
 Address = Annotated[
     str | None, typer.Option(help="host:port of the service; default: the one this state directory runs.")
@@ -71,8 +73,15 @@ def feedback(
     ignore: Annotated[list[str] | None, typer.Option(help="A playlist shown and not chosen; repeatable.")] = None,
     dislike: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen again; repeatable.")] = None,
     put_off: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen for --days; repeatable.")] = None,
-    days: Annotated[float, typer.Option(min=0, max=3_650, help="How long --put-off holds.")] = 30.0,
-    key: Annotated[str | None, typer.Option(help="Idempotency key; the same key stores once.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0, max=3_650, help="How long --put-off holds, from now; default: 30.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="ISO-TIME", help="When --put-off ends, in place of --days; UTC if not said.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key; the same key stores once, and one feedback alone.")
+    ] = None,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
@@ -81,14 +90,16 @@ def feedback(
 
     Example: buddies feedback 1f0c.. --user 4e6a.. --like 575012 --ignore 575013
     """
-    with connected(context, address, ca) as client:
+    end = _end(days, until)
+    repeat = f" --until {end.isoformat()}" if put_off else ""
+    with connected(context, address, ca, repeat) as client:
         result = client.feedback(
             recommendation_id,
             user_id=user,
             liked=like or (),
             ignored=ignore or (),
             disliked=dislike or (),
-            do_not_recommend=dict.fromkeys(put_off or (), datetime.now(UTC) + timedelta(days=days)),
+            do_not_recommend=dict.fromkeys(put_off or (), end),
             idempotency_key=key,
         )
     if as_json:
@@ -99,8 +110,13 @@ def feedback(
 
 
 @contextmanager
-def connected(context: typer.Context, address: str | None, ca: Path | None = None) -> Iterator[Client]:
-    """A client of the service that the command line, the settings or the state directory names."""
+def connected(
+    context: typer.Context, address: str | None, ca: Path | None = None, repeat: str = ""
+) -> Iterator[Client]:
+    """A client of the service that the command line, the settings or the state directory names.
+
+    repeat: what a feedback that failed needs beside its key to be sent again as it was.
+    """
     settings = context.obj
     endpoints = running(settings.state_dir)
     chosen = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
@@ -111,9 +127,23 @@ def connected(context: typer.Context, address: str | None, ca: Path | None = Non
             yield client
     except BuddiesError as error:
         typer.echo(f"error: {chosen}: {error}", err=True)
-        if error.idempotency_key and error.code != "INVALID_ARGUMENT":
-            typer.echo(f"send it again with --key {error.idempotency_key}; it is stored once at most", err=True)
-        raise typer.Exit(2 if error.code == "INVALID_ARGUMENT" else 1) from error
+        wrong = isinstance(error, InvalidRequest | KeyReused)
+        if error.idempotency_key and not wrong:
+            typer.echo(f"send it again with --key {error.idempotency_key}{repeat}; it is stored once at most", err=True)
+        raise typer.Exit(2 if wrong else 1) from error
+
+
+def _end(days: float | None, until: str | None) -> datetime:
+    """When what is put off may come back. A repetition needs the same moment, so it is a time and no distance."""
+    if until is None:
+        return datetime.now(UTC) + timedelta(days=DAYS if days is None else days)
+    if days is not None:
+        raise typer.BadParameter("say --days or --until, not both", param_hint="--until")
+    try:
+        end = datetime.fromisoformat(until)
+    except ValueError as error:
+        raise typer.BadParameter(f"{until!r} is no time such as 2030-01-31T12:00:00Z", param_hint="--until") from error
+    return end if end.tzinfo else end.replace(tzinfo=UTC)
 
 
 def plain(value: Any) -> Any:

@@ -14,6 +14,15 @@ import typer
 from pairing.disk import is_full, no_room
 
 
+def an_id(value: str) -> str:
+    """The argument of a command itself, for typer's `callback`. typer.BadParameter: it is no id (pairing/ids.py)."""
+    from pairing.ids import fault
+
+    if problem := fault(value):
+        raise typer.BadParameter(f"{value!r} {problem}")
+    return value
+
+
 @contextmanager
 def explained(*expected: type[Exception]) -> Iterator[None]:
     """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun goes on."""

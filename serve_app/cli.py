@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pairing.console import an_id
 from serve_app import aside
 from serve_app.config import CONFIGURED, ENDPOINTS, Settings, store_url
 from serve_app.settings import ServeSettings
@@ -167,7 +168,7 @@ def _newest(settings: Settings, services: Any, alias: str) -> tuple[str, Path] |
 @app.command()
 def reactions(
     context: typer.Context,
-    recommendation: Annotated[str, typer.Option(help="Recommendation id.")],
+    recommendation: Annotated[str, typer.Option(help="Recommendation id.", callback=an_id)],
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
     """Show what Postgres holds of one recommendation: one row per playlist.

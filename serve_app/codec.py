@@ -10,6 +10,7 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
+from pairing.ids import are_ids, fault, is_id
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app import limits
 from serve_app.errors import InvalidRequest, Violation
@@ -100,10 +101,12 @@ def _decode(request: pb.RecommendRequest, listeners: int, songs: int) -> Query:
     )
 
 
-def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
-    """Check and convert. InvalidRequest names every field that is out of its range."""
+def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -> Feedback:
+    """Check and convert. InvalidRequest names every field that is out of its range, or the header with the caller."""
     request = refuse_malformed(request)
     found = list(_feedback_violations(request))
+    if problem := fault(caller, least=0, most=limits.CALLER_BYTES):
+        found.append(Violation("header buddies-caller", problem))
     if found:
         raise InvalidRequest(tuple(found))
     return Feedback(
@@ -116,6 +119,7 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed) -> Feedback:
         model_version=request.model_version,
         arm=_ARMS[request.arm],
         wishes=tuple(Wish(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
+        caller=caller,
     )
 
 
@@ -149,9 +153,9 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
     excluded = len(request.exclude_playlist_ids)
     if excluded > limits.EXCLUDED:
         yield Violation("exclude_playlist_ids", f"{excluded:,} ids, at most {limits.EXCLUDED:,}")
-    elif not _are_short(request.exclude_playlist_ids):
+    elif not are_ids(request.exclude_playlist_ids):
         for i, playlist_id in enumerate(request.exclude_playlist_ids):
-            yield from _bytes(f"exclude_playlist_ids[{i}]", playlist_id, limits.ID_BYTES)
+            yield from _id(f"exclude_playlist_ids[{i}]", playlist_id)
     if request.HasField("max_song_overlap") and not 0 < request.max_song_overlap <= 1:
         yield Violation("max_song_overlap", f"is {request.max_song_overlap}, must be more than 0, up to 1")
     if request.HasField("exclude_seen") and request.exclude_seen.HasField("window"):
@@ -160,20 +164,11 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
             yield Violation("exclude_seen.window", f"is {_seconds(window):g} s, must be 1 second to 365 days")
 
 
-def _are_short(ids: Sequence[str]) -> bool:
-    """Whether all are plainly within the range of an id; what this leaves open is looked at one by one."""
-    lengths = list(map(len, ids))
-    return not lengths or (
-        min(lengths) >= 1
-        and (max(lengths) <= limits.ID_BYTES // 4 or (max(lengths) <= limits.ID_BYTES and all(map(str.isascii, ids))))
-    )
-
-
 def _bad_ids(ids: Sequence[str]) -> Iterable[Refused]:
-    if _are_short(ids):
+    if are_ids(ids):
         return
     for i, user_id in enumerate(ids):
-        for violation in _bytes(f"user_ids[{i}]", user_id, limits.ID_BYTES):
+        for violation in _id(f"user_ids[{i}]", user_id):
             yield Refused(i, user_id, violation.field, violation.description)
 
 
@@ -191,7 +186,7 @@ def _bad_tastes(request: pb.RecommendRequest, most_songs: int, found: list[Viola
 
 
 def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
-    yield from _bytes(f"{path}.user_id", taste.user_id, limits.ID_BYTES, least=0)
+    yield from _id(f"{path}.user_id", taste.user_id, least=0)
     if not 1 <= len(taste.songs) <= limits.TASTE_SONGS:
         yield Violation(f"{path}.songs", f"{len(taste.songs):,} songs, must be 1 to {limits.TASTE_SONGS:,}")
         return
@@ -199,8 +194,10 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
         field = f"{path}.songs[{j}]"
         match song.WhichOneof("by"):
             case "song_id":
-                yield from _bytes(f"{field}.song_id", song.song_id, limits.ID_BYTES)
+                if not is_id(song.song_id):
+                    yield from _id(f"{field}.song_id", song.song_id)
             case "name":
+                # Any text: names are compared and not kept, so that an odd one is unknown and no more.
                 yield from _bytes(f"{field}.name.title", song.name.title, limits.NAME_BYTES)
                 yield from _bytes(f"{field}.name.artist", song.name.artist, limits.NAME_BYTES)
             case _:
@@ -208,10 +205,10 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
 
 
 def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
-    yield from _text("recommendation_id", request.recommendation_id)
-    yield from _text("user_id", request.user_id)
-    yield from _text("idempotency_key", request.idempotency_key)
-    yield from _text("model_version", request.model_version, least=0)
+    yield from _id("recommendation_id", request.recommendation_id)
+    yield from _id("user_id", request.user_id)
+    yield from _id("idempotency_key", request.idempotency_key)
+    yield from _id("model_version", request.model_version, least=0)
     if request.arm not in _ARMS:
         yield Violation("arm", f"{request.arm} is not an Arm")
     wished = [wish.playlist_id for wish in request.do_not_recommend]
@@ -220,7 +217,7 @@ def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
         yield Violation("liked", f"{len(ids):,} ids in {_SAID}, must be 1 to {limits.REACTIONS}")
         return
     # What is plainly right, as nearly all is, is not looked at one by one.
-    if not (_are_short(ids) and len(set(ids)) == len(ids) and "\0" not in "".join(ids)):
+    if not (are_ids(ids) and len(set(ids)) == len(ids)):
         yield from _playlist_violations(request)
     for i, wish in enumerate(request.do_not_recommend):
         if not wish.HasField("until"):
@@ -232,7 +229,7 @@ def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
 def _playlist_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
     seen: set[str] = set()
     for field, playlist_id in _said(request):
-        yield from _text(field, playlist_id)
+        yield from _id(field, playlist_id)
         if playlist_id in seen:
             yield Violation(field, f"the playlist stands twice in {_SAID}")
         seen.add(playlist_id)
@@ -246,16 +243,14 @@ def _said(request: pb.FeedbackRequest) -> list[tuple[str, str]]:
     return said + [(f"do_not_recommend[{i}].playlist_id", wish.playlist_id) for i, wish in wishes]
 
 
-def _text(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:
-    yield from _bytes(field, value, limits.ID_BYTES, least=least)
-    if "\0" in value:
-        # Postgres text cannot hold it.
-        yield Violation(field, "holds a NUL character")
+def _id(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:
+    if problem := fault(value, least=least):
+        yield Violation(field, problem)
 
 
-def _bytes(field: str, value: str, most: int, *, least: int = 1) -> Iterable[Violation]:
-    if least <= len(value) <= most // 4:
+def _bytes(field: str, value: str, most: int) -> Iterable[Violation]:
+    if 1 <= len(value) <= most // 4:
         return  # a character takes at most 4 bytes, so most values need no encoding to be judged
     size = len(value.encode())
-    if not least <= size <= most:
-        yield Violation(field, f"is {size:,} bytes, must be {least} to {most}")
+    if not 1 <= size <= most:
+        yield Violation(field, f"is {size:,} bytes, must be 1 to {most}")

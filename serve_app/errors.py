@@ -30,6 +30,34 @@ class InvalidRequest(ServiceError):
         return "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
 
 
+class KeyReused(ServiceError):
+    """The idempotency key stands for another action of the same caller; nothing was stored.
+
+    args[0]: the fields that differ from the stored action, at least one.
+    """
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields that differ."""
+        found: tuple[str, ...] = self.args[0]
+        return found
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The key, and every field that differs."""
+        key = Violation("idempotency_key", "stands for another action")
+        return (
+            key,
+            *(Violation(field, "differs from the action that is stored under the key") for field in self.fields),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"the idempotency_key stands for another action, which differs in {', '.join(self.fields)}; nothing was "
+            "stored: take a new key for a new action, or send the first one again as it was"
+        )
+
+
 class FeedbackUnavailable(ServiceError):
     """The feedback is not acknowledged: not stored, or stored and the answer was lost.
 

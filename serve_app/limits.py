@@ -1,4 +1,4 @@
-"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto."""
+"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto. Of ids: pairing/ids.py."""
 
 # What a request may weigh on the wire: parsed it takes several times as much memory.
 REQUEST_BYTES = 16 * 2**20
@@ -11,7 +11,6 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     # gRPC would unpack a message whatever becomes of it, and compare what it weighs with the limit afterwards.
     ("grpc.per_message_decompression", 0),
 ]
-ID_BYTES = 128
 NAME_BYTES = 512
 LISTENERS = 1_000
 TASTE_SONGS = 1_000
@@ -29,3 +28,4 @@ PART_DEFAULT = 500
 PART_MOST = 1_000
 EXCLUDED = 1_000
 REACTIONS = 100
+CALLER_BYTES = 64

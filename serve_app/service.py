@@ -82,9 +82,12 @@ class Service:
             async for first, data in parts:
                 yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
 
-    async def feedback(self, request: pb.FeedbackRequest | codec.Malformed) -> pb.FeedbackResponse:
-        """Store, and answer after the commit. InvalidRequest, FeedbackUnavailable."""
-        action = codec.decode_feedback(request)
+    async def feedback(self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "") -> pb.FeedbackResponse:
+        """Store, and answer after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
+
+        caller: whose idempotency_key it is; empty where nobody says.
+        """
+        action = codec.decode_feedback(request, caller)
         if self._feedback is None:
             raise FeedbackUnavailable("no Postgres is configured", RETRY_AFTER_S)
         stored = await self._feedback.store(action)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.admission import Admission
 from serve_app.encoding import Encoded
 from serve_app.service import Service
 from serve_app.settings import ServeSettings
-from serve_app.status import Context, answer, answer_stream
+from serve_app.status import Context, answer, answer_stream, caller_of
 from serve_app.telemetry import Telemetry
 
 # Of the calls that a replica takes on, one in so many more may be a stream.
@@ -58,8 +59,9 @@ class Servicer:
         self, request: pb.FeedbackRequest, grpc_context: Context
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a listener did."""
+        feedback = partial(self._service.feedback, caller=caller_of(grpc_context))
         return await answer(
-            self._service.feedback, request, grpc_context, pb.FeedbackResponse,
+            feedback, request, grpc_context, pb.FeedbackResponse,
             self._telemetry, self._admission, self._within_s,
         )  # fmt: skip
 

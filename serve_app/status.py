@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, nullcontext
 from typing import Any, Protocol, TypeVar
 
@@ -21,13 +21,23 @@ from google.rpc.status_pb2 import Status
 
 from serve_app.admission import Admission
 from serve_app.encoding import Encoded
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, ServerFull, ServiceError, TookTooLong
+from serve_app.errors import (
+    FeedbackUnavailable,
+    InvalidRequest,
+    KeyReused,
+    ServerFull,
+    ServiceError,
+    TookTooLong,
+    Violation,
+)
 from serve_app.telemetry import Telemetry
 
 DOMAIN = "buddies"
 DETAILS_KEY = "grpc-status-details-bin"
 # What RetryInfo says, for gRPC's own retries (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# Who calls, as the edge in front says after it has taken away what the client says.
+CALLER_KEY = "buddies-caller"
 # Trailers travel in HTTP/2 headers, where 8 KiB is the common limit.
 MOST_VIOLATIONS = 20
 
@@ -39,6 +49,9 @@ Answered = TypeVar("Answered")
 class Context(Protocol):
     """The part of a gRPC context that grpc.aio and Ray Serve share."""
 
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """The headers of the call, names in lower case."""
+
     def set_code(self, code: grpc.StatusCode) -> None:
         """Set the status code."""
 
@@ -47,6 +60,12 @@ class Context(Protocol):
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         """Set the trailers."""
+
+
+def caller_of(context: Context) -> str:
+    """Who calls; empty where nobody says. Several such headers are one with commas, as HTTP has it: nobody's name."""
+    values = (value for key, value in context.invocation_metadata() or () if key == CALLER_KEY)
+    return ", ".join(value if isinstance(value, str) else value.decode(errors="replace") for value in values)
 
 
 async def answer(
@@ -138,14 +157,12 @@ def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
         return _pack(
             grpc.StatusCode.INVALID_ARGUMENT,
             error,
-            BadRequest(
-                field_violations=[
-                    BadRequest.FieldViolation(field=v.field, description=v.description)
-                    for v in error.violations[:MOST_VIOLATIONS]
-                ]
-            ),
+            _bad_request(error.violations),
             ErrorInfo(reason="INVALID_REQUEST", domain=DOMAIN),
         )
+    if isinstance(error, KeyReused):
+        info = ErrorInfo(reason="IDEMPOTENCY_KEY_REUSED", domain=DOMAIN)
+        return _pack(grpc.StatusCode.ALREADY_EXISTS, error, _bad_request(error.violations), info)
     if isinstance(error, FeedbackUnavailable):
         info = ErrorInfo(reason="FEEDBACK_STORE_UNAVAILABLE", domain=DOMAIN)
         return _pack(grpc.StatusCode.UNAVAILABLE, error, info, _retry(error.retry_after_s))
@@ -155,6 +172,14 @@ def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
     if isinstance(error, TookTooLong):
         return _pack(grpc.StatusCode.DEADLINE_EXCEEDED, error, ErrorInfo(reason="TOOK_TOO_LONG", domain=DOMAIN))
     return _pack(grpc.StatusCode.INTERNAL, error, ErrorInfo(reason=type(error).__name__, domain=DOMAIN))
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    return BadRequest(
+        field_violations=[
+            BadRequest.FieldViolation(field=v.field, description=v.description) for v in violations[:MOST_VIOLATIONS]
+        ]
+    )
 
 
 def _retry(after_s: float) -> RetryInfo:

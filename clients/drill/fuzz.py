@@ -18,7 +18,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["RecommenderService"].full_name
 CALLERS = 32
 DEADLINE_S = 30.0
 # What a caller may be told of a request of its own making. Anything else is a defect of the server.
-ALLOWED = frozenset({"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"})
+ALLOWED = frozenset({"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "ALREADY_EXISTS"})
 TEXTS = ("", "a", "\0", "é" * 64, "x" * 128, "x" * 129, "\U0001f3b5" * 40, "nobody", "-1", "%s{0}", "'; --")
 NUMBERS = (-(2**31), -1, 0, 1, 2, 5, 100, 101, 1_000, 2**31 - 1)
 FRACTIONS = (0.0, -1.0, 0.5, 1.0, 1.0000001, float("nan"), float("inf"), -float("inf"), 1e-45)

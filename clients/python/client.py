@@ -126,7 +126,7 @@ class Client:
 
         Without user_id the recommendation's own is taken. do_not_recommend: playlists not to be seen before a time,
         which needs a time zone (ValueError). To try again later, give the failed call's key, which the error carries as
-        idempotency_key.
+        idempotency_key, and everything else as it was: KeyReused otherwise.
         """
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")

@@ -24,7 +24,7 @@ class Violation:
 class BuddiesError(Exception):
     """A call failed. code: the gRPC status name. reason: a constant to program against, empty where there is none.
 
-    retry_after_s: what the server asks for, None where it does not say. violations: for InvalidRequest.
+    retry_after_s: what the server asks for, None where it does not say. violations: for InvalidRequest and KeyReused.
     idempotency_key: of a feedback that failed; send it again with this key, and it is stored once at most.
     """
 
@@ -52,6 +52,13 @@ class BuddiesError(Exception):
 
 class InvalidRequest(BuddiesError):
     """The request breaks a documented range; retrying it cannot help."""
+
+
+class KeyReused(BuddiesError):
+    """The idempotency key stands for another feedback, and this one is not stored; violations name what differs.
+
+    Retrying it cannot help: take a new key for a new action, or repeat the first one exactly.
+    """
 
 
 class ServerBusy(BuddiesError):
@@ -82,6 +89,7 @@ class _Status(Protocol):
 
 _KINDS: dict[grpc.StatusCode, type[BuddiesError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.ALREADY_EXISTS: KeyReused,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ServerBusy,
     grpc.StatusCode.UNAUTHENTICATED: AccessDenied,
     grpc.StatusCode.PERMISSION_DENIED: AccessDenied,

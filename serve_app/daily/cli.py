@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pairing.cli import CLUSTER
+from pairing.console import an_id
 from serve_app.config import Settings, store_url
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("show")
 def show_list(
     context: typer.Context,
-    user: Annotated[str, typer.Argument(help="User id.", metavar="USER")],
+    user: Annotated[str, typer.Argument(help="User id.", metavar="USER", callback=an_id)],
     alias: OfAlias = None,
     as_json: AsJson = False,
 ) -> None:

@@ -269,17 +269,25 @@ def _wait_for(jobs: Jobs, names: Sequence[str]) -> None:
 
 
 def _read_ids(path: Path) -> list[str]:
-    """One user id a line; empty lines are left out. Exits with a sentence."""
+    """One user id a line; empty lines are left out, and so are spaces around an id. Exits with a sentence."""
+    from pairing.ids import fault
+
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         typer.echo(f"error: {path}: {error}", err=True)
         raise typer.Exit(1) from error
-    users = [line.strip() for line in text.splitlines() if line.strip()]
+    # Not splitlines, which also cuts at characters that no id may hold: two ids would come of one.
+    lines = ((number, line.strip(" \t\r")) for number, line in enumerate(text.split("\n"), 1))
+    users = {number: line for number, line in lines if line}
     if not users:
         typer.echo(f"error: {path}: no user ids; one a line is expected", err=True)
         raise typer.Exit(1)
-    return users
+    for number, user in users.items():
+        if problem := fault(user):
+            typer.echo(f"error: {path}: line {number:,}: the user id {problem}; nothing is queued", err=True)
+            raise typer.Exit(1)
+    return list(users.values())
 
 
 def _bytes(message: Any) -> bytes:

@@ -17,7 +17,10 @@ class Wish:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What one listener did with one recommendation, checked. arm: production, canary or unspecified."""
+    """What one listener did with one recommendation, checked. arm: production, canary or unspecified.
+
+    caller: whose idempotency_key it is; empty where nobody says.
+    """
 
     recommendation_id: str
     user_id: str
@@ -28,6 +31,7 @@ class Feedback:
     model_version: str = ""
     arm: str = "unspecified"
     wishes: tuple[Wish, ...] = ()
+    caller: str = ""
 
     def reactions(self) -> Iterator[tuple[str, int]]:
         """Playlist id and score: liked 1, ignored 0, disliked -1."""
@@ -41,10 +45,15 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Stored:
-    """new: stored by this call, else by an earlier one with the same key. reactions: rows under that key."""
+    """new: stored by this call, else by an earlier one with the same key. reactions: rows under that key.
+
+    differs: fields in which the earlier one was another action, as fingerprint.FIELDS names them; then this one is not
+    stored.
+    """
 
     new: bool
     reactions: int
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ ascending order (their sort reads every key first), and nothing else that anothe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from json import JSONEncoder
@@ -14,6 +14,7 @@ from json import JSONEncoder
 import psycopg
 
 from serve_app.store.actions import FOREVER, Change, Feedback, Stored
+from serve_app.store.fingerprint import differing, fingerprint
 
 CHANNEL = "buddies_blocks"
 
@@ -30,15 +31,17 @@ UNTIL = f"""CASE WHEN disliked THEN {FOREVER} WHEN until > now()
 _COMMIT = f"""
 WITH said AS (
   SELECT * FROM json_to_recordset(%(said)s::json) AS action (
-    number int, key text, rows smallint, recommendation text, listener text, version text, arm text)
+    number int, caller text, key text, fingerprint bytea, rows smallint, recommendation text, listener text,
+    version text, arm text)
 ), accepted AS (
-  INSERT INTO feedback (idempotency_key, at, rows)
-  SELECT key, coalesce(%(at)s::timestamptz, now()), rows FROM said ORDER BY key COLLATE "C"
-  ON CONFLICT (idempotency_key) DO NOTHING
-  RETURNING idempotency_key, id, at
+  INSERT INTO feedback (caller, idempotency_key, fingerprint, at, rows)
+  SELECT caller, key, fingerprint, coalesce(%(at)s::timestamptz, now()), rows FROM said
+  ORDER BY caller COLLATE "C", key COLLATE "C"
+  ON CONFLICT (caller, idempotency_key) DO NOTHING
+  RETURNING caller, idempotency_key, id, at
 ), word AS (
-  SELECT id, at, said.*, playlist, score, until
-  FROM accepted JOIN said ON key = idempotency_key
+  SELECT id, at, number, recommendation, listener, version, arm, playlist, score, until
+  FROM accepted JOIN said ON key = idempotency_key AND said.caller = accepted.caller
   JOIN json_to_recordset(%(words)s::json) AS word (action int, playlist text, score smallint, until timestamptz)
     ON action = number
 ), reacted AS (
@@ -66,11 +69,18 @@ WITH said AS (
     change = nextval('blocks_changes'), changed_by = pg_current_xact_id(), changed_at = now()
   RETURNING user_id, playlist_id, {UNTIL} AS until, change
 )
-SELECT idempotency_key, NULL, NULL::bigint, NULL::bigint, NULL FROM accepted
+SELECT caller, idempotency_key, NULL::bigint, NULL::bigint, NULL FROM accepted
 UNION ALL
 SELECT user_id, playlist_id, until, change, pg_notify('{CHANNEL}', '')::text FROM changed
 """  # noqa: S608 - constants of this module
-_EARLIER = "SELECT idempotency_key, rows FROM feedback WHERE idempotency_key = ANY(%s)"
+# Of several callers this may find keys that were not asked for, which is cheaper than a join of pairs.
+_EARLIER = """SELECT caller, idempotency_key, rows, fingerprint FROM feedback
+WHERE caller = ANY(%s) AND idempotency_key = ANY(%s)"""
+# Caller and idempotency key; rows under such a key and the fingerprint of what was stored.
+_Key = tuple[str, str]
+_Held = tuple[int, bytes | None]
+# Deleted between the two statements.
+_GONE: _Held = (0, None)
 _encode = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -87,35 +97,49 @@ async def commit(
 ) -> Committed:
     """Store the actions whose keys are new, all or none. at: when they happened; None: the database's clock.
 
-    An action whose key stands twice is stored once, as the first of them. psycopg.Error: nothing is known to be stored.
+    Of actions with one key of one caller the first is stored; the others are repetitions of it, or differ from it.
+    psycopg.Error: nothing is known to be stored.
     """
-    places: dict[str, int] = {}
-    for place, action in enumerate(actions):
-        places.setdefault(action.idempotency_key, place)
-    sent = [actions[place] for place in places.values()]
-    values = {"at": at, "said": _encode(_said(sent)), "words": _encode(_words(sent))}
+    keys = [(action.caller, action.idempotency_key) for action in actions]
+    prints = [fingerprint(action) for action in actions]
+    places: dict[_Key, int] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, place)
+    sent = [(actions[place], prints[place]) for place in places.values()]
+    values = {"at": at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
     answer = await (await connection.execute(_COMMIT, values, prepare=True)).fetchall()
-    accepted = {row[0] for row in answer if row[3] is None}
-    rows = {action.idempotency_key: action.rows() for action in sent if action.idempotency_key in accepted}
+    accepted = {(row[0], row[1]) for row in answer if row[3] is None}
+    held: dict[_Key, _Held] = {key: (actions[places[key]].rows(), prints[places[key]]) for key in accepted}
     if len(accepted) < len(sent):
         # In a statement of its own: who was first may have committed after the one above had begun.
-        others = [key for key in places if key not in accepted]
-        rows.update(await (await connection.execute(_EARLIER, (others,))).fetchall())
+        held = await _earlier(connection, places.keys() - accepted) | held
     stored = tuple(
-        Stored(new=key in accepted and place == places[key], reactions=rows.get(key, 0))
-        for place, key in enumerate(action.idempotency_key for action in actions)
+        _stored(key in accepted and place == places[key], prints[place], held.get(key, _GONE))
+        for place, key in enumerate(keys)
     )
     return Committed(stored, tuple(Change(*row[:4]) for row in answer if row[3] is not None))
 
 
-def _said(actions: Sequence[Feedback]) -> list[dict[str, object]]:
+async def _earlier(connection: psycopg.AsyncConnection, keys: Set[_Key]) -> dict[_Key, _Held]:
+    callers, names = ({key[part] for key in keys} for part in (0, 1))
+    rows = await (await connection.execute(_EARLIER, (sorted(callers), sorted(names)))).fetchall()
+    return {(caller, key): (count, stored) for caller, key, count, stored in rows}
+
+
+def _stored(new: bool, mine: bytes, held: _Held) -> Stored:
+    rows, stored = held
+    return Stored(new, rows, () if new else differing(mine, stored))
+
+
+def _said(actions: Sequence[tuple[Feedback, bytes]]) -> list[dict[str, object]]:
     return [
         {
-            "number": number, "key": action.idempotency_key, "rows": action.rows(),
+            "number": number, "caller": action.caller, "key": action.idempotency_key,
+            "fingerprint": rf"\x{mine.hex()}", "rows": action.rows(),
             "recommendation": action.recommendation_id, "listener": action.user_id,
             "version": action.model_version, "arm": action.arm,
         }
-        for number, action in enumerate(actions)
+        for number, (action, mine) in enumerate(actions)
     ]  # fmt: skip
 
 

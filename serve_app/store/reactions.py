@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from serve_app.connections import Connections
-from serve_app.errors import FeedbackUnavailable
+from serve_app.errors import FeedbackUnavailable, KeyReused
 from serve_app.redact import cause, hash_id
 from serve_app.store.actions import Change, Feedback, Stored
 from serve_app.store.commit import Committed, commit
@@ -80,6 +80,7 @@ class Reactions:
     async def store(self, action: Feedback) -> Stored:
         """Commit one action; safe to repeat with the same key. FeedbackUnavailable within timeout_s otherwise.
 
+        KeyReused: its caller has used the key for another action, and this one is not stored.
         After FeedbackUnavailable the action may still have been committed (the answer was lost on the way); the
         same call then returns new=False.
         """
@@ -195,10 +196,15 @@ class Reactions:
         if committed.changes:
             self._changed(committed.changes)
         new = sum(stored.new for stored in committed.stored)
-        self._telemetry.count_feedback("accepted", new)
-        self._telemetry.count_feedback("duplicate", len(batch) - new)
+        reused = sum(bool(stored.differs) for stored in committed.stored)
+        for outcome, count in (("accepted", new), ("duplicate", len(batch) - new - reused), ("reused", reused)):
+            self._telemetry.count_feedback(outcome, count)
         for waiting, stored in zip(batch, committed.stored, strict=True):
-            if not waiting.answer.done():
+            if waiting.answer.done():
+                continue
+            if stored.differs:
+                waiting.answer.set_exception(KeyReused(stored.differs))
+            else:
                 waiting.answer.set_result(stored)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:

@@ -20,6 +20,7 @@ from clients.python import (
     DeadlineExceeded,
     ExcludeSeen,
     InvalidRequest,
+    KeyReused,
     ListenerError,
     Mode,
     Retry,
@@ -321,6 +322,25 @@ def test_a_failed_feedback_carries_the_key_to_send_it_again_with() -> None:
             client.feedback("r", user_id="u", liked=["p"], idempotency_key="mine")
     assert generated.value.idempotency_key == generated.value.message != ""
     assert given.value.idempotency_key == "mine"
+
+
+def test_a_reused_key_is_an_error_of_its_own_that_names_the_fields_and_is_not_retried() -> None:
+    seen: list[str] = []
+
+    def answer(request: pb.FeedbackRequest, context: grpc.ServicerContext) -> None:
+        seen.append(request.idempotency_key)
+        fields = ("idempotency_key", "liked")
+        bad = details.BadRequest(
+            field_violations=[details.BadRequest.FieldViolation(field=field, description="differs") for field in fields]
+        )
+        info = details.ErrorInfo(reason="IDEMPOTENCY_KEY_REUSED", domain="buddies")
+        refuse(context, grpc.StatusCode.ALREADY_EXISTS, "another action", bad, info)
+
+    with serving(Feedback=answer) as address, Client(address) as client, pytest.raises(KeyReused) as error:
+        client.feedback("r", user_id="u", liked=["p"], idempotency_key="mine")
+    assert [violation.field for violation in error.value.violations] == ["idempotency_key", "liked"]
+    assert (error.value.reason, error.value.idempotency_key) == ("IDEMPOTENCY_KEY_REUSED", "mine")
+    assert seen == ["mine"]
 
 
 def test_text_that_is_not_utf_8_is_an_invalid_request() -> None:

@@ -128,6 +128,36 @@ def test_one_bad_listener_has_an_error_and_the_others_an_answer(stub: Recommende
     ]
 
 
+@pytest.mark.parametrize("bad", ["nul\0", "a\x1b[2Jb", "a\u2028b"])
+def test_one_bad_id_leaves_the_history_of_the_others_alone(stub: RecommenderServiceStub, bad: str) -> None:
+    request = pb.RecommendRequest(user_ids=["user-39", bad], exclude_seen=pb.ExcludeSeen())
+    good, refused = stub.Recommend(request, timeout=TIMEOUT_S).recommendations
+    assert (list(good.skipped), bool(good.playlists)) == ([], True)
+    assert (refused.user_id, refused.error.code, refused.error.field) == (bad, 3, "user_ids[1]")
+
+
+@pytest.mark.parametrize("bad", ["nul\0", "\x85", "x" * 129])
+def test_a_bad_id_in_any_other_field_is_told_by_its_name(stub: RecommenderServiceStub, bad: str) -> None:
+    asked = pb.RecommendRequest(user_ids=["user-39"], exclude_playlist_ids=["list-1", bad])
+    for call, request, field in [
+        (stub.Recommend, asked, "exclude_playlist_ids[1]"),
+        (stub.Feedback, feedback(user_id=bad), "user_id"),
+        (stub.Feedback, feedback(recommendation_id=bad), "recommendation_id"),
+        (stub.Feedback, feedback(idempotency_key=bad), "idempotency_key"),
+        (stub.Feedback, feedback(ignored=[bad]), "ignored[0]"),
+    ]:
+        error = fail(call, request)
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert [v.field for v in details(error, BadRequest).field_violations] == [field]
+
+
+def test_a_song_with_an_odd_name_is_unknown_and_no_more(stub: RecommenderServiceStub) -> None:
+    odd = [pb.Song(name=pb.SongName(title=title, artist="ARTIST 7")) for title in ("song 7\0", "song\x1f7", "\u2028")]
+    taste = pb.Taste(songs=[*odd, pb.Song(name=pb.SongName(title="song 7", artist="ARTIST 7"))])
+    (answered,) = stub.Recommend(pb.RecommendRequest(tastes=[taste]), timeout=TIMEOUT_S).recommendations
+    assert (answered.unknown_songs, len(answered.playlists)) == (3, 5)
+
+
 def test_an_owner_has_as_many_playlists_in_a_list_as_asked_for(stub: RecommenderServiceStub) -> None:
     request = pb.RecommendRequest(user_ids=["user-39"], limit=100)
     for most, given in ((2, None), (1, 1), (3, 100)):
@@ -242,6 +272,33 @@ def test_concurrent_retries_store_once(stub: RecommenderServiceStub, database: A
         answered = list(pool.map(lambda _: stub.Feedback(request, timeout=TIMEOUT_S).outcome, range(64)))
     assert sorted(answered) == [pb.FEEDBACK_OUTCOME_ACCEPTED] + [pb.FEEDBACK_OUTCOME_DUPLICATE] * 63
     assert len(read_feedback(database.url, request.recommendation_id)) == 3
+
+
+def test_a_key_used_for_another_action_is_told_what_differs(stub: RecommenderServiceStub, database: Any) -> None:
+    first = feedback()
+    stub.Feedback(first, timeout=TIMEOUT_S)
+    other = feedback(idempotency_key=first.idempotency_key, recommendation_id=first.recommendation_id, liked=["list-9"])
+    error = fail(stub.Feedback, other)
+    assert error.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert [v.field for v in details(error, BadRequest).field_violations] == ["idempotency_key", "liked"]
+    assert details(error, ErrorInfo).reason == "IDEMPOTENCY_KEY_REUSED"
+    assert len(read_feedback(database.url, first.recommendation_id)) == 3
+    assert stub.Feedback(first, timeout=TIMEOUT_S).outcome == pb.FEEDBACK_OUTCOME_DUPLICATE
+
+
+def test_keys_belong_to_the_caller_that_the_edge_names(stub: RecommenderServiceStub) -> None:
+    first = feedback()
+    radio, shop = ((("buddies-caller", name),) for name in ("radio", "shop"))
+    for metadata in (radio, shop, None):
+        answered = stub.Feedback(first, timeout=TIMEOUT_S, metadata=metadata)
+        assert answered.outcome == pb.FEEDBACK_OUTCOME_ACCEPTED
+    other = feedback(idempotency_key=first.idempotency_key)
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Feedback(other, timeout=TIMEOUT_S, metadata=radio)
+    assert error.value.code() is grpc.StatusCode.ALREADY_EXISTS  # type: ignore[attr-defined]
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Feedback(first, timeout=TIMEOUT_S, metadata=(("buddies-caller", "x" * 65),))
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
 
 
 def test_feedback_out_of_range_is_told_which_field(stub: RecommenderServiceStub) -> None:

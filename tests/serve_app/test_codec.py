@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.codec import Malformed, decode_feedback, decode_query, decode_stream
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, NeighboursUnavailable, Violation
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, NeighboursUnavailable, Violation
 from serve_app.query import Mode, Query, Seen, SongName, Taste
 from serve_app.wire import parser
 
@@ -38,6 +38,11 @@ def feedback(**changes: object) -> pb.FeedbackRequest:
         (query(user_ids=["a", ""]), 1, "user_ids[1]"),
         (query(user_ids=["a", "b", "c" * 129]), 2, "user_ids[2]"),
         (query(user_ids=["é" * 65, "a"]), 0, "user_ids[0]"),
+        (query(user_ids=["a", "nul\0", "b"]), 1, "user_ids[1]"),
+        (query(user_ids=[*(f"user-{i}" for i in range(500)), "a\x1b[2Jb"]), 500, "user_ids[500]"),
+        (query(user_ids=["a\u2028b", "a"]), 0, "user_ids[0]"),
+        (query(tastes=[pb.Taste(user_id="nul\0", songs=[SONG])]), 1, "tastes[0].user_id"),
+        (query(tastes=[pb.Taste(songs=[pb.Song(song_id="SO\0")])]), 1, "tastes[0].songs[0].song_id"),
         (query(tastes=[pb.Taste(user_id="x" * 129, songs=[SONG])]), 1, "tastes[0].user_id"),
         (query(tastes=[pb.Taste(songs=[SONG]), pb.Taste()]), 2, "tastes[1].songs"),
         (query(tastes=[pb.Taste(songs=[SONG] * 1001)]), 1, "tastes[0].songs"),
@@ -152,6 +157,7 @@ def test_every_field_is_decoded() -> None:
         (query(mode=7), ["mode"]),
         (query(exclude_playlist_ids=["p"] * 1001), ["exclude_playlist_ids"]),
         (query(exclude_playlist_ids=[""]), ["exclude_playlist_ids[0]"]),
+        (query(exclude_playlist_ids=["p", "p\0", "\x85"]), ["exclude_playlist_ids[1]", "exclude_playlist_ids[2]"]),
         (query(tastes=[pb.Taste(songs=[SONG] * 1000)] * 20 + [pb.Taste(songs=[SONG])]), ["tastes"]),
         (pb.RecommendRequest(tastes=[pb.Taste(songs=[pb.Song(song_id="")])]), ["tastes[0].songs[0].song_id"]),
         (query(user_ids=[""], tastes=[pb.Taste()]), ["user_ids[0]", "tastes[0].songs"]),
@@ -201,7 +207,10 @@ def test_the_ends_of_the_ranges_belong_to_them(request_: pb.RecommendRequest) ->
         (feedback(recommendation_id="x" * 129), ["recommendation_id"]),
         (feedback(user_id=""), ["user_id"]),
         (feedback(user_id="a\0b"), ["user_id"]),
+        (feedback(user_id="a\x7fb", recommendation_id="\n"), ["recommendation_id", "user_id"]),
         (feedback(idempotency_key=""), ["idempotency_key"]),
+        (feedback(idempotency_key="k\0", model_version="\0"), ["idempotency_key", "model_version"]),
+        (feedback(liked=["a", "a\0"], ignored=["\u2029"]), ["liked[1]", "ignored[0]"]),
         (feedback(model_version="x" * 129), ["model_version"]),
         (feedback(arm=9), ["arm"]),
         (feedback(liked=[]), ["liked"]),
@@ -218,11 +227,26 @@ def test_feedback_out_of_range_names_every_field(request_: pb.FeedbackRequest, e
     assert fields(error) == expected
 
 
+def test_odd_characters_in_names_are_looked_up_like_any_other() -> None:
+    name = pb.SongName(title="a\0b\x1f", artist="\u2028")
+    decoded = decode_query(query(tastes=[pb.Taste(songs=[pb.Song(name=name)])]))
+    assert decoded.tastes == (Taste("", (SongName("a\0b\x1f", "\u2028"),)),)
+
+
 def test_feedback_is_decoded_with_its_reactions() -> None:
     decoded = decode_feedback(feedback(ignored=["b"], disliked=["c"], model_version="7", arm=pb.ARM_CANARY))
     assert list(decoded.reactions()) == [("a", 1), ("b", 0), ("c", -1)]
     assert (decoded.model_version, decoded.arm) == ("7", "canary")
     assert decode_feedback(feedback()).arm == "unspecified"
+
+
+def test_a_caller_has_at_most_64_bytes_and_no_control_characters() -> None:
+    assert decode_feedback(feedback()).caller == ""
+    assert decode_feedback(feedback(), "x" * 64).caller == "x" * 64
+    for bad in ("x" * 65, "a\0b"):
+        with pytest.raises(InvalidRequest) as error:
+            decode_feedback(feedback(), bad)
+        assert fields(error) == ["header buddies-caller"]
 
 
 @pytest.mark.parametrize("data", [b"\x0a\x02\xff\xfe", b"\x0a\x05ab", b"\xff"])
@@ -241,6 +265,7 @@ def test_bytes_of_the_message_are_parsed() -> None:
     "error",
     [
         InvalidRequest((Violation("limit", "is 0"),)),
+        KeyReused(("liked",)),
         FeedbackUnavailable("connection refused", 1.5),
         NeighboursUnavailable("timeout"),
     ],

@@ -9,8 +9,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, Violation
-from serve_app.status import MOST_VIOLATIONS, answer, describe
+from serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, Violation
+from serve_app.status import CALLER_KEY, MOST_VIOLATIONS, answer, caller_of, describe
 from serve_app.telemetry import Silent
 
 
@@ -40,6 +40,15 @@ def test_a_dead_store_says_when_to_retry() -> None:
     assert unpack(status.details[1], RetryInfo).retry_delay.ToMilliseconds() == 1500
 
 
+def test_a_reused_key_names_the_key_and_what_differs() -> None:
+    code, status = describe(KeyReused(("user_id", "liked")))
+    assert code is grpc.StatusCode.ALREADY_EXISTS
+    found = unpack(status.details[0], BadRequest).field_violations
+    assert [v.field for v in found] == ["idempotency_key", "user_id", "liked"]
+    info = unpack(status.details[1], ErrorInfo)
+    assert (info.reason, info.domain) == ("IDEMPOTENCY_KEY_REUSED", "buddies")
+
+
 def test_a_status_fits_into_http2_trailers_however_many_fields_are_wrong() -> None:
     _, status = describe(InvalidRequest(tuple(Violation(f"user_ids[{i}]", "is 0 bytes") for i in range(1000))))
     assert len(unpack(status.details[0], BadRequest).field_violations) == MOST_VIOLATIONS
@@ -50,6 +59,12 @@ class Context:
     code: grpc.StatusCode | None = None
     details = ""
     trailers: Any = ()
+
+    def __init__(self, *metadata: tuple[str, str | bytes]) -> None:
+        self.metadata = metadata
+
+    def invocation_metadata(self) -> tuple[tuple[str, str | bytes], ...] | None:
+        return self.metadata or None
 
     def set_code(self, code: grpc.StatusCode) -> None:
         self.code = code
@@ -81,3 +96,12 @@ def test_an_error_becomes_an_empty_message_with_a_status_on_the_context() -> Non
     assert key == "grpc-status-details-bin"
     assert Status.FromString(value).message == context.details == "liked: is empty"
     assert counting.calls == [("FeedbackResponse", "INVALID_ARGUMENT")]
+
+
+def test_the_caller_is_who_the_edge_says() -> None:
+    assert caller_of(Context()) == ""
+    assert caller_of(Context(("user-agent", "x"), (CALLER_KEY, "radio"))) == "radio"
+
+
+def test_two_callers_of_one_call_are_nobody_whom_one_of_them_could_name() -> None:
+    assert caller_of(Context((CALLER_KEY, "radio"), (CALLER_KEY, "shop"))) == "radio, shop"

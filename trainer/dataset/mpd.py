@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from pairing.ids import fault
 from trainer.dataset.errors import SKIP, DataError
 from trainer.dataset.files import read_whole
 from trainer.dataset.intern import SongNames, clean
@@ -62,20 +63,30 @@ def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
     for key in ("pid", "tracks"):
         if key not in playlist:
             raise _Malformed(f"no field {key!r}")
-    pid, tracks = playlist["pid"], playlist["tracks"]
-    if not isinstance(pid, int | str) or isinstance(pid, bool) or pid == "":
-        raise _Malformed(f"pid is {_shown(pid)}, neither a number nor a text")
+    playlist_id, tracks = _id(playlist["pid"]), playlist["tracks"]
     if not isinstance(tracks, list):
         raise _Malformed(f"tracks is {_kind(tracks)}, not a list")
     songs = _codes(tracks, names)
     kept = [code for code in songs if code != SongNames.NONE]
     followers = playlist.get("num_followers")
-    result.ids.append(clean(str(pid)))
+    result.ids.append(playlist_id)
     result.titles.append(clean(_text(playlist, "name")))
     result.followers.append(followers if isinstance(followers, int) and 0 <= followers < 1 << 31 else None)
     result.lengths.append(len(kept))
     result.songs += kept
     result.nameless_tracks += len(songs) - len(kept)
+
+
+def _id(pid: object) -> str:
+    """A pid as an id. Tables hand whole numbers on as floats, which are exact below 2^53."""
+    if isinstance(pid, float) and pid.is_integer() and abs(pid) < 1 << 53:
+        pid = int(pid)
+    if not isinstance(pid, int | str) or isinstance(pid, bool) or pid == "":
+        raise _Malformed(f"pid is {_shown(pid)}, neither a whole number nor a text")
+    playlist_id = str(pid).strip()
+    if problem := fault(playlist_id):
+        raise _Malformed(f"pid {problem}")
+    return playlist_id
 
 
 def _codes(tracks: list[Any], names: SongNames) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pairing.ids import fault
 from trainer.dataset.errors import SKIP, DataError, Skipped
 from trainer.dataset.intern import Ids, SongNames, clean
 from trainer.dataset.rows import table_rows
@@ -42,15 +43,15 @@ class OwnPlaylists:
 def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped, tick: Tick) -> OwnListens:
     """Read user_id, title, artist[, plays]. New users and songs are added to `users` and `names`.
 
-    A row without user_id or whose plays are not a finite number goes to `skipped`; one without title or artist is
-    counted as nameless; one with 0 plays is no listen.
+    A row whose user_id is no id (pairing/ids.py; spaces around it are no part of it) or whose plays are not a finite
+    number goes to `skipped`; one without title or artist is counted as nameless; one with 0 plays is no listen.
     """
     result = OwnListens()
     rows = table_rows(path, ("user_id", "title", "artist"), ("plays",), skipped)
     for number, (where, (user, title, artist, plays)) in enumerate(rows):
         if number % _TICK_ROWS == 0:
             tick(number)
-        problem = "the user_id is empty" if not clean(user) else _not_plays(plays)
+        problem = _not_an_id("user_id", user) or _not_plays(plays)
         if problem:
             skipped.line(DataError(str(path), where, problem, SKIP))
         elif not plays or float(plays) > 0:
@@ -58,7 +59,7 @@ def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped,
             if song == SongNames.NONE:
                 result.nameless += 1
             else:
-                result.users.append(users.code(clean(user)))
+                result.users.append(users.code(user.strip()))
                 result.songs.append(song)
     return result
 
@@ -67,7 +68,7 @@ def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skippe
     """Read playlist_id, name, title, artist[, owner_id]; the rows of a playlist need not stand together.
 
     The first owner that a playlist names keeps it, later other ones are counted. Rows of a playlist that `known` holds
-    already are counted and left out. A row without playlist_id goes to `skipped`.
+    already are counted and left out. A row whose playlist_id or owner_id is no id goes to `skipped`.
     """
     result = OwnPlaylists()
     own = Ids()
@@ -75,14 +76,15 @@ def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skippe
     for number, (where, (raw_id, name, title, artist, owner)) in enumerate(rows):
         if number % _TICK_ROWS == 0:
             tick(number)
-        playlist_id = clean(raw_id)
-        if not playlist_id:
-            skipped.line(DataError(str(path), where, "the playlist_id is empty", SKIP))
+        playlist_id, owner_id = raw_id.strip(), owner.strip()
+        problem = _not_an_id("playlist_id", playlist_id) or (owner_id and _not_an_id("owner_id", owner_id))
+        if problem:
+            skipped.line(DataError(str(path), where, problem, SKIP))
         elif playlist_id in known:
             result.rows_of_known += 1
         else:
             row = own.code(playlist_id)
-            _describe(result, row, playlist_id, clean(name), clean(owner))
+            _describe(result, row, playlist_id, clean(name), owner_id)
             _add(result, row, names.code(title, artist))
     return result
 
@@ -104,6 +106,12 @@ def _add(result: OwnPlaylists, row: int, song: int) -> None:
     else:
         result.playlists.append(row)
         result.songs.append(song)
+
+
+def _not_an_id(column: str, value: str) -> str:
+    value = value.strip()
+    problem = fault(value) if value else "is empty"
+    return f"the {column} {problem}" if problem else ""
 
 
 def _not_plays(plays: str) -> str:

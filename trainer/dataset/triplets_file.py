@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pairing.ids import ID_BYTES, are_ids, fault, may_hold_refused
 from trainer.dataset.errors import SKIP, DataError, Skipped
 from trainer.dataset.files import line_blocks
 from trainer.dataset.intern import Ids
@@ -23,9 +25,10 @@ _COUNT = re.compile(rb"\d{1,18}")
 def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Iterator[tuple[Array, Array, int]]:
     """Read the file in blocks: codes of users and of songs, int32 (listens,) each, and the block's bytes.
 
-    New ids are added to `users` and `songs`. A line without three fields, with an empty id or with a play count that is
-    not a whole number goes to `skipped` with its number. Blank lines are passed over, plays of 0 are no listens.
-    A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the file.
+    New ids are added to `users` and `songs`. A line without three fields, with something that is no id (pairing/ids.py)
+    or with a play count that is not a whole number goes to `skipped` with its number. Blank lines are passed over,
+    plays of 0 are no listens. A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the
+    file.
     """
     number, broken = 0, skipped.files
     empty = True
@@ -55,10 +58,23 @@ def _parse(block: bytes) -> pl.DataFrame | None:
         )
     except (pl.exceptions.ComputeError, pl.exceptions.NoDataError, pl.exceptions.SchemaError):
         return None
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    ends = block.count(b"\n")
     # Fewer rows than lines: blank lines, which are harmless, or lines that the parser took for something else.
+    lines = ends + (not block.endswith(b"\n"))
     whole = table.height == lines and not any(table.null_count().row(0)) and not table["plays"].lt(0).any()
-    return table if whole else None
+    return table if whole and _holds_ids(table, block, ends) else None
+
+
+def _holds_ids(table: pl.DataFrame, block: bytes, ends: int) -> bool:
+    """Whether every user and song of so many lines is an id. Nearly always their bytes tell, for next to nothing."""
+    returns = block.count(b"\r")
+    if returns and returns != block.count(b"\r\n"):
+        return False  # the parser drops such ones from the end of a field
+    controls = np.count_nonzero(np.frombuffer(block, np.uint8) < 0x20)
+    sizes = table.select(pl.col("user", "song").str.len_bytes().max()).row(0)
+    if controls == 2 * table.height + ends + returns and max(sizes) <= ID_BYTES and not may_hold_refused(block):
+        return True
+    return all(are_ids(table[name].unique().to_list()) for name in ("user", "song"))
 
 
 def _good_lines(path: Path, block: bytes, before: int, bad: Callable[[DataError], None]) -> Iterator[bytes]:
@@ -82,7 +98,8 @@ def _problem(line: bytes) -> str:
     if not _COUNT.fullmatch(fields[2]):
         return f"the play count {fields[2].decode(errors='replace')!r} is not a whole number"
     try:
-        line.decode()
+        user, song, _ = line.decode().split("\t")
     except UnicodeDecodeError as error:
         return f"byte {error.start + 1:,} of the line is not UTF-8 text"
-    return ""
+    named = (("user", user), ("song", song))
+    return next((f"the {name} {problem}" for name, value in named if (problem := fault(value))), "")

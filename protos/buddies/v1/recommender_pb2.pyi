@@ -3,9 +3,11 @@
 isort:skip_file
 The public API of Spotify Buddies: organic playlists, made by people whose taste is near the listener's.
 
-Conventions. All ids are opaque UTF-8 strings of 1 to 128 bytes that belong to the caller. Errors are gRPC status
-codes with google.rpc details: BadRequest names the field, ErrorInfo the reason (domain "buddies"), RetryInfo how long
-to wait. Deadlines: set one on every call; without one the server applies its own maximum.
+Conventions. All ids, idempotency keys among them, are opaque UTF-8 strings of 1 to 128 bytes that belong to the
+caller, without control characters (U+0000 to U+001F, U+007F to U+009F) and without the separators of lines and
+paragraphs (U+2028, U+2029). Titles and artists may hold any character. Errors are gRPC status codes with google.rpc
+details: BadRequest names the field, ErrorInfo the reason (domain "buddies"), RetryInfo how long to wait. Deadlines:
+set one on every call; without one the server applies its own maximum.
 """
 
 from collections import abc as _abc
@@ -157,7 +159,7 @@ class _FeedbackOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Feedb
     FEEDBACK_OUTCOME_ACCEPTED: _FeedbackOutcome.ValueType  # 1
     """Stored by this request."""
     FEEDBACK_OUTCOME_DUPLICATE: _FeedbackOutcome.ValueType  # 2
-    """Stored before, by a request with the same idempotency_key; this one changed nothing."""
+    """Stored before, by the same request with the same idempotency_key; this one changed nothing."""
 
 class FeedbackOutcome(_FeedbackOutcome, metaclass=_FeedbackOutcomeEnumTypeWrapper):
     """What became of a feedback."""
@@ -167,7 +169,7 @@ FEEDBACK_OUTCOME_UNSPECIFIED: FeedbackOutcome.ValueType  # 0
 FEEDBACK_OUTCOME_ACCEPTED: FeedbackOutcome.ValueType  # 1
 """Stored by this request."""
 FEEDBACK_OUTCOME_DUPLICATE: FeedbackOutcome.ValueType  # 2
-"""Stored before, by a request with the same idempotency_key; this one changed nothing."""
+"""Stored before, by the same request with the same idempotency_key; this one changed nothing."""
 Global___FeedbackOutcome: _TypeAlias = FeedbackOutcome  # noqa: Y015
 
 class _VersionState:
@@ -696,7 +698,10 @@ class FeedbackRequest(_message.Message):
     user_id: _builtins.str
     """The listener. 1 to 128 bytes."""
     idempotency_key: _builtins.str
-    """Makes retries safe: a second request with the same key stores nothing. 1 to 128 bytes, unique per user action."""
+    """Makes retries safe: a second request with the same key stores nothing. 1 to 128 bytes, unique per user action of one
+    caller. A repetition says the same but for model_version and arm, which it may leave out, and the order of playlists;
+    another action under the key is ALREADY_EXISTS.
+    """
     model_version: _builtins.str
     """Recommendation.model_version, so that likes count for the version that earned them. At most 128 bytes."""
     arm: Global___Arm.ValueType

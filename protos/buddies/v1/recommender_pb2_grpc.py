@@ -81,8 +81,9 @@ class RecommenderServiceServicer:
 
     def Feedback(self, request, context):
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
-        same idempotency_key after RetryInfo.retry_delay.
+        the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
+        with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+        for another action, and this one is not stored; BadRequest names the fields that differ.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,9 +3,11 @@
 isort:skip_file
 The public API of Spotify Buddies: organic playlists, made by people whose taste is near the listener's.
 
-Conventions. All ids are opaque UTF-8 strings of 1 to 128 bytes that belong to the caller. Errors are gRPC status
-codes with google.rpc details: BadRequest names the field, ErrorInfo the reason (domain "buddies"), RetryInfo how long
-to wait. Deadlines: set one on every call; without one the server applies its own maximum.
+Conventions. All ids, idempotency keys among them, are opaque UTF-8 strings of 1 to 128 bytes that belong to the
+caller, without control characters (U+0000 to U+001F, U+007F to U+009F) and without the separators of lines and
+paragraphs (U+2028, U+2029). Titles and artists may hold any character. Errors are gRPC status codes with google.rpc
+details: BadRequest names the field, ErrorInfo the reason (domain "buddies"), RetryInfo how long to wait. Deadlines:
+set one on every call; without one the server applies its own maximum.
 """
 
 from protos.buddies.v1 import recommender_pb2 as _recommender_pb2
@@ -50,8 +52,9 @@ class RecommenderServiceStub:
     """
     Feedback: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
-    same idempotency_key after RetryInfo.retry_delay.
+    the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
+    with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+    for another action, and this one is not stored; BadRequest names the fields that differ.
     """
     GetModelStatus: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]
     """Which model versions this deployment serves, and since when."""
@@ -73,8 +76,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """
     Feedback: _aio.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
-    same idempotency_key after RetryInfo.retry_delay.
+    the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
+    with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+    for another action, and this one is not stored; BadRequest names the fields that differ.
     """
     GetModelStatus: _aio.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]  # type: ignore[assignment]
     """Which model versions this deployment serves, and since when."""
@@ -111,8 +115,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.FeedbackResponse, _abc.Awaitable[_recommender_pb2.FeedbackResponse]]:
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again with the
-        same idempotency_key after RetryInfo.retry_delay.
+        the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
+        with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+        for another action, and this one is not stored; BadRequest names the fields that differ.
         """
 
     @_abc_1.abstractmethod

@@ -49,6 +49,12 @@ def test_ends_of_lines_marks_blank_lines_and_quotes_do_no_harm(tmp_path, content
     assert read(write(tmp_path, content))[0][1] == "S"
 
 
+@pytest.mark.parametrize("user", ["x" * 128, "é" * 64, "¿qué", "a–b", "a\u00a0b"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_ids_that_the_api_can_take_are_read_whatever_they_hold(tmp_path, user, end):
+    assert read(write(tmp_path, f"{user}\tS\t1{end}b\tS\t1{end}")) == [(user, "S"), ("b", "S")]
+
+
 def test_plays_of_zero_are_no_listen(tmp_path):
     assert read(write(tmp_path, "a\tS1\t0\na\tS2\t1\n")) == [("a", "S2")]
 
@@ -65,6 +71,13 @@ def test_plays_of_zero_are_no_listen(tmp_path):
         ("a\tS\t", "line 3: the play count '' is not a whole number"),
         ("\tS\t1", "line 3: the user or the song is empty"),
         ("a\t\t1", "line 3: the user or the song is empty"),
+        ("x" * 129 + "\tS\t1", "line 3: the user is 129 bytes, must be 1 to 128"),
+        ("a\tS" + "é" * 64 + "\t1", "line 3: the song is 129 bytes, must be 1 to 128"),
+        ("a\0\tS\t1", "line 3: the user holds the control character U+0000"),
+        ("a\tS\r\t1", "line 3: the song holds the control character U+000D"),
+        ("a\x7f\tS\t1", "line 3: the user holds the control character U+007F"),
+        ("a\x85\tS\t1", "line 3: the user holds the control character U+0085"),
+        ("a\u2028\tS\t1", "line 3: the user holds the control character U+2028"),
         (b"\xff\tS\t1", "line 3: byte 1 of the line is not UTF-8 text"),
         (b"\x89PNG\x00", "line 3: 1 field"),
     ],

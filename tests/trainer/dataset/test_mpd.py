@@ -127,9 +127,9 @@ def test_what_is_no_gzip_file_is_refused(tmp_path):
     ("playlist", "message"),
     [
         ({"name": "x", "tracks": []}, "playlist 1 of the slice: no field 'pid'"),
-        ({"pid": None, "tracks": []}, "playlist 1 of the slice: pid is null, neither a number nor a text"),
+        ({"pid": None, "tracks": []}, "playlist 1 of the slice: pid is null, neither a whole number nor a text"),
         ({"pid": 1}, "playlist 1 of the slice: no field 'tracks'"),
-        ({"pid": {}, "tracks": []}, "playlist 1 of the slice: pid is an object, neither a number nor a text"),
+        ({"pid": {}, "tracks": []}, "playlist 1 of the slice: pid is an object, neither a whole number nor a text"),
         ({"pid": 1, "tracks": 5}, "playlist 1 of the slice: tracks is a number, not a list"),
         ({"pid": 1, "tracks": {}}, "playlist 1 of the slice: tracks is an object, not a list"),
         ({"pid": 1, "tracks": ""}, "playlist 1 of the slice: tracks is a text, not a list"),
@@ -142,6 +142,13 @@ def test_what_is_no_gzip_file_is_refused(tmp_path):
         ),
         ({"pid": 1, "tracks": [{"track_name": "x", "artist_name": ["y"]}]}, "track 0: artist_name is a list, not a"),
         ({"pid": 1, "name": 5, "tracks": []}, "playlist 1 of the slice: name is 5, not a text"),
+        ({"pid": 1.5, "tracks": []}, "playlist 1 of the slice: pid is 1.5, neither a whole number nor a text"),
+        ({"pid": 1e300, "tracks": []}, "playlist 1 of the slice: pid is 1e+300, neither a whole number nor a text"),
+        ({"pid": True, "tracks": []}, "playlist 1 of the slice: pid is true, neither a whole number nor a text"),
+        ({"pid": "x" * 129, "tracks": []}, "playlist 1 of the slice: pid is 129 bytes, must be 1 to 128"),
+        ({"pid": "a\0b", "tracks": []}, "playlist 1 of the slice: pid holds the control character U+0000"),
+        ({"pid": "a\ud800", "tracks": []}, "playlist 1 of the slice: pid holds half of a surrogate pair (U+D800)"),
+        ({"pid": " ", "tracks": []}, "playlist 1 of the slice: pid is 0 bytes, must be 1 to 128"),
         (["pid"], "playlist 1 of the slice: a list where a playlist should stand"),
     ],
 )
@@ -162,3 +169,8 @@ def test_a_refused_slice_leaves_no_names_behind(tmp_path):
     refused(write(tmp_path, {"pid": 0, "tracks": [TRACK]}, {"pid": 1}), names)
     assert names.table() == (["Before"], ["A"])
     assert names.code("Next", "A") == 1
+
+
+def test_a_whole_number_may_be_written_as_a_float(tmp_path):
+    found = read_slice(write(tmp_path, {"pid": 575000.0, "tracks": []}, {"pid": 7, "tracks": []}), SongNames())
+    assert found.ids == ["575000", "7"]

@@ -115,6 +115,50 @@ def test_a_row_without_a_playlist_id_is_refused_or_skipped(tmp_path):
     assert skipped.lines == 1
 
 
+LONG = "x" * 129
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (f"{LONG},one,A", "line 2: the user_id is 129 bytes, must be 1 to 128"),
+        ("a\x01b,one,A", "line 2: the user_id holds the control character U+0001"),
+        ('"a\nb",one,A', "line 2: the user_id holds the control character U+000A"),
+        ("a\0b,one,A", "line 2: the user_id holds the control character U+0000"),
+        ("a\u2028b,one,A", "line 2: the user_id holds the control character U+2028"),
+    ],
+)
+def test_a_listener_whom_the_api_cannot_take_is_refused_or_skipped(tmp_path, row, message):
+    path = write(tmp_path, "listens.csv", f"user_id,title,artist\n{row}\nv,one,A\n")
+    assert message in refused(listens, path)
+    skipped, users = Skipped(allowed=True), Ids()
+    listens(path, users, skipped)
+    assert (users.names(), skipped.lines) == (["v"], 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (f"{LONG},P,one,A,", "line 2: the playlist_id is 129 bytes, must be 1 to 128"),
+        ("a\x7f,P,one,A,", "line 2: the playlist_id holds the control character U+007F"),
+        (f"p,P,one,A,{LONG}", "line 2: the owner_id is 129 bytes, must be 1 to 128"),
+        ("p,P,one,A,a\x85b", "line 2: the owner_id holds the control character U+0085"),
+    ],
+)
+def test_a_playlist_or_an_owner_that_the_api_cannot_take_is_refused_or_skipped(tmp_path, row, message):
+    path = write(tmp_path, "playlists.csv", f"playlist_id,name,title,artist,owner_id\n{row}\nq,Q,one,A,é\n")
+    assert message in refused(playlists, path)
+    skipped = Skipped(allowed=True)
+    found = playlists(path, skipped)
+    assert (found.ids, found.owners, skipped.lines) == (["q"], ["é"], 1)
+
+
+def test_spaces_around_an_id_are_no_part_of_it_and_names_may_hold_odd_characters(tmp_path):
+    users = Ids()
+    listens(write(tmp_path, "listens.csv", f"user_id,title,artist\n {'x' * 128} ,a\0\u2028b,A\n"), users)
+    assert users.names() == ["x" * 128]
+
+
 def test_a_csv_named_parquet_is_refused(tmp_path):
     path = write(tmp_path, "listens.parquet", "user_id,title,artist\nu,one,A\n")
     assert "row 0: not a Parquet file" in refused(listens, path)
