@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from foundation.process.private import secret
 from foundation.process.run_dir import RunDir
 from serve_app.errors import LaunchError
 from serve_app.front import wrapper
@@ -99,13 +99,8 @@ def _most_connections() -> int:
 
 
 def write_token(state_dir: Path) -> Path:
-    """The file that holds this state directory's Ray token, made on first use, readable by its owner only."""
-    path = state_dir / TOKEN
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-    return path
+    """The file that holds this state directory's Ray token."""
+    return secret(state_dir / TOKEN)
 
 
 @contextmanager

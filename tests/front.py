@@ -73,6 +73,7 @@ PAGE = (
 )
 RECOMMEND = "/buddies.v1.RecommenderService/Recommend"
 STREAM = "/buddies.v1.RecommenderService/RecommendStream"
+STATUS = "/buddies.v1.RecommenderService/GetModelStatus"
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 FRAME = 16_384

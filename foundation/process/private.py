@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,20 +14,52 @@ UMASK = 0o077
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def make_private(directory: Path, group: int | None = None) -> None:
-    """Make a directory, or what stands there already, closed to other users.
+def make_private(directory: Path) -> None:
+    """Make a directory, or what stands there already, closed to other users. OSError: it belongs to somebody else.
 
-    group: may pass through all the same (execute, not read), for a server that runs as another user. OSError: it
-    belongs to somebody else.
+    Who was let through (`let_through`) still is.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = directory.stat()
-    if group is None or found.st_gid != group:
-        wanted = stat.S_IMODE(found.st_mode) & ~_OTHERS | stat.S_IRWXU
-    else:
-        wanted = stat.S_IMODE(found.st_mode) & ~_OTHERS | stat.S_IRWXU | stat.S_IXGRP
+    wanted = stat.S_IMODE(found.st_mode) & ~(_OTHERS & ~_passage(found)) | stat.S_IRWXU
     if stat.S_IMODE(found.st_mode) != wanted:
         directory.chmod(wanted)
+
+
+def let_through(path: Path) -> None:
+    """Let this user's group pass through every directory above a path, without reading there, and nobody else.
+
+    For a server that has this user's group and another user's id. A directory of another group that has rights there
+    keeps it, and is opened for passing to everybody. OSError: a directory that cannot be passed is somebody else's.
+    """
+    group = os.getegid()
+    for directory in path.parents:
+        found = directory.stat()
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & stat.S_IXOTH or (found.st_gid == group and mode & stat.S_IXGRP):
+            continue
+        if found.st_gid != group and mode & stat.S_IRWXG:
+            directory.chmod(mode | stat.S_IXOTH)
+            continue
+        if found.st_gid != group:
+            os.chown(directory, -1, group)
+        directory.chmod(mode | stat.S_IXGRP)
+
+
+def _passage(found: os.stat_result) -> int:
+    """The right of root's own group to pass through; other people's group may have many members."""
+    roots = os.geteuid() == 0 and found.st_gid == os.getegid()
+    return found.st_mode & stat.S_IXGRP if roots else 0
+
+
+def secret(path: Path) -> Path:
+    """A file with 256 random bits in hex, made on first use, which only this user can read; returns its path."""
+    with suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+    path.chmod(0o600)
+    return path
 
 
 def repair(directory: Path) -> int:
@@ -45,12 +78,12 @@ def repair(directory: Path) -> int:
 
 
 def open_to_others(directory: Path) -> bool:
-    """Whether other users, beyond a group that may pass through, can do anything with a directory. Missing: no."""
+    """Whether other users can do anything with a directory, beyond who was let through. Missing: no."""
     try:
-        mode = directory.stat().st_mode
+        found = directory.stat()
     except FileNotFoundError:
         return False
-    return bool(mode & (_OTHERS & ~stat.S_IXGRP))
+    return bool(found.st_mode & _OTHERS & ~_passage(found))
 
 
 def _below(directory: Path) -> Iterator[Path]:

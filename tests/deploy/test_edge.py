@@ -34,6 +34,7 @@ from tests.clients.grpc_server import serving
 from tests.clients.test_client import ANSWER
 from tests.clients.test_command import buddies
 from tests.deploy.conftest import EDGE, Edge, Start, connect, script, wait_until
+from tests.front import NOTHING, STATUS, WATCH, Http2
 
 SEEN = pb.GetModelStatusResponse(model="m")
 ONCE = Retry(attempts=1)
@@ -391,3 +392,92 @@ def test_the_edge_listens_on_loopback_unless_told(start: Start) -> None:
     assert "presetenv EDGE_BIND 127.0.0.1:" in text
     binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind ")]
     assert set(binds) == {'"${EDGE_BIND}"', '"${EDGE_METRICS_BIND}"'}
+
+
+@contextmanager
+def raw(edge: Edge, certificates: Path) -> Iterator[Http2]:
+    """A raw HTTP/2 connection to the edge."""
+    context = ssl.create_default_context(cafile=certificates / "ca.pem")
+    context.set_alpn_protocols(["h2"])
+    with connect(edge.port) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+        yield Http2(tls)
+
+
+def bearer(token: str) -> tuple[str, str]:
+    return ("authorization", f"Bearer {token}")
+
+
+def test_the_service_is_told_who_calls_and_no_caller_can_say_so_himself(start: Start, certificates: Path) -> None:
+    told: list[dict[str, str]] = []
+
+    def answer(request: object, context: grpc.ServicerContext) -> pb.GetModelStatusResponse:
+        told.append(dict(context.invocation_metadata()))
+        return SEEN
+
+    with serving(GetModelStatus=answer) as backend:
+        edge = start(backend)
+        token = edge.add("partner")
+        edge.reload()
+        with raw(edge, certificates) as connection:
+            claims = [bearer(token), ("buddies-caller", "somebody else"), ("buddies-caller", "a third")]
+            assert connection.answer(connection.open(STATUS, claims, body=NOTHING)).status == 0
+    (metadata,) = told
+    assert metadata["buddies-caller"] == "partner"
+
+
+def test_calls_without_a_message_are_refused_and_hold_nothing(start: Start, certificates: Path) -> None:
+    with serving(GetModelStatus=status) as backend:
+        edge = start(backend, CALLS_PER_S="100000")
+        token = edge.add("partner")
+        edge.reload()
+        with raw(edge, certificates) as connection:
+            for _ in range(480):
+                refused = connection.answer(connection.open(STATUS, [bearer(token)]))
+                assert (refused.status, refused.headers["grpc-message"]) == (3, "the call holds no message")
+            cut = connection.answer(connection.open(STATUS, [bearer(token)], body=b"\0\0\0\1\0less"))
+            assert (cut.status, cut.headers["grpc-message"]) == (3, "the message is cut off")
+            assert connection.answer(connection.open(STATUS, [bearer(token)], body=NOTHING)).status == 0
+
+
+def test_one_callers_calls_in_flight_are_bounded_and_anothers_pass(start: Start, certificates: Path) -> None:
+    with serving(GetModelStatus=status) as backend:
+        edge = start(backend, CALLS_AT_ONCE="3", STREAMS_AT_ONCE="2", CALLS_PER_S="100000")
+        greedy, calm = bearer(edge.add("greedy")), bearer(edge.add("calm"))
+        edge.reload()
+        with raw(edge, certificates) as connection, raw(edge, certificates) as another:
+            open_streams = [connection.open(WATCH, [greedy], end=False) for _ in range(2)]
+            third = connection.answer(connection.open(WATCH, [greedy], end=False))
+            assert (third.status, third.headers["grpc-message"]) == (8, "too many open streams")
+            connection.open(STATUS, [greedy], end=False)
+            for one in (connection, another):
+                refused = one.answer(one.open(STATUS, [greedy], body=NOTHING))
+                assert (refused.status, refused.headers["grpc-message"]) == (8, "too many calls in flight")
+                assert refused.headers["grpc-retry-pushback-ms"] == "100"
+            assert another.answer(another.open(STATUS, [calm], body=NOTHING)).status == 0
+            connection.reset(open_streams[0])
+            wait_until(lambda: another.answer(another.open(STATUS, [greedy], body=NOTHING)).status == 0, "a place")
+    assert {line["refused"] for line in edge.lines() if line.get("caller") == "greedy"} >= {"calls", "streams"}
+
+
+@pytest.mark.parametrize("size", [8_192, 12_000, 20_000, 65_000])
+def test_too_much_metadata_is_an_error_of_that_call_alone(size: int, start: Start, certificates: Path) -> None:
+    with serving(GetModelStatus=status) as backend:
+        edge = start(backend)
+        token = bearer(edge.add("partner"))
+        edge.reload()
+        with raw(edge, certificates) as connection:
+            fitting = [token, *((f"x-{number}", "v" * 300) for number in range(20))]
+            assert connection.answer(connection.open(STATUS, fitting, body=NOTHING)).status == 0
+            refused = connection.answer(connection.open(STATUS, [token, ("x", "v" * size)], body=NOTHING))
+            assert (refused.status, refused.headers["content-type"]) == (8, "application/grpc")
+            assert connection.answer(connection.open(STATUS, [token], body=NOTHING)).status == 0
+
+
+def test_grpc_web_is_refused(start: Start, certificates: Path) -> None:
+    with serving(GetModelStatus=status) as backend:
+        edge = start(backend)
+        token = bearer(edge.add("partner"))
+        edge.reload()
+        with raw(edge, certificates) as connection:
+            web = connection.open(STATUS, [token], body=NOTHING, content_type="application/grpc-web+proto")
+            assert connection.answer(web).headers[":status"] == "415"

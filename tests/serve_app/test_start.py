@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -10,25 +11,29 @@ import socket
 import stat
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
+from foundation.process.run_dir import RunDir
 from pairing.processes import children
 from pairing.signals import held
 from serve_app.build import Services
 from serve_app.embedded import COMPLETE, postgres, start_services, valkey
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, REPLICA_PORTS, flags, write_token
-from serve_app.launch import OWNER, launch, sweep
+from serve_app.launch import launch
 from serve_app.leftovers import LEFTOVERS
 from serve_app.lock import LOCK, locked
 from serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
 from serve_app.settings import ServeSettings
 from tests.processes import sockets
+from tests.strangers import reached
 from trainer.bundle import BundleError
+from trainer.registry import Registry
 
 NO_PORTS = {"grpc_port": 0, "http_port": 0, "dashboard_port": 0}
 
@@ -73,7 +78,7 @@ def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path
     # Ray Serve's replicas set SO_REUSEPORT: on one port, each would answer requests of the other's listeners.
     taken: set[int] = set()
     for _ in range(2):
-        found = flags(ServeSettings(), tmp_path, tmp_path / "token")
+        found = flags(ServeSettings(), RunDir(tmp_path), tmp_path / "token")
         for protocol in ("HTTP", "GRPC"):
             first, last = (int(found[f"RAY_SERVE_DIRECT_INGRESS_{end}_{protocol}_PORT"]) for end in ("MIN", "MAX"))
             assert last - first == REPLICA_PORTS
@@ -215,20 +220,11 @@ def test_the_token_is_the_owners_alone_and_stays_the_same(tmp_path: Path) -> Non
 
 
 def test_haproxys_files_lie_in_the_runs_own_directory(tmp_path: Path) -> None:
-    for name, value in flags(ServeSettings(), tmp_path, tmp_path / "token").items():
+    run = RunDir(tmp_path)
+    for name, value in flags(ServeSettings(), run, tmp_path / "token").items():
         if name.startswith("RAY_SERVE_HAPROXY") and value.startswith("/"):
             assert Path(value).is_relative_to(tmp_path / HAPROXY), name
-
-
-def test_the_directory_of_a_run_that_was_killed_is_removed_and_a_living_one_stays(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for name, pid in (("b-dead", gone.pid), ("b-alive", os.getpid())):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / OWNER).write_text(str(pid))
-    (tmp_path / "b-other").mkdir()
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b-alive", "b-other"]
+            assert not Path(value).is_relative_to(run.public), name
 
 
 def test_what_a_killed_run_left_running_is_stopped_by_the_next(tmp_path: Path) -> None:
@@ -254,8 +250,8 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
             assert connection.execute("SELECT 1").fetchone() == (1,)
         with Redis.from_url(services.redis_url) as client:
             assert client.ping()
-        with urllib.request.urlopen(f"{services.mlflow_uri}/health", timeout=5) as answered:
-            assert answered.status == 200
+        assert_only_the_token_opens(str(services.mlflow_uri))
+        assert reached([data_dir, state]) == []
         postmaster = psutil.Process(int((state / "postgres" / "postmaster.pid").read_text().split()[0]))
         listening = [
             connection.laddr.ip
@@ -267,7 +263,30 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
     psutil.wait_procs([postmaster], timeout=5)
     assert not postmaster.is_running()
     assert children() - before == set()
-    assert sorted(path.name for path in state.iterdir()) == ["mlflow", "postgres", "valkey"]
+    assert sorted(path.name for path in state.iterdir()) == ["mlflow", "mlflow-token", "postgres", "valkey"]
+
+
+def assert_only_the_token_opens(uri: str) -> None:
+    """The registry's address, as it is given; without its token, or under another name, nothing is told."""
+    login, _, place = uri.removeprefix("http://").partition("@")
+    token = login.partition(":")[2]
+    search = f"http://{place}/api/2.0/mlflow/registered-models/search"
+
+    def status(url: str, **headers: str) -> int:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answered:
+                return int(answered.status)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code
+
+    basic = base64.b64encode(login.encode()).decode()
+    assert status(f"http://{place}/health") == 200
+    assert status(search) == status(search, Authorization="Bearer wrong") == 401
+    assert status(search, Authorization=f"Basic {basic[:-4]}") == 401
+    assert status(search, Authorization=f"Basic {basic}") == status(search, Authorization=f"Bearer {token}") == 200
+    assert status(search, Authorization=f"Bearer {token}", Host="evil.example") == 403
+    assert Registry(uri, "organic-playlists").list_versions() == []
 
 
 def test_serving_imports_neither_torch_nor_training(bundle_dir: Path) -> None:

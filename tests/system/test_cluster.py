@@ -32,7 +32,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands(tmp_path: Path) -> Iterator[Commands]:
     """Commands with a place of their own for temporary files, whose processes are marked."""
     temp = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # sockets need short paths
-    extra = (("TMPDIR", temp), (MARK, secrets.token_hex(8)), ("RAY_TMPDIR", temp), ("RAY_ADDRESS", ""))
+    opened = Path(temp) / "ray"  # which Ray opens to everybody
+    opened.mkdir()
+    extra = (("TMPDIR", temp), (MARK, secrets.token_hex(8)), ("RAY_TMPDIR", str(opened)), ("RAY_ADDRESS", ""))
     yield Commands(tmp_path / "state", extra)
     shutil.rmtree(temp, ignore_errors=True)
 

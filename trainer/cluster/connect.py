@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 
 from foundation.process.local_ray import announced_address, free_agent_port
+from foundation.process.private import secret
 from foundation.process.run_dir import run_dir
 from pairing.blocks import Blocks, processors
 from pairing.processes import children, stop_all
@@ -102,9 +102,7 @@ def _join(stack: ExitStack, address: str, *, announced: bool) -> None:
 
 def _start(stack: ExitStack) -> None:
     run = stack.enter_context(run_dir(RUN))
-    token = run.path / "token"
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
+    token = secret(run.path / "token")
     # Ray's processes listen on all interfaces, whatever address they are given, and run what they are sent.
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_AUTH_TOKEN": None}
     stack.enter_context(_variables({**_ALWAYS, **ours}))

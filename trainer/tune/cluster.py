@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from foundation.process.local_ray import free_agent_port
+from foundation.process.private import secret
 from foundation.process.run_dir import RunDir, make
 from pairing.blocks import processors
 from pairing.processes import children, stop_all
@@ -128,12 +128,8 @@ def _remote(address: str) -> Iterator[Mapping[str, float]]:
 
 
 def _secured(state_dir: Path) -> dict[str, str]:
-    """Ray's token for this state directory, made on first use, readable by its owner only."""
-    path = (state_dir / HOME / _TOKEN).absolute()
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+    """Ray's token for this state directory."""
+    path = secret((state_dir / HOME / _TOKEN).absolute())
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
 
 

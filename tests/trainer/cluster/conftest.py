@@ -55,7 +55,13 @@ def _nodes() -> Iterator[Nodes]:
     token = temp / "token"
     token.write_text(secrets.token_hex(32))
     others = children()
-    ours = {"RAY_TMPDIR": str(temp), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_ADDRESS": None}
+    (temp / "ray").mkdir()  # which Ray opens to everybody
+    ours = {
+        "RAY_TMPDIR": str(temp / "ray"),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ADDRESS": None,
+    }
     try:
         with _variables(ours):
             # A dead node is noticed after three seconds, not fifteen.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from trainer.cluster.connect import OWNER, _find, cluster, sweep
+from trainer.cluster.connect import _find, cluster
 from trainer.cluster.errors import ClusterError
 
 
@@ -66,17 +64,6 @@ def test_an_address_where_nothing_answers_is_said_at_once(announced: Path, close
 def test_what_is_no_address_is_refused(announced: Path, address: str) -> None:
     with pytest.raises(ClusterError, match="neither auto nor HOST:PORT"):
         _find(address)
-
-
-def test_directories_of_killed_runs_are_removed_and_no_others(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for name, owner in {"bray-killed": ended.pid, "bray-running": os.getpid(), "other": ended.pid}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / OWNER).write_text(str(owner))
-    (tmp_path / "bray-starting").mkdir()
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bray-running", "bray-starting", "other"]
 
 
 def test_without_ray_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
