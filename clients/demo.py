@@ -16,9 +16,9 @@ import typer
 
 from clients.calls import print_recommendations
 from clients.commands import CommandFailed, answer, command
-from clients.endpoints import Endpoints, running
+from clients.endpoints import CONFIGURED, Endpoints, running
 from clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
-from clients.settings import masked
+from foundation.addresses import masked
 
 START_TIMEOUT_S = 180.0
 # A session of its own: Ctrl-C in the terminal reaches a command through us, once.
@@ -124,7 +124,7 @@ def _tell(endpoints: Endpoints, state_dir: Path) -> None:
         "gRPC": endpoints.grpc,
         "Ray dashboard": endpoints.dashboard,
         "MLflow": endpoints.mlflow,
-        "Postgres": masked(endpoints.postgres),
+        "Postgres": endpoints.postgres if endpoints.postgres == CONFIGURED else masked(endpoints.postgres),
         "report": state_dir / "dataset" / "report.html",
     }.items():
         typer.echo(f"  {name + ':':<15}{value}")

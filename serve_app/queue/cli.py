@@ -7,7 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -84,7 +84,7 @@ def submit(
     name = name or uuid.uuid4().hex
     parts = [users[first : first + batch] for first in range(0, len(users), batch)]
     requests = {f"{name}.{i}": pb.RecommendRequest(user_ids=part, limit=limit) for i, part in enumerate(parts)}
-    with _queue(settings, producing=True) as (jobs, producer):
+    with _queue(settings) as (jobs, producer):
         queued = [job for job, request in requests.items() if producer().submit(job, _bytes(request))]
         if wait:
             _wait_for(jobs, list(requests))
@@ -166,7 +166,7 @@ def retry(
     if (job is None) != everything:
         typer.echo("error: name a job, or say --all", err=True)
         raise typer.Exit(2)
-    with _queue(context.obj, producing=not drop) as (jobs, producer):
+    with _queue(context.obj) as (jobs, producer):
         chosen = [one for one in jobs.letters() if everything or one.job_id == job]
         if not chosen and job is not None:
             typer.echo(f"error: no dead letter of job {job!r}", err=True)
@@ -225,7 +225,7 @@ def _serving(settings: _Settings, bundle: Path, version: str, services: Any) -> 
 
 
 @contextmanager
-def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jobs, Callable[[], Producer]]]:
+def _queue(settings: _Settings) -> Iterator[tuple[Jobs, Callable[[], Producer]]]:
     """The store of the queue and what makes a producer, once; errors as sentences."""
     from redis import Redis
     from redis.exceptions import RedisError
@@ -234,7 +234,6 @@ def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jo
     from serve_app.queue.errors import QueueError
     from serve_app.queue.jobs import Jobs
 
-    expected: list[type[Exception]] = [RedisError, QueueError]
     made: list[Producer] = []
     url = store_url(settings, "redis")
 
@@ -242,14 +241,10 @@ def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jo
         from serve_app.queue.broker import Producer
 
         if not made:
-            made.append(Producer(settings.queue, url, jobs))
+            made.append(opened.enter_context(Producer(settings.queue, url, jobs)).ready())
         return made[0]
 
-    if producing:
-        from kombu.exceptions import OperationalError
-
-        expected.append(OperationalError)
-    with explained(*expected), Redis.from_url(url) as redis:
+    with explained(RedisError, QueueError), Redis.from_url(url) as redis, ExitStack() as opened:
         jobs = Jobs(redis, settings.queue)
         yield jobs, producer
 

@@ -12,7 +12,7 @@ from pairing.progress import Progress, silent
 from pairing.result import load_pairing
 from trainer.bpr.backend import recipe
 from trainer.dataset.table import Dataset, open_dataset
-from trainer.mlflow_client import connect, first_line
+from trainer.mlflow_client import connect, first_line, public
 from trainer.registry import Registry
 from trainer.release import train_and_release
 from trainer.settings import RegistrySettings, TrainSettings
@@ -217,4 +217,6 @@ def _reached(address: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow at {address} failed: {first_line(error)}; run the same command again") from error
+        raise TrackingError(
+            f"MLflow at {public(address)} failed: {first_line(error, address)}; run the same command again"
+        ) from error

@@ -1,0 +1,1 @@
+"""What every package stands on and none is about; imports nothing of ours."""
