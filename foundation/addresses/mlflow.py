@@ -33,7 +33,8 @@ def _parse_remote(text: str, base: str) -> Address:
     if base in _SERVERS and not parts.places:
         raise AddressError("it names no host")
     default = (_SERVERS | _DATABASES)[base]
-    secrets = [parts.password or (parts.user or ""), *(value for _, value in parts.query)]
+    secrets = [parts.password or (parts.user or ""), *(word for pair in parts.query for word in pair)]
+    secrets.append("&".join("=".join(pair) for pair in parts.query))
     return Address(
         parts.scheme,
         tuple((host, port or default) for host, port in parts.places),

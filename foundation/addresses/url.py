@@ -16,6 +16,7 @@ from foundation.addresses.address import MASK, AddressError
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
 _PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(%25[\w.~-]+)?\]|([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*)(:(?P<port>[0-9]*))?")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+SECRET_KEYS = frozenset({"password", "sslpassword", "ssl_password"})
 _RESERVED = re.compile(r"[@/?#\[\]\\]")
 
 
@@ -40,8 +41,15 @@ class Parts:
         if self.user is not None:
             user = self.user if self.password is not None or lone_user else MASK
             login = f"{user}{'' if self.password is None else f':{MASK}'}@"
-        query = "&".join(f"{key}={value if key in known and '@' not in unquote(value) else MASK}" for key, value in self.query)
+        query = "&".join(_pair(key, value, known) for key, value in self.query)
         return f"{self.scheme}://{login}{self.authority}{self.path}{'?' if query else ''}{query}"
+
+
+def _pair(key: str, value: str, known: frozenset[str]) -> str:
+    """A key that nobody knows may be a part of a password by itself."""
+    if key not in known:
+        return f"{key}={MASK}" if key in SECRET_KEYS else MASK
+    return f"{key}={value if '@' not in unquote(value) else MASK}"
 
 
 def split(text: str) -> Parts:

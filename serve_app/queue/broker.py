@@ -25,14 +25,15 @@ class Producer:
         self._jobs = jobs
         self._url = redis_url
         self._app = application(settings, redis_url)
+        # Of its own, not of the pool that Celery never closes.
+        self._connection = self._app.connection_for_write()
 
     def ready(self) -> Self:
         """Reach the broker, so that what cannot be queued is not recorded. QueueError: Celery cannot use the address, or
         nothing answers there.
         """
         try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0)
+            self._connection.ensure_connection(max_retries=1, interval_start=0)
         except (OperationalError, RedisError, OSError, ValueError) as error:
             raise QueueError(f"the queue's broker cannot be used: {self._told(error)}") from error
         return self
@@ -71,8 +72,7 @@ class Producer:
     def close(self) -> None:
         """Close the connections to the broker."""
         self._app.close()
-        # Others with the same address share the pool.
-        self._app.pool.force_close_all(close_pool=False)
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +84,8 @@ class Producer:
 
     def _send(self, job_id: str) -> None:
         try:
-            self._app.send_task(TASK, args=[job_id], queue=JOBS, task_id=job_id)
+            with self._app.amqp.Producer(self._connection, auto_declare=False) as sender:
+                self._app.send_task(TASK, args=[job_id], queue=JOBS, task_id=job_id, producer=sender)
         except (OperationalError, ValueError) as error:
             raise QueueError(f"job {job_id!r} cannot be queued: {self._told(error)}") from error
 
@@ -98,7 +99,8 @@ def application(settings: QueueSettings, redis_url: str) -> Any:
     # A worker has Ray's application, which tasks find as the current one. No backend: nobody waits here for what becomes
     # of a task, and Celery would listen for it, with twenty tries where Redis is away.
     app = Celery(JOBS, broker=broker_url(redis_url), set_as_current=False)
-    app.conf.update(broker_transport_options=transport(settings), **tls(redis_url))
+    once = {"max_retries": 1, "interval_start": 0}  # otherwise it is tried for ever
+    app.conf.update(broker_transport_options={**transport(settings), **once}, **tls(redis_url))
     return app
 
 
