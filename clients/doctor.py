@@ -49,7 +49,7 @@ def doctor(
     """
     findings = list(examine(context.obj))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
             mark = "ok  " if finding.ok else "FAIL" if finding.required else "warn"

@@ -100,9 +100,7 @@ class BaseConfig(BaseSettings):
                 parse(value, _KINDS[name])
             except AddressError as error:
                 # Said without the value, and before libraries see it: their errors would show it, password and all.
-                raise SecretError(
-                    f"{name}: not an address such as {_EXAMPLES[name]}: {error}; {_ESCAPES}"
-                ) from None
+                raise SecretError(f"{name}: not an address such as {_EXAMPLES[name]}: {error}; {_ESCAPES}") from None
         return value
 
     @classmethod
@@ -176,7 +174,11 @@ def _explain(error: ValidationError, file: Path | None, models: Mapping[str, typ
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in ("token", *_SECRETS, *MLFLOW_NAMES)
+        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in (
+            "token",
+            *_SECRETS,
+            *MLFLOW_NAMES,
+        )
         got = "" if secret else f", got {problem['input']!r}"
         lines.append(f"{key}: " + (f"no such setting{_nearest(key, known)}" if unknown else f"{problem['msg']}{got}"))
     where = f"{file or 'settings'} (or its {PREFIX}* variable)"

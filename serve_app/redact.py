@@ -16,9 +16,11 @@ from foundation.addresses import scrubbed
 
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a variable's name
 _PURPOSE = b"user ids in logs"
-# libpq quotes what it could not use, which of an address that was read wrongly is a part of the password. Hosts, sockets
-# and names stay where they are plain.
-_QUOTED = re.compile(r"""(server at |resolve host |host name |socket |user |database |role )?(["'])(.*?)\2""", re.DOTALL)
+# libpq quotes what it could not use, which of an address that was read wrongly is a part of the password. Hosts,
+# sockets and names stay where they are plain.
+_QUOTED = re.compile(
+    r"""(server at |resolve host |host name |socket |user |database |role )?(["'])(.*?)\2""", re.DOTALL
+)
 _PLAIN = re.compile(r"[\w.:/-]+")
 
 

@@ -60,9 +60,7 @@ def public(uri: str) -> str:
 
 
 def first_line(error: BaseException, uri: str) -> str:
-    """What an error about an address says, without logins, and without the SQL statement or the page of HTML that MLflow
-    puts below.
-    """
+    """What an error about an address says, without logins, and without the SQL or HTML that MLflow puts below."""
     line = str(error).partition("\n")[0]
     try:
         return scrubbed(line, parse(uri, Kind.MLFLOW))

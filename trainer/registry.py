@@ -141,7 +141,9 @@ class Registry:
             except _mlflow_exception() as error:
                 if error.error_code not in _ANSWERS:
                     raise
-                raise RegistryError(f"alias {alias!r} of model {self.model!r}: {first_line(error, self.uri)}") from error
+                raise RegistryError(
+                    f"alias {alias!r} of model {self.model!r}: {first_line(error, self.uri)}"
+                ) from error
 
     def delete_alias(self, alias: str) -> None:
         """Take an alias off the model; nothing happens where there is none."""
@@ -214,10 +216,11 @@ class Registry:
         try:
             yield self._connected()
         except _mlflow_exception() as error:
+            told = first_line(error, self.uri)
             if error.error_code in _ANSWERS:
-                raise RegistryError(f"model {self.model!r} at {public(self.uri)}: {first_line(error, self.uri)}") from error
+                raise RegistryError(f"model {self.model!r} at {public(self.uri)}: {told}") from error
             raise RegistryUnavailable(
-                f"the model registry at {public(self.uri)} does not answer: {first_line(error, self.uri)}; check "
+                f"the model registry at {public(self.uri)} does not answer: {told}; check "
                 "MLFLOW_TRACKING_URI and that the server runs"
             ) from error
 

@@ -74,7 +74,8 @@ def track(
         _parameters(run, parameters)
     except (MlflowException, OSError, AddressError) as error:
         raise TrackingError(
-            f"MLflow at {public(uri)} cannot record the run: {first_line(error, uri)}; check MLFLOW_TRACKING_URI or unset it"
+            f"MLflow at {public(uri)} cannot record the run: {first_line(error, uri)}; check "
+            "MLFLOW_TRACKING_URI or unset it"
         ) from error
     status = "FAILED"
     try:
@@ -85,7 +86,8 @@ def track(
         raise
     except MlflowException as error:
         raise TrackingError(
-            f"MLflow at {public(uri)} failed during the run: {first_line(error, uri)}; what was computed is kept, run again"
+            f"MLflow at {public(uri)} failed during the run: {first_line(error, uri)}; what was computed is kept, "
+            "run again"
         ) from error
     finally:
         with suppress(MlflowException):  # the run stays open and the next call goes on with it

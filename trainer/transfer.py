@@ -82,7 +82,9 @@ def finished_run(target: Registry, experiment: str, name: str, tags: dict[str, s
         run: Any = client.create_run(_experiment(client, target.uri, experiment), run_name=name, tags=tags)
         client.set_terminated(run.info.run_id, "FINISHED")
     except (MlflowException, OSError, AddressError) as error:
-        raise RegistryUnavailable(f"MLflow at {public(target.uri)} takes no version: {first_line(error, target.uri)}") from error
+        raise RegistryUnavailable(
+            f"MLflow at {public(target.uri)} takes no version: {first_line(error, target.uri)}"
+        ) from error
     return str(run.info.run_id)
 
 

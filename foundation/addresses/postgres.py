@@ -14,17 +14,18 @@ from foundation.addresses.url import split
 
 SCHEMES = ("postgresql", "postgres")
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+_PLAIN = (
+    "service", "servicefile", "user", "passfile", "channel_binding", "connect_timeout", "dbname", "host",
+    "hostaddr", "port", "client_encoding", "options", "application_name", "fallback_application_name",
+    "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslmode",
+    "sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslcertmode", "sslrootcert", "sslcrl",
+    "sslcrldir", "sslsni", "requirepeer", "require_auth", "min_protocol_version", "max_protocol_version",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "gssencmode", "krbsrvname", "gsslib",
+    "gssdelegation", "replication", "target_session_attrs", "load_balance_hosts", "oauth_issuer",
+    "oauth_client_id", "oauth_scope", "sslkeylogfile",
+)  # fmt: skip
 # What libpq takes. It repeats a key that it does not know, which may be the rest of a password.
-KNOWN = SECRET | frozenset(
-    """
-    service servicefile user passfile channel_binding connect_timeout dbname host hostaddr port client_encoding options
-    application_name fallback_application_name keepalives keepalives_idle keepalives_interval keepalives_count
-    tcp_user_timeout sslmode sslnegotiation sslcompression sslcert sslkey sslcertmode sslrootcert sslcrl sslcrldir sslsni
-    requirepeer require_auth min_protocol_version max_protocol_version ssl_min_protocol_version
-    ssl_max_protocol_version gssencmode krbsrvname gsslib gssdelegation replication target_session_attrs
-    load_balance_hosts oauth_issuer oauth_client_id oauth_scope sslkeylogfile
-    """.split()
-)
+KNOWN = SECRET.union(_PLAIN)
 SHOWN = KNOWN - SECRET
 _PAIR = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\.)+))", re.DOTALL)
 
@@ -52,14 +53,14 @@ def _parse_url(text: str) -> Address:
 
 
 def _parse_pairs(text: str) -> Address:
-    """libpq takes blanks around = as well; here they are refused, for a forgotten value takes the next pair for one."""
+    """Libpq takes blanks around = as well; here they are refused, for a forgotten value takes the next pair for one."""
     given: dict[str, str] = {}
     shown, written, at = [], [], len(text) - len(text.lstrip())
     while at < len(text):
         found = _PAIR.match(text, at)
         if found is None or (found.end() < len(text) and not text[found.end()].isspace()):
             raise AddressError(
-                "it is neither a URL nor key=value pairs; a value with blanks stands in '', where ' is \\' and \\ is \\\\"
+                "it is neither a URL nor key=value pairs; a value with blanks stands in '', with \\ before ' and \\"
             )
         key, raw = found["key"], found["quoted"] if found["plain"] is None else found["plain"]
         if key in given:

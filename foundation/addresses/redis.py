@@ -11,16 +11,25 @@ from foundation.addresses.url import Parts, split
 SCHEMES = ("redis", "rediss", "unix")
 SECRET = frozenset({"password", "ssl_password"})
 _NUMBERS = frozenset(
-    "db socket_timeout socket_connect_timeout health_check_interval max_connections protocol ssl_min_version".split()
-)
+    (
+        "db", "socket_timeout", "socket_connect_timeout", "health_check_interval", "max_connections",
+        "protocol", "ssl_min_version",
+    )
+)  # fmt: skip
 _TLS = frozenset(
-    """
-    ssl_keyfile ssl_certfile ssl_cert_reqs ssl_ca_certs ssl_ca_data ssl_ca_path ssl_check_hostname ssl_password
-    ssl_min_version ssl_ciphers ssl_validate_ocsp ssl_validate_ocsp_stapled
-    """.split()
-)
+    (
+        "ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path",
+        "ssl_check_hostname", "ssl_password", "ssl_min_version", "ssl_ciphers", "ssl_validate_ocsp",
+        "ssl_validate_ocsp_stapled",
+    )
+)  # fmt: skip
+_PLAIN = frozenset(
+    (
+        "username", "password", "retry_on_timeout", "socket_keepalive", "client_name", "encoding",
+    )
+)  # fmt: skip
 # redis-py makes a TypeError that repeats any other key, which may be the rest of a password.
-KNOWN = _NUMBERS | _TLS | frozenset("username password retry_on_timeout socket_keepalive client_name encoding".split())
+KNOWN = _NUMBERS | _TLS | _PLAIN
 
 
 def parse(text: str) -> Address:
@@ -43,13 +52,13 @@ def parse(text: str) -> Address:
 
 def _check(parts: Parts, given: dict[str, str]) -> None:
     unix = parts.scheme == "unix"
-    if unix and parts.places or len(parts.authority.split(",")) > 1:
+    if (unix and parts.places) or len(parts.authority.split(",")) > 1:
         raise AddressError("a unix:// address has no host, and the others have one")
     if not unix and not re.fullmatch(r"(/[0-9]*)?/?", parts.path):
         raise AddressError("behind the host it may have the number of a database only")
     known = KNOWN if parts.scheme == "rediss" else KNOWN - _TLS
     if not known >= given.keys():
-        raise AddressError("it has a key that Redis does not know, or one of TLS without rediss://; in a value & is %26")
+        raise AddressError("it has a key unknown to Redis, or one of TLS without rediss://; in a value & is %26")
     if any(not re.fullmatch(r"[0-9]+(\.[0-9]+)?", given[key]) for key in _NUMBERS & given.keys()):
         raise AddressError("a value behind the ? is not the number that it must be")
     if any("+" in given[key] for key in SECRET & given.keys()):

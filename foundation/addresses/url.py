@@ -1,7 +1,7 @@
 """A URL with a login, read by rules so strict that every library reads the same in it.
 
-An `@`, `/`, `?` or `#` in a password ends the password for one library and not for the next, and what comes behind it is
-then a host or a port, which errors repeat. Such an address is refused.
+An `@`, `/`, `?` or `#` in a password ends the password for one library and not for the next, and what comes behind it
+is then a host or a port, which errors repeat. Such an address is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from urllib.parse import unquote
 from foundation.addresses.address import MASK, AddressError
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
-_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+(%25[\w.~-]+)?\]|([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*)(:(?P<port>[0-9]*))?")
+_PLACE = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+(%25[\w.~-]+)?\]|([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*)(:(?P<port>[0-9]*))?"
+)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 SECRET_KEYS = frozenset({"password", "sslpassword", "ssl_password"})
 _RESERVED = re.compile(r"[@/?#\[\]\\]")

@@ -20,12 +20,12 @@ _IN_A_TEXT = re.compile(f"(?![\\n\\t])[{_STEERING}]")
 
 
 def visible(text: object) -> str:
-    """A name, title, id or path as one line: each sign that steers a terminal, line ends too, as \\x1b or \\u202e."""
+    r"""A name, title, id or path as one line: each sign that steers a terminal, line ends too, as \x1b or \u202e."""
     return _IN_A_LINE.sub(_escape, str(text))
 
 
 def visible_text(text: object) -> str:
-    """The same of text with lines of its own: \\n and tabs stay."""
+    r"""The same of text with lines of its own: \n and tabs stay."""
     return _IN_A_TEXT.sub(_escape, str(text))
 
 

@@ -29,8 +29,9 @@ class Producer:
         self._connection = self._app.connection_for_write()
 
     def ready(self) -> Self:
-        """Reach the broker, so that what cannot be queued is not recorded. QueueError: Celery cannot use the address, or
-        nothing answers there.
+        """Reach the broker, so that what cannot be queued is not recorded.
+
+        QueueError: Celery cannot use the address, or nothing answers there.
         """
         try:
             self._connection.ensure_connection(max_retries=1, interval_start=0)
@@ -96,8 +97,8 @@ class Producer:
 
 def application(settings: QueueSettings, redis_url: str) -> Any:
     """A Celery application that sends into the queue."""
-    # A worker has Ray's application, which tasks find as the current one. No backend: nobody waits here for what becomes
-    # of a task, and Celery would listen for it, with twenty tries where Redis is away.
+    # A worker has Ray's application, which tasks find as the current one. No backend: nobody waits here for what
+    # becomes of a task, and Celery would listen for it, with twenty tries where Redis is away.
     app = Celery(JOBS, broker=broker_url(redis_url), set_as_current=False)
     once = {"max_retries": 1, "interval_start": 0}  # otherwise it is tried for ever
     app.conf.update(broker_transport_options={**transport(settings), **once}, **tls(redis_url))
@@ -128,7 +129,7 @@ def broker_url(redis_url: str) -> str:
 
     Celery reads an address by rules of its own, so that it gets one made of what redis-py has read.
     """
-    found = parse_url(redis_url)
+    found = _read(redis_url)
     user, password = (quote(found.get(name, ""), safe="") for name in ("username", "password"))
     login = f"{user}{':' if password else ''}{password}@" if user or password else ""
     database = found.get("db", 0)
@@ -144,9 +145,15 @@ def tls(redis_url: str) -> dict[str, Any]:
 
     Not as a part of the address: from there it takes four of the options, and two of its halves read them differently.
     """
-    found = parse_url(redis_url)
+    found = _read(redis_url)
     if "path" in found or not redis_url.startswith("rediss://"):
         return {}
     options = {name: value for name, value in found.items() if name.startswith("ssl_")}
     options.setdefault("ssl_cert_reqs", "required")
     return {"broker_use_ssl": options, "redis_backend_use_ssl": dict(options)}
+
+
+def _read(redis_url: str) -> dict[str, Any]:
+    """The parts of an address by the names of redis-py's arguments."""
+    found: dict[str, Any] = parse_url(redis_url)  # type: ignore[no-untyped-call]
+    return found

@@ -232,3 +232,26 @@ def test_tune_without_ray_says_what_to_install(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == "error: ray is not installed; install 'spotify-buddies[tune]' for `buddies tune`\n"
     assert buddies("tune", "compare", cwd=tmp_path, PYTHONPATH=path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "songs"),
+    [
+        ("\ufeffTune 1 - Band 1\nTune 3 - Band 3\n", [("Tune 1", "Band 1"), ("Tune 3", "Band 3")]),
+        ("\ufeffTune 1 - Band 1", [("Tune 1", "Band 1")]),
+        ("Tune\u20281\x0b\x85 - Band 1\r\n\r\nB - C\r\n", [("Tune\u20281\x0b\x85", "Band 1"), ("B", "C")]),
+    ],
+)
+def test_a_file_of_songs_is_read_as_editors_write_it(text: str, songs: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "songs.txt").write_bytes(text.encode())
+    asked: list[pb.RecommendRequest] = []
+
+    def answer(request: pb.RecommendRequest, context: object) -> pb.RecommendResponse:
+        asked.append(request)
+        return ANSWER
+
+    with serving(Recommend=answer) as address:
+        result = buddies("recommend", "--songs-file", "songs.txt", "--json", "--address", address, cwd=tmp_path)
+    assert result.returncode == 0
+    ((taste,),) = [request.tastes for request in asked]
+    assert [(song.title, song.artist) for song in taste.songs] == songs

@@ -134,7 +134,10 @@ def test_every_word_that_postgres_knows_is_known_and_its_secrets_are_hidden() ->
     ("text", "shown"),
     [
         ("postgresql://app:s3cret@db/x", "postgresql://app:***@db/x"),
-        ("postgresql://db/x?user=a&password=s&sslmode=require", "postgresql://db/x?user=a&password=***&sslmode=require"),
+        (
+            "postgresql://db/x?user=a&password=s&sslmode=require",
+            "postgresql://db/x?user=a&password=***&sslmode=require",
+        ),
         ("host=db password=s3cret user=a", "host=db password=*** user=a"),
         (r"host=db password='s3 c\'ret' user=a", "host=db password=*** user=a"),
         ("postgresql://app@db/x", "postgresql://app@db/x"),

@@ -118,13 +118,15 @@ def test_the_command_queues_over_tls_too(
     assert counts(url, QueueSettings())[0].waiting == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*unclosed:pytest.PytestUnraisableExceptionWarning")  # redis-py's, of a failed handshake
+@pytest.mark.filterwarnings(
+    "ignore:.*unclosed:pytest.PytestUnraisableExceptionWarning"
+)  # redis-py's, of a failed handshake
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_server_with_another_authority_is_refused_in_one_sentence(
     tls_port: int, certificates: Path, queue: QueueSettings
 ) -> None:
     url = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{tls_port}/0?ssl_ca_certs={certificates / 'other.pem'}"
-    failed = pytest.raises(QueueError, match="broker cannot be used: .*CERTIFICATE_VERIFY_FAILED")
+    failed = pytest.raises(QueueError, match=r"broker cannot be used: .*CERTIFICATE_VERIFY_FAILED")
     with producing(queue, url) as producer, failed as caught:
         producer.ready()
     assert "\n" not in str(caught.value)
