@@ -44,9 +44,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def answer(request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
-    song = pb.Song(title=EVIL, artist=EVIL)
+    song = pb.SongName(title=EVIL, artist=EVIL)
     reason = pb.Reason(text=EVIL, examples=[song])
-    playlist = pb.Playlist(playlist_id=EVIL, title=EVIL, owner_id="\x1bc", score=0.5, reason=reason)
+    playlist = pb.RecommendedPlaylist(playlist_id=EVIL, title=EVIL, owner_id="\x1bc", score=0.5, reason=reason)
     good = pb.Recommendation(user_id=EVIL, recommendation_id=EVIL, model_version=EVIL, playlists=[playlist])
     bad = pb.Recommendation(user_id=EVIL, error=pb.ListenerError(field=EVIL, message=EVIL))
     return pb.RecommendResponse(recommendations=[good, bad])
@@ -102,7 +102,7 @@ def test_listeners_of_a_data_set_are_letters(tmp_path: Path) -> None:
 
 def test_answers_and_dead_letters_of_the_queue_are_letters(tmp_path: Path) -> None:
     found = pb.RecommendResponse(
-        recommendations=[pb.Recommendation(user_id=EVIL, playlists=[pb.Playlist(playlist_id=EVIL)])]
+        recommendations=[pb.Recommendation(user_id=EVIL, playlists=[pb.RecommendedPlaylist(playlist_id=EVIL)])]
     )
     with valkey(tmp_path / "valkey") as url, Redis.from_url(url) as store:
         jobs = Jobs(store, QueueSettings())
