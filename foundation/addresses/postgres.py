@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from foundation.addresses.address import MASK, Address, AddressError
-from foundation.addresses.url import split
+from foundation.addresses.url import MOST_PORT, split
 
 SCHEMES = ("postgresql", "postgres")
 SECRET = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
@@ -81,8 +81,9 @@ def _check(given: dict[str, str]) -> None:
         raise AddressError("it has a key that Postgres does not know; in a value & is %26, and blanks stand in ''")
     if "\0" in "".join(given.values()):
         raise AddressError("it has a zero byte")
-    if not re.fullmatch(r"[0-9,]*", given.get("port", "")):
-        raise AddressError("its port is not a number")
+    ports = given.get("port", "").split(",")
+    if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 0) <= MOST_PORT for port in ports):
+        raise AddressError(f"its port is not a number up to {MOST_PORT:,}")
     if "://" in (name := given.get("dbname", "")) or "=" in name:
         raise AddressError("its dbname is an address by itself")
 

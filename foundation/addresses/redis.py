@@ -10,12 +10,8 @@ from foundation.addresses.url import Parts, split
 
 SCHEMES = ("redis", "rediss", "unix")
 SECRET = frozenset({"password", "ssl_password"})
-_NUMBERS = frozenset(
-    (
-        "db", "socket_timeout", "socket_connect_timeout", "health_check_interval", "max_connections",
-        "protocol", "ssl_min_version",
-    )
-)  # fmt: skip
+_SECONDS = frozenset(("socket_timeout", "socket_connect_timeout"))
+_COUNTS = frozenset(("db", "health_check_interval", "max_connections", "protocol", "ssl_min_version"))
 _TLS = frozenset(
     (
         "ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path",
@@ -23,13 +19,9 @@ _TLS = frozenset(
         "ssl_validate_ocsp_stapled",
     )
 )  # fmt: skip
-_PLAIN = frozenset(
-    (
-        "username", "password", "retry_on_timeout", "socket_keepalive", "client_name", "encoding",
-    )
-)  # fmt: skip
+_PLAIN = frozenset(("username", "password", "retry_on_timeout", "socket_keepalive", "client_name", "encoding"))
 # redis-py makes a TypeError that repeats any other key, which may be the rest of a password.
-KNOWN = _NUMBERS | _TLS | _PLAIN
+KNOWN = _SECONDS | _COUNTS | _TLS | _PLAIN
 
 
 def parse(text: str) -> Address:
@@ -59,7 +51,8 @@ def _check(parts: Parts, given: dict[str, str]) -> None:
     known = KNOWN if parts.scheme == "rediss" else KNOWN - _TLS
     if not known >= given.keys():
         raise AddressError("it has a key unknown to Redis, or one of TLS without rediss://; in a value & is %26")
-    if any(not re.fullmatch(r"[0-9]+(\.[0-9]+)?", given[key]) for key in _NUMBERS & given.keys()):
+    whole = all(re.fullmatch("[0-9]{1,9}", given[key]) for key in _COUNTS & given.keys())
+    if not whole or not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", given[key]) for key in _SECONDS & given.keys()):
         raise AddressError("a value behind the ? is not the number that it must be")
     if any("+" in given[key] for key in SECRET & given.keys()):
         raise AddressError("a password behind the ? has a +, which means a blank there; + itself is %2B")

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 
 from foundation.addresses.address import MASK, AddressError
 
+MOST_PORT = 65_535
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?")
 _PLACE = re.compile(
-    r"(?P<host>\[[0-9A-Fa-f:.]+(%25[\w.~-]+)?\]|([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*)(:(?P<port>[0-9]*))?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+(%25[\w.~-]+)?\]|([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*)(:(?P<port>[0-9]{0,5}))?"
 )
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 SECRET_KEYS = frozenset({"password", "sslpassword", "ssl_password"})
@@ -65,7 +66,7 @@ def split(text: str) -> Parts:
     login, at, authority = authority.rpartition("@")
     # Without any login a path may hold an @, which nobody takes for the end of one.
     if "@" in login or ("@" in path + query and not (path.startswith("/") and not at and not authority)):
-        raise AddressError("it has an @ that does not end the login; in a password @ is %40, / is %2F, ? is %3F")
+        raise AddressError("it has an @ that does not end the login, where it must be written as %40")
     if _BAD_ESCAPE.search(login + path + query):
         raise AddressError("it has a % that does not begin an escape; % itself is %25")
     user, colon, password = login.partition(":")
@@ -93,7 +94,7 @@ def _places(authority: str) -> tuple[tuple[str, int | None], ...]:
     places = []
     for text in authority.split(","):
         found = _PLACE.fullmatch(text)
-        if found is None or int(found["port"] or 0) > 65_535:
+        if found is None or int(found["port"] or 0) > MOST_PORT:
             raise AddressError("a host or port in it is none; in a password : / ? # @ must be escaped")
         if host := unquote(found["host"]).strip("[]"):
             places.append((host, int(found["port"]) if found["port"] else None))

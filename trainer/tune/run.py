@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from foundation.addresses import AddressError
 from pairing.progress import Progress, silent
 from pairing.result import load_pairing
 from trainer.bpr.backend import recipe
@@ -216,7 +217,7 @@ def _reached(address: str) -> Iterator[None]:
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, AddressError) as error:
         raise TrackingError(
             f"MLflow at {public(address)} failed: {first_line(error, address)}; run the same command again"
         ) from error
