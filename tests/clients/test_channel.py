@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from clients.python import AsyncClient, Client, DeadlineExceeded
+from clients.python import AsyncClient, Client
 from clients.python.channel import deadline_s, is_local
 from tests.clients.grpc_server import serving
 from tests.clients.test_client import ANSWER
@@ -125,9 +125,5 @@ def test_a_timeout_that_is_no_time_is_refused(wrong: float) -> None:
             refused()
 
 
-def test_no_time_at_all_is_a_deadline() -> None:
-    assert (deadline_s(0.0), deadline_s(2.5), deadline_s(math.inf)) == (0.0, 2.5, None)
-    with serving(Recommend=lambda request, context: ANSWER) as served, Client(served) as client:
-        failed = pytest.raises(DeadlineExceeded)
-        with failed:
-            client.recommend(["ada"], timeout_s=0.0)
+def test_only_infinity_and_what_is_like_it_is_no_deadline() -> None:
+    assert [deadline_s(timeout_s) for timeout_s in (0.0, 2.5, 1e9, 1e300, math.inf)] == [0.0, 2.5, 1e9, None, None]
