@@ -16,6 +16,8 @@ import typer
 from clients.access import credentials
 from clients.endpoints import running
 from clients.python import BuddiesError, Client, InvalidRequest, KeyReused, Mode, Recommendation, Retry, Song, Taste
+from foundation.lines import filled_lines
+from foundation.terminal.visible import say, visible
 
 DAYS = 30.0
 
@@ -60,7 +62,7 @@ def recommend(
             exclude_playlist_ids=exclude or (),
         )
     if as_json:
-        typer.echo(json.dumps([plain(item) for item in found], indent=1))
+        say(json.dumps([plain(item) for item in found], indent=1))
         return
     print_recommendations(found)
 
@@ -103,10 +105,10 @@ def feedback(
             idempotency_key=key,
         )
     if as_json:
-        typer.echo(json.dumps(asdict(result)))
+        say(json.dumps(asdict(result)))
         return
     outcome = "was stored before" if result.duplicate else "stored"
-    typer.echo(f"{outcome}: {result.reactions} reactions under key {result.idempotency_key}")
+    say(f"{outcome}: {result.reactions} reactions under key {result.idempotency_key}")
 
 
 @contextmanager
@@ -120,16 +122,17 @@ def connected(
     settings = context.obj
     endpoints = running(settings.state_dir)
     chosen = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
+    own = endpoints is not None and chosen == endpoints.grpc
     retry = Retry(attempts=settings.client.attempts)
     secure = credentials(settings.client, ca)
     try:
-        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry, credentials=secure) as client:
+        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry, credentials=secure, direct=own) as client:
             yield client
     except BuddiesError as error:
-        typer.echo(f"error: {chosen}: {error}", err=True)
+        say(f"error: {chosen}: {error}", err=True)
         wrong = isinstance(error, InvalidRequest | KeyReused)
         if error.idempotency_key and not wrong:
-            typer.echo(f"send it again with --key {error.idempotency_key}{repeat}; it is stored once at most", err=True)
+            say(f"send it again with --key {error.idempotency_key}{repeat}; it is stored once at most", err=True)
         raise typer.Exit(2 if wrong else 1) from error
 
 
@@ -162,21 +165,21 @@ def print_recommendations(found: Sequence[Recommendation]) -> None:
     console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
     for item in found:
         if item.error is not None:
-            console.print(f"{item.user_id or 'listener'}: {item.error.field}: {item.error.message}\n")
+            console.print(visible(f"{item.user_id or 'listener'}: {item.error.field}: {item.error.message}") + "\n")
             continue
         labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
         labels += [f"skipped {step.value}" for step in item.skipped]
         labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []
-        title = Text(f"{item.user_id or 'listener'}: {', '.join(labels)}")
+        title = Text(visible(f"{item.user_id or 'listener'}: {', '.join(labels)}"))
         table = Table(title=title, title_justify="left", expand=True)
         for name, ratio in (("#", None), ("title", 3), ("playlist", 2), ("owner", 2), ("score", None), ("reason", 6)):
             table.add_column(name, ratio=ratio, overflow="fold", justify="right" if name in "#score" else "left")
         for rank, playlist in enumerate(item.playlists, 1):
             owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
             row = (playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason))
-            table.add_row(str(rank), *map(Text, row))
+            table.add_row(str(rank), *(Text(visible(cell)) for cell in row))
         console.print(table)
-        console.print(f"recommendation {item.recommendation_id}\n")
+        console.print(f"recommendation {visible(item.recommendation_id)}\n")
 
 
 def _reason(reason: Any) -> str:
@@ -200,6 +203,6 @@ def _lines(path: Path | None) -> list[str]:
     if path is None:
         return []
     try:
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return filled_lines(path.read_bytes().decode())
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path}: {error}", param_hint="--songs-file") from error
+        raise typer.BadParameter(visible(f"{path}: {error}"), param_hint="--songs-file") from error

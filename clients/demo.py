@@ -16,9 +16,10 @@ import typer
 
 from clients.calls import print_recommendations
 from clients.commands import CommandFailed, answer, command
-from clients.endpoints import Endpoints, running
+from clients.endpoints import CONFIGURED, Endpoints, running
 from clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
-from clients.settings import masked
+from foundation.addresses import masked
+from foundation.terminal.visible import say, visible
 
 START_TIMEOUT_S = 180.0
 # A session of its own: Ctrl-C in the terminal reaches a command through us, once.
@@ -51,7 +52,7 @@ def demo(
             if not once:
                 _wait_for_interrupt()
     except (_Failed, CommandFailed, BuddiesError) as failure:
-        typer.echo(f"error: the demo stopped at: {failure}", err=True)
+        say(f"error: the demo stopped at: {failure}", err=True)
         raise typer.Exit(1) from failure
 
 
@@ -74,7 +75,7 @@ def _service(state_dir: Path) -> Iterator[Endpoints]:
     try:
         yield _wait_until_up(process, state_dir)
     finally:
-        typer.echo("\nstopping")
+        say("\nstopping")
         _stop(process, signal.SIGTERM)
 
 
@@ -109,12 +110,10 @@ def _use(endpoints: Endpoints) -> None:
 
 def _like(client: Client, recommendation: Recommendation) -> None:
     liked, *ignored = [playlist.playlist_id for playlist in recommendation.playlists]
-    typer.secho(f"Feedback: {recommendation.user_id} likes {recommendation.playlists[0].title!r}", bold=True)
+    typer.secho(f"Feedback: {visible(recommendation.user_id)} likes {recommendation.playlists[0].title!r}", bold=True)
     result = client.feedback(recommendation, liked=[liked], ignored=ignored)
     again = client.feedback(recommendation, liked=[liked], ignored=ignored, idempotency_key=result.idempotency_key)
-    typer.echo(
-        f"stored {result.reactions} reactions; the same key again: {'duplicate' if again.duplicate else 'stored'}"
-    )
+    say(f"stored {result.reactions} reactions; the same key again: {'duplicate' if again.duplicate else 'stored'}")
     _buddies("serve", "reactions", "--recommendation", recommendation.recommendation_id)
 
 
@@ -124,14 +123,14 @@ def _tell(endpoints: Endpoints, state_dir: Path) -> None:
         "gRPC": endpoints.grpc,
         "Ray dashboard": endpoints.dashboard,
         "MLflow": endpoints.mlflow,
-        "Postgres": masked(endpoints.postgres),
+        "Postgres": endpoints.postgres if endpoints.postgres == CONFIGURED else masked(endpoints.postgres),
         "report": state_dir / "dataset" / "report.html",
     }.items():
-        typer.echo(f"  {name + ':':<15}{value}")
+        say(f"  {name + ':':<15}{value}")
 
 
 def _wait_for_interrupt() -> None:
-    typer.echo("Ctrl-C stops it.")
+    say("Ctrl-C stops it.")
     try:
         signal.pause()
     except KeyboardInterrupt:
@@ -164,7 +163,7 @@ def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         try:
             process.wait()
         except KeyboardInterrupt:
-            typer.echo("still stopping", err=True)
+            say("still stopping", err=True)
 
 
 def _announce(arguments: tuple[str, ...]) -> None:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import psutil
 import typer
 
 from clients.endpoints import running
+from foundation.addresses import Kind, parse
+from foundation.terminal.visible import say
 
 EXTRAS = {
     "pairing": ("numpy", "scipy", "numba", "faiss", "xxhash"),
@@ -25,6 +26,7 @@ EXTRAS = {
 }
 NEEDED_MEMORY_GIB = 4
 NEEDED_DISK_GIB = 2
+DEFAULT_PORTS = {Kind.POSTGRES: 5432, Kind.REDIS: 6379}
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ def doctor(
     """
     findings = list(examine(context.obj))
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
             mark = "ok  " if finding.ok else "FAIL" if finding.required else "warn"
-            typer.echo(f"{mark}  {finding.what}: {finding.found}" + (f"; {finding.advice}" if finding.advice else ""))
+            say(f"{mark}  {finding.what}: {finding.found}" + (f"; {finding.advice}" if finding.advice else ""))
     if any(not finding.ok and finding.required for finding in findings):
         raise typer.Exit(1)
 
@@ -122,31 +124,23 @@ def _free(host: str, port: int) -> bool:
 
 
 def _services(settings: Any) -> Iterator[Finding]:
-    for name, url, default_port in (
-        ("postgres", settings.postgres_url, 5432),
-        ("redis", settings.redis_url, 6379),
-        ("mlflow", settings.mlflow_tracking_uri, 80),
+    for kind, url in (
+        (Kind.POSTGRES, settings.postgres_url),
+        (Kind.REDIS, settings.redis_url),
+        (Kind.MLFLOW, settings.mlflow_tracking_uri),
     ):
         if url is None:
-            yield Finding(name, ok=True, found="embedded")
+            yield Finding(kind.value, ok=True, found="embedded")
         else:
-            yield from (_reachable(name, host, port) for host, port in _hosts(url, default_port))
+            yield from (_reachable(kind.value, host, port) for host, port in hosts(url, kind))
     serving = running(settings.state_dir)
     if serving:
         yield _reachable("service", *_split(serving.grpc))
 
 
-def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
-    """Every host and port of a URL; Postgres URLs may name several. None: a socket or a file."""
-    parts = urlsplit(url)
-    default_port = {"http": 80, "https": 443}.get(parts.scheme, default_port)
-    found = []
-    for place in parts.netloc.rpartition("@")[2].split(","):
-        host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
-        host = (host if colon else place).strip("[]")
-        if host:
-            found.append((host, int(port) if port.isdigit() else default_port))
-    return found
+def hosts(url: str, kind: Kind) -> list[tuple[str, int]]:
+    """Every host and port of an address; Postgres' may name several. None: a socket or a file."""
+    return [(host, port or DEFAULT_PORTS.get(kind, 80)) for host, port in parse(url, kind).places]
 
 
 def _split(address: str) -> tuple[str, int]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 
 FILE = "serving.json"
+# Stands there for an address that the settings name: it may hold a password.
+CONFIGURED = "configured"
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,15 @@ from clients.demo import demo
 from clients.doctor import doctor
 from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
+from foundation.terminal.visible import say
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
     **dict.fromkeys(("store", "rollout"), "serve"),
 }
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
@@ -109,29 +112,41 @@ def show_config(
     """
     values = shown(context.obj)
     if as_json:
-        typer.echo(json.dumps(values, indent=1))
+        say(json.dumps(values, indent=1))
         return
     for key, value in values.items():
         if not isinstance(value, dict):
-            typer.echo(f"{key} = {json.dumps(value)}")
+            say(f"{key} = {json.dumps(value)}")
     for key, value in values.items():
         if isinstance(value, dict):
-            typer.echo(f"\n[{key}]")
+            say(f"\n[{key}]")
             for name, item in value.items():
                 help_text = type(getattr(context.obj, key)).model_fields[name].description
-                typer.echo(f"{name} = {json.dumps(item)}  # {help_text}")
+                say(f"{name} = {json.dumps(item)}  # {help_text}")
 
 
 def main() -> None:
     """Run the command and turn what went wrong into one sentence and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _leave_out_proxies()
     try:
         build_app()()
     except SettingsError as error:
         sys.exit(_fail(str(error), 2))
     except ModuleNotFoundError as error:
         sys.exit(_missing(error))
+
+
+def _leave_out_proxies() -> None:
+    """What runs on this machine is reached without http_proxy, by every library of this command and its children."""
+    if not any(
+        os.environ.get(name) or os.environ.get(name.upper()) for name in ("http_proxy", "https_proxy", "all_proxy")
+    ):
+        return
+    given = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    named = [name.strip() for name in given if name.strip()]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*named, *(one for one in LOOPBACK if one not in named)])
 
 
 def _missing(error: ModuleNotFoundError) -> int:
@@ -142,7 +157,7 @@ def _missing(error: ModuleNotFoundError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     return code
 
 

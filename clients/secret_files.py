@@ -29,6 +29,9 @@ def filled(values: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> d
 
 def read_secret(path: Path, setting: str) -> str:
     """The text of a file without the line end that editors put behind it. SecretError."""
+    # Perhaps the secret itself: it is not repeated. A path collapses the slashes of ://.
+    if any(sign in str(path) for sign in ":@=") and not path.is_file():
+        raise SecretError(f"{setting}: no such file; it names the file that holds the secret, not the secret itself")
     try:
         text = path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,19 +24,20 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from clients.secret_files import SecretError, filled
+from foundation.addresses import AddressError, Kind, masked, parse
 
 PREFIX = "BUDDIES_"
 FILE_VARIABLE = "BUDDIES_CONFIG"
 DEFAULT_FILE = Path("buddies.toml")
 MLFLOW_NAMES = ("MLFLOW_TRACKING_URI", "BUDDIES_MLFLOW_TRACKING_URI")
 _SECRETS: Mapping[str, tuple[str, ...]] = {"postgres_url": (), "redis_url": (), "mlflow_tracking_uri": MLFLOW_NAMES}
-_SCHEMES = {"postgres_url": ("postgresql", "postgres"), "redis_url": ("redis", "rediss", "unix")}
+_KINDS = {"postgres_url": Kind.POSTGRES, "redis_url": Kind.REDIS, "mlflow_tracking_uri": Kind.MLFLOW}
 _EXAMPLES = {
-    "postgres_url": "postgresql://USER:PASSWORD@HOST:5432/DATABASE (characters such as / or @ as %2F or %40)",
-    "redis_url": "redis://:PASSWORD@HOST:6379/0 (characters such as / or @ as %2F or %40)",  # kingfisher:ignore
+    "postgres_url": "postgresql://USER:PASSWORD@HOST:5432/DATABASE or host=HOST password='PASSWORD'",
+    "redis_url": "redis://:PASSWORD@HOST:6379/0",  # kingfisher:ignore
+    "mlflow_tracking_uri": "https://USER:PASSWORD@HOST or sqlite:////PATH",  # kingfisher:ignore
 }
-_LOGIN = re.compile(r"(://[^/@:]*:)[^@]*@")
-_PASSWORD = re.compile(r"(password=)('[^']*'|[^&\s]*)", re.IGNORECASE)
+_ESCAPES = "in a password of a URL write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, a blank as %20"
 
 
 class SettingsError(Exception):
@@ -92,12 +91,16 @@ class BaseConfig(BaseSettings):
     def _read_files(cls, values: Any) -> Any:
         return filled(values, _SECRETS)
 
-    @field_validator(*_SCHEMES)
+    @field_validator(*_KINDS)
     @classmethod
     def _check_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and not _is_url(value, _SCHEMES[info.field_name or ""]):
-            # Said without the value, and before libraries see it: their errors would show it, password and all.
-            raise SecretError(f"{info.field_name}: not an address such as {_EXAMPLES[info.field_name or '']}")
+        name = info.field_name or ""
+        if value is not None:
+            try:
+                parse(value, _KINDS[name])
+            except AddressError as error:
+                # Said without the value, and before libraries see it: their errors would show it, password and all.
+                raise SecretError(f"{name}: not an address such as {_EXAMPLES[name]}: {error}; {_ESCAPES}") from None
         return value
 
     @classmethod
@@ -142,30 +145,7 @@ def read_settings(
 def shown(settings: BaseSettings) -> dict[str, Any]:
     """The settings as JSON values, passwords in URLs masked."""
     values = settings.model_dump(mode="json")
-    return {key: masked(value) if key.endswith(("_url", "_uri")) else value for key, value in values.items()}
-
-
-def masked(url: str | None) -> str | None:
-    """A URL or a Postgres connection string without its passwords."""
-    if url is None:
-        return None
-    return _PASSWORD.sub(r"\1***", _LOGIN.sub(r"\1***@", url))
-
-
-def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
-    """Whether a URL of one of the schemes has ports that are numbers; for Postgres key=value pairs do as well."""
-    scheme, separator, rest = value.partition("://")
-    if not separator:
-        try:
-            words = shlex.split(value)
-        except ValueError:
-            return False
-        return "postgresql" in schemes and bool(words) and all("=" in word for word in words)
-    if scheme not in schemes:
-        return False
-    places = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
-    ports = [re.sub(r"^\[[^]]*\]", "", place).rpartition(":")[2] for place in places if ":" in place]
-    return all(port.isdecimal() or not port for port in ports)
+    return {key: masked(value, _KINDS[key]) if value and key in _KINDS else value for key, value in values.items()}
 
 
 def _find_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -194,7 +174,11 @@ def _explain(error: ValidationError, file: Path | None, models: Mapping[str, typ
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         unknown = problem["type"] == "extra_forbidden"
-        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in ("token", *_SECRETS)
+        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in (
+            "token",
+            *_SECRETS,
+            *MLFLOW_NAMES,
+        )
         got = "" if secret else f", got {problem['input']!r}"
         lines.append(f"{key}: " + (f"no such setting{_nearest(key, known)}" if unknown else f"{problem['msg']}{got}"))
     where = f"{file or 'settings'} (or its {PREFIX}* variable)"

@@ -11,6 +11,8 @@ from typing import Any
 
 import typer
 
+from foundation.addresses import scrubbed
+from foundation.terminal.visible import say, visible
 from pairing.disk import is_full, no_room
 
 
@@ -29,23 +31,23 @@ def explained(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {scrubbed(str(error))}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
         if is_full(error):
             where = no_room(Path(os.fsdecode(error.filename)).parent) if error.filename else str(error)
-            typer.echo(f"error: {where}; free space there and repeat the command", err=True)
+            say(f"error: {where}; free space there and repeat the command", err=True)
             raise typer.Exit(1) from error
-        typer.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        say(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
-        typer.echo("interrupted; the same command goes on from here", err=True)
+        say("interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130) from error
 
 
 def show(value: Any, *, as_json: bool) -> None:
     """Print statistics: indented lines for people, JSON for scripts."""
-    typer.echo(json.dumps(value, indent=1, default=str) if as_json else "\n".join(_lines(value, 0)))
+    say(json.dumps(value, indent=1, default=str) if as_json else "\n".join(_lines(value, 0)))
 
 
 def _lines(value: Any, depth: int) -> Iterator[str]:
@@ -59,5 +61,5 @@ def _lines(value: Any, depth: int) -> Iterator[str]:
 
 def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return visible(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

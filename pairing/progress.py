@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
+from foundation.terminal.visible import visible
+
 
 class Progress(Protocol):
     """What long work reports to. done and total are counts of unit; total 0 means unknown."""
@@ -41,7 +43,7 @@ class Reporter:
         self._shown = now
         rate = done / (now - since) if now > since else 0.0
         share = f" of {total:,} ({done / total:.0%})" if total else ""
-        line = f"{what}: {done:,}{share} {unit}" + (f", {rate:,.0f} {unit}/s" if rate else "")
+        line = f"{visible(what)}: {done:,}{share} {unit}" + (f", {rate:,.0f} {unit}/s" if rate else "")
         if terminal:
             self.stream.write("\r\x1b[2K" + line + ("\n" if finished else ""))
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foundation.terminal.visible import say, visible
 from serve_app.config import ENDPOINTS, Settings
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def sample(
         rows = np.sort(rng.choice(users, min(count, users), replace=False)).tolist()
         ids = [opened.user_ids.table[row] for row in rows]
         if not as_json:
-            typer.echo("\n".join(ids))
+            say("\n".join(map(visible, ids)))
             return
-        typer.echo(json.dumps({"user_ids": ids, "tastes": list(_tastes(opened, rng)), "sha256": opened.sha256}))
+        say(json.dumps({"user_ids": ids, "tastes": list(_tastes(opened, rng)), "sha256": opened.sha256}))
 
 
 def plain(
@@ -93,9 +94,7 @@ async def _serve(
     serve = settings.serve.model_copy(update={"grpc_port": port})
     async with serve_plain(serve, bundle, version, services, model=settings.registry.model) as address:
         said = {"grpc": address, "model_version": version, "bundle": str(bundle)}
-        typer.echo(
-            json.dumps(said) if as_json else f"serving version {version} over gRPC at {address}; Ctrl-C stops it"
-        )
+        say(json.dumps(said) if as_json else f"serving version {version} over gRPC at {address}; Ctrl-C stops it")
         await stopping.wait()
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foundation.terminal.visible import say, visible
 from pairing.console import an_id
 from serve_app import aside
 from serve_app.config import CONFIGURED, ENDPOINTS, Settings, store_url
@@ -57,7 +58,7 @@ def start(
             return
         (settings.state_dir / ENDPOINTS).unlink(missing_ok=True)
     if code < 0:
-        typer.echo(f"error: the service was ended by signal {-code}; everything it had started is stopped", err=True)
+        say(f"error: the service was ended by signal {-code}; everything it had started is stopped", err=True)
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
@@ -107,7 +108,7 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
             with launched as running:
                 if running.version != version:
                     # Its replicas have fetched it by now.
-                    typer.echo(f"a rollout is active that serves version {running.version}, not {version}", err=True)
+                    say(f"a rollout is active that serves version {running.version}, not {version}", err=True)
                     bundle = registry.fetch(running.version, bundles)
                 follows = alias if rollout is not None else ""
                 _announce(settings, running, up, running.version, bundle, follows, pid)
@@ -149,7 +150,7 @@ def release(context: typer.Context) -> None:
             state_dir=settings.state_dir, model=settings.registry.model, rollout=rollout, build=uuid.uuid4().hex,
         )  # fmt: skip
     running = ", ".join(f"{count} {name}" for name, count in sorted(done.replicas.items()))
-    typer.echo(f"every replica is new after {done.seconds:.1f} s: {running}")
+    say(f"every replica is new after {done.seconds:.1f} s: {running}")
 
 
 def _newest(settings: Settings, services: Any, alias: str) -> tuple[str, Path] | None:
@@ -161,7 +162,7 @@ def _newest(settings: Settings, services: Any, alias: str) -> tuple[str, Path] |
         version = registry.resolve(alias).number
         return version, registry.fetch(version, services.bundles)
     except RegistryError as error:
-        typer.echo(f"the registry does not help, replicas begin with the version of the start: {error}", err=True)
+        say(f"the registry does not help, replicas begin with the version of the start: {error}", err=True)
         return None
 
 
@@ -184,14 +185,14 @@ def reactions(
     with explained(psycopg.Error):
         rows = read_feedback(store_url(settings, "postgres"), recommendation)
     if as_json:
-        typer.echo(json.dumps([vars(row) for row in rows], indent=1, default=str))
+        say(json.dumps([vars(row) for row in rows], indent=1, default=str))
         return
-    typer.echo(f"{len(rows)} rows in Postgres for recommendation {recommendation}")
+    say(f"{len(rows)} rows in Postgres for recommendation {recommendation}")
     for row in rows:
         said = {1: "liked", 0: "ignored", -1: "disliked"}[row.score]
-        typer.echo(
-            f"  {row.created_at:%Y-%m-%d %H:%M:%S%z}  {row.user_id}  {said:<8}  {row.score:>2}  "
-            f"playlist {row.playlist_id}  version {row.model_version or '-'} ({row.arm})"
+        say(
+            f"  {row.created_at:%Y-%m-%d %H:%M:%S%z}  {visible(row.user_id)}  {said:<8}  {row.score:>2}  "
+            f"playlist {visible(row.playlist_id)}  version {row.model_version or '-'} ({row.arm})"
         )
 
 
@@ -207,7 +208,7 @@ def _free_ports(settings: ServeSettings) -> ServeSettings:
         except LaunchError:
             taken[name] = 0
     for name in taken:
-        typer.echo(f"port {getattr(settings, name)} ({name}) is taken; using a free one", err=True)
+        say(f"port {getattr(settings, name)} ({name}) is taken; using a free one", err=True)
     return settings.model_copy(update=taken)
 
 
@@ -237,8 +238,8 @@ def _announce(
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
-    typer.echo(f"serving version {version} over gRPC at {running.grpc}")
-    typer.echo(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow'] or '(none)'}; Ctrl-C stops everything")
+    say(f"serving version {version} over gRPC at {running.grpc}")
+    say(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow'] or '(none)'}; Ctrl-C stops everything")
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:
@@ -248,10 +249,10 @@ def _wait(state_dir: Path, running: Any, watch: Any) -> None:
     try:
         while (died := running.died()) is None:
             for sentence in watch.look():
-                typer.echo(sentence, err=True)
+                say(sentence, err=True)
             time.sleep(POLL_S)
     except (KeyboardInterrupt, SystemExit):
-        typer.echo("stopping", err=True)
+        say("stopping", err=True)
         return
     finally:
         (state_dir / ENDPOINTS).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import typer
 
+from foundation.terminal.visible import say
 from serve_app.rollout.settings import RolloutSettings
 from serve_app.settings import ServeSettings
 
@@ -44,10 +45,10 @@ def store_url(settings: Settings, store: str) -> str:
         endpoints = json.loads((settings.state_dir / ENDPOINTS).read_bytes())
     except FileNotFoundError:
         variable = f"BUDDIES_{store.upper()}_URL"
-        typer.echo(f"error: no service runs here and {variable} is not set; start one first", err=True)
+        say(f"error: no service runs here and {variable} is not set; start one first", err=True)
         raise typer.Exit(1) from None
     if endpoints[store] == CONFIGURED:
         variable = f"BUDDIES_{store.upper()}_URL"
-        typer.echo(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
+        say(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
         raise typer.Exit(1)
     return str(endpoints[store])

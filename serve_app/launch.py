@@ -232,7 +232,7 @@ def _wait_until_ready(address: str, http_address: str, version: str | None) -> s
         if time.monotonic() > deadline:
             raise LaunchError(f"{http_address} is not ready after {READY_WITHIN_S:.0f} s: {problem}")
         time.sleep(0.1)
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
         status = RecommenderServiceStub(channel)
         health = health_pb2_grpc.HealthStub(channel)
         while True:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from functools import cache
 from pathlib import Path
 
 import psycopg
 
+from foundation.addresses import scrubbed
+
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a variable's name
 _PURPOSE = b"user ids in logs"
+# libpq quotes what it could not use, which of an address that was read wrongly is a part of the password. Hosts,
+# sockets and names stay where they are plain.
+_QUOTED = re.compile(
+    r"""(server at |resolve host |host name |socket |user |database |role )?(["'])(.*?)\2""", re.DOTALL
+)
+_PLAIN = re.compile(r"[\w.:/-]+")
 
 
 def hash_id(user_id: str) -> str:
@@ -27,19 +36,25 @@ def hash_id(user_id: str) -> str:
 def store_error(error: psycopg.Error) -> str:
     """A Postgres error for the log: its kind and its message, without the detail that repeats rows and ids.
 
-    What the driver itself refuses is named by its kind alone: it may repeat the address, password and all.
+    What the driver itself refuses is named by its kind alone: it may repeat the address, password and all. Of a failed
+    connection it says where the server was looked for.
     """
     kind = type(error).__name__
     if error.diag.message_primary:
         return f"{kind}: {error.diag.message_primary} (SQLSTATE {error.sqlstate})"
     if isinstance(error, psycopg.OperationalError):
-        return f"{kind}: {error}"  # where the server was looked for; libpq leaves the password out
+        return f"{kind}: {_QUOTED.sub(_unquoted, scrubbed(str(error)))}"
     return kind
 
 
 def cause(error: Exception) -> str:
     """Any error of a store for the log: as store_error, and others by their kind alone."""
     return store_error(error) if isinstance(error, psycopg.Error) else type(error).__name__
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    told, mark, said = found.groups()
+    return f"{told or ''}{mark}{said if told and _PLAIN.fullmatch(said) else '***'}{mark}"
 
 
 @cache

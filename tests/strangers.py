@@ -16,7 +16,10 @@ NOBODY = 65_534
 
 
 def as_stranger(attempt: Callable[[], list[str]], group: int = NOBODY) -> list[str]:
-    """What `attempt` returns in a process of another user and of one group. Skips where this user cannot become another; not in CI."""
+    """What `attempt` returns in a process of another user and of one group.
+
+    Skips where this user cannot become another; in CI that is a failure.
+    """
     if os.geteuid() != 0:
         if os.environ.get("CI"):
             pytest.fail("tests of strangers need root in CI")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from foundation.terminal.visible import say, visible
 from pairing.settings import PairingSettings
 from trainer.bench.cli import app as bench_app
 from trainer.registered import open_registry, registry_app
@@ -130,7 +131,7 @@ def build(
             )
         show(statistics(directory), as_json=as_json)
         if not as_json:
-            typer.echo(f"\nreport: {directory / 'report.html'}")
+            say(f"\nreport: {directory / 'report.html'}")
 
 
 @data_app.command()
@@ -153,7 +154,7 @@ def stats(
         show(statistics(directory), as_json=as_json)
         report = write_report(directory)
         if not as_json:
-            typer.echo(f"\nreport: {report}")
+            say(f"\nreport: {report}")
 
 
 @data_app.command()
@@ -177,12 +178,12 @@ def listeners(
     with explained(StageError):
         found = examples(dataset or settings.state_dir / "dataset", count=count, songs=songs, cold=cold)
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     for listener in found:
-        typer.echo(listener["user_id"])
+        say(visible(listener["user_id"]))
         for song in listener["songs"]:
-            typer.echo(f"  {song['title']} - {song['artist']}")
+            say(f"  {visible(song['title'])} - {visible(song['artist'])}")
 
 
 @train_app.command()
@@ -220,7 +221,7 @@ def run(
             progress=Reporter(),
         )
     if as_json:
-        typer.echo(
+        say(
             json.dumps(
                 {
                     "version": release.version,
@@ -233,7 +234,7 @@ def run(
         )
         return
     _print_table(release.evaluation.table())
-    typer.echo(f"\nversion {release.version}, bundle {release.bundle_dir} (sha256 {release.bundle_sha256[:12]})")
+    say(f"\nversion {release.version}, bundle {release.bundle_dir} (sha256 {release.bundle_sha256[:12]})")
 
 
 @train_app.command()
@@ -294,16 +295,16 @@ def evaluate(
             evaluation = evaluate_bundle(data, opened, Reporter(), peers=trained.models)
             left_out, shown = trained.left_out, {**evaluation.to_json(), "left_out": dict(trained.left_out)}
     if as_json:
-        typer.echo(json.dumps(shown, indent=1))
+        say(json.dumps(shown, indent=1))
         return
     _print_table(evaluation.table())
     if protocol is Protocols.ORGANIC:
-        typer.echo()
+        say()
         _print_table(
             [["candidates of the pairing", "mean", "recall", "hit@5"], *(row.line() for row in found.candidates)]
         )
     for name, advice in left_out.items():
-        typer.echo(f"{name} is left out: {advice}", err=True)
+        say(f"{name} is left out: {advice}", err=True)
 
 
 def open_cluster(address: str) -> AbstractContextManager[Blocks]:
@@ -321,7 +322,7 @@ def _print_table(lines: list[list[str]]) -> None:
             cell.ljust(width) if at < 2 else cell.rjust(width)
             for at, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def _fetch(settings: _Settings, alias: str) -> Path:

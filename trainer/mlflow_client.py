@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-_LOGIN = re.compile(r"://[^\s/@]*(:[^\s/@]*)?@")
+from foundation.addresses import AddressError, Kind, masked, parse, scrubbed
 
 # Set before MLflow is imported; what the environment already says is kept, except for pickle.
 _DEFAULTS = {
@@ -21,7 +20,11 @@ _DEFAULTS = {
 
 
 def connect(uri: str) -> Any:
-    """A `mlflow.MlflowClient` on a tracking and registry address. Makes no call yet, except to open a database."""
+    """A `mlflow.MlflowClient` on a tracking and registry address. Makes no call yet, except to open a database.
+
+    AddressError: the address could be read in two ways; MLflow's own errors would repeat it.
+    """
+    parse(uri, Kind.MLFLOW)
     configure()
     import mlflow
 
@@ -51,11 +54,15 @@ def artifact_location(uri: str, state_dir: Path) -> str | None:
     return (state_dir / "mlflow" / "artifacts").absolute().as_uri() if local else None
 
 
-def public(text: str) -> str:
-    """A text with the user and password of every address in it left out."""
-    return _LOGIN.sub("://", text)
+def public(uri: str) -> str:
+    """An address of MLflow for people and for tags, without its login; one that cannot be read is not shown."""
+    return scrubbed(masked(uri, Kind.MLFLOW))
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, without logins, and without the SQL statement or the page of HTML that MLflow puts below."""
-    return public(str(error).partition("\n")[0])
+def first_line(error: BaseException, uri: str) -> str:
+    """What an error about an address says, without logins, and without the SQL or HTML that MLflow puts below."""
+    line = str(error).partition("\n")[0]
+    try:
+        return scrubbed(line, parse(uri, Kind.MLFLOW))
+    except AddressError:
+        return line if isinstance(error, AddressError) else type(error).__name__

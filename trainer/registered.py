@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from foundation.terminal.visible import say
 from trainer.kinds import Kind
 from trainer.settings import RegistrySettings
 
@@ -38,13 +39,11 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     with explained(RegistryError):
         versions = open_registry(settings).list_versions()
     if as_json:
-        typer.echo(json.dumps([vars(version) for version in versions], indent=1, default=str))
+        say(json.dumps([vars(version) for version in versions], indent=1, default=str))
         return
     for version in versions:
         aliases = ", ".join(version.aliases) or "-"
-        typer.echo(
-            f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}"
-        )
+        say(f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}")
 
 
 @registry_app.command("alias")
@@ -63,7 +62,7 @@ def set_alias(
     settings: _Settings = context.obj
     with explained(RegistryError):
         open_registry(settings).set_alias(alias, version)
-    typer.echo(f"{alias} -> {version}")
+    say(f"{alias} -> {version}")
 
 
 @registry_app.command("copy")
@@ -96,7 +95,7 @@ def copy_version(
         return
     done = "copied" if copied.new else "there already"
     named = f", {', '.join(alias)} -> {copied.version}" if alias else ""
-    typer.echo(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
+    say(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
 
 
 @registry_app.command("derive")
@@ -132,7 +131,7 @@ def derive_version(
         return
     done = "new" if made.new else "there already"
     named = f", {', '.join(alias)} -> {made.version}" if alias else ""
-    typer.echo(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
+    say(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
 
 
 def open_registry(settings: _Settings) -> Registry:

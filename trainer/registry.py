@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from foundation.addresses import AddressError
 from trainer.bundle import BundleError, open_bundle
 from trainer.mlflow_client import configure, connect, default_uri, first_line, public, tracking_uri
 
@@ -140,7 +141,9 @@ class Registry:
             except _mlflow_exception() as error:
                 if error.error_code not in _ANSWERS:
                     raise
-                raise RegistryError(f"alias {alias!r} of model {self.model!r}: {first_line(error)}") from error
+                raise RegistryError(
+                    f"alias {alias!r} of model {self.model!r}: {first_line(error, self.uri)}"
+                ) from error
 
     def delete_alias(self, alias: str) -> None:
         """Take an alias off the model; nothing happens where there is none."""
@@ -213,10 +216,11 @@ class Registry:
         try:
             yield self._connected()
         except _mlflow_exception() as error:
+            told = first_line(error, self.uri)
             if error.error_code in _ANSWERS:
-                raise RegistryError(f"model {self.model!r} at {public(self.uri)}: {first_line(error)}") from error
+                raise RegistryError(f"model {self.model!r} at {public(self.uri)}: {told}") from error
             raise RegistryUnavailable(
-                f"the model registry at {public(self.uri)} does not answer: {first_line(error)}; check "
+                f"the model registry at {public(self.uri)} does not answer: {told}; check "
                 "MLFLOW_TRACKING_URI and that the server runs"
             ) from error
 
@@ -224,9 +228,11 @@ class Registry:
         if self._opened is None:
             try:
                 self._opened = connect(self.uri)
+            except AddressError as error:
+                raise RegistryError(f"the model registry's address cannot be used: {error}") from None
             except OSError as error:  # a SQLite file whose folder cannot be made
                 raise RegistryUnavailable(
-                    f"the model registry at {public(self.uri)} cannot be opened: {first_line(error)}"
+                    f"the model registry at {public(self.uri)} cannot be opened: {first_line(error, self.uri)}"
                 ) from error
         return self._opened
 

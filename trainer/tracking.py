@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.addresses import AddressError
 from trainer.mlflow_client import artifact_location, configure, connect, default_uri, first_line, public, tracking_uri
 
 __all__ = ["Run", "TrackingError", "artifact_location", "default_uri", "track", "tracking_uri"]
@@ -71,9 +72,10 @@ def track(
     try:
         run = _open(connect(uri), experiment, name, tags, artifacts, resume)
         _parameters(run, parameters)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, AddressError) as error:
         raise TrackingError(
-            f"MLflow at {public(uri)} cannot record the run: {first_line(error)}; check MLFLOW_TRACKING_URI or unset it"
+            f"MLflow at {public(uri)} cannot record the run: {first_line(error, uri)}; check "
+            "MLFLOW_TRACKING_URI or unset it"
         ) from error
     status = "FAILED"
     try:
@@ -84,7 +86,8 @@ def track(
         raise
     except MlflowException as error:
         raise TrackingError(
-            f"MLflow at {public(uri)} failed during the run: {first_line(error)}; what was computed is kept, run again"
+            f"MLflow at {public(uri)} failed during the run: {first_line(error, uri)}; what was computed is kept, "
+            "run again"
         ) from error
     finally:
         with suppress(MlflowException):  # the run stays open and the next call goes on with it

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from foundation.addresses import AddressError
 from trainer.bundle import BundleError, open_bundle
 from trainer.mlflow_client import connect, first_line, public
 from trainer.registry import Registry, RegistryError, RegistryUnavailable, VersionInfo
@@ -80,8 +81,10 @@ def finished_run(target: Registry, experiment: str, name: str, tags: dict[str, s
         client = connect(target.uri)
         run: Any = client.create_run(_experiment(client, target.uri, experiment), run_name=name, tags=tags)
         client.set_terminated(run.info.run_id, "FINISHED")
-    except (MlflowException, OSError) as error:
-        raise RegistryUnavailable(f"MLflow at {public(target.uri)} takes no version: {first_line(error)}") from error
+    except (MlflowException, OSError, AddressError) as error:
+        raise RegistryUnavailable(
+            f"MLflow at {public(target.uri)} takes no version: {first_line(error, target.uri)}"
+        ) from error
     return str(run.info.run_id)
 
 

@@ -17,6 +17,7 @@ from clients.commands import answer, command, stop
 from clients.drill.broken import MISSING, aside, file_of
 from clients.drill.rollout import CONFIGURED
 from clients.drill.served import STOP_WITHIN_S, DrillError, Served
+from clients.python.channel import NO_PROXY
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 
@@ -158,14 +159,16 @@ def unread_answers(served: Served) -> Iterator[Healed]:
     request = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_LISTENERS)], limit=100)
     with ExitStack() as stack:
         for _ in range(UNREAD_STREAMS):
-            channel = stack.enter_context(grpc.insecure_channel(served.endpoints.grpc, options=SMALL_WINDOW))
+            opened = grpc.insecure_channel(served.endpoints.grpc, options=(*SMALL_WINDOW, *NO_PROXY))
+            channel = stack.enter_context(opened)
             call = RecommenderServiceStub(channel).RecommendStream(pb.RecommendStreamRequest(request=request))
             stack.callback(call.cancel)
         yield lambda: True
 
 
 def _answers_a_newcomer(served: Served) -> bool:
-    with grpc.insecure_channel(served.endpoints.grpc, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
+    options = (("grpc.use_local_subchannel_pool", 1), *NO_PROXY)
+    with grpc.insecure_channel(served.endpoints.grpc, options=options) as channel:
         try:
             RecommenderServiceStub(channel).GetModelStatus(pb.GetModelStatusRequest(), timeout=2.0)
         except grpc.RpcError:

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from clients.python.channel import direct
 from protos.buddies.v1 import recommender_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommenderService"].full_name
@@ -82,7 +83,7 @@ async def fuzz(address: str, count: int, seed: int, ids: tuple[str, ...] = ()) -
             if status not in ALLOWED:
                 worst.setdefault(status, case)
 
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(address, options=direct(address)) as channel:
         await asyncio.gather(*(caller(channel) for _ in range(CALLERS)))
     return Fuzzed(dict(statuses), worst)
 

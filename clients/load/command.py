@@ -24,6 +24,7 @@ from clients.load.rounds import Comparison, Result, Server, compare, describe, m
 from clients.load.sample import Sample, SampleError
 from clients.load.usage import environment
 from clients.python import BuddiesError, Client, Retry
+from foundation.terminal.visible import say
 
 SAMPLE = 20_000
 INTERRUPTED = 130
@@ -113,18 +114,18 @@ def load(
             soak_s=soak_seconds if soak else None,
         )  # fmt: skip
     except (LoadError, SampleError, BuddiesError) as error:
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        typer.echo("interrupted before anything was measured", err=True)
+        say("interrupted before anything was measured", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(json.dumps(body, indent=1) if as_json else "\n".join(_lines(body)))
+    say(json.dumps(body, indent=1) if as_json else "\n".join(_lines(body)))
     if interrupted:
-        typer.echo("interrupted: these are the figures until then", err=True)
+        say("interrupted: these are the figures until then", err=True)
         raise typer.Exit(INTERRUPTED)
     broken = _broken(body, max_error_rate, max_p99_ms, min_calls_per_s, require_targets=require_targets)
     for line in broken:
-        typer.echo(f"threshold not kept: {line}", err=True)
+        say(f"threshold not kept: {line}", err=True)
     if broken:
         raise typer.Exit(1)
 

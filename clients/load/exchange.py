@@ -13,6 +13,7 @@ from clients.load.mix import Kind
 from clients.load.plan import Part
 from clients.load.record import WRONG_ANSWER, Outcome
 from clients.load.requests import Request, Requests
+from clients.python.channel import direct
 from clients.python.errors import from_grpc
 from protos.buddies.v1 import recommender_pb2 as pb
 
@@ -39,7 +40,8 @@ class Exchange:
         self._plan = part.plan
         self._requests = requests
         self._channels = [
-            grpc.aio.insecure_channel(part.plan.address, options=_OPTIONS) for _ in range(part.connections)
+            grpc.aio.insecure_channel(part.plan.address, options=(*_OPTIONS, *direct(part.plan.address)))
+            for _ in range(part.connections)
         ]
         self._methods: list[_Methods] = [_methods(channel) for channel in self._channels]
         self._answered = 0

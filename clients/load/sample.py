@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.commands import CommandFailed, answer
+from foundation.lines import filled_lines
 
 # Songs of a taste made up from a file of songs.
 SONGS_A_TASTE = 15
@@ -71,7 +72,7 @@ def _song(path: Path, number: int, line: str) -> tuple[str, str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip(" \t\r") for line in filled_lines(path.read_bytes().decode())]
     except (OSError, UnicodeDecodeError) as error:
         raise SampleError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Self, TypeVar
 import grpc
 
 from clients.python import codec
-from clients.python.client import CHANNEL_OPTIONS
+from clients.python.channel import NO_PROXY, channel_options, deadline_s
 from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
 from clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -24,7 +25,10 @@ Response = TypeVar("Response")
 
 
 class AsyncClient:
-    """Calls the service at `address` ("host:port") on the running event loop; close it or use `async with`."""
+    """Calls the service at `address` ("host:port") on the running event loop; close it or use `async with`.
+
+    Deadlines, proxies and errors as Client.
+    """
 
     def __init__(
         self,
@@ -33,13 +37,16 @@ class AsyncClient:
         timeout_s: float = 2.0,
         retry: Retry | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        direct: bool = False,
     ) -> None:
+        deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
+        options = channel_options(address) if not direct else (*channel_options(address), *NO_PROXY)
         self._channel = (
-            grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            grpc.aio.secure_channel(address, credentials, options=options)
             if credentials
-            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            else grpc.aio.insecure_channel(address, options=options)
         )
         self._stub: rpc.RecommenderServiceAsyncStub = rpc.RecommenderServiceStub(self._channel)
 
@@ -84,7 +91,7 @@ class AsyncClient:
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
         )
         call = self._stub.RecommendStream(
-            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=timeout_s
+            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=deadline_s(timeout_s)
         )
         try:
             async for part in call:
@@ -137,13 +144,14 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _call(self, send: Callable[[float], Awaitable[Response]], timeout_s: float | None) -> Response:
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+    async def _call(self, send: Callable[[float | None], Awaitable[Response]], timeout_s: float | None) -> Response:
+        within_s = deadline_s(self._timeout_s if timeout_s is None else timeout_s)
+        deadline = math.inf if within_s is None else time.monotonic() + within_s
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await send(max(0.0, deadline - time.monotonic()))
+                return await send(None if within_s is None else max(0.0, deadline - time.monotonic()))
             except grpc.RpcError as failure:
                 error = from_grpc(failure)
                 wait_s = self._retry.wait_s(attempt, error, deadline - time.monotonic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Self, TypeVar
 import grpc
 
 from clients.python import codec
+from clients.python.channel import NO_PROXY, channel_options, deadline_s
 from clients.python.errors import BuddiesError, from_grpc
 from clients.python.retry import Retry
 from clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -20,20 +22,13 @@ from protos.buddies.v1 import recommender_pb2_grpc as rpc
 
 Response = TypeVar("Response")
 
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_receive_message_length", 64 * 2**20),
-    # Retries are ours: gRPC's own would not honour the server's RetryInfo.
-    ("grpc.enable_retries", 0),
-)
-
 
 class Client:
     """Calls the service at `address` ("host:port"). One instance serves many threads; close it or use `with`.
 
-    timeout_s is the deadline of one call, all attempts together. credentials None means plaintext, for loopback and
-    private networks only. Errors are BuddiesError and its kinds.
+    timeout_s is the deadline of one call, all attempts together; infinity: none. ValueError for one below 0 and for
+    NaN, here and in every call. credentials None means plaintext, for loopback and private networks only. http_proxy
+    does not count for an address on this machine, nor where `direct` is set. Errors are BuddiesError and its kinds.
     """
 
     def __init__(
@@ -43,13 +38,16 @@ class Client:
         timeout_s: float = 2.0,
         retry: Retry | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        direct: bool = False,
     ) -> None:
+        deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
+        options = channel_options(address) if not direct else (*channel_options(address), *NO_PROXY)
         self._channel = (
-            grpc.secure_channel(address, credentials, options=CHANNEL_OPTIONS)
+            grpc.secure_channel(address, credentials, options=options)
             if credentials
-            else grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+            else grpc.insecure_channel(address, options=options)
         )
         self._stub = rpc.RecommenderServiceStub(self._channel)
 
@@ -100,7 +98,7 @@ class Client:
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
         )
         call = self._stub.RecommendStream(
-            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=timeout_s
+            pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=deadline_s(timeout_s)
         )
         try:
             for part in call:
@@ -155,13 +153,14 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, send: Callable[[float], Response], timeout_s: float | None) -> Response:
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+    def _call(self, send: Callable[[float | None], Response], timeout_s: float | None) -> Response:
+        within_s = deadline_s(self._timeout_s if timeout_s is None else timeout_s)
+        deadline = math.inf if within_s is None else time.monotonic() + within_s
         attempt = 0
         while True:
             attempt += 1
             try:
-                return send(max(0.0, deadline - time.monotonic()))
+                return send(None if within_s is None else max(0.0, deadline - time.monotonic()))
             except grpc.RpcError as failure:
                 error = from_grpc(failure)
                 wait_s = self._retry.wait_s(attempt, error, deadline - time.monotonic())

@@ -20,6 +20,7 @@ from clients.calls import Address, AsJson, Ca
 from clients.endpoints import running
 from clients.python import AsyncClient, BuddiesError, Client, Retry
 from clients.simulate.duration import seconds
+from foundation.terminal.visible import say
 
 if TYPE_CHECKING:
     from clients.simulate.audience import Audience
@@ -96,6 +97,7 @@ class _Runner:
             "timeout_s": settings.client.timeout_s,
             "retry": Retry(attempts=settings.client.attempts),
             "credentials": credentials(settings.client, ca),
+            "direct": endpoints is not None and self._address == endpoints.grpc,
         }
         self._as_json = as_json
 
@@ -158,7 +160,7 @@ class _Runner:
             "over_s": plan.over_s,
             **tally.to_json(),
         }
-        typer.echo(json.dumps(body) if self._as_json else "\n".join(tally.lines()))
+        say(json.dumps(body) if self._as_json else "\n".join(tally.lines()))
         with suppress(OSError):
             sys.stdout.flush()
 
@@ -188,5 +190,5 @@ def _seconds(text: str, option: str) -> float:
 
 
 def _failed(message: str) -> typer.Exit:
-    typer.echo(f"error: {message}", err=True)
+    say(f"error: {message}", err=True)
     return typer.Exit(1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foundation.terminal.visible import say, visible
 from pairing.cli import CLUSTER
 from pairing.console import an_id
 from serve_app.config import Settings, store_url
@@ -94,10 +95,10 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         show({"spaces": found}, as_json=True)
         return
-    typer.echo(f"{len(found)} sets of lists of {settings.registry.model}")
+    say(f"{len(found)} sets of lists of {settings.registry.model}")
     for item in found:
         what = "read" if item["read"] else "complete" if item["complete"] else "unfinished"
-        typer.echo(
+        say(
             f"  version {item['version']}  {item['name']}  {what:<10}  {item['lists']:,} lists of {item['users']:,} "
             f"users  blocks {item['blocks']:,}/{item['blocks_total']:,}  {item['stored_bytes'] / 2**20:,.1f} MiB  "
             f"age {item['age_s']:,} s  {item['ttl_left_s']:,} s left"
@@ -125,15 +126,15 @@ def show_list(
         _, version, bundle = _open(settings, alias or settings.serve.alias)
         lists = asyncio.run(_read(Engine(bundle, version.number), store_url(settings, "redis"), user))
     if lists is None:
-        typer.echo(f"error: version {version.number} has no list of the day for user {user!r}", err=True)
+        say(f"error: version {version.number} has no list of the day for user {user!r}", err=True)
         raise typer.Exit(1)
     playlists = [_playlist(bundle, lists, at) for at in range(int(lists.counts[0]))]
     if as_json:
         show({"user_id": user, "version": version.number, "playlists": playlists}, as_json=True)
         return
-    typer.echo(f"{len(playlists)} playlists for {user} with version {version.number}")
+    say(f"{len(playlists)} playlists for {user} with version {version.number}")
     for rank, item in enumerate(playlists, 1):
-        typer.echo(f"  {rank:>2}  {item['score']:8.4f}  {item['playlist_id']}  {item['title']}")
+        say(f"  {rank:>2}  {item['score']:8.4f}  {visible(item['playlist_id'])}  {visible(item['title'])}")
 
 
 async def _read(engine: Any, url: str, user: str) -> Lists | None:
@@ -205,15 +206,15 @@ def _summary(report: Report, now: str) -> dict[str, Any]:
 def _tell(report: Report, alias: str, now: str) -> None:
     space = report.space
     if not report.written:
-        typer.echo(f"the lists of {space.name} are complete already; --again writes them anew")
-    typer.echo(
+        say(f"the lists of {space.name} are complete already; --again writes them anew")
+    say(
         f"{space.lists:,} lists of version {space.version} for {space.users:,} users, until {space.expires:%F %T} UTC; "
         "the rest is answered live"
     )
     if report.kept and report.written:
-        typer.echo(f"{report.kept:,} of {space.blocks:,} blocks were there from a run that had been cut off")
+        say(f"{report.kept:,} of {space.blocks:,} blocks were there from a run that had been cut off")
     if now != space.version:
-        typer.echo(f"{alias} is version {now} by now: run the command again for its lists")
+        say(f"{alias} is version {now} by now: run the command again for its lists")
 
 
 def _shown(state: State, now: datetime) -> dict[str, Any]:

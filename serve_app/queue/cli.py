@@ -7,13 +7,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from foundation.terminal.visible import say, visible
 from serve_app.config import Settings, store_url
 from serve_app.queue.settings import QueueSettings
 
@@ -57,7 +58,7 @@ def start(
             _work(settings, alias or settings.serve.alias)
             return
     if code < 0:
-        typer.echo(f"error: the workers were ended by signal {-code}; everything they had started is stopped", err=True)
+        say(f"error: the workers were ended by signal {-code}; everything they had started is stopped", err=True)
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
@@ -84,15 +85,15 @@ def submit(
     name = name or uuid.uuid4().hex
     parts = [users[first : first + batch] for first in range(0, len(users), batch)]
     requests = {f"{name}.{i}": pb.RecommendRequest(user_ids=part, limit=limit) for i, part in enumerate(parts)}
-    with _queue(settings, producing=True) as (jobs, producer):
+    with _queue(settings) as (jobs, producer):
         queued = [job for job, request in requests.items() if producer().submit(job, _bytes(request))]
         if wait:
             _wait_for(jobs, list(requests))
     if as_json:
-        typer.echo(json.dumps({"name": name, "users": len(users), "jobs": list(requests), "queued": len(queued)}))
+        say(json.dumps({"name": name, "users": len(users), "jobs": list(requests), "queued": len(queued)}))
         return
-    typer.echo(f"{len(queued):,} jobs queued for {len(users):,} users; {len(requests) - len(queued):,} had an answer")
-    typer.echo(f"answers: buddies queue result {name}.0" + (f" .. {name}.{len(parts) - 1}" if len(parts) > 1 else ""))
+    say(f"{len(queued):,} jobs queued for {len(users):,} users; {len(requests) - len(queued):,} had an answer")
+    say(f"answers: buddies queue result {name}.0" + (f" .. {name}.{len(parts) - 1}" if len(parts) > 1 else ""))
 
 
 @app.command()
@@ -112,14 +113,14 @@ def result(
     with _queue(context.obj) as (jobs, _):
         found = jobs.answer(job)
     if found is None:
-        typer.echo(f"error: job {job!r} has no answer, or not any more; see `buddies queue status`", err=True)
+        say(f"error: job {job!r} has no answer, or not any more; see `buddies queue status`", err=True)
         raise typer.Exit(1)
     response = pb.RecommendResponse.FromString(found)
     if as_json:
-        typer.echo(json.dumps(MessageToDict(response, preserving_proto_field_name=True)))
+        say(json.dumps(MessageToDict(response, preserving_proto_field_name=True)))
         return
     for item in response.recommendations:
-        typer.echo(f"{item.user_id}  " + "  ".join(playlist.playlist_id for playlist in item.playlists))
+        say("  ".join(map(visible, (item.user_id, *(playlist.playlist_id for playlist in item.playlists)))))
 
 
 @app.command()
@@ -143,11 +144,11 @@ def dead(context: typer.Context, as_json: AsJson = False) -> None:
     with _queue(context.obj) as (jobs, _):
         letters = jobs.letters()
     if as_json:
-        typer.echo(json.dumps([{"queue": one.queue, "job": one.job_id, "error": one.error} for one in letters]))
+        say(json.dumps([{"queue": one.queue, "job": one.job_id, "error": one.error} for one in letters]))
         return
-    typer.echo(f"{len(letters)} dead letters")
+    say(f"{len(letters)} dead letters")
     for one in letters:
-        typer.echo(f"  {one.queue:<13}  {one.job_id}  {one.error}")
+        say(f"  {one.queue:<13}  {visible(one.job_id)}  {visible(one.error)}")
 
 
 @app.command()
@@ -164,17 +165,17 @@ def retry(
     from serve_app.queue.errors import UnprocessableJob
 
     if (job is None) != everything:
-        typer.echo("error: name a job, or say --all", err=True)
+        say("error: name a job, or say --all", err=True)
         raise typer.Exit(2)
-    with _queue(context.obj, producing=not drop) as (jobs, producer):
+    with _queue(context.obj) as (jobs, producer):
         chosen = [one for one in jobs.letters() if everything or one.job_id == job]
         if not chosen and job is not None:
-            typer.echo(f"error: no dead letter of job {job!r}", err=True)
+            say(f"error: no dead letter of job {job!r}", err=True)
             raise typer.Exit(1)
         done = [one for one in chosen if drop or _again(one, producer, UnprocessableJob)]
         for letter in done:
             jobs.discard(letter, forget=drop)
-    typer.echo(f"{len(done)} of {len(chosen)} dead letters " + ("forgotten" if drop else "queued again"))
+    say(f"{len(done)} of {len(chosen)} dead letters " + ("forgotten" if drop else "queued again"))
     raise typer.Exit(0 if len(done) == len(chosen) else 1)
 
 
@@ -183,7 +184,7 @@ def _again(letter: Letter, producer: Callable[[], Producer], expired: type[Excep
     try:
         producer().retry(letter.job_id)
     except expired as error:
-        typer.echo(f"{letter.job_id or letter.queue}: {error}", err=True)
+        say(f"{letter.job_id or letter.queue}: {error}", err=True)
         return False
     return True
 
@@ -204,12 +205,12 @@ def _work(settings: _Settings, alias: str) -> None:
         open_bundle(bundle)
         serving = _serving(settings, bundle, version.number, services)
         with launch_workers(serving, settings.queue, state_dir=settings.state_dir / "queue") as vital:
-            typer.echo(f"answering jobs of queue {settings.queue.name!r} with version {version.number}; Ctrl-C stops")
+            say(f"answering jobs of queue {settings.queue.name!r} with version {version.number}; Ctrl-C stops")
             try:
                 while died(vital) is None:
                     time.sleep(POLL_S)
             except (KeyboardInterrupt, SystemExit):
-                typer.echo("finishing the running jobs", err=True)
+                say("finishing the running jobs", err=True)
                 return
             raise LaunchError("Ray has died, so the workers were stopped; start them again, no job is lost")
 
@@ -225,7 +226,7 @@ def _serving(settings: _Settings, bundle: Path, version: str, services: Any) -> 
 
 
 @contextmanager
-def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jobs, Callable[[], Producer]]]:
+def _queue(settings: _Settings) -> Iterator[tuple[Jobs, Callable[[], Producer]]]:
     """The store of the queue and what makes a producer, once; errors as sentences."""
     from redis import Redis
     from redis.exceptions import RedisError
@@ -234,7 +235,6 @@ def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jo
     from serve_app.queue.errors import QueueError
     from serve_app.queue.jobs import Jobs
 
-    expected: list[type[Exception]] = [RedisError, QueueError]
     made: list[Producer] = []
     url = store_url(settings, "redis")
 
@@ -242,14 +242,10 @@ def _queue(settings: _Settings, *, producing: bool = False) -> Iterator[tuple[Jo
         from serve_app.queue.broker import Producer
 
         if not made:
-            made.append(Producer(settings.queue, url, jobs))
+            made.append(opened.enter_context(Producer(settings.queue, url, jobs)).ready())
         return made[0]
 
-    if producing:
-        from kombu.exceptions import OperationalError
-
-        expected.append(OperationalError)
-    with explained(*expected), Redis.from_url(url) as redis:
+    with explained(RedisError, QueueError), Redis.from_url(url) as redis, ExitStack() as opened:
         jobs = Jobs(redis, settings.queue)
         yield jobs, producer
 
@@ -273,19 +269,19 @@ def _read_ids(path: Path) -> list[str]:
     from pairing.ids import fault
 
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        text = (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode()
     except (OSError, UnicodeDecodeError) as error:
-        typer.echo(f"error: {path}: {error}", err=True)
+        say(f"error: {path}: {error}", err=True)
         raise typer.Exit(1) from error
     # Not splitlines, which also cuts at characters that no id may hold: two ids would come of one.
     lines = ((number, line.strip(" \t\r")) for number, line in enumerate(text.split("\n"), 1))
     users = {number: line for number, line in lines if line}
     if not users:
-        typer.echo(f"error: {path}: no user ids; one a line is expected", err=True)
+        say(f"error: {path}: no user ids; one a line is expected", err=True)
         raise typer.Exit(1)
     for number, user in users.items():
         if problem := fault(user):
-            typer.echo(f"error: {path}: line {number:,}: the user id {problem}; nothing is queued", err=True)
+            say(f"error: {path}: line {number:,}: the user id {problem}; nothing is queued", err=True)
             raise typer.Exit(1)
     return list(users.values())
 

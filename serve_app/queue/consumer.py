@@ -7,7 +7,7 @@ from typing import Any
 from ray.serve.schema import CeleryAdapterConfig, TaskProcessorConfig
 from ray.serve.task_processor import CeleryTaskProcessorAdapter
 
-from serve_app.queue.broker import broker_url, results, transport
+from serve_app.queue.broker import broker_url, results, tls, transport
 from serve_app.queue.errors import JobFailed, UnprocessableJob
 from serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE
 from serve_app.queue.settings import QueueSettings
@@ -50,6 +50,7 @@ def config(settings: QueueSettings, redis_url: str) -> TaskProcessorConfig:
             backend_url=url,
             app_custom_config={
                 **results(settings),
+                **tls(redis_url),
                 # One message for each thread; more would wait for this worker while others are idle.
                 "worker_prefetch_multiplier": 1,
                 "broker_connection_retry_on_startup": True,

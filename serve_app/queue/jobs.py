@@ -74,6 +74,14 @@ class Jobs:
         self._open(job_id)
         return True
 
+    def is_known(self, job_id: str) -> bool:
+        """Whether a request is kept under the id."""
+        return bool(self._redis.hexists(self._key("job", job_id), "request"))
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back that a job is open: its message did not reach the queue. Its request stays until it expires."""
+        self._redis.zrem(f"{self._prefix}open", job_id)
+
     def begin(self, job_id: str) -> bytes | None:
         """Count an attempt and return the request; None: it is answered already.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foundation.terminal.visible import say
 from serve_app.config import Settings, store_url
 from serve_app.rollout.settings import RolloutSettings
 
@@ -52,7 +53,7 @@ def status(
     url = store_url(context.obj, "postgres")
     with explained(psycopg.Error):
         if as_json:
-            typer.echo(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
+            say(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
             return
         screen = console()
         if not watch:
@@ -87,7 +88,7 @@ def history(
     with explained(psycopg.Error):
         found = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     console().print(history_view(found))
 
@@ -247,7 +248,7 @@ def _change(
         outcome = asyncio.run(drive(store_url(settings, "postgres"), proposal, within_s))
     _tell(outcome, as_json=as_json)
     if outcome.problem:
-        typer.echo(f"error: {outcome.problem}", err=True)
+        say(f"error: {outcome.problem}", err=True)
         raise typer.Exit(1)
 
 
@@ -271,12 +272,12 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
 
     generation = outcome.generation
     if as_json:
-        typer.echo(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
+        say(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
         return
     if not outcome.changed:
-        typer.echo(f"nothing to change: generation {generation.number} says so already")
+        say(f"nothing to change: generation {generation.number} says so already")
         return
-    typer.echo(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
+    say(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
 
 
 def _registry(settings: Settings) -> Registry:

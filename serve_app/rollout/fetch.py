@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from foundation.addresses import scrubbed
 from trainer.bundle import BundleError, open_bundle
 from trainer.mlflow_client import public
 from trainer.registry import SHA256_TAG, Registry, RegistryError, RegistryUnavailable
@@ -108,7 +109,7 @@ class Shelf:
         try:
             answer: dict[str, str] = json.loads(done.stdout.strip().rpartition("\n")[2])
         except ValueError:
-            last = public(done.stderr.strip().rpartition("\n")[2])
+            last = scrubbed(done.stderr.strip().rpartition("\n")[2])
             raise RegistryError(f"version {version} cannot be fetched (exit code {done.returncode}): {last}") from None
         if "path" in answer:
             return Path(answer["path"])

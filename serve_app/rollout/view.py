@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from foundation.terminal.visible import visible
 from serve_app.rollout.changes import show_percent
 from serve_app.rollout.state import Wanted
 
@@ -33,7 +34,7 @@ def status_view(status: Mapping[str, Any]) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = [Text(line) for line in headline(status)]
+    parts: list[Any] = [Text(visible(line)) for line in headline(status)]
     if status["arms"]:
         parts.append(
             _table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"]))
@@ -146,5 +147,5 @@ def _table(columns: Sequence[str], rows: Any) -> Table:
         table.add_column(column, overflow="fold", no_wrap=column not in WRAPPED)
     for row in rows:
         # As text: a message may hold what rich takes for markup.
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table

@@ -12,8 +12,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2 as details
 
-from clients.doctor import _hosts
+from clients.doctor import hosts
 from clients.endpoints import running
+from foundation.addresses import Kind
 from protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 from tests.clients.test_client import ANSWER
@@ -259,19 +260,25 @@ def test_the_client_and_the_command_start_without_heavy_imports(code: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("url", "hosts"),
+    ("kind", "url", "expected"),
     [
-        ("postgresql://a:b@one:1,two:2/db", [("one", 1), ("two", 2)]),
-        ("postgresql://one/db", [("one", 5432)]),
-        ("https://mlflow.example", [("mlflow.example", 443)]),
-        ("redis://[::1]:7/0", [("::1", 7)]),
-        ("redis://[::1]/0", [("::1", 5432)]),
-        ("unix:///run/redis.sock", []),
-        ("sqlite:////var/mlflow.db", []),
+        (Kind.POSTGRES, "postgresql://a:b@one:1,two:2/db", [("one", 1), ("two", 2)]),
+        (Kind.POSTGRES, "postgresql://one/db", [("one", 5432)]),
+        (Kind.POSTGRES, "postgresql:///db?host=one,/run/postgresql&port=7", [("one", 7)]),
+        (Kind.POSTGRES, "postgresql://%2Frun%2Fpostgresql/db", []),
+        (Kind.POSTGRES, "host=one,two port=1,2 password='a @b'", [("one", 1), ("two", 2)]),
+        (Kind.POSTGRES, "host=/run/postgresql", []),
+        (Kind.MLFLOW, "http://mlflow.example", [("mlflow.example", 80)]),
+        (Kind.MLFLOW, "https://mlflow.example", [("mlflow.example", 443)]),
+        (Kind.MLFLOW, "postgresql+psycopg2://a:b@db/mlflow", [("db", 5432)]),
+        (Kind.MLFLOW, "sqlite:////var/mlflow.db", []),
+        (Kind.REDIS, "redis://[::1]:7/0", [("::1", 7)]),
+        (Kind.REDIS, "redis://[::1]/0", [("::1", 6379)]),
+        (Kind.REDIS, "unix:///run/redis.sock", []),
     ],
 )
-def test_doctor_finds_every_host_of_a_url(url: str, hosts: list[tuple[str, int]]) -> None:
-    assert _hosts(url, 5432) == hosts
+def test_doctor_finds_every_host_of_an_address(kind: Kind, url: str, expected: list[tuple[str, int]]) -> None:
+    assert hosts(url, kind) == expected
 
 
 def test_an_unreadable_endpoint_file_means_that_nothing_runs(tmp_path: Path) -> None:
@@ -294,3 +301,26 @@ def test_tune_without_ray_says_what_to_install(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == "error: ray is not installed; install 'spotify-buddies[tune]' for `buddies tune`\n"
     assert buddies("tune", "compare", cwd=tmp_path, PYTHONPATH=path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "songs"),
+    [
+        ("\ufeffTune 1 - Band 1\nTune 3 - Band 3\n", [("Tune 1", "Band 1"), ("Tune 3", "Band 3")]),
+        ("\ufeffTune 1 - Band 1", [("Tune 1", "Band 1")]),
+        ("Tune\u20281\x0bx\x85y - Band 1\r\n\r\nB - C\r\n", [("Tune\u20281\x0bx\x85y", "Band 1"), ("B", "C")]),
+    ],
+)
+def test_a_file_of_songs_is_read_as_editors_write_it(text: str, songs: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "songs.txt").write_bytes(text.encode())
+    asked: list[pb.RecommendRequest] = []
+
+    def answer(request: pb.RecommendRequest, context: object) -> pb.RecommendResponse:
+        asked.append(request)
+        return ANSWER
+
+    with serving(Recommend=answer) as address:
+        result = buddies("recommend", "--songs-file", "songs.txt", "--json", "--address", address, cwd=tmp_path)
+    assert result.returncode == 0
+    ((taste,),) = [request.tastes for request in asked]
+    assert [(song.name.title, song.name.artist) for song in taste.songs] == songs

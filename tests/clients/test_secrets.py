@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from clients.access import credentials
-from clients.main import sections
+from clients.main import build_app, sections
 from clients.settings import ClientSettings, SettingsError, read_settings, shown
 from tests.clients.test_command import buddies
 
@@ -19,6 +21,19 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("BUDDIES_STATE_DIR", "BUDDIES_CONFIG", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(variable, raising=False)
+
+
+def run(*arguments: str, **environment: str) -> Any:
+    """The command in this process, as `main` runs it; SettingsError is its exit code 2."""
+    result = CliRunner().invoke(build_app(), list(arguments), env=environment)
+    if isinstance(result.exception, SettingsError):
+        return SimpleNamespace(returncode=2, stdout=result.stdout, stderr=f"{result.stderr}{result.exception}")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def pieces(text: str) -> list[str]:
+    return [text[at : at + 3] for at in range(len(text) - 2)]
 
 
 def read() -> Any:
@@ -86,15 +101,66 @@ def test_a_secret_that_cannot_be_had_is_refused_by_name(
         ("BUDDIES_REDIS_URL", f"http://:{SECRET}@cache"),
         ("BUDDIES_REDIS_URL", f"redis://:{SECRET}#1@cache:6379/0"),
         ("BUDDIES_REDIS_URL", SECRET),
+        ("BUDDIES_POSTGRES_URL", f"postgresql://app:{SECRET}@{SECRET}!@db.invalid/feedback"),
+        ("BUDDIES_POSTGRES_URL", f"postgresql://app:{SECRET} {SECRET}@db.invalid/feedback"),
+        ("BUDDIES_POSTGRES_URL", f"app:x={SECRET}@db.invalid/feedback"),
+        ("BUDDIES_POSTGRES_URL", f"host=db password=a {SECRET}=b"),
+        ("BUDDIES_POSTGRES_URL", f"postgresql://db/x?password=a&{SECRET}=b"),
+        ("BUDDIES_REDIS_URL", f"redis://:p@{SECRET}@h/0"),
+        ("BUDDIES_REDIS_URL", f"redis://h/0?password=a&{SECRET}=b"),
+        ("BUDDIES_MLFLOW_TRACKING_URI", f"http://bob:{SECRET}@{SECRET}@h"),
+        ("BUDDIES_MLFLOW_TRACKING_URI", f"htp://bob:{SECRET}@h"),
+        ("BUDDIES_MLFLOW_TRACKING_URI", f"bob:{SECRET}@h"),
     ],
 )
 def test_an_address_that_libraries_would_refuse_aloud_is_refused_without_its_password(
     variable: str, value: str, tmp_path: Path
 ) -> None:
-    result = buddies("doctor", cwd=tmp_path, **{variable: value})
-    assert result.returncode == 2
-    assert f"{variable.removeprefix('BUDDIES_').lower()}: not an address" in result.stderr
-    assert SECRET not in result.stderr + result.stdout
+    for command in (("doctor",), ("config", "show"), ("store", "status"), ("queue", "status"), ("registry", "list")):
+        result = run(*command, **{variable: value})
+        assert result.returncode == 2
+        assert f"{variable.removeprefix('BUDDIES_').lower()}: not an address" in result.stderr
+        assert "%40" in result.stderr
+        assert not [part for part in pieces(SECRET) if part in result.stderr + result.stdout]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "shown_as"),
+    [
+        (
+            "BUDDIES_POSTGRES_URL",
+            "postgresql://app:Sum%40mer%202026@127.0.0.1:1/x",
+            "postgresql://app:***@127.0.0.1:1/x",
+        ),
+        ("BUDDIES_POSTGRES_URL", r"host=127.0.0.1 port=1 password='Sum m\'er'", "host=127.0.0.1 port=1 password=***"),
+        ("BUDDIES_REDIS_URL", "redis://:Sum%40mer@127.0.0.1:1/0", "redis://:***@127.0.0.1:1/0"),
+        ("BUDDIES_REDIS_URL", "redis://127.0.0.1:1/0?password=Sum%40mer", "redis://127.0.0.1:1/0?password=***"),
+        ("MLFLOW_TRACKING_URI", "http://bob:Sum%40mer@127.0.0.1:1", "http://bob:***@127.0.0.1:1"),
+        ("MLFLOW_TRACKING_URI", "http://Sum%40mer@127.0.0.1:1", "http://***@127.0.0.1:1"),
+    ],
+)
+def test_no_command_shows_a_part_of_a_password(variable: str, value: str, shown_as: str) -> None:
+    said = ""
+    for command in (("config", "show"), ("doctor",), ("store", "status"), ("queue", "status"), ("registry", "list")):
+        result = run(*command, **{variable: value})
+        said += result.stdout + result.stderr
+    assert shown_as in said
+    assert not [part for part in ("Sum", "mer", "202", "%40") if part in said]
+
+
+def test_an_address_where_a_file_belongs_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUDDIES_POSTGRES_URL_FILE", f"postgresql://app:{SECRET}@db/x")
+    with pytest.raises(SettingsError, match="postgres_url_file: no such file; it names the file") as caught:
+        read()
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [f"http://bob:{SECRET}@{SECRET}@h", f"http://bob:{SECRET} {SECRET}@h"])
+def test_a_registry_named_on_the_command_line_is_checked_too(value: str) -> None:
+    result = run("registry", "copy", "--from", value, "--to", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "address cannot be used" in result.stderr
+    assert SECRET not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,23 @@ def test_an_address_that_the_driver_refuses_is_not_repeated() -> None:
     assert store_error(caught.value) == "ProgrammingError"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:Summer@2026!@db.invalid/x",
+        "postgresql://app:Summer 2026@Spring@db.invalid/x",
+        "service=Summer",
+        "host=/nowhere sslmode=Summer",
+    ],
+)
+def test_what_libpq_took_for_a_host_or_a_name_is_not_repeated(url: str) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        psycopg.connect(url, connect_timeout=2)
+    said = store_error(caught.value)
+    assert said.startswith(type(caught.value).__name__)
+    assert not [part for part in ("Sum", "mer", "202", "026", "Spr", "ing@") if part in said]
+
+
 def test_passwords_are_not_printed_with_the_services() -> None:
     assert "s3cret" not in repr(Services("postgresql://a:s3cret@b/c", "redis://:s3cret@d", "https://e:s3cret@f"))
 

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clients.main import build_app
+from tests.mlflow_server import mlflow_server
 from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
 from trainer.mlflow_client import artifact_location, connect, default_uri
 from trainer.registry import Registry, RegistryError
@@ -61,6 +62,26 @@ def test_a_copy_is_the_same_bundle_and_says_where_it_came_from(
     tags = connect(target.uri).get_model_version(MODEL, "1").tags
     assert tags["copied_from_registry"] == source.uri
     assert (tags["copied_from_version"], tags["copied_from_run"]) == ("1", run)
+
+
+def test_where_a_copy_came_from_is_told_without_the_login(
+    source: Registry, target: Registry, run: str, mlflow_state: Path
+) -> None:
+    with mlflow_server(mlflow_state) as address:
+        place = address.removeprefix("http://")
+        behind = Registry(f"http://bob:Sum%40mer%202026@{place}", MODEL)
+        copy_version(behind, target, "1", "buddies")
+    client = connect(target.uri)
+    tags = client.get_model_version(MODEL, "1").tags
+    run_tags = client.get_run(client.get_model_version(MODEL, "1").run_id).data.tags
+    assert tags["copied_from_registry"] == run_tags["copied_from_registry"] == address
+    assert not [part for part in ("Sum", "mer%", "2026") if part in f"{tags} {run_tags}"]
+
+
+def test_an_address_that_could_be_read_in_two_ways_is_no_registry(target: Registry) -> None:
+    with pytest.raises(RegistryError, match="does not end the login") as caught:
+        copy_version(Registry("http://bob:Summer@2026@h", MODEL), target, "1", "buddies")
+    assert not [part for part in ("Sum", "202") if part in str(caught.value)]
 
 
 def test_a_copy_can_be_repeated(source: Registry, target: Registry, run: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 
 import typer
 
+from foundation.terminal.visible import say
 from pairing.settings import PairingSettings
 from trainer.settings import DataSettings, TrainSettings
 
@@ -56,16 +57,16 @@ def offline(
     home = settings.state_dir / "bench"
     bench = Bench((home / preset).absolute(), preset, settings.data, settings.pairing, settings.train)
     with explained(BenchError):
-        outcome = run(bench, only or (), say=lambda text: typer.echo(text, err=True))
+        outcome = run(bench, only or (), say=lambda text: say(text, err=True))
         page = write_page(home)
     if as_json:
-        typer.echo(json.dumps(outcome.to_json(), indent=1))
+        say(json.dumps(outcome.to_json(), indent=1))
         return
     shown = lines.table(outcome)
-    typer.echo("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
+    say("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
     for line in outcome.skipped:
-        typer.echo(f"skipped {line}")
-    typer.echo(f"\npage: {page}")
+        say(f"skipped {line}")
+    say(f"\npage: {page}")
 
 
 @app.command("serving-bundle")

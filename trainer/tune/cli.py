@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from foundation.terminal.visible import say
 from trainer.settings import RegistrySettings, TrainSettings
 from trainer.tune.settings import TuneSettings
 
@@ -72,13 +73,11 @@ def run(
             progress=Reporter(),
         )
     if as_json:
-        typer.echo(json.dumps({**_body(tuned.experiment, "finished"), "report": str(tuned.report)}, indent=1))
+        say(json.dumps({**_body(tuned.experiment, "finished"), "report": str(tuned.report)}, indent=1))
         return
     _print_trials(tuned.experiment)
-    typer.echo(
-        f"\nversion {tuned.result.version} ({', '.join(alias or ['staging'])}), from trial {tuned.result.number}"
-    )
-    typer.echo(f"report: {tuned.report}")
+    say(f"\nversion {tuned.result.version} ({', '.join(alias or ['staging'])}), from trial {tuned.result.number}")
+    say(f"report: {tuned.report}")
 
 
 @app.command()
@@ -103,17 +102,17 @@ def compare(
         states = [_state(one, busy=busy) for one in found]
         if as_json:
             bodies = [_body(one, state) for one, state in zip(found, states, strict=True)]
-            typer.echo(json.dumps(bodies, indent=1))
+            say(json.dumps(bodies, indent=1))
         elif keys:
             for one in found:
-                typer.echo(f"{one.name}")
+                say(f"{one.name}")
                 _print_trials(one)
         elif found:
             head = ["key", "begun", "state", "trials", "metric", "best", "seconds", "version"]
             lines = [_line(one, state) for one, state in zip(found, states, strict=True)]
-            typer.echo("\n".join(columns([head, *lines])))
+            say("\n".join(columns([head, *lines])))
         else:
-            typer.echo("no search yet; `buddies tune run` begins one")
+            say("no search yet; `buddies tune run` begins one")
 
 
 def _print_trials(experiment: Experiment) -> None:
@@ -123,7 +122,7 @@ def _print_trials(experiment: Experiment) -> None:
     lines = columns(table(ranked, experiment.tune.metric))
     endings = ["ended", *(trial.why for trial in ranked)]
     for line, ending in zip(lines, endings, strict=True):
-        typer.echo(f"{line}  {ending}".rstrip())
+        say(f"{line}  {ending}".rstrip())
 
 
 def _state(experiment: Experiment, *, busy: bool) -> str:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from foundation.addresses import AddressError
 from pairing.progress import Progress, silent
 from pairing.result import load_pairing
 from trainer.bpr.backend import recipe
 from trainer.dataset.table import Dataset, open_dataset
-from trainer.mlflow_client import connect, first_line
+from trainer.mlflow_client import connect, first_line, public
 from trainer.registry import Registry
 from trainer.release import train_and_release
 from trainer.settings import RegistrySettings, TrainSettings
@@ -216,5 +217,7 @@ def _reached(address: str) -> Iterator[None]:
 
     try:
         yield
-    except MlflowException as error:
-        raise TrackingError(f"MLflow at {address} failed: {first_line(error)}; run the same command again") from error
+    except (MlflowException, AddressError) as error:
+        raise TrackingError(
+            f"MLflow at {public(address)} failed: {first_line(error, address)}; run the same command again"
+        ) from error

@@ -7,7 +7,7 @@ import time
 import pytest
 from redis import Redis
 
-from serve_app.queue.broker import broker_url
+from serve_app.queue.broker import broker_url, tls
 from serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
 from serve_app.queue.jobs import DEAD, TASK, Counts, Jobs, Letter
 from serve_app.queue.settings import QueueSettings
@@ -117,10 +117,23 @@ def test_a_message_of_another_form_is_shown_and_can_be_dropped(jobs: Jobs, store
     ("redis", "celery"),
     [
         ("redis://:secret@host:6379/2", "redis://:secret@host:6379/2"),
+        ("redis://me:p%40s%2Fs%20x@host", "redis://me:p%40s%2Fs%20x@host:6379/0"),
+        ("redis://host/1?db=3&password=p%40ss", "redis://:p%40ss@host:6379/3"),
+        ("redis://[::1]:7/1", "redis://[::1]:7/1"),
         ("rediss://host:6379/0", "rediss://host:6379/0"),
+        ("rediss://:a@host:6379/0?ssl_ca_certs=c.pem&ssl_check_hostname=false", "rediss://:a@host:6379/0"),
         ("unix:///run/valkey.sock", "redis+socket:///run/valkey.sock?virtual_host=0"),
         ("unix://:secret@/run/valkey.sock?db=3", "redis+socket://:secret@/run/valkey.sock?virtual_host=3"),
     ],
 )
 def test_addresses_are_written_as_celery_reads_them(redis: str, celery: str) -> None:
     assert broker_url(redis) == celery
+
+
+def test_options_of_tls_keep_their_types_and_the_certificate_is_asked_for() -> None:
+    options = {"ssl_ca_certs": "c d.pem", "ssl_check_hostname": False, "ssl_cert_reqs": "required"}
+    assert tls("rediss://host?ssl_ca_certs=c%20d.pem&ssl_check_hostname=false") == {
+        "broker_use_ssl": options,
+        "redis_backend_use_ssl": options,
+    }
+    assert tls("redis://host") == tls("unix:///run/valkey.sock") == {}

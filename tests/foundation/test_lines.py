@@ -1,0 +1,20 @@
+"""Lines of files that people write."""
+
+import pytest
+
+from foundation.lines import filled_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("\n \n", []),
+        ("a", ["a"]),
+        ("\ufeffa\nb\n", ["a", "b"]),
+        ("a\r\nb\r\n", ["a", "b"]),
+        ("a\u2028b\x0bc\x85d\x1ce\u2029f\n", ["a\u2028b\x0bc\x85d\x1ce\u2029f"]),
+    ],
+)
+def test_only_line_ends_cut_and_the_mark_in_front_is_left_out(text: str, lines: list[str]) -> None:
+    assert filled_lines(text) == lines
