@@ -122,11 +122,15 @@ def _tell(endpoints: Endpoints, state_dir: Path) -> None:
     for name, value in {
         "gRPC": endpoints.grpc,
         "Ray dashboard": endpoints.dashboard,
-        "MLflow": endpoints.mlflow,
-        "Postgres": endpoints.postgres if endpoints.postgres == CONFIGURED else masked(endpoints.postgres),
+        "MLflow": _shown(endpoints.mlflow),
+        "Postgres": _shown(endpoints.postgres),
         "report": state_dir / "dataset" / "report.html",
     }.items():
         say(f"  {name + ':':<15}{value}")
+
+
+def _shown(address: str) -> str:
+    return address if address == CONFIGURED else masked(address)
 
 
 def _wait_for_interrupt() -> None:

@@ -16,6 +16,7 @@ import typer
 
 from clients.endpoints import running
 from foundation.addresses import Kind, parse
+from foundation.process.private import open_to_others
 from foundation.terminal.visible import say
 
 EXTRAS = {
@@ -63,6 +64,7 @@ def examine(settings: Any) -> Iterator[Finding]:
     yield _python()
     yield _memory()
     yield _disk(settings)
+    yield _state(settings)
     for extra, modules in EXTRAS.items():
         embedded = extra == "embedded" and not (settings.postgres_url and settings.redis_url)
         yield _extra(extra, modules, required=embedded or extra in ("pairing", "serve"))
@@ -90,6 +92,16 @@ def _disk(settings: Any) -> Finding:
     ok = gib >= NEEDED_DISK_GIB
     advice = "" if ok else f"free {NEEDED_DISK_GIB} GiB or set BUDDIES_STATE_DIR"
     return Finding("disk", ok, f"{gib:.1f} GiB free at {place}", advice)
+
+
+def _state(settings: Any) -> Finding:
+    place = settings.state_dir.absolute()
+    if not place.exists():
+        return Finding("state directory", ok=True, found=f"{place} is not there yet")
+    if open_to_others(place):
+        advice = f"chmod go= {place}; `buddies serve start` closes it and what is in it"
+        return Finding("state directory", ok=False, found=f"other users can enter {place}", advice=advice)
+    return Finding("state directory", ok=True, found=f"{place} is closed to other users")
 
 
 def _extra(extra: str, modules: tuple[str, ...], *, required: bool) -> Finding:

@@ -15,6 +15,7 @@ from clients.demo import demo
 from clients.doctor import doctor
 from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
+from foundation.process.private import UMASK
 from foundation.terminal.visible import say
 
 EXTRAS = {
@@ -129,6 +130,7 @@ def main() -> None:
     """Run the command and turn what went wrong into one sentence and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.umask(UMASK)  # what people listen to is nobody else's business, nor are lists and logs
     _leave_out_proxies()
     try:
         build_app()()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from foundation.addresses import Kind, masked
 from foundation.terminal.visible import say, visible
 from pairing.console import an_id
 from serve_app import aside
@@ -64,6 +65,7 @@ def start(
 
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
+    from foundation.process.private import make_private, repair
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
@@ -75,6 +77,9 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
     with explained(LaunchError, BundleError, RegistryError):
         # Before anything starts: a directory that is none should not take half a minute to say so.
         version = "" if bundle is None else open_bundle(bundle, check_hashes=False).sha256[:12]
+        make_private(settings.state_dir)
+        if mended := repair(settings.state_dir):
+            say(f"{mended:,} files and directories of {settings.state_dir} were open to others; closed", err=True)
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         watch = Watch((LaunchError,))
         services = start_services(
@@ -225,7 +230,7 @@ def _announce(
         "grpc": running.grpc,
         "http": running.http,
         "dashboard": running.dashboard,
-        "mlflow": CONFIGURED if settings.mlflow_tracking_uri else services.mlflow_uri,
+        "mlflow": CONFIGURED if settings.mlflow_tracking_uri else services.mlflow_uri or "",
         "postgres": CONFIGURED if settings.postgres_url else services.postgres_url,
         "redis": CONFIGURED if settings.redis_url else services.redis_url,
         "model_version": version,
@@ -238,8 +243,10 @@ def _announce(
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
+    mlflow = masked(endpoints["mlflow"], Kind.MLFLOW) if services.mlflow_uri else "(none)"
     say(f"serving version {version} over gRPC at {running.grpc}")
-    say(f"Ray dashboard {running.dashboard}, MLflow {endpoints['mlflow'] or '(none)'}; Ctrl-C stops everything")
+    say(f"Ray dashboard {running.dashboard}, MLflow {mlflow}; Ctrl-C stops everything")
+    say(f"both ask for a token or password: see {state_dir / 'ray-token'} and {state_dir / 'mlflow-token'}")
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:

@@ -18,6 +18,8 @@ from clients.python import BuddiesError
 
 FUZZ = "fuzz"
 FUZZ_ABOUT = "requests that no client would send"
+FLOOD = "flood"
+FLOOD_ABOUT = "one caller floods the service with all that HTTP/2 allows"
 EVERYTHING = "faults"
 ROLLOUTS = "rollouts"
 # Listeners of the rollouts' drills, so that both arms have some.
@@ -35,7 +37,7 @@ def list_drills(as_json: Annotated[bool, typer.Option("--json", help="JSON for s
     from clients.drill.acts import ACTS
     from clients.drill.drills import DRILLS
 
-    faults = {**{drill.name: drill.about for drill in DRILLS.values()}, FUZZ: FUZZ_ABOUT}
+    faults = {**{drill.name: drill.about for drill in DRILLS.values()}, FUZZ: FUZZ_ABOUT, FLOOD: FLOOD_ABOUT}
     rollouts = {act.name: act.about for act in ACTS.values()}
     found = {**faults, **rollouts}
     if as_json:
@@ -59,7 +61,9 @@ def run_drills(
     swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20,
     rate: Annotated[
         float | None,
-        typer.Option(min=1, help="Calls a second of the rollouts' drills; default: half of what is answered."),
+        typer.Option(
+            min=1, help="Calls a second of the rollouts' drills; default: half of what is answered. Of 'flood': 100."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
@@ -78,9 +82,9 @@ def run_drills(
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the service must not stay behind
-    groups = {EVERYTHING: (*DRILLS, FUZZ), ROLLOUTS: tuple(ACTS)}
+    groups = {EVERYTHING: (*DRILLS, FUZZ, FLOOD), ROLLOUTS: tuple(ACTS)}
     chosen = list(dict.fromkeys(drill for name in names for drill in groups.get(name, (name,))))
-    if unknown := [name for name in chosen if name not in (*DRILLS, FUZZ, *ACTS)]:
+    if unknown := [name for name in chosen if name not in (*DRILLS, FUZZ, FLOOD, *ACTS)]:
         raise typer.BadParameter(f"no drill {unknown[0]!r}; see `buddies drill list`")
     outcomes: list[Outcome | Rehearsal] = []
     settings = context.obj
@@ -94,6 +98,11 @@ def run_drills(
         if FUZZ in chosen:
             _say(f"{FUZZ}: {FUZZ_ABOUT}")
             outcomes.append(_fuzz(plan, cases, seed))
+        if FLOOD in chosen:
+            _say(f"{FLOOD}: {FLOOD_ABOUT}")
+            flooded = _flood(plan, rate)
+            outcomes.append(flooded)
+            _say(flooded.text() if as_json else f"{FLOOD}: {_verdict(flooded)}")
         if acts := [ACTS[name] for name in chosen if name in ACTS]:
             many = Listeners.of(answer("data", "listeners", "--count", str(MANY)))
             for one in rehearse(
@@ -139,6 +148,14 @@ def _fuzz(plan: Any, count: int, seed: int) -> Outcome:
         if status not in ALLOWED
     ]
     return replace(outcome, problems=tuple(problems) if alive else (*problems, "the service ended"))
+
+
+def _flood(plan: Any, rate: float | None) -> Rehearsal:
+    from clients.drill.flood.play import play
+    from clients.drill.run import service
+
+    with service(plan) as served:
+        return play(served, plan.listeners.known, plan.listeners.tastes, _say, rate)
 
 
 def _say(text: str) -> None:

@@ -108,6 +108,7 @@ def faked_clock(state_dir: Path) -> Iterator[Setting]:
         file.write_text("+0\n")
         # Every user reads it: Postgres runs as one of its own.
         Path(directory).chmod(0o755)
+        file.chmod(0o644)
         yield Setting(
             environment={
                 "LD_PRELOAD": str(places[0]),
@@ -129,6 +130,7 @@ def jumping_clock(served: Served) -> Iterator[Healed]:
     def set_clock(step: int) -> None:
         partial = file.with_suffix(".partial")
         partial.write_text(steps[step])
+        partial.chmod(0o644)
         partial.replace(file)
 
     set_clock(0)

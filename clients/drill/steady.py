@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import grpc
+
 from clients.python import Arm, AsyncClient, BuddiesError, Recommendation, Retry, Skipped, Taste
 
 TIMEOUT_S = 5.0
@@ -50,9 +52,18 @@ class Call:
 class Steady:
     """Asks for one listener at a time, at a rate, in a thread. `calls` grows as they end."""
 
-    def __init__(self, address: str, user_ids: Sequence[str], tastes: Sequence[Taste], rate: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        user_ids: Sequence[str],
+        tastes: Sequence[Taste],
+        rate: float,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.calls: list[Call] = []
         self.rate = rate
+        self._credentials = credentials
         self._address, self._user_ids, self._tastes = address, user_ids, tastes
         self._ended = threading.Event()
         self._broken: list[BaseException] = []
@@ -83,7 +94,8 @@ class Steady:
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
         start, began = loop.time(), time.time()
-        async with AsyncClient(self._address, timeout_s=TIMEOUT_S, retry=ONCE) as client, asyncio.TaskGroup() as group:
+        opened = AsyncClient(self._address, timeout_s=TIMEOUT_S, retry=ONCE, credentials=self._credentials)
+        async with opened as client, asyncio.TaskGroup() as group:
             number = 0
             while not self._ended.is_set():
                 due = start + number / self.rate

@@ -47,9 +47,9 @@ def let_through(path: Path) -> None:
 
 
 def _passage(found: os.stat_result) -> int:
-    """The right of root's own group to pass through; other people's group may have many members."""
+    """The right of root's own group to pass through and no more; other people's group may have many members."""
     roots = os.geteuid() == 0 and found.st_gid == os.getegid()
-    return found.st_mode & stat.S_IXGRP if roots else 0
+    return stat.S_IXGRP if roots and found.st_mode & stat.S_IRWXG == stat.S_IXGRP else 0
 
 
 def secret(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from foundation.lines import BOM
 from foundation.terminal.visible import say, visible
 from serve_app.config import Settings, store_url
 from serve_app.queue.settings import QueueSettings
@@ -274,7 +275,7 @@ def _read_ids(path: Path) -> list[str]:
         say(f"error: {path}: {error}", err=True)
         raise typer.Exit(1) from error
     # Not splitlines, which also cuts at characters that no id may hold: two ids would come of one.
-    lines = ((number, line.strip(" \t\r")) for number, line in enumerate(text.split("\n"), 1))
+    lines = ((number, line.strip(" \t\r")) for number, line in enumerate(text.removeprefix(BOM).split("\n"), 1))
     users = {number: line for number, line in lines if line}
     if not users:
         say(f"error: {path}: no user ids; one a line is expected", err=True)
