@@ -33,7 +33,7 @@ class Telemetry(Protocol):
         """One transaction that stored so many feedbacks."""
 
     def count_impressions(self, outcome: str, lists: int) -> None:
-        """Lists written ("written") or lost: queue_full, database_away, refused, shutdown."""
+        """Lists written ("written") or lost: queue_full, database_away, refused, unstorable, shutdown."""
 
     def set_impressions_waiting(self, lists: int) -> None:
         """Lists that wait to be written."""

@@ -62,7 +62,8 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
         typer.echo("another process maintains the store right now")
         return
     typer.echo(
-        f"partitions: {len(done.created)} created, {len(done.dropped)} dropped; rows deleted: {done.stray_rows:,} "
+        f"partitions: {len(done.created)} created, {len(done.dropped)} dropped, {len(done.sorted)} sorted; "
+        f"rows deleted: {done.stray_rows:,} "
         f"outside the partitions, {done.keys:,} idempotency keys, {done.blocks:,} blocks that had run out"
     )
 

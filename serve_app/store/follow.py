@@ -89,7 +89,7 @@ class Follower:
                 await self._schema.ready()
                 await self._follow()
             except (psycopg.Error, OSError, TimeoutError) as error:
-                self._schema.forget()
+                self._schema.doubt(error)
                 self.tried.set()
                 self._telemetry.count_follow("lost")
                 _log.warning("blocks are not followed for now: %s", cause(error))

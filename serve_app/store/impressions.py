@@ -145,12 +145,12 @@ class Impressions:
                 outcome = await self._send(batch)
         except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
             self._away = batch.uncertain = True
-            self._schema.forget()
-            await self._connections.close_idle()
+            if self._schema.doubt(error):
+                await self._connections.close_idle()
             _log.warning("impressions wait: %s", cause(error))
             return False
         except psycopg.Error as error:
-            self._schema.forget()
+            self._schema.doubt(error)
             if batch.again:
                 # The tables are gone and will be made again, or a week was attached while the rows were on their way.
                 batch.again = False
@@ -168,9 +168,13 @@ class Impressions:
         answers: list[Shown] = []
         lists = 0
         while self._queue and (not answers or lists + len(self._queue[0].user_ids) <= BATCH):
-            answers.append(self._queue.popleft())
-            lists += len(answers[-1].user_ids)
+            shown = self._queue.popleft()
+            lists += len(shown.user_ids)
+            answers.append(self._encoder.fit(shown))
         self._lists -= lists
+        if unstorable := lists - sum(len(shown.user_ids) for shown in answers):
+            self._telemetry.count_impressions("unstorable", unstorable)
+            _log.error("%d impressions have ids that Postgres cannot hold", unstorable)
         return _Batch(answers)
 
     async def _send(self, batch: _Batch) -> str:
@@ -191,6 +195,6 @@ class Impressions:
         first = next((shown for shown in batch.answers if shown.user_ids), None)
         if first is None:
             return True
-        clean = [self._encoder.clean(text) for text in (first.user_ids[0], first.recommendation_ids[0])]
-        row = await (await connection.execute(_WRITTEN, (clean[0], first.at, clean[1]))).fetchone()
+        values = (first.user_ids[0], first.at, first.recommendation_ids[0])
+        row = await (await connection.execute(_WRITTEN, values)).fetchone()
         return row is not None and bool(row[0])

@@ -12,7 +12,7 @@ import psycopg
 
 from serve_app.connections import connect
 from serve_app.redact import cause
-from serve_app.store.partitions import TABLES, create, drop
+from serve_app.store.partitions import TABLES, create, drop, sort
 from serve_app.store.schema import Schema
 
 # Any number that is ours, as in migrate.py.
@@ -23,6 +23,8 @@ LOOK_AGAIN_S = 60.0
 # A lock that is not to be had is asked for another time: waiting for it holds up the writers behind it.
 LOCK_S = 2
 # Blocks that were lifted or ran out stay for whoever follows the changes and was away.
+# What is read by listener.
+SORTED = ("impressions", "reactions")
 KEEP_RUN_OUT = "1 day"
 _log = logging.getLogger(__name__)
 
@@ -37,10 +39,11 @@ class Retention:
 
 @dataclass(frozen=True)
 class Done:
-    """What one run did. created, dropped: names of partitions. The rest: rows that were deleted."""
+    """What one run did. created, dropped, sorted: names of partitions. The rest: rows that were deleted."""
 
     created: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    sorted: tuple[str, ...] = ()
     stray_rows: int = 0
     keys: int = 0
     blocks: int = 0
@@ -120,8 +123,9 @@ async def _maintain(connection: psycopg.AsyncConnection, retention: Retention, n
     # A key outlives what it stored, by the week that is dropped whole, so that no retry can store a second time.
     keys = await connection.execute("DELETE FROM feedback WHERE at < %s", (feedback_before - timedelta(days=7),))
     blocks = await connection.execute(_SWEEP.encode())
+    in_order = [week.name for table in SORTED for week in await sort(connection, table, now)]
     await connection.execute(_DONE)
-    return Done(tuple(created), tuple(dropped), stray, keys.rowcount, blocks.rowcount)
+    return Done(tuple(created), tuple(dropped), tuple(in_order), stray, keys.rowcount, blocks.rowcount)
 
 
 async def _one(connection: psycopg.AsyncConnection, query: str, *values: object) -> Any:

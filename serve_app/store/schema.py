@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
+
 from serve_app.connections import connect
 from serve_app.migrate import migrate
+
+# Connection exceptions, the server ends or starts or has no such database, there is no such schema or table.
+_LOST = ("08", "57P", "3D000", "3F000", "42P01")
 
 
 class Schema:
@@ -20,6 +25,16 @@ class Schema:
     def forget(self) -> None:
         """Look again: the database may be another one, or restored without our tables."""
         self._known = False
+
+    def doubt(self, error: Exception) -> bool:
+        """Look again if the error says that the database may be another one now; whether it says so.
+
+        A statement that was refused, or took too long, says nothing of the kind.
+        """
+        lost = is_lost(error)
+        if lost:
+            self.forget()
+        return lost
 
     async def ready(self) -> None:
         """Return when the schema is up to date. psycopg.Error when the database is away or refuses."""
@@ -40,3 +55,11 @@ class Schema:
         async with connection:
             await migrate(connection)
         self._known = True
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the connection was lost, or none could be made, or our tables are gone."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_LOST)
+    # Without a state it is not the server that speaks; what the driver refuses to send is no fault of the connection.
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError))

@@ -118,8 +118,10 @@ class Store:
         """As History.seen; what waits in this process to be written is in it. Listeners without an id met nothing."""
         # First what waits: what is written between the two is then in both, not in neither.
         found = self._impressions.unwritten(user_ids, since) if shown else {}
+        known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
+        if not known:
+            return found
         try:
-            known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
             met = dict(await self._seen.ask(known, since, shown=shown, liked=liked))
         except HistoryUnavailable:
             self._telemetry.count_seen("unavailable")

@@ -240,6 +240,26 @@ def test_weeks_are_made_ahead_filled_from_the_default_and_dropped_when_all_of_th
     assert database.count("impressions") == 0
 
 
+def test_a_week_that_is_over_is_laid_in_the_order_of_listeners_once(database: Any) -> None:
+    upkeep(database, NOW, Retention())
+    rows = "SELECT %s, 'rec', 'user-' || n %% 7, '{x}', '', '', 'live' FROM generate_series(1, 700) AS n"
+    over, running = NOW - timedelta(days=8), NOW
+    for at in (over, running):
+        database.ask(f"INSERT INTO impressions {rows}", at)
+    order = "SELECT user_id FROM impressions WHERE at = %s ORDER BY ctid"
+    # The week before NOW's ended with Sunday 3 May, and is made from the default partition.
+    first, second = (upkeep(database, NOW, Retention()) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert "impressions_20260427" in first.sorted
+    assert "impressions_20260504" not in first.sorted
+    assert second.sorted == ()
+    found, later = (database.ask(order, at) for at in (over, running))
+    assert found == sorted(found)
+    assert later != sorted(later)
+    assert len(found) == len(later) == 700
+
+
 def test_two_processes_do_not_maintain_at_once(database: Any) -> None:
     upkeep(database, NOW, Retention())
     with psycopg.connect(database.url, autocommit=True) as other:

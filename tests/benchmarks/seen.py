@@ -1,0 +1,353 @@
+"""What the question of `exclude_seen` costs in the store, over many lists shown, in a Postgres of its own.
+
+    python tests/benchmarks/seen.py                           1,000,000 lists shown, this tree
+    python tests/benchmarks/seen.py --tree ../other           beside other trees of the source, in turn
+    python tests/benchmarks/seen.py --rows 1e6 1e7 --data D   several sizes; the databases stay in D for the next time
+    python tests/benchmarks/seen.py --cold --rates 20         nothing of the tables in memory when a round begins
+
+The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its listener may get, and
+a like for every fifth list; one listener for every 100 lists, some far more active than others (the listener of a list
+is the number n * u ** 1.5 for an even u), and who is more active asks more. Callers ask in turn, together so many times
+a second whatever the answers do, for 60 days, one listener each, and record a list after every answer, as the service
+does. Hogs are processes that only compute.
+
+Every round measures each tree at each rate, one after the other; the table tells the medians of the rounds. On a
+machine that does other things as well the ratio of two trees says more than either. Nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+HERE = Path(__file__).resolve().parents[2]
+DAYS, WINDOW_DAYS = 90, 60
+PLAYLISTS, CANDIDATES = 100_000, 75
+LISTS_EACH = 100
+SAMPLE = 20_000
+# Rows of one INSERT.
+STEP = 200_000
+Figures = dict[str, float]
+UNITS = {
+    "per_s": "asked/s", "skipped": "skipped %", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "sessions": "connections made",
+    "process_ms": "process ms", "postgres_ms": "Postgres ms",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Work:
+    """So many questions a second of so many callers, beside processes that compute. cold: see above."""
+
+    callers: int
+    rate: int
+    hogs: int
+    cold: bool
+
+    def __str__(self) -> str:
+        return f"{self.rate:,}/s, {self.hogs} hogs{', cold' if self.cold else ''}"
+
+
+def main() -> None:
+    """Measure and print; as the process of one tree, measure what is asked for on standard input."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", type=Path, action="append", default=[])
+    parser.add_argument("--rows", type=lambda text: int(float(text)), nargs="+", default=[1_000_000])
+    parser.add_argument("--callers", type=int, default=32)
+    parser.add_argument("--rates", type=int, nargs="+", default=[300, 500])
+    parser.add_argument("--hogs", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        answer(given.worker)
+        return
+    trees = [HERE, *(tree.resolve() for tree in given.tree)]
+    works = [Work(given.callers, rate, hogs, given.cold) for rate in given.rates for hogs in given.hogs]
+    with server(given.data) as (url, data):
+        for rows in given.rows:
+            database = fill(url, rows)
+            print(f"\n{rows:,} lists: {depth(database)}", flush=True)
+            show(measure(trees, works, database, data, given.rounds, given.seconds))
+
+
+@contextmanager
+def server(data: Path | None) -> Iterator[tuple[str, Path]]:
+    """A Postgres with its data there, or in a directory that goes with it; its address and its directory."""
+    from serve_app.embedded import postgres
+
+    with ExitStack() as stack:
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seen-")))
+            # Postgres runs as another user where this is root.
+            data.chmod(0o755)
+        directory = data.resolve() / "postgres"
+        yield stack.enter_context(postgres(directory)), directory
+
+
+def fill(url: str, rows: int) -> str:
+    """Address of a database with so many lists shown; one that is there is taken as it is."""
+    name = f"seen_{rows}_{datetime.now(UTC):%Y%m%d}"
+    database = make_conninfo(url, dbname=name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            return database
+        connection.execute(f"DROP DATABASE IF EXISTS {name}_filling".encode())
+        connection.execute(f"CREATE DATABASE {name}_filling".encode())
+    filling = make_conninfo(url, dbname=f"{name}_filling")
+    asyncio.run(make_weeks(filling))
+    with psycopg.connect(filling, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        for first in range(1, rows + 1, STEP):
+            for statement in statements(rows, first, min(rows, first + STEP - 1)):
+                connection.execute(statement.encode())
+            print(f"\r{first + STEP - 1:,} of {rows:,} lists made", end="", file=sys.stderr, flush=True)
+        for statement in ("VACUUM ANALYZE", "CHECKPOINT", "CREATE EXTENSION pageinspect"):
+            connection.execute(statement)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name}_filling RENAME TO {name}".encode())
+    return database
+
+
+async def make_weeks(url: str) -> None:
+    """The tables, and a partition for each of the weeks: a row in each makes the upkeep create it."""
+    from serve_app.connections import connect
+    from serve_app.migrate import migrate
+    from serve_app.store.maintain import Retention, maintain
+
+    days = f"FROM generate_series(0, {DAYS}) AS day"
+    at = "now() - day * interval '1 day'"
+    async with await connect(url, connect_s=10.0) as connection:
+        await migrate(connection)
+        await connection.execute(f"INSERT INTO impressions SELECT {at}, '', '', '{{}}', '', '', '' {days}".encode())
+        await connection.execute(f"INSERT INTO reactions SELECT {at}, 0, '', '', '', 0, '', '' {days}".encode())
+        await maintain(connection, Retention(DAYS + 7, DAYS + 7))
+        for table in ("impressions", "reactions"):
+            await connection.execute(f"DELETE FROM {table}".encode())
+
+
+def statements(rows: int, first: int, last: int) -> Iterator[str]:
+    """What makes the lists with the numbers first to last, and their likes."""
+    at = f"now() - interval '{DAYS} days' * (1 - n / {rows}.0::float8)"
+    listener = f"floor({rows // LISTS_EACH} * power({_number(0)} / 2.0 ^ 53, 1.5))::bigint"
+    playlists = [
+        f"'playlist-' || ((listener * 7919 + {_number(seed)} % {CANDIDATES}) % {PLAYLISTS})" for seed in range(1, 11)
+    ]
+    # OFFSET 0: the listener is drawn once for a row, not wherever it is named.
+    drawn = (
+        f"(SELECT n, {listener} AS listener FROM generate_series({first}::bigint, {last}, %s) AS n OFFSET 0) AS drawn"
+    )
+    yield (
+        f"INSERT INTO impressions SELECT {at}, 'rec-' || md5(n::text), md5(listener::text),"
+        f" ARRAY[{', '.join(playlists)}], '0123456789ab', 'production', 'live' FROM {drawn.replace('%s', '1')}"
+    )
+    yield (
+        f"INSERT INTO reactions SELECT {at}, n, 'rec-' || md5(n::text), md5(listener::text), {playlists[0]}, 1,"
+        f" '0123456789ab', 'production' FROM {drawn.replace('%s', '5')}"
+    )
+
+
+def _number(seed: int) -> str:
+    """A number below 2 ** 53 that looks drawn, the same for a row in every statement."""
+    return f"(hashint8extended(n, {seed}) & {2**53 - 1})"
+
+
+def depth(database: str) -> str:
+    """How deep the indexes are: levels above the leaves, of the largest week."""
+    with psycopg.connect(database) as connection:
+        level, tuples, size = connection.execute(
+            "SELECT (bt_metap(indexes.relname)).level, tables.reltuples::bigint, pg_relation_size(indexrelid)"
+            " FROM pg_inherits JOIN pg_class AS tables ON tables.oid = inhrelid JOIN pg_index ON indrelid = inhrelid"
+            " JOIN pg_class AS indexes ON indexes.oid = indexrelid WHERE inhparent = 'impressions'::regclass"
+            " ORDER BY 2 DESC LIMIT 1"
+        ).fetchone() or (0, 0, 0)
+        whole = connection.execute("SELECT pg_size_pretty(pg_database_size(current_database()))").fetchone() or ("",)
+    return (
+        f"{level + 1} pages of the index of a week ({tuples:,} lists, {size / 2**20:,.0f} MiB) are read to find a"
+        f" listener; all of it {whole[0]}"
+    )
+
+
+def measure(
+    trees: Sequence[Path], works: Sequence[Work], database: str, data: Path, rounds: int, seconds: float
+) -> dict[tuple[Work, Path], list[Figures]]:
+    """Figures of every round by work and tree."""
+    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
+    with ExitStack() as stack:
+        workers = {}
+        for tree in trees:
+            command = [sys.executable, str(Path(__file__).resolve()), "--worker", database]
+            environment = os.environ | {"PYTHONPATH": str(tree)}
+            workers[tree] = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            )
+        for _ in range(rounds):
+            for one in works:
+                for tree, worker in workers.items():
+                    if one.cold:
+                        forget(data)
+                    with hogs(one.hogs):
+                        found[one, tree].append(json.loads(ask(worker, {**asdict(one), "seconds": seconds})))
+        for worker in workers.values():
+            worker.stdin.close()  # type: ignore[union-attr]
+    return found
+
+
+def forget(data: Path) -> None:
+    """Have the system forget the files of the tables; what Postgres holds itself (128 MiB) stays."""
+    for path in (data / "base").rglob("*"):
+        with suppress(OSError):
+            file = os.open(path, os.O_RDONLY)
+            os.fsync(file)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)
+
+
+@contextmanager
+def hogs(count: int) -> Iterator[None]:
+    """So many processes that only compute."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def ask(worker: subprocess.Popen[str], question: dict[str, Any]) -> str:
+    """The worker's answer, a line."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(json.dumps(question) + "\n")
+    worker.stdin.flush()
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit("a process that measured has ended; see what it said above")
+    return line
+
+
+def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
+    """Print the medians of the rounds."""
+    print(f"{'':>22}" + "".join(f"{unit:>18}" for unit in UNITS.values()) + "  tree")
+    for (one, tree), rounds in found.items():
+        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
+        print(f"{one!s:>22}" + "".join(f"{figure:>18,.2f}" for figure in medians) + f"  {tree}", flush=True)
+
+
+def answer(url: str) -> None:
+    """Measure as often as it is asked to."""
+    with psycopg.connect(url) as connection:
+        percent = SAMPLE * 3_000 / max(1, connection.execute("SELECT sum(reltuples) FROM pg_class").fetchone()[0])  # type: ignore[index]
+        listeners = [
+            user_id
+            for (user_id,) in connection.execute(
+                f"SELECT user_id FROM impressions TABLESAMPLE SYSTEM ({min(100.0, percent)})".encode()
+            )
+        ]
+    random.shuffle(listeners)
+    with asyncio.Runner() as runner:
+        for line in sys.stdin:
+            asked = json.loads(line)
+            seconds = asked.pop("seconds")
+            print(json.dumps(runner.run(question(url, Work(**asked), seconds, listeners))), flush=True)
+
+
+async def question(url: str, asked: Work, seconds: float, listeners: list[str]) -> Figures:
+    """Figures of the work for so long, without the time that the store takes to open."""
+    from serve_app.errors import HistoryUnavailable
+    from serve_app.history import Shown
+    from serve_app.query import Source
+    from serve_app.store.store import Store
+
+    taken: list[float] = []
+    skipped = 0
+    names = [f"playlist-{number}" for number in range(PLAYLISTS)]
+    window = timedelta(days=WINDOW_DAYS)
+
+    async def caller(store: Store, due: float, until: float) -> None:
+        nonlocal skipped
+        while due < until:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            user_id = random.choice(listeners)
+            started = time.perf_counter()
+            try:
+                await store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)
+            except HistoryUnavailable:
+                skipped += 1
+            taken.append(time.perf_counter() - started)
+            rows = np.array([random.sample(range(PLAYLISTS), 10)], np.int32)
+            store.record(
+                Shown(
+                    (user_id,), (f"rec-{started}",), (Source.LIVE,), rows, np.array([10], np.int32), names,
+                    "0123456789ab", "production", datetime.now(UTC),
+                )
+            )  # fmt: skip
+            due += asked.callers / asked.rate
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        postmaster = psutil.Process(connection.info.backend_pid).parent()
+        assert postmaster is not None
+        async with Store(url) as store:
+            start = time.perf_counter() + 0.1
+            before = (_cpu_s(postmaster), time.process_time(), _sessions(connection))
+            await asyncio.gather(
+                *(caller(store, start + place / asked.rate, start + seconds) for place in range(asked.callers))
+            )
+            spent = time.perf_counter() - start
+            after = (_cpu_s(postmaster), time.process_time(), _sessions(connection))
+    count = len(taken)
+    ranked = sorted(taken)
+    return {
+        "per_s": count / spent,
+        "skipped": 100 * skipped / count,
+        "p50_ms": ranked[count // 2] * 1e3,
+        "p99_ms": ranked[count * 99 // 100] * 1e3,
+        "sessions": after[2] - before[2],
+        "process_ms": (after[1] - before[1]) * 1e3 / count,
+        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
+    }
+
+
+def _cpu_s(postmaster: psutil.Process) -> float:
+    """Processor seconds of the server and its processes, those that have ended among them."""
+    own = postmaster.cpu_times()
+    total = own.user + own.system + own.children_user + own.children_system
+    for process in postmaster.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return float(total)
+
+
+def _sessions(connection: psycopg.Connection) -> float:
+    """Connections that were made to this database."""
+    row = connection.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+if __name__ == "__main__":
+    main()
