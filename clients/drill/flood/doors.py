@@ -53,9 +53,8 @@ def edge(backend: str, port: int) -> Iterator[Way]:
     with tempfile.TemporaryDirectory(prefix="buddies-edge-") as directory:
         home = Path(directory)
         _script("certificates.py", str(home))
-        tokens = {
-            name: _script("tokens.py", "--file", str(home / "tokens.map"), "add", name) for name in (VICTIM, FLOODER)
-        }
+        names = str(home / "tokens.map")
+        tokens = {name: _script("tokens.py", "--file", names, "add", name) for name in (VICTIM, FLOODER)}
         environment = {
             **os.environ,
             "PYTHON": sys.executable,
