@@ -15,8 +15,10 @@ from pathlib import Path
 import psutil
 
 OWNER = "owner.pid"
-# Ray and HAProxy make sockets up to 72 bytes below; HAProxy's limit is 97 bytes of path, the kernel's is 107.
+# Bytes of its path: Ray Serve makes HAProxy's sockets 71 bytes below, and HAProxy's limit is 97. Ray's own lie 72 bytes
+# below, and the kernel's limit is 107.
 LONGEST = 25
+LONGEST_WITHOUT_HAPROXY = 34
 _PUBLIC = "r"
 
 
@@ -39,13 +41,13 @@ class RunDir:
 
 
 @contextmanager
-def run_dir(prefix: str) -> Iterator[RunDir]:
+def run_dir(prefix: str, longest: int = LONGEST) -> Iterator[RunDir]:
     """A directory of this run's own, removed after the block, or by a later run of this user when this one is killed.
 
-    Its path is short enough for the sockets of Ray and HAProxy: it lies in /tmp where $TMPDIR is too long.
+    longest: bytes of its path; it lies in /tmp where $TMPDIR is too long for that.
     """
-    sweep(_parent(prefix), prefix)
-    run = make(prefix)
+    sweep(_parent(prefix, longest), prefix)
+    run = make(prefix, longest)
     # Ray, imported after this, writes there once more at exit when its raylet is dead; handlers run last in, first out.
     atexit.register(shutil.rmtree, run.path, ignore_errors=True)
     try:
@@ -54,9 +56,9 @@ def run_dir(prefix: str) -> Iterator[RunDir]:
         shutil.rmtree(run.path, ignore_errors=True)
 
 
-def make(prefix: str) -> RunDir:
+def make(prefix: str, longest: int = LONGEST) -> RunDir:
     """As `run_dir`, for the caller to remove."""
-    run = RunDir(Path(tempfile.mkdtemp(prefix=prefix, dir=_parent(prefix))))  # mode 700 whatever the umask is
+    run = RunDir(Path(tempfile.mkdtemp(prefix=prefix, dir=_parent(prefix, longest))))  # mode 700 whatever the umask is
     (run.path / OWNER).write_text(str(os.getpid()))
     run.public.mkdir(mode=0o700)
     return run
@@ -70,9 +72,9 @@ def sweep(parent: Path, prefix: str) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _parent(prefix: str) -> Path:
+def _parent(prefix: str, longest: int) -> Path:
     base = tempfile.gettempdir()
-    return Path(base if len(f"{base}/{prefix}12345678") <= LONGEST else "/tmp")  # noqa: S108 - sockets need short paths
+    return Path(base if len(f"{base}/{prefix}12345678") <= longest else "/tmp")  # noqa: S108 - sockets need short paths
 
 
 def _is_ours(path: Path) -> bool:

@@ -105,7 +105,7 @@ def address(
     _, alive = psutil.wait_procs(started, timeout=5)
     assert alive == [], f"processes outlived the server:\n{log.read_text()[-4000:]}"
     assert process.returncode == (0 if request.param == "plain" else 143)
-    assert ready["temp"] == "" or not Path(ready["temp"]).exists()
+    assert ready["run"] == "" or not Path(ready["run"]).exists()
 
 
 @pytest.fixture

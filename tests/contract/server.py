@@ -21,7 +21,7 @@ async def plain(settings: ServeSettings, bundle: Path, services: Services) -> No
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with serve_plain(settings, bundle, "7", services) as address:
-        print(json.dumps({"grpc": address, "temp": ""}), flush=True)
+        print(json.dumps({"grpc": address, "run": ""}), flush=True)
         await stopping.wait()
 
 
@@ -35,7 +35,7 @@ def main(kind: str, bundle: str, state: str, postgres_url: str, redis_url: str) 
         asyncio.run(plain(settings, Path(bundle), services))
         return
     with launch(settings, Path(bundle), "7", services, state_dir=Path(state)) as running:
-        print(json.dumps({"grpc": running.grpc, "temp": str(running.run.path)}), flush=True)
+        print(json.dumps({"grpc": running.grpc, "run": str(running.run.path)}), flush=True)
         while True:
             signal.pause()
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from serve_app.embedded import postgres, valkey
 from tests.contract.conftest import generated
 from tests.deploy.conftest import Start
 from tests.processes import sockets
+from tests.strangers import reached
 
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = "s3cret-Pa55"
@@ -35,7 +37,7 @@ class Service:
 
     grpc: str
     state: Path
-    temp: Path
+    run: Path
     process: subprocess.Popen[bytes]
     stores: tuple[psutil.Process, ...]
 
@@ -71,7 +73,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
             line = process.stdout.readline()
         assert line, (state / "output.log").read_text()[-4000:]
         ready = json.loads(line)
-        running = Service(ready["grpc"], state, Path(ready["temp"]), process, ())
+        running = Service(ready["grpc"], state, Path(ready["run"]), process, ())
         try:
             yield running
         finally:
@@ -95,7 +97,7 @@ def test_the_service_behind_the_edge(service: Service, start: Start, certificate
         with pytest.raises(InvalidRequest):
             client.recommend(["x" * 200], limit=10_000)
 
-    written = texts(service.temp, edge.home)
+    written = texts(service.run, edge.home)
     service.stop()
     written |= texts(service.state)
     assert any("Recommender" in text for text in written.values())
@@ -103,6 +105,25 @@ def test_the_service_behind_the_edge(service: Service, start: Start, certificate
     for path, text in written.items():
         for word in words:
             assert not word.search(text), f"{word.pattern} stands in {path}"
+
+
+def test_another_user_of_the_machine_reaches_nothing_of_a_running_service(service: Service) -> None:
+    family = service.family()
+    shown = [service.run, service.state]
+    # What Ray was given is open, as ever; the way there is not.
+    assert stat.S_IMODE((service.run / "r").stat().st_mode) == 0o777
+    assert reached(shown, [process.pid for process in family]) == []
+    ports = {connection.laddr.port for process in family for _, connection in sockets(process)}
+    assert not ports & {52_365, 44_227, 8_265, 9_101, 8_404}  # those that Ray takes by default
+
+    # A note that tells the service to stop, and an executable that it runs, lie where only its user writes.
+    notes = [path for path in service.run.iterdir() if path.name != "r"]
+    assert {path.name for path in notes} >= {"h", "owner.pid"}
+    assert all(not path.is_relative_to(service.run / "r") for path in notes)
+    with Client(service.grpc, timeout_s=20.0) as client:
+        assert client.model_status().versions[0].version == "7"
+    service.stop()
+    assert reached([service.state]) == []
 
 
 def elsewhere(processes: list[psutil.Process]) -> set[tuple[str, str, int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.strangers import reached
 from tests.system.conftest import Commands
 from tests.system.test_interrupt import contents
 
@@ -32,6 +33,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands(tmp_path: Path) -> Iterator[Commands]:
     """Commands with a place of their own for temporary files, whose processes are marked."""
     temp = tempfile.mkdtemp(prefix="t-", dir="/tmp")  # sockets need short paths
+    Path(temp).chmod(0o755)  # as /tmp itself: what is in it looks after itself
     opened = Path(temp) / "ray"  # which Ray opens to everybody
     opened.mkdir()
     extra = (("TMPDIR", temp), (MARK, secrets.token_hex(8)), ("RAY_TMPDIR", str(opened)), ("RAY_ADDRESS", ""))
@@ -86,3 +88,16 @@ def test_a_signal_ends_the_cluster_too(commands: Commands, raw: Path, number: si
     assert process.returncode == code, rest
     assert "Traceback" not in rest
     assert left(commands) == []
+
+
+def test_another_user_reaches_nothing_of_a_cluster_of_our_own(commands: Commands, raw: Path) -> None:
+    process = commands.start("data", "build", str(raw), "--ray", "auto")
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().startswith("fingerprints")  # Ray is up then
+        (run,) = Path(dict(commands.extra)["TMPDIR"]).glob("bray-*")
+        assert (run / "token").is_file()
+        assert reached([run]) == []
+    finally:
+        rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, rest

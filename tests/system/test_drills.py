@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from clients.drill.served import Served
+from clients.drill.steady import Steady
 from clients.endpoints import Endpoints
-from tests.system.conftest import Commands
+from tests.system.conftest import Commands, wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -33,6 +35,21 @@ def test_a_canary_goes_up_and_back_and_the_registry_is_as_before(trained: Comman
     assert not any(aliases for number, aliases in versions.items() if number != "1")
     status = json.loads(trained.run("rollout", "status", "--json"))
     assert (status["active"]["wanted"]["production"], status["active"]["wanted"]["canary"]) == ("1", None)
+
+
+def test_while_haproxy_is_replaced_callers_are_told_unavailable_and_nothing_else(
+    trained: Commands, service: Endpoints
+) -> None:
+    users = [one["user_id"] for one in json.loads(trained.run("data", "listeners", "--count", "20", "--json"))]
+    served = Served(service, trained.state_dir)
+    with Steady(service.grpc, users, (), 100.0).running() as traffic:
+        wait_until(lambda: len(traffic.calls) > 20, 60.0, "calls")
+        before = served.find("haproxy")
+        before[0].kill()
+        wait_until(lambda: [one for one in served.find("haproxy") if one not in before], 60.0, "another HAProxy")
+        reached = len(traffic.calls)
+        wait_until(lambda: sum(not call.error for call in traffic.calls[reached:]) > 20, 60.0, "calls again")
+    assert {call.error for call in traffic.calls} <= {"", "UNAVAILABLE"}
 
 
 def test_a_drill_that_nobody_knows_is_named(trained: Commands) -> None:

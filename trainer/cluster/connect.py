@@ -16,7 +16,7 @@ import psutil
 
 from foundation.process.local_ray import announced_address, free_agent_port
 from foundation.process.private import secret
-from foundation.process.run_dir import run_dir
+from foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, run_dir
 from pairing.blocks import Blocks, processors
 from pairing.processes import children, stop_all
 from pairing.signals import shielded, unwinding
@@ -101,7 +101,7 @@ def _join(stack: ExitStack, address: str, *, announced: bool) -> None:
 
 
 def _start(stack: ExitStack) -> None:
-    run = stack.enter_context(run_dir(RUN))
+    run = stack.enter_context(run_dir(RUN, LONGEST_WITHOUT_HAPROXY))
     token = secret(run.path / "token")
     # Ray's processes listen on all interfaces, whatever address they are given, and run what they are sent.
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_AUTH_TOKEN": None}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from foundation.process.local_ray import free_agent_port
 from foundation.process.private import secret
-from foundation.process.run_dir import RunDir, make
+from foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, RunDir, make
 from pairing.blocks import processors
 from pairing.processes import children, stop_all
 from trainer.tune.experiment import HOME, TuneError
@@ -78,7 +78,7 @@ def _local(state_dir: Path) -> Iterator[Mapping[str, float]]:
     import ray
 
     others = children()
-    run = make(RUN)
+    run = make(RUN, LONGEST_WITHOUT_HAPROXY)
     note(state_dir, run.path, [])  # killed from here on, what has started is found by its open files
     try:
         _start(run)

@@ -15,11 +15,13 @@ import psutil
 import pytest
 from redis import Redis
 
+from foundation.process.run_dir import OWNER
 from protos.buddies.v1 import recommender_pb2 as pb
 from serve_app.engine import Engine
 from serve_app.queue.broker import Producer, application
 from serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from serve_app.queue.settings import QueueSettings
+from tests.strangers import reached
 
 pytestmark = pytest.mark.ray
 
@@ -66,6 +68,12 @@ def worker_of(process: subprocess.Popen[str]) -> psutil.Process | None:
     return None
 
 
+def run_of(process: subprocess.Popen[str]) -> Path:
+    """The directory of the workers' run."""
+    (owner,) = (path for path in Path("/tmp").glob(f"b-*/{OWNER}") if path.read_text() == str(process.pid))
+    return owner.parent
+
+
 def request(*users: str) -> bytes:
     return pb.RecommendRequest(user_ids=users, limit=3).SerializeToString(deterministic=True)
 
@@ -73,6 +81,8 @@ def request(*users: str) -> bytes:
 def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_dead_letters(
     workers: subprocess.Popen[str], jobs: Jobs, queue: QueueSettings, redis_url: str, engine: Engine, store: Redis
 ) -> None:
+    if os.geteuid() == 0:
+        assert reached([run_of(workers)]) == []
     producer = Producer(queue, redis_url, jobs)
     users = [f"user-{user}" for user in range(59)]
     names = [f"batch.{i}" for i in range(100)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.strangers import reached
 from trainer.bpr.drawn import open_source
 from trainer.bpr.model import Validation
 from trainer.bpr.train import train
@@ -107,7 +108,7 @@ class Story:
     """A search that was interrupted by Ctrl-C, gone on with, killed, and gone on with to its end.
 
     statuses: of each MLflow run by its name, after the Ctrl-C. left: names of the processes that the kill left.
-    temps: Ray's directories of the three processes.
+    temps: directories of the three processes' runs. reached: what another user could do in one while it was on.
     """
 
     command: Command
@@ -116,6 +117,7 @@ class Story:
     statuses: dict[str, str]
     left: list[str]
     temps: list[Path]
+    reached: list[str]
     output: str
 
 
@@ -138,6 +140,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     second = command.search()
     wait_for(lambda: sum(len(trial.epochs) for trial in command.experiment().trials()) > heard, second)
     temps.append(command.temp)
+    strangers = reached([command.temp]) if os.geteuid() == 0 else []
     second.kill()
     left = [process.name() for process in users_of(temps[-1])]
     second.communicate()
@@ -145,7 +148,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     third = command.search("--json")
     wait_for(lambda: (state / "tune" / "session.json").exists() and command.temp not in temps, third)
     temps.append(command.temp)
-    return Story(command, first.returncode, said, statuses, left, temps, command.finish(third))
+    return Story(command, first.returncode, said, statuses, left, temps, strangers, command.finish(third))
 
 
 @pytest.mark.timeout(600)
@@ -222,6 +225,7 @@ def test_the_winner_is_trained_in_full_and_registered_as_staging(story):
 
 def test_nothing_of_ray_is_left(story):
     assert story.left, "the kill left no process to be ended"
+    assert story.reached == []
     for temp in story.temps:
         assert not users_of(temp)
         assert not temp.exists()
