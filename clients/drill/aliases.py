@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.parse
 import urllib.request
@@ -20,7 +21,10 @@ class RegistryAway(DrillError):
 
 @dataclass(frozen=True)
 class Aliases:
-    """One registered model at an MLflow server (http). RegistryAway of every method."""
+    """One registered model at an MLflow server: http, with user and password where it asks for them.
+
+    RegistryAway of every method.
+    """
 
     uri: str
     model: str
@@ -44,14 +48,18 @@ class Aliases:
 
     def _call(self, method: str, path: str, values: dict[str, str]) -> Any:
         asked = f"?{urllib.parse.urlencode(values)}" if method == "GET" else ""
-        request = urllib.request.Request(  # noqa: S310 - the service's own address, on loopback
-            f"{self.uri}{API}{path}{asked}",
+        login, _, place = self.uri.removeprefix("http://").rpartition("@")
+        headers = {"Content-Type": "application/json"}
+        if login:
+            headers["Authorization"] = f"Basic {base64.b64encode(urllib.parse.unquote(login).encode()).decode()}"
+        request = urllib.request.Request(
+            f"http://{place}{API}{path}{asked}",
             data=None if asked else json.dumps(values).encode(),
-            headers={"Content-Type": "application/json"},
+            headers=headers,
             method=method,
         )
         try:
             with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
                 return json.load(answer)
         except OSError as error:
-            raise RegistryAway(f"MLflow at {self.uri} does not answer {method} {path}: {error}") from error
+            raise RegistryAway(f"MLflow at {place} does not answer {method} {path}: {error}") from error

@@ -45,7 +45,7 @@ def block(path: str, headers: Sequence[Header]) -> bytes:
         (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
         ("te", "trailers"), ("content-type", "application/grpc"), *headers,
     ]  # fmt: skip
-    packed: bytes = Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in every])
+    packed: bytes = Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in every], huffman=False)
     return packed
 
 

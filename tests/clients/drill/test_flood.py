@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import grpc
 import pytest
@@ -22,8 +21,8 @@ __all__ = ["backend", "start"]
 
 
 @pytest.fixture(scope="module")
-def address(start: Start, backend: Backend) -> Iterator[str]:
-    yield start(backend).calls
+def address(start: Start, backend: Backend) -> str:
+    return start(backend).calls
 
 
 def door(address: str) -> Door:
