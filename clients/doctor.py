@@ -16,7 +16,7 @@ import typer
 
 from clients.endpoints import running
 from foundation.addresses import Kind, parse
-from foundation.process.private import open_to_others
+from foundation.process.private import open_to_others, replaceable_by_others
 from foundation.terminal.visible import say
 
 EXTRAS = {
@@ -98,6 +98,9 @@ def _state(settings: Any) -> Finding:
     place = settings.state_dir.absolute()
     if not place.exists():
         return Finding("state directory", ok=True, found=f"{place} is not there yet")
+    if (above := replaceable_by_others(place)) is not None:
+        found, advice = f"other users can replace what lies in {above}", "set BUDDIES_STATE_DIR to a place of your own"
+        return Finding("state directory", ok=False, found=found, advice=advice, required=False)
     if open_to_others(place):
         advice = f"chmod go= {place}; `buddies serve start` closes it and what is in it"
         return Finding("state directory", ok=False, found=f"other users can enter {place}", advice=advice)

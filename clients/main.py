@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from clients.demo import demo
 from clients.doctor import doctor
 from clients.load.command import load
 from clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
-from foundation.process.private import UMASK
+from foundation.process.private import UMASK, NotPrivate, make_private
 from foundation.terminal.visible import say
 
 EXTRAS = {
@@ -97,6 +98,9 @@ def _root(
     from trainer.cli import open_cluster
 
     context.obj = read_settings(sections(), file=config)
+    if context.obj.state_dir.is_dir():
+        with suppress(NotPrivate):  # commands that start something say so
+            make_private(context.obj.state_dir)
     context.meta[CLUSTER] = open_cluster
     if config is not None:
         os.environ[FILE_VARIABLE] = str(config.absolute())  # for the commands that a command runs

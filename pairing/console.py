@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from foundation.addresses import scrubbed
+from foundation.process.private import NotPrivate
 from foundation.terminal.visible import say, visible
 from pairing.disk import is_full, no_room
 
@@ -28,9 +29,10 @@ def an_id(value: str) -> str:
 @contextmanager
 def explained(*expected: type[Exception]) -> Iterator[None]:
     """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun goes on."""
+    caught: tuple[type[Exception], ...] = (NotPrivate, *expected)
     try:
         yield
-    except expected as error:
+    except caught as error:
         say(f"error: {scrubbed(str(error))}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:

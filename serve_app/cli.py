@@ -20,6 +20,11 @@ from serve_app.settings import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 POLL_S = 0.5
+# What commands make in the state directory, but for Postgres' data, which look after themselves.
+KEPT = (
+    "bench", "bundles", "dataset", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing", "peers", "queue",
+    "ray-token", "raw", "services.json", "train", "tune", "valkey",
+)  # fmt: skip
 PRODUCTION = "production"
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
@@ -65,7 +70,6 @@ def start(
 
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
-    from foundation.process.private import make_private, repair
     from pairing.console import explained
     from serve_app.embedded import start_services
     from serve_app.errors import LaunchError
@@ -77,9 +81,7 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
     with explained(LaunchError, BundleError, RegistryError):
         # Before anything starts: a directory that is none should not take half a minute to say so.
         version = "" if bundle is None else open_bundle(bundle, check_hashes=False).sha256[:12]
-        make_private(settings.state_dir)
-        if mended := repair(settings.state_dir):
-            say(f"{mended:,} files and directories of {settings.state_dir} were open to others; closed", err=True)
+        _close(settings.state_dir)
         serve = settings.serve if not any_port else _free_ports(settings.serve)
         watch = Watch((LaunchError,))
         services = start_services(
@@ -120,6 +122,16 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
                 _wait(settings.state_dir, running, watch)
 
 
+def _close(state_dir: Path) -> None:
+    """Close what an older release left open, and say what cannot be closed."""
+    from foundation.process.private import repair, replaceable_by_others
+
+    if mended := repair(state_dir / name for name in KEPT):
+        say(f"{mended:,} files and directories of {state_dir} were open to others; closed", err=True)
+    if (above := replaceable_by_others(state_dir)) is not None:
+        say(f"other users can replace what lies in {above}, {state_dir} too; use a place of your own", err=True)
+
+
 @app.command()
 def release(context: typer.Context) -> None:
     """Replace every replica of the running service by one with the code and settings of now, without failing a call.
@@ -150,7 +162,7 @@ def release(context: typer.Context) -> None:
         rollout = settings.rollout
     with explained(LaunchError, ReleaseFailed):
         done = released(
-            Cluster(endpoints["ray"], RunDir(Path(endpoints["run"]))),
+            Cluster(endpoints["ray"], RunDir(Path(endpoints.get("run") or endpoints["temp"]))),
             settings.serve, bundle, version, services,
             state_dir=settings.state_dir, model=settings.registry.model, rollout=rollout, build=uuid.uuid4().hex,
         )  # fmt: skip
@@ -243,10 +255,10 @@ def _announce(
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(endpoints, indent=1))
     partial.replace(state_dir / ENDPOINTS)
-    mlflow = masked(endpoints["mlflow"], Kind.MLFLOW) if services.mlflow_uri else "(none)"
-    say(f"serving version {version} over gRPC at {running.grpc}")
-    say(f"Ray dashboard {running.dashboard}, MLflow {mlflow}; Ctrl-C stops everything")
-    say(f"both ask for a token or password: see {state_dir / 'ray-token'} and {state_dir / 'mlflow-token'}")
+    say(f"serving version {version} over gRPC at {running.grpc}; Ctrl-C stops everything")
+    say(f"Ray dashboard {running.dashboard}, its token is in {state_dir / 'ray-token'}")
+    if settings.mlflow_tracking_uri is None and services.mlflow_uri:
+        say(f"MLflow {masked(services.mlflow_uri, Kind.MLFLOW)}, its password is in {state_dir / 'mlflow-token'}")
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:

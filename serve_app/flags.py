@@ -67,6 +67,7 @@ def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, s
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # Fixed too, and on loopback.
         "DASHBOARD_METRIC_PORT": str(free_port()),
+        "AUTOSCALER_METRIC_PORT": str(free_port()),
         # The admin socket is open to every user of the machine by default, under /tmp.
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),

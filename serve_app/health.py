@@ -96,7 +96,7 @@ async def _refuse_malformed(request: Any, context: Any) -> None:
 
 
 def add_health(servicer: Any, server: Any) -> None:
-    """Register grpc.health.v1.Health and grpc.reflection.v1, answered by the server that is given.
+    """Register grpc.health.v1.Health and reflection, answered by the server that is given.
 
     Ray Serve would route them to the ingress class like any other method; a `Watch` there would hold a request slot and
     block draining. `add_passthrough_service` is Ray Serve's private way around that, so it is asked for, not assumed.
@@ -104,8 +104,8 @@ def add_health(servicer: Any, server: Any) -> None:
     del servicer
     passthrough = getattr(server, "add_passthrough_service", None)
     if passthrough is not None:
-        passthrough(health.SERVICE_NAME)
-        passthrough(reflection.V1)
+        for name in (health.SERVICE_NAME, *reflection.NAMES):
+            passthrough(name)
     named = os.environ.get(NOTE)
     handlers = handlers_of(Health(State(Path(named) if named else None)))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(health.SERVICE_NAME, handlers),))

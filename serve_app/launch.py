@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from serve_app.build import Services
 from serve_app.drain import PROXY, drain
 from serve_app.errors import LaunchError
 from serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
+from serve_app.front.rules import Front
 from serve_app.front.wrapper import write_wrapper
 from serve_app.ports import claim
 from serve_app.rollout.settings import RolloutSettings
@@ -96,14 +98,7 @@ def launch(
         (run.path / HAPROXY).mkdir(mode=0o700)
         token = write_token(state_dir)
         if settings.haproxy:
-            write_wrapper(
-                run.path / HAPROXY,
-                settings.host,
-                token,
-                connections=settings.max_ongoing_requests + REFUSALS,
-                # The replica's own maximum comes first.
-                answer_s=math.ceil(settings.request_timeout_s) + 20,
-            )
+            write_wrapper(run.path / HAPROXY, token, partial(_front, settings))
         logs = state_dir / "logs"
         stack.callback(keep_logs, run, logs)
         stack.enter_context(applied(flags(settings, run, token)))
@@ -135,6 +130,19 @@ def launch(
             stop=lambda: shielded(stop),
             died=lambda: next((name for name, process in named if not is_alive(process)), None),
         )
+
+
+def _front(settings: ServeSettings, token_sha256: str, pages: str) -> Front:
+    """What the front allows, by what one replica takes on."""
+    return Front(
+        settings.host,
+        token_sha256,
+        pages,
+        streams=max(1, settings.stream_places // 2),
+        connections=settings.max_ongoing_requests + REFUSALS,
+        # The replica's own maximum comes first.
+        answer_s=math.ceil(settings.request_timeout_s) + 20,
+    )
 
 
 def _claim_ports(settings: ServeSettings) -> ServeSettings:
@@ -212,8 +220,9 @@ def _start_serve(settings: ServeSettings) -> None:
         ),
         grpc_options=gRPCOptions(
             port=settings.grpc_port,
+            # Reflection comes with health: Ray's own knows one of its names, and no compressed messages.
             grpc_servicer_functions=["serve_app.wire.add_service", "serve_app.health.add_health"],
-            enable_reflection=True,
+            enable_reflection=False,
             # The deployment keeps the server's maximum by itself: Serve's costs a task and a timer per call.
             request_timeout_s=None,
         ),
@@ -318,4 +327,4 @@ def keep_logs(run: RunDir, logs: Path) -> None:
         shutil.rmtree(logs, ignore_errors=True)
         shutil.copytree(found.resolve(), logs, symlinks=True, ignore_dangling_symlinks=True)
         make_private(logs)
-        repair(logs)
+        repair([logs])

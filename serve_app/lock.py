@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from foundation.process.private import make_private
 from serve_app.errors import LaunchError
 
 LOCK = "lock"
@@ -17,10 +18,11 @@ LOCK = "lock"
 def locked(state_dir: Path) -> Iterator[int]:
     """Hold the state directory until the block ends, here and in every process forked within; yields this process's id.
 
-    LaunchError names the process that holds it. The kernel lets go of the lock with its last holder, so one that was
-    killed blocks nobody. The file stays: removing it would let two processes lock two files of one name.
+    LaunchError names the process that holds it; NotPrivate: the directory is somebody else's. The kernel lets go of
+    the lock with its last holder, so one that was killed blocks nobody. The file stays: removing it would let two
+    processes lock two files of one name.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_private(state_dir)
     with (state_dir / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

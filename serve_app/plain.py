@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health
-from grpc_reflection.v1alpha import reflection
 
 from serve_app.build import Services, open_service
 from serve_app.health import add_health
@@ -18,7 +16,7 @@ from serve_app.neighbours import local
 from serve_app.servicer import Servicer
 from serve_app.settings import ServeSettings
 from serve_app.telemetry import Silent
-from serve_app.wire import SERVICE, add_service
+from serve_app.wire import add_service
 
 
 @asynccontextmanager
@@ -35,7 +33,6 @@ async def serve_plain(
         server = grpc.aio.server(options=SERVER_OPTIONS)
         add_service(Servicer(opened, telemetry, settings), server)
         add_health(None, server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
         await server.start()
         stack.push_async_callback(server.stop, 1.0)

@@ -15,9 +15,6 @@ from serve_app.settings import ServeSettings
 from serve_app.status import Context, answer, answer_stream, caller_of
 from serve_app.telemetry import Telemetry
 
-# Of the calls that a replica takes on, one in so many more may be a stream.
-STREAMS = 4
-
 
 class Servicer:
     """Lets calls in, answers them with a Service, and says what went wrong.
@@ -29,9 +26,7 @@ class Servicer:
         self._service = service
         self._telemetry = telemetry
         self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
-        # A stream holds its place for as long as its caller takes to read it; calls must not wait for that.
-        streams = max(1, settings.max_ongoing_requests // STREAMS)
-        self._streams = Admission(streams, random.Random())  # noqa: S311
+        self._streams = Admission(settings.stream_places, random.Random())  # noqa: S311
         self._within_s = settings.request_timeout_s
 
     async def Recommend(  # noqa: N802

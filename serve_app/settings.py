@@ -61,6 +61,11 @@ class ServeSettings(BaseModel):
         return self.target_ongoing_requests or max(1.0, self.max_ongoing_requests / 4)
 
     @property
+    def stream_places(self) -> int:
+        """Streams that a replica works on: each holds its place for as long as its caller takes to read it."""
+        return max(1, self.max_ongoing_requests // 4)
+
+    @property
     def stop_within_s(self) -> float:
         """Longest a stop may take before what is left is killed: notice, calls in flight twice (at the front and in the
         replicas), draining, and half a minute for Ray and the stores.

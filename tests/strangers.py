@@ -47,9 +47,15 @@ def as_stranger(attempt: Callable[[], list[str]], group: int = NOBODY) -> list[s
 
 
 def reached(directories: Iterable[Path], pids: Iterable[int] = ()) -> list[str]:
-    """What a stranger can do below these directories, and to these processes; empty when all is well."""
+    """What a stranger can do below these directories, and to these processes; empty when all is well.
+
+    The way to each directory must be open: what another directory keeps from strangers would show nothing.
+    """
+    directories = list(directories)
+    assert directories
+    assert as_stranger(lambda: [str(one) for one in directories if not os.access(one.parent, os.X_OK)]) == []
     paths = [path for directory in directories for path in (directory, *directory.rglob("*"))]
-    assert paths
+    assert all(directory.is_dir() for directory in directories)
     kinds = [(path, path.lstat().st_mode) for path in paths if path.exists() or path.is_symlink()]
     return as_stranger(lambda: [deed for path, mode in kinds for deed in _try(path, mode)] + _signal(pids))
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+# In the kernel's tables of sockets (proc_net_tcp(5)).
+_LISTENS = "0A"
 _PORT = "dashboard_agent_listen_port"
 
 
@@ -45,5 +49,19 @@ def announced_address() -> str:
         return ""
     with os.fdopen(descriptor) as file:
         found = os.fstat(descriptor)
-        trusted = found.st_uid in (0, os.getuid()) and not found.st_mode & stat.S_IWOTH
-        return file.read(300).strip() if trusted and stat.S_ISREG(found.st_mode) else ""
+        trusted = found.st_uid in (0, os.getuid()) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        address = file.read(300).strip() if trusted and stat.S_ISREG(found.st_mode) else ""
+    port = address.rpartition(":")[2]
+    return address if port.isdecimal() and _listeners(int(port)) <= {0, os.getuid()} else ""
+
+
+def _listeners(port: int) -> set[int]:
+    """The users who listen on a TCP port of this machine; a note may outlive its cluster, and others take its place."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(FileNotFoundError), Path(table).open() as rows:
+            for row in islice(rows, 1, None):
+                _, local, _, state, *more = row.split()
+                if state == _LISTENS and int(local.rpartition(":")[2], 16) == port:
+                    found.add(int(more[3]))
+    return found

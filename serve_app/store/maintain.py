@@ -22,9 +22,9 @@ LOOK_EVERY_S = 3_600.0
 LOOK_AGAIN_S = 60.0
 # A lock that is not to be had is asked for another time: waiting for it holds up the writers behind it.
 LOCK_S = 2
-# Blocks that were lifted or ran out stay for whoever follows the changes and was away.
 # What is read by listener.
 SORTED = ("impressions", "reactions")
+# Blocks that were lifted or ran out stay for whoever follows the changes and was away.
 KEEP_RUN_OUT = "1 day"
 _log = logging.getLogger(__name__)
 

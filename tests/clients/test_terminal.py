@@ -86,7 +86,7 @@ def write(path: Path, *rows: tuple[str, ...]) -> None:
 def test_listeners_of_a_data_set_are_letters(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
-    users = [f"u{user}\x1b[31m" for user in range(12)]
+    users = [f"u{user}\u202e" for user in range(12)]
     listens = [(user, f"Tune {song}\x1b]0;x\x07\u202e", "Band\x9b") for user in users for song in range(15)]
     lists = [
         (f"p{user}", EVIL, f"Tune {song}\x1b]0;x\x07\u202e", "Band\x9b", user) for user in users for song in range(10)

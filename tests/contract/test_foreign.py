@@ -25,7 +25,7 @@ def found(address: str, request: pytest.FixtureRequest) -> dict[str, Any]:
         pytest.skip("the limits are the front's")
     node = shutil.which("node")
     if node is None or not (HERE / "node_modules").is_dir():
-        reason = f"it needs Node.js and its packages: npm install --prefix {HERE.relative_to(PROTOS.parent)}"
+        reason = f"it needs Node.js and its packages: npm ci --prefix {HERE.relative_to(PROTOS.parent)}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     done = subprocess.run(
         [node, str(HERE / "journey.js"), address, str(PROTOS)], capture_output=True, text=True, timeout=120, check=False

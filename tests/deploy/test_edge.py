@@ -435,7 +435,10 @@ def test_calls_without_a_message_are_refused_and_hold_nothing(start: Start, cert
                 refused = connection.answer(connection.open(STATUS, [bearer(token)]))
                 assert (refused.status, refused.headers["grpc-message"]) == (3, "the call holds no message")
             cut = connection.answer(connection.open(STATUS, [bearer(token)], body=b"\0\0\0\1\0less"))
-            assert (cut.status, cut.headers["grpc-message"]) == (3, "the message is cut off")
+            assert (cut.status, cut.headers["grpc-message"]) == (
+                3,
+                "the message is shorter than its length prefix says",
+            )
             assert connection.answer(connection.open(STATUS, [bearer(token)], body=NOTHING)).status == 0
 
 
@@ -444,18 +447,19 @@ def test_one_callers_calls_in_flight_are_bounded_and_anothers_pass(start: Start,
         edge = start(backend, CALLS_AT_ONCE="3", STREAMS_AT_ONCE="2", CALLS_PER_S="100000")
         greedy, calm = bearer(edge.add("greedy")), bearer(edge.add("calm"))
         edge.reload()
-        with raw(edge, certificates) as connection, raw(edge, certificates) as another:
-            open_streams = [connection.open(WATCH, [greedy], end=False) for _ in range(2)]
-            third = connection.answer(connection.open(WATCH, [greedy], end=False))
+        with ExitStack() as stack:
+            one, two, three = (stack.enter_context(raw(edge, certificates)) for _ in range(3))
+            watches = [one.open(WATCH, [greedy], end=False) for _ in range(2)]
+            third = one.answer(one.open(WATCH, [greedy], end=False))
             assert (third.status, third.headers["grpc-message"]) == (8, "too many open streams")
-            connection.open(STATUS, [greedy], end=False)
-            for one in (connection, another):
-                refused = one.answer(one.open(STATUS, [greedy], body=NOTHING))
+            two.open(STATUS, [greedy], end=False)
+            for connection in (two, three):
+                refused = connection.answer(connection.open(STATUS, [greedy], body=NOTHING))
                 assert (refused.status, refused.headers["grpc-message"]) == (8, "too many calls in flight")
                 assert refused.headers["grpc-retry-pushback-ms"] == "100"
-            assert another.answer(another.open(STATUS, [calm], body=NOTHING)).status == 0
-            connection.reset(open_streams[0])
-            wait_until(lambda: another.answer(another.open(STATUS, [greedy], body=NOTHING)).status == 0, "a place")
+            assert three.answer(three.open(STATUS, [calm], body=NOTHING)).status == 0
+            one.reset(watches[0])
+            wait_until(lambda: three.answer(three.open(STATUS, [greedy], body=NOTHING)).status == 0, "a place")
     assert {line["refused"] for line in edge.lines() if line.get("caller") == "greedy"} >= {"calls", "streams"}
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +51,21 @@ class Service:
         self.process.wait(timeout=90)
 
 
+@contextmanager
+def _open(directory: Path) -> Iterator[Path]:
+    """A state directory in a place that is open to everybody."""
+    directory.chmod(0o755)
+    state = directory / "state"
+    state.mkdir()
+    yield state
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    state = tmp_path / "state"
-    state.mkdir()
     with (
+        # Where another user can come, unlike to pytest's own folders.
         tempfile.TemporaryDirectory(prefix="pg-") as directory,
+        _open(Path(directory)) as state,
         postgres(Path(directory) / "data") as database,
         valkey(tmp_path / "valkey") as cache,
     ):
@@ -114,7 +124,7 @@ def test_another_user_of_the_machine_reaches_nothing_of_a_running_service(servic
     assert stat.S_IMODE((service.run / "r").stat().st_mode) == 0o777
     assert reached(shown, [process.pid for process in family]) == []
     ports = {connection.laddr.port for process in family for _, connection in sockets(process)}
-    assert not ports & {52_365, 44_227, 8_265, 9_101, 8_404}  # those that Ray takes by default
+    assert not ports & {52_365, 44_227, 44_217, 8_265, 9_101, 8_404}  # those that Ray takes by default
 
     # A note that tells the service to stop, and an executable that it runs, lie where only its user writes.
     notes = [path for path in service.run.iterdir() if path.name != "r"]

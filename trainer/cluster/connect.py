@@ -31,6 +31,8 @@ _ALWAYS = {
     # Of blocks that nobody waits for any more; the first error is raised.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Any free port, which is the same for every Ray of the machine otherwise.
+    "AUTOSCALER_METRIC_PORT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 

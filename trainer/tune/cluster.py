@@ -28,6 +28,8 @@ _LOOPBACK = "127.0.0.2"
 # Read when Ray is imported or started; Tune's own loggers, console and copies of the directory are not wanted.
 _SWITCHES = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Any free port, which is the same for every Ray of the machine otherwise.
+    "AUTOSCALER_METRIC_PORT": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from foundation.process.private import NotPrivate, make_private
 from pairing.processes import stop_all
 from trainer.tune.experiment import HOME, TuneError, write_json
 
@@ -23,8 +24,12 @@ _LOCK, _SESSION = "lock", "session.json"
 def locked(state_dir: Path) -> Iterator[None]:
     """Hold the searches of a state directory until the block ends; a holder that was killed blocks nobody.
 
-    TuneError names the process that holds them.
+    TuneError names the process that holds them, or says that the directory is somebody else's.
     """
+    try:
+        make_private(state_dir)
+    except NotPrivate as error:
+        raise TuneError(str(error)) from error
     home = state_dir / HOME
     home.mkdir(parents=True, exist_ok=True)
     with (home / _LOCK).open("a+") as file:

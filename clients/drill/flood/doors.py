@@ -31,18 +31,19 @@ ELSEWHERE = "127.0.0.2"
 
 @dataclass(frozen=True)
 class Way:
-    """A way in. address, credentials: of the caller who must not notice. door: of the one who floods."""
+    """A way in. address, credentials: of the caller who must not notice. flooder, door: of the one who floods."""
 
     name: str
     address: str
     credentials: grpc.ChannelCredentials | None
+    flooder: grpc.ChannelCredentials | None
     door: Door
 
 
 def front(address: str) -> Way:
     """The service's own port."""
     host, _, port = address.rpartition(":")
-    return Way("front", address, None, Door(host, int(port), source=ELSEWHERE))
+    return Way("front", address, None, None, Door(host, int(port), source=ELSEWHERE))
 
 
 @contextmanager
@@ -70,8 +71,8 @@ def edge(backend: str, port: int) -> Iterator[Way]:
             _wait(process, log)
             ca = home / "ca.pem"
             flooder = (("authorization", f"Bearer {tokens[FLOODER]}"),)
-            victim = secure(token=tokens[VICTIM], ca=ca)
-            yield Way("edge", f"127.0.0.1:{port}", victim, Door("127.0.0.1", port, flooder, str(ca)))
+            victim, other = (secure(token=tokens[name], ca=ca) for name in (VICTIM, FLOODER))
+            yield Way("edge", f"127.0.0.1:{port}", victim, other, Door("127.0.0.1", port, flooder, str(ca)))
         finally:
             stop(process, STOP_S)
 

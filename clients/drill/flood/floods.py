@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 
 from clients.drill.flood.wire import (
     CANCEL,
@@ -82,10 +83,11 @@ async def messageless(door: Door, pace: Pace) -> int:
     """Calls that are half-closed before their message; returns how many, as all of these do."""
     headers, sent = block(RECOMMEND, door.headers), 0
     async with _many(door, 5) as connections:
+        turn = cycle(connections)
         while connections and await pace.turn():
             with suppress(ConnectionError):
-                await connections[sent % len(connections)].call(headers)
-            sent += 1
+                await next(turn).call(headers)
+                sent += 1
     return sent
 
 
@@ -93,10 +95,11 @@ async def watches(door: Door, pace: Pace) -> int:
     """Watches of the health that stay open."""
     headers, sent = block(WATCH, door.headers), 0
     async with _many(door, 1 + WATCHES // STREAMS) as connections:
+        turn = cycle(connections)
         while connections and sent < WATCHES and await pace.turn():
             with suppress(ConnectionError):
-                await connections[sent % len(connections)].call(headers, NOTHING)
-            sent += 1
+                await next(turn).call(headers, NOTHING)
+                sent += 1
         await pace.rest()
     return sent
 
@@ -112,7 +115,7 @@ async def unread(door: Door, pace: Pace) -> int:
                 opened = connected(door, read=False, settings=SMALL_WINDOW)
                 connection = await stack.enter_async_context(opened)
                 await connection.call(headers, b"\0" + len(message).to_bytes(4, "big") + message)
-            sent += 1
+                sent += 1
         await pace.rest()
     return sent
 
@@ -121,10 +124,11 @@ async def unfinished(door: Door, pace: Pace) -> int:
     """A thousand connections with a hundred calls each whose messages never come, and more where those are refused."""
     headers, sent = block(RECOMMEND, door.headers), 0
     async with _many(door, CONNECTIONS) as connections:
+        turn = cycle(connections)
         while connections and await pace.turn():
             with suppress(ConnectionError):
-                await connections[sent % len(connections)].call(headers, end=False)
-            sent += 1
+                await next(turn).call(headers, end=False)
+                sent += 1
     return sent
 
 
@@ -132,12 +136,13 @@ async def resets(door: Door, pace: Pace) -> int:
     """Calls that are taken back in the same breath."""
     headers, sent = block(RECOMMEND, door.headers), 0
     async with _many(door, 5) as connections:
+        turn = cycle(connections)
         while connections and await pace.turn():
-            connection = connections[sent % len(connections)]
+            connection = next(turn)
             with suppress(ConnectionError):
                 number = await connection.call(headers, NOTHING)
                 await connection.send(frame(RESET, 0, number, CANCEL))
-            sent += 1
+                sent += 1
     return sent
 
 

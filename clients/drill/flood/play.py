@@ -19,6 +19,7 @@ from clients.drill.rehearsal import Rehearsal, markdown, milliseconds
 from clients.drill.served import Served
 from clients.drill.steady import Steady, errors_of
 from clients.drill.swaps import Window
+from clients.python import Client
 
 NAME = "flood"
 RATE = 100.0
@@ -58,8 +59,10 @@ class Wave:
     def problems(self) -> Iterator[str]:
         """What breaks the limits."""
         where = f"{self.flood} at the {self.way}"
-        if self.calls == 0:
-            yield f"{where}: nobody called beside it"
+        if self.sent == 0:
+            yield f"{where}: nothing could be sent"
+        if self.calls == 0 or self.calm_p99_s is None:
+            yield f"{where}: nobody called beside it, or before"
         if self.failed:
             yield f"{where}: {self.failed:,} of {self.calls:,} calls of another caller failed ({self.errors})"
         if self.slower is not None and self.slower > MOST_SLOWER and (self.p99_s or 0.0) > NOTICED_S:
@@ -69,13 +72,16 @@ class Wave:
 def play(
     served: Served, user_ids: Sequence[str], tastes: Sequence[Any], say: Callable[[str], None], rate: float | None
 ) -> Rehearsal:
-    """The drill. DrillError: the edge does not start."""
+    """The drill. DrillError: the edge does not start. BuddiesError: the one who floods is not let in."""
     with ExitStack() as stack:
         ways, left_out = [front(served.endpoints.grpc)], ""
         try:
             ways.append(stack.enter_context(edge(served.endpoints.grpc, _free_port())))
         except CannotRun as reason:
             left_out = str(reason)
+        for way in ways:
+            with Client(way.address, credentials=way.flooder) as client:
+                client.model_status()  # who floods is let in
         before, mib = _processes(served), _mib(served)
         waves, calls = [], []
         for way in ways:

@@ -78,7 +78,9 @@ def test_a_wave_that_nobody_noticed_is_no_problem() -> None:
     [
         ({"failed": 2, "errors": {"UNAVAILABLE": 2}}, "2 of 100 calls of another caller failed ({'UNAVAILABLE': 2})"),
         ({"p99_s": 0.025}, "another caller's p99 is 2.5 times as long (25.0 ms)"),
-        ({"calls": 0, "p50_s": None, "p99_s": None}, "nobody called beside it"),
+        ({"calls": 0, "p50_s": None, "p99_s": None}, "nobody called beside it, or before"),
+        ({"calm_p99_s": None}, "nobody called beside it, or before"),
+        ({"sent": 0}, "nothing could be sent"),
     ],
 )
 def test_a_wave_that_another_caller_noticed_is_told_with_its_figures(changed: dict[str, object], said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from foundation.process.private import let_through, make_private, open_to_others, repair, secret
+from foundation.process.private import (
+    NotPrivate,
+    let_through,
+    make_private,
+    open_to_others,
+    repair,
+    replaceable_by_others,
+    secret,
+)
 from foundation.process.run_dir import OWNER, RunDir, make, run_dir, sweep
 from tests.strangers import NOBODY, as_stranger, reached
 
@@ -43,9 +52,9 @@ def test_repair_closes_what_is_below_and_leaves_links_alone(tmp_path: Path) -> N
     outside = openly(tmp_path / "outside" / "file")
     inside = openly(tmp_path / "state" / "logs" / "worker.log")
     (tmp_path / "state" / "logs" / "link").symlink_to(outside)
-    assert repair(tmp_path / "state") == 2
+    assert repair([tmp_path / "state", tmp_path / "missing"]) == 3
     assert (mode(inside), mode(inside.parent), mode(outside)) == (0o600, 0o700, 0o666)
-    assert repair(tmp_path / "state") == 0
+    assert repair([tmp_path / "state", inside]) == 0
 
 
 def test_who_has_our_group_is_let_through_and_reads_nothing_on_the_way(tmp_path: Path) -> None:
@@ -58,7 +67,7 @@ def test_who_has_our_group_is_let_through_and_reads_nothing_on_the_way(tmp_path:
     let_through(data)
     assert (mode(home), mode(state)) == (0o710, 0o710)
     make_private(state)  # as the next start does
-    repair(state)
+    repair([state / "data", state / "secret"])
     if os.geteuid() != 0:
         assert mode(state) == 0o700  # others may be of the same group
         return
@@ -88,13 +97,56 @@ def test_a_group_that_has_rights_keeps_its_directory(tmp_path: Path) -> None:
     assert mode(shared) == 0o751
 
 
-def test_a_secret_is_made_once_and_nobody_else_reads_it(tmp_path: Path) -> None:
+def test_a_secret_is_made_once_and_anew_where_others_may_have_read_it_or_it_is_empty(tmp_path: Path) -> None:
     path = secret(tmp_path / "token")
     first = path.read_text()
     assert len(bytes.fromhex(first)) == 32
-    path.chmod(0o644)
     assert secret(path).read_text() == first
     assert mode(path) == 0o600
+    path.chmod(0o644)
+    second = secret(path).read_text()
+    assert second != first
+    path.write_text("")
+    assert secret(path).read_text() not in ("", first, second)
+    assert (mode(path), [path.name for path in tmp_path.iterdir()]) == (0o600, ["token"])
+
+
+def test_a_strangers_directory_or_secret_is_refused_also_by_root(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a directory another user's")
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "token").write_text("known to the stranger")
+    os.chown(state / "token", NOBODY, NOBODY)
+    with pytest.raises(NotPrivate, match="token is not a file of this user's"):
+        secret(state / "token")
+    os.chown(state, NOBODY, NOBODY)
+    with pytest.raises(NotPrivate, match="belongs to another user"):
+        make_private(state)
+
+
+@pytest.mark.parametrize("directory", [Path("/"), Path.home()])
+def test_what_is_not_only_ours_is_not_closed(directory: Path) -> None:
+    before = mode(directory)
+    with pytest.raises(NotPrivate, match="set BUDDIES_STATE_DIR"):
+        make_private(directory)
+    assert mode(directory) == before
+
+
+def test_a_place_where_others_can_replace_what_is_in_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    assert replaceable_by_others(shared / "state") is None
+    shared.chmod(0o777)
+    assert replaceable_by_others(shared / "state") == shared
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    run = make("b-", longest=200)
+    shutil.rmtree(run.path)
+    assert run.path.parent == Path("/tmp")
+    shared.chmod(0o1777)  # as /tmp itself
+    assert replaceable_by_others(shared / "state") is None
 
 
 def test_what_a_program_opens_up_inside_a_runs_directory_stays_out_of_reach(

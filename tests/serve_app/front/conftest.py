@@ -7,12 +7,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
 import pytest
 
 from protos.buddies.v1 import recommender_pb2 as pb
+from serve_app.front import rules
 from serve_app.front.wrapper import write_wrapper
 from serve_app.health import add_health
 from serve_app.limits import SERVER_OPTIONS
@@ -103,7 +105,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start a front before a server, or before none; stopped after the module's tests."""
     running: list[subprocess.Popen[str]] = []
 
-    def begin(backend: Backend | None, config: str = CONFIG) -> Front:
+    def begin(backend: Backend | None, text: str = CONFIG) -> Front:
         tmp_path = tmp_path_factory.mktemp("front")
         (tmp_path / "token").write_text(TOKEN)
         (tmp_path / "500.http").write_text(PAGE)
@@ -111,12 +113,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         file = tmp_path / "haproxy.cfg"
         port = backend.port if backend else nobody
         file.write_text(
-            config.format(
+            text.format(
                 page=tmp_path / "500.http", metrics=metrics, stats=stats, calls=calls, http=http, replica=port,
                 admin=tmp_path / "admin.sock",
             )
         )  # fmt: skip
-        wrapper = write_wrapper(tmp_path, "127.0.0.1", tmp_path / "token")
+        wrapper = write_wrapper(tmp_path, tmp_path / "token", partial(rules.Front, "127.0.0.1"))
         running.append(subprocess.Popen([wrapper, "-db", "-f", file], stderr=subprocess.PIPE, text=True))
         with grpc.insecure_channel(f"127.0.0.1:{calls}") as channel:
             grpc.channel_ready_future(channel).result(timeout=20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import http.client
+import re
 import stat
 import zlib
 from collections.abc import Callable
@@ -18,14 +19,14 @@ from google.rpc.status_pb2 import Status
 
 from protos.buddies.v1 import recommender_pb2 as pb
 from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.front import config
-from serve_app.front.config import CALLER, HEADER_BYTES, rewrite
+from serve_app.api import reflection
+from serve_app.front import config, rules
+from serve_app.front.rules import CALLER, HEADER_BYTES
 from serve_app.limits import REQUEST_BYTES
-from tests.front import CHECK, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
+from tests.front import CHECK, CONFIG, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
 from tests.serve_app.front.conftest import TOKEN, Front, Start
 
 INVALID, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
-V1 = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 def framed(message: bytes, *, packed: bool = False) -> bytes:
@@ -37,7 +38,7 @@ def test_a_front_without_replicas_is_unavailable_and_sends_no_page(start: Start)
     with grpc.insecure_channel(front.calls) as channel, pytest.raises(grpc.RpcError) as refused:
         RecommenderServiceStub(channel).Recommend(pb.RecommendRequest(), timeout=20)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert refused.value.details() == "no replica is ready"
+    assert refused.value.details() == "no replica is ready or has room"
 
 
 def test_a_front_that_knows_no_replica_yet_is_unavailable_too(start: Start) -> None:
@@ -57,7 +58,9 @@ def test_a_call_without_a_message_is_refused_at_once(front: Front, path: str, bo
 def test_a_message_that_is_cut_off_is_answered(front: Front) -> None:
     with http2(front.calls) as connection:
         answer = connection.answer(connection.open(RECOMMEND, body=b"\0\0\0\0\x40half of it"), timeout_s=20.0)
-    assert answer.status != 0
+    assert (answer.status, answer.headers["grpc-message"]) == (
+        INVALID, "the message is shorter than its length prefix says",
+    )  # fmt: skip
 
 
 def test_a_call_whose_message_does_not_come_is_ended(front: Front) -> None:
@@ -70,26 +73,29 @@ def test_a_call_whose_message_does_not_come_is_ended(front: Front) -> None:
 
 
 def test_one_callers_open_streams_end_where_they_are_too_many(front: Front) -> None:
-    most = config.Front("", "", "").held
+    most, streams = rules.Front("", "", "").held, rules.Front("", "", "").streams
     with http2(front.calls) as connection:
         watches = [connection.open(WATCH, body=NOTHING) for _ in range(most + 1)]
         assert all(connection.first(watch).data for watch in watches[:most])
         refused = connection.answer(watches[most])
         assert (refused.status, refused.headers["grpc-retry-pushback-ms"]) == (EXHAUSTED, "1000")
         assert reasons(refused) == ["TOO_MANY_STREAMS"]
-        # Of another method, and by another caller, there are as many.
-        assert connection.first(connection.open(STREAM, body=NOTHING)).data
+        # Of another method, and by another caller, there are others.
+        open_streams = [connection.open(STREAM, body=NOTHING) for _ in range(streams + 1)]
+        assert all(connection.first(stream).data for stream in open_streams[:streams])
+        assert reasons(connection.answer(open_streams[streams])) == ["TOO_MANY_STREAMS"]
         assert connection.first(connection.open(WATCH, [(CALLER, "somebody else")], body=NOTHING)).data
         connection.reset(watches[0])
         assert connection.first(connection.open(WATCH, body=NOTHING)).data
 
 
 def test_one_callers_calls_in_flight_end_where_they_are_too_many(front: Front) -> None:
-    most, each = config.Front("", "", "").calls, 100
+    # HAProxy reads on from a connection with many calls that wait only when some of them have ended.
+    most, each = rules.Front("", "", "").calls, 20
     with ExitStack() as stack:
-        for first in range(0, most, each):
+        for _ in range(0, most + 5 * each, each):
             connection = stack.enter_context(http2(front.calls))
-            for _ in range(min(each, most - first)):
+            for _ in range(each):
                 connection.open(RECOMMEND, end=False)
         last = stack.enter_context(http2(front.calls))
         refused = Answer()
@@ -132,7 +138,7 @@ def test_more_headers_are_an_error_of_that_call_alone(front: Front, size: int) -
         assert connection.terminated is None
 
 
-@pytest.mark.parametrize("entries", [65, 100, 110])
+@pytest.mark.parametrize("entries", [65, 110, 300, 1_000])
 def test_more_entries_are_an_error_of_that_call_alone(front: Front, entries: int) -> None:
     with http2(front.calls) as connection:
         many = [(f"x-{number}", "v") for number in range(entries)]
@@ -148,6 +154,7 @@ def test_more_entries_are_an_error_of_that_call_alone(front: Front, entries: int
         (("grpc-encoding", "br"), UNIMPLEMENTED),
         (("grpc-timeout", "5S"), 0),
         (("grpc-encoding", "gzip"), 0),
+        (("grpc-timeout", "99999999n"), 0),
         (("x-bin", "no base64!"), 0),
         (("application", "of somebody else"), 0),
     ],
@@ -159,9 +166,19 @@ def test_metadata_that_grpc_cannot_read_is_the_callers_error(
         assert connection.answer(connection.open(RECOMMEND, [header], body=NOTHING)).status == status
 
 
+@pytest.mark.parametrize("name", ["grpc-timeout", "grpc-encoding", CALLER])
+def test_what_is_said_twice_is_refused(front: Front, name: str) -> None:
+    value = {"grpc-timeout": "5S", "grpc-encoding": "gzip"}.get(name, "me")
+    with http2(front.calls) as connection:
+        refused = connection.answer(connection.open(RECOMMEND, [(name, value), (name, value)], body=NOTHING))
+    assert (refused.status, refused.headers["grpc-message"]) == (INVALID, f"{name} is there more than once")
+
+
 def test_other_methods_and_other_protocols_are_refused(front: Front) -> None:
     with http2(front.calls) as connection:
         assert connection.answer(connection.open("/buddies.v1.Other/Recommend", body=NOTHING)).status == UNIMPLEMENTED
+        proto = connection.open(RECOMMEND, body=NOTHING, content_type="application/grpc+proto")
+        assert connection.answer(proto).status == 0
         web = connection.open(RECOMMEND, body=NOTHING, content_type="application/grpc-web+proto")
         assert connection.answer(web).headers[":status"] == "415"
 
@@ -185,19 +202,21 @@ def test_a_bomb_is_refused_before_it_is_unpacked(front: Front, encoding: str, pa
     assert f"more than {REQUEST_BYTES:,} bytes when it is unpacked" in refused.headers["grpc-message"]
 
 
-def test_reflection_answers_under_both_names(front: Front) -> None:
+@pytest.mark.parametrize("name", reflection.NAMES)
+@pytest.mark.parametrize("way", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+def test_reflection_answers_under_both_names(front: Front, name: str, way: grpc.Compression) -> None:
     from grpc_reflection.v1alpha import reflection_pb2 as reflected
 
     asked = reflected.ServerReflectionRequest(list_services="")
-    with grpc.insecure_channel(front.calls) as channel:
+    with grpc.insecure_channel(front.calls, compression=way) as channel:
         call = channel.stream_stream(
-            V1,
+            f"/{name}/ServerReflectionInfo",
             request_serializer=reflected.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflected.ServerReflectionResponse.FromString,
         )
         (answer,) = call(iter([asked]), timeout=20)
     names = {service.name for service in answer.list_services_response.service}
-    assert {"buddies.v1.RecommenderService", "grpc.health.v1.Health"} <= names
+    assert {"buddies.v1.RecommenderService", "grpc.health.v1.Health", *reflection.NAMES} <= names
 
 
 def test_a_long_service_name_is_not_repeated(front: Front) -> None:
@@ -223,16 +242,50 @@ def test_status_pages_ask_for_the_token_and_http_has_health_alone(front: Front) 
         assert get(port, path) == get(port, path, "another token") == 401
         assert get(port, path, TOKEN) == 200
     assert get(front.http, "/-/healthz") == 200
-    assert get(front.http, "/") == get(front.http, "/Recommend") == 404
+    assert get(front.http, "/") == get(front.http, "/Recommend") == get(front.http, "/-/anything") == 404
 
 
 def test_the_file_is_rewritten_once_and_the_admin_socket_is_ours_alone(front: Front) -> None:
     written = front.config.read_text()
     assert "log 127.0.0.1:514" not in written
     assert f"bind 127.0.0.1:{front.metrics}" in written
+    config.main(str(front.config.parent / "front.json"), str(front.config))
+    assert front.config.read_text() == written
     assert stat.S_IMODE((front.config.parent / "admin.sock").stat().st_mode) == 0o600
 
 
-def test_what_ray_does_not_write_is_refused() -> None:
-    with pytest.raises(ValueError, match="no section 'global'"):
-        rewrite("frontend grpc_frontend\n    bind :1\n", config.Front("127.0.0.1", "", str(Path("/nowhere"))))
+def configured(text: str) -> str:
+    ports = {"metrics": 1, "stats": 2, "calls": 3, "http": 4, "replica": 5}
+    return config.rewrite(text.format(page="/p", admin="/a", **ports), rules.Front("127.0.0.1", "", "/nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "said"),
+    [
+        ("frontend grpc_frontend", "frontend grpc_front", "no section 'frontend grpc_frontend'"),
+        ("listen stats", "listen statistics", "no section 'listen stats'"),
+        ("mode 666 level", "level", "no mode in 'stats socket"),
+        ("stats socket", "stats  socket", "no 'stats socket' in section 'global'"),
+        ("bind *:{stats}", "bind ipv4@*:{stats}", "a status page listens elsewhere: 'bind ipv4@"),
+        ("{replica} proto h2", "{replica}", "'backend grpc-buddies' does not speak HTTP/2"),
+        ("    bind 127.0.0.1:{calls} proto h2\n", "", "a frontend without a line 'bind'"),
+    ],
+)
+def test_a_part_that_is_not_as_ray_writes_it_stops_the_start(part: str, instead: str, said: str) -> None:
+    assert part in CONFIG
+    with pytest.raises(ValueError, match=re.escape(said)):
+        configured(CONFIG.replace(part, instead))
+
+
+def test_the_edge_and_the_front_have_the_same_numbers_and_words() -> None:
+    edge = (Path(__file__).parents[3] / "deploy" / "edge" / "haproxy.cfg").read_text()
+    front = configured(CONFIG)
+    for shared in (
+        *re.findall(r'grpc-message "((?:too|more|the message|the call|grpc-)[^"]*)"', front),
+        *re.findall(r"grpc-status-details-bin (\S+)", front),
+        *(f"gt {number}" for number in (rules.HEADER_BYTES, rules.HEADERS)),
+        f"lt {rules.WHOLE_BYTES}", f"tune.bufsize {rules.BUFFER_BYTES}", f"tune.http.maxhdr {rules.MOST_HEADERS}",
+        "-m reg ^application/grpc($|[+;])", "-m reg ^[0-9]{1,8}[HMSmun]$", "-m str identity deflate gzip",
+        "req.body,bytes(1,4),hex,hex2i,add(5)", "clitcpka-idle 60s", "http-request del-header -bin -m end",
+    ):  # fmt: skip
+        assert shared in edge, shared

@@ -140,7 +140,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     second = command.search()
     wait_for(lambda: sum(len(trial.epochs) for trial in command.experiment().trials()) > heard, second)
     temps.append(command.temp)
-    strangers = reached([command.temp]) if os.geteuid() == 0 else []
+    strangers = reached([command.temp]) if os.geteuid() == 0 or os.environ.get("CI") else []
     second.kill()
     left = [process.name() for process in users_of(temps[-1])]
     second.communicate()
