@@ -1,7 +1,7 @@
 """Ray's workers on one machine: on loopback, where nobody else needs to reach what Ray starts.
 
 Ray Serve's gRPC servers bind every interface, in plaintext and without a token, and no setting changes that; whoever
-reached a replica there would pass by the edge. Ray's own processes follow the address of the node, which Ray takes from
+reached a replica there would bypass the edge. Ray's own processes follow the address of the node, which Ray takes from
 the network even where loopback is asked for, unless the flag NODE is off.
 """
 
