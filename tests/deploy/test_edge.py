@@ -332,7 +332,7 @@ def test_ten_thousand_connections_that_say_nothing_do_not_keep_others_out(
     start: Start, certificates: Path, many_files: None
 ) -> None:
     with serving(GetModelStatus=status) as backend:
-        edge = start(backend, CONNECTIONS_PER_ADDRESS="4000")
+        edge = start(backend, CONNECTIONS_PER_ADDRESS="4000", CONNECTIONS_PER_S="100000")
         token = edge.add("partner")
         edge.reload()
         with ExitStack() as silent:
@@ -344,6 +344,25 @@ def test_ten_thousand_connections_that_say_nothing_do_not_keep_others_out(
                     refused += 1
             assert ask(edge, certificates, token).model == "m"
             assert refused > 0
+
+
+def test_new_connections_of_one_address_are_bounded_and_anothers_pass(start: Start, certificates: Path) -> None:
+    with serving(GetModelStatus=status) as backend:
+        edge = start(backend, CONNECTIONS_PER_S="20")
+        token = edge.add("partner")
+        edge.reload()
+        refused = 0
+        for _ in range(60):
+            try:
+                with connect(edge.port, source="127.0.0.2") as plain:
+                    plain.settimeout(0.01)
+                    refused += plain.recv(1) == b""
+            except ConnectionResetError:
+                refused += 1
+            except TimeoutError:  # let in, and nothing is said before the handshake
+                continue
+        assert refused > 0
+        assert ask(edge, certificates, token).model == "m"
 
 
 def test_a_request_too_large_to_be_one_is_refused(start: Start, certificates: Path) -> None:

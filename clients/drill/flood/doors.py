@@ -72,7 +72,7 @@ def edge(backend: str, port: int) -> Iterator[Way]:
             ca = home / "ca.pem"
             flooder = (("authorization", f"Bearer {tokens[FLOODER]}"),)
             victim, other = (secure(token=tokens[name], ca=ca) for name in (VICTIM, FLOODER))
-            yield Way("edge", f"127.0.0.1:{port}", victim, other, Door("127.0.0.1", port, flooder, str(ca)))
+            yield Way("edge", f"127.0.0.1:{port}", victim, other, Door("127.0.0.1", port, flooder, str(ca), ELSEWHERE))
         finally:
             stop(process, STOP_S)
 
