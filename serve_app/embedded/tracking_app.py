@@ -1,7 +1,7 @@
 """MLflow's server behind a token: whoever may write to the registry decides what is recommended.
 
-MLflow starts it as the app `buddies` (entry point `mlflow.app`). Callers give the token as the password of any user
-(`http://buddies:TOKEN@host`, as browsers ask for it) or as a bearer token (`MLFLOW_TRACKING_TOKEN`).
+MLflow starts it as the app `buddies` (entry point `mlflow.app`). Callers give the token as the password of any user, in
+the address or where a browser asks for it, or as a bearer token (`MLFLOW_TRACKING_TOKEN`).
 """
 
 from __future__ import annotations
