@@ -273,9 +273,9 @@ def assert_only_the_token_opens(uri: str) -> None:
     token = login.partition(":")[2]
     search = f"http://{place}/api/2.0/mlflow/registered-models/search"
 
-    def status(url: str, **headers: str) -> int:
+    def status(url: str, body: bytes | None = None, **headers: str) -> int:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answered:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=20) as answered:
                 return int(answered.status)
         except urllib.error.HTTPError as refused:
             with refused:
@@ -287,6 +287,8 @@ def assert_only_the_token_opens(uri: str) -> None:
     assert status(search, Authorization=f"Basic {basic[:-4]}") == 401
     assert status(search, Authorization=f"Basic {basic}") == status(search, Authorization=f"Bearer {token}") == 200
     assert status(search, Authorization=f"Bearer {token}", Host="evil.example") == 403
+    create = search.replace("search", "create")
+    assert status(create, b'{"name": "x"}', Authorization=f"Bearer {token}", Origin="http://evil.example") == 403
     assert Registry(uri, "organic-playlists").list_versions() == []
 
 

@@ -54,13 +54,12 @@ class Command:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
         environment = {"COLUMNS": "160", "BUDDIES_STATE_DIR": str(self.state), **SETTINGS, **self.extra}
         return subprocess.Popen(
-            [sys.executable, "-m", "clients.main", "tune", *arguments],
+            # A test run in the background of a script inherits an ignored SIGINT, and would pass it on.
+            ["env", "--default-signal=INT", sys.executable, "-m", "clients.main", "tune", *arguments],
             env={**inherited, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A test run in the background of a script inherits an ignored SIGINT, and would pass it on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         )
 
     def search(self, *arguments: str) -> subprocess.Popen[str]:
