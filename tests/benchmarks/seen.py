@@ -3,6 +3,7 @@
     python tests/benchmarks/seen.py                           1,000,000 lists shown, this tree
     python tests/benchmarks/seen.py --tree ../other           beside other trees of the source, in turn
     python tests/benchmarks/seen.py --rows 1e6 1e7 --data D   several sizes; the databases stay in D for the next time
+    python tests/benchmarks/seen.py --sorted                  weeks in the order of listeners, as upkeep leaves them
     python tests/benchmarks/seen.py --cold --rates 20         nothing of the tables in memory when a round begins
 
 The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its listener may get, and
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--sorted", action="store_true")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -89,6 +91,8 @@ def main() -> None:
     with server(given.data) as (url, data):
         for rows in given.rows:
             database = fill(url, rows)
+            if given.sorted:
+                lay_in_order(database)
             print(f"\n{rows:,} lists: {depth(database)}", flush=True)
             show(measure(trees, works, database, data, given.rounds, given.seconds))
 
@@ -172,6 +176,18 @@ def statements(rows: int, first: int, last: int) -> Iterator[str]:
 def _number(seed: int) -> str:
     """A number below 2 ** 53 that looks drawn, the same for a row in every statement."""
     return f"(hashint8extended(n, {seed}) & {2**53 - 1})"
+
+
+def lay_in_order(database: str) -> None:
+    """What the store's upkeep does with a week that is over; the weeks here were empty when it came by."""
+    weeks = (
+        "SELECT indrelid::regclass::text, indexrelid::regclass::text FROM pg_inherits JOIN pg_index ON indexrelid ="
+        " inhrelid WHERE inhparent IN ('impressions_user'::regclass, 'reactions_user'::regclass)"
+    )
+    with psycopg.connect(database, autocommit=True) as connection:
+        for week, index in connection.execute(weeks).fetchall():
+            connection.execute(f"CLUSTER {week} USING {index}".encode())
+            connection.execute(f"ANALYZE {week}".encode())
 
 
 def depth(database: str) -> str:
