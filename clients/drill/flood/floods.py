@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ UNREAD = 64
 UNREAD_LISTENERS = 1_000
 WATCHES = 400
 SIZES = range(1_024, 65_537, 1_024)
+
+
+Send = Callable[[Connection], Awaitable[object]]
 
 
 class Pace:
@@ -79,29 +83,30 @@ async def _many(door: Door, count: int) -> AsyncIterator[list[Connection]]:
         yield found
 
 
+async def _spread(door: Door, pace: Pace, count: int, send: Send, most: float = math.inf) -> int:
+    """Send over `count` connections in turn until time is over; returns how often it could be sent."""
+    sent = 0
+    async with _many(door, count) as connections:
+        turn = cycle(connections)
+        while connections and sent < most and await pace.turn():
+            with suppress(ConnectionError):
+                await send(next(turn))
+                sent += 1
+        await pace.rest()
+    return sent
+
+
 async def messageless(door: Door, pace: Pace) -> int:
     """Calls that are half-closed before their message; returns how many, as all of these do."""
-    headers, sent = block(RECOMMEND, door.headers), 0
-    async with _many(door, 5) as connections:
-        turn = cycle(connections)
-        while connections and await pace.turn():
-            with suppress(ConnectionError):
-                await next(turn).call(headers)
-                sent += 1
-    return sent
+    headers = block(RECOMMEND, door.headers)
+    return await _spread(door, pace, 5, lambda connection: connection.call(headers))
 
 
 async def watches(door: Door, pace: Pace) -> int:
     """Watches of the health that stay open."""
-    headers, sent = block(WATCH, door.headers), 0
-    async with _many(door, 1 + WATCHES // STREAMS) as connections:
-        turn = cycle(connections)
-        while connections and sent < WATCHES and await pace.turn():
-            with suppress(ConnectionError):
-                await next(turn).call(headers, NOTHING)
-                sent += 1
-        await pace.rest()
-    return sent
+    headers = block(WATCH, door.headers)
+    count = 1 + WATCHES // STREAMS
+    return await _spread(door, pace, count, lambda connection: connection.call(headers, NOTHING), WATCHES)
 
 
 async def unread(door: Door, pace: Pace) -> int:
@@ -122,28 +127,19 @@ async def unread(door: Door, pace: Pace) -> int:
 
 async def unfinished(door: Door, pace: Pace) -> int:
     """A thousand connections with a hundred calls each whose messages never come, and more where those are refused."""
-    headers, sent = block(RECOMMEND, door.headers), 0
-    async with _many(door, CONNECTIONS) as connections:
-        turn = cycle(connections)
-        while connections and await pace.turn():
-            with suppress(ConnectionError):
-                await next(turn).call(headers, end=False)
-                sent += 1
-    return sent
+    headers = block(RECOMMEND, door.headers)
+    return await _spread(door, pace, CONNECTIONS, lambda connection: connection.call(headers, end=False))
 
 
 async def resets(door: Door, pace: Pace) -> int:
     """Calls that are taken back in the same breath."""
-    headers, sent = block(RECOMMEND, door.headers), 0
-    async with _many(door, 5) as connections:
-        turn = cycle(connections)
-        while connections and await pace.turn():
-            connection = next(turn)
-            with suppress(ConnectionError):
-                number = await connection.call(headers, NOTHING)
-                await connection.send(frame(RESET, 0, number, CANCEL))
-                sent += 1
-    return sent
+    headers = block(RECOMMEND, door.headers)
+
+    async def send(connection: Connection) -> None:
+        number = await connection.call(headers, NOTHING)
+        await connection.send(frame(RESET, 0, number, CANCEL))
+
+    return await _spread(door, pace, 5, send)
 
 
 async def continuations(door: Door, pace: Pace) -> int:
