@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
-	$(BIN)/buf breaking --against protos/released.binpb
+	$(BIN)/buf breaking --against spotify_buddies/protos/released.binpb
 	$(BIN)/python .ci/audit.py
 
 # AUDIT_REQUIRED=1 fails where the vulnerability database cannot be reached, instead of saying so.
@@ -38,10 +38,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 protos: $(VENV)/.installed-dev
-	$(BIN)/python -m protos.generate
+	$(BIN)/python -m spotify_buddies.protos.generate
 
 # After a release: the API that the next change is compared with.
-protos/released.binpb: $(VENV)/.installed-dev
+spotify_buddies/protos/released.binpb: $(VENV)/.installed-dev
 	$(BIN)/buf build -o $@
 
 clean:

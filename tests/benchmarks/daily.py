@@ -28,16 +28,16 @@ import numpy as np
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from pairing.blocks import processors
-from pairing.csr import Csr
-from serve_app.daily.kernels import best
-from serve_app.daily.read import stored_lists
-from serve_app.daily.run import run_daily
-from serve_app.daily.score import inputs, score
-from serve_app.daily.space import LENGTH, new_space
-from serve_app.embedded import valkey
-from serve_app.engine import Engine
-from trainer.bundle import Bundle
+from spotify_buddies.pairing.blocks import processors
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.serve_app.daily.kernels import best
+from spotify_buddies.serve_app.daily.read import stored_lists
+from spotify_buddies.serve_app.daily.run import run_daily
+from spotify_buddies.serve_app.daily.score import inputs, score
+from spotify_buddies.serve_app.daily.space import LENGTH, new_space
+from spotify_buddies.serve_app.embedded import valkey
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.trainer.bundle import Bundle
 
 SET_BLOCK = 1000
 READS = 200

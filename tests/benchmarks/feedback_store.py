@@ -125,7 +125,7 @@ def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
 
 def work(directory: Path) -> None:
     """Start Postgres, say which process this is, and measure as often as it is asked to."""
-    from serve_app.embedded import postgres
+    from spotify_buddies.serve_app.embedded import postgres
 
     directory.mkdir()
     # Its timers go by microseconds; epoll's round up to the next millisecond.
@@ -146,9 +146,9 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
     import psycopg
 
-    from serve_app.store.actions import Feedback
-    from serve_app.store.store import Store
-    from serve_app.telemetry import Silent
+    from spotify_buddies.serve_app.store.actions import Feedback
+    from spotify_buddies.serve_app.store.store import Store
+    from spotify_buddies.serve_app.telemetry import Silent
 
     commits: list[int] = []
     taken: list[float] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serve_app.rollout.gates.sequential import evidence, mean_variance
+from spotify_buddies.serve_app.rollout.gates.sequential import evidence, mean_variance
 
 ALPHA, EFFECT, LEAST = 0.05, 0.2, 100
 

@@ -100,7 +100,7 @@ def main() -> None:
 @contextmanager
 def server(data: Path | None) -> Iterator[tuple[str, Path]]:
     """A Postgres with its data there, or in a directory that goes with it; its address and its directory."""
-    from serve_app.embedded import postgres
+    from spotify_buddies.serve_app.embedded import postgres
 
     with ExitStack() as stack:
         if data is None:
@@ -137,9 +137,9 @@ def fill(url: str, rows: int) -> str:
 
 async def make_weeks(url: str) -> None:
     """The tables, and a partition for each of the weeks: a row in each makes the upkeep create it."""
-    from serve_app.connections import connect
-    from serve_app.migrate import migrate
-    from serve_app.store.maintain import Retention, maintain
+    from spotify_buddies.serve_app.connections import connect
+    from spotify_buddies.serve_app.migrate import migrate
+    from spotify_buddies.serve_app.store.maintain import Retention, maintain
 
     days = f"FROM generate_series(0, {DAYS}) AS day"
     at = "now() - day * interval '1 day'"
@@ -293,10 +293,10 @@ def answer(url: str) -> None:
 
 async def question(url: str, asked: Work, seconds: float, listeners: list[str]) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
-    from serve_app.errors import HistoryUnavailable
-    from serve_app.history import Shown
-    from serve_app.query import Source
-    from serve_app.store.store import Store
+    from spotify_buddies.serve_app.errors import HistoryUnavailable
+    from spotify_buddies.serve_app.history import Shown
+    from spotify_buddies.serve_app.query import Source
+    from spotify_buddies.serve_app.store.store import Store
 
     taken: list[float] = []
     skipped = 0

@@ -28,17 +28,17 @@ from typing import Any
 import grpc
 import numpy as np
 
-from pairing.csr import Csr
-from pairing.search import NeighbourSearch
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.answers import NEAREST
-from serve_app.build import Services
-from serve_app.launch import launch
-from serve_app.plain import serve_plain
-from serve_app.settings import ServeSettings
-from serve_app.views import plain
-from trainer.bundle import Bundle, open_bundle
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.serve_app.answers import NEAREST
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.launch import launch
+from spotify_buddies.serve_app.plain import serve_plain
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.views import plain
+from spotify_buddies.trainer.bundle import Bundle, open_bundle
 
 SETTINGS = ServeSettings(grpc_port=0, http_port=0, dashboard_port=0, mlflow_port=0, max_replicas=1)
 WARM_UP = 20

@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from pairing.csr import Csr
-from trainer.bpr.backend import Backend, open_backend
-from trainer.bpr.drawn import Drawn
-from trainer.bpr.model import EpochReport, Validation, initial_model
-from trainer.bpr.order import Source, Stored
-from trainer.bpr.train import train, training_key
-from trainer.dataset.table import Dataset, open_dataset
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.backend import Backend, open_backend
+from spotify_buddies.trainer.bpr.drawn import Drawn
+from spotify_buddies.trainer.bpr.model import EpochReport, Validation, initial_model
+from spotify_buddies.trainer.bpr.order import Source, Stored
+from spotify_buddies.trainer.bpr.train import train, training_key
+from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
+from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[np.generic]
 

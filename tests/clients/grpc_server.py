@@ -9,7 +9,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from protos.buddies.v1 import recommender_pb2_grpc as rpc
+from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
 Handler = Callable[[Message, grpc.ServicerContext], Message]
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from clients.python import AsyncClient, Client
-from clients.python.channel import deadline_s, is_local
+from spotify_buddies.clients.python import AsyncClient, Client
+from spotify_buddies.clients.python.channel import deadline_s, is_local
 from tests.clients.grpc_server import serving
 from tests.clients.test_client import ANSWER
 from tests.clients.test_command import buddies
@@ -99,7 +99,7 @@ def test_an_infinite_timeout_is_no_deadline() -> None:
 
 
 def test_a_stream_may_last_for_ever_too() -> None:
-    from protos.buddies.v1 import recommender_pb2 as pb
+    from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
     def answer(request, context):
         yield pb.RecommendStreamResponse(recommendations=ANSWER.recommendations)

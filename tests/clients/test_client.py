@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2 as details
 
-from clients.python import (
+from spotify_buddies.clients.python import (
     Arm,
     AsyncClient,
     BuddiesError,
@@ -34,7 +34,7 @@ from clients.python import (
     VersionState,
     Violation,
 )
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 
 ANSWER = pb.RecommendResponse(

@@ -12,10 +12,10 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2 as details
 
-from clients.doctor import hosts
-from clients.endpoints import running
-from foundation.addresses import Kind
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.clients.doctor import hosts
+from spotify_buddies.clients.endpoints import running
+from spotify_buddies.foundation.addresses import Kind
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 from tests.clients.test_client import ANSWER
 
@@ -23,7 +23,7 @@ from tests.clients.test_client import ANSWER
 def buddies(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
     return subprocess.run(
-        [sys.executable, "-m", "clients.main", *arguments],
+        [sys.executable, "-m", "spotify_buddies.clients.main", *arguments],
         cwd=cwd,
         env={**inherited, "COLUMNS": "160", "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
         capture_output=True,
@@ -251,7 +251,9 @@ def test_doctor_finds_a_taken_port(tmp_path: Path) -> None:
     assert "BUDDIES_SERVE__GRPC_PORT" in result.stdout
 
 
-@pytest.mark.parametrize("code", ["import clients.python", "from clients.main import build_app\nbuild_app()"])
+@pytest.mark.parametrize(
+    "code", ["import spotify_buddies.clients.python", "from spotify_buddies.clients.main import build_app\nbuild_app()"]
+)
 def test_the_client_and_the_command_start_without_heavy_imports(code: str) -> None:
     code = f"{code}\nimport sys\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

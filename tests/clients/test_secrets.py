@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from clients.access import credentials
-from clients.main import build_app, sections
-from clients.settings import ClientSettings, SettingsError, read_settings, shown
+from spotify_buddies.clients.access import credentials
+from spotify_buddies.clients.main import build_app, sections
+from spotify_buddies.clients.settings import ClientSettings, SettingsError, read_settings, shown
 from tests.clients.test_command import buddies
 
 SECRET = "s3cret-Pa55"

@@ -9,11 +9,11 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2 as details
 
-from clients.python.errors import _KINDS, ServerBusy, ServiceUnavailable
-from clients.python.retry import Retry
-from clients.python.service_config import SERVICE_CONFIG
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.clients.python.errors import _KINDS, ServerBusy, ServiceUnavailable
+from spotify_buddies.clients.python.retry import Retry
+from spotify_buddies.clients.python.service_config import SERVICE_CONFIG
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.clients.grpc_server import refuse, serving
 
 # The published deadline is short for a busy machine, and it is not what is looked at here.

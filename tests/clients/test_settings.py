@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from clients.main import sections
-from clients.settings import SettingsError, read_settings, shown
+from spotify_buddies.clients.main import sections
+from spotify_buddies.clients.settings import SettingsError, read_settings, shown
 
 
 @pytest.fixture(autouse=True)

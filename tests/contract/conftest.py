@@ -18,10 +18,10 @@ import grpc
 import psutil
 import pytest
 
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.daily.run import run_daily
-from serve_app.embedded import postgres, valkey
-from trainer.bundle import open_bundle
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.serve_app.daily.run import run_daily
+from spotify_buddies.serve_app.embedded import postgres, valkey
+from spotify_buddies.trainer.bundle import open_bundle
 
 HERE = Path(__file__).parent
 KINDS = ["plain", pytest.param("haproxy", marks=pytest.mark.ray), pytest.param("proxy", marks=pytest.mark.ray)]

@@ -11,10 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
-from serve_app.build import Services
-from serve_app.launch import launch
-from serve_app.plain import serve_plain
-from serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.launch import launch
+from spotify_buddies.serve_app.plain import serve_plain
+from spotify_buddies.serve_app.settings import ServeSettings
 
 
 async def plain(settings: ServeSettings, bundle: Path, services: Services) -> None:

@@ -18,9 +18,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.store.report import read_feedback
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.serve_app.store.report import read_feedback
 
 TIMEOUT_S = 20.0
 SERVICE = "buddies.v1.RecommenderService"

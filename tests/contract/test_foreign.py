@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent / "foreign"
-PROTOS = Path(__file__).parent.parent.parent / "protos"
+PROTOS = Path(__file__).parents[2] / "spotify_buddies" / "protos"
 OK, INVALID, EXISTS, EXHAUSTED, UNIMPLEMENTED = 0, 3, 6, 8, 12
 
 pytestmark = pytest.mark.ray

@@ -17,7 +17,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from clients.python import (
+from spotify_buddies.clients.python import (
     AccessDenied,
     BuddiesError,
     Client,
@@ -28,8 +28,8 @@ from clients.python import (
     ServiceUnavailable,
     secure,
 )
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.clients.grpc_server import serving
 from tests.clients.test_client import ANSWER
 from tests.clients.test_command import buddies

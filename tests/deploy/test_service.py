@@ -18,8 +18,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.python import Client, InvalidRequest, Song, Taste, secure
-from serve_app.embedded import postgres, valkey
+from spotify_buddies.clients.python import Client, InvalidRequest, Song, Taste, secure
+from spotify_buddies.serve_app.embedded import postgres, valkey
 from tests.contract.conftest import generated
 from tests.deploy.conftest import Start
 from tests.processes import sockets

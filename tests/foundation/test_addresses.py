@@ -13,8 +13,8 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from redis.connection import parse_url
 
-from foundation.addresses import Address, AddressError, Kind, masked, parse, scrubbed
-from foundation.addresses.postgres import KNOWN, SECRET
+from spotify_buddies.foundation.addresses import Address, AddressError, Kind, masked, parse, scrubbed
+from spotify_buddies.foundation.addresses.postgres import KNOWN, SECRET
 
 # Of signs that stand in no address and no message of ours, and of those that end something in an address.
 LETTERS = "XYZQJVWKG"
@@ -204,7 +204,8 @@ def test_the_client_needs_no_driver_to_read_addresses() -> None:
     import subprocess
     import sys
 
-    code = "import foundation.addresses, sys; print(sorted({'psycopg', 'redis', 'mlflow'} & set(sys.modules)))"
+    code = "import spotify_buddies.foundation.addresses\nimport sys\n"
+    code += "print(sorted({'psycopg', 'redis', 'mlflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

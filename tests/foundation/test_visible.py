@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.terminal.visible import say, visible, visible_text
+from spotify_buddies.foundation.terminal.visible import say, visible, visible_text
 
 
 @given(st.text())

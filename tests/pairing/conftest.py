@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pairing import stage
-from pairing.csr import Csr
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.csr import Csr
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "sample" / "taste_profile" / "train_triplets.txt"
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from pairing.blocks import BlockError, Threads, cut, over_blocks, processors
-from pairing.progress import silent
+from spotify_buddies.pairing.blocks import BlockError, Threads, cut, over_blocks, processors
+from spotify_buddies.pairing.progress import silent
 
 
 @pytest.mark.parametrize("threads", [1, 3, None])

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairing import stage
-from pairing.build import build_pairing
-from pairing.csr import Csr
-from pairing.search import NeighbourSearch
-from pairing.settings import PairingSettings
-from pairing.stage import StageError, hash_file
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.build import build_pairing
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.pairing.stage import StageError, hash_file
 
 from .conftest import clustered, csr, entries
 

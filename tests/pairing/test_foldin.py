@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from pairing.foldin import fold_in
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.foldin import fold_in
 
 
 def weighted(rows: list[dict[int, float]], columns: int) -> Csr:

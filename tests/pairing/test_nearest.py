@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.blocks import Threads
-from pairing.csr import Csr
-from pairing.nearest import nearest_users
+from spotify_buddies.pairing.blocks import Threads
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.nearest import nearest_users
 
 from .conftest import clustered, csr, entries, same
 

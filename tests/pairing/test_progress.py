@@ -6,9 +6,9 @@ import json
 import pytest
 import typer
 
-from pairing.console import explained, show
-from pairing.progress import Reporter
-from pairing.seeds import derive, generator
+from spotify_buddies.pairing.console import explained, show
+from spotify_buddies.pairing.progress import Reporter
+from spotify_buddies.pairing.seeds import derive, generator
 
 
 class Terminal(io.StringIO):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from pairing.nearest import nearest_users
-from pairing.select import reachable, select
-from pairing.settings import PairingSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.select import reachable, select
+from spotify_buddies.pairing.settings import PairingSettings
 
 from .conftest import clustered, csr, entries, same
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from protos import document, generate
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos import document, generate
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
 
 def test_regenerating_gives_the_committed_stubs(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from serve_app.embedded import postgres, valkey
-from serve_app.engine import Engine
-from trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, open_bundle, write_bundle
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.serve_app.embedded import postgres, valkey
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, open_bundle, write_bundle
 
 USERS, PLAYLISTS, SONGS, DIMENSION = 60, 120, 90, 8
 # The last user has songs and no pairing; users from 40 on own nothing.
@@ -65,8 +65,8 @@ def parts(index: Path, seed: int = 7) -> BundleParts:
 
 def make_bundle(directory: Path) -> Path:
     """Write the generated bundle, with a real index, and return its directory."""
-    from pairing.search import build_index
-    from pairing.settings import PairingSettings
+    from spotify_buddies.pairing.search import build_index
+    from spotify_buddies.pairing.settings import PairingSettings
 
     index = directory / "index"
     index.mkdir(parents=True)

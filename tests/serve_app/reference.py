@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.query import Lists, Reasons
-from serve_app.reasons import sentence
-from trainer.bundle import Bundle
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.query import Lists, Reasons
+from spotify_buddies.serve_app.reasons import sentence
+from spotify_buddies.trainer.bundle import Bundle
 
 
 def overlap(bundle: Bundle, a: int, b: int) -> float:

@@ -13,15 +13,15 @@ from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1 import health_pb2
 from pydantic import ValidationError
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.admission import RETRY_AFTER_S, Admission
-from serve_app.app import autoscaling
-from serve_app.errors import ServerFull
-from serve_app.health import Health, State
-from serve_app.limits import REQUEST_BYTES
-from serve_app.settings import ServeSettings
-from serve_app.status import PUSHBACK_KEY, answer, describe
-from serve_app.wire import parser
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.admission import RETRY_AFTER_S, Admission
+from spotify_buddies.serve_app.app import autoscaling
+from spotify_buddies.serve_app.errors import ServerFull
+from spotify_buddies.serve_app.health import Health, State
+from spotify_buddies.serve_app.limits import REQUEST_BYTES
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.status import PUSHBACK_KEY, answer, describe
+from spotify_buddies.serve_app.wire import parser
 from tests.serve_app.test_status import Context, Counting
 
 

@@ -14,17 +14,17 @@ from google.protobuf.duration_pb2 import Duration
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Answers, Budgets
-from serve_app.codec import decode_query
-from serve_app.daily.run import run_daily
-from serve_app.engine import Engine
-from serve_app.errors import HistoryUnavailable, InvalidRequest
-from serve_app.history import Shown
-from serve_app.query import Query, Seen
-from serve_app.rollout.rotation import Answering, Assignment, Rotation
-from serve_app.service import Service
-from serve_app.telemetry import Silent
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Answers, Budgets
+from spotify_buddies.serve_app.codec import decode_query
+from spotify_buddies.serve_app.daily.run import run_daily
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.errors import HistoryUnavailable, InvalidRequest
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.query import Query, Seen
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.telemetry import Silent
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])

@@ -6,11 +6,17 @@ import pickle
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.codec import Malformed, decode_feedback, decode_query, decode_stream
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, NeighboursUnavailable, Violation
-from serve_app.query import Mode, Query, Seen, SongName, Taste
-from serve_app.wire import parser
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.codec import Malformed, decode_feedback, decode_query, decode_stream
+from spotify_buddies.serve_app.errors import (
+    FeedbackUnavailable,
+    InvalidRequest,
+    KeyReused,
+    NeighboursUnavailable,
+    Violation,
+)
+from spotify_buddies.serve_app.query import Mode, Query, Seen, SongName, Taste
+from spotify_buddies.serve_app.wire import parser
 
 SONG = pb.Song(song_id="SO1")
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from pairing.search import NeighbourSearch, build_index
-from pairing.settings import PairingSettings
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import cold
-from serve_app.answers import Budgets
-from serve_app.engine import CANDIDATES, Engine
-from serve_app.errors import NeighboursUnavailable
-from serve_app.neighbours import Local
-from serve_app.query import Rules, Skipped, Source, Taste
-from serve_app.service import Service
-from serve_app.telemetry import Silent
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.search import NeighbourSearch, build_index
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app import cold
+from spotify_buddies.serve_app.answers import Budgets
+from spotify_buddies.serve_app.engine import CANDIDATES, Engine
+from spotify_buddies.serve_app.errors import NeighboursUnavailable
+from spotify_buddies.serve_app.neighbours import Local
+from spotify_buddies.serve_app.query import Rules, Skipped, Source, Taste
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
 from tests.serve_app.conftest import DIMENSION, PLAYLISTS, SONGS, USERS, parts
-from trainer.bundle import Bundle, SongFactors, write_bundle
 
 NONE = np.empty(0, np.int32)
 ROCK = Taste("x", ("SO0004", "SO0010"))  # songs 4 and 10, of genre 0

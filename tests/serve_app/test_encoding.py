@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.encoding import Encoder, draw_ids, encode_refused, kernels
-from serve_app.engine import Engine
-from serve_app.query import Lists, Reasons, Refused, Skipped, Source
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.encoding import Encoder, draw_ids, encode_refused, kernels
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.query import Lists, Reasons, Refused, Skipped, Source
+from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.conftest import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
-from trainer.bundle import write_bundle
 
 LIMIT = 6
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from serve_app.engine import CANDIDATES, Engine
-from serve_app.query import Skipped, SongName, Source, Taste
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.serve_app.engine import CANDIDATES, Engine
+from spotify_buddies.serve_app.query import Skipped, SongName, Source, Taste
+from spotify_buddies.trainer.bundle import Bundle, write_bundle
 from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
-from trainer.bundle import Bundle, write_bundle
 
 NONE = np.empty(0, np.int32)
 NO_PAIRING = "user-59"

@@ -13,10 +13,10 @@ from typing import Any
 import grpc
 import pytest
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import native
-from serve_app.encoding import Encoded
-from serve_app.wire import SERVICE, add_service, handlers_of
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app import native
+from spotify_buddies.serve_app.encoding import Encoded
+from spotify_buddies.serve_app.wire import SERVICE, add_service, handlers_of
 
 METADATA = SimpleNamespace(
     is_direct_ingress=True, protocol="gRPC", route="app", app_name="app", _grpc_service_method=f"/{SERVICE}/Recommend"
@@ -202,7 +202,7 @@ def test_this_ray_release_has_the_parts() -> None:
 import inspect
 from types import SimpleNamespace
 from ray.serve._private import grpc_util, replica, request_ingress_metrics
-from serve_app import native
+from spotify_buddies.serve_app import native
 for part in ("_can_accept_request", "_track_queued_request"):
     assert hasattr(replica.Replica, part), part
 for part in native.METRICS_PARTS:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from serve_app import patient
+from spotify_buddies.serve_app import patient
 
 
 def priority() -> int:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serve_app.engine import Engine
-from serve_app.query import Source
-from serve_app.reasons import explain, sentence
-from trainer.bundle import Bundle
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.query import Source
+from spotify_buddies.serve_app.reasons import explain, sentence
+from spotify_buddies.trainer.bundle import Bundle
 
 NONE = np.empty(0, np.int32)
 

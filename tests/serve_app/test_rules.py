@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from serve_app.engine import Engine
-from serve_app.query import Rules, Source, Taste
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.query import Rules, Source, Taste
+from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
 from tests.serve_app.reference import overlap, pick, ranked
-from trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 
 NONE = np.empty(0, np.int32)
 Maker = Callable[[list[int], list[float], dict[int, int]], Engine]

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Budgets
-from serve_app.encoding import Encoded
-from serve_app.engine import Engine
-from serve_app.errors import FeedbackUnavailable, NeighboursUnavailable
-from serve_app.service import Service
-from serve_app.telemetry import Silent
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Budgets
+from spotify_buddies.serve_app.encoding import Encoded
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.errors import FeedbackUnavailable, NeighboursUnavailable
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.telemetry import Silent
 
 TASTE = pb.Taste(user_id="x", songs=[pb.Song(song_id="SO0004"), pb.Song(song_id="nope")])
 
@@ -144,16 +144,16 @@ def test_others_get_a_turn_while_many_songs_are_looked_up(engine: Engine, monkey
 def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
     code = f"""
 import asyncio, pathlib
-from pairing.search import NeighbourSearch
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import kernels, song_kernels
-from serve_app.engine import Engine
-from serve_app.neighbours import Local
-from serve_app.answers import Budgets
-from serve_app.encoding import kernels as encoding
-from serve_app.service import Service
-from serve_app.telemetry import Silent
-from trainer.bundle import open_bundle
+from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app import kernels, song_kernels
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.neighbours import Local
+from spotify_buddies.serve_app.answers import Budgets
+from spotify_buddies.serve_app.encoding import kernels as encoding
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.trainer.bundle import open_bundle
 engine = Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1")
 service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, daily=None, telemetry=Silent())
 service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))

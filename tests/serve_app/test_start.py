@@ -18,22 +18,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from foundation.process.run_dir import RunDir
-from pairing.processes import children
-from pairing.signals import held
-from serve_app.build import Services
-from serve_app.embedded import COMPLETE, postgres, start_services, valkey
-from serve_app.errors import LaunchError
-from serve_app.flags import HAPROXY, REPLICA_PORTS, flags, write_token
-from serve_app.launch import launch
-from serve_app.leftovers import LEFTOVERS
-from serve_app.lock import LOCK, locked
-from serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
-from serve_app.settings import ServeSettings
+from spotify_buddies.foundation.process.run_dir import RunDir
+from spotify_buddies.pairing.processes import children
+from spotify_buddies.pairing.signals import held
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_services, valkey
+from spotify_buddies.serve_app.errors import LaunchError
+from spotify_buddies.serve_app.flags import HAPROXY, REPLICA_PORTS, flags, write_token
+from spotify_buddies.serve_app.launch import launch
+from spotify_buddies.serve_app.leftovers import LEFTOVERS
+from spotify_buddies.serve_app.lock import LOCK, locked
+from spotify_buddies.serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.trainer.bundle import BundleError
+from spotify_buddies.trainer.registry import Registry
 from tests.processes import sockets
 from tests.strangers import reached
-from trainer.bundle import BundleError
-from trainer.registry import Registry
 
 NO_PORTS = {"grpc_port": 0, "http_port": 0, "dashboard_port": 0}
 
@@ -65,8 +65,8 @@ def test_free_ports_differ_and_are_none_that_an_outgoing_connection_or_ray_may_t
 
 def test_a_port_that_somebody_listens_on_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = free_port()
-    monkeypatch.setattr("serve_app.ports._outside", lambda local: {taken, taken + 1})
-    monkeypatch.setattr("serve_app.ports._handed_out", {taken + 1})
+    monkeypatch.setattr("spotify_buddies.serve_app.ports._outside", lambda local: {taken, taken + 1})
+    monkeypatch.setattr("spotify_buddies.serve_app.ports._handed_out", {taken + 1})
     with socket.create_server(("127.0.0.1", taken)), pytest.raises(LaunchError, match="no free TCP port"):
         free_port()
     assert free_port() == taken
@@ -88,8 +88,8 @@ def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path
 
 def test_a_block_of_ports_with_a_taken_one_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     block = free_block(4)
-    monkeypatch.setattr("serve_app.ports._outside", lambda local: set(block))
-    monkeypatch.setattr("serve_app.ports._handed_out", set())
+    monkeypatch.setattr("spotify_buddies.serve_app.ports._outside", lambda local: set(block))
+    monkeypatch.setattr("spotify_buddies.serve_app.ports._handed_out", set())
     with socket.create_server(("127.0.0.1", block.start + 2)), pytest.raises(LaunchError, match="no 4 free TCP ports"):
         free_block(4)
     assert free_block(4) == block
@@ -133,7 +133,7 @@ def test_a_state_directory_is_held_by_one_service_and_free_when_it_is_gone_howev
     (tmp_path / "serving.json").write_text("not JSON")
     code = f"""
 import pathlib, signal
-from serve_app.lock import locked
+from spotify_buddies.serve_app.lock import locked
 with locked(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     signal.pause()
@@ -182,7 +182,7 @@ def test_a_service_that_ends_without_a_word_leaves_nothing_to_run() -> None:
     # The service starts a process in a session of its own, which starts another one, and is killed.
     code = """
 import os, signal, subprocess, sys
-from serve_app.guard import guard
+from spotify_buddies.serve_app.guard import guard
 if (code := guard()) is not None:
     sys.exit(-code)
 inner = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
@@ -294,15 +294,17 @@ def assert_only_the_token_opens(uri: str) -> None:
 
 def test_serving_imports_neither_torch_nor_training(bundle_dir: Path) -> None:
     code = f"""
-import sys, importlib, pathlib, serve_app
-from trainer.bundle import open_bundle
+import sys, importlib, pathlib
+from spotify_buddies import serve_app
+from spotify_buddies.trainer.bundle import open_bundle
 for path in pathlib.Path(serve_app.__file__).parent.glob("*.py"):
     if path.stem != "cli":
-        importlib.import_module(f"serve_app.{{path.stem}}")
-from serve_app.engine import Engine
-import pairing.search
+        importlib.import_module(f"spotify_buddies.serve_app.{{path.stem}}")
+from spotify_buddies.serve_app.engine import Engine
+import spotify_buddies.pairing.search
 Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1").warm_up()
-bad = [n for n in sys.modules if n.split(".")[0] == "torch" or n.startswith(("trainer.bpr", "trainer.dataset"))]
+training = ("spotify_buddies.trainer.bpr", "spotify_buddies.trainer.dataset")
+bad = [n for n in sys.modules if n.split(".")[0] == "torch" or n.startswith(training)]
 sys.exit(f"imported: {{bad}}" if bad else 0)
 """
     environment = {**os.environ, "PYTHONWARNINGS": "default"}

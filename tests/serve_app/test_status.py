@@ -8,10 +8,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, Violation
-from serve_app.status import CALLER_KEY, MOST_VIOLATIONS, answer, caller_of, describe
-from serve_app.telemetry import Silent
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, Violation
+from spotify_buddies.serve_app.status import CALLER_KEY, MOST_VIOLATIONS, answer, caller_of, describe
+from spotify_buddies.serve_app.telemetry import Silent
 
 
 def unpack(packed: AnyMessage, kind: Any) -> Any:

@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pairing.processes import children, name_of, stop_all
-from serve_app.cli import ENDPOINTS
-from serve_app.embedded import COMPLETE
-from serve_app.guard import PR_SET_CHILD_SUBREAPER, _prctl
-from trainer.mlflow_client import artifact_location, connect, default_uri
-from trainer.registry import Registry
+from spotify_buddies.pairing.processes import children, name_of, stop_all
+from spotify_buddies.serve_app.cli import ENDPOINTS
+from spotify_buddies.serve_app.embedded import COMPLETE
+from spotify_buddies.serve_app.guard import PR_SET_CHILD_SUBREAPER, _prctl
+from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry import Registry
 
 pytestmark = pytest.mark.ray
 # Where the runs' own directories go: fourteen bytes, for the sockets below it.
@@ -94,7 +94,7 @@ def start(state: Path) -> Iterator[Start]:
 def launch(state: Path) -> subprocess.Popen[str]:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "clients.main", "serve", "start"],
+        [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "start"],
         env={**inherited, **ENVIRONMENT, "TMPDIR": str(TEMP), "BUDDIES_STATE_DIR": str(state)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.endpoints import Endpoints, running
+from spotify_buddies.clients.endpoints import Endpoints, running
 
 START_S = 300.0
 
@@ -41,7 +41,7 @@ class Commands:
         return {**inherited, "COLUMNS": "160", "BUDDIES_STATE_DIR": str(self.state_dir), **dict(self.extra)}
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "clients.main", *arguments]
+        return [sys.executable, "-m", "spotify_buddies.clients.main", *arguments]
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         result = subprocess.run(

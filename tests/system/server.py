@@ -10,9 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from serve_app.build import Services
-from serve_app.launch import launch
-from serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.launch import launch
+from spotify_buddies.serve_app.settings import ServeSettings
 
 
 def main(bundle: str, state: str, settings: str) -> None:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from clients.drill.served import Served
-from clients.drill.steady import Steady
-from clients.endpoints import Endpoints
+from spotify_buddies.clients.drill.served import Served
+from spotify_buddies.clients.drill.steady import Steady
+from spotify_buddies.clients.endpoints import Endpoints
 from tests.system.conftest import Commands, wait_until
 
 pytestmark = pytest.mark.ray

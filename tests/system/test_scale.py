@@ -25,9 +25,9 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from clients.python.service_config import SERVICE_CONFIG
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.clients.python.service_config import SERVICE_CONFIG
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.system.conftest import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]

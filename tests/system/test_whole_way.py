@@ -12,8 +12,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from clients.endpoints import Endpoints
-from clients.python import Arm, Client, Song, Source, Taste
+from spotify_buddies.clients.endpoints import Endpoints
+from spotify_buddies.clients.python import Arm, Client, Song, Source, Taste
 from tests.system.conftest import Commands
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairing import stage
-from pairing.csr import Csr
-from pairing.result import inputs_of, load_dataset
-from trainer.bundle import SKETCH_BYTES, BundleParts
-from trainer.mlflow_client import connect, default_uri
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.result import inputs_of, load_dataset
+from spotify_buddies.trainer.bundle import SKETCH_BYTES, BundleParts
+from spotify_buddies.trainer.mlflow_client import connect, default_uri
 
 GENRES, USERS, PLAYLISTS, SONGS, NEGATIVES = 6, 240, 120, 360, 20
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clients.main import build_app
-from pairing.csr import Csr
-from trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
-from trainer.bundle.golden import find_golden
-from trainer.derive import Kind, derive_bundle, derive_version
-from trainer.mlflow_client import artifact_location, connect, default_uri
-from trainer.registry import Registry, RegistryError
+from spotify_buddies.clients.main import build_app
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle.golden import find_golden
+from spotify_buddies.trainer.derive import Kind, derive_bundle, derive_version
+from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry import Registry, RegistryError
 
 MODEL = "organic-playlists"
 USERS, PLAYLISTS = 12, 9

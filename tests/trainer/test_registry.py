@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spotify_buddies.trainer.bundle import BundleError, open_bundle, write_bundle
+from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry import Desired, Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.tracking import track
 from tests.mlflow_server import mlflow_server
-from trainer.bundle import BundleError, open_bundle, write_bundle
-from trainer.mlflow_client import artifact_location, connect, default_uri
-from trainer.registry import Desired, Registry, RegistryError, RegistryUnavailable
-from trainer.tracking import track
 
 MODEL = "organic-playlists"
 
@@ -216,9 +216,9 @@ def test_a_bundle_travels_through_a_server(server, bundle, tmp_path):
 
 def test_the_registry_needs_no_torch(server, tmp_path):
     code = (
-        "import sys; from trainer.registry import Registry\n"
+        "import sys; from spotify_buddies.trainer.registry import Registry\n"
         f"Registry({server!r}, 'none').list_versions()\n"
-        "print(sorted({'torch', 'sqlalchemy', 'sklearn', 'trainer.settings'} & set(sys.modules)))"
+        "print(sorted({'torch', 'sqlalchemy', 'sklearn', 'spotify_buddies.trainer.settings'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout.strip() == "[]"

@@ -7,15 +7,15 @@ import shutil
 import numpy as np
 import pytest
 
-from pairing.stage import StageError
-from trainer.bpr.evaluate import evaluate_bundle
-from trainer.bpr.model import EpochReport, TrainingError
-from trainer.bundle import open_bundle
-from trainer.dataset.table import COLD, IN_TRAIN, open_dataset
-from trainer.mlflow_client import connect, default_uri
-from trainer.registry import Registry
-from trainer.release import Release, train_and_release
-from trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.trainer.bpr.evaluate import evaluate_bundle
+from spotify_buddies.trainer.bpr.model import EpochReport, TrainingError
+from spotify_buddies.trainer.bundle import open_bundle
+from spotify_buddies.trainer.dataset.table import COLD, IN_TRAIN, open_dataset
+from spotify_buddies.trainer.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.release import Release, train_and_release
+from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
 
 SETTINGS = TrainSettings(dimension=16, epochs=4, seed=7)
 

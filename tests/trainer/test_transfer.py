@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from clients.main import build_app
+from spotify_buddies.clients.main import build_app
+from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
+from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry import Registry, RegistryError
+from spotify_buddies.trainer.transfer import copy_version
 from tests.mlflow_server import mlflow_server
-from trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
-from trainer.mlflow_client import artifact_location, connect, default_uri
-from trainer.registry import Registry, RegistryError
-from trainer.transfer import copy_version
 
 MODEL = "organic-playlists"
 

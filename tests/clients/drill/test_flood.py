@@ -7,13 +7,13 @@ import asyncio
 import grpc
 import pytest
 
-from clients.drill.flood.caller import flooding, sent_by
-from clients.drill.flood.doors import front
-from clients.drill.flood.floods import FLOODS, Pace
-from clients.drill.flood.play import Wave
-from clients.drill.flood.wire import Door, block, connected
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.clients.drill.flood.caller import flooding, sent_by
+from spotify_buddies.clients.drill.flood.doors import front
+from spotify_buddies.clients.drill.flood.floods import FLOODS, Pace
+from spotify_buddies.clients.drill.flood.play import Wave
+from spotify_buddies.clients.drill.flood.wire import Door, block, connected
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.front import STATUS
 from tests.serve_app.front.conftest import Backend, Start, backend, start
 

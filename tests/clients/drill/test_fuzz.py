@@ -2,8 +2,8 @@ from itertools import islice
 
 from google.protobuf.message import DecodeError
 
-from clients.drill.fuzz import cases
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.clients.drill.fuzz import cases
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
 REQUESTS = {
     "Recommend": pb.RecommendRequest,

@@ -1,4 +1,4 @@
-from clients.drill.outcome import Limits, Outcome, judge, table
+from spotify_buddies.clients.drill.outcome import Limits, Outcome, judge, table
 
 GOOD = Outcome("replica", requests=100, failed=5, recovery_s=3.0, healed_s=2.0, errors={"known UNKNOWN": 5})
 LIMITS = Limits(failed=0.05, recovery_s=3.0)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from clients.drill import canary, gates, swaps
-from clients.drill.found import Found, counted
-from clients.drill.gates import CASES, Decision, Trial
-from clients.drill.rehearsal import Rehearsal, percentile
-from clients.drill.rollout import Done, followed
-from clients.drill.steady import Call, errors_of, half_of, unsigned
-from clients.drill.swaps import Memory, Window
-from clients.python import Arm
+from spotify_buddies.clients.drill import canary, gates, swaps
+from spotify_buddies.clients.drill.found import Found, counted
+from spotify_buddies.clients.drill.gates import CASES, Decision, Trial
+from spotify_buddies.clients.drill.rehearsal import Rehearsal, percentile
+from spotify_buddies.clients.drill.rollout import Done, followed
+from spotify_buddies.clients.drill.steady import Call, errors_of, half_of, unsigned
+from spotify_buddies.clients.drill.swaps import Memory, Window
+from spotify_buddies.clients.python import Arm
 
 GOOD = [Call(at, 0.01, "1", Arm.PRODUCTION) for at in range(100)]
 FAILED = Call(50.0, 0.5, error="UNAVAILABLE")

@@ -8,10 +8,10 @@ from typing import Any
 
 import grpc
 
-from clients.drill.canary import ask
-from clients.drill.steady import ONE_TASTE_IN, Steady, errors_of, unsigned
-from clients.python import Arm, Song, Taste
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.clients.drill.canary import ask
+from spotify_buddies.clients.drill.steady import ONE_TASTE_IN, Steady, errors_of, unsigned
+from spotify_buddies.clients.python import Arm, Song, Taste
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 
 IDS = ("ann", "bob")

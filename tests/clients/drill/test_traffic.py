@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import pytest
 
-from clients.drill.traffic import Listeners, Traffic, count_lost, errors_of
-from clients.python import Song, Taste
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.clients.drill.traffic import Listeners, Traffic, count_lost, errors_of
+from spotify_buddies.clients.python import Song, Taste
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 
 LISTENERS = Listeners(["known"], [Taste([Song(song_id="SO1")])])

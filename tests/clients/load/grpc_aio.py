@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1 import recommender_pb2_grpc as rpc
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
 
 @dataclass

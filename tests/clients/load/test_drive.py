@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from clients.load.drive import Drive
-from clients.load.mix import Kind
-from clients.load.plan import Plan
-from clients.load.record import NOT_SENT, Outcome, Record
-from clients.load.requests import Request
+from spotify_buddies.clients.load.drive import Drive
+from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.record import NOT_SENT, Outcome, Record
+from spotify_buddies.clients.load.requests import Request
 
 
 class JumpingSelector(selectors.SelectSelector):

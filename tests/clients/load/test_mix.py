@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from clients.load.mix import DECK, Kind, MixError, deal, parse_mix
-from clients.load.plan import Plan
-from clients.load.requests import Requests, RequestsError
-from clients.load.sample import Sample, SampleError, read
-from protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.clients.load.mix import DECK, Kind, MixError, deal, parse_mix
+from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.requests import Requests, RequestsError
+from spotify_buddies.clients.load.sample import Sample, SampleError, read
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
 SAMPLE = Sample(("anna", "ben", "cleo"), ((("Wild World", "Yusuf"), ("Hurt", "Johnny Cash")),))
 

@@ -1,7 +1,7 @@
 """What people read."""
 
-from clients.load.report import _by_name, aligned, target_lines
-from clients.load.targets import Row
+from spotify_buddies.clients.load.report import _by_name, aligned, target_lines
+from spotify_buddies.clients.load.targets import Row
 
 
 def test_processes_of_one_name_are_one_row_the_busiest_first() -> None:

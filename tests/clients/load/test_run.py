@@ -13,16 +13,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clients.load.baseline import Bare, bare_server
-from clients.load.crew import Around, Crew, LoadError, Measured, crew
-from clients.load.mix import Kind
-from clients.load.plan import Plan
-from clients.load.record import WRONG_ANSWER
-from clients.load.sample import Sample
-from clients.load.targets import Row
-from clients.load.usage import Watch, growth
+from spotify_buddies.clients.load.baseline import Bare, bare_server
+from spotify_buddies.clients.load.crew import Around, Crew, LoadError, Measured, crew
+from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.record import WRONG_ANSWER
+from spotify_buddies.clients.load.sample import Sample
+from spotify_buddies.clients.load.targets import Row
+from spotify_buddies.clients.load.usage import Watch, growth
+from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.load.grpc_aio import Stalling, serving
-from trainer.bench.serving import Shape, write_serving_bundle
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
@@ -112,7 +112,7 @@ def test_a_target_is_met_at_its_bound_and_unknown_without_a_figure() -> None:
 
 
 def command(state: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "clients.main", "load", *arguments]
+    return [sys.executable, "-m", "spotify_buddies.clients.main", "load", *arguments]
 
 
 def environment(state: Path) -> dict[str, str]:

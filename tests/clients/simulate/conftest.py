@@ -13,16 +13,16 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from pairing.search import build_index
-from pairing.settings import PairingSettings
-from serve_app.embedded import postgres
-from trainer.bpr.model import Model, Validation
-from trainer.bpr.train import train
-from trainer.bundle import write_bundle
-from trainer.dataset.table import open_dataset
-from trainer.release import bundle_parts
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.search import build_index
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.serve_app.embedded import postgres
+from spotify_buddies.trainer.bpr.model import Model, Validation
+from spotify_buddies.trainer.bpr.train import train
+from spotify_buddies.trainer.bundle import write_bundle
+from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.release import bundle_parts
+from spotify_buddies.trainer.settings import TrainSettings
 
 SETTINGS = TrainSettings(model="bpr", dimension=16, epochs=12, seed=7)
 

@@ -15,15 +15,15 @@ import numpy as np
 import psycopg
 import pytest
 
-from clients.python import AsyncClient
-from clients.simulate.audience import AudienceError, Listener, open_audience
-from clients.simulate.clicks import Clicks
-from clients.simulate.duration import seconds
-from clients.simulate.tally import Tally
-from clients.simulate.visits import Plan, arrivals, simulate
-from serve_app.build import Services
-from serve_app.plain import serve_plain
-from serve_app.settings import ServeSettings
+from spotify_buddies.clients.python import AsyncClient
+from spotify_buddies.clients.simulate.audience import AudienceError, Listener, open_audience
+from spotify_buddies.clients.simulate.clicks import Clicks
+from spotify_buddies.clients.simulate.duration import seconds
+from spotify_buddies.clients.simulate.tally import Tally
+from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.plain import serve_plain
+from spotify_buddies.serve_app.settings import ServeSettings
 from tests.clients.simulate.conftest import World
 
 SERVE = ServeSettings(grpc_port=0, feedback_timeout_s=30.0, request_timeout_s=60.0)
@@ -167,7 +167,7 @@ def environment(state: Path) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "clients.main", "simulate", "run", *arguments]
+    return [sys.executable, "-m", "spotify_buddies.clients.main", "simulate", "run", *arguments]
 
 
 def buddies(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -180,7 +180,8 @@ def buddies(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def address(world: World, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bare server as a process."""
     state = tmp_path_factory.mktemp("served")
-    serve = [sys.executable, "-m", "clients.main", "serve", "plain", "--with-parent", "--json", "--version", "7",
+    serve = [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "plain", "--with-parent", "--json",
+             "--version", "7",
              "--bundle", str(world.good)]  # fmt: skip
     process = subprocess.Popen(
         serve, env={**environment(state), "BUDDIES_POSTGRES_URL": postgres_url}, cwd=state, stdout=subprocess.PIPE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ray._private.parameter import RayParams
 
-from foundation.process.local_ray import announced_address, free_agent_port
+from spotify_buddies.foundation.process.local_ray import announced_address, free_agent_port
 from tests.strangers import NOBODY
 
 

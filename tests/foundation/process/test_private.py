@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.process.private import (
+from spotify_buddies.foundation.process.private import (
     NotPrivate,
     let_through,
     make_private,
@@ -20,7 +20,7 @@ from foundation.process.private import (
     replaceable_by_others,
     secret,
 )
-from foundation.process.run_dir import OWNER, RunDir, make, run_dir, sweep
+from spotify_buddies.foundation.process.run_dir import OWNER, RunDir, make, run_dir, sweep
 from tests.strangers import NOBODY, as_stranger, reached
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from serve_app.daily.run import Report, run_daily
-from serve_app.engine import Engine
+from spotify_buddies.serve_app.daily.run import Report, run_daily
+from spotify_buddies.serve_app.engine import Engine
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as Away
 
-from pairing.blocks import Threads
-from serve_app.daily.index import look, read_index
-from serve_app.daily.run import Report
-from serve_app.daily.space import DailyError, Space, pointer
-from serve_app.embedded import valkey
-from serve_app.engine import Engine
+from spotify_buddies.pairing.blocks import Threads
+from spotify_buddies.serve_app.daily.index import look, read_index
+from spotify_buddies.serve_app.daily.run import Report
+from spotify_buddies.serve_app.daily.space import DailyError, Space, pointer
+from spotify_buddies.serve_app.embedded import valkey
+from spotify_buddies.serve_app.engine import Engine
 
 Run = Callable[..., Report]
 
@@ -177,9 +177,9 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from redis import Redis
-from pairing.blocks import Threads
-from serve_app.daily import run
-from trainer.bundle import open_bundle
+from spotify_buddies.pairing.blocks import Threads
+from spotify_buddies.serve_app.daily import run
+from spotify_buddies.trainer.bundle import open_bundle
 store = run._store
 def store_and_die(*arguments, done=[0]):
     store(*arguments)

@@ -17,12 +17,12 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from serve_app.api import reflection
-from serve_app.front import config, rules
-from serve_app.front.rules import CALLER, HEADER_BYTES
-from serve_app.limits import REQUEST_BYTES
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
+from spotify_buddies.serve_app.api import reflection
+from spotify_buddies.serve_app.front import config, rules
+from spotify_buddies.serve_app.front.rules import CALLER, HEADER_BYTES
+from spotify_buddies.serve_app.limits import REQUEST_BYTES
 from tests.front import CHECK, CONFIG, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
 from tests.serve_app.front.conftest import TOKEN, Front, Start
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from serve_app.queue.jobs import Jobs
-from serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.queue.jobs import Jobs
+from spotify_buddies.serve_app.queue.settings import QueueSettings
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.build import Services
-from serve_app.queue.launch import launch_workers
-from serve_app.queue.settings import QueueSettings
-from serve_app.settings import ServeSettings
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.queue.launch import launch_workers
+from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.settings import ServeSettings
 
 
 class Poisonous:
     def __init__(self, serving: Any) -> None:
-        from serve_app.queue.worker import ServiceAnswering
+        from spotify_buddies.serve_app.queue.worker import ServiceAnswering
 
         self._service = ServiceAnswering(serving)
 
@@ -46,7 +46,7 @@ def main(bundle: str, state: str, redis_url: str, settings: str) -> None:
         # By its name, not as this script's: the worker imports it.
         from poison import Poisonous as Imported
 
-        from serve_app.queue.worker import Serving
+        from spotify_buddies.serve_app.queue.worker import Serving
 
         return Serving(ServeSettings(), bundle, "7", "m", Services(redis_url=redis_url), Imported)
 

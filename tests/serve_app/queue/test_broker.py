@@ -14,12 +14,12 @@ import trustme
 from redis import Redis
 from typer.testing import CliRunner
 
-from clients.main import build_app
-from serve_app.ports import free_port
-from serve_app.queue.broker import Producer
-from serve_app.queue.errors import QueueError
-from serve_app.queue.jobs import Counts, Jobs
-from serve_app.queue.settings import QueueSettings
+from spotify_buddies.clients.main import build_app
+from spotify_buddies.serve_app.ports import free_port
+from spotify_buddies.serve_app.queue.broker import Producer
+from spotify_buddies.serve_app.queue.errors import QueueError
+from spotify_buddies.serve_app.queue.jobs import Counts, Jobs
+from spotify_buddies.serve_app.queue.settings import QueueSettings
 
 PASSWORD = "Su%m 4@/:?#[é'\"\\x"
 

@@ -7,10 +7,10 @@ import time
 import pytest
 from redis import Redis
 
-from serve_app.queue.broker import broker_url, tls
-from serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
-from serve_app.queue.jobs import DEAD, TASK, Counts, Jobs, Letter
-from serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.queue.broker import broker_url, tls
+from spotify_buddies.serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
+from spotify_buddies.serve_app.queue.jobs import DEAD, TASK, Counts, Jobs, Letter
+from spotify_buddies.serve_app.queue.settings import QueueSettings
 
 
 def test_the_first_answer_stays_and_is_counted_once(jobs: Jobs) -> None:

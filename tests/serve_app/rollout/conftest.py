@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Answers, Budgets
-from serve_app.engine import Engine
-from serve_app.telemetry import Silent
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Answers, Budgets
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.trainer.bundle import open_bundle, write_bundle
+from spotify_buddies.trainer.mlflow_client import artifact_location, default_uri
+from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.tracking import track
 from tests.serve_app.conftest import DIMENSION, USERS, parts
-from trainer.bundle import open_bundle, write_bundle
-from trainer.mlflow_client import artifact_location, default_uri
-from trainer.registry import Registry
-from trainer.tracking import track
 
 USER_IDS = [f"user-{row}" for row in range(USERS)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from serve_app.rollout.arms import canaries, places
+from spotify_buddies.serve_app.rollout.arms import canaries, places
 
 MANY = [f"listener-{n}" for n in range(100_000)]
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import psycopg
 
-from serve_app.answers import Answers
-from serve_app.migrate import migrate
-from serve_app.query import Query, Source
-from serve_app.rollout import ledger
-from serve_app.rollout.counts import EDGES_MS, Counts, unpack
+from spotify_buddies.serve_app.answers import Answers
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.query import Query, Source
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.counts import EDGES_MS, Counts, unpack
 from tests.serve_app.conftest import PLAYLISTS
 
 

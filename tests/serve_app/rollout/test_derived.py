@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Answers, Budgets
-from serve_app.engine import Engine
-from serve_app.neighbours import local
-from serve_app.query import Query
-from serve_app.rollout.counts import Counts
-from serve_app.rollout.parity import check_parity
-from serve_app.rollout.rotation import Answering, Assignment, Rotation
-from serve_app.telemetry import Silent
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Answers, Budgets
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.neighbours import local
+from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.rollout.counts import Counts
+from spotify_buddies.serve_app.rollout.parity import check_parity
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.trainer.bundle import open_bundle
+from spotify_buddies.trainer.derive import Kind, derive_bundle
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS, lists
-from trainer.bundle import open_bundle
-from trainer.derive import Kind, derive_bundle
 
 Make = Callable[..., Answers]
 

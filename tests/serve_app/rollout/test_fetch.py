@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.rollout import fetch
-from serve_app.rollout.fetch import Shelf
+from spotify_buddies.serve_app.rollout import fetch
+from spotify_buddies.serve_app.rollout.fetch import Shelf
+from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
+from spotify_buddies.trainer.registry import Registry, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
-from trainer.bundle import Bundle, BundleError, open_bundle
-from trainer.registry import Registry, RegistryError, RegistryUnavailable
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_the_address_stands_neither_in_the_arguments_nor_in_what_is_printed(
     shelf = Shelf("http://ann:s3cret@127.0.0.1:9", "m", tmp_path)
     with pytest.raises(RegistryUnavailable) as raised:
         shelf.fetch("1")
-    assert seen == [[sys.executable, "-m", "serve_app.rollout.fetch"]]
+    assert seen == [[sys.executable, "-m", "spotify_buddies.serve_app.rollout.fetch"]]
     assert "s3cret" not in f"{shelf!r} {raised.value} {seen}"
 
 

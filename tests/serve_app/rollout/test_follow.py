@@ -13,20 +13,20 @@ import numpy as np
 import psycopg
 import pytest
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app import build
-from serve_app.build import Services, open_index, open_service
-from serve_app.migrate import migrate
-from serve_app.neighbours import local
-from serve_app.rollout import ledger
-from serve_app.rollout.counts import unpack
-from serve_app.rollout.state import Load, Report, Role, State, Wanted
-from serve_app.service import Service
-from serve_app.settings import ServeSettings
-from serve_app.telemetry import Silent
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app import build
+from spotify_buddies.serve_app.build import Services, open_index, open_service
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.neighbours import local
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.counts import unpack
+from spotify_buddies.serve_app.rollout.state import Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.trainer.registry import Registry
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS
-from trainer.registry import Registry
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 SETTINGS = ServeSettings(store_budget_ms=5_000, neighbour_budget_ms=5_000)

@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from serve_app.migrate import migrate
-from serve_app.rollout import ledger
-from serve_app.rollout.ledger import Overtaken
-from serve_app.rollout.state import Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.ledger import Overtaken
+from spotify_buddies.serve_app.rollout.state import Held, Load, Report, Role, State, Wanted
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 

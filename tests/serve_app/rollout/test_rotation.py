@@ -11,18 +11,18 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Answers
-from serve_app.codec import decode_query
-from serve_app.daily.run import run_daily
-from serve_app.history import Shown
-from serve_app.query import Query, Seen
-from serve_app.rollout.arms import canaries
-from serve_app.rollout.counts import Counts
-from serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Answers
+from spotify_buddies.serve_app.codec import decode_query
+from spotify_buddies.serve_app.daily.run import run_daily
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.query import Query, Seen
+from spotify_buddies.serve_app.rollout.arms import canaries
+from spotify_buddies.serve_app.rollout.counts import Counts
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS, lists
-from trainer.bundle import open_bundle
 
 PRODUCTION, CANARY = pb.ARM_PRODUCTION, pb.ARM_CANARY
 Make = Callable[..., Answers]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protos.buddies.v1 import recommender_pb2 as pb
-from serve_app.answers import Answers
-from serve_app.query import Query
-from serve_app.rollout import shadow as module
-from serve_app.rollout.counts import SHADOW, Counts
-from serve_app.rollout.rotation import Answering, Assignment, Rotation
-from serve_app.rollout.shadow import Shadow
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.answers import Answers
+from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.rollout import shadow as module
+from spotify_buddies.serve_app.rollout.counts import SHADOW, Counts
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.rollout.shadow import Shadow
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS
 

@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-from serve_app.answers import Answers, Budgets
-from serve_app.engine import Engine
-from serve_app.neighbours import local
-from serve_app.query import Query
-from serve_app.rollout.parity import UNCHECKED, check_parity
-from serve_app.rollout.ranker import Loader, Ranker
-from serve_app.rollout.rotation import Answering, Assignment, Rotation
-from serve_app.rollout.state import Generation, Load, State, Wanted
-from serve_app.rollout.table import Loaded, Table
-from serve_app.telemetry import Silent, Telemetry
+from spotify_buddies.serve_app.answers import Answers, Budgets
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.neighbours import local
+from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.rollout.parity import UNCHECKED, check_parity
+from spotify_buddies.serve_app.rollout.ranker import Loader, Ranker
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.rollout.state import Generation, Load, State, Wanted
+from spotify_buddies.serve_app.rollout.table import Loaded, Table
+from spotify_buddies.serve_app.telemetry import Silent, Telemetry
+from spotify_buddies.trainer.bundle import BundleError, open_bundle
+from spotify_buddies.trainer.bundle.golden import GOLDEN
+from spotify_buddies.trainer.bundle.manifest import describe_files, read_manifest
+from spotify_buddies.trainer.registry import RegistryUnavailable
 from tests.serve_app.rollout.conftest import USER_IDS, lists
-from trainer.bundle import BundleError, open_bundle
-from trainer.bundle.golden import GOLDEN
-from trainer.bundle.manifest import describe_files, read_manifest
-from trainer.registry import RegistryUnavailable
 
 ASKED = Query(user_ids=tuple(USER_IDS))
 
@@ -223,7 +223,7 @@ def test_versions_are_loaded_one_after_another_and_the_loop_goes_on_meanwhile() 
 
 
 def test_a_registry_that_is_away_is_waited_for_and_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve_app.rollout.table.AWAY_S", 0.0)
+    monkeypatch.setattr("spotify_buddies.serve_app.rollout.table.AWAY_S", 0.0)
     tries = []
 
     def load(version: str) -> Loaded[str]:

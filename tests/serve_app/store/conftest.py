@@ -11,9 +11,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from serve_app.history import Shown
-from serve_app.query import Source
-from serve_app.telemetry import Silent
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.query import Source
+from spotify_buddies.serve_app.telemetry import Silent
 
 PLAYLISTS = [f"list-{row}" for row in range(100)]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.history import Shown
-from serve_app.store.copy import Encoder
-from serve_app.store.store import Store
-from trainer.bundle import StringTable
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.store.copy import Encoder
+from spotify_buddies.serve_app.store.store import Store
+from spotify_buddies.trainer.bundle import StringTable
 
 BAD = ["a\0b", "a\ud800b", "a\udfffb"]
 

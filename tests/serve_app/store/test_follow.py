@@ -7,8 +7,8 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_app.store.actions import Feedback
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.actions import Feedback
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 RATE, SECONDS, ROUNDS = 500, 1.2, 3
 WITHIN_S = 0.1

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from serve_app.connections import connect
-from serve_app.errors import HistoryUnavailable
-from serve_app.migrate import migrate
-from serve_app.store.actions import FOREVER, Change, Feedback, Wish
-from serve_app.store.blocks import Blocks, merge
-from serve_app.store.maintain import Done, Retention, maintain
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.connections import connect
+from spotify_buddies.serve_app.errors import HistoryUnavailable
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, Wish
+from spotify_buddies.serve_app.store.blocks import Blocks, merge
+from spotify_buddies.serve_app.store.maintain import Done, Retention, maintain
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)  # a Wednesday
 PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)

@@ -12,13 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from serve_app.connections import connect
-from serve_app.errors import KeyReused
-from serve_app.migrate import migrate, migrations
-from serve_app.store.actions import Feedback, Stored, Wish
-from serve_app.store.commit import commit
-from serve_app.store.report import read_feedback
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.connections import connect
+from spotify_buddies.serve_app.errors import KeyReused
+from spotify_buddies.serve_app.migrate import migrate, migrations
+from spotify_buddies.serve_app.store.actions import Feedback, Stored, Wish
+from spotify_buddies.serve_app.store.commit import commit
+from spotify_buddies.serve_app.store.report import read_feedback
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 UNTIL = datetime(2030, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 ACTION = Feedback(

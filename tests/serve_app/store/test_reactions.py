@@ -16,16 +16,16 @@ import psutil
 import psycopg
 import pytest
 
-from clients.python import Client
-from serve_app.connections import connect
-from serve_app.embedded import postgres
-from serve_app.errors import FeedbackUnavailable
-from serve_app.migrate import migrate, migrations
-from serve_app.settings import ServeSettings
-from serve_app.store.actions import Feedback, Stored, Wish
-from serve_app.store.commit import commit
-from serve_app.store.report import read_feedback
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.clients.python import Client
+from spotify_buddies.serve_app.connections import connect
+from spotify_buddies.serve_app.embedded import postgres
+from spotify_buddies.serve_app.errors import FeedbackUnavailable
+from spotify_buddies.serve_app.migrate import migrate, migrations
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.store.actions import Feedback, Stored, Wish
+from spotify_buddies.serve_app.store.commit import commit
+from spotify_buddies.serve_app.store.report import read_feedback
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
 
@@ -305,8 +305,8 @@ def test_an_action_that_nobody_waits_for_any_more_is_not_sent(database: Any) -> 
 
 WRITER = """
 import asyncio, sys
-from serve_app.store.actions import Feedback, Wish
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.actions import Feedback, Wish
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from datetime import datetime, timezone
 
 async def main(url, name):

@@ -12,14 +12,14 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from serve_app.connections import connect
-from serve_app.errors import HistoryUnavailable
-from serve_app.migrate import LOCK, migrate
-from serve_app.store.actions import Feedback
-from serve_app.store.maintain import Retention, maintain
-from serve_app.store.schema import is_lost
-from serve_app.store.seen import AT_ONCE
-from serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.connections import connect
+from spotify_buddies.serve_app.errors import HistoryUnavailable
+from spotify_buddies.serve_app.migrate import LOCK, migrate
+from spotify_buddies.serve_app.store.actions import Feedback
+from spotify_buddies.serve_app.store.maintain import Retention, maintain
+from spotify_buddies.serve_app.store.schema import is_lost
+from spotify_buddies.serve_app.store.seen import AT_ONCE
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)
 HASTY = StoreSettings(timeout_s=10.0, seen_s=0.05)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pairing.settings import PairingSettings
-from trainer.bench import lines, page
-from trainer.bench.figure import OURS, Figure, timed
-from trainer.bench.offline import Measured, Outcome, gather, offline, presets_under
-from trainer.bench.plan import STAGES, Bench, BenchError, Stage
-from trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.bench import lines, page
+from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
+from spotify_buddies.trainer.bench.offline import Measured, Outcome, gather, offline, presets_under
+from spotify_buddies.trainer.bench.plan import STAGES, Bench, BenchError, Stage
+from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 
 TINY = 200  # listeners of the preset
 
@@ -30,7 +30,7 @@ def figure(work: str, by: str, amount: float, seconds: float, **facts: object) -
 
 
 def run(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clients.main", "bench", "offline", *arguments]
+    command = [sys.executable, "-m", "spotify_buddies.clients.main", "bench", "offline", *arguments]
     environment = {**os.environ, "BUDDIES_STATE_DIR": str(state), "BUDDIES_TRAIN__DIMENSION": "16"}
     return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
 
@@ -113,7 +113,7 @@ def test_a_stage_without_its_input_fails_and_says_so(tmp_path: Path, capfd: pyte
 
 def test_a_peer_that_is_not_installed_is_skipped_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lacking = Stage("bpr-lacking", "fitting:by_lacking", "no_such_module", "no-such-package")
-    monkeypatch.setattr("trainer.bench.offline.STAGES", {lacking.name: lacking})
+    monkeypatch.setattr("spotify_buddies.trainer.bench.offline.STAGES", {lacking.name: lacking})
     said: list[str] = []
     outcome = offline(bench_at(tmp_path), say=said.append)
     wanted = "bpr-lacking: no-such-package is not installed; install 'spotify-buddies[bench]'"

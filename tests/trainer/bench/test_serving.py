@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pairing.search import NeighbourSearch
-from trainer.bench.serving import Shape, write_serving_bundle
-from trainer.bundle import open_bundle
+from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
+from spotify_buddies.trainer.bundle import open_bundle
 
 SHAPE = Shape(users=120, playlists=200, dimension=8, candidates=30, songs=300, songs_a_user=10)
 

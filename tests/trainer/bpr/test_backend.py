@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from trainer.bpr import backend
-from trainer.bpr.backend import NumbaBackend, open_backend, recipe
-from trainer.bpr.model import initial_model
-from trainer.settings import TrainSettings
+from spotify_buddies.trainer.bpr import backend
+from spotify_buddies.trainer.bpr.backend import NumbaBackend, open_backend, recipe
+from spotify_buddies.trainer.bpr.model import initial_model
+from spotify_buddies.trainer.settings import TrainSettings
 
 
 def state(users: int = 6, playlists: int = 5, dimension: int = 4) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ def test_accumulated_batches_equal_one_large_batch():
 
 def test_training_does_not_import_torch_unless_it_is_used():
     code = (
-        "import sys, trainer.release, trainer.bpr.backend as b\n"
+        "import sys, spotify_buddies.trainer.release, spotify_buddies.trainer.bpr.backend as b\n"
         "b._GPU_DEVICES = ()\n"
         "b.recipe(b.TrainSettings(model='bpr'))\n"
         "print('torch' in sys.modules)"

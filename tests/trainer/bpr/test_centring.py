@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.bpr.centring import SHARES, Centred
-from trainer.bpr.metrics import FactorScorer
-from trainer.bpr.model import Model
+from spotify_buddies.trainer.bpr.centring import SHARES, Centred
+from spotify_buddies.trainer.bpr.metrics import FactorScorer
+from spotify_buddies.trainer.bpr.model import Model
 
 # Two users agree on the first dimension; the third is not learned and does not count.
 MODEL = Model(

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from pairing.csr import Csr
-from trainer.bpr.drawn import Drawn, open_source
-from trainer.bpr.model import TrainingError
-from trainer.bpr.order import Stored
-from trainer.dataset.table import Pools, open_dataset
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.drawn import Drawn, open_source
+from spotify_buddies.trainer.bpr.model import TrainingError
+from spotify_buddies.trainer.bpr.order import Stored
+from spotify_buddies.trainer.dataset.table import Pools, open_dataset
+from spotify_buddies.trainer.settings import TrainSettings
 
 # Three users over 40 playlists; the third has no positives. The first one's hard pool is a quarter of its easy one.
 POSITIVES = Csr.from_rows([[0, 1, 2], [3], []], 40)
@@ -65,7 +65,7 @@ def test_an_epoch_depends_on_seed_and_number_alone():
 
 def test_blocks_are_bounded_and_hold_the_same_triplets_as_one(monkeypatch):
     whole = epoch(drawn(), 7, 1)
-    monkeypatch.setattr("trainer.bpr.drawn.BLOCK", 5)
+    monkeypatch.setattr("spotify_buddies.trainer.bpr.drawn.BLOCK", 5)
     blocks = list(drawn().blocks(7, 1))
     assert [len(block) for block in blocks] == [5, 5, 5, 1]
     assert sorted(np.concatenate(blocks).tolist()) == sorted(whole.tolist())
@@ -136,7 +136,7 @@ def test_what_the_data_set_does_not_hold_is_named(planted):
 @pytest.mark.parametrize("block", [3, 1 << 20])
 @pytest.mark.parametrize("most", [1, 5, 15])
 def test_the_epochs_of_a_pass_reach_every_positive_as_often_as_it_has_negatives(monkeypatch, block, most):
-    monkeypatch.setattr("trainer.bpr.drawn.BLOCK", block)
+    monkeypatch.setattr("spotify_buddies.trainer.bpr.drawn.BLOCK", block)
     source = drawn(most=most)
     epochs = -(-16 // most)
     for number in (0, 1):

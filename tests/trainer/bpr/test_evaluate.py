@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from pairing.stage import StageError
-from trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
-from trainer.bpr.evaluate import cold_batch, compare, estimate, evaluate
-from trainer.bpr.model import Model
-from trainer.dataset.table import open_dataset
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
+from spotify_buddies.trainer.bpr.evaluate import cold_batch, compare, estimate, evaluate
+from spotify_buddies.trainer.bpr.model import Model
+from spotify_buddies.trainer.dataset.table import open_dataset
 
 
 @pytest.fixture(scope="module")

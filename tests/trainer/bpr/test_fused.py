@@ -14,14 +14,14 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from pairing.csr import Csr
-from trainer.bpr.backend import START_SQUARES, NumbaBackend, open_backend
-from trainer.bpr.device import backend as device_backend
-from trainer.bpr.device.resident import resident
-from trainer.bpr.drawn import Drawn
-from trainer.bpr.model import TrainingError, initial_model
-from trainer.bpr.order import Stored
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.backend import START_SQUARES, NumbaBackend, open_backend
+from spotify_buddies.trainer.bpr.device import backend as device_backend
+from spotify_buddies.trainer.bpr.device.resident import resident
+from spotify_buddies.trainer.bpr.drawn import Drawn
+from spotify_buddies.trainer.bpr.model import TrainingError, initial_model
+from spotify_buddies.trainer.bpr.order import Stored
+from spotify_buddies.trainer.settings import TrainSettings
 
 SETTINGS = TrainSettings(model="bpr", backend="fused", learning_rate=0.1, regularisation=0.02)
 POOLS = Drawn(
@@ -145,8 +145,8 @@ def test_deterministic_sums_leave_torch_as_it_was():
 
 _TRITON = """
 import numpy as np, torch
-from trainer.bpr.device.kernels import update
-from trainer.bpr.kernels import update as numba
+from spotify_buddies.trainer.bpr.device.kernels import update
+from spotify_buddies.trainer.bpr.kernels import update as numba
 rng = np.random.default_rng(0)
 for dimension, tile, repeats in ((5, 1, True), (128, 1, True), (5, 4, False), (128, 4, False)):
     draw = rng.integers if repeats else lambda low, high, count: low + rng.permutation(high - low)[:count]
@@ -163,7 +163,7 @@ for dimension, tile, repeats in ((5, 1, True), (128, 1, True), (5, 4, False), (1
 _COMPILE = """
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
-from trainer.bpr.device.kernels import TILE, WARPS, _update
+from spotify_buddies.trainer.bpr.device.kernels import TILE, WARPS, _update
 pointers = dict.fromkeys(("users", "playlists", "user_squares", "playlist_squares", "losses"), "*fp32")
 numbers = {"count": "i32", "rate": "fp32", "decay": "fp32"}
 chosen = {"dimension": 100, "width": 128, "tile": TILE}

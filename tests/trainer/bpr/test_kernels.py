@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.bpr.kernels import count_shared, mark_top, mid_ranks, score_pairs, update
+from spotify_buddies.trainer.bpr.kernels import count_shared, mark_top, mid_ranks, score_pairs, update
 
 TRIPLET = np.array([[0, 0, 1]], np.int32)
 

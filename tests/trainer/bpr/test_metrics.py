@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from trainer.bpr import metrics
-from trainer.bpr.metrics import FactorScorer, coverage, per_row, ranks, summarise
-from trainer.bpr.model import Model
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr import metrics
+from spotify_buddies.trainer.bpr.metrics import FactorScorer, coverage, per_row, ranks, summarise
+from spotify_buddies.trainer.bpr.model import Model
 
 
 def by_table(table):

@@ -8,10 +8,10 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from trainer.bpr import order
-from trainer.bpr.kernels import shuffled
-from trainer.bpr.model import TrainingError
-from trainer.bpr.order import Part, Stored, ahead, part_of
+from spotify_buddies.trainer.bpr import order
+from spotify_buddies.trainer.bpr.kernels import shuffled
+from spotify_buddies.trainer.bpr.model import TrainingError
+from spotify_buddies.trainer.bpr.order import Part, Stored, ahead, part_of
 
 
 def places(total: int, seed: int, first: int = 0, count: int | None = None) -> np.ndarray:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from pairing.csr import Csr
-from trainer.bpr.evaluate import Evaluation, evaluate
-from trainer.bpr.model import Validation
-from trainer.bpr.train import train, training_key
-from trainer.dataset.build import build_dataset
-from trainer.dataset.sources import find_sources
-from trainer.dataset.table import open_dataset
-from trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.evaluate import Evaluation, evaluate
+from spotify_buddies.trainer.bpr.model import Validation
+from spotify_buddies.trainer.bpr.train import train, training_key
+from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 
 SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "sample"
 

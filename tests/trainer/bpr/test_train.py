@@ -9,13 +9,13 @@ import pickle
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from trainer.bpr import checkpoint
-from trainer.bpr.drawn import Drawn
-from trainer.bpr.metrics import FactorScorer, ranks, summarise
-from trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
-from trainer.bpr.train import reports, train, training_key
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr import checkpoint
+from spotify_buddies.trainer.bpr.drawn import Drawn
+from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise
+from spotify_buddies.trainer.bpr.model import EpochReport, Model, TrainingError, Validation, initial_model
+from spotify_buddies.trainer.bpr.train import reports, train, training_key
+from spotify_buddies.trainer.settings import TrainSettings
 
 USERS, PLAYLISTS, GENRES, NEGATIVES = 80, 40, 4, 10
 SETTINGS = TrainSettings(model="bpr", dimension=8, epochs=5, seed=3)

@@ -14,10 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from trainer.bundle import SKETCH_BYTES, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
-from trainer.bundle.scores import best_first
-from trainer.bundle.tensors import map_tensors
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bundle import (
+    SKETCH_BYTES,
+    BundleError,
+    BundleParts,
+    SongFactors,
+    open_bundle,
+    write_bundle,
+)
+from spotify_buddies.trainer.bundle.scores import best_first
+from spotify_buddies.trainer.bundle.tensors import map_tensors
 
 
 @pytest.fixture
@@ -266,7 +273,9 @@ def test_two_opens_map_the_same_pages_and_cannot_write_them(written):
         bundles[0].user_factors[0, 0] = 9
 
 
-@pytest.mark.parametrize("modules", ["trainer.bundle", "trainer.bundle, trainer.registry"])
+@pytest.mark.parametrize(
+    "modules", ["spotify_buddies.trainer.bundle", "spotify_buddies.trainer.bundle, spotify_buddies.trainer.registry"]
+)
 def test_serving_needs_no_torch_polars_or_mlflow_to_open_a_bundle(modules):
     heavy = "{'torch', 'polars', 'mlflow', 'sqlalchemy', 'ray'}"
     code = f"import sys, {modules}; print({heavy} & set(sys.modules))"

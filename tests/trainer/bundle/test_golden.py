@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from trainer.bundle import BundleError, Golden, open_bundle, write_bundle
-from trainer.bundle.golden import GOLDEN, LENGTH, LISTENERS
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bundle import BundleError, Golden, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH, LISTENERS
 
 
 def test_golden_lists_are_the_candidates_by_score_without_the_own_playlists(bundle_parts, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.bundle import KeyIndex, StringTable, strings
+from spotify_buddies.trainer.bundle import KeyIndex, StringTable, strings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from ray.cluster_utils import Cluster
 
-from pairing.blocks import Blocks
-from pairing.csr import Csr
-from pairing.nearest import nearest_users
-from pairing.processes import children, stop_all
-from pairing.progress import Progress, silent
-from trainer.cluster.connect import _variables, cluster
-from trainer.dataset.labels.ownership import assign_owners
-from trainer.dataset.labels.split import split_users
-from trainer.dataset.negatives.triplets import write_triplets
-from trainer.dataset.negatives.validation import write_batches
-from trainer.dataset.score import score_users, take_liked
-from trainer.dataset.table import LIKED, MATRIX, OWN, SCORE, SONGS, SPLIT, STAGES, TRIPLETS, VALIDATION
-from trainer.settings import DataSettings
+from spotify_buddies.pairing.blocks import Blocks
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.processes import children, stop_all
+from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.trainer.cluster.connect import _variables, cluster
+from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
+from spotify_buddies.trainer.dataset.labels.split import split_users
+from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
+from spotify_buddies.trainer.dataset.negatives.validation import write_batches
+from spotify_buddies.trainer.dataset.score import score_users, take_liked
+from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, OWN, SCORE, SONGS, SPLIT, STAGES, TRIPLETS, VALIDATION
+from spotify_buddies.trainer.settings import DataSettings
 
 USERS, PLAYLISTS, ALL_SONGS = 2_000, 1_500, 2_500
 SETTINGS = DataSettings(liked_share=0.03, owned_max=5, validation_negatives=10)

@@ -15,11 +15,11 @@ import pytest
 import ray
 from ray._private.internal_api import node_stats
 
-from pairing.blocks import BlockError
-from pairing.progress import silent
-from trainer.cluster.blocks import AHEAD, RETRIES, _run
-from trainer.cluster.errors import ClusterError
-from trainer.dataset.table import SCORE, TRIPLETS, VALIDATION
+from spotify_buddies.pairing.blocks import BlockError
+from spotify_buddies.pairing.progress import silent
+from spotify_buddies.trainer.cluster.blocks import AHEAD, RETRIES, _run
+from spotify_buddies.trainer.cluster.errors import ClusterError
+from spotify_buddies.trainer.dataset.table import SCORE, TRIPLETS, VALIDATION
 
 from .conftest import USERS, Nodes, Small
 

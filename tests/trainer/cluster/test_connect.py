@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.cluster.connect import _find, cluster
-from trainer.cluster.errors import ClusterError
+from spotify_buddies.trainer.cluster.connect import _find, cluster
+from spotify_buddies.trainer.cluster.errors import ClusterError
 
 
 @pytest.fixture

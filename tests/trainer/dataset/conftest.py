@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from pairing.progress import silent
-from trainer.dataset.labels.ownership import assign_owners
-from trainer.dataset.labels.split import split_users
-from trainer.dataset.negatives.triplets import write_triplets
-from trainer.dataset.negatives.validation import write_batches
-from trainer.dataset.score import score_users, take_liked
-from trainer.dataset.table import STAGES
-from trainer.settings import DataSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.progress import silent
+from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
+from spotify_buddies.trainer.dataset.labels.split import split_users
+from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
+from spotify_buddies.trainer.dataset.negatives.validation import write_batches
+from spotify_buddies.trainer.dataset.score import score_users, take_liked
+from spotify_buddies.trainer.dataset.table import STAGES
+from spotify_buddies.trainer.settings import DataSettings
 
 
 @dataclass

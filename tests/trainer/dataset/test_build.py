@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairing import stage
-from pairing.build import build_pairing
-from pairing.settings import PairingSettings
-from trainer.dataset.build import build_dataset
-from trainer.dataset.errors import DataError
-from trainer.dataset.report import statistics, write_report
-from trainer.dataset.sources import find_sources
-from trainer.dataset.table import IN_TRAIN, IN_VALIDATION, STAGES, open_dataset
-from trainer.settings import DataSettings
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.build import build_pairing
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.report import statistics, write_report
+from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, STAGES, open_dataset
+from spotify_buddies.trainer.settings import DataSettings
 
 SETTINGS = DataSettings(liked_share=0.2, validation_negatives=3, owned_max=3)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pairing import stage
-from pairing.build import build_pairing
-from pairing.settings import PairingSettings
-from pairing.stage import StageError
-from trainer.dataset.build import build_dataset
-from trainer.dataset.sources import find_sources
-from trainer.dataset.table import LIKED, STAGES
-from trainer.settings import DataSettings
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.build import build_pairing
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.table import LIKED, STAGES
+from spotify_buddies.trainer.settings import DataSettings
 
 PAGE = 4_096
 SETTINGS = DataSettings(liked_share=0.2, validation_negatives=3, owned_max=3)

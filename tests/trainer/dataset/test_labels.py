@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.labels.split import user_kinds
-from trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, UNUSED, WARM
-from trainer.settings import DataSettings
+from spotify_buddies.trainer.dataset.labels.split import user_kinds
+from spotify_buddies.trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, UNUSED, WARM
+from spotify_buddies.trainer.settings import DataSettings
 
 many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 10_000)

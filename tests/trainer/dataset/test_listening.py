@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from trainer.dataset.errors import DataError, Skipped
-from trainer.dataset.intern import Ids
-from trainer.dataset.song_names import read_mismatches, read_song_names
-from trainer.dataset.triplets_file import read_triplets
+from spotify_buddies.trainer.dataset.errors import DataError, Skipped
+from spotify_buddies.trainer.dataset.intern import Ids
+from spotify_buddies.trainer.dataset.song_names import read_mismatches, read_song_names
+from spotify_buddies.trainer.dataset.triplets_file import read_triplets
 
 
 def write(tmp_path: Path, content: str | bytes, name: str = "train_triplets.txt") -> Path:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from trainer.dataset.errors import DataError
-from trainer.dataset.intern import SongNames
-from trainer.dataset.mpd import read_slice
+from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.intern import SongNames
+from spotify_buddies.trainer.dataset.mpd import read_slice
 
 TRACK = {"track_name": "One", "artist_name": "A"}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.negatives import triplets as triplets_module
-from trainer.dataset.table import IN_TEST, IN_TRAIN, IN_VALIDATION
+from spotify_buddies.trainer.dataset.negatives import triplets as triplets_module
+from spotify_buddies.trainer.dataset.table import IN_TEST, IN_TRAIN, IN_VALIDATION
 
 many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 seeds = st.integers(0, 10_000)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from trainer.dataset.arrays import Growing
-from trainer.dataset.kernels import distinct
-from trainer.dataset.page import Section, render
-from trainer.dataset.plots import histogram, lorenz_curve
-from trainer.dataset.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.dataset.arrays import Growing
+from spotify_buddies.trainer.dataset.kernels import distinct
+from spotify_buddies.trainer.dataset.page import Section, render
+from spotify_buddies.trainer.dataset.plots import histogram, lorenz_curve
+from spotify_buddies.trainer.dataset.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
 
 untimed = settings(deadline=None)  # the first call may compile a kernel
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from trainer.dataset.errors import DataError, Skipped
-from trainer.dataset.intern import Ids, SongNames
-from trainer.dataset.own import OwnListens, OwnPlaylists, read_own_listens, read_own_playlists
+from spotify_buddies.trainer.dataset.errors import DataError, Skipped
+from spotify_buddies.trainer.dataset.intern import Ids, SongNames
+from spotify_buddies.trainer.dataset.own import OwnListens, OwnPlaylists, read_own_listens, read_own_playlists
 
 
 def quiet(rows: int) -> None:

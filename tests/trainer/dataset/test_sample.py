@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.dataset.build import build_dataset
-from trainer.dataset.sources import find_sources
-from trainer.dataset.table import open_dataset
-from trainer.settings import DataSettings
+from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.settings import DataSettings
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = [

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from pairing.csr import Csr
-from pairing.progress import silent
-from trainer.bpr.drawn import Drawn
-from trainer.dataset.negatives.triplets import in_a_file, write_triplets
-from trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.progress import silent
+from spotify_buddies.trainer.bpr.drawn import Drawn
+from spotify_buddies.trainer.dataset.negatives.triplets import in_a_file, write_triplets
+from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 
 def part(world, into: Path, **settings) -> Path:

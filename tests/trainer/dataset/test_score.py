@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.kernels import part_of, select
+from spotify_buddies.trainer.dataset.kernels import part_of, select
 
 many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 

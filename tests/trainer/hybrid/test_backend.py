@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from trainer.bpr.backend import recipe
-from trainer.bpr.fit import fit
-from trainer.bpr.metrics import FactorScorer, ranks, summarise
-from trainer.bpr.model import TrainingError, Validation
-from trainer.bpr.order import part_of
-from trainer.bpr.train import patience_of, train, training_key
-from trainer.dataset.table import open_dataset
-from trainer.hybrid.backend import HybridBackend, taste_dimensions
-from trainer.hybrid.songs import SongSets
-from trainer.settings import TrainSettings
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.backend import recipe
+from spotify_buddies.trainer.bpr.fit import fit
+from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise
+from spotify_buddies.trainer.bpr.model import TrainingError, Validation
+from spotify_buddies.trainer.bpr.order import part_of
+from spotify_buddies.trainer.bpr.train import patience_of, train, training_key
+from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.hybrid.backend import HybridBackend, taste_dimensions
+from spotify_buddies.trainer.hybrid.songs import SongSets
+from spotify_buddies.trainer.settings import TrainSettings
 
 SETTINGS = TrainSettings(dimension=6, taste_share=0.5, seed=3)
 TRIPLETS = np.array([[0, 0, 1], [1, 1, 2], [0, 0, 2], [2, 2, 0]], np.int32)
@@ -116,7 +116,7 @@ def test_who_is_in_no_triplet_has_a_factor_of_songs_alone():
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     found = []
     for threads in (1, 3):
-        monkeypatch.setattr("trainer.hybrid.backend.processors", lambda threads=threads: threads)
+        monkeypatch.setattr("spotify_buddies.trainer.hybrid.backend.processors", lambda threads=threads: threads)
         backend = _open()
         backend.step(TRIPLETS)
         found.append({name: array.tobytes() for name, array in backend.state().items()})

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairing.csr import Csr
-from trainer.hybrid.songs import SongSets, artist_rows, feature
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.hybrid.songs import SongSets, artist_rows, feature
 
 # Songs 0 and 1 by artist 0, song 2 by artist 1, song 3 by nobody known.
 ARTIST = np.array([0, 0, 1, -1], np.int32)

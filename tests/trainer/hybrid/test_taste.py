@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from trainer.bpr.metrics import FactorScorer, ranks, summarise
-from trainer.bpr.model import Model
-from trainer.hybrid.songs import SongSets, feature
-from trainer.hybrid.taste import fit_taste, unit
-from trainer.organic.halves import cut
-from trainer.organic.questions import ask
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise
+from spotify_buddies.trainer.bpr.model import Model
+from spotify_buddies.trainer.hybrid.songs import SongSets, feature
+from spotify_buddies.trainer.hybrid.taste import fit_taste, unit
+from spotify_buddies.trainer.organic.halves import cut
+from spotify_buddies.trainer.organic.questions import ask
 
 
 def _matrix(rows, sets):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairing.csr import Csr
-from trainer.organic.halves import cut, write_raw
-from trainer.organic.questions import ask
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.organic.halves import cut, write_raw
+from spotify_buddies.trainer.organic.questions import ask
 
 PLAYLISTS = st.lists(st.sets(st.integers(0, 30)).map(sorted), max_size=12)
 

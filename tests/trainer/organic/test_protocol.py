@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pairing.settings import PairingSettings
-from trainer.dataset.build import build_dataset
-from trainer.dataset.sources import find_sources
-from trainer.organic.protocol import OrganicError, OrganicResult, organic
-from trainer.settings import DataSettings, TrainSettings
-from trainer.synth.write import synthesise
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.organic.protocol import OrganicError, OrganicResult, organic
+from spotify_buddies.trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.trainer.synth.write import synthesise
 
 SETTINGS = TrainSettings(dimension=16, epochs=3)
 # So small a data set has held-out likes and hard pools of fifty only with larger shares of both.

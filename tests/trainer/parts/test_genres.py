@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from pairing.csr import Csr
-from trainer.parts.genres import FEWEST, POPULAR_A_GENRE, Genres, Tastes, find_genres
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.parts.genres import FEWEST, POPULAR_A_GENRE, Genres, Tastes, find_genres
 
 SONGS = FEWEST * 10
 

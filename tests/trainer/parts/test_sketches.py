@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pairing.csr import Csr
-from trainer.bundle import SKETCH_BYTES
-from trainer.parts.sketches import estimate, sketch
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bundle import SKETCH_BYTES
+from spotify_buddies.trainer.parts.sketches import estimate, sketch
 
 
 def _pair(shared: int, alone: int, seed: int) -> list[list[int]]:

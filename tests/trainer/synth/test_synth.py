@@ -11,14 +11,14 @@ import numpy as np
 import orjson
 import pytest
 
-from pairing.csr import Csr
-from pairing.nearest import nearest_users
-from pairing.stage import hash_file
-from trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, make_catalogue, make_names
-from trainer.synth.draws import LIBRARIES, TRACKLISTS, Kind, draw_blocks
-from trainer.synth.quantiles import LIBRARY, PLAYLIST
-from trainer.synth.words import TITLE_COUNT, artist_names, song_title
-from trainer.synth.write import MARKER, PRESETS, SynthError, SynthSummary, synthesise
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.stage import hash_file
+from spotify_buddies.trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, make_catalogue, make_names
+from spotify_buddies.trainer.synth.draws import LIBRARIES, TRACKLISTS, Kind, draw_blocks
+from spotify_buddies.trainer.synth.quantiles import LIBRARY, PLAYLIST
+from spotify_buddies.trainer.synth.words import TITLE_COUNT, artist_names, song_title
+from spotify_buddies.trainer.synth.write import MARKER, PRESETS, SynthError, SynthSummary, synthesise
 
 USERS, LISTS, SONGS = 1_500, 1_200, 12_000
 

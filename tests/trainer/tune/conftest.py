@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.settings import TrainSettings
-from trainer.tune.experiment import DONE, FAILED, STOPPED, Epoch, Experiment, Trial, open_experiment
-from trainer.tune.settings import Domain, TuneSettings
+from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.tune.experiment import DONE, FAILED, STOPPED, Epoch, Experiment, Trial, open_experiment
+from spotify_buddies.trainer.tune.settings import Domain, TuneSettings
 
 SPACE = {"dimension": Domain(choice=(8, 16)), "learning_rate": Domain(loguniform=(0.01, 1.0))}
 TUNE = TuneSettings(trials=4, epochs=4, grace=1, reduction=2, space=SPACE)

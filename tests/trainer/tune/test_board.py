@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
+from spotify_buddies.trainer.tune.board import Board, as_json, columns, table
+from spotify_buddies.trainer.tune.experiment import RUNNING, WAITING, Trial
 from tests.trainer.tune.conftest import epochs, trials
-from trainer.tune.board import Board, as_json, columns, table
-from trainer.tune.experiment import RUNNING, WAITING, Trial
 
 
 class Terminal(io.StringIO):

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from spotify_buddies.trainer.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.tracking import Run, track
+from spotify_buddies.trainer.tune.children import Children
+from spotify_buddies.trainer.tune.experiment import RUNNING
 from tests.trainer.tune.conftest import epochs, trials
-from trainer.mlflow_client import connect, default_uri
-from trainer.settings import TrainSettings
-from trainer.tracking import Run, track
-from trainer.tune.children import Children
-from trainer.tune.experiment import RUNNING
 
 SETTINGS = TrainSettings(dimension=8, model="bpr")
 

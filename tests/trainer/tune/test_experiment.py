@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trainer.tune.conftest import SPACE, TUNE, epochs, trials
-from trainer.settings import TrainSettings
-from trainer.tune.experiment import (
+from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.tune.experiment import (
     FAILED,
     Result,
     Trial,
@@ -16,6 +15,7 @@ from trainer.tune.experiment import (
     open_experiment,
     winner,
 )
+from tests.trainer.tune.conftest import SPACE, TUNE, epochs, trials
 
 
 def test_the_key_depends_on_data_backend_space_and_both_settings():

@@ -6,9 +6,9 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
+from spotify_buddies.trainer.tune.experiment import Result, Trial
+from spotify_buddies.trainer.tune.report import rungs, write_report
 from tests.trainer.tune.conftest import epochs
-from trainer.tune.experiment import Result, Trial
-from trainer.tune.report import rungs, write_report
 
 
 def test_every_trial_is_in_the_plots_and_in_the_table(experiment):

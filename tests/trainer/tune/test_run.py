@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from spotify_buddies.trainer.bpr.drawn import open_source
+from spotify_buddies.trainer.bpr.model import Validation
+from spotify_buddies.trainer.bpr.train import train
+from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.settings import RegistrySettings
+from spotify_buddies.trainer.tune.experiment import Experiment, experiments
+from spotify_buddies.trainer.tune.session import users_of
+from spotify_buddies.trainer.tune.space import trial_settings
 from tests.strangers import reached
-from trainer.bpr.drawn import open_source
-from trainer.bpr.model import Validation
-from trainer.bpr.train import train
-from trainer.dataset.table import open_dataset
-from trainer.mlflow_client import connect, default_uri
-from trainer.settings import RegistrySettings
-from trainer.tune.experiment import Experiment, experiments
-from trainer.tune.session import users_of
-from trainer.tune.space import trial_settings
 
 pytestmark = pytest.mark.ray
 
@@ -55,7 +55,7 @@ class Command:
         environment = {"COLUMNS": "160", "BUDDIES_STATE_DIR": str(self.state), **SETTINGS, **self.extra}
         return subprocess.Popen(
             # A test run in the background of a script inherits an ignored SIGINT, and would pass it on.
-            ["env", "--default-signal=INT", sys.executable, "-m", "clients.main", "tune", *arguments],
+            ["env", "--default-signal=INT", sys.executable, "-m", "spotify_buddies.clients.main", "tune", *arguments],
             env={**inherited, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

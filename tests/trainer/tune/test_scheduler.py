@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from spotify_buddies.trainer.tune.experiment import Trial
 from tests.trainer.tune.conftest import TUNE, epochs
-from trainer.tune.experiment import Trial
 
 pytest.importorskip("ray.tune")
 
@@ -22,7 +22,7 @@ class RayTrial:
 
 
 def scheduler(remembered: dict[str, Trial]) -> Any:
-    from trainer.tune.scheduler import Asha
+    from spotify_buddies.trainer.tune.scheduler import Asha
 
     made = Asha(TUNE, remembered)
     assert made.set_search_properties("score", "max")

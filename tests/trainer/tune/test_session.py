@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trainer.tune.experiment import TuneError
-from trainer.tune.session import end_leftovers, is_locked, locked, note, users_of
+from spotify_buddies.trainer.tune.experiment import TuneError
+from spotify_buddies.trainer.tune.session import end_leftovers, is_locked, locked, note, users_of
 
 WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
 OPEN = f"import sys; log = open(sys.argv[1], 'w'); {WAIT}"
@@ -46,7 +46,7 @@ def test_a_second_search_in_the_same_place_is_refused_and_names_the_first(tmp_pa
 
 
 def test_a_killed_holder_blocks_nobody(tmp_path, start):
-    imports = "import sys; from pathlib import Path; from trainer.tune.session import locked"
+    imports = "import sys; from pathlib import Path; from spotify_buddies.trainer.tune.session import locked"
     code = f"{imports}\nwith locked(Path(sys.argv[1])): {WAIT}"
     holder = start(code, str(tmp_path))
     with pytest.raises(TuneError, match=f"process {holder.pid}"), locked(tmp_path):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from clients.settings import SettingsError, read_settings
-from trainer.settings import TrainSettings
-from trainer.tune.cli import SECTIONS
-from trainer.tune.settings import Domain, TuneSettings
-from trainer.tune.space import chosen_settings, default_space, space_of, trial_settings
+from spotify_buddies.clients.settings import SettingsError, read_settings
+from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.tune.cli import SECTIONS
+from spotify_buddies.trainer.tune.settings import Domain, TuneSettings
+from spotify_buddies.trainer.tune.space import chosen_settings, default_space, space_of, trial_settings
 
 
 def of(**space: object) -> TuneSettings:

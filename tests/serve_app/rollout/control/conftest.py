@@ -16,16 +16,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from serve_app.migrate import migrate
-from serve_app.rollout import ledger
-from serve_app.rollout.controller import Controller
-from serve_app.rollout.preflight import Fetch
-from serve_app.rollout.settings import RolloutSettings
-from serve_app.rollout.state import Generation, Held, Load, Report, Role, State
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.controller import Controller
+from spotify_buddies.serve_app.rollout.preflight import Fetch
+from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.serve_app.rollout.state import Generation, Held, Load, Report, Role, State
+from spotify_buddies.trainer.bundle import BundleParts, write_bundle
+from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry import Registry
 from tests.serve_app.conftest import parts
-from trainer.bundle import BundleParts, write_bundle
-from trainer.mlflow_client import artifact_location, connect, default_uri
-from trainer.registry import Registry
 
 MODEL = "organic-playlists"
 TABLES = "rollout_generations, rollout_replicas, rollout_events, rollout_counts, rollout_controller"

@@ -11,14 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from serve_app.rollout import ledger
-from serve_app.rollout.gauges import Seen
-from serve_app.rollout.memory import read_memory
-from serve_app.rollout.settings import RolloutSettings
-from serve_app.rollout.state import Wanted
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.gauges import Seen
+from spotify_buddies.serve_app.rollout.memory import read_memory
+from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.serve_app.rollout.state import Wanted
+from spotify_buddies.trainer.registry import Registry
 from tests.mlflow_server import mlflow_server
 from tests.serve_app.rollout.control.conftest import WITHIN_S, World
-from trainer.registry import Registry
 
 
 def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it_is_back(

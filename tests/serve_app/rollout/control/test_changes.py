@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.rollout import changes
-from serve_app.rollout.changes import Refused
-from serve_app.rollout.state import Wanted
+from spotify_buddies.serve_app.rollout import changes
+from spotify_buddies.serve_app.rollout.changes import Refused
+from spotify_buddies.serve_app.rollout.state import Wanted
 
 CANARY = Wanted("1", canary="2", share=0.1, salt="old", previous="0", paused=True)
 

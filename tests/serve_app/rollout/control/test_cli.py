@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.rollout import ledger
-from serve_app.rollout.state import Wanted
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.state import Wanted
 from tests.serve_app.rollout.control.conftest import World
 
 
@@ -31,7 +31,7 @@ def command(world: World, state_dir: Path) -> Any:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "clients.main",
+            "spotify_buddies.clients.main",
             "rollout",
             *words,
             cwd=state_dir,

@@ -9,14 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from serve_app.rollout import ledger, memory
-from serve_app.rollout.agreement import Agreement
-from serve_app.rollout.controller import LOCK
-from serve_app.rollout.desired import Aliases, aliases_of
-from serve_app.rollout.drive import Proposal, propose
-from serve_app.rollout.state import Generation, State, Wanted
+from spotify_buddies.serve_app.rollout import ledger, memory
+from spotify_buddies.serve_app.rollout.agreement import Agreement
+from spotify_buddies.serve_app.rollout.controller import LOCK
+from spotify_buddies.serve_app.rollout.desired import Aliases, aliases_of
+from spotify_buddies.serve_app.rollout.drive import Proposal, propose
+from spotify_buddies.serve_app.rollout.state import Generation, State, Wanted
+from spotify_buddies.trainer.registry import Registry
 from tests.serve_app.rollout.control.conftest import FAST, World
-from trainer.registry import Registry
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 
@@ -327,7 +327,7 @@ def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: Worl
 
 def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(world: World) -> None:
     def promotion(who: str) -> Proposal:
-        from serve_app.rollout import changes
+        from spotify_buddies.serve_app.rollout import changes
 
         return Proposal("m", changes.promote, "promote", who, "")
 

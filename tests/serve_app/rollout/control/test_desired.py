@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.rollout.desired import (
+from spotify_buddies.serve_app.rollout.desired import (
     Aliases,
     aliases_in,
     aliases_of,
@@ -13,8 +13,8 @@ from serve_app.rollout.desired import (
     moved,
     parse_percent,
 )
-from serve_app.rollout.state import Wanted
-from trainer.registry import Desired
+from spotify_buddies.serve_app.rollout.state import Wanted
+from spotify_buddies.trainer.registry import Desired
 
 
 def merged(wanted: Wanted, **by_hand: str | None) -> tuple[Wanted, tuple[str, ...]]:

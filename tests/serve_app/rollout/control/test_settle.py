@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from serve_app.rollout import ledger
-from serve_app.rollout.settle import settle
-from serve_app.rollout.state import Generation, Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.rollout import ledger
+from spotify_buddies.serve_app.rollout.settle import settle
+from spotify_buddies.serve_app.rollout.state import Generation, Held, Load, Report, Role, State, Wanted
 from tests.serve_app.rollout.control.conftest import World
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from serve_app.rollout.gates.sequential import Likes, compare, evidence, mean_variance, radius
+from spotify_buddies.serve_app.rollout.gates.sequential import Likes, compare, evidence, mean_variance, radius
 from tests.benchmarks.like_gate import World, simulate
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from serve_app.rollout.gates.measures import Arm, Counts, Measures
-from serve_app.rollout.gates.sequential import Likes
-from serve_app.rollout.gates.settings import GateSettings
-from serve_app.rollout.gates.verdict import Kind, Position, Verdict, decide
+from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
+from spotify_buddies.serve_app.rollout.gates.sequential import Likes
+from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.rollout.gates.verdict import Kind, Position, Verdict, decide
 
 SETTINGS = GateSettings(min_step_s=60, min_answers=100, max_canary_s=3_600)
 EDGES_MS = (10.0,)

@@ -1,7 +1,0 @@
-"""Addresses of stores and registries: checked before a library sees them, shown without what they keep secret."""
-
-from foundation.addresses.address import Address, AddressError
-from foundation.addresses.kinds import Kind, masked, parse
-from foundation.addresses.scrub import scrubbed
-
-__all__ = ["Address", "AddressError", "Kind", "masked", "parse", "scrubbed"]

@@ -1,0 +1,171 @@
+"""The `buddies` command: every package's verbs under one roof, loaded when they are needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spotify_buddies.clients.calls import feedback, recommend
+from spotify_buddies.clients.demo import demo
+from spotify_buddies.clients.doctor import doctor
+from spotify_buddies.clients.load.command import load
+from spotify_buddies.clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
+from spotify_buddies.foundation.process.private import UMASK, NotPrivate, make_private
+from spotify_buddies.foundation.terminal.visible import say
+
+EXTRAS = {
+    **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
+    **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
+    **dict.fromkeys(("store", "rollout"), "serve"),
+}
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
+
+
+def build_app() -> typer.Typer:
+    """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    from spotify_buddies.clients.drill.cli import app as drill_app
+    from spotify_buddies.clients.simulate.cli import app as simulate_app
+    from spotify_buddies.pairing.cli import app as pair_app
+    from spotify_buddies.serve_app.cli import app as serve_app
+    from spotify_buddies.serve_app.daily.cli import app as daily_app
+    from spotify_buddies.serve_app.queue.cli import app as queue_app
+    from spotify_buddies.serve_app.rollout.cli import app as rollout_app
+    from spotify_buddies.serve_app.store.cli import app as store_app
+    from spotify_buddies.trainer.cli import bench_app, data_app, registry_app, train_app
+    from spotify_buddies.trainer.tune.cli import app as tune_app
+
+    app = typer.Typer(
+        help="Organic playlists: recommend playlists made by people whose taste is near.",
+        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, group in {
+        "data": data_app,
+        "pair": pair_app,
+        "train": train_app,
+        "tune": tune_app,
+        "registry": registry_app,
+        "bench": bench_app,
+        "serve": serve_app,
+        "daily": daily_app,
+        "drill": drill_app,
+        "simulate": simulate_app,
+        "queue": queue_app,
+        "rollout": rollout_app,
+        "store": store_app,
+        "config": config_app,
+    }.items():
+        app.add_typer(group, name=name)
+    app.command()(recommend)
+    app.command()(feedback)
+    app.command()(load)
+    app.command()(doctor)
+    app.command()(demo)
+    return app
+
+
+def sections() -> dict[str, Any]:
+    """The settings model of each section of buddies.toml, by name."""
+    from spotify_buddies.pairing.cli import SECTIONS as PAIRING
+    from spotify_buddies.serve_app.cli import SECTIONS as SERVE
+    from spotify_buddies.serve_app.queue.cli import SECTIONS as QUEUE
+    from spotify_buddies.serve_app.rollout.cli import SECTIONS as ROLLOUT
+    from spotify_buddies.trainer.cli import SECTIONS as TRAINER
+    from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
+
+    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
+
+
+def _root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; default: buddies.toml where there is one.")
+    ] = None,
+) -> None:
+    from spotify_buddies.pairing.cli import CLUSTER
+    from spotify_buddies.trainer.cli import open_cluster
+
+    context.obj = read_settings(sections(), file=config)
+    if context.obj.state_dir.is_dir():
+        with suppress(NotPrivate):  # commands that start something say so
+            make_private(context.obj.state_dir)
+    context.meta[CLUSTER] = open_cluster
+    if config is not None:
+        os.environ[FILE_VARIABLE] = str(config.absolute())  # for the commands that a command runs
+
+
+@config_app.command("show")
+def show_config(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Show every setting with its value, passwords masked.
+
+    Example: BUDDIES_TRAIN__EPOCHS=5 buddies config show
+    """
+    values = shown(context.obj)
+    if as_json:
+        say(json.dumps(values, indent=1))
+        return
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            say(f"{key} = {json.dumps(value)}")
+    for key, value in values.items():
+        if isinstance(value, dict):
+            say(f"\n[{key}]")
+            for name, item in value.items():
+                help_text = type(getattr(context.obj, key)).model_fields[name].description
+                say(f"{name} = {json.dumps(item)}  # {help_text}")
+
+
+def main() -> None:
+    """Run the command and turn what went wrong into one sentence and an exit code."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.umask(UMASK)  # what people listen to is nobody else's business, nor are lists and logs
+    _leave_out_proxies()
+    try:
+        build_app()()
+    except SettingsError as error:
+        sys.exit(_fail(str(error), 2))
+    except ModuleNotFoundError as error:
+        sys.exit(_missing(error))
+
+
+def _leave_out_proxies() -> None:
+    """What runs on this machine is reached without http_proxy, by every library of this command and its children."""
+    if not any(
+        os.environ.get(name) or os.environ.get(name.upper()) for name in ("http_proxy", "https_proxy", "all_proxy")
+    ):
+        return
+    given = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    named = [name.strip() for name in given if name.strip()]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*named, *(one for one in LOOPBACK if one not in named)])
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    noun = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    if noun not in EXTRAS:
+        raise error
+    return _fail(f"{error.name} is not installed; install 'spotify-buddies[{EXTRAS[noun]}]' for `buddies {noun}`", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    say(f"error: {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""`buddies simulate`: traffic of listeners who like what they like."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spotify_buddies.clients.access import credentials
+from spotify_buddies.clients.calls import Address, AsJson, Ca
+from spotify_buddies.clients.endpoints import running
+from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client, Retry
+from spotify_buddies.clients.simulate.duration import seconds
+from spotify_buddies.foundation.terminal.visible import say
+
+if TYPE_CHECKING:
+    from spotify_buddies.clients.simulate.audience import Audience
+    from spotify_buddies.clients.simulate.tally import Tally
+    from spotify_buddies.clients.simulate.visits import Plan
+
+INTERRUPTED = 130
+TICK_S = 5.0
+
+app = typer.Typer(help="Simulated listeners, whose likes tell a good model from a bad one.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `run` a verb although it is the only one."""
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    over: Annotated[str, typer.Option(help="Window over which they come, as 10m; 0: all at once.")] = "1m",
+    visits: Annotated[float, typer.Option(min=0, help="Visits to be expected in a window.")] = 1_000.0,
+    every: Annotated[str | None, typer.Option(help="Again and again, a window begins every so often, as 10m.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws other listeners, times and moods.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists a list.")] = 5,
+    p_true: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of liking a seen playlist that is to the own taste.")
+    ] = 0.8,
+    p_noise: Annotated[float, typer.Option(min=0, max=1, help="Probability of liking any other.")] = 0.02,
+    falling: Annotated[
+        float, typer.Option(min=0, max=5, help="The playlist of rank r is looked at with probability r ** -falling.")
+    ] = 0.5,
+    include_known: Annotated[
+        bool, typer.Option("--include-known", help="Also ask for what the listener liked before; it is not new.")
+    ] = False,
+    callers: Annotated[int, typer.Option(min=1, max=10_000, help="Visits at a time, at most.")] = 64,
+    dataset: Annotated[Path | None, typer.Option(help="Data set of the listeners; default: <state>/dataset.")] = None,
+    address: Address = None,
+    ca: Ca = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let listeners of the data set visit the service, look down their lists and react to what is to their taste.
+
+    They come by a Poisson process. What they truly like are their test likes, which training has not seen. Ends with
+    calls, playlists shown, likes and like rate by version and arm; with --every a line of it after each window.
+
+    Examples: buddies simulate run --over 10m --visits 6000  |  buddies simulate run --over 10m --every 10m --json
+    """
+    from spotify_buddies.clients.simulate.audience import AudienceError, open_audience
+    from spotify_buddies.clients.simulate.clicks import Clicks
+    from spotify_buddies.clients.simulate.visits import Plan
+
+    over_s, every_s = _seconds(over, "--over"), None if every is None else _seconds(every, "--every")
+    if every_s is not None and (every_s <= 0 or every_s < over_s):
+        raise typer.BadParameter(f"{every} is shorter than the window of {over}", param_hint="--every")
+    plan = Plan(visits, over_s, limit, callers, not include_known, seed, clicks=Clicks(p_true, p_noise, falling))
+    try:
+        audience = open_audience(dataset or context.obj.state_dir / "dataset")
+    except AudienceError as error:
+        raise _failed(str(error)) from error
+    code = _Runner(context, address, ca, as_json=as_json).run(audience, plan, every_s)
+    if code:
+        raise typer.Exit(code)
+
+
+class _Runner:
+    """One service, asked window after window."""
+
+    def __init__(self, context: typer.Context, address: str | None, ca: Path | None, *, as_json: bool) -> None:
+        settings = context.obj
+        endpoints = running(settings.state_dir)
+        self._address = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
+        self._options: dict[str, Any] = {
+            "timeout_s": settings.client.timeout_s,
+            "retry": Retry(attempts=settings.client.attempts),
+            "credentials": credentials(settings.client, ca),
+            "direct": endpoints is not None and self._address == endpoints.grpc,
+        }
+        self._as_json = as_json
+
+    def run(self, audience: Audience, plan: Plan, every_s: float | None) -> int:
+        """The exit code: 1 where nothing was answered, 130 where a single window was interrupted."""
+        if every_s is None:
+            self._ask_status()
+        try:
+            while True:
+                started = time.monotonic()
+                tally, whole = self._window(audience, plan)
+                self._print(tally, plan, audience)
+                if every_s is None:
+                    return INTERRUPTED if not whole else 0 if tally.arms or not tally.visits else 1
+                if not whole:
+                    return 0  # a service is ended so
+                plan = replace(plan, window=plan.window + 1)
+                time.sleep(max(0.0, started + every_s - time.monotonic()))
+        except KeyboardInterrupt:
+            return 0
+
+    def _ask_status(self) -> None:
+        try:
+            with Client(self._address, **self._options) as client:
+                client.model_status()
+        except BuddiesError as error:
+            raise _failed(
+                f"{self._address} does not answer as the service: {error}; start it with `buddies serve start`, or "
+                "name another with --address"
+            ) from error
+
+    def _window(self, audience: Audience, plan: Plan) -> tuple[Tally, bool]:
+        """The counts of a window, and whether it was not interrupted."""
+        from spotify_buddies.clients.simulate.tally import Tally
+        from spotify_buddies.clients.simulate.visits import simulate
+
+        tally = Tally()
+
+        async def visit() -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                # As asyncio does with SIGINT: the window ends between two steps, not within one.
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            async with AsyncClient(self._address, **self._options) as client:
+                await simulate(client, audience, plan, tally, _ticker(plan))
+
+        try:
+            asyncio.run(visit())
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return tally, False
+        finally:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
+        return tally, True
+
+    def _print(self, tally: Tally, plan: Plan, audience: Audience) -> None:
+        body = {
+            "audience": audience.size,
+            "window": plan.window,
+            "seed": plan.seed,
+            "over_s": plan.over_s,
+            **tally.to_json(),
+        }
+        say(json.dumps(body) if self._as_json else "\n".join(tally.lines()))
+        with suppress(OSError):
+            sys.stdout.flush()
+
+
+def _ticker(plan: Plan) -> Callable[[Tally], None]:
+    """Progress on standard error: a rewritten line on a terminal, one every few seconds elsewhere."""
+    terminal = sys.stderr.isatty()
+    shown = time.monotonic()
+
+    def tell(tally: Tally) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < (0.5 if terminal else TICK_S):
+            return
+        shown = now
+        line = f"{tally.visits:,} of about {plan.visits:,.0f} visits, {tally.errors:,} failed calls"
+        typer.echo("\r\x1b[2K" + line if terminal else line, nl=not terminal, err=True)
+
+    return tell
+
+
+def _seconds(text: str, option: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _failed(message: str) -> typer.Exit:
+    say(f"error: {message}", err=True)
+    return typer.Exit(1)

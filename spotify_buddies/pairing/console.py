@@ -1,0 +1,67 @@
+"""What the commands of every package share: errors become one sentence, numbers get their units."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from spotify_buddies.foundation.addresses import scrubbed
+from spotify_buddies.foundation.process.private import NotPrivate
+from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.pairing.disk import is_full, no_room
+
+
+def an_id(value: str) -> str:
+    """The argument of a command itself, for typer's `callback`. typer.BadParameter: it is no id (pairing/ids.py)."""
+    from spotify_buddies.pairing.ids import fault
+
+    if problem := fault(value):
+        raise typer.BadParameter(f"{value!r} {problem}")
+    return value
+
+
+@contextmanager
+def explained(*expected: type[Exception]) -> Iterator[None]:
+    """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun goes on."""
+    caught: tuple[type[Exception], ...] = (NotPrivate, *expected)
+    try:
+        yield
+    except caught as error:
+        say(f"error: {scrubbed(str(error))}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        if is_full(error):
+            where = no_room(Path(os.fsdecode(error.filename)).parent) if error.filename else str(error)
+            say(f"error: {where}; free space there and repeat the command", err=True)
+            raise typer.Exit(1) from error
+        say(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        say("interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from error
+
+
+def show(value: Any, *, as_json: bool) -> None:
+    """Print statistics: indented lines for people, JSON for scripts."""
+    say(json.dumps(value, indent=1, default=str) if as_json else "\n".join(_lines(value, 0)))
+
+
+def _lines(value: Any, depth: int) -> Iterator[str]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield f"{'  ' * depth}{key}"
+            yield from _lines(item, depth + 1)
+        else:
+            yield f"{'  ' * depth}{key}: {_number(item)}"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return visible(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

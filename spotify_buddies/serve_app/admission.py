@@ -1,0 +1,33 @@
+"""How many calls a replica takes on at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from spotify_buddies.serve_app.errors import ServerFull
+
+# Callers are told to come back after a time between these, in seconds: long enough to finish what was taken on, and
+# spread, so that those who were refused together do not come back together.
+RETRY_AFTER_S = (0.05, 0.15)
+
+
+class Admission:
+    """Counts the calls in flight and turns away those beyond `most`. For one event loop."""
+
+    def __init__(self, most: int, rng: random.Random) -> None:
+        self._most = most
+        self._rng = rng
+        self.in_flight = 0
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Hold one of the places for the length of the block. ServerFull when none is free."""
+        if self.in_flight >= self._most:
+            raise ServerFull(self._most, self._rng.uniform(*RETRY_AFTER_S))
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1

@@ -1,0 +1,137 @@
+"""What the load generator needs beside the service: whom to ask for, and the same service without Ray in front."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.serve_app.config import ENDPOINTS, Settings
+
+if TYPE_CHECKING:
+    from spotify_buddies.trainer.bundle import Bundle
+
+TASTES = 500
+SONGS_A_TASTE = 15
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", help="A bundle's directory; default: what this state directory serves.")
+]
+
+
+def sample(
+    context: typer.Context,
+    count: Annotated[int, typer.Option(min=1, help="Listeners at most.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Draws others.")] = 1,
+    bundle: BundleOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts, with tastes.")] = False,
+) -> None:
+    """Draw listeners that the served model knows, and tastes from their songs: whom to ask for in a test or a load.
+
+    Example: buddies serve sample --count 100 > ids.txt
+    """
+    import numpy as np
+
+    settings: Settings = context.obj
+    with _opened(settings, bundle) as opened:
+        rng = np.random.default_rng(seed)
+        users = opened.manifest.users
+        rows = np.sort(rng.choice(users, min(count, users), replace=False)).tolist()
+        ids = [opened.user_ids.table[row] for row in rows]
+        if not as_json:
+            say("\n".join(map(visible, ids)))
+            return
+        say(json.dumps({"user_ids": ids, "tastes": list(_tastes(opened, rng)), "sha256": opened.sha256}))
+
+
+def plain(
+    context: typer.Context,
+    bundle: BundleOption = None,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 0,
+    version: Annotated[str, typer.Option(help="Version that answers name; default: the served one.")] = "",
+    with_parent: Annotated[bool, typer.Option(hidden=True, help="End with the process that started this.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Serve a bundle with the same handlers on a bare grpc.aio server in one process, without Ray: a baseline.
+
+    It uses the stores of the service that runs in this state directory, or the configured ones; without, feedback is
+    unavailable. Says where it listens, then serves until Ctrl-C or SIGTERM.
+
+    Example: buddies serve plain --bundle .buddies/train/bundle/1f0c2a --grpc-port 9100
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.serve_app.errors import LaunchError
+    from spotify_buddies.serve_app.guard import end_with_parent
+    from spotify_buddies.serve_app.ports import claim
+
+    settings: Settings = context.obj
+    if with_parent:
+        end_with_parent()
+    with _opened(settings, bundle) as opened, explained(LaunchError):
+        port = claim(grpc_port, "--grpc-port", settings.serve.host)
+        served = _served(settings)
+        named = version or str(served.get("model_version") or opened.sha256[:12])
+        asyncio.run(_serve(settings, opened.directory, port, named, served, as_json=as_json))
+
+
+async def _serve(
+    settings: Settings, bundle: Path, port: int, version: str, served: Mapping[str, Any], *, as_json: bool
+) -> None:
+    from spotify_buddies.serve_app.build import Services
+    from spotify_buddies.serve_app.plain import serve_plain
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    services = Services(settings.postgres_url or served.get("postgres"), settings.redis_url or served.get("redis"))
+    serve = settings.serve.model_copy(update={"grpc_port": port})
+    async with serve_plain(serve, bundle, version, services, model=settings.registry.model) as address:
+        said = {"grpc": address, "model_version": version, "bundle": str(bundle)}
+        say(json.dumps(said) if as_json else f"serving version {version} over gRPC at {address}; Ctrl-C stops it")
+        await stopping.wait()
+
+
+def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
+    """Some of the songs of listeners, by title and artist; listeners without named songs are passed over."""
+    for row in rng.choice(bundle.manifest.users, min(TASTES, bundle.manifest.users), replace=False).tolist():
+        songs = bundle.user_songs.row(row)
+        chosen = rng.choice(songs, min(SONGS_A_TASTE, songs.size), replace=False).tolist()
+        named = [(bundle.song_titles[song], bundle.song_artists[song]) for song in chosen]
+        if taste := [(title, artist) for title, artist in named if title.strip() and artist.strip()]:
+            yield taste
+
+
+@contextmanager
+def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
+    """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.trainer.bundle import BundleError, open_bundle
+    from spotify_buddies.trainer.registry import Registry, RegistryError, tracking_uri
+
+    with explained(BundleError, RegistryError):
+        served = _served(settings).get("bundle")
+        directory = bundle or (Path(served) if served else None)
+        if directory is None:
+            if settings.mlflow_tracking_uri is None and not (settings.state_dir / "mlflow").exists():
+                raise BundleError(
+                    f"nothing is served or registered in {settings.state_dir}; name a bundle with --bundle"
+                )
+            registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
+            number = registry.resolve(settings.serve.alias).number
+            directory = registry.fetch(number, settings.state_dir / "bundles")
+        yield open_bundle(directory, check_hashes=False)
+
+
+def _served(settings: Settings) -> dict[str, Any]:
+    """What the service of this state directory said of itself; empty where none runs."""
+    try:
+        return dict(json.loads((settings.state_dir / ENDPOINTS).read_bytes()))
+    except FileNotFoundError:
+        return {}

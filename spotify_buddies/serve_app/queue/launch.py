@@ -1,0 +1,95 @@
+"""Starting the workers on this machine, and stopping them without leaving anything behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from spotify_buddies.foundation.process.local_ray import free_agent_port
+from spotify_buddies.foundation.process.private import make_private
+from spotify_buddies.foundation.process.run_dir import RunDir, run_dir
+from spotify_buddies.pairing.processes import children, is_alive, name_of
+from spotify_buddies.pairing.signals import shielded, unwinding
+from spotify_buddies.serve_app.errors import LaunchError
+from spotify_buddies.serve_app.flags import HAPROXY, applied, flags, write_token
+from spotify_buddies.serve_app.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
+from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.settings import ServeSettings
+
+APPLICATION = "buddies-queue"
+
+
+@contextmanager
+def launch_workers(
+    serving: Callable[[], Any], queue: QueueSettings, *, state_dir: Path
+) -> Iterator[list[psutil.Process]]:
+    """Take jobs until the block ends or a signal arrives; yields Ray's processes that cannot be done without.
+
+    serving: makes a worker.Serving, whose module imports Ray: that must wait for the switches set here. When the block
+    ends, running jobs are finished and what was taken and not begun goes back. Serve's proxies stay off: no ports.
+    LaunchError: Ray does not come up, or a worker does not. One run per process, as for the service.
+    """
+    make_private(state_dir)
+    with ExitStack() as stack:
+        terminate = stack.enter_context(unwinding())
+        run = stack.enter_context(run_dir(RUN))
+        (run.path / HAPROXY).mkdir(mode=0o700)
+        stack.callback(keep_logs, run, state_dir / "logs")
+        without = ServeSettings(haproxy=False)
+        # Made for many small requests; here it would keep the workers' log back until there are a thousand lines.
+        plain = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
+        stack.enter_context(applied({**flags(without, run, write_token(state_dir)), **plain}))
+        others = children()
+        vital: list[psutil.Process] = []
+        stack.callback(lambda: shielded(lambda: stop_ray(others, vital)))
+        _start_ray(queue, run)
+        vital.extend(process for process in children() - others if name_of(process) in VITAL)
+        terminate()
+        _run(serving, queue)
+        yield vital
+
+
+def died(vital: list[psutil.Process]) -> str | None:
+    """The name of a process that is gone and cannot be done without."""
+    return next(("Ray" for process in vital if not is_alive(process)), None)
+
+
+def _start_ray(queue: QueueSettings, run: RunDir) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    for name in ("ray", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with quiet(), free_agent_port():
+            ray.init(
+                address="local",
+                _node_ip_address="127.0.0.1",
+                include_dashboard=False,
+                _temp_dir=str(run.public),
+                object_store_memory=OBJECT_STORE_BYTES,
+                num_cpus=queue.workers + 1,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
+    except (RayError, RuntimeError, ConnectionError, TimeoutError, ValueError) as error:
+        raise LaunchError(f"Ray did not start: {error}") from error
+
+
+def _run(serving: Callable[[], Any], queue: QueueSettings) -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+
+    from spotify_buddies.serve_app.queue.worker import build_workers
+
+    try:
+        with quiet():
+            serve.start(proxy_location="Disabled")
+            serve.run(build_workers(serving(), queue), name=APPLICATION, route_prefix=None)
+    except (RayError, RuntimeError, ConnectionError, TimeoutError) as error:
+        raise LaunchError(f"the queue's workers did not start: {error}") from error

@@ -1,0 +1,294 @@
+"""`buddies rollout`: which versions the service answers with, and bringing a new one to its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.serve_app.config import Settings, store_url
+from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.serve_app.rollout.drive import Change, Outcome
+    from spotify_buddies.trainer.registry import Registry
+
+SECTIONS = {"rollout": RolloutSettings}
+WATCH_S = 1.0
+
+app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote, roll back.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+Who = Annotated[str | None, typer.Option(help="Who does it, for the history; default: user@host.")]
+Why = Annotated[str, typer.Option(help="Why, for the history.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is served everywhere; exit 1 if it never is.")]
+Percent = Annotated[float, typer.Argument(min=0, max=100, help="Percent of the listeners.")]
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option(help="Show it anew every second until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show generation, arms, replicas with their versions, what the gates say, and the last events.
+
+    Example: buddies rollout status --watch
+    """
+    import psycopg
+    from rich.live import Live
+
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.serve_app.rollout.drive import ask
+    from spotify_buddies.serve_app.rollout.report import read_status
+    from spotify_buddies.serve_app.rollout.view import console, status_view
+
+    url = store_url(context.obj, "postgres")
+    with explained(psycopg.Error):
+        if as_json:
+            say(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
+            return
+        screen = console()
+        if not watch:
+            screen.print(status_view(asyncio.run(ask(url, read_status))))
+            return
+        try:
+            with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
+                while True:
+                    live.update(status_view(asyncio.run(ask(url, read_status))), refresh=True)
+                    time.sleep(WATCH_S)
+        except KeyboardInterrupt:
+            return
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show who changed what, when and why, and what became of it.
+
+    Example: buddies rollout history --limit 10
+    """
+    import psycopg
+
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.serve_app.rollout.drive import ask
+    from spotify_buddies.serve_app.rollout.report import read_history
+    from spotify_buddies.serve_app.rollout.view import console, history_view
+
+    with explained(psycopg.Error):
+        found = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
+    if as_json:
+        say(json.dumps(found, indent=1))
+        return
+    console().print(history_view(found))
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Version number in the registry.")],
+    percent: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Percent of the listeners; default: the first step.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Skip the checks of metrics, data set and ids.")] = False,
+    manual: Annotated[bool, typer.Option(help="Gates only measure; people decide, until `resume`.")] = False,
+    why: Why = "",
+    who: Who = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a version the canary and give it a share of the listeners, after a look at its metrics and ids.
+
+    Example: buddies rollout start 7 --percent 10 --why "twice the songs" --wait
+    """
+    from spotify_buddies.serve_app.rollout import changes
+    from spotify_buddies.serve_app.rollout.controller import random_salt
+
+    settings: Settings = context.obj
+    share = settings.rollout.first_percent if percent is None else percent
+
+    def change(wanted: Any) -> Any:
+        return changes.start(wanted, version, share, paused=manual, salt=random_salt)
+
+    _change(context, "start", change, why, who, wait=wait, as_json=as_json, look_at=None if force else version)
+
+
+@app.command("set-percent")
+def set_percent(
+    context: typer.Context,
+    percent: Percent,
+    why: Why = "",
+    who: Who = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give the canary another share; whoever had it keeps it when the share grows.
+
+    Example: buddies rollout set-percent 25
+    """
+    from spotify_buddies.serve_app.rollout import changes
+
+    def change(wanted: Any) -> Any:
+        return changes.set_percent(wanted, percent)
+
+    _change(context, "set-percent", change, why, who, wait=wait, as_json=as_json)
+
+
+@app.command()
+def promote(
+    context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False
+) -> None:
+    """Make the canary production; production becomes previous and stays loaded.
+
+    Example: buddies rollout promote --wait
+    """
+    from spotify_buddies.serve_app.rollout import changes
+
+    _change(context, "promote", changes.promote, why, who, wait=wait, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False
+) -> None:
+    """Take the canary away; without one, go back to the previous version.
+
+    Example: buddies rollout rollback --why "listeners complain"
+    """
+    from spotify_buddies.serve_app.rollout import changes
+
+    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json)
+
+
+@app.command()
+def pause(context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Let the gates measure and decide nothing.
+
+    Example: buddies rollout pause --why "a holiday"
+    """
+    from spotify_buddies.serve_app.rollout import changes
+
+    _change(context, "pause", changes.pause, why, who, wait=wait, as_json=as_json)
+
+
+@app.command()
+def resume(context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Let the gates decide again.
+
+    Example: buddies rollout resume
+    """
+    from spotify_buddies.serve_app.rollout import changes
+
+    _change(context, "resume", changes.resume, why, who, wait=wait, as_json=as_json)
+
+
+@app.command()
+def shadow(
+    context: typer.Context,
+    version: Annotated[str | None, typer.Argument(help="Version number in the registry.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="End the shadow.")] = False,
+    why: Why = "",
+    who: Who = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version rank beside production, unseen, and compare; nobody gets its lists.
+
+    Example: buddies rollout shadow 7
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.serve_app.rollout import changes
+    from spotify_buddies.trainer.registry import RegistryError
+
+    if (version is None) != off:
+        raise typer.BadParameter("name a version, or say --off", param_hint="VERSION")
+    if version is not None:
+        with explained(RegistryError):
+            _registry(context.obj).get(version)
+    _change(
+        context, "shadow", lambda wanted: changes.shadow(wanted, version), why, who, wait=wait, as_json=as_json
+    )  # fmt: skip
+
+
+def _change(
+    context: typer.Context,
+    action: str,
+    change: Change,
+    why: str,
+    who: str | None,
+    *,
+    wait: bool,
+    as_json: bool,
+    look_at: str | None = None,
+) -> None:
+    """Propose a generation and say so. look_at: a version that is looked at first, beside production."""
+    import psycopg
+
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.serve_app.rollout.changes import Refused
+    from spotify_buddies.serve_app.rollout.drive import Proposal, drive
+    from spotify_buddies.serve_app.rollout.ledger import Overtaken
+    from spotify_buddies.trainer.registry import RegistryError
+
+    settings: Settings = context.obj
+    within_s = settings.rollout.prepare_within_s if wait else 0.0
+    look = None if look_at is None else _look(settings, look_at)
+    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look)
+    with explained(psycopg.Error, Overtaken, Refused, RegistryError):
+        outcome = asyncio.run(drive(store_url(settings, "postgres"), proposal, within_s))
+    _tell(outcome, as_json=as_json)
+    if outcome.problem:
+        say(f"error: {outcome.problem}", err=True)
+        raise typer.Exit(1)
+
+
+def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
+    """What speaks against the version beside a production version."""
+    from spotify_buddies.serve_app.rollout.fetch import Shelf
+    from spotify_buddies.serve_app.rollout.preflight import objections
+
+    def look(production: str) -> list[str]:
+        registry = _registry(settings)
+        # Beside replicas on this machine, which may be fetching the same version.
+        fetch = Shelf(registry.uri, registry.model, (settings.state_dir / "bundles").resolve()).fetch
+        return objections(registry, fetch, version, production, settings.rollout)
+
+    return look
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    from spotify_buddies.serve_app.rollout.report import generation_json
+    from spotify_buddies.serve_app.rollout.view import wanted_text
+
+    generation = outcome.generation
+    if as_json:
+        say(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
+        return
+    if not outcome.changed:
+        say(f"nothing to change: generation {generation.number} says so already")
+        return
+    say(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
+
+
+def _registry(settings: Settings) -> Registry:
+    from spotify_buddies.trainer.registry import Registry, tracking_uri
+
+    return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
+
+
+def _me() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,43 @@
+"""The controller as a Ray Serve deployment: one replica, beside the ranker and the neighbour index."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ray import serve
+
+from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.rollout.controller import Controller
+from spotify_buddies.serve_app.rollout.counts import EDGES_MS
+from spotify_buddies.serve_app.rollout.gates.judge import watching
+from spotify_buddies.serve_app.rollout.gauges import RayGauges
+from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.trainer.registry import Registry
+
+
+@serve.deployment(name="RolloutController")
+class RolloutController:
+    """Ready at once: neither the registry nor Postgres has to be there for the service to answer."""
+
+    async def __init__(self, settings: RolloutSettings, services: Services, model: str) -> None:  # type: ignore[misc]
+        shelf = services.shelf(model)
+        if shelf is None or services.postgres_url is None:
+            raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
+        judge = watching(settings, EDGES_MS)
+        registry = Registry(shelf.uri, model)
+        tell = RayGauges().tell
+        controller = Controller(registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell)
+        self._working = asyncio.create_task(controller.run())
+
+    async def check_health(self) -> None:
+        """Raises when the work has ended: then Ray starts another."""
+        if self._working.done():
+            raise RuntimeError("the rollout's controller has stopped") from _why(self._working)
+
+    async def __del__(self) -> None:
+        self._working.cancel()
+        await asyncio.gather(self._working, return_exceptions=True)
+
+
+def _why(done: asyncio.Task[None]) -> BaseException | None:
+    return None if done.cancelled() else done.exception()

@@ -1,0 +1,45 @@
+"""The one entry of the controller: read what a canary does and say what shall become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import psycopg
+
+from spotify_buddies.serve_app.rollout.gates.read import Memory, read_measures, read_position
+from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, decide
+from spotify_buddies.serve_app.rollout.state import Generation
+
+
+async def judge(
+    connection: psycopg.AsyncConnection,
+    generation: Generation,
+    settings: GateSettings,
+    now: datetime,
+    edges_ms: Sequence[float],
+    memory: Memory,
+) -> Verdict:
+    """Judge the canary of an active generation; call it about every second with the same memory. Changes nothing.
+
+    connection: autocommit, schema up to date. now: UTC. edges_ms: upper edges of the latency counts. ValueError: the
+    generation has no canary or is not active. psycopg.Error: Postgres is away; nothing is known, so nothing changes.
+    """
+    if generation.wanted.canary is None:
+        raise ValueError(f"generation {generation.number} has no canary to judge")
+    position, first = await read_position(connection, generation)
+    measures = await read_measures(connection, generation, position, first, settings, edges_ms, memory, now)
+    return decide(measures, position, settings, now)
+
+
+def watching(
+    settings: GateSettings, edges_ms: Sequence[float]
+) -> Callable[[psycopg.AsyncConnection, Generation], Awaitable[Verdict]]:
+    """`judge` by the clock of this machine, with a memory of its own, for one caller that goes on and on."""
+    memory = Memory()
+
+    async def look(connection: psycopg.AsyncConnection, generation: Generation) -> Verdict:
+        return await judge(connection, generation, settings, datetime.now(UTC), edges_ms, memory)
+
+    return look

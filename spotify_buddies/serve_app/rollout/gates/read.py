@@ -1,0 +1,182 @@
+"""The figures of a canary, read from Postgres.
+
+Counts are a few small rows and are read at every look. Like rates and coverage are read at a distance of at least
+twenty times what the last reading took, so that they cost Postgres a twentieth of a processor at most. All functions
+take a connection in autocommit mode whose schema is up to date, and raise psycopg.Error.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
+from spotify_buddies.serve_app.rollout.gates.sequential import Likes
+from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.rollout.gates.verdict import Position
+from spotify_buddies.serve_app.rollout.state import Generation
+
+CANARY, PRODUCTION = "canary", "production"
+# Seconds between two readings of what is dear to read; after one that the server ended for its length.
+SPACING_S, SPACING_FACTOR, AGAIN_S = 1.0, 20.0, 60.0
+
+# Generations that differ in something else (a pause, another shadow) belong to the same canary, and to the same step.
+_POSITION = """
+WITH active AS (
+  SELECT number, coalesce(decided_at, at) AS since, (production, canary, salt) IS NOT DISTINCT FROM
+    (%(production)s, %(canary)s, %(salt)s) AS same, share
+  FROM rollout_generations WHERE state = 'active' AND number <= %(number)s
+), others AS (
+  SELECT coalesce(max(number) FILTER (WHERE NOT same), 0) AS canary,
+    coalesce(max(number) FILTER (WHERE NOT same OR share IS DISTINCT FROM %(share)s), 0) AS step
+  FROM active
+)
+SELECT min(since) FILTER (WHERE number > others.canary), min(since) FILTER (WHERE number > others.step),
+  min(number) FILTER (WHERE number > others.step)
+FROM active, others
+"""
+_COUNTS = """
+SELECT arm, listeners, errors, empty, cold, latencies FROM rollout_counts
+WHERE generation BETWEEN %s AND %s AND ((arm = 'canary' AND version = %s) OR (arm = 'production' AND version = %s))
+"""
+_SHOWN = """
+SELECT arm, shown FROM rollout_counts
+WHERE generation BETWEEN %s AND %s AND ((arm = 'canary' AND version = %s) OR (arm = 'production' AND version = %s))
+"""
+_LIKES = """
+SELECT arm, count(*), sum(rate), sum(rate * rate), sum(reactions)::bigint FROM (
+  SELECT arm, avg((score = 1)::int)::double precision AS rate, count(*) AS reactions FROM reactions
+  WHERE at >= %s AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
+  GROUP BY arm, user_id
+) AS listeners GROUP BY arm
+"""
+
+
+@dataclass
+class Memory:
+    """What is kept between two looks at a canary; a new one costs a reading, and the recent errors start anew."""
+
+    step: tuple[int, str] | None = None
+    looks: deque[tuple[datetime, Counts, Counts]] = field(default_factory=deque)
+    likes: dict[str, Likes] = field(default_factory=dict)
+    coverage: dict[str, int] = field(default_factory=dict)
+    # By time.monotonic.
+    due: float = 0.0
+
+
+async def read_position(connection: psycopg.AsyncConnection, generation: Generation) -> tuple[Position, int]:
+    """Since when the canary and its share are live, and the first generation of the step."""
+    wanted = generation.wanted
+    cursor = await connection.execute(
+        _POSITION,
+        {
+            "number": generation.number, "production": wanted.production, "canary": wanted.canary,
+            "salt": wanted.salt, "share": wanted.share,
+        },
+    )  # fmt: skip
+    (row,) = await cursor.fetchall()
+    canary_since, step_since, first = row
+    if first is None:
+        raise ValueError(f"generation {generation.number} is not active; gates judge what takes traffic")
+    return Position(wanted.share, canary_since, step_since, wanted.paused), first
+
+
+async def read_measures(
+    connection: psycopg.AsyncConnection,
+    generation: Generation,
+    position: Position,
+    first: int,
+    settings: GateSettings,
+    edges_ms: Sequence[float],
+    memory: Memory,
+    now: datetime,
+) -> Measures:
+    """Both arms at `now`. first: generation that began the step."""
+    wanted = generation.wanted
+    if memory.step != (first, wanted.salt):
+        # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
+        memory.step, memory.due = (first, wanted.salt), 0.0
+        memory.looks.clear()
+        memory.likes, memory.coverage = {}, {}
+    counts = await read_counts(connection, generation, first)
+    if time.monotonic() >= memory.due:
+        await _read_slowly(connection, generation, position, first, memory)
+    before = _look_back(memory, counts, settings.error_window_s, now)
+    arms = {
+        arm: Arm(counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm), memory.likes.get(arm, Likes()))
+        for arm in (CANARY, PRODUCTION)
+    }
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms))
+
+
+async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, Counts]:
+    """Both arms of the generations from `first` to this one, all replicas together."""
+    cursor = await connection.execute(_COUNTS, _step(generation, first))
+    rows = await cursor.fetchall()
+    return {arm: _sum([row[1:] for row in rows if row[0] == arm]) for arm in (CANARY, PRODUCTION)}
+
+
+async def read_coverage(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, int]:
+    """Distinct playlists of each arm in those generations; arms without counts are left out."""
+    cursor = await connection.execute(_SHOWN, _step(generation, first))
+    seen: dict[str, np.ndarray] = {}
+    async for arm, packed in cursor:
+        bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+        known = seen.get(arm, bits)
+        size = max(known.size, bits.size)
+        whole = np.zeros(size, np.uint8)
+        whole[: known.size] = known
+        whole[: bits.size] |= bits
+        seen[arm] = whole
+    return {arm: int(np.bitwise_count(bits).sum()) for arm, bits in seen.items()}
+
+
+async def read_likes(connection: psycopg.AsyncConnection, generation: Generation, since: datetime) -> dict[str, Likes]:
+    """Listeners who reacted to each arm since then, each with the like rate of the own reactions."""
+    wanted = generation.wanted
+    cursor = await connection.execute(_LIKES, (since, wanted.canary, wanted.production))
+    return {row[0]: Likes(*row[1:]) for row in await cursor.fetchall()}
+
+
+async def _read_slowly(
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, memory: Memory
+) -> None:
+    started = time.monotonic()
+    try:
+        memory.likes = await read_likes(connection, generation, position.canary_since)
+        memory.coverage = await read_coverage(connection, generation, first)
+    except psycopg.errors.QueryCanceled:
+        # Errors are judged all the same; what was known stays, and the gates that need more wait.
+        memory.due = time.monotonic() + AGAIN_S
+        return
+    ended = time.monotonic()
+    memory.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
+
+
+def _look_back(memory: Memory, counts: dict[str, Counts], window_s: float, now: datetime) -> dict[str, Counts]:
+    """The counts of the youngest look that is at least the window ago, and keep these; at first: nothing."""
+    memory.looks.append((now, counts[CANARY], counts[PRODUCTION]))
+    while len(memory.looks) > 1 and (now - memory.looks[1][0]).total_seconds() >= window_s:
+        memory.looks.popleft()
+    at, canary, production = memory.looks[0]
+    if (now - at).total_seconds() < window_s:
+        return {CANARY: Counts(), PRODUCTION: Counts()}
+    return {CANARY: canary, PRODUCTION: production}
+
+
+def _step(generation: Generation, first: int) -> tuple[int, int, str | None, str]:
+    return first, generation.number, generation.wanted.canary, generation.wanted.production
+
+
+def _sum(rows: Sequence[tuple[Any, ...]]) -> Counts:
+    answers, errors, empty, cold = (sum(int(row[at]) for row in rows) for at in range(4))
+    latencies = tuple(sum(column) for column in zip(*(row[4] for row in rows), strict=True))
+    return Counts(answers, errors, empty, cold, latencies)

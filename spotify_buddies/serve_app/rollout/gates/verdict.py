@@ -1,0 +1,112 @@
+"""From figures to a verdict. Pure: times and figures are arguments."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from spotify_buddies.serve_app.rollout.gates.likes import NAME, like_gate
+from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome, thresholds
+from spotify_buddies.serve_app.rollout.gates.measures import Measures
+from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+
+
+class Kind(StrEnum):
+    """What shall become of the canary."""
+
+    ADVANCE = "advance"
+    HOLD = "hold"
+    ROLL_BACK = "roll_back"
+    PROMOTE = "promote"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gates say now. reason: a sentence with the figures. share: what it has, and what it shall have: the next
+    step's with ADVANCE, 0 with ROLL_BACK, 1 with PROMOTE. acts: False where people decide.
+    """
+
+    kind: Kind
+    reason: str
+    gates: tuple[Gate, ...]
+    share: float
+    next_share: float
+    at: datetime
+    acts: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """For events and status: figures rounded to 6 digits."""
+        gates = [
+            {**asdict(gate), "canary": _short(gate.canary), "production": _short(gate.production)}
+            for gate in self.gates
+        ]
+        return {**asdict(self), "gates": gates, "at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a canary is. share: of the listeners, 0 to 1. canary_since, step_since: when it, and when this share, went
+    live, UTC.
+    """
+
+    share: float
+    canary_since: datetime
+    step_since: datetime
+    paused: bool = False
+
+
+def decide(measures: Measures, position: Position, settings: GateSettings, now: datetime) -> Verdict:
+    """The verdict at `now`, UTC. What is broken comes before what is missing, and a pause before everything."""
+    following = settings.after(position.share)
+    gates = thresholds(measures, settings)
+    if settings.like_gate:
+        gates = (*gates, like_gate(measures, settings, last=following >= 1))
+    kind, reason = _decide(measures, position, settings, now, gates)
+    shares = {Kind.HOLD: position.share, Kind.ROLL_BACK: 0.0, Kind.PROMOTE: 1.0, Kind.ADVANCE: following}
+    return Verdict(kind, reason, gates, position.share, shares[kind], now, acts=not settings.manual)
+
+
+def _decide(
+    measures: Measures, position: Position, settings: GateSettings, now: datetime, gates: tuple[Gate, ...]
+) -> tuple[Kind, str]:
+    if position.paused:
+        return Kind.HOLD, "paused: nothing is decided until somebody resumes it"
+    broken = [gate for gate in gates if gate.outcome is Outcome.BROKEN]
+    if broken:
+        return Kind.ROLL_BACK, _sentence(broken)
+    missing = _missing(measures, position, settings, now, gates)
+    last = settings.after(position.share) >= 1
+    if last and not missing:
+        return Kind.PROMOTE, _passed(measures, gates)
+    if (now - position.canary_since).total_seconds() >= settings.max_canary_s:
+        text = f"not shown to be as good within {settings.max_canary_s:g} s: {missing or 'there are more steps'}"
+        return (Kind.HOLD if settings.on_timeout == "hold" else Kind.ROLL_BACK), text
+    return (Kind.HOLD, missing) if missing else (Kind.ADVANCE, _passed(measures, gates))
+
+
+def _missing(
+    measures: Measures, position: Position, settings: GateSettings, now: datetime, gates: tuple[Gate, ...]
+) -> str:
+    """What the next step waits for; "" for nothing."""
+    in_step_s = (now - position.step_since).total_seconds()
+    if in_step_s < settings.min_step_s:
+        return f"{in_step_s:.0f} s of {settings.min_step_s:g} s in this step"
+    answers = measures.canary.step.answers
+    if answers < settings.min_answers:
+        return f"{answers:,} of {settings.min_answers:,} answers in this step"
+    return _sentence([gate for gate in gates if gate.outcome is Outcome.WAITING])
+
+
+def _passed(measures: Measures, gates: tuple[Gate, ...]) -> str:
+    likes = [f"; like rate {gate.message}" for gate in gates if gate.name == NAME]
+    return f"{measures.canary.step.answers:,} answers in this step, every gate passed{''.join(likes)}"
+
+
+def _sentence(gates: list[Gate]) -> str:
+    return "; ".join(f"{gate.name}: {gate.message}" for gate in gates)
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,96 @@
+"""What is looked at before a version gets any traffic: its offline metrics, where its data come from, and its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
+from spotify_buddies.trainer.registry import Registry, VersionInfo
+
+# The metric that training chooses its epoch by, of every set of batches; the others move with it, with more noise.
+METRIC = "/mrr"
+# Gives the directory of a version's bundle on this machine, its hashes checked.
+Fetch = Callable[[str], Path]
+
+
+def objections(registry: Registry, fetch: Fetch, version: str, production: str, settings: RolloutSettings) -> list[str]:
+    """Why a version should not take the place of production, with the figures; empty where nothing speaks against it.
+
+    Both bundles are fetched, which can take minutes. RegistryError: there is no such version,
+    or the registry does not answer.
+    """
+    new, old = registry.get(version), registry.get(production)
+    found = falls(new, old, settings.max_metric_drop)
+    try:
+        opened = open_bundle(fetch(version), check_hashes=False)
+    except BundleError as error:
+        return [*found, f"the bundle of version {version} cannot be used: {error}"]
+    found += unknown_data(new, opened)
+    try:
+        serving = open_bundle(fetch(production), check_hashes=False)
+    except BundleError as error:
+        return [*found, f"version {version} cannot be compared: production's bundle cannot be used: {error}"]
+    return found + strangers(opened, serving, version, production, settings.min_id_overlap)
+
+
+def falls(new: VersionInfo, old: VersionInfo, most: float) -> list[str]:
+    """A sentence for each MRR that is more than `most` below the old version's, as a share of the old one's.
+
+    Only what both were judged by is compared. The old one was judged and the new one was not: one sentence.
+    """
+    judged = {name: value for name, value in old.metrics.items() if name.endswith(METRIC) and value > 0}
+    both = sorted(judged.keys() & new.metrics.keys())
+    if judged and not both:
+        return [f"version {new.number} has none of the offline metrics of version {old.number} ({', '.join(judged)})"]
+    sentences = []
+    for name in both:
+        drop = 1 - new.metrics[name] / judged[name]
+        if drop > most:
+            sentences.append(
+                f"{name} is {new.metrics[name]:.4g}, {drop:.1%} below the {judged[name]:.4g} of version {old.number}; "
+                f"{most:.1%} is allowed"
+            )
+    return sentences
+
+
+def unknown_data(info: VersionInfo, bundle: Bundle) -> list[str]:
+    """A sentence where the registry does not know the data set of a version, or another one than its bundle."""
+    tagged, written = info.dataset_fingerprint, bundle.manifest.dataset_fingerprint
+    if not tagged or not written:
+        return [f"version {info.number} does not say which data set it was made from"]
+    if tagged != written:
+        return [
+            f"version {info.number} was registered for data set {tagged[:12]}, its bundle was made from {written[:12]}"
+        ]
+    return []
+
+
+def strangers(new: Bundle, old: Bundle, version: str, production: str, least: float) -> list[str]:
+    """A sentence for the users, and for the playlists, of which the new version knows less than `least` of the old."""
+    sentences = []
+    for what, ours, theirs in (
+        ("users", new.user_ids.hashes, old.user_ids.hashes),
+        ("playlists", new.playlist_ids.hashes, old.playlist_ids.hashes),
+    ):
+        known = overlap(ours, theirs)
+        if known < least:
+            sentences.append(
+                f"version {version} knows {known:.1%} of the {theirs.size:,} {what} of version {production}; "
+                f"{least:.1%} is asked for"
+            )
+    return sentences
+
+
+def overlap(new: npt.NDArray[np.uint64], old: npt.NDArray[np.uint64]) -> float:
+    """Share of the old hashes that are among the new ones, both ascending; 1 where there are no old ones."""
+    if old.size == 0:
+        return 1.0
+    if new.size == 0:
+        return 0.0
+    at = np.minimum(np.searchsorted(new, old), new.size - 1)
+    return float(np.mean(new[at] == old))

@@ -1,0 +1,181 @@
+"""Keeps the blocks in memory like those in Postgres: loaded at the start, then told of changes, and none is missed.
+
+A notification says only that something changed. What changed is asked for by transaction number: everything that was
+not finished at the last question is asked for again, so neither the order of commits nor a lost notification matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import psycopg
+
+from spotify_buddies.serve_app.connections import connect, parameters
+from spotify_buddies.serve_app.redact import cause
+from spotify_buddies.serve_app.store.actions import Change
+from spotify_buddies.serve_app.store.blocks import Blocks, Held, Names, merge, pack
+from spotify_buddies.serve_app.store.commit import CHANNEL, UNTIL
+from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.telemetry import Telemetry
+
+# Without a notification the changes are asked for this often: it finds a connection that is dead without a word.
+POLL_S = 5.0
+ANSWER_WITHIN_S = 10.0
+# At least this long between two questions, and four times what the last one took.
+PAUSE_S = 0.01
+RECONNECT_S = (0.1, 2.0)
+# More changes than this are loaded anew, in a thread.
+MANY = 50_000
+APPLY_AT_ONCE = 1_000
+MERGE_EVERY_S = 3_600.0
+_log = logging.getLogger(__name__)
+
+# The server, its history after a restore or a failover, the database and the table: transaction numbers of one mean
+# nothing in another.
+_IDENTITY = """
+SELECT (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),
+  (SELECT oid FROM pg_database WHERE datname = current_database()), 'blocks'::regclass::oid,
+  pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+"""
+_LATER = f"""
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, user_id, playlist_id, {UNTIL}, change
+FROM (SELECT) AS one LEFT JOIN blocks ON changed_by >= %s::text::xid8 LIMIT {MANY + 1}
+"""  # noqa: S608 - constants
+# Lifted ones of the last minutes too: an older state may still be on its way to this process.
+_ALL = f"""
+SELECT user_id, playlist_id, {UNTIL}, change FROM blocks
+WHERE disliked OR until > now() OR changed_at > now() - interval '10 minutes'
+"""  # noqa: S608
+_SNAPSHOT = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """identity: whose numbers. below: every transaction with a smaller number is known."""
+
+    identity: tuple[int, ...]
+    below: int
+
+
+class Follower:
+    """Runs until it is cancelled; make it inside the running event loop.
+
+    ready: set once the blocks are loaded. tried: set then, or once that has failed.
+    """
+
+    def __init__(self, url: str, timeout_s: float, schema: Schema, blocks: Blocks, telemetry: Telemetry) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._schema = schema
+        self._blocks = blocks
+        self._telemetry = telemetry
+        self._seen: _Seen | None = None
+        self._merged = time.monotonic()
+        self.ready = asyncio.Event()
+        self.tried = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow, and connect again whenever the connection is lost."""
+        wait_s = RECONNECT_S[0]
+        while True:
+            started = time.monotonic()
+            try:
+                await self._schema.ready()
+                await self._follow()
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                self._schema.doubt(error)
+                self.tried.set()
+                self._telemetry.count_follow("lost")
+                _log.warning("blocks are not followed for now: %s", cause(error))
+            if time.monotonic() - started > RECONNECT_S[1]:
+                wait_s = RECONNECT_S[0]
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RECONNECT_S[1])
+
+    async def _follow(self) -> None:
+        connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)
+        try:
+            # Listening comes first, so that what changes during the load is told.
+            await connection.execute(f"LISTEN {CHANNEL}".encode())
+            (row,) = await (await connection.execute(_IDENTITY)).fetchall()
+            identity, below = tuple(row[:4]), int(row[4])
+            seen = self._seen
+            if seen is None or seen.identity != identity or below < seen.below:
+                seen = await self._load(identity)
+            while True:
+                started = time.perf_counter()
+                self._seen = seen = await self._catch_up(connection, seen)
+                took_s = time.perf_counter() - started
+                self.ready.set()
+                self.tried.set()
+                await self._merge_when_due()
+                await asyncio.sleep(max(PAUSE_S, 4 * took_s))
+                async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+        finally:
+            # In a task: a server that does not answer must not hold up the next attempt.
+            with suppress(psycopg.Error):
+                await connection.close()
+
+    async def _load(self, identity: tuple[int, ...]) -> _Seen:
+        loading = asyncio.create_task(asyncio.to_thread(load, self._url, self._timeout_s))
+        held, below = await asyncio.shield(loading)
+        self._blocks.replace(held)
+        self._merged = time.monotonic()
+        self._tell("loaded")
+        return _Seen(identity, below)
+
+    async def _catch_up(self, connection: psycopg.AsyncConnection, seen: _Seen) -> _Seen:
+        """Ask for what changed since and apply it."""
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            cursor = await connection.execute(_LATER, (str(seen.below),), prepare=True)
+            rows = await cursor.fetchall()
+        if len(rows) > MANY:
+            return await self._load(seen.identity)
+        below = rows[0][0]
+        for start in range(0, len(rows), APPLY_AT_ONCE):
+            part = rows[start : start + APPLY_AT_ONCE]
+            self._blocks.apply(Change(*row[1:]) for row in part if row[1] is not None)
+            await asyncio.sleep(0)
+        if rows[0][1] is not None:
+            self._tell("caught_up")
+        return _Seen(seen.identity, below)
+
+    async def _merge_when_due(self) -> None:
+        if not self._blocks.due and time.monotonic() - self._merged < MERGE_EVERY_S:
+            return
+        held, layer = self._blocks.freeze()
+        # Shielded: what was frozen must be taken back whatever becomes of this task's connection.
+        self._blocks.thaw(await asyncio.shield(asyncio.to_thread(merge, held, layer, time.time())))
+        self._merged = time.monotonic()
+        self._tell("merged")
+
+    def _tell(self, event: str) -> None:
+        self._telemetry.count_follow(event)
+        self._telemetry.set_blocks(len(self._blocks), self._blocks.nbytes)
+
+
+def load(url: str, timeout_s: float) -> tuple[Held, int]:
+    """Every block in force, and the transaction number below which all is in it. psycopg.Error."""
+    listeners, playlists, until, numbers = array("q"), array("i"), array("I"), array("q")
+    names: dict[str, int] = {}
+    with psycopg.connect(url, **parameters(url, timeout_s, None)) as connection, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        ((below,),) = connection.execute(_SNAPSHOT).fetchall()
+        with connection.cursor(name="blocks") as cursor:
+            cursor.itersize = 10_000
+            for user_id, playlist_id, ends, number in cursor.execute(_ALL):
+                listeners.append(hash(user_id))
+                playlists.append(names.setdefault(playlist_id, len(names)))
+                until.append(ends)
+                numbers.append(number)
+    who, what, ends_at, number_of = (
+        np.frombuffer(column, column.typecode) for column in (listeners, playlists, until, numbers)
+    )
+    return pack(who, what, ends_at, number_of, Names.of(names)), int(below)

@@ -1,0 +1,200 @@
+"""What was shown, written in the background: a bounded queue, a COPY per batch, every loss counted with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from spotify_buddies.serve_app.connections import Connections
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.redact import cause
+from spotify_buddies.serve_app.store.copy import HEADER, TRAILER, Encoder
+from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.telemetry import Telemetry
+
+# Lists of one COPY, and of one turn on the event loop, about a millisecond's worth.
+BATCH = 5_000
+AT_ONCE = 500
+# Between two writes at least this long, so that single answers share one, and at least as long as the last one took.
+PAUSE_S = 0.1
+RETRY_S = (0.2, 2.0)
+_COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN BINARY"
+_WRITTEN = "SELECT EXISTS (SELECT FROM impressions WHERE user_id = %s AND at = %s AND recommendation_id = %s)"
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Batch:
+    """Answers that are written together.
+
+    uncertain: the connection was lost when it may have been committed. again: it was not refused before.
+    """
+
+    answers: list[Shown]
+    uncertain: bool = False
+    again: bool = True
+
+    @property
+    def lists(self) -> int:
+        return sum(len(shown.user_ids) for shown in self.answers)
+
+
+class Impressions:
+    """Writes what is recorded; make it inside the running event loop, and `run` it there.
+
+    most: lists that may wait. Beyond it the oldest are given up: the newest matter to a listener who asks again.
+    """
+
+    def __init__(self, url: str, timeout_s: float, most: int, schema: Schema, telemetry: Telemetry) -> None:
+        self._timeout_s = timeout_s
+        self._most = most
+        self._schema = schema
+        self._telemetry = telemetry
+        self._connections = Connections(url, timeout_s, 2)
+        self._encoder = Encoder()
+        self._queue: deque[Shown] = deque()
+        self._lists = 0
+        self._writing: _Batch | None = None
+        self._ready = asyncio.Event()
+        self._away = False
+
+    @property
+    def waiting(self) -> int:
+        """Lists that are recorded and not yet written."""
+        return self._lists + (self._writing.lists if self._writing else 0)
+
+    def warm_up(self) -> None:
+        """Compile what writes them."""
+        self._encoder.warm_up()
+
+    def record(self, shown: Shown) -> None:
+        """Take one answer; costs the same for one listener and for a thousand."""
+        self._queue.append(shown)
+        self._lists += len(shown.user_ids)
+        while self._lists > self._most:
+            self._lose(self._queue.popleft(), "database_away" if self._away else "queue_full")
+        self._ready.set()
+
+    def unwritten(self, user_ids: Sequence[str], since: datetime) -> dict[int, list[str]]:
+        """Playlists that were shown since then and wait to be written, by place in user_ids."""
+        found: dict[int, list[str]] = {}
+        wanted: dict[str, list[int]] = {}
+        for place, user_id in enumerate(user_ids):
+            if user_id:
+                wanted.setdefault(user_id, []).append(place)
+        for shown in self._unwritten():
+            if shown.at < since or wanted.keys().isdisjoint(shown.user_ids):
+                continue
+            for at, user_id in enumerate(shown.user_ids):
+                places = wanted.get(user_id, ())
+                if places:
+                    rows = shown.rows[at, : shown.counts[at]].tolist()
+                    for place in places:
+                        found.setdefault(place, []).extend(shown.playlist_ids[row] for row in rows)
+        return found
+
+    async def run(self) -> None:
+        """Write batches until it is cancelled. What cannot be written stays and is tried again."""
+        retry_s = RETRY_S[0]
+        while True:
+            await self._ready.wait()
+            started = time.monotonic()
+            if await self._write():
+                retry_s = RETRY_S[0]
+                await asyncio.sleep(max(PAUSE_S, time.monotonic() - started))
+            else:
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, RETRY_S[1])
+            self._telemetry.set_impressions_waiting(self.waiting)
+
+    async def close(self, within_s: float) -> None:
+        """Write what waits, for so long at most; the rest is counted as lost. Call it when `run` has ended."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.waiting and await self._write():
+                    pass
+        except TimeoutError:
+            _log.warning("impressions could not be written within %g s", within_s)
+        for shown in self._unwritten():
+            self._lose(shown, "shutdown")
+        await self._connections.close_idle()
+
+    def _unwritten(self) -> Iterator[Shown]:
+        yield from self._writing.answers if self._writing else ()
+        yield from self._queue
+
+    def _lose(self, shown: Shown, reason: str) -> None:
+        self._lists -= len(shown.user_ids)
+        self._telemetry.count_impressions(reason, len(shown.user_ids))
+
+    async def _write(self) -> bool:
+        """Write the batch that failed last, or the next; False: it has to be tried again."""
+        if self._writing is None:
+            self._writing = self._take()
+        batch = self._writing
+        try:
+            # The server ends what takes longer, but it may not answer at all.
+            async with asyncio.timeout(2 * self._timeout_s):
+                outcome = await self._send(batch)
+        except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError, OSError) as error:
+            self._away = batch.uncertain = True
+            if self._schema.doubt(error):
+                await self._connections.close_idle()
+            _log.warning("impressions wait: %s", cause(error))
+            return False
+        except psycopg.Error as error:
+            self._schema.doubt(error)
+            if batch.again:
+                # The tables are gone and will be made again, or a week was attached while the rows were on their way.
+                batch.again = False
+                return False
+            outcome = "refused"
+            _log.error("%d impressions were refused: %s", batch.lists, cause(error))
+        self._away = False
+        self._telemetry.count_impressions(outcome, batch.lists)
+        self._writing = None
+        if not self._queue:
+            self._ready.clear()
+        return True
+
+    def _take(self) -> _Batch:
+        answers: list[Shown] = []
+        lists = 0
+        while self._queue and (not answers or lists + len(self._queue[0].user_ids) <= BATCH):
+            shown = self._queue.popleft()
+            lists += len(shown.user_ids)
+            answers.append(self._encoder.fit(shown))
+        self._lists -= lists
+        if unstorable := lists - sum(len(shown.user_ids) for shown in answers):
+            self._telemetry.count_impressions("unstorable", unstorable)
+            _log.error("%d impressions have ids that Postgres cannot hold", unstorable)
+        return _Batch(answers)
+
+    async def _send(self, batch: _Batch) -> str:
+        await self._schema.ready()
+        async with self._connections.take() as connection:
+            if batch.uncertain and await self._is_written(connection, batch):
+                return "written"
+            async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+                await copy.write(HEADER)
+                for part in self._encoder.encode(batch.answers, AT_ONCE):
+                    await copy.write(part)
+                    await asyncio.sleep(0)
+                await copy.write(TRAILER)
+        return "written"
+
+    async def _is_written(self, connection: psycopg.AsyncConnection, batch: _Batch) -> bool:
+        """Whether the first list of the batch, and so all of it, was committed before the connection was lost."""
+        first = next((shown for shown in batch.answers if shown.user_ids), None)
+        if first is None:
+            return True
+        values = (first.user_ids[0], first.at, first.recommendation_ids[0])
+        row = await (await connection.execute(_WRITTEN, values)).fetchone()
+        return row is not None and bool(row[0])

@@ -1,0 +1,221 @@
+"""Feedback, committed before it is acknowledged: what waits is taken and committed together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from spotify_buddies.serve_app.connections import Connections
+from spotify_buddies.serve_app.errors import FeedbackUnavailable, KeyReused
+from spotify_buddies.serve_app.redact import cause, hash_id
+from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
+from spotify_buddies.serve_app.store.commit import Committed, commit
+from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.telemetry import Telemetry
+
+RETRY_AFTER_S = 1.0
+# A commit that was abandoned holds its connection until the server has answered its cancellation.
+ABANDONED = 6
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """most: actions in one transaction. at_once: transactions at a time.
+
+    One is best, since a transaction costs nearly the same for one action as for eight, and those who come meanwhile
+    share the next; that begins beside it only when it has not ended within patience_s, as where it waits for a lock.
+    (A pause in which more could gather made every answer later and the work no less.)
+    """
+
+    most: int = 64
+    at_once: int = 2
+    patience_s: float = 0.05
+
+
+class _Waiting(NamedTuple):
+    action: Feedback
+    answer: asyncio.Future[Stored]
+
+
+class Reactions:
+    """Stores feedback; make it inside the running event loop.
+
+    Connections are made when they are needed, so a database that is away costs its callers the wait and nothing else,
+    and one that is back is used at once. (A pool that reconnects in the background makes the first callers after an
+    outage wait for its back-off.) `changed` is told of every changed block before its action is acknowledged.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float,
+        schema: Schema,
+        changed: Callable[[Sequence[Change]], None],
+        telemetry: Telemetry,
+        *,
+        batching: Batching | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._batching = batching or Batching()
+        self._connections = Connections(url, timeout_s, self._batching.at_once + ABANDONED)
+        self._schema = schema
+        self._changed = changed
+        self._telemetry = telemetry
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._ready = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def store(self, action: Feedback) -> Stored:
+        """Commit one action; safe to repeat with the same key. FeedbackUnavailable within timeout_s otherwise.
+
+        KeyReused: its caller has used the key for another action, and this one is not stored.
+        After FeedbackUnavailable the action may still have been committed (the answer was lost on the way); the
+        same call then returns new=False.
+        """
+        if self._writer is None or self._writer.done():
+            self._writer = self._start(self._write())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(action, loop.create_future())
+        self._waiting.append(waiting)
+        self._ready.set()
+        # A caller who leaves cancels the future; an action whose future is done before it is taken is never sent.
+        expiry = loop.call_later(self._timeout_s, self._expire, waiting)
+        try:
+            return await waiting.answer
+        finally:
+            expiry.cancel()
+
+    async def close(self) -> None:
+        """Stop writing, tell whoever still waits, and close every connection."""
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        _refuse([*self._waiting], "the service stops")
+        self._waiting.clear()
+        await self._connections.close_idle()
+
+    async def _write(self) -> None:
+        sending: set[asyncio.Task[None]] = set()
+        while True:
+            if not self._waiting:
+                self._ready.clear()
+                await self._ready.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            sending.add(self._start(self._send(batch)))
+            patience_s = self._batching.patience_s if len(sending) < self._batching.at_once else None
+            _, sending = await asyncio.wait(sending, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _send(self, batch: Sequence[_Waiting]) -> None:
+        # A task of its own: cancelling a statement asks the server, which may not answer either, and those who come
+        # next must not wait for that.
+        attempt = self._start(self._attempt(batch))
+        try:
+            await asyncio.wait({attempt}, timeout=self._timeout_s)
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                _refuse(batch, f"no answer within {self._timeout_s:g} s")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._batching.most:
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+        return batch
+
+    def _expire(self, waiting: _Waiting) -> None:
+        if not waiting.answer.done():
+            self._telemetry.count_feedback("unavailable", 1)
+            _refuse([waiting], f"no answer within {self._timeout_s:g} s")
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("writing feedback failed", exc_info=error)
+
+    async def _attempt(self, batch: Sequence[_Waiting], *, again: bool = True) -> None:
+        """Commit and answer. A row that the database refuses fails alone; its neighbours are sent without it."""
+        started = time.perf_counter()
+        try:
+            committed = await self._commit([waiting.action for waiting in batch])
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if again and isinstance(error, psycopg.errors.CheckViolation):
+                # The row was on its way to the default partition when its week was attached.
+                await self._attempt(batch, again=False)
+                return
+            if len(batch) == 1:
+                self._fail(batch, error)
+                return
+            half = len(batch) // 2
+            await self._attempt(batch[:half], again=again)
+            await self._attempt(batch[half:], again=again)
+        except psycopg.Error as error:
+            # The server was restarted, replaced by another one, or restored without our tables: what was kept open or
+            # known of it is worth nothing. The keys make it safe to send again.
+            self._schema.forget()
+            await self._connections.close_idle()
+            if again:
+                await self._attempt(batch, again=False)
+            else:
+                self._fail(batch, error)
+        except Exception as error:  # whoever waits must be answered whatever went wrong; _forget logs it
+            self._fail(batch, error)
+            raise
+        else:
+            self._telemetry.time_commit(time.perf_counter() - started, len(batch))
+            self._answer(batch, committed)
+
+    async def _commit(self, actions: Sequence[Feedback]) -> Committed:
+        await self._schema.ready()
+        async with self._connections.take() as connection:
+            return await commit(connection, actions, None if self._clock is None else self._clock())
+
+    def _answer(self, batch: Sequence[_Waiting], committed: Committed) -> None:
+        if committed.changes:
+            self._changed(committed.changes)
+        new = sum(stored.new for stored in committed.stored)
+        reused = sum(bool(stored.differs) for stored in committed.stored)
+        for outcome, count in (("accepted", new), ("duplicate", len(batch) - new - reused), ("reused", reused)):
+            self._telemetry.count_feedback(outcome, count)
+        for waiting, stored in zip(batch, committed.stored, strict=True):
+            if waiting.answer.done():
+                continue
+            if stored.differs:
+                waiting.answer.set_exception(KeyReused(stored.differs))
+            else:
+                waiting.answer.set_result(stored)
+
+    def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        # The log tells where Postgres was looked for, and what it refused; callers are told no addresses.
+        listeners = ", ".join(f"#{hash_id(user_id)}" for user_id in {waiting.action.user_id for waiting in batch})
+        _log.warning("feedback of listeners %s was not acknowledged: %s", listeners, cause(error))
+        self._telemetry.count_feedback("unavailable", len(batch))
+        _refuse(batch, type(error).__name__)
+
+
+def _refuse(batch: Sequence[_Waiting], cause: str) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(FeedbackUnavailable(cause, RETRY_AFTER_S))

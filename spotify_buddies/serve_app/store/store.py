@@ -1,0 +1,141 @@
+"""The memory of the service: one object over Postgres for Feedback and for the ranking's History."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from spotify_buddies.serve_app.errors import HistoryUnavailable
+from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
+from spotify_buddies.serve_app.store.blocks import Blocks
+from spotify_buddies.serve_app.store.follow import Follower
+from spotify_buddies.serve_app.store.impressions import Impressions
+from spotify_buddies.serve_app.store.maintain import Maintenance, Retention
+from spotify_buddies.serve_app.store.reactions import Batching, Reactions
+from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.store.seen import Seen
+from spotify_buddies.serve_app.telemetry import Silent, Telemetry
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
+
+    load_s: longest wait for the blocks at the start. flush_s: longest wait for the impressions at the end.
+    """
+
+    timeout_s: float = 1.5
+    seen_s: float = 0.02
+    impressions_waiting: int = 100_000
+    load_s: float = 10.0
+    flush_s: float = 2.0
+    batching: Batching = field(default_factory=Batching)
+    retention: Retention = field(default_factory=Retention)
+
+
+class Store:
+    """Feedback and History over Postgres; make and use it inside one event loop, as `async with`.
+
+    A database that is away stops nothing: Feedback is told so, `seen` too, impressions wait, and blocks are those known
+    so far. Wishes and dislikes hold in this process when `store` returns, and in others as soon as they are told.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: StoreSettings | None = None,
+        telemetry: Telemetry | None = None,
+        *,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        """clock: when feedback counts as happened; None: the database's clock."""
+        self._settings = settings = settings or StoreSettings()
+        self._telemetry = telemetry or Silent()
+        timeout_s = settings.timeout_s
+        self._schema = Schema(url, timeout_s)
+        self._blocks = Blocks()
+        self._reactions = Reactions(
+            url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
+        )
+        self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
+        self._seen = Seen(url, timeout_s, settings.seen_s, self._schema)
+        self.follower = Follower(url, timeout_s, self._schema, self._blocks, self._telemetry)
+        self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention)
+        self._background: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._impressions.warm_up)
+        works: tuple[Coroutine[Any, Any, None], ...] = (
+            self.follower.run(), self._impressions.run(), self._maintenance.run(),
+        )  # fmt: skip
+        self._background = [asyncio.create_task(work) for work in works]
+        try:
+            async with asyncio.timeout(self._settings.load_s):
+                await self.follower.tried.wait()
+            if self.follower.ready.is_set():
+                await self._seen.warm_up()
+        except TimeoutError:
+            _log.warning("no blocks were loaded within %g s; the service starts without them", self._settings.load_s)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Write what waits, for a bounded time, and close every connection."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._background = []
+        await self._impressions.close(self._settings.flush_s)
+        await self._reactions.close()
+        await self._seen.close()
+        await self._schema.close()
+
+    @property
+    def impressions_waiting(self) -> int:
+        """Lists that are recorded and not yet written."""
+        return self._impressions.waiting
+
+    async def store(self, feedback: Feedback) -> Stored:
+        """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s."""
+        return await self._reactions.store(feedback)
+
+    def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
+        """As History.blocked."""
+        return self._blocks.find(user_ids, now.timestamp())
+
+    async def seen(
+        self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
+    ) -> Mapping[int, Sequence[str]]:
+        """As History.seen; what waits in this process to be written is in it. Listeners without an id met nothing."""
+        # First what waits: what is written between the two is then in both, not in neither.
+        found = self._impressions.unwritten(user_ids, since) if shown else {}
+        known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
+        if not known:
+            return found
+        try:
+            met = dict(await self._seen.ask(known, since, shown=shown, liked=liked))
+        except HistoryUnavailable:
+            self._telemetry.count_seen("unavailable")
+            raise
+        self._telemetry.count_seen("answered")
+        for place, user_id in enumerate(user_ids):
+            playlists = met.get(user_id)
+            if playlists:
+                found[place] = list(dict.fromkeys([*found.get(place, ()), *playlists]))
+        return found
+
+    def record(self, shown: Shown) -> None:
+        """As History.record."""
+        self._impressions.record(shown)
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        self._blocks.apply(changes)

@@ -1,0 +1,43 @@
+"""Plain array views of a memory-mapped bundle: the same pages, without np.memmap's cost per access.
+
+numba types a memmap on a slow path (about 0.1 ms per argument and call), and slicing one runs Python code each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.trainer.bundle import Bundle, KeyIndex, SongFactors, StringTable
+
+
+def plain(bundle: Bundle) -> Bundle:
+    """The bundle with every array as a base-class view; nothing is copied."""
+    return replace(bundle, **{field.name: _view(getattr(bundle, field.name)) for field in fields(bundle)})
+
+
+def _view(value: Any) -> Any:
+    match value:
+        case np.ndarray():
+            return np.asarray(value)
+        case StringTable():
+            return StringTable(np.asarray(value.offsets), np.asarray(value.data))
+        case KeyIndex():
+            return KeyIndex(_view(value.table), np.asarray(value.hashes), np.asarray(value.rows))
+        case SongFactors():
+            return SongFactors(*(np.asarray(getattr(value, field.name)) for field in fields(value)))
+        case Csr():
+            return _csr(value)
+    return value
+
+
+def _csr(csr: Csr) -> Csr:
+    # The bundle checked it when it was opened; checking again would read every page of it once more.
+    view = object.__new__(Csr)
+    for field in fields(csr):
+        value = getattr(csr, field.name)
+        object.__setattr__(view, field.name, np.asarray(value) if isinstance(value, np.ndarray) else value)
+    return view

@@ -1,0 +1,98 @@
+"""`buddies bench`: what the offline half costs, beside the libraries that do the same work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.settings import DataSettings, TrainSettings
+
+app = typer.Typer(help="What the offline half costs, beside its peers.", no_args_is_help=True)
+
+
+class _Settings(Protocol):
+    state_dir: Path
+    data: DataSettings
+    train: TrainSettings
+    pairing: PairingSettings
+
+
+@app.callback()
+def _group() -> None:
+    """What the offline half costs, beside its peers."""
+
+
+@app.command()
+def offline(
+    context: typer.Context,
+    preset: Annotated[str, typer.Option(help="A size by name; an unknown one lists them.")] = "hundredth",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure this stage again and no other; repeatable. Unknown: lists them.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table as Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Run every stage from raw files to a bundle on made-up data of one size, beside libraries that do the same work.
+
+    State and figures stay under <state>/bench/<preset>; the same command goes on where it was stopped and measures
+    nothing twice. The plot of cost against size and the page beside it hold all presets measured so far.
+
+    Example: buddies bench offline --preset hundredth
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.trainer.bench import lines
+    from spotify_buddies.trainer.bench.offline import offline as run
+    from spotify_buddies.trainer.bench.page import write_page
+    from spotify_buddies.trainer.bench.plan import Bench, BenchError
+    from spotify_buddies.trainer.synth.write import PRESETS
+
+    settings: _Settings = context.obj
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
+    home = settings.state_dir / "bench"
+    bench = Bench((home / preset).absolute(), preset, settings.data, settings.pairing, settings.train)
+    with explained(BenchError):
+        outcome = run(bench, only or (), say=lambda text: say(text, err=True))
+        page = write_page(home)
+    if as_json:
+        say(json.dumps(outcome.to_json(), indent=1))
+        return
+    shown = lines.table(outcome)
+    say("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
+    for line in outcome.skipped:
+        say(f"skipped {line}")
+    say(f"\npage: {page}")
+
+
+@app.command("serving-bundle")
+def serving_bundle(
+    directory: Annotated[Path, typer.Argument(help="Where the bundle goes; a bundle there is replaced.")],
+    users: Annotated[int, typer.Option(min=1, help="Listeners.")] = 100_000,
+    playlists: Annotated[int, typer.Option(min=1, help="Playlists.")] = 180_000,
+    dimension: Annotated[int, typer.Option(min=1, help="Dimensions of the factors.")] = 128,
+    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each listener.")] = 75,
+    songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
+    seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+) -> None:
+    """Write a bundle of a given shape to measure serving on: factors and candidates are drawn, nothing is trained.
+
+    Example: buddies bench serving-bundle .buddies/drawn && buddies serve start --bundle .buddies/drawn
+    """
+    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.pairing.progress import Reporter
+    from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
+    from spotify_buddies.trainer.bundle import BundleError
+
+    if directory.exists() and any(directory.iterdir()) and not (directory / "manifest.json").is_file():
+        raise typer.BadParameter(f"{directory} is not empty and holds no bundle", param_hint="DIRECTORY")
+    shape = Shape(users, playlists, dimension, candidates, songs)
+    with explained(BundleError, ValueError):
+        made = write_serving_bundle(directory, shape, seed, Reporter())
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    show({"bundle": str(directory), "sha256": made.sha256, "megabytes": round(size / 1e6, 1)}, as_json=as_json)

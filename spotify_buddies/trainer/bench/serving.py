@@ -1,0 +1,147 @@
+"""A bundle of a given shape, quickly: what serving is measured on. Factors and candidates are drawn, not learned."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.pairing.search import build_index
+from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, write_bundle
+from spotify_buddies.trainer.synth.words import TITLE_COUNT, artist_names, playlist_names, song_title
+
+Array = npt.NDArray[Any]
+
+# Songs heard by rank, as in music: the share of rank r falls as 1 / (r + shift) ** exponent.
+_EXPONENT, _SHIFT = 0.9, 20.0
+_OWNED_BY_NOBODY = 0.1
+_POPULAR = 1_000
+_GENRES = 32
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Counts of a serving bundle. songs_a_user: mean length of a library; candidates: playlists of each listener."""
+
+    users: int = 100_000
+    playlists: int = 180_000
+    dimension: int = 128
+    candidates: int = 75
+    songs: int = 50_000
+    songs_a_user: int = 26
+
+
+def write_serving_bundle(directory: Path, shape: Shape, seed: int = 42, progress: Progress = silent) -> Bundle:
+    """Write a bundle of this shape, replacing what is there: the same shape and seed give the same bytes.
+
+    Ids, titles and names have lengths as in the public data, every listener a full set of candidates and a library,
+    the index is a real one. ValueError: fewer playlists than candidates, or fewer songs than a library.
+    """
+    if shape.playlists < shape.candidates or shape.songs < 2 * shape.songs_a_user:
+        raise ValueError(f"{shape}: a listener needs {shape.candidates} playlists and {2 * shape.songs_a_user} songs")
+    rng = generator(seed, "bench/serving")
+    user_songs = _libraries(shape, rng, progress)
+    with tempfile.TemporaryDirectory(dir=_made(directory.parent), prefix=".serving-") as scratch:
+        index = Path(scratch) / "index"
+        index.mkdir()
+        build_index(user_songs, index, PairingSettings(), progress=progress)
+        progress("write the bundle", 0, 1, "bundles")
+        made = write_bundle(directory, _parts(shape, user_songs, index, rng))
+        progress("write the bundle", 1, 1, "bundles")
+        return made
+
+
+def _parts(shape: Shape, user_songs: Csr, index: Path, rng: np.random.Generator) -> BundleParts:
+    owner = rng.integers(0, shape.users, shape.playlists).astype(np.int32)
+    owner[rng.random(shape.playlists) < _OWNED_BY_NOBODY] = -1
+    popular = rng.permutation(shape.playlists)[:_POPULAR].astype(np.int32)
+    artists = artist_names(max(1, shape.songs // 10))
+    return BundleParts(
+        user_factors=_factors(shape.users, shape.dimension, rng),
+        playlist_factors=_factors(shape.playlists, shape.dimension, rng),
+        candidates=_candidates(shape, rng),
+        user_songs=user_songs,
+        owned=_owned(owner, shape.users),
+        owner=owner,
+        popular=popular,
+        popular_scores=np.sort(rng.integers(1, 10_000, popular.size))[::-1].astype(np.float32),
+        # As in Taste Profile: 40 hexadecimal digits, and song ids of 18 characters.
+        user_ids=[number.hex() for number in _numbers(shape.users, 20, rng)],
+        playlist_ids=[str(1_000_000 + number) for number in range(shape.playlists)],
+        playlist_titles=playlist_names(shape.playlists, rng, dirt=False),
+        song_titles=[song_title(number % TITLE_COUNT) for number in range(shape.songs)],
+        song_artists=[artists[number % len(artists)] for number in range(shape.songs)],
+        song_ids=[f"SO{number.hex().upper()}" for number in _numbers(shape.songs, 8, rng)],
+        song_id_rows=np.arange(shape.songs, dtype=np.int32),
+        index=index,
+        sketches=rng.integers(0, 256, (shape.playlists, SKETCH_BYTES), np.uint8),
+        song_genres=rng.integers(0, _GENRES, shape.songs).astype(np.int16),
+        genre_popular=_genres(shape.playlists, rng),
+        matching="plain",
+        dataset_fingerprint="drawn",
+        training={"drawn": "random factors and candidates, for measuring how they are served"},
+        metrics={},
+    )
+
+
+def _libraries(shape: Shape, rng: np.random.Generator, progress: Progress) -> Csr:
+    """Users x songs, ascending: lengths geometric around the mean, songs by popularity, none twice in a library."""
+    weights = (np.arange(shape.songs) + _SHIFT) ** -_EXPONENT
+    below = np.cumsum(weights / weights.sum())
+    most = 2 * shape.songs_a_user
+    lengths = np.minimum(rng.geometric(1 / shape.songs_a_user, shape.users) + 2, most)
+    rows = []
+    for user, length in enumerate(lengths.tolist()):
+        drawn = np.minimum(np.searchsorted(below, rng.random(length)), shape.songs - 1)
+        rows.append(np.unique(drawn).astype(np.int32))
+        progress("draw libraries", user + 1, shape.users, "users")
+    return Csr.from_rows(rows, shape.songs)
+
+
+def _candidates(shape: Shape, rng: np.random.Generator) -> Csr:
+    """Users x playlists, ascending, `candidates` of each: one drawn from each of as many equal stretches."""
+    edges = np.linspace(0, shape.playlists, shape.candidates + 1).astype(np.int64)
+    widths = np.diff(edges)
+    drawn = edges[:-1] + (rng.random((shape.users, shape.candidates)) * widths).astype(np.int64)
+    indptr = np.arange(shape.users + 1, dtype=np.int64) * shape.candidates
+    return Csr(indptr, drawn.reshape(-1).astype(np.int32), shape.playlists)
+
+
+def _genres(playlists: int, rng: np.random.Generator) -> Csr:
+    """Genres x playlists, best first, with likes: as many of each genre as are popular altogether."""
+    most = min(_POPULAR, playlists)
+    likes = np.sort(rng.integers(1, 1_000, (_GENRES, most)), axis=1)[:, ::-1].astype(np.float32)
+    rows = np.stack([rng.permutation(playlists)[:most] for _ in range(_GENRES)]).astype(np.int32)
+    indptr = np.arange(_GENRES + 1, dtype=np.int64) * most
+    return Csr(indptr, rows.reshape(-1), playlists, likes.reshape(-1))
+
+
+def _owned(owner: Array, users: int) -> Csr:
+    """Users x playlists from the owner of each playlist."""
+    order = np.argsort(owner, kind="stable")[int((owner < 0).sum()) :]
+    indptr = np.zeros(users + 1, np.int64)
+    np.cumsum(np.bincount(owner[owner >= 0], minlength=users), out=indptr[1:])
+    return Csr(indptr, order.astype(np.int32), owner.size)
+
+
+def _factors(rows: int, dimension: int, rng: np.random.Generator) -> Array:
+    return rng.standard_normal((rows, dimension), np.float32) / np.float32(np.sqrt(dimension))
+
+
+def _numbers(count: int, width: int, rng: np.random.Generator) -> list[bytes]:
+    """Random bytes, `width` for each of `count`."""
+    data = rng.bytes(count * width)
+    return [data[first : first + width] for first in range(0, count * width, width)]
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

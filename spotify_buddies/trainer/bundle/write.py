@@ -1,0 +1,135 @@
+"""Writing a bundle: fill a hidden directory, hash it, move it into place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.names import Matching, song_key
+from spotify_buddies.pairing.stage import swap
+from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
+from spotify_buddies.trainer.bundle.golden import find_golden, save_golden
+from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from spotify_buddies.trainer.bundle.scores import best_first
+from spotify_buddies.trainer.bundle.songs import SongFactors
+from spotify_buddies.trainer.bundle.strings import KeyIndex, StringTable
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """What goes into a bundle; shapes as in Bundle, but candidates in any order and without scores.
+
+    song_ids and song_id_rows go together, one entry per known id.
+    """
+
+    user_factors: Array
+    playlist_factors: Array
+    candidates: Csr
+    user_songs: Csr
+    owned: Csr
+    owner: Array
+    popular: Array
+    popular_scores: Array
+    sketches: Array
+    song_genres: Array
+    genre_popular: Csr
+    user_ids: Sequence[str]
+    playlist_ids: Sequence[str]
+    playlist_titles: Sequence[str]
+    song_titles: Sequence[str]
+    song_artists: Sequence[str]
+    song_ids: Sequence[str]
+    song_id_rows: Array
+    index: Path
+    matching: Matching
+    dataset_fingerprint: str
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    song_factors: SongFactors | None = None
+
+
+def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
+    """Write the bundle into `directory`, replacing what is there, and open it with its hashes checked.
+
+    The same parts give the same bytes. An interrupted write leaves the old directory as it was.
+    """
+    partial = directory.parent / f".{directory.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _write_arrays(partial, parts)
+    _write_strings(partial, parts)
+    shutil.copytree(parts.index, partial / "index", ignore=shutil.ignore_patterns("stage.json"))
+    _manifest(partial, parts).write(partial)
+    if golden := find_golden(open_bundle(partial, check_hashes=False)):
+        save_golden(partial, golden)
+        _manifest(partial, parts).write(partial)
+    swap(partial, directory)
+    return open_bundle(directory)
+
+
+def _manifest(directory: Path, parts: BundleParts) -> Manifest:
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        users=parts.user_factors.shape[0],
+        playlists=parts.playlist_factors.shape[0],
+        songs=len(parts.song_titles),
+        dimension=parts.user_factors.shape[1],
+        dataset_fingerprint=parts.dataset_fingerprint,
+        matching=parts.matching,
+        training=parts.training,
+        metrics=parts.metrics,
+        files=describe_files(directory),
+    )
+
+
+def _write_arrays(directory: Path, parts: BundleParts) -> None:
+    from safetensors.numpy import save_file
+
+    factors = {"user_factors": parts.user_factors, "playlist_factors": parts.playlist_factors}
+    path = directory / "factors.safetensors"
+    save_file({name: np.ascontiguousarray(a, np.float32) for name, a in factors.items()}, path)
+    path.chmod(0o644)  # the library makes it readable by its owner alone; a server may run as somebody else
+    if parts.song_factors is not None:
+        parts.song_factors.save(directory / SONG_FACTORS)
+    _best_first(parts).save(directory, "candidates")
+    parts.user_songs.save(directory, "user_songs")
+    parts.owned.save(directory, "owned")
+    np.save(directory / "owner.npy", parts.owner.astype(np.int32))
+    np.save(directory / "popular.npy", parts.popular.astype(np.int32))
+    np.save(directory / "popular_scores.npy", parts.popular_scores.astype(np.float32))
+    np.save(directory / "sketches.npy", parts.sketches.astype(np.uint8))
+    np.save(directory / "song_genres.npy", parts.song_genres.astype(np.int16))
+    parts.genre_popular.save(directory, "genre_popular")
+    np.save(directory / "song_id_rows.npy", parts.song_id_rows.astype(np.int32))
+    np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
+
+
+def _best_first(parts: BundleParts) -> Csr:
+    """The candidates with their scores; as they are where parts do not fit together, which opening the bundle tells."""
+    try:
+        return best_first(parts.candidates, parts.user_factors, parts.playlist_factors)
+    except ValueError:
+        return parts.candidates
+
+
+def _write_strings(directory: Path, parts: BundleParts) -> None:
+    for name, ids in {
+        "user_ids": parts.user_ids,
+        "playlist_ids": parts.playlist_ids,
+        "song_ids": parts.song_ids,
+    }.items():
+        KeyIndex.of(StringTable.of(ids)).save(directory, name)
+    keys = (song_key(t, a, parts.matching) for t, a in zip(parts.song_titles, parts.song_artists, strict=True))
+    KeyIndex.of(StringTable.of(keys)).save(directory, "song_keys")
+    StringTable.of(parts.playlist_titles).save(directory, "playlist_titles")
+    StringTable.of(parts.song_titles).save(directory, "song_titles")
+    StringTable.of(parts.song_artists).save(directory, "song_artists")

@@ -1,0 +1,156 @@
+"""Raw files to a labelled data set: nine stages, each of which is skipped when nothing before it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.blocks import THREADS, Blocks
+from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.trainer.dataset import table
+from spotify_buddies.trainer.dataset.errors import Skipped
+from spotify_buddies.trainer.dataset.files import fingerprint
+from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
+from spotify_buddies.trainer.dataset.labels.split import split_users
+from spotify_buddies.trainer.dataset.matrix import build_matrices
+from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
+from spotify_buddies.trainer.dataset.negatives.validation import write_batches
+from spotify_buddies.trainer.dataset.raw import read_raw
+from spotify_buddies.trainer.dataset.report import write_report
+from spotify_buddies.trainer.dataset.score import score_users, take_liked
+from spotify_buddies.trainer.dataset.songs import match_songs
+from spotify_buddies.trainer.dataset.sources import Sources
+from spotify_buddies.trainer.settings import DataSettings
+
+Build = Callable[[Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """A finished data set: the statistics of each stage by its name, the stages that ran, report.html."""
+
+    directory: Path
+    fingerprint: str
+    statistics: dict[str, dict[str, Any]]
+    ran: tuple[str, ...]
+    report: Path
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One stage: the settings and the earlier stages that its result depends on, and what builds it."""
+
+    settings: dict[str, Any]
+    after: tuple[str, ...]
+    build: Build
+
+
+def build_dataset(
+    sources: Sources,
+    directory: Path,
+    settings: DataSettings,
+    *,
+    skip_bad_files: bool = False,
+    blocks: Blocks = THREADS,
+    progress: Progress = silent,
+) -> DatasetSummary:
+    """Run what is missing of the nine stages into `directory`, then write report.html.
+
+    The same raw files (by content) and settings give the same files byte for byte, whatever block_users is, whoever
+    works on the blocks, and whether or not the work was interrupted: a stage is either finished or starts over.
+    DataError names a malformed raw file and the place in it; with skip_bad_files such files and lines are left out,
+    counted and listed in part 1's statistics.
+    """
+    files = _fingerprints(sources, progress)
+    parts = _parts(sources, directory, settings, skip_bad_files, blocks, progress)
+    stamps: dict[str, stage.Stamp] = {}
+    for name, part in parts.items():
+        stamps[name] = stage.run(
+            directory,
+            name,
+            inputs={earlier: stamps[earlier].fingerprint for earlier in part.after} or files,
+            settings=part.settings,
+            build=part.build,
+        )
+        progress("parts", len(stamps), len(parts), "parts")
+    return DatasetSummary(
+        directory=directory,
+        fingerprint=stamps[table.VALIDATION].fingerprint,
+        statistics={name: dict(stamp.statistics) for name, stamp in stamps.items()},
+        ran=tuple(name for name, stamp in stamps.items() if not stamp.reused),
+        report=write_report(directory),
+    )
+
+
+def _parts(
+    sources: Sources,
+    directory: Path,
+    settings: DataSettings,
+    skip_bad_files: bool,
+    blocks: Blocks,
+    progress: Progress,
+) -> dict[str, _Part]:
+    at = {name: directory / name for name in table.STAGES}
+    raw, songs, matrix, score = at[table.RAW], at[table.SONGS], at[table.MATRIX], at[table.SCORE]
+    return {
+        table.RAW: _Part(
+            {"skip_bad_files": skip_bad_files},
+            (),
+            lambda to: read_raw(to, sources, Skipped(skip_bad_files), progress),
+        ),
+        table.SONGS: _Part(
+            _chosen(settings, "matching"), (table.RAW,), lambda to: match_songs(to, raw, settings.matching, progress)
+        ),
+        table.MATRIX: _Part({}, (table.RAW, table.SONGS), lambda to: build_matrices(to, raw, songs)),
+        table.SCORE: _Part(
+            _chosen(settings, "seed", "beta_a", "beta_b", "liked_share"),
+            (table.SONGS, table.MATRIX),
+            lambda to: score_users(to, matrix, songs, settings, progress, blocks),
+        ),
+        table.LIKED: _Part({}, (table.SCORE,), lambda to: take_liked(to, score)),
+        **_labelled(at, settings, blocks, progress),
+    }
+
+
+def _labelled(at: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress) -> dict[str, _Part]:
+    before = table.STAGES[1:7]
+    return {
+        table.SPLIT: _Part(
+            _chosen(settings, "seed", "sample_users", "cold_users", "min_liked_to_split"),
+            (table.SONGS, table.LIKED),
+            lambda to: split_users(to, at[table.LIKED], at[table.SONGS], settings),
+        ),
+        table.OWN: _Part(
+            _chosen(settings, "owned_max"),
+            (table.SONGS, table.MATRIX, table.LIKED, table.SPLIT),
+            lambda to: assign_owners(to, at, settings, progress),
+        ),
+        table.TRIPLETS: _Part(
+            _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users", "triplets", "pool_sample"),
+            before,
+            lambda to: write_triplets(to, at, settings, progress, blocks),
+        ),
+        table.VALIDATION: _Part(
+            _chosen(settings, "seed", "hard_pool", "validation_negatives", "validation_rows"),
+            # The triplets are no input of the batches; they are named so that the last fingerprint covers every part.
+            (*before, table.TRIPLETS),
+            lambda to: write_batches(to, at, settings, progress, blocks),
+        ),
+    }
+
+
+def _chosen(settings: DataSettings, *names: str) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in names}
+
+
+def _fingerprints(sources: Sources, progress: Progress) -> dict[str, str]:
+    files = sources.named()
+    found = {}
+    for number, (name, path) in enumerate(files.items()):
+        progress("fingerprints", number, len(files), "files")
+        found[name] = fingerprint(path)
+    progress("fingerprints", len(files), len(files), "files")
+    return found

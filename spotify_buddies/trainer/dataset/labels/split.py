@@ -1,0 +1,68 @@
+"""Part 6: which users are kept, which of them are cold, and what each like is used for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.seeds import derive
+from spotify_buddies.pairing.streams.kernels import hash_rows
+from spotify_buddies.trainer.dataset.labels.kernels import split_likes
+from spotify_buddies.trainer.dataset.quantiles import describe
+from spotify_buddies.trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, WARM
+from spotify_buddies.trainer.settings import DataSettings
+
+Array = npt.NDArray[Any]
+
+
+def split_users(directory: Path, liked_in: Path, songs: Path, settings: DataSettings) -> dict[str, Any]:
+    """Write user_kind.npy uint8 (U), split.npy uint8 (likes) and playlist_kept.npy bool (P).
+
+    Of the users the round(sample * U) with the lowest hash are kept; of these the round(cold * kept) with the lowest
+    other hash are cold. The n likes of a warm user are put in the order of a hash: the first floor(7 n / 10) are for
+    training, those up to floor(9 n / 10) for validation, the rest for the test; with fewer than min_liked_to_split all
+    are for training. A playlist is kept when a warm user likes it or when it names its owner.
+    """
+    liked = Csr.load(liked_in, "liked")
+    kind = user_kinds(liked.rows, settings)
+    indptr, indices = np.asarray(liked.indptr), np.asarray(liked.indices)
+    split = np.empty(liked.nnz, np.uint8)
+    seed = np.uint64(derive(settings.seed, "split"))
+    split_likes(seed, indptr, indices, kind == WARM, settings.min_liked_to_split, split)
+    kept = np.load(songs / "named_owner.npy") >= 0
+    kept[indices[split <= IN_TEST]] = True
+    np.save(directory / "user_kind.npy", kind)
+    np.save(directory / "split.npy", split)
+    np.save(directory / "playlist_kept.npy", kept)
+    counts = liked.counts[kind == WARM]
+    return {
+        "users_not_sampled": int((kind == NOT_SAMPLED).sum()),
+        "warm_users": int((kind == WARM).sum()),
+        "cold_users": int((kind == COLD).sum()),
+        "warm_users_without_likes": int((counts == 0).sum()),
+        "warm_users_with_too_few_likes_to_split": int(((counts > 0) & (counts < settings.min_liked_to_split)).sum()),
+        "train": int((split == IN_TRAIN).sum()),
+        "validation": int((split == IN_VALIDATION).sum()),
+        "test": int((split == IN_TEST).sum()),
+        "liked_per_warm_user": describe(counts[counts > 0]),
+        "playlists_kept": int(kept.sum()),
+    }
+
+
+def user_kinds(users: int, settings: DataSettings) -> Array:
+    """NOT_SAMPLED, WARM or COLD for every user row, uint8 (U). Both draws are exact in number."""
+    kept = _lowest(np.arange(users), settings.sample_users, derive(settings.seed, "sample"), users)
+    cold = _lowest(kept, settings.cold_users, derive(settings.seed, "cold"), users)
+    kind = np.full(users, NOT_SAMPLED, np.uint8)
+    kind[kept] = WARM
+    kind[cold] = COLD
+    return kind
+
+
+def _lowest(rows: Array, share: float, seed: int, users: int) -> Array:
+    hashes = hash_rows(np.uint64(seed), users)[rows]
+    return np.sort(rows[np.argsort(hashes, kind="stable")[: round(share * rows.size)]])

@@ -1,0 +1,95 @@
+"""Part 8: what triplets are drawn from while training, a few hundred numbers a user however many triplets there are.
+
+CSR `positives`: the likes in training, without those of a user whose pools are both empty. CSR `hard` and `easy`:
+`pool_sample` playlists of each pool (see trainer.dataset.negatives.triplets), uniform without replacement, or the whole
+pool where it is smaller. toy_users.npy int32: the users of the toy set, ascending.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.blocks import Shared
+from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.pairing.seeds import derive
+from spotify_buddies.trainer.dataset.arrays import Growing
+from spotify_buddies.trainer.dataset.kernels import Tastes
+from spotify_buddies.trainer.dataset.negatives.kernels import Labels, pools_of_block
+from spotify_buddies.trainer.dataset.quantiles import describe
+from spotify_buddies.trainer.dataset.score import space_for
+from spotify_buddies.trainer.settings import DataSettings
+
+Array = npt.NDArray[Any]
+
+NAMES = ("positives", "hard", "easy")
+
+
+def sample_block(
+    inputs: tuple[Tastes, Labels], first: int, last: int, *, share: float, most: int, seed: np.uint64
+) -> tuple[Array, Array, Array, Array]:
+    """What the triplets of users first..last are drawn from, as `pools_of_block` says."""
+    tastes, labels = inputs
+    space = space_for(labels.owner.size)
+    found: tuple[Array, Array, Array, Array] = pools_of_block(tastes, labels, first, last, share, most, seed, space)
+    return found
+
+
+def write_pools(
+    directory: Path,
+    shared: Shared[tuple[Tastes, Labels]],
+    sizes: tuple[int, int],
+    toy: Array,
+    settings: DataSettings,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write the three CSR of `sizes` (U, P) and toy_users.npy; the statistics of part 8.
+
+    toy bool (U) marks the users of the toy set.
+    """
+    users, playlists = sizes
+    seed = np.uint64(derive(settings.seed, "pools"))
+    work = partial(sample_block, share=settings.hard_pool, most=settings.pool_sample, seed=seed)
+    blocks = [np.zeros((0, 6), np.int64)]
+    with ExitStack() as stack:
+        files = [stack.enter_context(Growing(directory / f"{name}.indices.npy", np.int32)) for name in NAMES]
+        for *rows, counts in shared.over(work, users, settings.block_users, "pools", progress):
+            blocks.append(counts)
+            for file, part in zip(files, rows, strict=True):
+                file.append(part)
+    counts = np.concatenate(blocks)
+    for name, column in zip(NAMES, counts.T, strict=False):
+        np.save(directory / f"{name}.indptr.npy", np.concatenate([np.zeros(1, np.int64), np.cumsum(column)]))
+        np.save(directory / f"{name}.columns.npy", np.int64(playlists))
+    np.save(directory / "toy_users.npy", np.flatnonzero(toy).astype(np.int32))
+    return _statistics(counts, toy, settings)
+
+
+def triplets_per_user(directory: Path, negatives: int) -> Array:
+    """Triplets of each user in an epoch, and in the file where there is one, int64 (U)."""
+    counts: Array = negatives * np.diff(np.load(directory / "positives.indptr.npy"))
+    return counts
+
+
+def _statistics(counts: Array, toy: Array, settings: DataSettings) -> dict[str, Any]:
+    positives, pools, lost = counts[:, 0], counts[:, 3:5], counts[:, 5]
+    trained = positives > 0
+    return {
+        "negatives": settings.negatives,
+        "hard_share": settings.hard_share,
+        "triplets": settings.negatives * int(positives.sum()),
+        "toy_triplets": settings.negatives * int(positives[toy].sum()),
+        "toy_users": int(toy.sum()),
+        "users_with_triplets": int(trained.sum()),
+        "triplets_per_user": describe(settings.negatives * positives[trained]),
+        "hard_pool_per_user": describe(pools[trained, 0]),
+        "easy_pool_per_user": describe(pools[trained, 1]),
+        "users_without_an_easy_pool": int((trained & (pools[:, 1] == 0)).sum()),
+        "users_without_negatives": int((lost > 0).sum()),
+        "positives_without_negatives": int(lost.sum()),
+    }

@@ -1,0 +1,138 @@
+"""Part 8: triplets (user, positive, negative), written shuffled where they are not too many, else left to training.
+
+For each training positive, whether the user owns it or not, `negatives` negatives: round(hard_share * negatives) from
+the hard pool, the top ceil(hard_pool * n) by score of the user's n playlists that are scored, kept, not liked in any
+part of the split and not owned; the others from the easy pool, the rest of these. Within a user a pool gives each
+playlist once as long as it holds enough of them, and else with repeats. Where one pool is empty all come from the
+other; where both are, the positive gets none and is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.pairing.blocks import THREADS, Blocks, read_only
+from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.pairing.seeds import derive, generator
+from spotify_buddies.pairing.streams.kernels import hash_rows
+from spotify_buddies.trainer.dataset.arrays import Growing
+from spotify_buddies.trainer.dataset.kernels import Tastes
+from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block
+from spotify_buddies.trainer.dataset.negatives.pools import load_pools
+from spotify_buddies.trainer.dataset.negatives.samples import write_pools
+from spotify_buddies.trainer.dataset.score import space_for
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, SPLIT, WARM
+from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
+
+Array = npt.NDArray[Any]
+
+PILE_ROWS = 4_000_000
+
+
+def draw_block(
+    inputs: tuple[Tastes, Labels], first: int, last: int, *, negatives: int, hard: int, share: float, seed: np.uint64
+) -> Array:
+    """The triplets of users first..last, int32 (N, 3), as `triplets_of_block` says."""
+    tastes, labels = inputs
+    space = space_for(labels.owner.size)
+    rows: Array = triplets_of_block(tastes, labels, first, last, negatives, hard, share, seed, space)[0]
+    return rows
+
+
+def write_triplets(
+    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress, blocks: Blocks = THREADS
+) -> dict[str, Any]:
+    """Write what triplets are drawn from (see samples), and triplets.npy and triplets-toy.npy, int32 (N, 3), shuffled.
+
+    The toy set is that of toy_users of the users. The two files are left out where the settings want them drawn.
+
+    parts: the directories of the stages 2-songs to 7-own under these names.
+    """
+    tastes, labels = load_pools(parts)
+    labels = labels._replace(split=read_only(labels.split))
+    toy = toy_users(np.load(parts[SPLIT] / "user_kind.npy"), settings)
+    sizes = users, _ = labels.liked_ptr.size - 1, labels.owner.size
+    with blocks.share((tastes, labels)) as shared:
+        statistics = write_pools(directory, shared, sizes, toy, settings, progress)
+        if not in_a_file(statistics["triplets"], settings):
+            return statistics | {"in_a_file": False}
+        hard = int(settings.negatives * settings.hard_share + 0.5)
+        seed = np.uint64(derive(settings.seed, "triplets"))
+        work = partial(draw_block, negatives=settings.negatives, hard=hard, share=settings.hard_pool, seed=seed)
+        piles = Piles(directory, settings.negatives * int((labels.split == IN_TRAIN).sum()), settings.seed)
+        with piles:
+            for rows in shared.over(work, users, settings.block_users, "triplets", progress):
+                piles.add(rows)
+    piles.shuffle(toy, progress)
+    return statistics | {"in_a_file": True}
+
+
+def in_a_file(triplets: int, settings: DataSettings) -> bool:
+    """Whether so many triplets are written out."""
+    return settings.triplets == "file" or (settings.triplets == "auto" and triplets <= TRIPLETS_IN_A_FILE)
+
+
+class Piles:
+    """A shuffle of more rows than fit into memory: deal the rows to piles by chance, then shuffle pile by pile.
+
+    Rows are dealt in the order they come in, so that the result depends on the seed and on the rows alone.
+    """
+
+    def __init__(self, directory: Path, most_rows: int, seed: int) -> None:
+        self._directory = directory
+        self._count = max(1, -(-most_rows // PILE_ROWS))
+        self._seed = seed
+        self._deal = generator(seed, "triplets/deal")
+        self._open = ExitStack()
+        self.rows = self.toy_rows = 0
+
+    def __enter__(self) -> Piles:
+        self._files = [self._open.enter_context(path.open("wb")) for path in self._paths()]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def add(self, rows: Array) -> None:
+        """Deal rows (n, 3)."""
+        pile = self._deal.integers(0, self._count, len(rows), dtype=np.int64)
+        order = np.argsort(pile, kind="stable")
+        ends = np.cumsum(np.bincount(pile, minlength=self._count))
+        for file, part in zip(self._files, np.split(rows[order], ends[:-1]), strict=True):
+            part.tofile(file)
+
+    def shuffle(self, toy: Array, progress: Progress) -> None:
+        """Write triplets.npy, and triplets-toy.npy for the users that toy bool (U) marks; remove the piles."""
+        with (
+            Growing(self._directory / "triplets.npy", np.int32, (3,)) as whole,
+            Growing(self._directory / "triplets-toy.npy", np.int32, (3,)) as small,
+        ):
+            for number, path in enumerate(self._paths()):
+                progress("shuffle", number, self._count, "piles")
+                rows = np.fromfile(path, np.int32).reshape(-1, 3)
+                rows = rows[generator(self._seed, f"triplets/shuffle/{number}").permutation(len(rows))]
+                whole.append(rows)
+                small.append(rows[toy[rows[:, 0]]])
+                path.unlink()
+            self.rows, self.toy_rows = whole.rows, small.rows
+        progress("shuffle", self._count, self._count, "piles")
+
+    def _paths(self) -> list[Path]:
+        return [self._directory / f"pile-{number}.bin" for number in range(self._count)]
+
+
+def toy_users(kind: Array, settings: DataSettings) -> Array:
+    """The users of the toy set, bool (U): the ceil(toy_users * warm) warm users with the lowest hash."""
+    warm = np.flatnonzero(kind == WARM)
+    hashes = hash_rows(np.uint64(derive(settings.seed, "toy")), kind.size)[warm]
+    chosen = warm[np.argsort(hashes, kind="stable")[: int(np.ceil(settings.toy_users * warm.size - 1e-9))]]
+    marked = np.zeros(kind.size, bool)
+    marked[chosen] = True
+    return marked

@@ -1,0 +1,226 @@
+"""Part 1: raw files read into codes. What comes out holds every listen and track once read, under raw song codes.
+
+Songs that have an id (Taste Profile) come first, one code per id, then the distinct (title, artist) pairs of playlists
+and of your own listens. A listening song without a name stays under its id, with empty names: it matches no playlist,
+but two listeners may share it. A playlist track without a title or an artist is left out and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.trainer.dataset.errors import DataError, Skipped
+from spotify_buddies.trainer.dataset.intern import Ids, SongNames
+from spotify_buddies.trainer.dataset.kernels import group
+from spotify_buddies.trainer.dataset.mpd import Slice, read_slice
+from spotify_buddies.trainer.dataset.own import OwnPlaylists, read_own_listens, read_own_playlists
+from spotify_buddies.trainer.dataset.song_names import NamedSongs, read_mismatches, read_song_names
+from spotify_buddies.trainer.dataset.sources import Sources
+from spotify_buddies.trainer.dataset.triplets_file import read_triplets
+
+Array = npt.NDArray[Any]
+Statistics = dict[str, Any]
+
+
+@dataclass
+class _Playlists:
+    ids: Ids = field(default_factory=Ids)
+    titles: list[str] = field(default_factory=list)
+    followers: list[int | None] = field(default_factory=list)
+    owners: list[str | None] = field(default_factory=list)
+    lengths: list[Array] = field(default_factory=list)
+    songs: list[Array] = field(default_factory=list)
+
+
+@dataclass
+class _Listens:
+    users: Ids = field(default_factory=Ids)
+    ids: Ids = field(default_factory=Ids)
+    rows: list[Array] = field(default_factory=list)
+    songs: list[Array] = field(default_factory=list)
+
+
+def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Progress) -> Statistics:
+    """Read all raw files; write songs, users and playlists (.parquet) and CSR listens and tracks, as the file has them.
+
+    DataError: a malformed file that may not be skipped, or nothing left to work with.
+    """
+    counts: Statistics = {}
+    listens, playlists = _Listens(), _Playlists()
+    if sources.triplets is not None:
+        _read_triplets(sources.triplets, listens, skipped, progress)
+    named = _read_names(sources, listens.ids, counts, skipped, progress)
+    names = SongNames(first=len(listens.ids))
+    for number, path in enumerate(sources.mpd):
+        progress("slices", number, len(sources.mpd), "files")
+        _read_slice(path, names, playlists, counts, skipped)
+    progress("slices", len(sources.mpd), len(sources.mpd), "files")
+    _read_own(sources, names, listens, playlists, counts, skipped, progress)
+    _check(sources, listens, playlists)
+    _write_songs(directory, listens.ids, named, names)
+    return counts | _write(directory, listens, playlists, len(listens.ids) + len(names)) | _describe(skipped)
+
+
+def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Progress) -> None:
+    size = path.stat().st_size if path.suffix == ".txt" else 0
+    done = 0
+    progress("listens", 0, size, "bytes")
+    for users, songs, size_bytes in read_triplets(path, listens.users, listens.ids, skipped):
+        listens.rows.append(users)
+        listens.songs.append(songs)
+        done += size_bytes
+        progress("listens", done, size, "bytes")
+
+
+def _read_names(sources: Sources, ids: Ids, counts: Statistics, skipped: Skipped, progress: Progress) -> NamedSongs:
+    if sources.song_names is None:
+        return NamedSongs()
+    progress("song names", 0, 1, "files")
+    mismatches = read_mismatches(sources.mismatches, skipped) if sources.mismatches else set()
+    named = read_song_names(sources.song_names, set(ids.names()), mismatches, skipped)
+    progress("song names", 1, 1, "files")
+    counts["song_name_lines"] = named.lines
+    counts["song_names_of_a_song_that_has_one_already"] = named.again
+    counts["song_names_left_out_as_known_mismatches"] = named.mismatched
+    return named
+
+
+def _read_slice(path: Path, names: SongNames, into: _Playlists, counts: Statistics, skipped: Skipped) -> None:
+    try:
+        part = read_slice(path, names)
+    except DataError as error:
+        skipped.file(error)
+        return
+    counts["slices"] = counts.get("slices", 0) + 1
+    _count(counts, "playlist_tracks_without_a_name", part.nameless_tracks)
+    _count(counts, "playlists_that_came_twice", _add_slice(part, into))
+
+
+def _add_slice(part: Slice, into: _Playlists) -> int:
+    """Add the playlists whose id is new; the number of the others."""
+    ends = np.cumsum([0, *part.lengths])
+    songs = np.array(part.songs, np.int32)
+    new = []
+    for row, playlist_id in enumerate(part.ids):
+        if playlist_id not in into.ids:
+            into.ids.code(playlist_id)
+            new.append(row)
+    into.titles += [part.titles[row] for row in new]
+    into.followers += [part.followers[row] for row in new]
+    into.owners += [None] * len(new)
+    into.lengths.append(np.array([part.lengths[row] for row in new], np.int64))
+    if len(new) < len(part.ids):
+        songs = np.concatenate([songs[:0], *(songs[ends[row] : ends[row + 1]] for row in new)])
+    into.songs.append(songs)
+    return len(part.ids) - len(new)
+
+
+def _read_own(
+    sources: Sources,
+    names: SongNames,
+    listens: _Listens,
+    playlists: _Playlists,
+    counts: Statistics,
+    skipped: Skipped,
+    progress: Progress,
+) -> None:
+    if sources.listens is not None:
+        own = read_own_listens(
+            sources.listens, listens.users, names, skipped, lambda rows: progress("own listens", rows, 0, "rows")
+        )
+        listens.rows.append(np.array(own.users, np.int32))
+        listens.songs.append(np.array(own.songs, np.int32))
+        counts["own_listens_without_a_song_name"] = own.nameless
+    if sources.playlists is not None:
+        mine = read_own_playlists(
+            sources.playlists, playlists.ids, names, skipped, lambda rows: progress("own playlists", rows, 0, "rows")
+        )
+        _add_own(mine, playlists)
+        _count(counts, "playlist_tracks_without_a_name", mine.nameless)
+        counts["own_rows_of_a_playlist_that_came_before"] = mine.rows_of_known
+        counts["own_rows_that_name_another_owner"] = mine.other_owners
+
+
+def _add_own(own: OwnPlaylists, into: _Playlists) -> None:
+    indptr, songs = group(np.array(own.playlists, np.int32), np.array(own.songs, np.int32), len(own.ids))
+    for playlist_id in own.ids:
+        into.ids.code(playlist_id)
+    into.titles += own.titles
+    into.followers += [None] * len(own.ids)
+    into.owners += [owner or None for owner in own.owners]
+    into.lengths.append(np.diff(indptr))
+    into.songs.append(songs)
+
+
+def _check(sources: Sources, listens: _Listens, playlists: _Playlists) -> None:
+    files = ", ".join(path.name for path in sources.named().values())
+    if not len(playlists.ids):
+        raise DataError(files, "", "no playlist could be read", "at least one is needed")
+    if not len(listens.users) and not any(playlists.owners):
+        raise DataError(files, "", "nobody listens and no playlist names its owner", "add listens or owner_id")
+
+
+def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames) -> None:
+    id_names = ids.names()
+    found = [named.names.get(song_id, ("", "")) for song_id in id_names]
+    titles, artists = names.table()
+    table = {
+        "title": [name[0] for name in found] + titles,
+        "artist": [name[1] for name in found] + artists,
+        "song_id": id_names + [None] * len(titles),
+    }
+    schema = {"title": pl.String, "artist": pl.String, "song_id": pl.String}
+    pl.DataFrame(table, schema=schema).write_parquet(directory / "songs.parquet")
+
+
+def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int) -> Statistics:
+    pl.DataFrame({"user_id": listens.users.names()}, schema={"user_id": pl.String}).write_parquet(
+        directory / "users.parquet"
+    )
+    pl.DataFrame(
+        {
+            "playlist_id": playlists.ids.names(),
+            "title": playlists.titles,
+            "followers": playlists.followers,
+            "owner_id": playlists.owners,
+        },
+        schema={"playlist_id": pl.String, "title": pl.String, "followers": pl.Int32, "owner_id": pl.String},
+    ).write_parquet(directory / "playlists.parquet")
+    rows, heard = _joined(listens.rows), _joined(listens.songs)
+    listens.rows.clear()
+    listens.songs.clear()
+    indptr, indices = group(rows, heard, len(listens.users))
+    Csr(indptr, indices, songs).save(directory, "listens")
+    lengths = _joined(playlists.lengths, np.int64)
+    tracks = Csr(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), _joined(playlists.songs), songs)
+    tracks.save(directory, "tracks")
+    return {
+        "listeners": len(listens.users),
+        "listens": int(rows.size),
+        "songs_with_an_id": len(listens.ids),
+        "distinct_names_beside_them": songs - len(listens.ids),
+        "playlists": len(playlists.ids),
+        "playlists_that_name_an_owner": sum(owner is not None for owner in playlists.owners),
+        "playlists_without_a_track": int((lengths == 0).sum()),
+        "playlist_tracks": tracks.nnz,
+    }
+
+
+def _describe(skipped: Skipped) -> Statistics:
+    return {"skipped_files": skipped.files, "skipped_lines": skipped.lines, "skipped": skipped.listed}
+
+
+def _joined(parts: list[Array], kind: npt.DTypeLike = np.int32) -> Array:
+    return np.concatenate([np.empty(0, kind), *parts])
+
+
+def _count(counts: Statistics, what: str, number: int) -> None:
+    counts[what] = counts.get(what, 0) + number

@@ -1,0 +1,98 @@
+"""Finding the raw files in a directory by their names."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from spotify_buddies.pairing.stage import STAMP
+from spotify_buddies.trainer.dataset.errors import DataError
+
+_SLICE = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json(\.gz|\.zst)?")
+_PACKED = r"(\.gz|\.zst)?"
+_SINGLE = {
+    "triplets": re.compile(r"train_triplets\.txt" + _PACKED),
+    "song_names": re.compile(r"(unique_tracks\.txt|song_data\.csv)" + _PACKED),
+    "mismatches": re.compile(r"sid_mismatches\.txt" + _PACKED),
+    "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
+    "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
+}
+KNOWN = (
+    "mpd.slice.<a>-<b>.json, train_triplets.txt with unique_tracks.txt or song_data.csv, sid_mismatches.txt, "
+    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (text files also as .gz or .zst)"
+)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The raw files of one data set. mpd: slices in the order of their numbers; None: there is no such file."""
+
+    mpd: tuple[Path, ...] = ()
+    triplets: Path | None = None
+    song_names: Path | None = None
+    mismatches: Path | None = None
+    listens: Path | None = None
+    playlists: Path | None = None
+
+    def named(self) -> dict[str, Path]:
+        """Every file by a name that does not depend on the folder it lies in."""
+        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mpd"}
+        slices = {f"mpd/{i:06d}/{path.name}": path for i, path in enumerate(self.mpd)}
+        return slices | {f"{name}/{path.name}": path for name, path in single.items() if path is not None}
+
+
+def find_sources(directory: Path) -> Sources:
+    """Find the raw files below a directory, at any depth, through links too.
+
+    Hidden folders below it and folders of finished stages are passed over: they hold what was made of raw files, under
+    names like theirs. DataError: no such directory, no playlists, nobody who listens or owns a playlist, or two files
+    for one part. Of two files with song names unique_tracks.txt is taken, because it names more songs.
+    """
+    if not directory.is_dir():
+        raise DataError(str(directory), "", "no such directory", "give the folder that holds the raw files")
+    files = _files(directory)
+    slices = [(path, match) for path in files if (match := _SLICE.fullmatch(path.name))]
+    sources = Sources(
+        mpd=tuple(path for path, match in sorted(slices, key=lambda item: (int(item[1][1]), item[0]))),
+        **{name: _one(name, [path for path in files if regex.fullmatch(path.name)]) for name, regex in _SINGLE.items()},
+    )
+    _check(directory, sources)
+    return sources
+
+
+def _files(directory: Path) -> list[Path]:
+    found: list[Path] = []
+    seen: set[Path] = set()
+    for folder, below, names in os.walk(directory, followlinks=True):
+        real = Path(folder).resolve()
+        if STAMP in names or real in seen:  # seen: a link that leads back
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = [name for name in below if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if Path(folder, name).is_file()]
+    return sorted(found)
+
+
+def _one(name: str, found: list[Path]) -> Path | None:
+    if name == "song_names":
+        found = [path for path in found if path.name.startswith("unique_tracks")] or found
+    if len(found) > 1:
+        listed = ", ".join(str(path) for path in found[:3])
+        raise DataError(listed, "", f"{len(found)} files for {name}", "give a folder that holds one of them")
+    return found[0] if found else None
+
+
+def _check(directory: Path, sources: Sources) -> None:
+    if not sources.named():
+        raise DataError(str(directory), "", "no raw files found", f"known names are {KNOWN}")
+    if not sources.mpd and sources.playlists is None:
+        raise DataError(str(directory), "", "no playlists found", "add mpd.slice.<a>-<b>.json or playlists.csv")
+    if sources.triplets is None and sources.listens is None and sources.playlists is None:
+        advice = "add train_triplets.txt, listens.csv or playlists with an owner_id"
+        raise DataError(str(directory), "", "no listening data found", advice)
+    if sources.triplets is not None and sources.song_names is None:
+        advice = "add unique_tracks.txt or song_data.csv; without names no song matches a playlist"
+        raise DataError(str(sources.triplets), "", "no file with the names of its songs", advice)

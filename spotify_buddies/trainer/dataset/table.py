@@ -1,0 +1,159 @@
+"""The finished data set, memory-mapped, as the next stages read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from spotify_buddies.pairing import stage
+from spotify_buddies.pairing.csr import Csr
+
+Array = npt.NDArray[Any]
+
+RAW, SONGS, MATRIX, SCORE, LIKED = "1-raw", "2-songs", "3-matrix", "4-score", "5-liked"
+SPLIT, OWN, TRIPLETS, VALIDATION = "6-split", "7-own", "8-triplets", "9-validation"
+STAGES = (RAW, SONGS, MATRIX, SCORE, LIKED, SPLIT, OWN, TRIPLETS, VALIDATION)
+
+NOT_SAMPLED, WARM, COLD = 0, 1, 2
+IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What triplets are drawn from: positives of training (U, P), and samples of the two pools of negatives (U, P).
+
+    negatives, hard_share: as the data set's settings have them. toy_users int32: rows of the toy set, ascending.
+    """
+
+    positives: Csr
+    hard: Csr
+    easy: Csr
+    toy_users: Array
+    negatives: int
+    hard_share: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One finished data set: U users, P playlists, S songs. Arrays are read-only maps of the files.
+
+    user_songs (U, S), playlist_songs (P, S): binary, ascending. liked (U, P): float32 scores, best first; split
+    uint8, one per entry of liked (IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED). user_kind uint8 (U): NOT_SAMPLED, WARM,
+    COLD. playlist_kept bool (P). owner int32 (P), user row or -1; owned (U, P), the same by user. triplets and
+    toy_triplets int32 (N, 3): user, positive, negative, shuffled; None where training draws them from pools, see
+    trainer.bpr.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
+    positive, negatives. fingerprint: sha256 of the last stage, which covers all before it.
+    """
+
+    directory: Path
+    fingerprint: str
+    matching: str
+    user_songs: Csr
+    playlist_songs: Csr
+    liked: Csr
+    split: Array
+    user_kind: Array
+    playlist_kept: Array
+    owner: Array
+    owned: Csr
+    triplets: Array | None
+    toy_triplets: Array | None
+    validation: Array
+    hard_validation: Array
+    test: Array
+    hard_test: Array
+    pools: Pools | None = None
+
+    @property
+    def users(self) -> int:
+        """Number of users, warm or not."""
+        return self.user_songs.rows
+
+    @property
+    def playlists(self) -> int:
+        """Number of playlists, kept or not."""
+        return self.playlist_songs.rows
+
+    @property
+    def songs(self) -> int:
+        """Number of songs."""
+        return self.user_songs.columns
+
+    def count_train_likes(self) -> Array:
+        """Users who like each playlist in training, int64 (P)."""
+        return self.liked.column_counts(lambda span: self.split[span] == IN_TRAIN)
+
+    @cached_property
+    def user_table(self) -> pl.DataFrame:
+        """user_id, by user row."""
+        return pl.read_parquet(self.directory / SONGS / "users.parquet")
+
+    @cached_property
+    def playlist_table(self) -> pl.DataFrame:
+        """playlist_id, title, followers (null where unknown), owner_id (null where not named), by playlist row."""
+        return pl.read_parquet(self.directory / SONGS / "playlists.parquet")
+
+    @cached_property
+    def song_table(self) -> pl.DataFrame:
+        """title, artist as first written (empty where only an id is known), by song row."""
+        return pl.read_parquet(self.directory / SONGS / "songs.parquet")
+
+    @cached_property
+    def song_id_table(self) -> pl.DataFrame:
+        """song_id, song_row: every id of the listening data and the row it became."""
+        return pl.read_parquet(self.directory / SONGS / "song_ids.parquet")
+
+
+def open_dataset(directory: Path) -> Dataset:
+    """Map a finished data set.
+
+    pairing.stage.StageError names the part that is missing, unfinished, or made from an earlier part that has been
+    built anew since: that is what an interrupted build leaves behind.
+    """
+    stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
+
+    stored = "triplets.npy" in stamps[TRIPLETS].files
+
+    def array(part: str, name: str) -> Array:
+        loaded: Array = np.load(directory / part / f"{name}.npy", mmap_mode="r")
+        return loaded
+
+    return Dataset(
+        directory=directory,
+        fingerprint=stamps[VALIDATION].fingerprint,
+        matching=str(stamps[SONGS].statistics["matching"]),
+        user_songs=Csr.load(directory / MATRIX, "user_songs"),
+        playlist_songs=Csr.load(directory / MATRIX, "playlist_songs"),
+        liked=Csr.load(directory / LIKED, "liked"),
+        split=array(SPLIT, "split"),
+        user_kind=array(SPLIT, "user_kind"),
+        playlist_kept=array(SPLIT, "playlist_kept"),
+        owner=array(OWN, "owner"),
+        owned=Csr.load(directory / OWN, "owned"),
+        triplets=array(TRIPLETS, "triplets") if stored else None,
+        toy_triplets=array(TRIPLETS, "triplets-toy") if stored else None,
+        validation=array(VALIDATION, "random"),
+        hard_validation=array(VALIDATION, "hard"),
+        test=array(VALIDATION, "test-random"),
+        hard_test=array(VALIDATION, "test-hard"),
+        pools=_pools(directory / TRIPLETS, stamps[TRIPLETS]),
+    )
+
+
+def _pools(directory: Path, stamp: stage.Stamp) -> Pools | None:
+    if "toy_users.npy" not in stamp.files:
+        return None
+    return Pools(
+        positives=Csr.load(directory, "positives"),
+        hard=Csr.load(directory, "hard"),
+        easy=Csr.load(directory, "easy"),
+        toy_users=np.load(directory / "toy_users.npy"),
+        negatives=int(stamp.statistics["negatives"]),
+        hard_share=float(stamp.statistics["hard_share"]),
+    )

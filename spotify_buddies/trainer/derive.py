@@ -1,0 +1,117 @@
+"""A version made from another one for a game day: as good as it, bad on purpose, or broken where only serving finds it.
+
+Each is a whole bundle, hashed and with golden listeners of its own, so that it passes what is checked before a version
+takes traffic. What is wrong with it stands in its data alone, and has to be found by what is measured on that traffic.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spotify_buddies.trainer.bundle import Bundle, open_bundle
+from spotify_buddies.trainer.bundle.golden import GOLDEN, find_golden, save_golden
+from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
+from spotify_buddies.trainer.bundle.scores import best_first
+from spotify_buddies.trainer.kinds import Kind
+from spotify_buddies.trainer.registry import Registry, RegistryError
+from spotify_buddies.trainer.transfer import finished_run
+
+# Tags of a derived version; the data set's fingerprint, the bundle's hash and the metrics are those of every version.
+VERSION, KIND, RUN = "derived_from_version", "derived_kind", "derived_from_run"
+
+
+@dataclass(frozen=True)
+class Derived:
+    """version: its number in the registry. new: False where the same one was there already."""
+
+    version: str
+    source_version: str
+    kind: str
+    bundle_sha256: str
+    new: bool
+
+
+def derive_version(
+    registry: Registry, version: str, kind: Kind, experiment: str, *, seed: int = 1, aliases: Sequence[str] = ()
+) -> Derived:
+    """Register a version derived from another one and point aliases at it; the same wish gives the same version.
+
+    It keeps the data set, the ids and the metrics of its source, so that what is looked at before a rollout finds
+    nothing against it. Another seed makes another version of the same kind. experiment: its run's, made if it is not
+    there. RegistryError: no such version, or one without a bundle. BundleError: the bundle is broken.
+    RegistryUnavailable: MLflow does not answer.
+    """
+    info = registry.get(version)
+    if not info.bundle_sha256:
+        raise RegistryError(f"version {version} was registered without a bundle's hash: nothing can be derived from it")
+    with tempfile.TemporaryDirectory(prefix="buddies-derive-") as scratch:
+        source = open_bundle(registry.fetch(version, Path(scratch) / "source"), check_hashes=False)
+        bundle = derive_bundle(source, Path(scratch) / "derived", kind, version, seed)
+        there = next((v.number for v in registry.list_versions() if v.bundle_sha256 == bundle.sha256), None)
+        if there is None:
+            tags = {VERSION: version, KIND: kind.value, RUN: info.run_id}
+            run_id = finished_run(registry, experiment, f"{kind.value}-of-{version}", tags)
+            number = registry.register(bundle.directory, run_id, aliases=aliases, tags=tags)
+        else:
+            number = there
+            for alias in aliases:
+                registry.set_alias(alias, number)
+    return Derived(number, version, kind.value, bundle.sha256, new=there is None)
+
+
+def derive_bundle(source: Bundle, directory: Path, kind: Kind, version: str, seed: int = 1) -> Bundle:
+    """Write the derived bundle into a directory that is not there yet, and open it with its hashes checked.
+
+    version: what the source is called, for the manifest. The same source, kind, version and seed give the same bytes.
+    """
+    shutil.copytree(source.directory, directory)
+    if kind is Kind.SHUFFLED:
+        _shuffle(source, directory, seed)
+    elif kind is Kind.ERRING:
+        _spoil(source, directory)
+    derived = {"version": version, "kind": kind.value, "seed": seed}
+    (directory / GOLDEN).unlink(missing_ok=True)
+    _write_manifest(source, directory, derived)
+    if golden := find_golden(open_bundle(directory, check_hashes=False)):
+        save_golden(directory, golden)
+        _write_manifest(source, directory, derived)
+    return open_bundle(directory)
+
+
+def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
+    """Give every playlist the factor of another one, and put the candidates in the order that follows from it."""
+    from safetensors.numpy import save_file
+
+    order = np.random.default_rng(seed).permutation(source.manifest.playlists)
+    playlists = np.ascontiguousarray(source.playlist_factors[order], np.float32)
+    users = np.ascontiguousarray(source.user_factors, np.float32)
+    path = directory / "factors.safetensors"
+    save_file({"user_factors": users, "playlist_factors": playlists}, path)
+    path.chmod(0o644)
+    best_first(source.candidates, users, playlists).save(directory, "candidates")
+
+
+def _spoil(source: Bundle, directory: Path) -> None:
+    """Lose the candidates of every second listener, and write a song's listeners as -1, as if they were not known.
+
+    Whoever has no candidates is ranked by the songs' genre, which weighs a song by 1 / (1 + listeners): a division by
+    zero. No golden listener is among them, since those have candidates.
+    """
+    found = source.candidates
+    kept = np.arange(found.rows) % 2 == 0
+    found.only(kept).save(directory, "candidates")
+    np.save(directory / "song_listeners.npy", np.full(source.manifest.songs, -1, np.int32))
+
+
+def _write_manifest(source: Bundle, directory: Path, derived: Mapping[str, object]) -> None:
+    body = json.loads(json.dumps(asdict(source.manifest)))
+    body["training"]["derived"] = derived
+    body["files"] = describe_files(directory)
+    Manifest(**body).write(directory)

@@ -1,0 +1,141 @@
+"""`buddies registry`: versions, their aliases, copies in another registry, and derived ones for game days."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.trainer.kinds import Kind
+from spotify_buddies.trainer.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.trainer.registry import Registry
+
+registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+class _Settings(Protocol):
+    state_dir: Path
+    mlflow_tracking_uri: str | None
+    registry: RegistrySettings
+
+
+@registry_app.command("list")
+def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the registered versions, newest first.
+
+    Example: buddies registry list
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError):
+        versions = open_registry(settings).list_versions()
+    if as_json:
+        say(json.dumps([vars(version) for version in versions], indent=1, default=str))
+        return
+    for version in versions:
+        aliases = ", ".join(version.aliases) or "-"
+        say(f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}")
+
+
+@registry_app.command("alias")
+def set_alias(
+    context: typer.Context,
+    alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
+    version: Annotated[str, typer.Argument(help="Version number.")],
+) -> None:
+    """Point an alias at a version.
+
+    Example: buddies registry alias production 3
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError):
+        open_registry(settings).set_alias(alias, version)
+    say(f"{alias} -> {version}")
+
+
+@registry_app.command("copy")
+def copy_version(
+    context: typer.Context,
+    source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
+    target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that shall have it.")],
+    version: Annotated[str | None, typer.Option(help="Version number; default: what alias production names.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
+
+    A bundle that is there already keeps its version, so that this can be repeated.
+
+    Example: buddies registry copy --from http://staging:5000 --to http://production:5000 --version 7 --alias canary
+    """
+    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.registry import Registry, RegistryError
+    from spotify_buddies.trainer.transfer import copy_version as copy
+
+    settings: _Settings = context.obj
+    ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
+    with explained(RegistryError, BundleError):
+        number = version or ours.resolve("production").number
+        copied = copy(ours, theirs, number, settings.registry.experiment, aliases=tuple(alias or ()))
+    if as_json:
+        show(vars(copied), as_json=True)
+        return
+    done = "copied" if copied.new else "there already"
+    named = f", {', '.join(alias)} -> {copied.version}" if alias else ""
+    say(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
+
+
+@registry_app.command("derive")
+def derive_version(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Version number of the source.")],
+    kind: Annotated[
+        Kind, typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a version made from another one, for game days: it passes every check before traffic.
+
+    What is wrong with it is in its data, and stands in its tags. Never leave a bad one behind an alias.
+
+    Example: buddies registry derive 3 --kind shuffled
+    """
+    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.derive import derive_version as derive
+    from spotify_buddies.trainer.registry import RegistryError
+
+    settings: _Settings = context.obj
+    with explained(RegistryError, BundleError):
+        made = derive(
+            open_registry(settings), version, kind, settings.registry.experiment,
+            seed=seed, aliases=tuple(alias or ()),
+        )  # fmt: skip
+    if as_json:
+        show(vars(made), as_json=True)
+        return
+    done = "new" if made.new else "there already"
+    named = f", {', '.join(alias)} -> {made.version}" if alias else ""
+    say(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
+
+
+def open_registry(settings: _Settings) -> Registry:
+    """The registry of the settings."""
+    from spotify_buddies.trainer.registry import Registry, tracking_uri
+
+    return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)

@@ -1,0 +1,168 @@
+"""`buddies tune`: search training settings, and look at what searches found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.trainer.tune.settings import TuneSettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.trainer.tune.experiment import Experiment
+
+SECTIONS = {"tune": TuneSettings}
+
+app = typer.Typer(help="Search training settings with Ray Tune.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+
+
+class _Settings(Protocol):
+    state_dir: Path
+    mlflow_tracking_uri: str | None
+    train: TrainSettings
+    registry: RegistrySettings
+    tune: TuneSettings
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    trials: Annotated[int | None, typer.Option(min=1, help="Settings to try, instead of [tune] trials.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    pairing: Annotated[Path | None, typer.Option(help="Pairing directory; default: <state>/pairing.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the winner; repeatable; default: staging.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="A running Ray cluster, auto or HOST:PORT; default: one of its own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try settings, stop the worse ones early, train the best in full and register it as staging.
+
+    Interrupted or killed, the same command goes on. <state>/tune/KEY/report.html shows the end.
+
+    Example: BUDDIES_TUNE__SEARCH=optuna buddies tune run --trials 8
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.pairing.progress import Reporter
+    from spotify_buddies.pairing.stage import StageError
+    from spotify_buddies.trainer.bpr.model import TrainingError
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.tracking import TrackingError
+    from spotify_buddies.trainer.tune.experiment import TuneError
+    from spotify_buddies.trainer.tune.run import tune_and_release
+
+    settings: _Settings = context.obj
+    with explained(StageError, TrainingError, TrackingError, BundleError, RegistryError, TuneError):
+        tuned = tune_and_release(
+            dataset or settings.state_dir / "dataset",
+            pairing or settings.state_dir / "pairing",
+            settings.state_dir,
+            settings.tune if trials is None else settings.tune.model_copy(update={"trials": trials}),
+            settings.train,
+            settings.registry,
+            uri=settings.mlflow_tracking_uri,
+            ray=ray,
+            aliases=tuple(alias or ("staging",)),
+            progress=Reporter(),
+        )
+    if as_json:
+        say(json.dumps({**_body(tuned.experiment, "finished"), "report": str(tuned.report)}, indent=1))
+        return
+    _print_trials(tuned.experiment)
+    say(f"\nversion {tuned.result.version} ({', '.join(alias or ['staging'])}), from trial {tuned.result.number}")
+    say(f"report: {tuned.report}")
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    keys: Annotated[list[str] | None, typer.Argument(help="Searches, by the first digits of their keys.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the searches; with keys, the trials of these, best first.
+
+    Example: buddies tune compare 3f9a
+    """
+    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.trainer.tune.board import columns
+    from spotify_buddies.trainer.tune.experiment import TuneError, experiments
+    from spotify_buddies.trainer.tune.session import is_locked
+
+    settings: _Settings = context.obj
+    with explained(TuneError):
+        found = experiments(settings.state_dir, tuple(keys or ()))
+        busy = is_locked(settings.state_dir)
+        states = [_state(one, busy=busy) for one in found]
+        if as_json:
+            bodies = [_body(one, state) for one, state in zip(found, states, strict=True)]
+            say(json.dumps(bodies, indent=1))
+        elif keys:
+            for one in found:
+                say(f"{one.name}")
+                _print_trials(one)
+        elif found:
+            head = ["key", "begun", "state", "trials", "metric", "best", "seconds", "version"]
+            lines = [_line(one, state) for one, state in zip(found, states, strict=True)]
+            say("\n".join(columns([head, *lines])))
+        else:
+            say("no search yet; `buddies tune run` begins one")
+
+
+def _print_trials(experiment: Experiment) -> None:
+    from spotify_buddies.trainer.tune.board import columns, table
+
+    ranked = sorted(experiment.trials(), key=lambda trial: (-(trial.score or 0.0), trial.number))
+    lines = columns(table(ranked, experiment.tune.metric))
+    endings = ["ended", *(trial.why for trial in ranked)]
+    for line, ending in zip(lines, endings, strict=True):
+        say(f"{line}  {ending}".rstrip())
+
+
+def _state(experiment: Experiment, *, busy: bool) -> str:
+    """finished; running: trials are being run, or the winner trained; unfinished: the same command goes on."""
+    if experiment.result() is not None:
+        return "finished"
+    live = {"running", "waiting"} & {trial.status for trial in experiment.trials()}
+    return "running" if busy and live else "unfinished"
+
+
+def _line(experiment: Experiment, state: str) -> list[str]:
+    from spotify_buddies.trainer.tune.experiment import ENDED, winner
+
+    trials, result = experiment.trials(), experiment.result()
+    best = winner(trials)
+    return [
+        experiment.name,
+        f"{experiment.created:%Y-%m-%d %H:%M} UTC",
+        state,
+        f"{sum(trial.status in ENDED for trial in trials)} of {experiment.tune.trials}",
+        experiment.tune.metric,
+        f"{best.score:.4f}" if best is not None else "-",
+        f"{sum(trial.seconds for trial in trials):.1f}",
+        result.version if result else "-",
+    ]
+
+
+def _body(experiment: Experiment, state: str) -> dict[str, Any]:
+    from spotify_buddies.trainer.tune.board import as_json
+
+    result = experiment.result()
+    return {
+        "key": experiment.key,
+        "begun": experiment.created.isoformat(),
+        "state": state,
+        "metric": experiment.tune.metric,
+        "backend": experiment.backend,
+        "dataset_fingerprint": experiment.dataset_fingerprint,
+        "run_id": experiment.run_id,
+        "version": result.version if result else None,
+        "winner": result.number if result else None,
+        "trials": [as_json(trial) for trial in experiment.trials()],
+    }

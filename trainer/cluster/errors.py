@@ -1,9 +1,0 @@
-"""What can go wrong with a cluster."""
-
-from __future__ import annotations
-
-from pairing.stage import StageError
-
-
-class ClusterError(StageError):
-    """Ray cannot be used, or a stage cannot be finished on it; the message says what to do."""
