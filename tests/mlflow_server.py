@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spotify_buddies.serve_app.ports import free_port
+from spotify_buddies.foundation.process.ports import free_port
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from spotify_buddies.clients.python import (
     Song,
     Taste,
 )
-from spotify_buddies.foundation.lines import filled_lines
 from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.foundation.text.lines import filled_lines
 
 DAYS = 30.0
 

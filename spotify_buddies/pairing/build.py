@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.blocks import THREADS, Blocks, Shared
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, Shared
+from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.pairing.nearest import SongLists, find_nearest, nearest_users, share_songs
-from spotify_buddies.pairing.progress import Progress, silent
 from spotify_buddies.pairing.result import (
     CANDIDATES,
     INDEX,
@@ -31,7 +32,6 @@ from spotify_buddies.pairing.result import (
 from spotify_buddies.pairing.search import build_index
 from spotify_buddies.pairing.select import Selection, reachable, select
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.pairing.stage import Stamp
 
 Array = npt.NDArray[Any]
 

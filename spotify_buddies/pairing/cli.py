@@ -12,7 +12,7 @@ import typer
 from spotify_buddies.pairing.settings import PairingSettings
 
 if TYPE_CHECKING:
-    from spotify_buddies.pairing.blocks import Blocks
+    from spotify_buddies.foundation.stages.blocks import Blocks
 
 SECTIONS = {"pairing": PairingSettings}
 
@@ -53,10 +53,10 @@ def build(
 
     Example: buddies pair build --ray auto
     """
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.pairing.build import build_pairing
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError
 
     settings: _Settings = context.obj
     with explained(StageError):
@@ -72,7 +72,7 @@ def build(
 
 
 def _workers(context: typer.Context, address: str | None) -> AbstractContextManager[Blocks]:
-    from spotify_buddies.pairing.blocks import THREADS
+    from spotify_buddies.foundation.stages.blocks import THREADS
 
     if address is None:
         return nullcontext(THREADS)

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import THREADS, Blocks, Shared, read_only
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, Shared, read_only
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.kernels import compact, nearest_rows
-from spotify_buddies.pairing.progress import Progress, silent
 
 Array = npt.NDArray[Any]
 

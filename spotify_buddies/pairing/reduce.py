@@ -11,10 +11,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.pairing.kernels import project_rows
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.seeds import generator
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

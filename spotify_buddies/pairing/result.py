@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from spotify_buddies.pairing.stage import StageError, Stamp, load_chain
+from spotify_buddies.foundation.stages.stage import StageError, Stamp, load_chain
 
 NEAREST, CANDIDATES, INDEX = "nearest", "candidates", "index"
 MATRIX, SPLIT, OWN = "3-matrix", "6-split", "7-own"

@@ -12,13 +12,13 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import spans
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.foundation.stages.blocks import spans
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.kernels import compact, nearest_rows, rerank_rows
 from spotify_buddies.pairing.nearest import scratch_for
-from spotify_buddies.pairing.progress import Progress, silent
 from spotify_buddies.pairing.reduce import Projection, fit_projection
-from spotify_buddies.pairing.seeds import generator
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

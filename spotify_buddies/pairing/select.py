@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import spans
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive
+from spotify_buddies.foundation.stages.blocks import spans
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.kernels import gather_candidates, keep_neighbours
-from spotify_buddies.pairing.progress import Progress, silent
-from spotify_buddies.pairing.seeds import derive
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app import cold
 from spotify_buddies.serve_app.daily.read import Reader, read_daily
 from spotify_buddies.serve_app.encoding import Encoder, draw_ids, encode_refused, merge

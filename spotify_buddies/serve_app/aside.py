@@ -66,10 +66,10 @@ def plain(
 
     Example: buddies serve plain --bundle .buddies/train/bundle/1f0c2a --grpc-port 9100
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.serve_app.errors import LaunchError
-    from spotify_buddies.serve_app.guard import end_with_parent
-    from spotify_buddies.serve_app.ports import claim
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.process.ports import claim
+    from spotify_buddies.foundation.process.subreaper import end_with_parent
+    from spotify_buddies.foundation.terminal.console import explained
 
     settings: Settings = context.obj
     if with_parent:
@@ -111,7 +111,7 @@ def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
 @contextmanager
 def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
     """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry import Registry, RegistryError, tracking_uri
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from spotify_buddies.foundation.addresses import Kind, masked
+from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.pairing.console import an_id
 from spotify_buddies.serve_app import aside
 from spotify_buddies.serve_app.config import CONFIGURED, ENDPOINTS, Settings, store_url
 from spotify_buddies.serve_app.settings import ServeSettings
@@ -48,10 +48,10 @@ def start(
 
     Example: BUDDIES_SERVE__GRPC_PORT=9100 buddies serve start
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.signals import stop_as_interrupt
-    from spotify_buddies.serve_app.errors import LaunchError
-    from spotify_buddies.serve_app.guard import guard
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.process.signals import stop_as_interrupt
+    from spotify_buddies.foundation.process.subreaper import guard
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.lock import locked
 
     settings: Settings = context.obj
@@ -70,9 +70,9 @@ def start(
 
 def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool, pid: int) -> None:
     """Start everything and stay until a signal; pid: what others are told to stop. bundle: instead of the alias'."""
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.embedded import start_services
-    from spotify_buddies.serve_app.errors import LaunchError
     from spotify_buddies.serve_app.keeper import Watch
     from spotify_buddies.serve_app.launch import launch
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
@@ -141,10 +141,10 @@ def release(context: typer.Context) -> None:
 
     Example: pip install --upgrade spotify-buddies && buddies serve release
     """
+    from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.process.run_dir import RunDir
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.build import Services
-    from spotify_buddies.serve_app.errors import LaunchError
     from spotify_buddies.serve_app.release import Cluster, ReleaseFailed
     from spotify_buddies.serve_app.release import release as released
 
@@ -195,7 +195,7 @@ def reactions(
     """
     import psycopg
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.store.report import read_feedback
 
     settings: Settings = context.obj
@@ -215,8 +215,8 @@ def reactions(
 
 def _free_ports(settings: ServeSettings) -> ServeSettings:
     """Every configured port that is taken becomes 0, a free one."""
-    from spotify_buddies.serve_app.errors import LaunchError
-    from spotify_buddies.serve_app.ports import claim
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.process.ports import claim
 
     taken = {}
     for name in ("grpc_port", "http_port", "dashboard_port", "mlflow_port"):
@@ -263,7 +263,7 @@ def _announce(
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:
     """Until Ctrl-C, SIGTERM or SIGHUP, all a clean end; stores that die are started again. LaunchError: Ray died."""
-    from spotify_buddies.serve_app.errors import LaunchError
+    from spotify_buddies.foundation.process.errors import LaunchError
 
     try:
         while (died := running.died()) is None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from spotify_buddies.pairing.ids import are_ids, fault, is_id
+from spotify_buddies.foundation.text.ids import are_ids, fault, is_id
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app import limits
 from spotify_buddies.serve_app.errors import InvalidRequest, Violation

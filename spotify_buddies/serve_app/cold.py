@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.foldin import fold_in
 from spotify_buddies.serve_app import song_kernels
 from spotify_buddies.serve_app.errors import NeighboursUnavailable

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app import native
 from spotify_buddies.serve_app.build import Services, open_index, open_service
 from spotify_buddies.serve_app.engine import Engine

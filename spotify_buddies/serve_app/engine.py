@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.names import song_key
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.text.song_keys import song_key
 from spotify_buddies.serve_app import kernels
 from spotify_buddies.serve_app.cold import factors_of, genres_of, has_entries, libraries
 from spotify_buddies.serve_app.lookup import Keys, find

@@ -107,7 +107,3 @@ class HistoryUnavailable(ServiceError):
 
     def __str__(self) -> str:
         return f"no history of listeners ({self.args[0]})"
-
-
-class LaunchError(Exception):
-    """The server or a service it needs cannot start; the message says which, and what to do."""

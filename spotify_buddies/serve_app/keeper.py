@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from spotify_buddies.pairing.signals import held
+from spotify_buddies.foundation.process.signals import held
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

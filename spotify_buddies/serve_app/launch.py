@@ -19,22 +19,22 @@ from typing import Any
 import grpc
 import psutil
 
+from spotify_buddies.foundation.process.children import children, is_alive, name_of, stop_all
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.local_ray import free_agent_port
+from spotify_buddies.foundation.process.ports import claim
 from spotify_buddies.foundation.process.private import make_private, repair
 from spotify_buddies.foundation.process.run_dir import RunDir, run_dir
-from spotify_buddies.pairing.processes import children, is_alive, name_of, stop_all
-from spotify_buddies.pairing.signals import shielded, unwinding
+from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from spotify_buddies.serve_app import loopback
 from spotify_buddies.serve_app.app import REFUSALS, build_app
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.drain import PROXY, drain
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from spotify_buddies.serve_app.front.rules import Front
 from spotify_buddies.serve_app.front.wrapper import write_wrapper
-from spotify_buddies.serve_app.ports import claim
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.wire import SERVICE

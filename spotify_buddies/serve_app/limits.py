@@ -1,4 +1,4 @@
-"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto. Of ids: pairing/ids.py."""
+"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto. Of ids: foundation/text/ids.py."""
 
 # What a request may weigh on the wire: parsed it takes several times as much memory.
 REQUEST_BYTES = 16 * 2**20

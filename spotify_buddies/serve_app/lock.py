@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import make_private
-from spotify_buddies.serve_app.errors import LaunchError
 
 LOCK = "lock"
 

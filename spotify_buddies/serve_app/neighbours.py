@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.serve_app import loopback
 from spotify_buddies.serve_app.app import build_app
 from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.flags import applied, flags, write_token
 from spotify_buddies.serve_app.launch import APPLICATION, quiet
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings

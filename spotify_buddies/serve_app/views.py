@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, KeyIndex, SongFactors, StringTable
 
 

@@ -17,7 +17,7 @@ from spotify_buddies.trainer.registered import open_registry, registry_app
 from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
-    from spotify_buddies.pairing.blocks import Blocks
+    from spotify_buddies.foundation.stages.blocks import Blocks
 
 __all__ = ["SECTIONS", "bench_app", "data_app", "registry_app", "train_app"]
 
@@ -66,9 +66,9 @@ def synth(
 
     Example: buddies data synth --preset demo --seed 7
     """
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError, Writing
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.synth.write import PRESETS, SynthError, synthesise
 
     settings: _Settings = context.obj
@@ -107,10 +107,10 @@ def build(
 
     Example: buddies data build ~/music-data --ray auto
     """
-    from spotify_buddies.pairing.blocks import THREADS
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError, Writing
+    from spotify_buddies.foundation.stages.blocks import THREADS
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
     from spotify_buddies.trainer.dataset.report import statistics
@@ -144,8 +144,8 @@ def stats(
 
     Example: buddies data stats --json
     """
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.stage import StageError
+    from spotify_buddies.foundation.stages.stage import StageError
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.dataset.report import statistics, write_report
 
     settings: _Settings = context.obj
@@ -170,8 +170,8 @@ def listeners(
 
     Example: buddies data listeners --cold --count 1
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.stage import StageError
+    from spotify_buddies.foundation.stages.stage import StageError
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.dataset.examples import examples
 
     settings: _Settings = context.obj
@@ -198,9 +198,9 @@ def run(
 
     Example: BUDDIES_TRAIN__EPOCHS=10 buddies train run --alias staging
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError, Writing
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bpr.model import TrainingError
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry import RegistryError
@@ -262,9 +262,9 @@ def evaluate(
 
     Example: buddies train evaluate --protocol organic
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError, Writing
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bpr.evaluate import check_made_from, evaluate_bundle
     from spotify_buddies.trainer.bpr.model import TrainingError
     from spotify_buddies.trainer.bpr.peers import Peers, train_peers

@@ -32,7 +32,7 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
 
     Example: buddies registry list
     """
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.registry import RegistryError
 
     settings: _Settings = context.obj
@@ -56,7 +56,7 @@ def set_alias(
 
     Example: buddies registry alias production 3
     """
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.registry import RegistryError
 
     settings: _Settings = context.obj
@@ -80,7 +80,7 @@ def copy_version(
 
     Example: buddies registry copy --from http://staging:5000 --to http://production:5000 --version 7 --alias canary
     """
-    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry import Registry, RegistryError
     from spotify_buddies.trainer.transfer import copy_version as copy
@@ -115,7 +115,7 @@ def derive_version(
 
     Example: buddies registry derive 3 --kind shuffled
     """
-    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.derive import derive_version as derive
     from spotify_buddies.trainer.registry import RegistryError

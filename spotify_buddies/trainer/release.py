@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.pairing.result import CANDIDATES, INDEX, load_pairing
-from spotify_buddies.pairing.stage import Stamp
 from spotify_buddies.trainer.bpr import checkpoint
 from spotify_buddies.trainer.bpr.backend import recipe
 from spotify_buddies.trainer.bpr.baselines import most_popular

@@ -28,8 +28,8 @@ import numpy as np
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from spotify_buddies.pairing.blocks import processors
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.serve_app.daily.kernels import best
 from spotify_buddies.serve_app.daily.read import stored_lists
 from spotify_buddies.serve_app.daily.run import run_daily

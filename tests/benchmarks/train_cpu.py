@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.backend import Backend, open_backend
 from spotify_buddies.trainer.bpr.drawn import Drawn
 from spotify_buddies.trainer.bpr.model import EpochReport, Validation, initial_model

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from train_cpu import made_up, show, stored
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.backend import Backend, open_backend
 from spotify_buddies.trainer.bpr.drawn import Drawn
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from spotify_buddies.serve_app.ports import free_port
+from spotify_buddies.foundation.process.ports import free_port
 
 EDGE = Path(__file__).parent.parent.parent / "deploy" / "edge"
 START_S = 120.0

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "sample" / "taste_profile" / "train_triplets.txt"
 

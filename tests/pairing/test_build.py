@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing import stage
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.stage import StageError, hash_file
 from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.csr import Csr
 from spotify_buddies.pairing.search import NeighbourSearch
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.pairing.stage import StageError, hash_file
 
 from .conftest import clustered, csr, entries
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.blocks import Threads
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import Threads
 from spotify_buddies.pairing.nearest import nearest_users
 
 from .conftest import clustered, csr, entries, same

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.pairing.stage import StageError
 
 from .conftest import clustered, csr
 

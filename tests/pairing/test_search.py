@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.stage import hash_file
 from spotify_buddies.pairing.nearest import nearest_users
 from spotify_buddies.pairing.search import NeighbourSearch, SearchError, build_index, recall
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.pairing.stage import hash_file
 
 from .conftest import SAMPLE, clustered, csr, entries, same
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.nearest import nearest_users
 from spotify_buddies.pairing.select import reachable, select
 from spotify_buddies.pairing.settings import PairingSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.embedded import postgres, valkey
 from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, open_bundle, write_bundle

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.query import Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, write_bundle

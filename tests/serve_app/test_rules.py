@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.serve_app.query import Rules, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle

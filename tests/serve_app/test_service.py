@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.answers import Budgets
 from spotify_buddies.serve_app.encoding import Encoded

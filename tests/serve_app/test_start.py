@@ -18,17 +18,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from spotify_buddies.foundation.process.children import children
+from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.orphans import LEFTOVERS
+from spotify_buddies.foundation.process.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
 from spotify_buddies.foundation.process.run_dir import RunDir
-from spotify_buddies.pairing.processes import children
-from spotify_buddies.pairing.signals import held
+from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_services, valkey
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.flags import HAPROXY, REPLICA_PORTS, flags, write_token
 from spotify_buddies.serve_app.launch import launch
-from spotify_buddies.serve_app.leftovers import LEFTOVERS
 from spotify_buddies.serve_app.lock import LOCK, locked
-from spotify_buddies.serve_app.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.registry import Registry
@@ -65,8 +65,8 @@ def test_free_ports_differ_and_are_none_that_an_outgoing_connection_or_ray_may_t
 
 def test_a_port_that_somebody_listens_on_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = free_port()
-    monkeypatch.setattr("spotify_buddies.serve_app.ports._outside", lambda local: {taken, taken + 1})
-    monkeypatch.setattr("spotify_buddies.serve_app.ports._handed_out", {taken + 1})
+    monkeypatch.setattr("spotify_buddies.foundation.process.ports._outside", lambda local: {taken, taken + 1})
+    monkeypatch.setattr("spotify_buddies.foundation.process.ports._handed_out", {taken + 1})
     with socket.create_server(("127.0.0.1", taken)), pytest.raises(LaunchError, match="no free TCP port"):
         free_port()
     assert free_port() == taken
@@ -88,8 +88,8 @@ def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path
 
 def test_a_block_of_ports_with_a_taken_one_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     block = free_block(4)
-    monkeypatch.setattr("spotify_buddies.serve_app.ports._outside", lambda local: set(block))
-    monkeypatch.setattr("spotify_buddies.serve_app.ports._handed_out", set())
+    monkeypatch.setattr("spotify_buddies.foundation.process.ports._outside", lambda local: set(block))
+    monkeypatch.setattr("spotify_buddies.foundation.process.ports._handed_out", set())
     with socket.create_server(("127.0.0.1", block.start + 2)), pytest.raises(LaunchError, match="no 4 free TCP ports"):
         free_block(4)
     assert free_block(4) == block
@@ -182,7 +182,7 @@ def test_a_service_that_ends_without_a_word_leaves_nothing_to_run() -> None:
     # The service starts a process in a session of its own, which starts another one, and is killed.
     code = """
 import os, signal, subprocess, sys
-from spotify_buddies.serve_app.guard import guard
+from spotify_buddies.foundation.process.subreaper import guard
 if (code := guard()) is not None:
     sys.exit(-code)
 inner = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.result import inputs_of, load_dataset
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, BundleParts
 from spotify_buddies.trainer.mlflow_client import connect, default_uri

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden import find_golden
 from spotify_buddies.trainer.derive import Kind, derive_bundle, derive_version

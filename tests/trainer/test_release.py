@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.trainer.bpr.evaluate import evaluate_bundle
 from spotify_buddies.trainer.bpr.model import EpochReport, TrainingError
 from spotify_buddies.trainer.bundle import open_bundle

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spotify_buddies.clients.commands import CommandFailed, answer
-from spotify_buddies.foundation.lines import filled_lines
+from spotify_buddies.foundation.text.lines import filled_lines
 
 # Songs of a taste made up from a file of songs.
 SONGS_A_TASTE = 15

@@ -19,7 +19,7 @@ from spotify_buddies.clients.access import credentials
 from spotify_buddies.clients.calls import Address, AsJson, Ca
 from spotify_buddies.clients.endpoints import running
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client, Retry
-from spotify_buddies.clients.simulate.duration import seconds
+from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.pairing.cli import CLUSTER
-from spotify_buddies.pairing.console import an_id
 from spotify_buddies.serve_app.config import Settings, store_url
 
 if TYPE_CHECKING:
-    from spotify_buddies.pairing.blocks import Blocks
+    from spotify_buddies.foundation.stages.blocks import Blocks
     from spotify_buddies.serve_app.daily.index import State
     from spotify_buddies.serve_app.daily.run import Report
     from spotify_buddies.serve_app.daily.space import Space
@@ -51,9 +51,9 @@ def run(
 
     Example: buddies daily run && buddies recommend USER_ID --mode daily
     """
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.serve_app.daily.run import run_daily
     from spotify_buddies.serve_app.daily.space import DailyError
     from spotify_buddies.trainer.bundle import BundleError
@@ -86,7 +86,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
     Example: buddies daily status --json
     """
-    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.serve_app.daily.index import look
 
     settings: Settings = context.obj
@@ -116,7 +116,7 @@ def show_list(
 
     Example: buddies daily show 4e73d9e058d2b1f2dba9c1fe4a8f416f9f58364f
     """
-    from spotify_buddies.pairing.console import explained, show
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.serve_app.engine import Engine
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry import RegistryError
@@ -183,7 +183,7 @@ def _redis_error() -> type[Exception]:
 
 
 def _workers(context: typer.Context, address: str | None) -> AbstractContextManager[Blocks]:
-    from spotify_buddies.pairing.blocks import THREADS
+    from spotify_buddies.foundation.stages.blocks import THREADS
 
     return nullcontext(THREADS) if address is None else context.meta[CLUSTER](address)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from redis.exceptions import NoScriptError, RedisError
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.daily.space import pointer
 from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.serve_app.query import Lists, Rules, Skipped, Source

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from spotify_buddies.pairing.blocks import THREADS, Blocks
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.serve_app.daily.index import read_index, remove
 from spotify_buddies.serve_app.daily.score import Block, inputs, score
 from spotify_buddies.serve_app.daily.space import BLOCK_USERS, ENTRY_BYTES, DailyError, Space, index, new_space

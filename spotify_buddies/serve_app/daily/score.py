@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import read_only
+from spotify_buddies.foundation.stages.blocks import read_only
 from spotify_buddies.serve_app.daily.kernels import best
 from spotify_buddies.serve_app.daily.space import Space
 from spotify_buddies.trainer.bundle import Bundle

@@ -11,12 +11,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.pairing.signals import held
+from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.orphans import noted
+from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
 from spotify_buddies.serve_app.embedded.running import runs
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.keeper import Keeper, Watch
-from spotify_buddies.serve_app.leftovers import noted
 
 # A socket's path holds 107 bytes.
 LONGEST_SOCKET = 100

@@ -18,11 +18,11 @@ from typing import Any
 
 import psutil
 
+from spotify_buddies.foundation.process.children import is_alive, stop_tree
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import let_through
-from spotify_buddies.pairing.processes import is_alive, stop_tree
-from spotify_buddies.pairing.signals import held
+from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.keeper import Keeper, Watch
 
 # Stands in Postgres' data directory once a connection worked: initdb that was cut off leaves one that looks finished.

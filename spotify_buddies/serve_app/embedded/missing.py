@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotify_buddies.serve_app.errors import LaunchError
+from spotify_buddies.foundation.process.errors import LaunchError
 
 
 def missing(what: str, package: str, setting: str, error: ImportError) -> LaunchError:

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.orphans import stop_leftovers
 from spotify_buddies.foundation.process.private import make_private
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.embedded.cache import valkey
 from spotify_buddies.serve_app.embedded.database import postgres
 from spotify_buddies.serve_app.embedded.tracking import mlflow, wait_for_mlflow
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.keeper import Watch
-from spotify_buddies.serve_app.leftovers import stop_leftovers
 
 
 @contextmanager

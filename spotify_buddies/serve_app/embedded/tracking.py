@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from spotify_buddies.foundation.process.children import stop_tree
+from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.orphans import noted
+from spotify_buddies.foundation.process.ports import claim
 from spotify_buddies.foundation.process.private import secret
-from spotify_buddies.pairing.processes import stop_tree
-from spotify_buddies.pairing.signals import held
+from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
 from spotify_buddies.serve_app.embedded.running import runs
 from spotify_buddies.serve_app.embedded.tracking_app import TOKEN_FILE
-from spotify_buddies.serve_app.errors import LaunchError
 from spotify_buddies.serve_app.keeper import Keeper, Watch
-from spotify_buddies.serve_app.leftovers import noted
-from spotify_buddies.serve_app.ports import claim
 
 READY_WITHIN_S = 90.0
 TOKEN = "mlflow-token"  # noqa: S105 - a file name

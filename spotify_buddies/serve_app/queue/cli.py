@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from spotify_buddies.foundation.lines import BOM
 from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.foundation.text.lines import BOM
 from spotify_buddies.serve_app.config import Settings, store_url
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 
@@ -45,10 +45,10 @@ def start(
 
     Example: BUDDIES_QUEUE__WORKERS=2 buddies queue start
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.signals import stop_as_interrupt
-    from spotify_buddies.serve_app.errors import LaunchError
-    from spotify_buddies.serve_app.guard import guard
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.process.signals import stop_as_interrupt
+    from spotify_buddies.foundation.process.subreaper import guard
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.lock import locked
 
     settings: _Settings = context.obj
@@ -130,7 +130,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
 
     Example: buddies queue status --json
     """
-    from spotify_buddies.pairing.console import show
+    from spotify_buddies.foundation.terminal.console import show
 
     with _queue(context.obj) as (jobs, _):
         show(asdict(jobs.counts()), as_json=as_json)
@@ -191,9 +191,9 @@ def _again(letter: Letter, producer: Callable[[], Producer], expired: type[Excep
 
 
 def _work(settings: _Settings, alias: str) -> None:
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.build import Services
-    from spotify_buddies.serve_app.errors import LaunchError
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry import Registry, RegistryError, tracking_uri
@@ -232,7 +232,7 @@ def _queue(settings: _Settings) -> Iterator[tuple[Jobs, Callable[[], Producer]]]
     from redis import Redis
     from redis.exceptions import RedisError
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.queue.errors import QueueError
     from spotify_buddies.serve_app.queue.jobs import Jobs
 
@@ -253,7 +253,7 @@ def _queue(settings: _Settings) -> Iterator[tuple[Jobs, Callable[[], Producer]]]
 
 def _wait_for(jobs: Jobs, names: Sequence[str]) -> None:
     """Until every job has an answer or is a dead letter."""
-    from spotify_buddies.pairing.progress import Reporter
+    from spotify_buddies.foundation.stages.progress import Reporter
 
     progress, left = Reporter(), list(names)
     while True:
@@ -267,7 +267,7 @@ def _wait_for(jobs: Jobs, names: Sequence[str]) -> None:
 
 def _read_ids(path: Path) -> list[str]:
     """One user id a line; empty lines are left out, and so are spaces around an id. Exits with a sentence."""
-    from spotify_buddies.pairing.ids import fault
+    from spotify_buddies.foundation.text.ids import fault
 
     try:
         text = (sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()).decode()

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import psycopg
 
-from spotify_buddies.serve_app.patient import patient_thread
+from spotify_buddies.foundation.process.low_priority import patient_thread
 from spotify_buddies.serve_app.rollout import ledger, memory
 from spotify_buddies.serve_app.rollout.desired import (
     PERCENT_TAG,

@@ -45,7 +45,7 @@ def status(
     import psycopg
     from rich.live import Live
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.drive import ask
     from spotify_buddies.serve_app.rollout.report import read_status
     from spotify_buddies.serve_app.rollout.view import console, status_view
@@ -80,7 +80,7 @@ def history(
     """
     import psycopg
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.drive import ask
     from spotify_buddies.serve_app.rollout.report import read_history
     from spotify_buddies.serve_app.rollout.view import console, history_view
@@ -206,7 +206,7 @@ def shadow(
 
     Example: buddies rollout shadow 7
     """
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout import changes
     from spotify_buddies.trainer.registry import RegistryError
 
@@ -234,7 +234,7 @@ def _change(
     """Propose a generation and say so. look_at: a version that is looked at first, beside production."""
     import psycopg
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.changes import Refused
     from spotify_buddies.serve_app.rollout.drive import Proposal, drive
     from spotify_buddies.serve_app.rollout.ledger import Overtaken

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from spotify_buddies.serve_app.patient import patient_thread
+from spotify_buddies.foundation.process.low_priority import patient_thread
 from spotify_buddies.serve_app.rollout.state import Held, Load
 from spotify_buddies.trainer.registry import RegistryUnavailable
 

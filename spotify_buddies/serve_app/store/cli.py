@@ -23,7 +23,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     """
     import psycopg
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.store.report import read_sizes
 
     with explained(psycopg.Error):
@@ -48,7 +48,7 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     """
     import psycopg
 
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.store.maintain import Retention
 
     settings = context.obj

@@ -44,7 +44,7 @@ def offline(
 
     Example: buddies bench offline --preset hundredth
     """
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bench import lines
     from spotify_buddies.trainer.bench.offline import offline as run
     from spotify_buddies.trainer.bench.page import write_page
@@ -84,8 +84,8 @@ def serving_bundle(
 
     Example: buddies bench serving-bundle .buddies/drawn && buddies serve start --bundle .buddies/drawn
     """
-    from spotify_buddies.pairing.console import explained, show
-    from spotify_buddies.pairing.progress import Reporter
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
     from spotify_buddies.trainer.bundle import BundleError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from spotify_buddies.pairing.progress import Reporter
-from spotify_buddies.pairing.stage import TIMINGS
+from spotify_buddies.foundation.stages.progress import Reporter
+from spotify_buddies.foundation.stages.stage import TIMINGS
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.build import build_dataset

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from spotify_buddies.pairing.usage import peak_rss_mib
+from spotify_buddies.foundation.stages.usage import peak_rss_mib
 
 OURS = "buddies"
 # Work that takes less is repeated, and the median counts.

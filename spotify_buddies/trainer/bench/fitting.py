@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from spotify_buddies.pairing.blocks import processors
-from spotify_buddies.pairing.usage import peak_rss_mib
+from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.usage import peak_rss_mib
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.bpr.drawn import Drawn, open_source

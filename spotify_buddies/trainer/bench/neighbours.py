@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from spotify_buddies.pairing.blocks import processors
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.progress import Reporter
+from spotify_buddies.foundation.stages.stage import TIMINGS
 from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.csr import Csr
 from spotify_buddies.pairing.nearest import nearest_users
-from spotify_buddies.pairing.progress import Reporter
 from spotify_buddies.pairing.result import CANDIDATES, INDEX, NEAREST
-from spotify_buddies.pairing.stage import TIMINGS
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.table import MATRIX

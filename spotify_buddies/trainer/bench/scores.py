@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import THREADS
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import THREADS
+from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.score import Scoring, load_tastes, score_block

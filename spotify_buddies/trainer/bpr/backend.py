@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import processors
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr.kernels import update
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.bpr.order import Source, ahead, visit

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.seeds import derive
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.trainer.bpr.kernels import count_shared, random_scores
 
 Array = npt.NDArray[Any]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.seeds import derive, generator
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.trainer.bpr.kernels import draw_triplets, shuffled
 from spotify_buddies.trainer.bpr.model import TrainingError
 from spotify_buddies.trainer.bpr.order import BLOCK, RUNS, Part, Source, Stored, part_of

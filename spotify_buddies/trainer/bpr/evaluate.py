@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress, silent
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, Scorer, coverage, per_row, ranks
 from spotify_buddies.trainer.bpr.model import Model

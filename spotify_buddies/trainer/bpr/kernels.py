@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from spotify_buddies.pairing.streams.kernels import fraction, hashed
+from spotify_buddies.foundation.arrays.streams import fraction, hashed
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 
 Array = npt.NDArray[Any]
 

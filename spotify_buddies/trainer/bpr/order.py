@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.bpr.kernels import pick
 from spotify_buddies.trainer.bpr.model import TrainingError
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr.fit import fill_in, fit, song_sets
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.bpr.train import training_key

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.bpr.order import Source, visit
 from spotify_buddies.trainer.settings import TrainSettings

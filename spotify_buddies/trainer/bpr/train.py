@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr import checkpoint
 from spotify_buddies.trainer.bpr.backend import Backend, open_backend, recipe
 from spotify_buddies.trainer.bpr.centring import Centred

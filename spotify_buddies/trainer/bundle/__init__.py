@@ -4,11 +4,11 @@ No pickle, no code: a manifest, safetensors, npy and FAISS files, memory-mapped 
 one copy. Imports neither torch nor MLflow.
 """
 
+from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.bundle import SKETCH_BYTES, Bundle, open_bundle
 from spotify_buddies.trainer.bundle.golden import Golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
 from spotify_buddies.trainer.bundle.songs import SongFactors
-from spotify_buddies.trainer.bundle.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.write import BundleParts, write_bundle
 
 __all__ = [

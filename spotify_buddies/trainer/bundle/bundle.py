@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.stage import hash_file
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
+from spotify_buddies.foundation.stages.stage import hash_file
 from spotify_buddies.trainer.bundle.golden import Golden, load_golden
 from spotify_buddies.trainer.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest, verify
 from spotify_buddies.trainer.bundle.songs import SongFactors
-from spotify_buddies.trainer.bundle.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.tensors import map_tensors
 
 Array = npt.NDArray[Any]
@@ -35,8 +35,8 @@ class Bundle:
     sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.parts.sketches).
     song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
     song_factors: how songs add up to a factor; None where the model has none of songs.
-    song_keys: one normalised key (pairing.names.song_key) per song row. index: directory of the FAISS index.
-    golden: lists to compare served ones with; empty where the writer gave none.
+    song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. index: directory of the FAISS
+    index. golden: lists to compare served ones with; empty where the writer gave none.
     """
 
     directory: Path

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.pairing.stage import hash_file
+from spotify_buddies.foundation.stages.stage import hash_file
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spotify_buddies.pairing.blocks import over_blocks
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import over_blocks
+from spotify_buddies.foundation.stages.progress import silent
 
 Array = npt.NDArray[Any]
 

@@ -22,9 +22,9 @@ from ray.exceptions import (
 )
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing.blocks import BlockError, Shared, cut, too_large
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.stage import RELEASE
+from spotify_buddies.foundation.stages.blocks import BlockError, Shared, cut, too_large
+from spotify_buddies.foundation.stages.progress import Progress
+from spotify_buddies.foundation.stages.stage import RELEASE
 from spotify_buddies.trainer.cluster.errors import ClusterError
 
 Inputs = TypeVar("Inputs")

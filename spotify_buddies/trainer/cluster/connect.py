@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
+from spotify_buddies.foundation.process.children import children, stop_all
 from spotify_buddies.foundation.process.local_ray import announced_address, free_agent_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, run_dir
-from spotify_buddies.pairing.blocks import Blocks, processors
-from spotify_buddies.pairing.processes import children, stop_all
-from spotify_buddies.pairing.signals import shielded, unwinding
+from spotify_buddies.foundation.process.signals import shielded, unwinding
+from spotify_buddies.foundation.stages.blocks import Blocks, processors
 from spotify_buddies.trainer.cluster.errors import ClusterError
 
 AUTO = "auto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.foundation.stages.stage import StageError
 
 
 class ClusterError(StageError):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.blocks import THREADS, Blocks
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.dataset import table
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.files import fingerprint

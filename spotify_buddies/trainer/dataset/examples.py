@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.stage import load
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.stage import load
 from spotify_buddies.trainer.dataset.table import COLD, WARM
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from spotify_buddies.pairing.ids import fault
+from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError
 from spotify_buddies.trainer.dataset.files import read_whole
 from spotify_buddies.trainer.dataset.intern import SongNames, clean

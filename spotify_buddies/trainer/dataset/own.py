@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spotify_buddies.pairing.ids import fault
+from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 from spotify_buddies.trainer.dataset.intern import Ids, SongNames, clean
 from spotify_buddies.trainer.dataset.rows import table_rows
@@ -43,8 +43,8 @@ class OwnPlaylists:
 def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped, tick: Tick) -> OwnListens:
     """Read user_id, title, artist[, plays]. New users and songs are added to `users` and `names`.
 
-    A row whose user_id is no id (pairing/ids.py; spaces around it are no part of it) or whose plays are not a finite
-    number goes to `skipped`; one without title or artist is counted as nameless; one with 0 plays is no listen.
+    A row whose user_id is no id (foundation/text/ids.py; spaces around it are no part of it) or whose plays are not a
+    finite number goes to `skipped`; one without title or artist is counted as nameless; one with 0 plays is no listen.
     """
     result = OwnListens()
     rows = table_rows(path, ("user_id", "title", "artist"), ("plays",), skipped)

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
 from spotify_buddies.trainer.dataset.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.kernels import group

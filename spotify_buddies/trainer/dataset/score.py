@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import THREADS, Blocks, read_only
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, Space, Tastes, best_of_block, unpack_all
 from spotify_buddies.trainer.dataset.quantiles import describe, describe_bins, describe_counts

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.names import Matching, song_key
-from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Progress
+from spotify_buddies.foundation.text.song_keys import Matching, song_key
 from spotify_buddies.trainer.dataset.intern import Ids
 
 Array = npt.NDArray[Any]

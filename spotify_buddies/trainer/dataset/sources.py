@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from spotify_buddies.pairing.stage import STAMP
+from spotify_buddies.foundation.stages.stage import STAMP
 from spotify_buddies.trainer.dataset.errors import DataError
 
 _SLICE = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json(\.gz|\.zst)?")

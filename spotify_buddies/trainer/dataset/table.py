@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
 
 Array = npt.NDArray[Any]
 
@@ -113,8 +113,8 @@ class Dataset:
 def open_dataset(directory: Path) -> Dataset:
     """Map a finished data set.
 
-    pairing.stage.StageError names the part that is missing, unfinished, or made from an earlier part that has been
-    built anew since: that is what an interrupted build leaves behind.
+    foundation.stages.stage.StageError names the part that is missing, unfinished, or made from an earlier part that has
+    been built anew since: that is what an interrupted build leaves behind.
     """
     stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
 

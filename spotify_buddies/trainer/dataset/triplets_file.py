@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing.ids import ID_BYTES, are_ids, fault, may_hold_refused
+from spotify_buddies.foundation.text.ids import ID_BYTES, are_ids, fault, may_hold_refused
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 from spotify_buddies.trainer.dataset.files import line_blocks
 from spotify_buddies.trainer.dataset.intern import Ids
@@ -25,10 +25,10 @@ _COUNT = re.compile(rb"\d{1,18}")
 def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Iterator[tuple[Array, Array, int]]:
     """Read the file in blocks: codes of users and of songs, int32 (listens,) each, and the block's bytes.
 
-    New ids are added to `users` and `songs`. A line without three fields, with something that is no id (pairing/ids.py)
-    or with a play count that is not a whole number goes to `skipped` with its number. Blank lines are passed over,
-    plays of 0 are no listens. A file whose packing breaks goes to `skipped` and ends there. DataError: nothing in the
-    file.
+    New ids are added to `users` and `songs`. A line without three fields, with something that is no id
+    (foundation/text/ids.py) or with a play count that is not a whole number goes to `skipped` with its number. Blank
+    lines are passed over, plays of 0 are no listens. A file whose packing breaks goes to `skipped` and ends there.
+    DataError: nothing in the file.
     """
     number, broken = 0, skipped.files
     empty = True

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import processors
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.bpr.order import Source
 from spotify_buddies.trainer.hybrid.kernels import adam, playlist_gradients, push_triplets, user_gradients

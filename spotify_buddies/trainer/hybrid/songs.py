@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing.blocks import over_blocks
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.names import full_artist, normalise
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import over_blocks
+from spotify_buddies.foundation.stages.progress import silent
+from spotify_buddies.foundation.text.song_keys import full_artist, normalise
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.hybrid.kernels import count_artists, sum_rows, sum_squares, weigh
 

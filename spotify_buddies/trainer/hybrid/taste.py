@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.reduce import SPARE, subspace
-from spotify_buddies.pairing.seeds import generator
 from spotify_buddies.trainer.hybrid.kernels import add_back, by_artist
 from spotify_buddies.trainer.hybrid.songs import Feature, in_blocks
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import generator
 
 Array = npt.NDArray[Any]
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.names import Matching, song_key
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.text.song_keys import Matching, song_key
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from spotify_buddies.trainer.bpr.evaluate import BatchResult, Evaluation, compare

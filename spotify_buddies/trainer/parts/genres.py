@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing.blocks import spans
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.seeds import derive, generator
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive, generator
+from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.trainer.parts.kernels import most_voted
 
 Array = npt.NDArray[Any]

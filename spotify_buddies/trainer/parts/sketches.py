@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import over_blocks
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress, silent
-from spotify_buddies.pairing.seeds import derive, generator
-from spotify_buddies.pairing.streams.kernels import hash_rows
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive, generator
+from spotify_buddies.foundation.arrays.streams import hash_rows
+from spotify_buddies.foundation.stages.blocks import over_blocks
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bundle import SKETCH_BYTES
 from spotify_buddies.trainer.parts.kernels import min_hashes
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bpr.fit import song_sets
 from spotify_buddies.trainer.bundle import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.synth.words import TITLE_COUNT, artist_names, song_title
 
 Array = npt.NDArray[Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.seeds import derive, generator
+from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue
 from spotify_buddies.trainer.synth.kernels import draw_rows
 from spotify_buddies.trainer.synth.quantiles import LIBRARY, PLAYLIST, Quantiles

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spotify_buddies.pairing.streams.kernels import draw, fraction, hashed
+from spotify_buddies.foundation.arrays.streams import draw, fraction, hashed
 
 Array = npt.NDArray[Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.synth.catalogue import LISTENS, Catalogue, Names
 from spotify_buddies.trainer.synth.draws import LIBRARIES, draw_blocks
 

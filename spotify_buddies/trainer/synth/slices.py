@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from spotify_buddies.pairing.seeds import generator
+from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.synth.catalogue import PLAYLISTS, Catalogue, Names, base62
 from spotify_buddies.trainer.synth.draws import TRACKLISTS, Block, draw_blocks
 from spotify_buddies.trainer.synth.words import playlist_names

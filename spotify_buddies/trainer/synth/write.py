@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, Names, make_catalogue, make_names
 from spotify_buddies.trainer.synth.listens import write_mismatches, write_song_data, write_triplets, write_unique_tracks
 from spotify_buddies.trainer.synth.slices import write_slices

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from spotify_buddies.pairing.progress import Progress, Reporter
+from spotify_buddies.foundation.stages.progress import Progress, Reporter
 from spotify_buddies.trainer.tune.experiment import ENDED, RUNNING, WAITING, Trial
 
 HEAD = ("trial", "status", "epochs", "seconds")

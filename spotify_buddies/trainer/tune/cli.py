@@ -48,9 +48,9 @@ def run(
 
     Example: BUDDIES_TUNE__SEARCH=optuna buddies tune run --trials 8
     """
-    from spotify_buddies.pairing.console import explained
-    from spotify_buddies.pairing.progress import Reporter
-    from spotify_buddies.pairing.stage import StageError
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bpr.model import TrainingError
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry import RegistryError
@@ -90,7 +90,7 @@ def compare(
 
     Example: buddies tune compare 3f9a
     """
-    from spotify_buddies.pairing.console import explained
+    from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.tune.board import columns
     from spotify_buddies.trainer.tune.experiment import TuneError, experiments
     from spotify_buddies.trainer.tune.session import is_locked

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from spotify_buddies.foundation.process.children import children, stop_all
 from spotify_buddies.foundation.process.local_ray import free_agent_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, RunDir, make
-from spotify_buddies.pairing.blocks import processors
-from spotify_buddies.pairing.processes import children, stop_all
+from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.trainer.tune.experiment import HOME, TuneError
 from spotify_buddies.trainer.tune.session import end_leftovers, forget, note, users_of
 from spotify_buddies.trainer.tune.settings import TuneSettings

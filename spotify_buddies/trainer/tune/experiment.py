@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.pairing.stage import RELEASE
+from spotify_buddies.foundation.stages.stage import RELEASE
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.settings import Domain, TuneSettings
 

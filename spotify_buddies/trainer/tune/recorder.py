@@ -11,7 +11,7 @@ from typing import Any
 
 from ray import tune
 
-from spotify_buddies.pairing.stage import swap
+from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.trainer.tune import live
 from spotify_buddies.trainer.tune.board import Board
 from spotify_buddies.trainer.tune.children import Children

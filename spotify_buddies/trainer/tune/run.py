@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from spotify_buddies.foundation.addresses import AddressError
-from spotify_buddies.pairing.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.trainer.bpr.backend import recipe
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from spotify_buddies.foundation.process.children import stop_all
 from spotify_buddies.foundation.process.private import NotPrivate, make_private
-from spotify_buddies.pairing.processes import stop_all
 from spotify_buddies.trainer.tune.experiment import HOME, TuneError, write_json
 
 _LOCK, _SESSION = "lock", "session.json"

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.search import build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.embedded import postgres

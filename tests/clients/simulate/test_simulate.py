@@ -18,9 +18,9 @@ import pytest
 from spotify_buddies.clients.python import AsyncClient
 from spotify_buddies.clients.simulate.audience import AudienceError, Listener, open_audience
 from spotify_buddies.clients.simulate.clicks import Clicks
-from spotify_buddies.clients.simulate.duration import seconds
 from spotify_buddies.clients.simulate.tally import Tally
 from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
+from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.plain import serve_plain
 from spotify_buddies.serve_app.settings import ServeSettings

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as Away
 
-from spotify_buddies.pairing.blocks import Threads
+from spotify_buddies.foundation.stages.blocks import Threads
 from spotify_buddies.serve_app.daily.index import look, read_index
 from spotify_buddies.serve_app.daily.run import Report
 from spotify_buddies.serve_app.daily.space import DailyError, Space, pointer
@@ -177,7 +177,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from redis import Redis
-from spotify_buddies.pairing.blocks import Threads
+from spotify_buddies.foundation.stages.blocks import Threads
 from spotify_buddies.serve_app.daily import run
 from spotify_buddies.trainer.bundle import open_bundle
 store = run._store

@@ -15,7 +15,7 @@ from redis import Redis
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.serve_app.ports import free_port
+from spotify_buddies.foundation.process.ports import free_port
 from spotify_buddies.serve_app.queue.broker import Producer
 from spotify_buddies.serve_app.queue.errors import QueueError
 from spotify_buddies.serve_app.queue.jobs import Counts, Jobs

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.drawn import Drawn, open_source
 from spotify_buddies.trainer.bpr.model import TrainingError
 from spotify_buddies.trainer.bpr.order import Stored

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.trainer.bpr.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
 from spotify_buddies.trainer.bpr.evaluate import cold_batch, compare, estimate, evaluate
 from spotify_buddies.trainer.bpr.model import Model

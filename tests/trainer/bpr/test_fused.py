@@ -14,7 +14,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.backend import START_SQUARES, NumbaBackend, open_backend
 from spotify_buddies.trainer.bpr.device import backend as device_backend
 from spotify_buddies.trainer.bpr.device.resident import resident

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr import metrics
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, coverage, per_row, ranks, summarise
 from spotify_buddies.trainer.bpr.model import Model

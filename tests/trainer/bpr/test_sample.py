@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.bpr.model import Validation
 from spotify_buddies.trainer.bpr.train import train, training_key

@@ -9,7 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr import checkpoint
 from spotify_buddies.trainer.bpr.drawn import Drawn
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise

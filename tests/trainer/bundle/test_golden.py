@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import BundleError, Golden, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH, LISTENERS
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from ray.cluster_utils import Cluster
 
-from spotify_buddies.pairing.blocks import Blocks
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.process.children import children, stop_all
+from spotify_buddies.foundation.stages.blocks import Blocks
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.nearest import nearest_users
-from spotify_buddies.pairing.processes import children, stop_all
-from spotify_buddies.pairing.progress import Progress, silent
 from spotify_buddies.trainer.cluster.connect import _variables, cluster
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users

@@ -15,8 +15,8 @@ import pytest
 import ray
 from ray._private.internal_api import node_stats
 
-from spotify_buddies.pairing.blocks import BlockError
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.stages.blocks import BlockError
+from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.cluster.blocks import AHEAD, RETRIES, _run
 from spotify_buddies.trainer.cluster.errors import ClusterError
 from spotify_buddies.trainer.dataset.table import SCORE, TRIPLETS, VALIDATION

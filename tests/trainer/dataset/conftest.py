@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from spotify_buddies.pairing import stage
+from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spotify_buddies.pairing import stage
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.pairing.stage import StageError
 from spotify_buddies.trainer.dataset.build import build_dataset
 from spotify_buddies.trainer.dataset.sources import find_sources
 from spotify_buddies.trainer.dataset.table import LIKED, STAGES

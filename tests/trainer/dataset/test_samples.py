@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.bpr.drawn import Drawn
 from spotify_buddies.trainer.dataset.negatives.triplets import in_a_file, write_triplets
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.backend import recipe
 from spotify_buddies.trainer.bpr.fit import fit
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.hybrid.songs import SongSets, artist_rows, feature
 
 # Songs 0 and 1 by artist 0, song 2 by artist 1, song 3 by nobody known.

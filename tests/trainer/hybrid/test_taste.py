@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.hybrid.songs import SongSets, feature

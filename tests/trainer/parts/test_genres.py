@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.parts.genres import FEWEST, POPULAR_A_GENRE, Genres, Tastes, find_genres
 
 SONGS = FEWEST * 10

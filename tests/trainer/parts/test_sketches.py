@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import SKETCH_BYTES
 from spotify_buddies.trainer.parts.sketches import estimate, sketch
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from spotify_buddies.pairing.seeds import derive
+from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.trainer.bpr.device.resident import Resident, resident
 from spotify_buddies.trainer.bpr.model import Model
 from spotify_buddies.trainer.bpr.order import BLOCK, Source, visit

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.streams.kernels import hashed
+from spotify_buddies.foundation.arrays.streams import hashed
 
 Array = npt.NDArray[Any]
 

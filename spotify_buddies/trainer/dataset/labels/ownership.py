@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.progress import Progress
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.labels.kernels import propose
 from spotify_buddies.trainer.dataset.quantiles import describe, gini, top_share

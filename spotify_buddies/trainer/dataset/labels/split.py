@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.csr import Csr
-from spotify_buddies.pairing.seeds import derive
-from spotify_buddies.pairing.streams.kernels import hash_rows
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.arrays.seeds import derive
+from spotify_buddies.foundation.arrays.streams import hash_rows
 from spotify_buddies.trainer.dataset.labels.kernels import split_likes
 from spotify_buddies.trainer.dataset.quantiles import describe
 from spotify_buddies.trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, WARM

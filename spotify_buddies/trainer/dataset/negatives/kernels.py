@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.streams.kernels import below, hashed
+from spotify_buddies.foundation.arrays.streams import below, hashed
 from spotify_buddies.trainer.dataset.kernels import Space, Tastes, overlaps, pack, part_of, row_of, score, select
 
 Array = npt.NDArray[Any]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import Shared
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.seeds import derive
+from spotify_buddies.foundation.arrays.seeds import derive
+from spotify_buddies.foundation.stages.blocks import Shared
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, pools_of_block

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.blocks import THREADS, Blocks, read_only
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.seeds import derive, generator
-from spotify_buddies.pairing.streams.kernels import hash_rows
+from spotify_buddies.foundation.arrays.seeds import derive, generator
+from spotify_buddies.foundation.arrays.streams import hash_rows
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block

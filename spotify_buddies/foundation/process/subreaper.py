@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 
-from spotify_buddies.pairing.processes import children, stop_all
-from spotify_buddies.pairing.signals import STOPPING
+from spotify_buddies.foundation.process.children import children, stop_all
+from spotify_buddies.foundation.process.signals import STOPPING
 
 STOP_WITHIN_S = 60.0
 TICK_S = 1.0

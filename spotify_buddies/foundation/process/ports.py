@@ -7,7 +7,7 @@ import socket
 import threading
 from pathlib import Path
 
-from spotify_buddies.serve_app.errors import LaunchError
+from spotify_buddies.foundation.process.errors import LaunchError
 
 LOCAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 # Where Ray Serve puts the replicas' HTTP and gRPC servers when nobody says otherwise.

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from spotify_buddies.pairing import usage
-from spotify_buddies.pairing.disk import is_full, no_room, size
+from spotify_buddies.foundation.process.disk import is_full, no_room, size
+from spotify_buddies.foundation.stages import usage
 
 STAMP = "stage.json"
 RELEASE = version("spotify-buddies")  # another release may compute otherwise
@@ -56,8 +56,8 @@ def run(
 
     build gets an empty directory, fills it and returns its statistics (JSON values). The directory is moved into
     place only when it is complete, so an interrupted stage leaves the last good result and starts over. What it cost
-    (pairing.usage) goes to parent/timings.json, because the stage's own files are the same byte for byte on every run.
-    StageError: the disk is full; what was written of the stage is removed again.
+    (foundation.stages.usage) goes to parent/timings.json, because the stage's own files are the same byte for byte on
+    every run. StageError: the disk is full; what was written of the stage is removed again.
     """
     key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import typer
 
-from spotify_buddies.pairing import stage
-from spotify_buddies.pairing.console import explained
-from spotify_buddies.pairing.disk import is_full, size
+from spotify_buddies.foundation.process.disk import is_full, size
+from spotify_buddies.foundation.stages import stage
+from spotify_buddies.foundation.terminal.console import explained
 
 # Python ignores SIGXFSZ, so that a write past the limit is an error as on a full disk.
 LIMITED = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from spotify_buddies.pairing import stage
+from spotify_buddies.foundation.stages import stage
 
 def build(folder):
     np.save(folder / "small.npy", np.ones(1_000))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.csr import Csr
+from spotify_buddies.foundation.arrays.csr import Csr
 
 
 def test_rows_keep_their_order() -> None:
@@ -40,7 +40,7 @@ def test_a_transposed_matrix_holds_the_same_pairs(rows: list[list[int]]) -> None
 
 @pytest.mark.parametrize("block", [1, 2, 100])
 def test_columns_are_counted_over_blocks_of_entries(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotify_buddies.pairing.csr._BLOCK", block)
+    monkeypatch.setattr("spotify_buddies.foundation.arrays.csr._BLOCK", block)
     csr = Csr.from_rows([[2, 0], [], [2]], columns=4)
     marks = np.array([True, False, True])
     assert csr.column_counts().tolist() == [1, 0, 2, 0]

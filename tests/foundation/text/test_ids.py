@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from spotify_buddies.pairing.ids import ID_BYTES, are_ids, fault, is_id
+from spotify_buddies.foundation.text.ids import ID_BYTES, are_ids, fault, is_id
 
 CONTROLS = [chr(i) for i in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)]
 HALF = "\ud800"

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from spotify_buddies.serve_app import patient
+from spotify_buddies.foundation.process import low_priority
 
 
 def priority() -> int:
@@ -18,8 +18,8 @@ def priority() -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own there")
 def test_the_thread_is_patient_and_its_maker_is_not() -> None:
     before = priority()
-    with patient.patient_thread("a") as thread:
-        assert thread.submit(priority).result() == max(patient.NICE, before)
+    with low_priority.patient_thread("a") as thread:
+        assert thread.submit(priority).result() == max(low_priority.NICE, before)
     assert priority() == before
 
 
@@ -27,6 +27,6 @@ def test_the_work_is_done_where_priorities_are_refused(monkeypatch: pytest.Monke
     def refuse(*_: int) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(patient.os, "setpriority", refuse)
-    with patient.patient_thread("a") as thread:
+    monkeypatch.setattr(low_priority.os, "setpriority", refuse)
+    with low_priority.patient_thread("a") as thread:
         assert thread.submit(lambda: 1).result() == 1

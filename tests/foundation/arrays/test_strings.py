@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.trainer.bundle import KeyIndex, StringTable, strings
+from spotify_buddies.foundation.arrays import strings
+from spotify_buddies.trainer.bundle import KeyIndex, StringTable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 

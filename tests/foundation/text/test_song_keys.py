@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.pairing.names import full_artist, full_title, normalise, song_key
+from spotify_buddies.foundation.text.song_keys import full_artist, full_title, normalise, song_key
 
 
 def test_plain_matching_strips_and_lowers_and_no_more():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_buddies.pairing.processes import stop_tree
+from spotify_buddies.foundation.process.children import stop_tree
 
 LEFTOVERS = "services.json"
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from spotify_buddies.pairing.blocks import BlockError, Threads, cut, over_blocks, processors
-from spotify_buddies.pairing.progress import silent
+from spotify_buddies.foundation.stages.blocks import BlockError, Threads, cut, over_blocks, processors
+from spotify_buddies.foundation.stages.progress import silent
 
 
 @pytest.mark.parametrize("threads", [1, 3, None])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing import usage
+from spotify_buddies.foundation.stages import usage
 
 needs_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc tells the size of memory")
 

@@ -6,9 +6,9 @@ import json
 import pytest
 import typer
 
-from spotify_buddies.pairing.console import explained, show
-from spotify_buddies.pairing.progress import Reporter
-from spotify_buddies.pairing.seeds import derive, generator
+from spotify_buddies.foundation.arrays.seeds import derive, generator
+from spotify_buddies.foundation.stages.progress import Reporter
+from spotify_buddies.foundation.terminal.console import explained, show
 
 
 class Terminal(io.StringIO):

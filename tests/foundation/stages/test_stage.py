@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing import stage
+from spotify_buddies.foundation.stages import stage
 
 
 def build(text: str, calls: list[str]) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotify_buddies.foundation.lines import filled_lines
+from spotify_buddies.foundation.text.lines import filled_lines
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from typing import Any
 import typer
 
 from spotify_buddies.foundation.addresses import scrubbed
+from spotify_buddies.foundation.process.disk import is_full, no_room
 from spotify_buddies.foundation.process.private import NotPrivate
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.pairing.disk import is_full, no_room
 
 
 def an_id(value: str) -> str:
-    """The argument of a command itself, for typer's `callback`. typer.BadParameter: it is no id (pairing/ids.py)."""
-    from spotify_buddies.pairing.ids import fault
+    """The argument of a command itself, for typer's `callback`. typer.BadParameter: it is no id."""
+    from spotify_buddies.foundation.text.ids import fault
 
     if problem := fault(value):
         raise typer.BadParameter(f"{value!r} {problem}")

@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.pairing.progress import Progress
-from spotify_buddies.pairing.stage import StageError
+from spotify_buddies.foundation.stages.progress import Progress
+from spotify_buddies.foundation.stages.stage import StageError
 
 Array = npt.NDArray[Any]
 Inputs = TypeVar("Inputs")

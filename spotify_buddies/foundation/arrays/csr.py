@@ -61,7 +61,7 @@ class Csr:
 
     def transpose(self) -> Csr:
         """Columns become rows; within a row ascending. Values are dropped. No memory beside the result's."""
-        from spotify_buddies.pairing.kernels import flip  # numba takes half a second to import
+        from spotify_buddies.foundation.arrays.kernels import flip  # numba takes half a second to import
 
         indptr, indices = flip(np.asarray(self.indptr), np.asarray(self.indices), self.columns)
         return Csr(indptr, indices, self.rows)

@@ -1,0 +1,1 @@
+"""Texts from people and files: ids, lines, names of songs."""

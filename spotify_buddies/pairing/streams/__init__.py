@@ -1,1 +1,0 @@
-"""Streams of random numbers by row, for compiled loops."""
