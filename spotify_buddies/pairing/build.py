@@ -16,7 +16,8 @@ from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, Shared
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.foundation.stages.stage import Stamp
-from spotify_buddies.pairing.nearest import SongLists, find_nearest, nearest_users, share_songs
+from spotify_buddies.pairing.neighbours.nearest import SongLists, find_nearest, nearest_users, share_songs
+from spotify_buddies.pairing.neighbours.search import build_index
 from spotify_buddies.pairing.result import (
     CANDIDATES,
     INDEX,
@@ -29,8 +30,7 @@ from spotify_buddies.pairing.result import (
     inputs_of,
     load_dataset,
 )
-from spotify_buddies.pairing.search import build_index
-from spotify_buddies.pairing.select import Selection, reachable, select
+from spotify_buddies.pairing.selection.select import Selection, reachable, select
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

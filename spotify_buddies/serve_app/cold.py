@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.foldin import fold_in
+from spotify_buddies.pairing.neighbours.foldin import fold_in
 from spotify_buddies.serve_app import song_kernels
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours import Neighbours

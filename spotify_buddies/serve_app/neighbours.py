@@ -23,7 +23,7 @@ class Neighbours(Protocol):
 
 
 class Search(Protocol):
-    """pairing.search.NeighbourSearch."""
+    """pairing.neighbours.search.NeighbourSearch."""
 
     def search(self, tastes: Csr, k: int) -> Csr:
         """The same, blocking."""
@@ -42,7 +42,7 @@ class Local:
 
 def local(engine: Engine) -> Local:
     """The search over an engine's own users. SearchError: the index is for others."""
-    from spotify_buddies.pairing.search import NeighbourSearch
+    from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 
     return Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs))
 

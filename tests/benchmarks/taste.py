@@ -29,7 +29,7 @@ import grpc
 import numpy as np
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from spotify_buddies.serve_app.answers import NEAREST

@@ -10,10 +10,9 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.stage import StageError, hash_file
 from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.pairing.settings import PairingSettings
-
-from .conftest import clustered, csr, entries
+from tests.pairing.conftest import clustered, csr, entries
 
 MakeDataset = Callable[..., Path]
 SMALL = PairingSettings(dimension=32, block_users=50)

@@ -12,8 +12,7 @@ from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.pairing.settings import PairingSettings
-
-from .conftest import clustered, csr
+from tests.pairing.conftest import clustered, csr
 
 OWNED = [[2 * i, 2 * i + 1] for i in range(60)]
 

@@ -65,7 +65,7 @@ def parts(index: Path, seed: int = 7) -> BundleParts:
 
 def make_bundle(directory: Path) -> Path:
     """Write the generated bundle, with a real index, and return its directory."""
-    from spotify_buddies.pairing.search import build_index
+    from spotify_buddies.pairing.neighbours.search import build_index
     from spotify_buddies.pairing.settings import PairingSettings
 
     index = directory / "index"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.search import NeighbourSearch, build_index
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch, build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app import cold

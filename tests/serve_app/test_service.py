@@ -144,7 +144,7 @@ def test_others_get_a_turn_while_many_songs_are_looked_up(engine: Engine, monkey
 def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
     code = f"""
 import asyncio, pathlib
-from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app import kernels, song_kernels
 from spotify_buddies.serve_app.engine import Engine

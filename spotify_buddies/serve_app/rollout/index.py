@@ -26,7 +26,7 @@ class Searching:
     """The search of one version, for one event loop."""
 
     def __init__(self, bundle: Bundle) -> None:
-        from spotify_buddies.pairing.search import NeighbourSearch
+        from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 
         opened = plain(bundle)
         self._search = NeighbourSearch.open(opened.index, opened.user_songs)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.usage import private_mib
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.pairing.result import CANDIDATES
-from spotify_buddies.pairing.search import NeighbourSearch
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.bpr.model import initial_model

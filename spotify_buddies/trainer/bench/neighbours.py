@@ -14,7 +14,7 @@ from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.progress import Reporter
 from spotify_buddies.foundation.stages.stage import TIMINGS
 from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.pairing.result import CANDIDATES, INDEX, NEAREST
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.search import build_index
+from spotify_buddies.pairing.neighbours.search import build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, write_bundle
 from spotify_buddies.trainer.synth.words import TITLE_COUNT, artist_names, playlist_names, song_title

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.usage import peak_rss_mib
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch, recall
 from spotify_buddies.pairing.result import INDEX
-from spotify_buddies.pairing.search import NeighbourSearch, recall
 from spotify_buddies.trainer.bench.figure import OURS, Figure
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.table import MATRIX

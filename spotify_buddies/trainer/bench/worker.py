@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from spotify_buddies.foundation.stages.stage import StageError
-from spotify_buddies.pairing.search import SearchError
+from spotify_buddies.pairing.neighbours.search import SearchError
 from spotify_buddies.trainer.bench.plan import STAGES, Bench, BenchError
 from spotify_buddies.trainer.bpr.model import TrainingError
 from spotify_buddies.trainer.bundle import BundleError

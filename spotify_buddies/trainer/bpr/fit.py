@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.foldin import fold_in
-from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.foldin import fold_in
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.trainer.bpr.drawn import open_source
 from spotify_buddies.trainer.bpr.model import EpochReport, Model, Validation
 from spotify_buddies.trainer.bpr.train import train

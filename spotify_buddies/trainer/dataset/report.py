@@ -81,7 +81,7 @@ def pairing_section(directory: Path, pairing: Path) -> Section:
 
     StageError: the pairing is not finished, or was made from another data set.
     """
-    from spotify_buddies.pairing.select import reachable
+    from spotify_buddies.pairing.selection.select import reachable
     from spotify_buddies.trainer.dataset.plots import histogram
 
     stamps = load_pairing(pairing, directory)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.reduce import SPARE, subspace
+from spotify_buddies.pairing.neighbours.reduce import SPARE, subspace
 from spotify_buddies.trainer.hybrid.kernels import add_back, by_artist
 from spotify_buddies.trainer.hybrid.songs import Feature, in_blocks
 

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.nearest import nearest_users
-from spotify_buddies.pairing.select import select
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
+from spotify_buddies.pairing.selection.select import select
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bpr.metrics import FactorScorer
 from spotify_buddies.trainer.bpr.model import Model

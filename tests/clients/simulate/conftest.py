@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.search import build_index
+from spotify_buddies.pairing.neighbours.search import build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.trainer.bpr.model import Model, Validation

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotify_buddies.pairing.search import NeighbourSearch
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from spotify_buddies.trainer.bundle import open_bundle
 

@@ -18,7 +18,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.process.children import children, stop_all
 from spotify_buddies.foundation.stages.blocks import Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.trainer.cluster.connect import _variables, cluster
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users

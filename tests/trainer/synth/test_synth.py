@@ -13,7 +13,7 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import hash_file
-from spotify_buddies.pairing.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, make_catalogue, make_names
 from spotify_buddies.trainer.synth.draws import LIBRARIES, TRACKLISTS, Kind, draw_blocks
 from spotify_buddies.trainer.synth.quantiles import LIBRARY, PLAYLIST

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, Shared, read_only
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.kernels import compact, nearest_rows
+from spotify_buddies.pairing.neighbours.kernels import compact, nearest_rows
 
 Array = npt.NDArray[Any]
 

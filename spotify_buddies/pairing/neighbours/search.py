@@ -16,9 +16,9 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.kernels import compact, nearest_rows, rerank_rows
-from spotify_buddies.pairing.nearest import scratch_for
-from spotify_buddies.pairing.reduce import Projection, fit_projection
+from spotify_buddies.pairing.neighbours.kernels import compact, nearest_rows, rerank_rows
+from spotify_buddies.pairing.neighbours.nearest import scratch_for
+from spotify_buddies.pairing.neighbours.reduce import Projection, fit_projection
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

@@ -13,7 +13,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.kernels import gather_candidates, keep_neighbours
+from spotify_buddies.pairing.selection.kernels import gather_candidates, keep_neighbours
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

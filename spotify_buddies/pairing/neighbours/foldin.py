@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.kernels import weighted_means
+from spotify_buddies.pairing.neighbours.kernels import weighted_means
 
 Array = npt.NDArray[Any]
 

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.nearest import nearest_users
-from spotify_buddies.pairing.select import reachable, select
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
+from spotify_buddies.pairing.selection.select import reachable, select
 from spotify_buddies.pairing.settings import PairingSettings
-
-from .conftest import clustered, csr, entries, same
+from tests.pairing.conftest import clustered, csr, entries, same
 
 
 def ranked(rows: list[list[int]], users: int) -> Csr:

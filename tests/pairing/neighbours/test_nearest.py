@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import Threads
-from spotify_buddies.pairing.nearest import nearest_users
-
-from .conftest import clustered, csr, entries, same
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
+from tests.pairing.conftest import clustered, csr, entries, same
 
 libraries = st.lists(st.sets(st.integers(0, 14), max_size=9).map(sorted), max_size=12)
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress
-from spotify_buddies.pairing.kernels import project_rows
+from spotify_buddies.pairing.neighbours.kernels import project_rows
 from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]

@@ -12,11 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import hash_file
-from spotify_buddies.pairing.nearest import nearest_users
-from spotify_buddies.pairing.search import NeighbourSearch, SearchError, build_index, recall
+from spotify_buddies.pairing.neighbours.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch, SearchError, build_index, recall
 from spotify_buddies.pairing.settings import PairingSettings
-
-from .conftest import SAMPLE, clustered, csr, entries, same
+from tests.pairing.conftest import SAMPLE, clustered, csr, entries, same
 
 ALWAYS_FAISS = {"exact_work": 0}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.pairing.foldin import fold_in
+from spotify_buddies.pairing.neighbours.foldin import fold_in
 
 
 def weighted(rows: list[dict[int, float]], columns: int) -> Csr:
