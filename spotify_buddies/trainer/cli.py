@@ -113,8 +113,8 @@ def build(
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.dataset.reading.sources import find_sources
     from spotify_buddies.trainer.dataset.report import statistics
-    from spotify_buddies.trainer.dataset.sources import find_sources
 
     settings: _Settings = context.obj
     directory = output or settings.state_dir / "dataset"

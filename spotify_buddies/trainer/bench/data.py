@@ -9,7 +9,7 @@ from spotify_buddies.foundation.stages.stage import TIMINGS
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.table import (
     LIKED,
     MATRIX,

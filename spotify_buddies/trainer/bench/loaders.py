@@ -7,10 +7,10 @@ from pathlib import Path
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.errors import Skipped
-from spotify_buddies.trainer.dataset.intern import Ids, SongNames
-from spotify_buddies.trainer.dataset.mpd import read_slice
-from spotify_buddies.trainer.dataset.sources import find_sources
-from spotify_buddies.trainer.dataset.triplets_file import read_triplets
+from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
+from spotify_buddies.trainer.dataset.reading.mpd import read_slice
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.triplets_file import read_triplets
 
 _SLICES, _LISTENS = "playlist slices read", "listens read"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from spotify_buddies.trainer.bench.figure import OURS
 from spotify_buddies.trainer.bench.lines import aligned, table
 from spotify_buddies.trainer.bench.offline import Outcome, gather, presets_under
-from spotify_buddies.trainer.dataset.page import Section, render
-from spotify_buddies.trainer.dataset.plots import curves
+from spotify_buddies.trainer.reports.page import Section, render
+from spotify_buddies.trainer.reports.plots import curves
 
 PAGE, PLOT = "report.html", "cost.svg"
 # The lines of the plot, beside what they show.

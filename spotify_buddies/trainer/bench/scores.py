@@ -12,7 +12,7 @@ from spotify_buddies.foundation.stages.blocks import THREADS
 from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
-from spotify_buddies.trainer.dataset.score import Scoring, load_tastes, score_block
+from spotify_buddies.trainer.dataset.scoring import Scoring, load_tastes, score_block
 from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, SCORE, SONGS
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,1 @@
+"""Raw files to a labelled data set: reading, matching, scoring, labels, negatives."""

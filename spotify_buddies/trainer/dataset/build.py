@@ -12,17 +12,17 @@ from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.dataset import table
 from spotify_buddies.trainer.dataset.errors import Skipped
-from spotify_buddies.trainer.dataset.files import fingerprint
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
+from spotify_buddies.trainer.dataset.matching import match_songs
 from spotify_buddies.trainer.dataset.matrix import build_matrices
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
 from spotify_buddies.trainer.dataset.negatives.validation import write_batches
-from spotify_buddies.trainer.dataset.raw import read_raw
+from spotify_buddies.trainer.dataset.reading.files import fingerprint
+from spotify_buddies.trainer.dataset.reading.raw import read_raw
+from spotify_buddies.trainer.dataset.reading.sources import Sources
 from spotify_buddies.trainer.dataset.report import write_report
-from spotify_buddies.trainer.dataset.score import score_users, take_liked
-from spotify_buddies.trainer.dataset.songs import match_songs
-from spotify_buddies.trainer.dataset.sources import Sources
+from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.settings import DataSettings
 
 Build = Callable[[Path], dict[str, Any]]

@@ -11,7 +11,7 @@ import polars as pl
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.kernels import distinct
-from spotify_buddies.trainer.dataset.quantiles import describe
+from spotify_buddies.trainer.reports.quantiles import describe
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
-from spotify_buddies.trainer.dataset.page import Section, render
 from spotify_buddies.trainer.dataset.table import (
     LIKED,
     MATRIX,
@@ -26,6 +25,7 @@ from spotify_buddies.trainer.dataset.table import (
     TRIPLETS,
     VALIDATION,
 )
+from spotify_buddies.trainer.reports.page import Section, render
 
 Array = npt.NDArray[Any]
 Plots = Callable[[Path], tuple[str, ...]]
@@ -82,7 +82,7 @@ def pairing_section(directory: Path, pairing: Path) -> Section:
     StageError: the pairing is not finished, or was made from another data set.
     """
     from spotify_buddies.pairing.selection.select import reachable
-    from spotify_buddies.trainer.dataset.plots import histogram
+    from spotify_buddies.trainer.reports.plots import histogram
 
     stamps = load_pairing(pairing, directory)
 
@@ -103,7 +103,7 @@ def pairing_section(directory: Path, pairing: Path) -> Section:
 
 
 def _matrix_plots(directory: Path) -> tuple[str, ...]:
-    from spotify_buddies.trainer.dataset.plots import histogram
+    from spotify_buddies.trainer.reports.plots import histogram
 
     users = Csr.load(directory / MATRIX, "user_songs").counts
     playlists = Csr.load(directory / MATRIX, "playlist_songs").counts
@@ -114,7 +114,7 @@ def _matrix_plots(directory: Path) -> tuple[str, ...]:
 
 
 def _score_plots(directory: Path) -> tuple[str, ...]:
-    from spotify_buddies.trainer.dataset.plots import histogram
+    from spotify_buddies.trainer.reports.plots import histogram
 
     scored = np.load(directory / SCORE / "scored.npy")
     return (
@@ -124,14 +124,14 @@ def _score_plots(directory: Path) -> tuple[str, ...]:
 
 
 def _liked_plots(directory: Path) -> tuple[str, ...]:
-    from spotify_buddies.trainer.dataset.plots import histogram
+    from spotify_buddies.trainer.reports.plots import histogram
 
     liked = Csr.load(directory / LIKED, "liked")
     return (histogram(liked.counts[liked.counts > 0], "Liked per user", "users"),)
 
 
 def _owned_plots(directory: Path) -> tuple[str, ...]:
-    from spotify_buddies.trainer.dataset.plots import histogram, lorenz_curve
+    from spotify_buddies.trainer.reports.plots import histogram, lorenz_curve
 
     amounts = Csr.load(directory / OWN, "owned").counts
     amounts = amounts[amounts > 0]
@@ -143,7 +143,7 @@ def _owned_plots(directory: Path) -> tuple[str, ...]:
 
 def _triplet_plots(directory: Path) -> tuple[str, ...]:
     from spotify_buddies.trainer.dataset.negatives.samples import triplets_per_user
-    from spotify_buddies.trainer.dataset.plots import histogram
+    from spotify_buddies.trainer.reports.plots import histogram
 
     negatives = int(stage.load(directory, TRIPLETS).statistics["negatives"])
     per_user = triplets_per_user(directory / TRIPLETS, negatives)

@@ -23,7 +23,7 @@ from spotify_buddies.trainer.bpr.metrics import FactorScorer, Scorer
 from spotify_buddies.trainer.bpr.peers import train_peers
 from spotify_buddies.trainer.bpr.train import training_key
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import Sources
+from spotify_buddies.trainer.dataset.reading.sources import Sources
 from spotify_buddies.trainer.dataset.table import COLD, SONGS, WARM, Dataset, open_dataset
 from spotify_buddies.trainer.organic.candidates import CandidateRow, candidate_table
 from spotify_buddies.trainer.organic.halves import Halves, cut, write_raw

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spotify_buddies.trainer.dataset.plots import INK, new_figure, to_svg
+from spotify_buddies.trainer.reports.plots import INK, new_figure, to_svg
 from spotify_buddies.trainer.tune.experiment import DONE, Trial
 from spotify_buddies.trainer.tune.settings import Domain, Value
 

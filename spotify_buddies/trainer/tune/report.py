@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.trainer.dataset.page import Section, render
+from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.tune.board import table
 from spotify_buddies.trainer.tune.experiment import Experiment, Trial, winner
 from spotify_buddies.trainer.tune.plots import learning_curves, parallel_coordinates

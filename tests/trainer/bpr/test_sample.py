@@ -11,7 +11,7 @@ from spotify_buddies.trainer.bpr.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.bpr.model import Validation
 from spotify_buddies.trainer.bpr.train import train, training_key
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 

@@ -24,7 +24,7 @@ from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
 from spotify_buddies.trainer.dataset.negatives.validation import write_batches
-from spotify_buddies.trainer.dataset.score import score_users, take_liked
+from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, OWN, SCORE, SONGS, SPLIT, STAGES, TRIPLETS, VALIDATION
 from spotify_buddies.trainer.settings import DataSettings
 

@@ -20,8 +20,7 @@ from spotify_buddies.foundation.stages.progress import silent
 from spotify_buddies.trainer.cluster.blocks import AHEAD, RETRIES, _run
 from spotify_buddies.trainer.cluster.errors import ClusterError
 from spotify_buddies.trainer.dataset.table import SCORE, TRIPLETS, VALIDATION
-
-from .conftest import USERS, Nodes, Small
+from tests.trainer.cluster.conftest import USERS, Nodes, Small
 
 pytestmark = pytest.mark.ray
 

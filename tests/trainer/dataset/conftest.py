@@ -17,7 +17,7 @@ from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
 from spotify_buddies.trainer.dataset.negatives.validation import write_batches
-from spotify_buddies.trainer.dataset.score import score_users, take_liked
+from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.dataset.table import STAGES
 from spotify_buddies.trainer.settings import DataSettings
 

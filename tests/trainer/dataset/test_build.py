@@ -16,8 +16,8 @@ from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset
 from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.report import statistics, write_report
-from spotify_buddies.trainer.dataset.sources import find_sources
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, STAGES, open_dataset
 from spotify_buddies.trainer.settings import DataSettings
 

@@ -15,7 +15,7 @@ from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.table import LIKED, STAGES
 from spotify_buddies.trainer.settings import DataSettings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.settings import DataSettings
 

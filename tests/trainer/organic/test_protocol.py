@@ -6,7 +6,7 @@ import pytest
 
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.organic.protocol import OrganicError, OrganicResult, organic
 from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 from spotify_buddies.trainer.synth.write import synthesise

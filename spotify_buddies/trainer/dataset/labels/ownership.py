@@ -25,8 +25,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.labels.kernels import propose
-from spotify_buddies.trainer.dataset.quantiles import describe, gini, top_share
 from spotify_buddies.trainer.dataset.table import IN_VALIDATION, LIKED, MATRIX, NOT_SAMPLED, SONGS, SPLIT, UNUSED
+from spotify_buddies.trainer.reports.quantiles import describe, gini, top_share
 from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]

@@ -12,8 +12,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.foundation.arrays.streams import hash_rows
 from spotify_buddies.trainer.dataset.labels.kernels import split_likes
-from spotify_buddies.trainer.dataset.quantiles import describe
 from spotify_buddies.trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, WARM
+from spotify_buddies.trainer.reports.quantiles import describe
 from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]

@@ -13,7 +13,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import read_only
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels
-from spotify_buddies.trainer.dataset.score import load_tastes
+from spotify_buddies.trainer.dataset.scoring import load_tastes
 from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, OWN, SCORE, SONGS, SPLIT
 
 Array = npt.NDArray[Any]

@@ -21,8 +21,8 @@ from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, pools_of_block
-from spotify_buddies.trainer.dataset.quantiles import describe
-from spotify_buddies.trainer.dataset.score import space_for
+from spotify_buddies.trainer.dataset.scoring import space_for
+from spotify_buddies.trainer.reports.quantiles import describe
 from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]

@@ -27,7 +27,7 @@ from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block
 from spotify_buddies.trainer.dataset.negatives.pools import load_pools
 from spotify_buddies.trainer.dataset.negatives.samples import write_pools
-from spotify_buddies.trainer.dataset.score import space_for
+from spotify_buddies.trainer.dataset.scoring import space_for
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, SPLIT, WARM
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 

@@ -24,7 +24,7 @@ from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, hard_batches, random_batches, thin
 from spotify_buddies.trainer.dataset.negatives.pools import load_pools
-from spotify_buddies.trainer.dataset.score import space_for
+from spotify_buddies.trainer.dataset.scoring import space_for
 from spotify_buddies.trainer.dataset.table import IN_TEST, IN_VALIDATION, UNUSED
 from spotify_buddies.trainer.settings import DataSettings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.trainer.dataset.quantiles import gini, lorenz
+from spotify_buddies.trainer.reports.quantiles import gini, lorenz
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
-from spotify_buddies.trainer.dataset.intern import Ids, SongNames
-from spotify_buddies.trainer.dataset.own import OwnListens, OwnPlaylists, read_own_listens, read_own_playlists
+from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
+from spotify_buddies.trainer.dataset.reading.own import OwnListens, OwnPlaylists, read_own_listens, read_own_playlists
 
 
 def quiet(rows: int) -> None:

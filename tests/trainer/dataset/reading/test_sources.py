@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.trainer.dataset.errors import DataError
-from spotify_buddies.trainer.dataset.sources import find_sources
+from spotify_buddies.trainer.dataset.reading.sources import find_sources
 
 
 def touch(directory: Path, *names: str) -> Path:

@@ -22,7 +22,7 @@ from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, Space, Tastes, best_of_block, unpack_all
-from spotify_buddies.trainer.dataset.quantiles import describe, describe_bins, describe_counts
+from spotify_buddies.trainer.reports.quantiles import describe, describe_bins, describe_counts
 from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]

@@ -10,9 +10,9 @@ import pytest
 import zstandard
 
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
-from spotify_buddies.trainer.dataset.intern import Ids
-from spotify_buddies.trainer.dataset.song_names import read_mismatches, read_song_names
-from spotify_buddies.trainer.dataset.triplets_file import read_triplets
+from spotify_buddies.trainer.dataset.reading.intern import Ids
+from spotify_buddies.trainer.dataset.reading.song_names import read_mismatches, read_song_names
+from spotify_buddies.trainer.dataset.reading.triplets_file import read_triplets
 
 
 def write(tmp_path: Path, content: str | bytes, name: str = "train_triplets.txt") -> Path:

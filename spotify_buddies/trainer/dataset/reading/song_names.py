@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
-from spotify_buddies.trainer.dataset.files import text_lines
-from spotify_buddies.trainer.dataset.intern import clean
-from spotify_buddies.trainer.dataset.rows import csv_rows
+from spotify_buddies.trainer.dataset.reading.files import text_lines
+from spotify_buddies.trainer.dataset.reading.intern import clean
+from spotify_buddies.trainer.dataset.reading.rows import csv_rows
 
 _BETWEEN = "<SEP>"
 _MISMATCH = re.compile(r"<(SO\w+) (TR\w+)>")

@@ -12,7 +12,7 @@ import polars as pl
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.foundation.text.song_keys import Matching, song_key
-from spotify_buddies.trainer.dataset.intern import Ids
+from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 Array = npt.NDArray[Any]
 

@@ -18,13 +18,13 @@ import polars as pl
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
-from spotify_buddies.trainer.dataset.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.kernels import group
-from spotify_buddies.trainer.dataset.mpd import Slice, read_slice
-from spotify_buddies.trainer.dataset.own import OwnPlaylists, read_own_listens, read_own_playlists
-from spotify_buddies.trainer.dataset.song_names import NamedSongs, read_mismatches, read_song_names
-from spotify_buddies.trainer.dataset.sources import Sources
-from spotify_buddies.trainer.dataset.triplets_file import read_triplets
+from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
+from spotify_buddies.trainer.dataset.reading.mpd import Slice, read_slice
+from spotify_buddies.trainer.dataset.reading.own import OwnPlaylists, read_own_listens, read_own_playlists
+from spotify_buddies.trainer.dataset.reading.song_names import NamedSongs, read_mismatches, read_song_names
+from spotify_buddies.trainer.dataset.reading.sources import Sources
+from spotify_buddies.trainer.dataset.reading.triplets_file import read_triplets
 
 Array = npt.NDArray[Any]
 Statistics = dict[str, Any]

@@ -12,8 +12,8 @@ import pytest
 import zstandard
 
 from spotify_buddies.trainer.dataset.errors import DataError
-from spotify_buddies.trainer.dataset.intern import SongNames
-from spotify_buddies.trainer.dataset.mpd import read_slice
+from spotify_buddies.trainer.dataset.reading.intern import SongNames
+from spotify_buddies.trainer.dataset.reading.mpd import read_slice
 
 TRACK = {"track_name": "One", "artist_name": "A"}
 

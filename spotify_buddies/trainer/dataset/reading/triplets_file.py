@@ -13,8 +13,8 @@ import polars as pl
 
 from spotify_buddies.foundation.text.ids import ID_BYTES, are_ids, fault, may_hold_refused
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
-from spotify_buddies.trainer.dataset.files import line_blocks
-from spotify_buddies.trainer.dataset.intern import Ids
+from spotify_buddies.trainer.dataset.reading.files import line_blocks
+from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 Array = npt.NDArray[Any]
 

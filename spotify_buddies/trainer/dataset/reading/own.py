@@ -10,8 +10,8 @@ from pathlib import Path
 
 from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
-from spotify_buddies.trainer.dataset.intern import Ids, SongNames, clean
-from spotify_buddies.trainer.dataset.rows import table_rows
+from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames, clean
+from spotify_buddies.trainer.dataset.reading.rows import table_rows
 
 _TICK_ROWS = 65_536
 Tick = Callable[[int], None]

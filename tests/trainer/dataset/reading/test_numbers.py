@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import distinct
-from spotify_buddies.trainer.dataset.page import Section, render
-from spotify_buddies.trainer.dataset.plots import histogram, lorenz_curve
-from spotify_buddies.trainer.dataset.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
+from spotify_buddies.trainer.reports.page import Section, render
+from spotify_buddies.trainer.reports.plots import histogram, lorenz_curve
+from spotify_buddies.trainer.reports.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
 
 untimed = settings(deadline=None)  # the first call may compile a kernel
 

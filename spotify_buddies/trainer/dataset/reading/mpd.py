@@ -11,8 +11,8 @@ import orjson
 
 from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError
-from spotify_buddies.trainer.dataset.files import read_whole
-from spotify_buddies.trainer.dataset.intern import SongNames, clean
+from spotify_buddies.trainer.dataset.reading.files import read_whole
+from spotify_buddies.trainer.dataset.reading.intern import SongNames, clean
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
-from spotify_buddies.trainer.dataset.files import text_lines
+from spotify_buddies.trainer.dataset.reading.files import text_lines
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader  # what csv.reader makes; it has no public name
