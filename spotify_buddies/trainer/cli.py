@@ -201,8 +201,8 @@ def run(
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.foundation.stages.stage import StageError, Writing
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.bpr.model import TrainingError
     from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.models.model import TrainingError
     from spotify_buddies.trainer.registry import RegistryError
     from spotify_buddies.trainer.release import train_and_release
     from spotify_buddies.trainer.tracking import TrackingError
@@ -265,13 +265,13 @@ def evaluate(
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.foundation.stages.stage import StageError, Writing
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.bpr.evaluate import check_made_from, evaluate_bundle
-    from spotify_buddies.trainer.bpr.model import TrainingError
-    from spotify_buddies.trainer.bpr.peers import Peers, train_peers
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.dataset.errors import DataError
     from spotify_buddies.trainer.dataset.table import open_dataset
-    from spotify_buddies.trainer.organic.protocol import OrganicError, organic
+    from spotify_buddies.trainer.evaluation.evaluate import check_made_from, evaluate_bundle
+    from spotify_buddies.trainer.evaluation.organic.protocol import OrganicError, organic
+    from spotify_buddies.trainer.models.model import TrainingError
+    from spotify_buddies.trainer.models.peers import Peers, train_peers
     from spotify_buddies.trainer.registry import RegistryError
 
     settings: _Settings = context.obj

@@ -19,17 +19,17 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.pairing.result import CANDIDATES, INDEX, load_pairing
-from spotify_buddies.trainer.bpr import checkpoint
-from spotify_buddies.trainer.bpr.backend import recipe
-from spotify_buddies.trainer.bpr.baselines import most_popular
-from spotify_buddies.trainer.bpr.drawn import open_source
-from spotify_buddies.trainer.bpr.evaluate import Evaluation, evaluate
-from spotify_buddies.trainer.bpr.fit import fit
-from spotify_buddies.trainer.bpr.model import EpochReport, Model
-from spotify_buddies.trainer.bpr.train import reports, training_key
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.hybrid.backend import taste_dimensions
+from spotify_buddies.trainer.evaluation.baselines import most_popular
+from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
+from spotify_buddies.trainer.models import checkpoint
+from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.drawn import open_source
+from spotify_buddies.trainer.models.fit import fit
+from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
+from spotify_buddies.trainer.models.model import EpochReport, Model
+from spotify_buddies.trainer.models.train import reports, training_key
 from spotify_buddies.trainer.parts.genres import Tastes, find_genres
 from spotify_buddies.trainer.parts.sketches import sketch
 from spotify_buddies.trainer.parts.songs import song_factors

@@ -23,12 +23,12 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.bpr.backend import Backend, open_backend
-from spotify_buddies.trainer.bpr.drawn import Drawn
-from spotify_buddies.trainer.bpr.model import EpochReport, Validation, initial_model
-from spotify_buddies.trainer.bpr.order import Source, Stored
-from spotify_buddies.trainer.bpr.train import train, training_key
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
+from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.drawn import Drawn
+from spotify_buddies.trainer.models.model import EpochReport, Validation, initial_model
+from spotify_buddies.trainer.models.order import Source, Stored
+from spotify_buddies.trainer.models.train import train, training_key
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[np.generic]

@@ -23,11 +23,11 @@ import numpy as np
 from train_cpu import made_up, show, stored
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.bpr.backend import Backend, open_backend
-from spotify_buddies.trainer.bpr.drawn import Drawn
-from spotify_buddies.trainer.bpr.metrics import FactorScorer, ranks, summarise
-from spotify_buddies.trainer.bpr.model import initial_model
-from spotify_buddies.trainer.bpr.order import Source, Stored
+from spotify_buddies.trainer.evaluation.metrics import FactorScorer, ranks, summarise
+from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.drawn import Drawn
+from spotify_buddies.trainer.models.model import initial_model
+from spotify_buddies.trainer.models.order import Source, Stored
 from spotify_buddies.trainer.settings import TrainSettings
 
 GENRES, NEGATIVES = 100, 50
@@ -132,7 +132,7 @@ def tiles(size: Size) -> Iterator[list[str]]:
     """The Triton kernel alone, with more or fewer triplets and warps in a program."""
     import torch
 
-    from spotify_buddies.trainer.bpr.device.kernels import update
+    from spotify_buddies.trainer.models.bpr.device.kernels import update
 
     users, playlists, _ = size.speed
     rows = torch.from_numpy(some(made_up(*size.speed), 1 << 20).triplets).cuda()

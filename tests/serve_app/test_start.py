@@ -303,7 +303,7 @@ for path in pathlib.Path(serve_app.__file__).parent.glob("*.py"):
 from spotify_buddies.serve_app.engine import Engine
 import spotify_buddies.pairing.neighbours.search
 Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1").warm_up()
-training = ("spotify_buddies.trainer.bpr", "spotify_buddies.trainer.dataset")
+training = ("spotify_buddies.trainer.models", "spotify_buddies.trainer.dataset")
 bad = [n for n in sys.modules if n.split(".")[0] == "torch" or n.startswith(training)]
 sys.exit(f"imported: {{bad}}" if bad else 0)
 """

@@ -21,12 +21,12 @@ from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.usage import peak_rss_mib
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
-from spotify_buddies.trainer.bpr.drawn import Drawn, open_source
-from spotify_buddies.trainer.bpr.fit import song_sets
-from spotify_buddies.trainer.bpr.model import EpochReport, Validation
-from spotify_buddies.trainer.bpr.order import Source
-from spotify_buddies.trainer.bpr.train import train
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
+from spotify_buddies.trainer.models.drawn import Drawn, open_source
+from spotify_buddies.trainer.models.fit import song_sets
+from spotify_buddies.trainer.models.model import EpochReport, Validation
+from spotify_buddies.trainer.models.order import Source
+from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -84,7 +84,7 @@ def by_implicit(bench: Bench) -> list[Figure]:
 
 
 def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: str) -> Figure:
-    """Three epochs by trainer.bpr.train; the second and third are timed, from the last checkpoint to the last step."""
+    """Three epochs of trainer.models.train; the second and third are timed, from checkpoint to last step."""
     triplets = _bounded(data, settings, most)
     clock = _Clock()
     directory = bench.home / "bpr"

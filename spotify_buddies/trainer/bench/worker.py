@@ -13,9 +13,9 @@ from pathlib import Path
 from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.pairing.neighbours.search import SearchError
 from spotify_buddies.trainer.bench.plan import STAGES, Bench, BenchError
-from spotify_buddies.trainer.bpr.model import TrainingError
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.models.model import TrainingError
 from spotify_buddies.trainer.synth.write import SynthError
 
 EXPECTED = (BenchError, StageError, SearchError, DataError, TrainingError, BundleError, SynthError, OSError)

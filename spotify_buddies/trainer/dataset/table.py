@@ -47,7 +47,7 @@ class Dataset:
     uint8, one per entry of liked (IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED). user_kind uint8 (U): NOT_SAMPLED, WARM,
     COLD. playlist_kept bool (P). owner int32 (P), user row or -1; owned (U, P), the same by user. triplets and
     toy_triplets int32 (N, 3): user, positive, negative, shuffled; None where training draws them from pools, see
-    trainer.bpr.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
+    trainer.models.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
     positive, negatives. fingerprint: sha256 of the last stage, which covers all before it.
     """
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.bpr.fit import song_sets
 from spotify_buddies.trainer.bundle import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.hybrid.backend import taste_dimensions
-from spotify_buddies.trainer.hybrid.songs import feature
-from spotify_buddies.trainer.hybrid.taste import fit_taste
+from spotify_buddies.trainer.models.fit import song_sets
+from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
+from spotify_buddies.trainer.models.hybrid.songs import feature
+from spotify_buddies.trainer.models.hybrid.taste import fit_taste
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]

@@ -51,8 +51,8 @@ def run(
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.foundation.stages.stage import StageError
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.bpr.model import TrainingError
     from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.models.model import TrainingError
     from spotify_buddies.trainer.registry import RegistryError
     from spotify_buddies.trainer.tracking import TrackingError
     from spotify_buddies.trainer.tune.experiment import TuneError

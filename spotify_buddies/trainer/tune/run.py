@@ -11,9 +11,9 @@ from pathlib import Path
 from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
-from spotify_buddies.trainer.bpr.backend import recipe
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.mlflow_client import connect, first_line, public
+from spotify_buddies.trainer.models.backend import recipe
 from spotify_buddies.trainer.registry import Registry
 from spotify_buddies.trainer.release import train_and_release
 from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.trainer.bpr.fit import fit
-from spotify_buddies.trainer.bpr.model import EpochReport, TrainingError
-from spotify_buddies.trainer.bpr.train import reports, training_key
 from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.models.fit import fit
+from spotify_buddies.trainer.models.model import EpochReport, TrainingError
+from spotify_buddies.trainer.models.train import reports, training_key
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.experiment import Epoch
 from spotify_buddies.trainer.tune.settings import TuneSettings

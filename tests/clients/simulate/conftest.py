@@ -17,10 +17,10 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.search import build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.embedded import postgres
-from spotify_buddies.trainer.bpr.model import Model, Validation
-from spotify_buddies.trainer.bpr.train import train
 from spotify_buddies.trainer.bundle import write_bundle
 from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.models.model import Model, Validation
+from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.release import bundle_parts
 from spotify_buddies.trainer.settings import TrainSettings
 

@@ -11,8 +11,8 @@ from scipy.stats import chi2
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import silent
-from spotify_buddies.trainer.bpr.drawn import Drawn
 from spotify_buddies.trainer.dataset.negatives.triplets import in_a_file, write_triplets
+from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 

@@ -1,1 +1,0 @@
-"""Bayesian personalised ranking: user and playlist factors, their training and their evaluation."""

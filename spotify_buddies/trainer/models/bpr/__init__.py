@@ -1,0 +1,1 @@
+"""Bayesian Personalized Ranking: updates of user and playlist factors by numba, torch or a CUDA device."""

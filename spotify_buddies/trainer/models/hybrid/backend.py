@@ -1,0 +1,157 @@
+"""The hybrid model as a backend of the training loop.
+
+A factor has two parts, whose scores add up. Taste: the SVD of song sets at length 1, fixed. Likes: the scaled sum of
+song and artist factors and an own factor, learned by BPR on top of the taste's scores. The taste has dimensions of its
+own because likes that were made from song overlap would bend it: learned in the same dimensions they gained what
+people's own playlists lost.
+
+Learning song factors triplet by triplet would touch some two hundred rows each time. Here the gradients of many
+triplets are gathered by user and playlist first and given to songs and artists in one pass, followed by one step of
+Adam: a step costs two passes over the song sets, whatever the number of triplets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.trainer.models.hybrid.kernels import adam, playlist_gradients, push_triplets, user_gradients
+from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature, in_blocks
+from spotify_buddies.trainer.models.hybrid.taste import artist_gradient, fit_taste, give_back, unit
+from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.models.order import Source
+from spotify_buddies.trainer.settings import TrainSettings
+
+Array = npt.NDArray[Any]
+
+USERS, PLAYLISTS = 0, 1
+# The likes start as the taste's singular vectors, at this weight; 30 was no better on a real sample, in the end.
+START_WEIGHT = 10.0
+_LEARNED = ("songs", "artists", "user_own", "playlist_own")
+
+
+class HybridBackend:
+    """Song, artist and own factors, Adam's moments, and the factors that they add up to.
+
+    state: empty to begin with, else what `state` returned. The result does not depend on the number of threads.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        rate: float,
+        decay: float,
+        sets: SongSets,
+        state: Mapping[str, Array],
+        progress: Progress = silent,
+    ) -> None:
+        self._rate, self._decay, self._batch = rate, decay, settings.hybrid_batch
+        self._feature = feature(sets, settings.artist_weight)
+        self._taste = taste_dimensions(settings)
+        self._values = dict(state) or self._start(settings, progress)
+        self._steps = int(self._values.pop("steps", np.zeros(1, np.int64))[0])
+
+    def _start(self, settings: TrainSettings, progress: Progress) -> dict[str, Array]:
+        rows, taste = self._feature, self._taste
+        likes = settings.dimension - taste
+        basis = fit_taste(rows, max(taste, likes), settings.seed, progress)
+        weight = np.float32(np.sqrt(settings.taste_weight))
+        vectors = rows.vectors(basis.songs[:, :taste], basis.artists[:, :taste])
+        root = np.float32(np.sqrt(START_WEIGHT))
+        values = {"songs": basis.songs[:, :likes] * root, "artists": basis.artists[:, :likes] * root}
+        for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
+            factors = np.zeros((rows.sets.parts[part].rows, settings.dimension), np.float32)
+            factors[:, :taste] = weight * unit(rows.rows(part, vectors))
+            values[f"{name}_factors"] = factors
+            values[f"{name}_own"] = np.zeros((len(factors), likes), np.float32)
+        for name in _LEARNED:
+            values[f"{name}.mean"] = np.zeros_like(values[name])
+            values[f"{name}.square"] = np.zeros_like(values[name])
+        self._materialise(values)
+        return values
+
+    def step(self, triplets: Array) -> float:
+        """One step of Adam on the mean loss of the triplets int32 (n, 3); returns their summed loss."""
+        return self._learn([triplets])
+
+    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+        """A step for every `hybrid_batch` triplets, and one for what is left."""
+        waiting: list[Array] = []
+        for block in source.blocks(seed, number):
+            waiting.append(block)
+            count = sum(map(len, waiting))
+            if count >= self._batch:
+                yield self._learn(waiting), count
+                waiting.clear()
+        if waiting:
+            yield self._learn(waiting), sum(map(len, waiting))
+
+    def _learn(self, blocks: list[Array]) -> float:
+        values = self._values
+        gradients = {name: np.zeros_like(values[name]) for name in ("user_own", "playlist_own")}
+        loss = 0.0
+        for block in blocks:
+            loss += self._gather(block, gradients)
+        count = np.float32(sum(map(len, blocks)))
+        songs = np.zeros_like(values["songs"])
+        for part, name in ((USERS, "user_own"), (PLAYLISTS, "playlist_own")):
+            gradients[name] /= count
+            give_back(self._feature, part, gradients[name], songs)
+        self._steps += 1
+        self._move("artists", artist_gradient(self._feature, songs))
+        self._move("songs", songs, self._feature.song_weights)
+        for name, gradient in gradients.items():
+            self._move(name, gradient, decay=self._decay)
+        self._materialise(values)
+        return loss
+
+    def _gather(self, block: Array, gradients: Mapping[str, Array]) -> float:
+        """Add the gradients of a block by user and playlist; its summed loss."""
+        users, playlists = self._values["user_factors"], self._values["playlist_factors"]
+        pushes = np.empty(len(block), np.float32)
+        with ThreadPoolExecutor(processors()) as pool:
+            half = len(block) // 2
+            parts = ((block[:half], pushes[:half]), (block[half:], pushes[half:]))
+            loss: float = sum(pool.map(lambda part: push_triplets(part[0], users, playlists, part[1]), parts))
+            done = (
+                pool.submit(user_gradients, block, pushes, playlists, self._taste, gradients["user_own"]),
+                pool.submit(playlist_gradients, block, pushes, users, self._taste, gradients["playlist_own"]),
+            )
+            for future in done:
+                future.result()
+        return loss
+
+    def _move(self, name: str, gradient: Array, weights: Array | None = None, decay: float = 0.0) -> None:
+        values = self._values
+        scale = np.ones(len(gradient), np.float32) if weights is None else weights
+        mean, square = values[f"{name}.mean"], values[f"{name}.square"]
+        in_blocks(
+            len(gradient),
+            lambda a, b: adam(a, b, values[name], mean, square, gradient, scale, decay, self._rate, self._steps),
+        )
+
+    def _materialise(self, values: Mapping[str, Array]) -> None:
+        vectors = self._feature.vectors(values["songs"], values["artists"])
+        for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
+            likes = self._feature.rows(part, vectors)
+            likes += values[f"{name}_own"]
+            values[f"{name}_factors"][:, self._taste :] = likes
+
+    def model(self) -> Model:
+        """The factors, not copied: the taste's dimensions first, then those of the likes."""
+        return Model(self._values["user_factors"], self._values["playlist_factors"])
+
+    def state(self) -> dict[str, Array]:
+        """Factors, what they are made of, Adam's moments and its number of steps."""
+        return {**self._values, "steps": np.array([self._steps], np.int64)}
+
+
+def taste_dimensions(settings: TrainSettings) -> int:
+    """How many of a factor's dimensions are the taste's; at least one is left to the likes."""
+    return min(round(settings.taste_share * settings.dimension), settings.dimension - 1)
