@@ -113,7 +113,7 @@ def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
     """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
-    from spotify_buddies.trainer.registry import Registry, RegistryError, tracking_uri
+    from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 
     with explained(BundleError, RegistryError):
         served = _served(settings).get("bundle")

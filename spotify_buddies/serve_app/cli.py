@@ -76,7 +76,7 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
     from spotify_buddies.serve_app.keeper import Watch
     from spotify_buddies.serve_app.launch import launch
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
-    from spotify_buddies.trainer.registry import Registry, RegistryError
+    from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
     with explained(LaunchError, BundleError, RegistryError):
         # Before anything starts: a directory that is none should not take half a minute to say so.
@@ -172,7 +172,7 @@ def release(context: typer.Context) -> None:
 
 def _newest(settings: Settings, services: Any, alias: str) -> tuple[str, Path] | None:
     """The version that new replicas begin with, until they follow the active generation; None: no registry answers."""
-    from spotify_buddies.trainer.registry import Registry, RegistryError
+    from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
     registry = Registry(str(services.mlflow_uri), settings.registry.model)
     try:

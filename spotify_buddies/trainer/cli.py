@@ -13,7 +13,7 @@ import typer
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bench.cli import app as bench_app
-from spotify_buddies.trainer.registered import open_registry, registry_app
+from spotify_buddies.trainer.registry.cli import open_registry, registry_app
 from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -203,9 +203,9 @@ def run(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.models.model import TrainingError
-    from spotify_buddies.trainer.registry import RegistryError
-    from spotify_buddies.trainer.release import train_and_release
-    from spotify_buddies.trainer.tracking import TrackingError
+    from spotify_buddies.trainer.publish.release import train_and_release
+    from spotify_buddies.trainer.publish.tracking import TrackingError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: _Settings = context.obj
     errors = (StageError, TrainingError, TrackingError, BundleError, RegistryError)
@@ -272,7 +272,7 @@ def evaluate(
     from spotify_buddies.trainer.evaluation.organic.protocol import OrganicError, organic
     from spotify_buddies.trainer.models.model import TrainingError
     from spotify_buddies.trainer.models.peers import Peers, train_peers
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: _Settings = context.obj
     data = dataset or settings.state_dir / "dataset"

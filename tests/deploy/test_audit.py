@@ -167,7 +167,7 @@ def test_the_linter_refuses_to_unpickle(tmp_path: Path) -> None:
 
 def test_mlflow_may_not_unpickle_whatever_the_environment_says() -> None:
     code = (
-        "from spotify_buddies.trainer.mlflow_client import configure; configure()\n"
+        "from spotify_buddies.trainer.registry.mlflow_client import configure; configure()\n"
         "from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION as allowed\n"
         "print(allowed.get())"
     )

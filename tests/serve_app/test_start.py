@@ -31,7 +31,7 @@ from spotify_buddies.serve_app.launch import launch
 from spotify_buddies.serve_app.lock import LOCK, locked
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.trainer.bundle import BundleError
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.processes import sockets
 from tests.strangers import reached
 

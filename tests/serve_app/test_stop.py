@@ -21,8 +21,8 @@ from spotify_buddies.foundation.process.children import children, name_of, stop_
 from spotify_buddies.foundation.process.subreaper import PR_SET_CHILD_SUBREAPER, _prctl
 from spotify_buddies.serve_app.cli import ENDPOINTS
 from spotify_buddies.serve_app.embedded import COMPLETE
-from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry.registry import Registry
 
 pytestmark = pytest.mark.ray
 # Where the runs' own directories go: fourteen bytes, for the sockets below it.

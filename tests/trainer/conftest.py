@@ -17,7 +17,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.result import inputs_of, load_dataset
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, BundleParts
-from spotify_buddies.trainer.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 
 GENRES, USERS, PLAYLISTS, SONGS, NEGATIVES = 6, 240, 120, 360, 20
 

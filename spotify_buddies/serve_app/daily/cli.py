@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spotify_buddies.serve_app.daily.space import Space
     from spotify_buddies.serve_app.query import Lists
     from spotify_buddies.trainer.bundle import Bundle
-    from spotify_buddies.trainer.registry import Registry, VersionInfo
+    from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
 
 READ_WITHIN_S = 5.0
 STORE_TIMEOUT_S = 30.0
@@ -57,7 +57,7 @@ def run(
     from spotify_buddies.serve_app.daily.run import run_daily
     from spotify_buddies.serve_app.daily.space import DailyError
     from spotify_buddies.trainer.bundle import BundleError
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
     name = alias or settings.serve.alias
@@ -119,7 +119,7 @@ def show_list(
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.serve_app.engine import Engine
     from spotify_buddies.trainer.bundle import BundleError
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
     with explained(_redis_error(), BundleError, RegistryError):
@@ -159,7 +159,7 @@ async def _read(engine: Any, url: str, user: str) -> Lists | None:
 def _open(settings: Settings, alias: str) -> tuple[Registry, VersionInfo, Bundle]:
     """The version that an alias names now, for the whole of the command."""
     from spotify_buddies.trainer.bundle import open_bundle
-    from spotify_buddies.trainer.registry import Registry, tracking_uri
+    from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 
     registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
     version = registry.resolve(alias)

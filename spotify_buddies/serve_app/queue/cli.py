@@ -196,7 +196,7 @@ def _work(settings: _Settings, alias: str) -> None:
     from spotify_buddies.serve_app.build import Services
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
-    from spotify_buddies.trainer.registry import Registry, RegistryError, tracking_uri
+    from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 
     with explained(LaunchError, BundleError, RegistryError):
         services = Services(store_url(settings, "postgres"), store_url(settings, "redis"))

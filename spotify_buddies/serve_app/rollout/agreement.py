@@ -32,7 +32,7 @@ from spotify_buddies.serve_app.rollout.preflight import Fetch, objections
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.rollout.settle import age_s
 from spotify_buddies.serve_app.rollout.state import Generation, State, Wanted
-from spotify_buddies.trainer.registry import Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
 
 WHO, ACTION = "registry", "registry"
 # Tags of a version, by the kind of the event that says why it does not serve.

@@ -18,7 +18,7 @@ from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 
 if TYPE_CHECKING:
     from spotify_buddies.serve_app.rollout.drive import Change, Outcome
-    from spotify_buddies.trainer.registry import Registry
+    from spotify_buddies.trainer.registry.registry import Registry
 
 SECTIONS = {"rollout": RolloutSettings}
 WATCH_S = 1.0
@@ -208,7 +208,7 @@ def shadow(
     """
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout import changes
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     if (version is None) != off:
         raise typer.BadParameter("name a version, or say --off", param_hint="VERSION")
@@ -238,7 +238,7 @@ def _change(
     from spotify_buddies.serve_app.rollout.changes import Refused
     from spotify_buddies.serve_app.rollout.drive import Proposal, drive
     from spotify_buddies.serve_app.rollout.ledger import Overtaken
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
     within_s = settings.rollout.prepare_within_s if wait else 0.0
@@ -281,7 +281,7 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
 
 
 def _registry(settings: Settings) -> Registry:
-    from spotify_buddies.trainer.registry import Registry, tracking_uri
+    from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 
     return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
 

@@ -27,7 +27,7 @@ from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.rollout.settle import settle
 from spotify_buddies.serve_app.rollout.state import State
 from spotify_buddies.serve_app.store.schema import Schema
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 
 # Any number that is ours, as in migrate.py.
 LOCK = 0x62756472

@@ -12,7 +12,7 @@ from spotify_buddies.serve_app.rollout.counts import EDGES_MS
 from spotify_buddies.serve_app.rollout.gates.judge import watching
 from spotify_buddies.serve_app.rollout.gauges import RayGauges
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 
 
 @serve.deployment(name="RolloutController")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from spotify_buddies.serve_app.rollout.changes import percent_text, produce, without_canary
 from spotify_buddies.serve_app.rollout.state import Wanted
-from spotify_buddies.trainer.registry import Desired
+from spotify_buddies.trainer.registry.registry import Desired
 
 PERCENT_TAG = "canary_percent"
 NAMES = ("production", "canary", "shadow", "previous")

@@ -27,8 +27,8 @@ from typing import Any
 
 from spotify_buddies.foundation.addresses import scrubbed
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
-from spotify_buddies.trainer.mlflow_client import public
-from spotify_buddies.trainer.registry import SHA256_TAG, Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.registry.mlflow_client import public
+from spotify_buddies.trainer.registry.registry import SHA256_TAG, Registry, RegistryError, RegistryUnavailable
 
 # Longest for one version, download and all.
 WITHIN_S = 900.0

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
-from spotify_buddies.trainer.registry import Registry, VersionInfo
+from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
 
 # The metric that training chooses its epoch by, of every set of batches; the others move with it, with more noise.
 METRIC = "/mrr"

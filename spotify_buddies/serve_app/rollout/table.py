@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from spotify_buddies.foundation.process.low_priority import patient_thread
 from spotify_buddies.serve_app.rollout.state import Held, Load
-from spotify_buddies.trainer.registry import RegistryUnavailable
+from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 
 Item = TypeVar("Item")
 

@@ -102,7 +102,7 @@ class Stage:
     def measure(self) -> Measure:
         """The function that does it."""
         module, _, function = self.where.partition(":")
-        found: Measure = getattr(import_module(f"spotify_buddies.trainer.bench.{module}"), function)
+        found: Measure = getattr(import_module(f"spotify_buddies.trainer.bench.stages.{module}"), function)
         return found
 
 

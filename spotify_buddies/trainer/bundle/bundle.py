@@ -32,7 +32,7 @@ class Bundle:
     (playlists,), -1 nobody.
     popular: int32, playlist rows that most people like, best first; popular_scores float32, the likes of each.
     song_listeners: int32 (songs,). song_id_rows: int32, the song row of each entry of song_ids.
-    sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.parts.sketches).
+    sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.publish.sketches).
     song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
     song_factors: how songs add up to a factor; None where the model has none of songs.
     song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. index: directory of the FAISS

@@ -53,8 +53,8 @@ def run(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.models.model import TrainingError
-    from spotify_buddies.trainer.registry import RegistryError
-    from spotify_buddies.trainer.tracking import TrackingError
+    from spotify_buddies.trainer.publish.tracking import TrackingError
+    from spotify_buddies.trainer.registry.registry import RegistryError
     from spotify_buddies.trainer.tune.experiment import TuneError
     from spotify_buddies.trainer.tune.run import tune_and_release
 
@@ -91,9 +91,9 @@ def compare(
     Example: buddies tune compare 3f9a
     """
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.tune.board import columns
     from spotify_buddies.trainer.tune.experiment import TuneError, experiments
     from spotify_buddies.trainer.tune.session import is_locked
+    from spotify_buddies.trainer.tune.trial_table import columns
 
     settings: _Settings = context.obj
     with explained(TuneError):
@@ -116,7 +116,7 @@ def compare(
 
 
 def _print_trials(experiment: Experiment) -> None:
-    from spotify_buddies.trainer.tune.board import columns, table
+    from spotify_buddies.trainer.tune.trial_table import columns, table
 
     ranked = sorted(experiment.trials(), key=lambda trial: (-(trial.score or 0.0), trial.number))
     lines = columns(table(ranked, experiment.tune.metric))
@@ -151,7 +151,7 @@ def _line(experiment: Experiment, state: str) -> list[str]:
 
 
 def _body(experiment: Experiment, state: str) -> dict[str, Any]:
-    from spotify_buddies.trainer.tune.board import as_json
+    from spotify_buddies.trainer.tune.trial_table import as_json
 
     result = experiment.result()
     return {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spotify_buddies.trainer.reports.page import Section, render
-from spotify_buddies.trainer.tune.board import table
 from spotify_buddies.trainer.tune.experiment import Experiment, Trial, winner
 from spotify_buddies.trainer.tune.plots import learning_curves, parallel_coordinates
+from spotify_buddies.trainer.tune.trial_table import table
 
 REPORT = "report.html"
 

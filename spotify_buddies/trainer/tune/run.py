@@ -12,21 +12,21 @@ from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.mlflow_client import connect, first_line, public
 from spotify_buddies.trainer.models.backend import recipe
-from spotify_buddies.trainer.registry import Registry
-from spotify_buddies.trainer.release import train_and_release
+from spotify_buddies.trainer.publish.release import train_and_release
+from spotify_buddies.trainer.publish.tracking import Run, TrackingError, artifact_location, track, tracking_uri
+from spotify_buddies.trainer.registry.mlflow_client import connect, first_line, public
+from spotify_buddies.trainer.registry.registry import Registry
 from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
-from spotify_buddies.trainer.tracking import Run, TrackingError, artifact_location, track, tracking_uri
-from spotify_buddies.trainer.tune.board import Board, as_json
-from spotify_buddies.trainer.tune.children import PARENT, Children
-from spotify_buddies.trainer.tune.cluster import ACCELERATOR, cluster, trial_resources
 from spotify_buddies.trainer.tune.experiment import Experiment, Result, Trial, TuneError, open_experiment, winner
 from spotify_buddies.trainer.tune.report import write_report
-from spotify_buddies.trainer.tune.search import complete, search, tidy
+from spotify_buddies.trainer.tune.running.cluster import ACCELERATOR, cluster, trial_resources
+from spotify_buddies.trainer.tune.running.search import complete, search, tidy
 from spotify_buddies.trainer.tune.session import locked
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import chosen_settings, space_of
+from spotify_buddies.trainer.tune.trial_runs import PARENT, Children
+from spotify_buddies.trainer.tune.trial_table import Board, as_json
 
 RUN_TAG, KEY_TAG, TRIAL_TAG = "tune_run", "tune_key", "tune_trial_number"
 

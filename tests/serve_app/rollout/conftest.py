@@ -15,9 +15,9 @@ from spotify_buddies.serve_app.answers import Answers, Budgets
 from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.serve_app.telemetry import Silent
 from spotify_buddies.trainer.bundle import open_bundle, write_bundle
-from spotify_buddies.trainer.mlflow_client import artifact_location, default_uri
-from spotify_buddies.trainer.registry import Registry
-from spotify_buddies.trainer.tracking import track
+from spotify_buddies.trainer.publish.tracking import track
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, default_uri
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import DIMENSION, USERS, parts
 
 USER_IDS = [f"user-{row}" for row in range(USERS)]

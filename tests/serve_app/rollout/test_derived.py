@@ -18,7 +18,7 @@ from spotify_buddies.serve_app.rollout.parity import check_parity
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.telemetry import Silent
 from spotify_buddies.trainer.bundle import open_bundle
-from spotify_buddies.trainer.derive import Kind, derive_bundle
+from spotify_buddies.trainer.registry.derive import Kind, derive_bundle
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS, lists
 

@@ -17,7 +17,7 @@ import pytest
 from spotify_buddies.serve_app.rollout import fetch
 from spotify_buddies.serve_app.rollout.fetch import Shelf
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
-from spotify_buddies.trainer.registry import Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
 
 

@@ -24,7 +24,7 @@ from spotify_buddies.serve_app.rollout.state import Load, Report, Role, State, W
 from spotify_buddies.serve_app.service import Service
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.telemetry import Silent
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.rollout.conftest import USER_IDS
 

@@ -29,7 +29,7 @@ from spotify_buddies.serve_app.telemetry import Silent, Telemetry
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import describe_files, read_manifest
-from spotify_buddies.trainer.registry import RegistryUnavailable
+from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 from tests.serve_app.rollout.conftest import USER_IDS, lists
 
 ASKED = Query(user_ids=tuple(USER_IDS))

@@ -274,7 +274,8 @@ def test_two_opens_map_the_same_pages_and_cannot_write_them(written):
 
 
 @pytest.mark.parametrize(
-    "modules", ["spotify_buddies.trainer.bundle", "spotify_buddies.trainer.bundle, spotify_buddies.trainer.registry"]
+    "modules",
+    ["spotify_buddies.trainer.bundle", "spotify_buddies.trainer.bundle, spotify_buddies.trainer.registry.registry"],
 )
 def test_serving_needs_no_torch_polars_or_mlflow_to_open_a_bundle(modules):
     heavy = "{'torch', 'polars', 'mlflow', 'sqlalchemy', 'ray'}"

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from spotify_buddies.trainer.dataset.table import open_dataset
-from spotify_buddies.trainer.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.model import Validation
 from spotify_buddies.trainer.models.train import train
+from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import RegistrySettings
 from spotify_buddies.trainer.tune.experiment import Experiment, experiments
 from spotify_buddies.trainer.tune.session import users_of

@@ -23,8 +23,8 @@ from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.rollout.state import Generation, Held, Load, Report, Role, State
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
-from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import parts
 
 MODEL = "organic-playlists"

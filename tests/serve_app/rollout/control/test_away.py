@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.rollout.gauges import Seen
 from spotify_buddies.serve_app.rollout.memory import read_memory
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.rollout.state import Wanted
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.mlflow_server import mlflow_server
 from tests.serve_app.rollout.control.conftest import WITHIN_S, World
 

@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.rollout.controller import LOCK
 from spotify_buddies.serve_app.rollout.desired import Aliases, aliases_of
 from spotify_buddies.serve_app.rollout.drive import Proposal, propose
 from spotify_buddies.serve_app.rollout.state import Generation, State, Wanted
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.rollout.control.conftest import FAST, World
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}

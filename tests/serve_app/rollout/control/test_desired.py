@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.rollout.desired import (
     parse_percent,
 )
 from spotify_buddies.serve_app.rollout.state import Wanted
-from spotify_buddies.trainer.registry import Desired
+from spotify_buddies.trainer.registry.registry import Desired
 
 
 def merged(wanted: Wanted, **by_hand: str | None) -> tuple[Wanted, tuple[str, ...]]:

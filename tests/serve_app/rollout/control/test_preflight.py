@@ -10,7 +10,7 @@ import pytest
 
 from spotify_buddies.serve_app.rollout.preflight import objections, overlap
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.trainer.registry import Registry, RegistryError
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
 
 def against(registry: Registry, state_dir: Path, version: str, **settings: float) -> list[str]:

@@ -71,7 +71,7 @@ def test_accumulated_batches_equal_one_large_batch():
 
 def test_training_does_not_import_torch_unless_it_is_used():
     code = (
-        "import sys, spotify_buddies.trainer.release, spotify_buddies.trainer.models.backend as b\n"
+        "import sys, spotify_buddies.trainer.publish.release, spotify_buddies.trainer.models.backend as b\n"
         "b._GPU_DEVICES = ()\n"
         "b.recipe(b.TrainSettings(model='bpr'))\n"
         "print('torch' in sys.modules)"

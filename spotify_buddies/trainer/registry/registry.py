@@ -18,7 +18,14 @@ from urllib.request import url2pathname
 
 from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
-from spotify_buddies.trainer.mlflow_client import configure, connect, default_uri, first_line, public, tracking_uri
+from spotify_buddies.trainer.registry.mlflow_client import (
+    configure,
+    connect,
+    default_uri,
+    first_line,
+    public,
+    tracking_uri,
+)
 
 __all__ = [
     "Desired",

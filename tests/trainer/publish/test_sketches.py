@@ -7,7 +7,7 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import SKETCH_BYTES
-from spotify_buddies.trainer.parts.sketches import estimate, sketch
+from spotify_buddies.trainer.publish.sketches import estimate, sketch
 
 
 def _pair(shared: int, alone: int, seed: int) -> list[list[int]]:

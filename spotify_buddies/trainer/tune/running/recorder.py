@@ -12,9 +12,6 @@ from typing import Any
 from ray import tune
 
 from spotify_buddies.foundation.stages.stage import swap
-from spotify_buddies.trainer.tune import live
-from spotify_buddies.trainer.tune.board import Board
-from spotify_buddies.trainer.tune.children import Children
 from spotify_buddies.trainer.tune.experiment import (
     DONE,
     ENDED,
@@ -27,8 +24,11 @@ from spotify_buddies.trainer.tune.experiment import (
     Trial,
     TuneError,
 )
+from spotify_buddies.trainer.tune.running import live
+from spotify_buddies.trainer.tune.running.trial import ERROR, REPORT
 from spotify_buddies.trainer.tune.space import trial_settings
-from spotify_buddies.trainer.tune.trial import ERROR, REPORT
+from spotify_buddies.trainer.tune.trial_runs import Children
+from spotify_buddies.trainer.tune.trial_table import Board
 
 _LOST = "its worker was lost too often"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from ray.tune.schedulers import ASHAScheduler
 
-from spotify_buddies.trainer.tune import live
 from spotify_buddies.trainer.tune.experiment import Trial
+from spotify_buddies.trainer.tune.running import live
+from spotify_buddies.trainer.tune.running.trial import EPOCH, SCORE
 from spotify_buddies.trainer.tune.settings import TuneSettings
-from spotify_buddies.trainer.tune.trial import EPOCH, SCORE
 
 
 class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no types

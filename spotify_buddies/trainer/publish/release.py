@@ -30,12 +30,12 @@ from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
 from spotify_buddies.trainer.models.model import EpochReport, Model
 from spotify_buddies.trainer.models.train import reports, training_key
-from spotify_buddies.trainer.parts.genres import Tastes, find_genres
-from spotify_buddies.trainer.parts.sketches import sketch
-from spotify_buddies.trainer.parts.songs import song_factors
-from spotify_buddies.trainer.registry import Registry
+from spotify_buddies.trainer.publish.genres import Tastes, find_genres
+from spotify_buddies.trainer.publish.sketches import sketch
+from spotify_buddies.trainer.publish.song_factors import song_factors
+from spotify_buddies.trainer.publish.tracking import Run, artifact_location, track, tracking_uri
+from spotify_buddies.trainer.registry.registry import Registry
 from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
-from spotify_buddies.trainer.tracking import Run, artifact_location, track, tracking_uri
 
 Array = npt.NDArray[Any]
 
@@ -296,6 +296,6 @@ def _code_version() -> dict[str, str]:
     except PackageNotFoundError:
         release = "unknown"
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())
     return {"code_version": release, "code_sha256": digest.hexdigest()[:16]}

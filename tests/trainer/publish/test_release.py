@@ -11,10 +11,10 @@ from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.dataset.table import COLD, IN_TRAIN, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import evaluate_bundle
-from spotify_buddies.trainer.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.models.model import EpochReport, TrainingError
-from spotify_buddies.trainer.registry import Registry
-from spotify_buddies.trainer.release import Release, train_and_release
+from spotify_buddies.trainer.publish.release import Release, train_and_release
+from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.registry.registry import Registry
 from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
 
 SETTINGS = TrainSettings(dimension=16, epochs=4, seed=7)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.trainer.tune import live
-from spotify_buddies.trainer.tune.board import Board
-from spotify_buddies.trainer.tune.children import Children
-from spotify_buddies.trainer.tune.cluster import quiet
 from spotify_buddies.trainer.tune.experiment import ENDED, Experiment, Trial, TuneError
+from spotify_buddies.trainer.tune.running import live
+from spotify_buddies.trainer.tune.running.cluster import quiet
+from spotify_buddies.trainer.tune.running.trial import SCORE, Job, run_trial
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import domains
-from spotify_buddies.trainer.tune.trial import SCORE, Job, run_trial
+from spotify_buddies.trainer.tune.trial_runs import Children
+from spotify_buddies.trainer.tune.trial_table import Board
 
 # Tune's folder in the experiment's, the whole copy of its state, and the trials' checkpoints.
 _RAY, _SNAPSHOT, _WORK = "ray", "snapshot", "trials"
@@ -39,8 +39,8 @@ def search(
     from ray.exceptions import RayError
     from ray.tune import TuneError as RayTuneError
 
-    from spotify_buddies.trainer.tune.recorder import Recorder
-    from spotify_buddies.trainer.tune.scheduler import Asha
+    from spotify_buddies.trainer.tune.running.recorder import Recorder
+    from spotify_buddies.trainer.tune.running.scheduler import Asha
 
     snapshot = experiment.directory / _SNAPSHOT
     remembered = {trial.trial_id: trial for trial in experiment.trials()}

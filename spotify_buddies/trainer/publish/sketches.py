@@ -13,7 +13,7 @@ from spotify_buddies.foundation.arrays.streams import hash_rows
 from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bundle import SKETCH_BYTES
-from spotify_buddies.trainer.parts.kernels import min_hashes
+from spotify_buddies.trainer.publish.kernels import min_hashes
 
 Array = npt.NDArray[Any]
 

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.parts.genres import FEWEST, POPULAR_A_GENRE, Genres, Tastes, find_genres
+from spotify_buddies.trainer.publish.genres import FEWEST, POPULAR_A_GENRE, Genres, Tastes, find_genres
 
 SONGS = FEWEST * 10
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spotify_buddies.trainer.tune.cluster import trial_resources
 from spotify_buddies.trainer.tune.experiment import TuneError
+from spotify_buddies.trainer.tune.running.cluster import trial_resources
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 GPUS = {"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.kinds import Kind
+from spotify_buddies.trainer.registry.derived_kinds import Kind
 from spotify_buddies.trainer.settings import RegistrySettings
 
 if TYPE_CHECKING:
-    from spotify_buddies.trainer.registry import Registry
+    from spotify_buddies.trainer.registry.registry import Registry
 
 registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     Example: buddies registry list
     """
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: _Settings = context.obj
     with explained(RegistryError):
@@ -57,7 +57,7 @@ def set_alias(
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: _Settings = context.obj
     with explained(RegistryError):
@@ -82,8 +82,8 @@ def copy_version(
     """
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
-    from spotify_buddies.trainer.registry import Registry, RegistryError
-    from spotify_buddies.trainer.transfer import copy_version as copy
+    from spotify_buddies.trainer.registry.registry import Registry, RegistryError
+    from spotify_buddies.trainer.registry.transfer import copy_version as copy
 
     settings: _Settings = context.obj
     ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
@@ -117,8 +117,8 @@ def derive_version(
     """
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
-    from spotify_buddies.trainer.derive import derive_version as derive
-    from spotify_buddies.trainer.registry import RegistryError
+    from spotify_buddies.trainer.registry.derive import derive_version as derive
+    from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: _Settings = context.obj
     with explained(RegistryError, BundleError):
@@ -136,6 +136,6 @@ def derive_version(
 
 def open_registry(settings: _Settings) -> Registry:
     """The registry of the settings."""
-    from spotify_buddies.trainer.registry import Registry, tracking_uri
+    from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 
     return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.foundation.stages.blocks import spans
-from spotify_buddies.trainer.parts.kernels import most_voted
+from spotify_buddies.trainer.publish.kernels import most_voted
 
 Array = npt.NDArray[Any]
 

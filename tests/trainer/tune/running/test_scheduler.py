@@ -22,7 +22,7 @@ class RayTrial:
 
 
 def scheduler(remembered: dict[str, Trial]) -> Any:
-    from spotify_buddies.trainer.tune.scheduler import Asha
+    from spotify_buddies.trainer.tune.running.scheduler import Asha
 
     made = Asha(TUNE, remembered)
     assert made.set_search_properties("score", "max")

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
-from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
-from spotify_buddies.trainer.registry import Registry, RegistryError
-from spotify_buddies.trainer.transfer import copy_version
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError
+from spotify_buddies.trainer.registry.transfer import copy_version
 from tests.mlflow_server import mlflow_server
 
 MODEL = "organic-playlists"

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
-from spotify_buddies.trainer.mlflow_client import connect, first_line, public
-from spotify_buddies.trainer.registry import Registry, RegistryError, RegistryUnavailable, VersionInfo
+from spotify_buddies.trainer.registry.mlflow_client import connect, first_line, public
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable, VersionInfo
 
 # Tags of a copied version. The data set's fingerprint, the bundle's hash and the metrics are those of every version.
 REGISTRY, VERSION, RUN = "copied_from_registry", "copied_from_version", "copied_from_run"

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from spotify_buddies.trainer.mlflow_client import connect, default_uri
+from spotify_buddies.trainer.publish.tracking import Run, track
+from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import TrainSettings
-from spotify_buddies.trainer.tracking import Run, track
-from spotify_buddies.trainer.tune.children import Children
 from spotify_buddies.trainer.tune.experiment import RUNNING
+from spotify_buddies.trainer.tune.trial_runs import Children
 from tests.trainer.tune.conftest import epochs, trials
 
 SETTINGS = TrainSettings(dimension=8, model="bpr")

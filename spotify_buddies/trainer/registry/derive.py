@@ -19,9 +19,9 @@ from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, find_golden, save_golden
 from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
 from spotify_buddies.trainer.bundle.scores import best_first
-from spotify_buddies.trainer.kinds import Kind
-from spotify_buddies.trainer.registry import Registry, RegistryError
-from spotify_buddies.trainer.transfer import finished_run
+from spotify_buddies.trainer.registry.derived_kinds import Kind
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError
+from spotify_buddies.trainer.registry.transfer import finished_run
 
 # Tags of a derived version; the data set's fingerprint, the bundle's hash and the metrics are those of every version.
 VERSION, KIND, RUN = "derived_from_version", "derived_kind", "derived_from_run"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from spotify_buddies.trainer.tune.board import Board, as_json, columns, table
 from spotify_buddies.trainer.tune.experiment import RUNNING, WAITING, Trial
+from spotify_buddies.trainer.tune.trial_table import Board, as_json, columns, table
 from tests.trainer.tune.conftest import epochs, trials
 
 

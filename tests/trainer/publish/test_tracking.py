@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri, tracking_uri
-from spotify_buddies.trainer.tracking import TrackingError, track
+from spotify_buddies.trainer.publish.tracking import TrackingError, track
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri, tracking_uri
 
 
 @pytest.fixture
@@ -124,7 +124,8 @@ def test_only_a_database_of_ours_decides_where_artifacts_lie(tmp_path):
 def test_pickle_and_telemetry_are_off_and_nothing_is_logged(tmp_path):
     """In a process of its own, without the variables that the test run may have."""
     code = (
-        "import sys; from pathlib import Path; from spotify_buddies.trainer.tracking import default_uri, track\n"
+        "import sys; from pathlib import Path\n"
+        "from spotify_buddies.trainer.publish.tracking import default_uri, track\n"
         "uri = default_uri(Path(sys.argv[1]))\n"
         "with track(uri, 'e', name='n', parameters={'a': 1}, tags={}) as run: run.document('x.json', {})\n"
         "import os, mlflow.environment_variables as v\n"

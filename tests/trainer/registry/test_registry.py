@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from spotify_buddies.trainer.bundle import BundleError, open_bundle, write_bundle
-from spotify_buddies.trainer.mlflow_client import artifact_location, connect, default_uri
-from spotify_buddies.trainer.registry import Desired, Registry, RegistryError, RegistryUnavailable
-from spotify_buddies.trainer.tracking import track
+from spotify_buddies.trainer.publish.tracking import track
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry.registry import Desired, Registry, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
 
 MODEL = "organic-playlists"
@@ -216,7 +216,7 @@ def test_a_bundle_travels_through_a_server(server, bundle, tmp_path):
 
 def test_the_registry_needs_no_torch(server, tmp_path):
     code = (
-        "import sys; from spotify_buddies.trainer.registry import Registry\n"
+        "import sys; from spotify_buddies.trainer.registry.registry import Registry\n"
         f"Registry({server!r}, 'none').list_versions()\n"
         "print(sorted({'torch', 'sqlalchemy', 'sklearn', 'spotify_buddies.trainer.settings'} & set(sys.modules)))"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spotify_buddies.foundation.addresses import AddressError
-from spotify_buddies.trainer.mlflow_client import (
+from spotify_buddies.trainer.registry.mlflow_client import (
     artifact_location,
     configure,
     connect,

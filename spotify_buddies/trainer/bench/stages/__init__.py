@@ -1,0 +1,1 @@
+"""The measured stages, one module each."""

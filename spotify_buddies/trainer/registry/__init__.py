@@ -1,0 +1,1 @@
+"""Registered versions: bundles in MLflow's registry, their aliases, copies and derived versions."""
