@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.serve_app.answers import Budgets
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.neighbours import Neighbours
+from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.neighbours.index import Index, Searching, open_search
+from spotify_buddies.serve_app.ranking.answers import Budgets
+from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.rollout.fetch import Shelf
 from spotify_buddies.serve_app.rollout.follow import Follower, Replica, Serving, following
-from spotify_buddies.serve_app.rollout.index import Index, Searching, open_search
 from spotify_buddies.serve_app.rollout.parity import check_parity
 from spotify_buddies.serve_app.rollout.ranker import Loader, Ranker
 from spotify_buddies.serve_app.rollout.state import Role
 from spotify_buddies.serve_app.rollout.table import Loaded, Table
-from spotify_buddies.serve_app.service import Service
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.store.maintain import Retention
 from spotify_buddies.serve_app.store.store import Store, StoreSettings

@@ -17,14 +17,14 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app import native
+from spotify_buddies.serve_app.api import direct_handlers
+from spotify_buddies.serve_app.api.servicer import Servicer
 from spotify_buddies.serve_app.build import Services, open_index, open_service
-from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
-from spotify_buddies.serve_app.neighbours import within
-from spotify_buddies.serve_app.query import Taste
+from spotify_buddies.serve_app.neighbours.client import within
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Taste
 from spotify_buddies.serve_app.scaling import BUSY, Busy
-from spotify_buddies.serve_app.servicer import Servicer
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.telemetry import RayTelemetry
 
@@ -119,7 +119,7 @@ class Recommender(Servicer):
         engine = service.engine
         await within(neighbours(engine), engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
         self._busy = Busy()
-        native.INGRESS.deployment = self
+        direct_handlers.INGRESS.deployment = self
         # What is there now stays: a full collection would walk through it, and keep callers waiting.
         gc.collect()
         gc.freeze()

@@ -13,8 +13,8 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.ports import free_block, free_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import RunDir
+from spotify_buddies.serve_app.api.health import NOTE
 from spotify_buddies.serve_app.front import wrapper
-from spotify_buddies.serve_app.health import NOTE
 from spotify_buddies.serve_app.loopback import NODE
 from spotify_buddies.serve_app.settings import ServeSettings
 

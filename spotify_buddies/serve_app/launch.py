@@ -29,6 +29,7 @@ from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from spotify_buddies.serve_app import loopback
+from spotify_buddies.serve_app.api.grpc_registration import SERVICE
 from spotify_buddies.serve_app.app import REFUSALS, build_app
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.drain import PROXY, drain
@@ -37,7 +38,6 @@ from spotify_buddies.serve_app.front.rules import Front
 from spotify_buddies.serve_app.front.wrapper import write_wrapper
 from spotify_buddies.serve_app.rollout.settings import RolloutSettings
 from spotify_buddies.serve_app.settings import ServeSettings
-from spotify_buddies.serve_app.wire import SERVICE
 
 APPLICATION = "buddies"
 READY_WITHIN_S = 120.0
@@ -222,8 +222,8 @@ def _start_serve(settings: ServeSettings) -> None:
             port=settings.grpc_port,
             # Reflection comes with health: Ray's own knows one of its names, and no compressed messages.
             grpc_servicer_functions=[
-                "spotify_buddies.serve_app.wire.add_service",
-                "spotify_buddies.serve_app.health.add_health",
+                "spotify_buddies.serve_app.api.grpc_registration.add_service",
+                "spotify_buddies.serve_app.api.health.add_health",
             ],
             enable_reflection=False,
             # The deployment keeps the server's maximum by itself: Serve's costs a task and a timer per call.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from spotify_buddies.serve_app.limits import SERVER_OPTIONS
+from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 
 # Meant for systems whose firewalls ask about every listener, but read on all: "0" makes the node's address loopback.
 NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"

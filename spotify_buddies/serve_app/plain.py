@@ -9,14 +9,14 @@ from pathlib import Path
 
 import grpc
 
+from spotify_buddies.serve_app.api.grpc_registration import add_service
+from spotify_buddies.serve_app.api.health import add_health
+from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
+from spotify_buddies.serve_app.api.servicer import Servicer
 from spotify_buddies.serve_app.build import Services, open_service
-from spotify_buddies.serve_app.health import add_health
-from spotify_buddies.serve_app.limits import SERVER_OPTIONS
-from spotify_buddies.serve_app.neighbours import local
-from spotify_buddies.serve_app.servicer import Servicer
+from spotify_buddies.serve_app.neighbours.client import local
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.telemetry import Silent
-from spotify_buddies.serve_app.wire import add_service
 
 
 @asynccontextmanager

@@ -36,7 +36,7 @@ from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.daily.score import inputs, score
 from spotify_buddies.serve_app.daily.space import LENGTH, new_space
 from spotify_buddies.serve_app.embedded import valkey
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.trainer.bundle import Bundle
 
 SET_BLOCK = 1000

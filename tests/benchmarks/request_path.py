@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.answers import Budgets
-from spotify_buddies.serve_app.codec import decode_query
-from spotify_buddies.serve_app.encoding import Encoder, draw_ids
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.lookup import Keys, find
-from spotify_buddies.serve_app.query import Rules
-from spotify_buddies.serve_app.reasons import explain
-from spotify_buddies.serve_app.service import Service
+from spotify_buddies.serve_app.api.codec import decode_query
+from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.ranking.answers import Budgets
+from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.lookup import Keys, find
+from spotify_buddies.serve_app.ranking.query import Rules
+from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry import Silent
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.reference import message

@@ -294,8 +294,8 @@ def answer(url: str) -> None:
 async def question(url: str, asked: Work, seconds: float, listeners: list[str]) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
     from spotify_buddies.serve_app.errors import HistoryUnavailable
-    from spotify_buddies.serve_app.history import Shown
-    from spotify_buddies.serve_app.query import Source
+    from spotify_buddies.serve_app.ranking.history import Shown
+    from spotify_buddies.serve_app.ranking.query import Source
     from spotify_buddies.serve_app.store.store import Store
 
     taken: list[float] = []

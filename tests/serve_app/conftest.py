@@ -11,7 +11,7 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.embedded import postgres, valkey
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, open_bundle, write_bundle
 
 USERS, PLAYLISTS, SONGS, DIMENSION = 60, 120, 90, 8

@@ -300,7 +300,7 @@ from spotify_buddies.trainer.bundle import open_bundle
 for path in pathlib.Path(serve_app.__file__).parent.glob("*.py"):
     if path.stem != "cli":
         importlib.import_module(f"spotify_buddies.serve_app.{{path.stem}}")
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 import spotify_buddies.pairing.neighbours.search
 Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1").warm_up()
 training = ("spotify_buddies.trainer.models", "spotify_buddies.trainer.dataset")

@@ -1,1 +1,1 @@
-"""The wire: what arrives and leaves in gRPC's terms."""
+"""The wire: decoding, encoding, limits, status, admission, health, and registration on gRPC servers."""

@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from spotify_buddies.serve_app.api.inflate import inflate
-from spotify_buddies.serve_app.limits import REQUEST_BYTES
+from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
 
 NAMES: tuple[str, ...] = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
 

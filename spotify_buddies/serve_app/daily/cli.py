@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spotify_buddies.serve_app.daily.index import State
     from spotify_buddies.serve_app.daily.run import Report
     from spotify_buddies.serve_app.daily.space import Space
-    from spotify_buddies.serve_app.query import Lists
+    from spotify_buddies.serve_app.ranking.query import Lists
     from spotify_buddies.trainer.bundle import Bundle
     from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
 
@@ -117,7 +117,7 @@ def show_list(
     Example: buddies daily show 4e73d9e058d2b1f2dba9c1fe4a8f416f9f58364f
     """
     from spotify_buddies.foundation.terminal.console import explained, show
-    from spotify_buddies.serve_app.engine import Engine
+    from spotify_buddies.serve_app.ranking.engine import Engine
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry.registry import RegistryError
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spotify_buddies.serve_app.kernels import dot, offer
+from spotify_buddies.serve_app.ranking.kernels import dot, offer
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,8 @@ from redis.exceptions import NoScriptError, RedisError
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.daily.space import pointer
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.query import Lists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, Source
 
 Array = npt.NDArray[Any]
 _NO_RULES = Rules()

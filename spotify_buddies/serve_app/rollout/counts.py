@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.query import Lists, Source
+from spotify_buddies.serve_app.ranking.query import Lists, Source
 
 Array = npt.NDArray[Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.trainer.bundle import BundleError, Golden
 
 # Of the larger of 1 and the score.

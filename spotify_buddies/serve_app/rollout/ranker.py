@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spotify_buddies.serve_app.answers import Answers
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.neighbours import Neighbours
-from spotify_buddies.serve_app.query import Arm
+from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Arm
 from spotify_buddies.serve_app.rollout.counts import SHADOW, Counts, Row
 from spotify_buddies.serve_app.rollout.parity import check_parity
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.answers import Answered, Answers, Piece
-from spotify_buddies.serve_app.lookup import Keys, find
-from spotify_buddies.serve_app.query import Lists, Mode, Source
+from spotify_buddies.serve_app.ranking.answers import Answered, Answers, Piece
+from spotify_buddies.serve_app.ranking.lookup import Keys, find
+from spotify_buddies.serve_app.ranking.query import Lists, Mode, Source
 from spotify_buddies.serve_app.rollout.counts import Counts
 
 Array = npt.NDArray[Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.answers import Answers
+from spotify_buddies.serve_app.ranking.answers import Answers
 from spotify_buddies.serve_app.rollout.rotation import Assignment
 from spotify_buddies.serve_app.rollout.state import Held, Load
 from spotify_buddies.serve_app.rollout.table import Table

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.history import Shown
-from spotify_buddies.serve_app.query import Source
+from spotify_buddies.serve_app.ranking.history import Shown
+from spotify_buddies.serve_app.ranking.query import Source
 from spotify_buddies.serve_app.store import copy_kernels
 from spotify_buddies.trainer.bundle import StringTable
 

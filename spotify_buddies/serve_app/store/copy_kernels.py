@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spotify_buddies.serve_app.encoding.kernels import copy
+from spotify_buddies.serve_app.ranking.encoding.kernels import copy
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ from datetime import datetime
 import psycopg
 
 from spotify_buddies.serve_app.connections import Connections
-from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.redact import cause
 from spotify_buddies.serve_app.store.copy import HEADER, TRAILER, Encoder
 from spotify_buddies.serve_app.store.schema import Schema

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.history import Shown
+from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
 from spotify_buddies.serve_app.store.blocks import Blocks
 from spotify_buddies.serve_app.store.follow import Follower

@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from spotify_buddies.serve_app.daily.run import Report, run_daily
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from redis.asyncio import Redis as AsyncRedis
 from spotify_buddies.serve_app.daily.read import read_daily
 from spotify_buddies.serve_app.daily.run import Report
 from spotify_buddies.serve_app.daily.space import LENGTH, pointer
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.query import Lists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, Source
 
 NONE = np.empty(0, np.int32)
 EVERYTHING = Rules()

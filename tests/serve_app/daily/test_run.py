@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.daily.index import look, read_index
 from spotify_buddies.serve_app.daily.run import Report
 from spotify_buddies.serve_app.daily.space import DailyError, Space, pointer
 from spotify_buddies.serve_app.embedded import valkey
-from spotify_buddies.serve_app.engine import Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
 
 Run = Callable[..., Report]
 

@@ -17,10 +17,10 @@ from redis import Redis
 
 from spotify_buddies.foundation.process.run_dir import OWNER
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.engine import Engine
 from spotify_buddies.serve_app.queue.broker import Producer, application
 from spotify_buddies.serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.ranking.engine import Engine
 from tests.strangers import reached
 
 pytestmark = pytest.mark.ray

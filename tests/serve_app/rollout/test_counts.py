@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import psycopg
 
-from spotify_buddies.serve_app.answers import Answers
 from spotify_buddies.serve_app.migrate import migrate
-from spotify_buddies.serve_app.query import Query, Source
+from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.rollout import ledger
 from spotify_buddies.serve_app.rollout.counts import EDGES_MS, Counts, unpack
 from tests.serve_app.conftest import PLAYLISTS

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.answers import Answers, Budgets
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.neighbours import local
-from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.neighbours.client import local
+from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.rollout.counts import Counts
 from spotify_buddies.serve_app.rollout.parity import check_parity
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation

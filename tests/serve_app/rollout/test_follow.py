@@ -15,13 +15,13 @@ import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app import build
+from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.build import Services, open_index, open_service
 from spotify_buddies.serve_app.migrate import migrate
-from spotify_buddies.serve_app.neighbours import local
+from spotify_buddies.serve_app.neighbours.client import local
 from spotify_buddies.serve_app.rollout import ledger
 from spotify_buddies.serve_app.rollout.counts import unpack
 from spotify_buddies.serve_app.rollout.state import Load, Report, Role, State, Wanted
-from spotify_buddies.serve_app.service import Service
 from spotify_buddies.serve_app.settings import ServeSettings
 from spotify_buddies.serve_app.telemetry import Silent
 from spotify_buddies.trainer.registry.registry import Registry

@@ -12,11 +12,11 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.answers import Answers
-from spotify_buddies.serve_app.codec import decode_query
+from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.daily.run import run_daily
-from spotify_buddies.serve_app.history import Shown
-from spotify_buddies.serve_app.query import Query, Seen
+from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.ranking.history import Shown
+from spotify_buddies.serve_app.ranking.query import Query, Seen
 from spotify_buddies.serve_app.rollout.arms import canaries
 from spotify_buddies.serve_app.rollout.counts import Counts
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation

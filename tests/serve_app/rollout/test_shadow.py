@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.answers import Answers
-from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.rollout import shadow as module
 from spotify_buddies.serve_app.rollout.counts import SHADOW, Counts
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation

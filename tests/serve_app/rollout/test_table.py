@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from spotify_buddies.serve_app.answers import Answers, Budgets
-from spotify_buddies.serve_app.engine import Engine
-from spotify_buddies.serve_app.neighbours import local
-from spotify_buddies.serve_app.query import Query
+from spotify_buddies.serve_app.neighbours.client import local
+from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.rollout.parity import UNCHECKED, check_parity
 from spotify_buddies.serve_app.rollout.ranker import Loader, Ranker
 from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation

@@ -11,8 +11,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from spotify_buddies.serve_app.history import Shown
-from spotify_buddies.serve_app.query import Source
+from spotify_buddies.serve_app.ranking.history import Shown
+from spotify_buddies.serve_app.ranking.query import Source
 from spotify_buddies.serve_app.telemetry import Silent
 
 PLAYLISTS = [f"list-{row}" for row in range(100)]

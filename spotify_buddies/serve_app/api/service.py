@@ -1,0 +1,105 @@
+"""The calls of the API, apart from what carries them (Ray Serve or a plain gRPC server)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from google.protobuf.duration_pb2 import Duration
+
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.api import codec
+from spotify_buddies.serve_app.daily.read import Reader
+from spotify_buddies.serve_app.errors import FeedbackUnavailable
+from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
+from spotify_buddies.serve_app.ranking.encoding import Encoded
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.history import History
+from spotify_buddies.serve_app.rollout.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.rollout.status import describe
+from spotify_buddies.serve_app.rollout.table import Loaded, Table
+from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
+from spotify_buddies.serve_app.store.store import Store
+from spotify_buddies.serve_app.telemetry import Telemetry
+
+
+class Service:
+    """Answers the calls. Recommend for known users in live mode awaits nothing."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        model: str,
+        budgets: Budgets,
+        feedback: Store | None,
+        daily: Reader | None,
+        telemetry: Telemetry,
+        history: History | None = None,
+        note: str = "",
+    ) -> None:
+        """engine: what is served until something else is wanted. note: what people should know of it."""
+        self._model = model
+        self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
+        given = self.answers(engine)
+        self.rotation = Rotation(Assignment(Answering(given)))
+        self.table: Table[Answers] = Table()
+        self.table.put(engine.version, Loaded(given, engine.bundle.sha256, note))
+        self._feedback = feedback
+        self._started = time.monotonic()
+
+    @property
+    def engine(self) -> Engine:
+        """Production's, now."""
+        return self.rotation.current.production.answers.engine
+
+    def answers(self, engine: Engine) -> Answers:
+        """Answers with another engine, from the same stores."""
+        return Answers(
+            engine, budgets=self._budgets, daily=self._daily, history=self._history, telemetry=self._telemetry
+        )
+
+    def use_neighbours(self, neighbours: Neighbours) -> None:
+        """Ask these for tastes; before, every taste is answered with what is popular."""
+        self.rotation.current.production.answers.use_neighbours(neighbours)
+
+    def warm_up(self) -> None:
+        """Compile every kernel of the request path and map the pages of the bundle."""
+        self.rotation.current.production.answers.warm_up()
+
+    async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> Encoded:
+        """A RecommendResponse: every listener, user_ids first, in the order asked. InvalidRequest."""
+        return Encoded(await self.rotation.answer(codec.decode_query(request)))
+
+    async def recommend_stream(
+        self, request: pb.RecommendStreamRequest | codec.Malformed
+    ) -> AsyncGenerator[Encoded, None]:
+        """RecommendStreamResponses: the same in parts, each ranked when the one before was taken. InvalidRequest."""
+        asked = codec.decode_stream(request)
+        async with aclosing(self.rotation.stream(asked.query, asked.part_size)) as parts:
+            async for first, data in parts:
+                yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
+
+    async def feedback(self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "") -> pb.FeedbackResponse:
+        """Store, and answer after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
+
+        caller: whose idempotency_key it is; empty where nobody says.
+        """
+        action = codec.decode_feedback(request, caller)
+        if self._feedback is None:
+            raise FeedbackUnavailable("no Postgres is configured", RETRY_AFTER_S)
+        stored = await self._feedback.store(action)
+        outcome = pb.FEEDBACK_OUTCOME_ACCEPTED if stored.new else pb.FEEDBACK_OUTCOME_DUPLICATE
+        return pb.FeedbackResponse(outcome=outcome, reactions=stored.reactions)
+
+    async def get_model_status(self, request: pb.GetModelStatusRequest | codec.Malformed) -> pb.GetModelStatusResponse:
+        """Every version that is loaded, or is to be. InvalidRequest."""
+        codec.refuse_malformed(request)
+        uptime = Duration()
+        uptime.FromNanoseconds(int((time.monotonic() - self._started) * 1e9))
+        now = self.rotation.current
+        return pb.GetModelStatusResponse(
+            model=self._model, versions=describe(now, self.table), generation=now.generation, uptime=uptime
+        )

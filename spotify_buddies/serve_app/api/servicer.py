@@ -1,0 +1,69 @@
+"""The API's methods as gRPC servers call them, Ray Serve's and plain grpc.aio alike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.api.admission import Admission
+from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.api.status import Context, answer, answer_stream, caller_of
+from spotify_buddies.serve_app.ranking.encoding import Encoded
+from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.telemetry import Telemetry
+
+
+class Servicer:
+    """Lets calls in, answers them with a Service, and says what went wrong.
+
+    Ray Serve passes a context to methods that name a parameter `grpc_context`.
+    """
+
+    def __init__(self, service: Service, telemetry: Telemetry, settings: ServeSettings) -> None:
+        self._service = service
+        self._telemetry = telemetry
+        self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
+        self._streams = Admission(settings.stream_places, random.Random())  # noqa: S311
+        self._within_s = settings.request_timeout_s
+
+    async def Recommend(  # noqa: N802
+        self, request: pb.RecommendRequest, grpc_context: Context
+    ) -> pb.RecommendResponse | Encoded:
+        """Playlists for listeners."""
+        return await answer(
+            self._service.recommend, request, grpc_context, pb.RecommendResponse,
+            self._telemetry, self._admission, self._within_s,
+        )  # fmt: skip
+
+    async def RecommendStream(  # noqa: N802
+        self, request: pb.RecommendStreamRequest, grpc_context: Context
+    ) -> AsyncGenerator[Encoded, None]:
+        """Playlists for many listeners, in parts."""
+        stream = answer_stream(
+            self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse,
+            self._telemetry, self._streams, self._within_s,
+        )  # fmt: skip
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                yield part
+
+    async def Feedback(  # noqa: N802
+        self, request: pb.FeedbackRequest, grpc_context: Context
+    ) -> pb.FeedbackResponse | Encoded:
+        """Store what a listener did."""
+        feedback = partial(self._service.feedback, caller=caller_of(grpc_context))
+        return await answer(
+            feedback, request, grpc_context, pb.FeedbackResponse,
+            self._telemetry, self._admission, self._within_s,
+        )  # fmt: skip
+
+    async def GetModelStatus(  # noqa: N802
+        self, request: pb.GetModelStatusRequest, grpc_context: Context
+    ) -> pb.GetModelStatusResponse | Encoded:
+        """What is served; answered however full the server is."""
+        return await answer(
+            self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
+        )

@@ -1,5 +1,0 @@
-"""Answers as bytes of the wire, written from columns."""
-
-from spotify_buddies.serve_app.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
-
-__all__ = ["Encoded", "Encoder", "draw_ids", "encode_refused", "merge"]

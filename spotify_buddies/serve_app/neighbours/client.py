@@ -1,0 +1,56 @@
+"""The neighbour search as the service sees it: awaitable, and allowed to be away."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.errors import NeighboursUnavailable
+
+if TYPE_CHECKING:
+    from spotify_buddies.serve_app.ranking.engine import Engine
+
+
+class Neighbours(Protocol):
+    """Finds the users nearest to tastes."""
+
+    async def search(self, tastes: Csr, k: int) -> Csr:
+        """(tastes x songs) to (tastes x users) with cosines, most similar first, at most k each.
+
+        NeighboursUnavailable when there is no answer.
+        """
+
+
+class Search(Protocol):
+    """pairing.neighbours.search.NeighbourSearch."""
+
+    def search(self, tastes: Csr, k: int) -> Csr:
+        """The same, blocking."""
+
+
+class Local:
+    """A search in this process, in a thread so that it does not block the event loop."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+
+    async def search(self, tastes: Csr, k: int) -> Csr:
+        """Search in a thread."""
+        return await asyncio.to_thread(self._search.search, tastes, k)
+
+
+def local(engine: Engine) -> Local:
+    """The search over an engine's own users. SearchError: the index is for others."""
+    from spotify_buddies.pairing.neighbours.search import NeighbourSearch
+
+    return Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs))
+
+
+async def within(neighbours: Neighbours, tastes: Csr, k: int, budget_s: float) -> Csr | None:
+    """Search under a time budget; None when there was no answer in time."""
+    try:
+        async with asyncio.timeout(budget_s):
+            return await neighbours.search(tastes, k)
+    except (TimeoutError, NeighboursUnavailable):
+        return None

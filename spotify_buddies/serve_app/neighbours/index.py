@@ -1,0 +1,73 @@
+"""The neighbour search of every version that a replica of the index holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.ranking.plain_arrays import plain
+from spotify_buddies.serve_app.rollout.counts import Row
+from spotify_buddies.serve_app.rollout.state import Generation
+from spotify_buddies.serve_app.rollout.table import Loaded, Table
+from spotify_buddies.trainer.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+# Entries of song lists that a search may walk on the event loop, about a millisecond's worth.
+SEARCH_AT_ONCE = 200_000
+
+
+class Searching:
+    """The search of one version, for one event loop."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        from spotify_buddies.pairing.neighbours.search import NeighbourSearch
+
+        opened = plain(bundle)
+        self._search = NeighbourSearch.open(opened.index, opened.user_songs)
+        self._songs = opened.manifest.songs
+
+    def warm_up(self) -> None:
+        """The first search pays for compiling; a taste of one song is enough."""
+        songs = min(1, self._songs)
+        self._search.search(Csr(np.array([0, songs], np.int64), np.zeros(songs, np.int32), self._songs), 1)
+
+    async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
+        """Tastes as CSR rows to users and cosines as CSR rows."""
+        tastes = Csr(indptr, indices, self._songs)
+        # A thread costs more than a light search takes, above all on a busy machine.
+        if self._search.work(tastes) <= SEARCH_AT_ONCE:
+            found = self._search.search(tastes, k)
+        else:
+            found = await asyncio.to_thread(self._search.search, tastes, k)
+        values = np.zeros(found.nnz, np.float32) if found.values is None else found.values
+        return found.indptr, found.indices, values
+
+
+def open_search(bundle: Bundle) -> Loaded[Searching]:
+    """Open a bundle's index and warm it up. Blocks. SearchError: the index is for others."""
+    searching = Searching(bundle)
+    searching.warm_up()
+    return Loaded(searching, bundle.sha256)
+
+
+class Index:
+    """Answers whoever asks for a version it has; so there is nothing to swap. Serving, for a Follower."""
+
+    def __init__(self, table: Table[Searching]) -> None:
+        self._table = table
+
+    def follow(self, generation: Generation) -> bool:
+        """Whether the versions that take traffic are there."""
+        wanted = generation.wanted
+        return self._table.has([version for version in (wanted.production, wanted.canary) if version is not None])
+
+    def counted(self, *, whole: bool) -> Sequence[tuple[int, Row]]:
+        """Nothing."""
+        del whole
+        return []

@@ -1,0 +1,259 @@
+"""The ranker: from listeners to ranked playlists, over one opened bundle. Knows neither Ray nor gRPC."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.text.song_keys import song_key
+from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
+from spotify_buddies.serve_app.ranking.lookup import Keys, find
+from spotify_buddies.serve_app.ranking.plain_arrays import plain
+from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, SongName, Source, Taste
+from spotify_buddies.trainer.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+# A taste gets as many candidates as a listener with a pairing.
+CANDIDATES = 75
+_NO_ROWS = np.empty(0, np.int32)
+_NO_SCORES = np.empty(0, np.float32)
+_NO_RULES = Rules()
+_SOURCES = {
+    kernels.LIVE: Source.LIVE,
+    kernels.POPULAR: Source.POPULAR,
+    kernels.POPULAR_IN_GENRE: Source.POPULAR_IN_GENRE,
+}
+
+
+@dataclass(frozen=True)
+class TasteSongs:
+    """The songs of tastes as rows: songs (tastes x songs, ascending, no duplicates); unknown: songs not found, each."""
+
+    songs: Csr
+    unknown: tuple[int, ...]
+
+
+class Engine:
+    """Ranks playlists with one bundle. The arrays stay memory-mapped and are shared between processes."""
+
+    def __init__(self, bundle: Bundle, version: str) -> None:
+        self.bundle = plain(bundle)
+        self.version = version
+
+    def warm_up(self) -> list[Lists]:
+        """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
+
+        Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
+        arrays that are the bundle's and arrays that are not.
+        """
+        for array in _arrays(self.bundle):
+            if array.size:
+                # One element per 4 KiB page is enough to map it.
+                flat = array.reshape(-1)
+                flat[:: max(1, 4096 // array.itemsize)].sum()
+        nothing = self.find_playlists([""])
+        known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
+        tastes = [Taste("", ("", SongName("", "")))]
+        cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, self.bundle.manifest.users), 1, nothing)
+        self.rank_cold(known.song_rows[:0], _nobody(0, self.bundle.manifest.users), 1, nothing)
+        given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing)
+        return [known, cold, replace(known, rows=given.rows, scores=given.scores, counts=given.counts)]
+
+    @property
+    def playlist_ids(self) -> Sequence[str]:
+        """The playlists' ids, by row."""
+        return cast("Sequence[str]", self.bundle.playlist_ids.table)
+
+    def find_playlists(self, playlist_ids: Sequence[str]) -> Array:
+        """Rows of the known ids, ascending int32, for exclusion. Unknown ids are left out."""
+        if not playlist_ids:
+            return _NO_ROWS
+        rows = find(self.bundle.playlist_ids, Keys.of(playlist_ids))
+        return np.unique(rows[rows >= 0])
+
+    def block(self, listeners: int, *found: Mapping[int, Sequence[str]]) -> Csr | None:
+        """What must not come back, by place of the listener, as rows for Rules.blocked; None where there is nothing."""
+        if not any(found):
+            return None
+        rows = [_NO_ROWS] * listeners
+        for place in set().union(*found):
+            rows[place] = self.find_playlists([playlist for ids in found for playlist in ids.get(place, ())])
+        return Csr.from_rows(rows, self.bundle.manifest.playlists)
+
+    def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> Lists:
+        """Rank the candidates of listeners by id, in the order asked; duplicates are answered each time.
+
+        A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown listener, no pairing,
+        all excluded), POPULAR. A listener's own playlists never come back. excluded: playlist rows, ascending.
+        """
+        keys = Keys.of(user_ids)
+        rows = find(self.bundle.user_ids, keys)
+        lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules)
+        return replace(lists, user_ids=tuple(user_ids), keys=keys)
+
+    def rank_candidates(
+        self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
+    ) -> Lists:
+        """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
+
+        As rank_known in everything else; user_ids are left empty.
+        """
+        own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
+        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded, rules)
+
+    def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
+        """Look the songs of tastes up: by id, or by names normalised as the data set's were."""
+        wanted = [song for taste in tastes for song in taste.songs]
+        rows = np.full(len(wanted), -1, np.int32)
+        by_id = [i for i, song in enumerate(wanted) if isinstance(song, str)]
+        by_name = [i for i, song in enumerate(wanted) if isinstance(song, SongName)]
+        matching: Any = self.bundle.manifest.matching
+        if by_id:
+            entries = find(self.bundle.song_ids, Keys.of([str(wanted[i]) for i in by_id]))
+            known = entries >= 0
+            rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
+        if by_name:
+            names = [song for song in wanted if isinstance(song, SongName)]
+            keys = [song_key(n.title, n.artist, matching) for n in names]
+            # A name of spaces alone has the key of the songs that have no name.
+            named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
+            rows[by_name] = np.where(named, find(self.bundle.song_keys, Keys.of(keys)), -1)
+        split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
+        songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
+        return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
+
+    def rank_tastes(
+        self,
+        tastes: Sequence[Taste],
+        found: TasteSongs,
+        neighbours: Csr | None,
+        limit: int,
+        excluded: Array,
+        rules: Rules = _NO_RULES,
+    ) -> Lists:
+        """Rank the playlists of each taste's neighbours with a factor of its songs, or folded in from them.
+
+        neighbours: (tastes x users) with cosines, most similar first; None: the search was skipped, and the answer says
+        so. COLD_NEIGHBOURS; where nothing is left of them POPULAR_IN_GENRE, of the genre that most of the songs are of;
+        where nothing is left of that, or no song has a genre, POPULAR.
+        """
+        user_ids = tuple(taste.user_id for taste in tastes)
+        keys = Keys.of(user_ids)
+        users = find(self.bundle.user_ids, keys)
+        own_rows = np.arange(len(tastes), dtype=np.int32)
+        near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
+        candidates = self._gather(near, users, limit, excluded, rules)
+        factors, genres = factors_of(self.bundle, found.songs, near), genres_of(self.bundle, found.songs)
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
+        return replace(
+            lists,
+            user_ids=user_ids,
+            keys=keys,
+            sources=_cold(lists.sources),
+            skipped=(skipped,) * len(tastes),
+            unknown_songs=found.unknown,
+            songs=found.songs,
+            song_rows=own_rows,
+        )
+
+    def rank_cold(
+        self, users: Array, neighbours: Csr | None, limit: int, excluded: Array, rules: Rules = _NO_RULES
+    ) -> Lists:
+        """Rank for known listeners, by user row, who have no candidates: as rank_tastes, with their library as taste.
+
+        Their own factor is used where they have one. user_ids are left empty.
+        """
+        near = _nobody(len(users), self.bundle.manifest.users) if neighbours is None else neighbours
+        songs = libraries(self.bundle, users)
+        own = self.bundle.user_factors[users]
+        factors = np.where(has_entries(own), own, factors_of(self.bundle, songs, near))
+        own_rows = np.arange(len(users), dtype=np.int32)
+        candidates = self._gather(near, users, limit, excluded, rules)
+        genres = genres_of(self.bundle, songs)
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        return replace(lists, sources=_cold(lists.sources))
+
+    def _gather(self, neighbours: Csr, users: Array, limit: int, excluded: Array, rules: Rules) -> Csr:
+        """At most CANDIDATES playlists of each row's neighbours, of enough owners to fill a list of `limit`."""
+        share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
+        owned = self.bundle.owned
+        found = kernels.gather_owned(
+            neighbours.indptr, neighbours.indices, owned.indptr, owned.indices, users, excluded,
+            *self._blocked(rules, len(users)), CANDIDATES, share,
+        )  # fmt: skip
+        indptr = np.zeros(neighbours.rows + 1, np.int64)
+        np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
+        return Csr(indptr, found[found >= 0], self.bundle.manifest.playlists)
+
+    def _rank(
+        self,
+        users: Array,
+        vectors: Array,
+        vector_rows: Array,
+        candidates: Csr,
+        candidate_rows: Array,
+        limit: int,
+        excluded: Array,
+        rules: Rules,
+        genre_rows: Array | None = None,
+    ) -> Lists:
+        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
+        rows, scores, counts = _empty(count, limit)
+        sources = np.empty(count, np.int8)
+        if genre_rows is None:
+            genre_rows = np.full(count, -1, np.int32)
+        kernels.rank(
+            users, vectors, vector_rows, candidates.indptr, candidates.indices,
+            _NO_SCORES if candidates.values is None else candidates.values, candidate_rows, bundle.playlist_factors,
+            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
+            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
+            self._most_equal(rules), rows, scores, counts, sources,
+        )  # fmt: skip
+        labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
+        return Lists(
+            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, bundle.user_songs, users,
+        )  # fmt: skip
+
+    def _blocked(self, rules: Rules, listeners: int) -> tuple[Array, Array]:
+        if rules.blocked is None:
+            return np.zeros(listeners + 1, np.int64), _NO_ROWS
+        return rules.blocked.indptr, rules.blocked.indices
+
+    def _most_equal(self, rules: Rules) -> int:
+        """Equal bytes of two sketches up to which their playlists are not too near.
+
+        Bytes of b-bit MinHash (Li and Koenig, WWW 2010) are equal with probability j + (1 - j) / 256.
+        """
+        width = int(self.bundle.sketches.shape[1])
+        return math.floor(width * (1 / 256 + rules.max_song_overlap * 255 / 256))
+
+
+def _cold(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    return tuple(Source.COLD_NEIGHBOURS if source is Source.LIVE else source for source in sources)
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    """Every array of a bundle, within its indexes and tables too."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _arrays(getattr(value, field.name))
+
+
+def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:
+    rows = np.full((listeners, limit), -1, np.int32)
+    return rows, np.zeros((listeners, limit), np.float32), np.zeros(listeners, np.int32)
+
+
+def _nobody(rows: int, users: int) -> Csr:
+    return Csr(np.zeros(rows + 1, np.int64), _NO_ROWS, users, np.empty(0, np.float32))

@@ -1,0 +1,51 @@
+"""What is remembered of listeners, as the ranking sees it: what must not come back, and what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from spotify_buddies.serve_app.ranking.query import Source
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The lists of one answer, as they were sent, columnar: they are taken apart away from the request path.
+
+    user_ids, recommendation_ids, sources: one entry per listener. rows int32 (n, limit) playlist rows, best first, of
+    which counts[i] are filled; playlist_ids: the ids by row. at: when, in UTC.
+    """
+
+    user_ids: tuple[str, ...]
+    recommendation_ids: tuple[str, ...]
+    sources: tuple[Source, ...]
+    rows: Array
+    counts: Array
+    playlist_ids: Sequence[str]
+    model_version: str
+    arm: str
+    at: datetime
+
+
+class History(Protocol):
+    """The memory of the service. Nothing here may hold up an answer: only `seen` awaits, and only when it is asked."""
+
+    def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
+        """Playlist ids that must not come back now (disliked, or not wanted for a time), by place in user_ids.
+
+        From memory; listeners without any are left out, so the mapping is mostly empty.
+        """
+
+    async def seen(
+        self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
+    ) -> Mapping[int, Sequence[str]]:
+        """Playlist ids that were shown or liked since then, by place in user_ids. HistoryUnavailable: no answer."""
+
+    def record(self, shown: Shown) -> None:
+        """Remember an answer, in the background. Never blocks and never raises; what is lost is counted."""

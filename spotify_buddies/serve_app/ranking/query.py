@@ -1,0 +1,188 @@
+"""What is asked and what is answered, apart from the wire: frozen data between the edge and the engine."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.ranking.lookup import Keys
+
+Array = npt.NDArray[Any]
+
+
+class Mode(IntEnum):
+    """Score now, or read the list of the day; numbers as in the proto."""
+
+    LIVE = 1
+    DAILY = 2
+
+
+class Arm(IntEnum):
+    """Which of the versions in rotation answers; numbers as in the proto."""
+
+    PRODUCTION = 1
+    CANARY = 2
+
+    @property
+    def label(self) -> str:
+        """As stores and people write it."""
+        return self.name.lower()
+
+
+class Source(IntEnum):
+    """Where a list came from; numbers as in the proto."""
+
+    LIVE = 1
+    DAILY = 2
+    COLD_NEIGHBOURS = 3
+    POPULAR = 4
+    POPULAR_IN_GENRE = 5
+
+
+class Skipped(IntEnum):
+    """A step that was left out; numbers as in the proto."""
+
+    NEIGHBOUR_SEARCH = 1
+    DAILY_LIST = 2
+    SEEN = 3
+
+
+@dataclass(frozen=True)
+class SongName:
+    """A song by its names."""
+
+    title: str
+    artist: str
+
+
+@dataclass(frozen=True)
+class Taste:
+    """A listener described by songs: ids of the data set (str) or names. user_id may be empty."""
+
+    user_id: str
+    songs: tuple[str | SongName, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Leave out what a listener was shown, or liked, within the last window_s seconds."""
+
+    window_s: float
+    shown: bool = True
+    liked: bool = True
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A listener who cannot be answered. place: among all listeners asked for, from 0; field: as in user_ids[3]."""
+
+    place: int
+    user_id: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
+
+    user_ids and tastes are those that can be answered; refused, by ascending place, stand between them.
+    """
+
+    user_ids: tuple[str, ...] = ()
+    tastes: tuple[Taste, ...] = ()
+    limit: int = 5
+    mode: Mode = Mode.LIVE
+    exclude_playlist_ids: tuple[str, ...] = ()
+    explain: bool = True
+    exclude_seen: Seen | None = None
+    max_per_owner: int = 2
+    max_song_overlap: float = 0.8
+    refused: tuple[Refused, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.user_ids) + len(self.tastes) + len(self.refused)
+
+    def part(self, first: int, size: int) -> Query:
+        """The same request for the listeners at places first up to first + size, the refused counted from 0 again."""
+        if first == 0 and size >= len(self):
+            return self
+        last = min(first + size, len(self))
+        before, until = (bisect_left(self.refused, place, key=lambda r: r.place) for place in (first, last))
+        refused = tuple(replace(r, place=r.place - first) for r in self.refused[before:until])
+        known, start, stop = len(self.user_ids), first - before, last - until
+        return replace(
+            self,
+            user_ids=self.user_ids[start:stop],
+            tastes=self.tastes[max(0, start - known) : max(0, stop - known)],
+            refused=refused,
+        )
+
+    def only(self, chosen: Array) -> Query:
+        """The same request for the user_ids and then tastes that `chosen`, bool, marks; without the refused."""
+        marks: list[bool] = chosen.tolist()
+        known = len(self.user_ids)
+        return replace(
+            self,
+            user_ids=tuple(compress(self.user_ids, marks)),
+            tastes=tuple(compress(self.tastes, marks[known:])),
+            refused=(),
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may stand in a list, beside what is excluded for everybody.
+
+    blocked: playlist rows that must not come back, listeners x playlists, ascending; None: none for anybody.
+    max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
+    common with a better one of the list is left out; 1 leaves nothing out.
+    """
+
+    blocked: Csr | None = None
+    max_per_owner: int = 100
+    max_song_overlap: float = 1.0
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Ranked playlists of n listeners.
+
+    user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are
+    filled. sources, skipped, unknown_songs: one entry per listener. songs: the listeners' own songs, ascending; row
+    song_rows[i] of it, or -1 where nothing is known, belongs to listener i. keys: user_ids as bytes.
+    """
+
+    user_ids: tuple[str, ...]
+    rows: Array
+    scores: Array
+    counts: Array
+    sources: tuple[Source, ...]
+    skipped: tuple[tuple[Skipped, ...], ...]
+    unknown_songs: tuple[int, ...]
+    songs: Csr
+    song_rows: Array
+    keys: Keys | None = None
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def source_numbers(self) -> Array:
+        """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
+        return np.fromiter(self.sources, np.int8, len(self.sources))
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why, per (listener, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded."""
+
+    shared: Array
+    examples: Array

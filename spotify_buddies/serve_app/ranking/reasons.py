@@ -1,0 +1,52 @@
+"""Why a playlist is recommended: the songs that its owner and the listener share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Lists, Reasons, Source
+
+EXAMPLES = 3
+# For up to one, and what stands before and after a larger number.
+PHRASES = (
+    ("close to your taste", "", ""),
+    ("made by someone who shares one of your songs", "made by someone who shares ", " of your songs"),
+    ("popular with many listeners", "popular with ", " listeners"),
+    ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
+)
+# Whether a source, by its number, answers with playlists of neighbours.
+_PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
+
+
+def explain(engine: Engine, lists: Lists) -> Reasons:
+    """Count shared songs and pick up to three examples, best known first, for every place of every list.
+
+    Places that are not filled, popular playlists and playlists without an owner share nothing.
+    """
+    count, limit = lists.rows.shape
+    shared = np.empty((count, limit), np.int32)
+    examples = np.empty((count, limit, EXAMPLES), np.int32)
+    personal = _PERSONAL[lists.source_numbers]
+    songs = engine.bundle.user_songs
+    song_kernels.share(
+        lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,
+        engine.bundle.owner, songs.indptr, songs.indices, engine.bundle.song_listeners, shared, examples,
+    )  # fmt: skip
+    return Reasons(shared, examples)
+
+
+def wording(source: Source) -> int:
+    """The place in PHRASES of what is said of a source's playlists, where they have something to count."""
+    return {Source.POPULAR: 2, Source.POPULAR_IN_GENRE: 3}.get(source, 1)
+
+
+def sentence(source: Source, shared_songs: int, score: float) -> str:
+    """The reason in English. score: for a popular playlist the number of listeners who like it."""
+    worded = wording(source)
+    number = shared_songs if worded == 1 else int(score)
+    if worded == 1 and shared_songs == 0:
+        worded = 0
+    one, before, after = PHRASES[worded]
+    return f"{before}{number:,}{after}" if worded and number > 1 else one
