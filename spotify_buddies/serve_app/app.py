@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 # Calls that Ray lets into a replica beyond those the replica takes on: it turns them away at once with RetryInfo, which
 # Ray's own refusal lacks. A call is let in before the replica counts it, so a burst of this size arrives together.

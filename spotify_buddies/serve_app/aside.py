@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app.config import ENDPOINTS, Settings
+from spotify_buddies.serve_app.settings.command import ENDPOINTS, Settings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.bundle import Bundle

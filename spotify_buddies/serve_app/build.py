@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.generations.state import Role
 from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.index import Index, Searching, open_search
 from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.rollout.fetch import Shelf
-from spotify_buddies.serve_app.rollout.follow import Follower, Replica, Serving, following
-from spotify_buddies.serve_app.rollout.parity import check_parity
-from spotify_buddies.serve_app.rollout.ranker import Loader, Ranker
-from spotify_buddies.serve_app.rollout.state import Role
-from spotify_buddies.serve_app.rollout.table import Loaded, Table
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.store.maintain import Retention
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.versions.fetch import Shelf
+from spotify_buddies.serve_app.versions.follow import Follower, Replica, Serving, following
+from spotify_buddies.serve_app.versions.parity import check_parity
+from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
+from spotify_buddies.serve_app.versions.table import Loaded, Table
 from spotify_buddies.trainer.bundle import open_bundle
 
 # A replica that starts waits for the active generation this long, and then serves what it was given until it has it.

@@ -15,8 +15,8 @@ from spotify_buddies.foundation.addresses import Kind, masked
 from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.serve_app import aside
-from spotify_buddies.serve_app.config import CONFIGURED, ENDPOINTS, Settings, store_url
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.command import CONFIGURED, ENDPOINTS, Settings, store_url
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 SECTIONS = {"serve": ServeSettings}
 POLL_S = 0.5

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 # The program that Ray starts in front of the replicas.
 PROXY = "haproxy"

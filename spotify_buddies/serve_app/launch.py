@@ -36,8 +36,8 @@ from spotify_buddies.serve_app.drain import PROXY, drain
 from spotify_buddies.serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from spotify_buddies.serve_app.front.rules import Front
 from spotify_buddies.serve_app.front.wrapper import write_wrapper
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 APPLICATION = "buddies"
 READY_WITHIN_S = 120.0

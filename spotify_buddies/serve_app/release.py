@@ -20,8 +20,8 @@ from spotify_buddies.serve_app.app import build_app
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.flags import applied, flags, write_token
 from spotify_buddies.serve_app.launch import APPLICATION, quiet
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 
 class ReleaseFailed(Exception):

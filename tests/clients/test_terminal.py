@@ -18,7 +18,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.embedded import valkey
 from spotify_buddies.serve_app.queue.jobs import Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.rollout.view import history_view, status_view
+from spotify_buddies.serve_app.rollout.commands.view import history_view, status_view
 from tests.clients.grpc_server import refuse, serving
 
 EVIL = "Mix \x1b[2J\x1b[31mOWNED\x1b]0;title\x07 \x9b1m\x7f \u202egnp\u2066\u200f \ufeffend"

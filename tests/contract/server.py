@@ -14,7 +14,7 @@ from pathlib import Path
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.launch import launch
 from spotify_buddies.serve_app.plain import serve_plain
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 
 async def plain(settings: ServeSettings, bundle: Path, services: Services) -> None:

@@ -55,7 +55,7 @@ def test_ray_takes_the_policy() -> None:
     code = """
 from ray.serve.config import AutoscalingConfig
 from spotify_buddies.serve_app.app import autoscaling
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 config = AutoscalingConfig(**autoscaling(ServeSettings(target_busy=0.7)))
 assert config.policy.policy_kwargs == {"busy": 0.7}, config
 """

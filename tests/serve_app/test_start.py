@@ -29,7 +29,7 @@ from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_service
 from spotify_buddies.serve_app.flags import HAPROXY, REPLICA_PORTS, flags, write_token
 from spotify_buddies.serve_app.launch import launch
 from spotify_buddies.serve_app.lock import LOCK, locked
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.processes import sockets

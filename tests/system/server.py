@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.launch import launch
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 
 def main(bundle: str, state: str, settings: str) -> None:

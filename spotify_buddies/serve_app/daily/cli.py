@@ -12,7 +12,7 @@ import typer
 from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.pairing.cli import CLUSTER
-from spotify_buddies.serve_app.config import Settings, store_url
+from spotify_buddies.serve_app.settings.command import Settings, store_url
 
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks

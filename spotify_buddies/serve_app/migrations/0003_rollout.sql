@@ -62,7 +62,7 @@ CREATE TABLE rollout_counts (
   errors bigint NOT NULL,
   empty bigint NOT NULL,
   cold bigint NOT NULL,
-  -- calls by latency: edges in spotify_buddies/serve_app/rollout/counts.py
+  -- calls by latency: edges in spotify_buddies/serve_app/versions/counts.py
   latencies bigint[] NOT NULL,
   -- playlists recommended, one bit per row of the version's bundle, compressed with zlib
   shown bytea NOT NULL,

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
-from spotify_buddies.serve_app.rollout.counts import Row
-from spotify_buddies.serve_app.rollout.state import Generation
-from spotify_buddies.serve_app.rollout.table import Loaded, Table
+from spotify_buddies.serve_app.versions.counts import Row
+from spotify_buddies.serve_app.versions.table import Loaded, Table
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]

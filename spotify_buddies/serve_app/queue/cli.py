@@ -16,8 +16,8 @@ import typer
 
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.foundation.text.lines import BOM
-from spotify_buddies.serve_app.config import Settings, store_url
 from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.settings.command import Settings, store_url
 
 if TYPE_CHECKING:
     from spotify_buddies.serve_app.queue.broker import Producer

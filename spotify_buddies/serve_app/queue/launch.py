@@ -19,7 +19,7 @@ from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.serve_app.flags import HAPROXY, applied, flags, write_token
 from spotify_buddies.serve_app.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 APPLICATION = "buddies-queue"
 

@@ -28,7 +28,7 @@ from spotify_buddies.serve_app.queue.errors import UnprocessableJob
 from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.redact import cause
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.telemetry import RayTelemetry
 
 # Nobody waits for a job's answer as for a call's: what a call would leave out for want of time is waited for.

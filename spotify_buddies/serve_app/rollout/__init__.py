@@ -1,1 +1,1 @@
-"""Model versions on live traffic: what shall be served, who serves it, and whether it stays."""
+"""Control plane of the rollout: which version shall serve, and whether it stays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from spotify_buddies.serve_app.rollout.state import Wanted
+from spotify_buddies.serve_app.generations.state import Wanted
 
 
 class Refused(Exception):

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.serve_app.config import Settings, store_url
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.serve_app.settings.command import Settings, store_url
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 
 if TYPE_CHECKING:
-    from spotify_buddies.serve_app.rollout.drive import Change, Outcome
+    from spotify_buddies.serve_app.rollout.commands.drive import Change, Outcome
     from spotify_buddies.trainer.registry.registry import Registry
 
 SECTIONS = {"rollout": RolloutSettings}
@@ -46,9 +46,9 @@ def status(
     from rich.live import Live
 
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.rollout.drive import ask
-    from spotify_buddies.serve_app.rollout.report import read_status
-    from spotify_buddies.serve_app.rollout.view import console, status_view
+    from spotify_buddies.serve_app.rollout.commands.drive import ask
+    from spotify_buddies.serve_app.rollout.commands.report import read_status
+    from spotify_buddies.serve_app.rollout.commands.view import console, status_view
 
     url = store_url(context.obj, "postgres")
     with explained(psycopg.Error):
@@ -81,9 +81,9 @@ def history(
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.rollout.drive import ask
-    from spotify_buddies.serve_app.rollout.report import read_history
-    from spotify_buddies.serve_app.rollout.view import console, history_view
+    from spotify_buddies.serve_app.rollout.commands.drive import ask
+    from spotify_buddies.serve_app.rollout.commands.report import read_history
+    from spotify_buddies.serve_app.rollout.commands.view import console, history_view
 
     with explained(psycopg.Error):
         found = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
@@ -235,9 +235,9 @@ def _change(
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.generations.ledger import Overtaken
     from spotify_buddies.serve_app.rollout.changes import Refused
-    from spotify_buddies.serve_app.rollout.drive import Proposal, drive
-    from spotify_buddies.serve_app.rollout.ledger import Overtaken
+    from spotify_buddies.serve_app.rollout.commands.drive import Proposal, drive
     from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
@@ -254,8 +254,8 @@ def _change(
 
 def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
     """What speaks against the version beside a production version."""
-    from spotify_buddies.serve_app.rollout.fetch import Shelf
     from spotify_buddies.serve_app.rollout.preflight import objections
+    from spotify_buddies.serve_app.versions.fetch import Shelf
 
     def look(production: str) -> list[str]:
         registry = _registry(settings)
@@ -267,8 +267,8 @@ def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
-    from spotify_buddies.serve_app.rollout.report import generation_json
-    from spotify_buddies.serve_app.rollout.view import wanted_text
+    from spotify_buddies.serve_app.rollout.commands.report import generation_json
+    from spotify_buddies.serve_app.rollout.commands.view import wanted_text
 
     generation = outcome.generation
     if as_json:

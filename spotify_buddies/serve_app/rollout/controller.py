@@ -17,15 +17,16 @@ from contextlib import suppress
 import psycopg
 
 from spotify_buddies.serve_app.connections import connect
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import State
 from spotify_buddies.serve_app.redact import cause
-from spotify_buddies.serve_app.rollout import ledger, memory
-from spotify_buddies.serve_app.rollout.act import Judge, act
-from spotify_buddies.serve_app.rollout.agreement import Agreement
+from spotify_buddies.serve_app.rollout import controller_state
+from spotify_buddies.serve_app.rollout.activation import settle
+from spotify_buddies.serve_app.rollout.alias_sync import Agreement
+from spotify_buddies.serve_app.rollout.apply_verdict import Judge, act
 from spotify_buddies.serve_app.rollout.gauges import Seen, Watcher
 from spotify_buddies.serve_app.rollout.preflight import Fetch
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
-from spotify_buddies.serve_app.rollout.settle import settle
-from spotify_buddies.serve_app.rollout.state import State
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.store.schema import Schema
 from spotify_buddies.trainer.registry.registry import Registry
 
@@ -101,7 +102,7 @@ class Controller:
         while True:
             self._told.clear()
             if time.monotonic() - beaten >= self._settings.poll_s:
-                await memory.beat(connection)
+                await controller_state.beat(connection)
                 if self._tell is not None:
                     self._tell(await self._watcher.look(connection))
                 beaten = time.monotonic()

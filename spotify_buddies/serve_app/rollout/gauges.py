@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from spotify_buddies.serve_app.rollout import ledger
-from spotify_buddies.serve_app.rollout.state import State
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import State
 
 
 @dataclass(frozen=True)

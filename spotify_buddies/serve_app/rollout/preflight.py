@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.rollout.settings import RolloutSettings
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
 from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.serve_app.config import store_url
+from spotify_buddies.serve_app.settings.command import store_url
 
 app = typer.Typer(help="The feedback store: reactions, impressions, blocks.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]

@@ -12,7 +12,6 @@ import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1 import health_pb2
 from pydantic import ValidationError
-from tests.serve_app.api.test_status import Context, Counting
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import RETRY_AFTER_S, Admission
@@ -22,7 +21,8 @@ from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
 from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, answer, describe
 from spotify_buddies.serve_app.app import autoscaling
 from spotify_buddies.serve_app.errors import ServerFull
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
+from tests.serve_app.api.test_status import Context, Counting
 
 
 def test_one_place_is_given_once_and_again_when_it_is_free() -> None:

@@ -17,7 +17,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.queue.launch import launch_workers
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.settings import ServeSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 
 class Poisonous:

@@ -1,68 +1,196 @@
-"""Versions that answer differently from each other, as bundles over one index."""
+"""A real registry with a few versions, a real Postgres, and replicas that report as real ones do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import psycopg
 import pytest
 
-from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
-from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.telemetry import Silent
-from spotify_buddies.trainer.bundle import open_bundle, write_bundle
-from spotify_buddies.trainer.publish.tracking import track
-from spotify_buddies.trainer.registry.mlflow_client import artifact_location, default_uri
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import Generation, Held, Load, Report, Role, State
+from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.rollout.controller import Controller
+from spotify_buddies.serve_app.rollout.preflight import Fetch
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.trainer.bundle import BundleParts, write_bundle
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
-from tests.serve_app.conftest import DIMENSION, USERS, parts
+from tests.serve_app.conftest import parts
 
-USER_IDS = [f"user-{row}" for row in range(USERS)]
-
-
-@pytest.fixture(scope="session")
-def versions(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles by version; in each of them listeners have other factors."""
-    made = {"1": bundle_dir}
-    directory = tmp_path_factory.mktemp("versions")
-    for version in ("2", "3"):
-        factors = np.random.default_rng(int(version)).normal(size=(USERS, DIMENSION)).astype(np.float32)
-        written = replace(parts(bundle_dir.parent / "index"), user_factors=factors)
-        made[version] = write_bundle(directory / version, written).directory
-    return made
+MODEL = "organic-playlists"
+TABLES = "rollout_generations, rollout_replicas, rollout_events, rollout_counts, rollout_controller"
+FAST = RolloutSettings(poll_s=0.05)
+WITHIN_S = 60.0
 
 
-@pytest.fixture
-def answers(versions: dict[str, Path]) -> Callable[..., Answers]:
-    """Answers of a version, without stores unless given."""
-
-    def make(version: str, **given: Any) -> Answers:
-        engine = Engine(open_bundle(versions[version], check_hashes=False), version)
-        fields: dict[str, Any] = {"budgets": Budgets(5.0, 5.0), "daily": None, "history": None, "telemetry": Silent()}
-        return Answers(engine, **{**fields, **given})
-
-    return make
-
-
-def lists(data: bytes) -> list[tuple[Any, ...]]:
-    """What an answer says, but for the ids that are drawn."""
+def versions(index: Path) -> list[BundleParts]:
+    """1: what serves. 2: as good. 3: worse offline. 4: other people. 5: nobody knows from which data."""
+    good = replace(parts(index, seed=1), metrics={"random/mrr": 0.5, "random/hit@1": 0.2}, dataset_fingerprint="d" * 64)
     return [
-        (r.user_id, r.model_version, r.arm, [(p.playlist_id, p.score) for p in r.playlists], r.source, r.error.field)
-        for r in pb.RecommendResponse.FromString(data).recommendations
+        good,
+        replace(good, user_factors=parts(index, seed=2).user_factors, metrics={"random/mrr": 0.51, "cold/mrr": 0.1}),
+        replace(good, user_factors=parts(index, seed=3).user_factors, metrics={"random/mrr": 0.4}),
+        replace(good, user_ids=[f"other-{user}" for user in range(len(good.user_ids))]),
+        replace(good, user_factors=parts(index, seed=5).user_factors, dataset_fingerprint=""),
     ]
 
 
 @pytest.fixture(scope="session")
-def registry(versions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """A real registry with the versions under their numbers, production first."""
-    state = tmp_path_factory.mktemp("registry")
-    (state / "mlflow").mkdir()
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory whose registry has versions 1 to 5 and the alias production on 1."""
+    state = tmp_path_factory.mktemp("five")
+    index = state / "index"
+    index.mkdir()
+    (index / "vectors.bin").write_bytes(b"0123456789")
     uri = default_uri(state)
-    made = Registry(uri, "m")
-    for version, directory in versions.items():
-        with track(uri, "buddies", name="r", parameters={}, tags={}, artifacts=artifact_location(uri, state)) as run:
-            assert made.register(directory, run.run_id, aliases=("production",) if version == "1" else ()) == version
-    return made
+    client = connect(uri)
+    experiment = client.create_experiment("buddies", artifact_location(uri, state))
+    registry = Registry(uri, MODEL)
+    for number, made in enumerate(versions(index), 1):
+        bundle = write_bundle(state / "bundles" / str(number), made)
+        run = client.create_run(experiment).info.run_id
+        assert registry.register(bundle.directory, run, aliases=["production"] if number == 1 else []) == str(number)
+    return state
+
+
+@pytest.fixture
+def state_dir(five: Path, tmp_path: Path) -> Path:
+    """A registry of its own with the same versions, whose bundles lie where they lay."""
+    (tmp_path / "mlflow").mkdir()
+    shutil.copy(five / "mlflow" / "mlflow.db", tmp_path / "mlflow" / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def registry(state_dir: Path) -> Registry:
+    return Registry(default_uri(state_dir), MODEL)
+
+
+@dataclass
+class World:
+    """A database without generations, and a registry."""
+
+    url: str
+    registry: Registry
+    fetch: Fetch
+
+    @asynccontextmanager
+    async def asked(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            yield connection
+
+    def controller(self, settings: RolloutSettings = FAST, registry: Registry | None = None, **more: Any) -> Controller:
+        salts = (f"salt-{number}" for number in itertools.count())
+        # Of its own: a registry's client is one thread's.
+        seen = registry or Registry(self.registry.uri, self.registry.model)
+        return Controller(seen, self.url, self.fetch, settings, salt=lambda: next(salts), **more)
+
+    @asynccontextmanager
+    async def working(self, settings: RolloutSettings = FAST, **more: Any) -> AsyncIterator[asyncio.Task[None]]:
+        """A controller at work until the block ends."""
+        task = asyncio.create_task(self.controller(settings, **more).run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @asynccontextmanager
+    async def replicas(self, *names: str, broken: tuple[str, ...] = ()) -> AsyncIterator[list[asyncio.Task[None]]]:
+        """Replicas that load and report; broken: versions that fail on the first of them."""
+        async with AsyncExitStack() as stack:
+            tasks = []
+            for at, name in enumerate(names):
+                connection = await stack.enter_async_context(self.asked())
+                failing = broken if at == 0 else ()
+                tasks.append(asyncio.create_task(follow(connection, name, failing)))
+            try:
+                yield tasks
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def active(self, number: int) -> Generation:
+        """Wait for a generation to be active and return it."""
+        return await self.decided(number, State.ACTIVE)
+
+    async def decided(self, number: int, state: State) -> Generation:
+        found: list[Generation] = []
+
+        async def look(connection: psycopg.AsyncConnection) -> bool:
+            found[:] = [one for one in await ledger.read_history(connection) if one.number == number]
+            assert not (found and found[0].state not in (state, State.PREPARING)), found
+            return bool(found) and found[0].state is state
+
+        await self.until(look)
+        return found[0]
+
+    async def until(self, condition: Callable[[psycopg.AsyncConnection], Awaitable[Any]]) -> None:
+        async with asyncio.timeout(WITHIN_S), self.asked() as connection:
+            while not await condition(connection):
+                await asyncio.sleep(0.02)
+
+    async def aliases(self, **wanted: str) -> None:
+        """Wait until the registry has exactly these aliases, and canary_percent=.. as a tag or no such tag."""
+        percent = wanted.pop("canary_percent", None)
+
+        async def look(_: psycopg.AsyncConnection) -> bool:
+            found = await asyncio.to_thread(self.registry.desired)
+            return dict(found.aliases) == wanted and found.tags.get("canary_percent") == percent
+
+        await self.until(look)
+
+    async def events(self, kind: str) -> list[Any]:
+        async with self.asked() as connection:
+            return [event for event in await ledger.read_events(connection) if event.kind == kind]
+
+    async def event(self, kind: str) -> Any:
+        """Wait for an event of a kind and return it."""
+
+        async def look(connection: psycopg.AsyncConnection) -> bool:
+            return any(event.kind == kind for event in await ledger.read_events(connection))
+
+        await self.until(look)
+        return (await self.events(kind))[0]
+
+
+async def follow(connection: psycopg.AsyncConnection, name: str, broken: tuple[str, ...]) -> None:
+    """A replica, as far as Postgres sees one: it prepares what is wanted and follows what is active."""
+    held: dict[str, Held] = {}
+    prepared = 0
+    while True:
+        active, newest = await ledger.read_newest(connection, State.ACTIVE), await ledger.read_newest(connection)
+        for generation in (active, newest):
+            if generation is None or generation.state is State.FAILED:
+                continue
+            for version in generation.wanted.versions:
+                if version not in held or (held[version].state is Load.FAILED and held[version].since < generation.at):
+                    state = Load.FAILED if version in broken else Load.READY
+                    held[version] = Held(state, datetime.now(UTC), "no such file" if state is Load.FAILED else "")
+            if all(held[version].state is Load.READY for version in generation.wanted.versions):
+                prepared = max(prepared, generation.number)
+        following = active.number if active is not None else 0
+        await ledger.report(connection, Report(name, Role.RANKER, prepared, following, held))
+        await asyncio.sleep(0.03)
+
+
+@pytest.fixture
+def world(postgres_url: str, registry: Registry, state_dir: Path) -> World:
+    async def clear() -> None:
+        async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+            await migrate(connection)
+            await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY".encode())
+
+    asyncio.run(clear())
+    return World(postgres_url, registry, partial(registry.fetch, directory=state_dir / "bundles"))

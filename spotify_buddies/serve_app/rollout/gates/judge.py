@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.read import Memory, read_measures, read_position
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, decide
-from spotify_buddies.serve_app.rollout.state import Generation
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 
 async def judge(

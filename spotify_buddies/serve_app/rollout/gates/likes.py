@@ -5,7 +5,7 @@ from __future__ import annotations
 from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome
 from spotify_buddies.serve_app.rollout.gates.measures import Measures
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes, compare
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 NAME = "like rate"
 

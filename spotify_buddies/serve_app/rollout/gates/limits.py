@@ -12,7 +12,7 @@ from enum import StrEnum
 from scipy.special import betaincinv
 
 from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures, quantile_ms, share, slower
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 # Of each bound. They are looked at every second, for days: far beyond the customary 0.05.
 UNSURE = 1e-4

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import psycopg
 
+from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
-from spotify_buddies.serve_app.rollout.state import Generation
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 CANARY, PRODUCTION = "canary", "production"
 # Seconds between two readings of what is dear to read; after one that the server ended for its length.

@@ -10,7 +10,7 @@ from typing import Any
 from spotify_buddies.serve_app.rollout.gates.likes import NAME, like_gate
 from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome, thresholds
 from spotify_buddies.serve_app.rollout.gates.measures import Measures
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 
 class Kind(StrEnum):

@@ -10,7 +10,7 @@ from spotify_buddies.serve_app.rollout.gates.likes import like_gate
 from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome, lower, thresholds, upper
 from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures, quantile_ms, slower
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 SETTINGS = GateSettings()
 EDGES_MS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
-from spotify_buddies.serve_app.rollout.gates.settings import GateSettings
 from spotify_buddies.serve_app.rollout.gates.verdict import Kind, Position, Verdict, decide
+from spotify_buddies.serve_app.settings.gates import GateSettings
 
 SETTINGS = GateSettings(min_step_s=60, min_answers=100, max_canary_s=3_600)
 EDGES_MS = (10.0,)

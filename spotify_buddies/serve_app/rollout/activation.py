@@ -1,0 +1,101 @@
+"""Whether a generation becomes active or fails, by what the replicas report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import psycopg
+
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import Generation, Load, Report, State
+
+
+async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -> Generation | None:
+    """Decide what can be decided now, and return the newest generation as it is then; None where there is none.
+
+    Overtaken generations that are still preparing fail. The newest becomes active once every live replica has prepared
+    it, and fails when one could not load a version of it, or when one has not after prepare_within_s. Nobody is waited
+    for who is gone; where no replica lives, nothing is decided. Safe to repeat: what is decided stays.
+    """
+    newest = await ledger.read_newest(connection)
+    if newest is None:
+        return None
+    for number in await _overtaken(connection, newest.number):
+        await ledger.decide(connection, number, State.FAILED, f"overtaken by generation {newest.number}")
+    if newest.state is not State.PREPARING:
+        return newest
+    reports = await ledger.read_reports(connection)
+    active = await ledger.read_newest(connection, State.ACTIVE)
+    if (failed := _failed(newest, reports)) is not None:
+        version, message = failed
+        await _fail(connection, newest, active, version, message)
+    elif reports and all(report.prepared >= newest.number for report in reports):
+        await ledger.decide(connection, newest.number, State.ACTIVE)
+    elif reports and active is not None and await age_s(connection, newest.at) > prepare_within_s:
+        message = f"not prepared within {prepare_within_s:g} s: {_behind(newest, reports)}"
+        await _fail(connection, newest, active, _new_version(newest, active), message)
+    return await ledger.read_newest(connection)
+
+
+async def age_s(connection: psycopg.AsyncConnection, at: datetime) -> float:
+    """Seconds since a time that the database wrote, by its own clock."""
+    cursor = await connection.execute("SELECT extract(epoch FROM clock_timestamp() - %s)::double precision", (at,))
+    ((seconds,),) = await cursor.fetchall()
+    return float(seconds)
+
+
+async def _overtaken(connection: psycopg.AsyncConnection, newest: int) -> list[int]:
+    cursor = await connection.execute(
+        "SELECT number FROM rollout_generations WHERE state = 'preparing' AND number < %s ORDER BY number", (newest,)
+    )
+    return [number for (number,) in await cursor.fetchall()]
+
+
+def _failed(newest: Generation, reports: Sequence[Report]) -> tuple[str, str] | None:
+    """A version that a replica could not load for this generation, and what it says; None: there is none.
+
+    A failure from before the generation belongs to an earlier one: who proposes the version again wants another try.
+    """
+    for report in reports:
+        for version in newest.wanted.versions:
+            held = report.versions.get(version)
+            if held is not None and held.state is Load.FAILED and held.since >= newest.at:
+                return version, f"{report.replica} cannot serve version {version}: {held.message}"
+    return None
+
+
+async def _fail(
+    connection: psycopg.AsyncConnection,
+    newest: Generation,
+    active: Generation | None,
+    version: str | None,
+    message: str,
+) -> None:
+    """The generation, and the event that the registry's tag is made from, in one transaction."""
+    # What serves is not to blame: a replica without a disk fails on every version.
+    blamed = None if active is not None and version in active.wanted.versions else version
+    async with connection.transaction():
+        if await ledger.decide(connection, newest.number, State.FAILED, message):
+            await ledger.note(connection, newest.number, "failed", message, version=blamed)
+
+
+def _new_version(newest: Generation, active: Generation) -> str | None:
+    return next((version for version in newest.wanted.versions if version not in active.wanted.versions), None)
+
+
+def _behind(newest: Generation, reports: Sequence[Report]) -> str:
+    """What the replicas do that have not prepared the generation."""
+    late = [report for report in reports if report.prepared < newest.number]
+    return "; ".join(f"{report.replica} ({_states(newest, report)})" for report in late)
+
+
+def _states(newest: Generation, report: Report) -> str:
+    said = []
+    for version in newest.wanted.versions:
+        held = report.versions.get(version)
+        if held is None:
+            said.append(f"version {version} missing")
+        elif held.state is not Load.READY:
+            said.append(f"version {version} {held.state} {held.message}".rstrip())
+    return ", ".join(said) or "all versions ready"

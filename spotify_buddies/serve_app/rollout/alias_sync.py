@@ -1,0 +1,248 @@
+"""The registry's side of the rollout: what was moved there becomes a generation, what is active is written there.
+
+Every value that is found in the registry is either known, because it is what was agreed on last, what is being written,
+or what the current generation says, or somebody moved it by hand. What was agreed and what is being written stand in
+Postgres before the registry is touched, so that a controller that dies in between is not taken for a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+
+from spotify_buddies.foundation.process.low_priority import patient_thread
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
+from spotify_buddies.serve_app.rollout import controller_state
+from spotify_buddies.serve_app.rollout.activation import age_s
+from spotify_buddies.serve_app.rollout.aliases import (
+    PERCENT_TAG,
+    Aliases,
+    aliases_in,
+    aliases_of,
+    describe,
+    merge,
+    moved,
+)
+from spotify_buddies.serve_app.rollout.controller_state import read_memory
+from spotify_buddies.serve_app.rollout.preflight import Fetch, objections
+from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
+
+WHO, ACTION = "registry", "registry"
+# Tags of a version, by the kind of the event that says why it does not serve.
+TAGS = {"failed": "rollout_failed", "rolled_back": "rollout_rolled_back"}
+TAG_LENGTH = 500
+Answer = TypeVar("Answer")
+_log = logging.getLogger(__name__)
+
+
+class Agreement:
+    """Make it inside the running event loop; `step` about each second, one at a time; `close` at the end.
+
+    fetch: a version's bundle. salt: makes a new one.
+    """
+
+    def __init__(self, registry: Registry, fetch: Fetch, settings: RolloutSettings, salt: Callable[[], str]) -> None:
+        self._registry = registry
+        self._fetch = fetch
+        self._settings = settings
+        self._salt = salt
+        # One thread: calls reach the registry in the order in which they were made, one that hangs included.
+        self._thread = ThreadPoolExecutor(1, "registry")
+        self._said = ""
+
+    def close(self) -> None:
+        """Wait for nothing; a call that hangs ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def step(self, connection: psycopg.AsyncConnection) -> None:
+        """Look at the registry once and do what follows from it. psycopg.Error: Postgres is away."""
+        try:
+            theirs = aliases_in(await self._ask(self._registry.desired))
+            await self._came_back(connection)
+            await self._reconcile(connection, theirs)
+            await self._tag(connection)
+        except RegistryUnavailable as error:
+            await self._went_away(connection, str(error))
+
+    async def _reconcile(self, connection: psycopg.AsyncConnection, theirs: Aliases) -> None:
+        newest = await ledger.read_newest(connection)
+        current = await ledger.read_current(connection)
+        if newest is None or current is None:
+            await self._begin(connection, theirs, newest)
+            return
+        known = await read_memory(connection)
+        ours = aliases_of(current.wanted)
+        # Where nothing is known of the registry the generations are right.
+        agreed = known.agreed or theirs
+        by_hand = moved(theirs, agreed, known.writing or agreed, ours)
+        if by_hand:
+            await self._take_over(connection, theirs, by_hand, agreed, newest.number, current.wanted)
+        elif theirs == ours:
+            if known.agreed != ours or known.writing is not None:
+                await controller_state.agree(connection, ours)
+        elif current.state is State.ACTIVE:
+            await self._write(connection, theirs, ours)
+
+    async def _begin(self, connection: psycopg.AsyncConnection, theirs: Aliases, failed: Generation | None) -> None:
+        """The first generation: what alias production names. One that failed is tried again after a while."""
+        version = theirs.production
+        if version is None:
+            return
+        if failed is not None and failed.wanted.production == version and not await self._waited(connection, failed):
+            return
+        after = 0 if failed is None else failed.number
+        # Before the generation is there, so that whatever comes after it finds what was agreed. The other aliases are
+        # no part of it: they count as moved, and are looked at as such.
+        await controller_state.agree(connection, Aliases(production=version))
+        await self._propose(connection, Wanted(version), after, f"alias production is version {version}")
+
+    async def _waited(self, connection: psycopg.AsyncConnection, failed: Generation) -> bool:
+        decided = failed.decided_at
+        return decided is None or await age_s(connection, decided) >= self._settings.prepare_within_s
+
+    async def _take_over(
+        self,
+        connection: psycopg.AsyncConnection,
+        theirs: Aliases,
+        by_hand: Mapping[str, str | None],
+        agreed: Aliases,
+        newest: int,
+        wanted: Wanted,
+    ) -> None:
+        """A generation of what was moved by hand; what cannot be taken over is written back by a later step."""
+        what = describe(by_hand, agreed)
+        merged = merge(wanted, by_hand, first_percent=self._settings.first_percent, salt=self._salt)
+        refused = list(merged.problems)
+        changed = merged.wanted
+        if against := await self._against(wanted, changed):
+            refused, changed = [*refused, *against], wanted
+        if changed != wanted and not await self._propose(connection, changed, newest, what):
+            return  # somebody was faster: what was moved is moved still, and is looked at again
+        if refused:
+            version = next((by_hand[name] for name in ("canary", "production", "shadow") if by_hand.get(name)), None)
+            await ledger.note(
+                connection, newest, "refused", f"{what}: {'; '.join(refused)}", version=version if against else None
+            )
+        await controller_state.agree(connection, theirs)
+
+    async def _against(self, wanted: Wanted, changed: Wanted) -> list[str]:
+        """What speaks against the versions that would be new; a shadow and a previous one need only exist."""
+        found: list[str] = []
+        for version in changed.versions:
+            if version in wanted.versions:
+                continue
+            serves = version in (changed.production, changed.canary)
+            try:
+                found += await self._check(version, wanted.production) if serves else await self._exists(version)
+            except RegistryUnavailable:
+                raise
+            except RegistryError as error:
+                found.append(str(error))
+        return found
+
+    async def _exists(self, version: str) -> list[str]:
+        await self._ask(lambda: self._registry.get(version))
+        return []
+
+    async def _check(self, version: str, production: str) -> list[str]:
+        # In a thread of its own: fetching takes its time, and what is registered can be read beside it.
+        thread = patient_thread("look")
+        checked = asyncio.get_running_loop().run_in_executor(
+            thread, objections, self._registry, self._fetch, version, production, self._settings
+        )
+        within_s = self._settings.prepare_within_s
+        try:
+            async with asyncio.timeout(within_s):
+                return await checked
+        except TimeoutError:
+            return [f"version {version} could not be looked at within {within_s:g} s"]
+        finally:
+            thread.shutdown(wait=False)
+
+    async def _propose(self, connection: psycopg.AsyncConnection, wanted: Wanted, after: int, why: str) -> bool:
+        model = self._registry.model
+        try:
+            await ledger.propose(connection, model, wanted, after=after, who=WHO, action=ACTION, why=why)
+        except ledger.Overtaken:
+            return False
+        return True
+
+    async def _write(self, connection: psycopg.AsyncConnection, theirs: Aliases, ours: Aliases) -> None:
+        await controller_state.agree(connection, theirs, writing=ours)
+        try:
+            await self._ask(lambda: write(self._registry, theirs, ours))
+        except RegistryUnavailable:
+            raise
+        except RegistryError as error:
+            if self._said != (said := str(error)):
+                self._said = said
+                _log.warning("the registry's aliases cannot be set: %s", said)
+                newest = await ledger.read_newest(connection)
+                await ledger.note(connection, newest.number if newest else 0, "refused", said)
+            return
+        self._said = ""
+        await controller_state.agree(connection, ours)
+
+    async def _tag(self, connection: psycopg.AsyncConnection) -> None:
+        """Tell the registry why versions do not serve."""
+        for number, event in await controller_state.read_untold(connection, list(TAGS)):
+            version, text = event.version or "", f"generation {event.generation}: {event.message}"[:TAG_LENGTH]
+            try:
+                await self._ask(partial(self._registry.tag, version, {TAGS[event.kind]: text}))
+            except RegistryUnavailable:
+                raise
+            except RegistryError as error:
+                _log.warning("version %s is not tagged: %s", version, error)
+            await controller_state.tell(connection, number)
+
+    async def _came_back(self, connection: psycopg.AsyncConnection) -> None:
+        away_s = await controller_state.registry_here(connection)
+        if away_s is not None:
+            await self._note(connection, "registry_back", f"the registry answers again after {away_s:.0f} s")
+
+    async def _went_away(self, connection: psycopg.AsyncConnection, message: str) -> None:
+        if await controller_state.registry_away(connection, message):
+            _log.warning("the registry is away: %s", message)
+            await self._note(connection, "registry_away", f"{message}; what is served stays as it is")
+
+    async def _note(self, connection: psycopg.AsyncConnection, kind: str, message: str) -> None:
+        newest = await ledger.read_newest(connection)
+        await ledger.note(connection, 0 if newest is None else newest.number, kind, message)
+
+    async def _ask(self, call: Callable[[], Answer]) -> Answer:
+        """Call the registry in its thread. RegistryUnavailable: it does not answer within its time."""
+        within_s = self._settings.registry_within_s
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            async with asyncio.timeout(within_s):
+                return await asked
+        except TimeoutError:
+            raise RegistryUnavailable(f"the model registry does not answer within {within_s:g} s") from None
+
+
+def write(registry: Registry, theirs: Aliases, ours: Aliases) -> None:
+    """Make the registry's aliases and percent agree with ours, the least dangerous first.
+
+    The percent goes before the canary does and comes after it, so that none is left over for the next canary. Safe to
+    repeat. RegistryError: a version is gone, or the registry does not answer.
+    """
+    if ours.percent is None and theirs.canary is not None:
+        registry.tag_model(PERCENT_TAG, None)
+    for name in ("previous", "canary", "shadow", "production"):
+        version = getattr(ours, name)
+        if version == getattr(theirs, name):
+            continue
+        if version is None:
+            registry.delete_alias(name)
+        else:
+            registry.set_alias(name, version)
+    if ours.percent is not None and (ours.percent != theirs.percent or ours.canary != theirs.canary):
+        registry.tag_model(PERCENT_TAG, ours.percent)

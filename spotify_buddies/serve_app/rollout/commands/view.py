@@ -1,0 +1,151 @@
+"""The state of a rollout as tables for a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spotify_buddies.foundation.terminal.visible import visible
+from spotify_buddies.serve_app.generations.state import Wanted
+from spotify_buddies.serve_app.rollout.changes import show_percent
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+
+# Texts of any length; the others keep to one line.
+WRAPPED = ("versions", "what", "changed", "why")
+# Where no terminal says how wide it is.
+WIDTH = 160
+
+
+def console() -> Console:
+    """Where tables go: the terminal, or a file with lines of WIDTH unless COLUMNS says otherwise."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=WIDTH)
+
+
+def status_view(status: Mapping[str, Any]) -> Group:
+    """What `read_status` gave, as lines and tables."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[Any] = [Text(visible(line)) for line in headline(status)]
+    if status["arms"]:
+        parts.append(
+            _table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"]))
+        )
+    if status["replicas"]:
+        columns = ["replica", "role", "prepared", "follows", "seen", "versions"]
+        parts.append(_table(columns, map(_replica, status["replicas"])))
+    if status["events"]:
+        parts.append(_table(["at (UTC)", "no.", "event", "version", "what"], map(_event, status["events"])))
+    return Group(*parts)
+
+
+def headline(status: Mapping[str, Any]) -> list[str]:
+    """What matters most, a sentence a line."""
+    newest, active, registry = status["generation"], status["active"], status["registry"]
+    if newest is None:
+        lines = ["no generation yet: the controller makes the first one of the registry's alias production"]
+    else:
+        lines = [_sentence(newest)]
+        if newest["state"] != "active":
+            lines.append("nothing is active yet" if active is None else f"served: {_sentence(active)}")
+    if (verdict := status["verdict"]) is not None:
+        paused = " (paused: nothing is done)" if active and active["wanted"]["paused"] else ""
+        lines.append(f"gates: {verdict.get('kind')}: {verdict.get('reason')}{paused}")
+    elif active and active["wanted"]["paused"]:
+        lines.append("paused: gates decide nothing")
+    if registry["state"] == "away":
+        lines.append(f"registry away since {_time(registry['away_since'])} UTC: {registry['message']}")
+    if (state := status["controller"]["state"]) != "works":
+        lines.append(f"controller {state}: nothing is decided and no alias is followed; does the service run?")
+    return lines
+
+
+def history_view(history: Sequence[Mapping[str, Any]]) -> Table:
+    """What `read_history` gave, a line each."""
+    columns = ["no.", "state", "at (UTC)", "who", "action", "changed", "why"]
+    return _table(columns, map(_past, history))
+
+
+def wanted_text(wanted: Wanted) -> str:
+    """What is wanted, for people: "production 3, canary 4 with 10 %, previous 2"."""
+    parts = [f"production {wanted.production}"]
+    if wanted.canary is not None:
+        parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}")
+    if wanted.shadow is not None:
+        parts.append(f"shadow {wanted.shadow}")
+    if wanted.previous is not None:
+        parts.append(f"previous {wanted.previous}")
+    if wanted.paused:
+        parts.append("paused")
+    return ", ".join(parts)
+
+
+def _sentence(generation: Mapping[str, Any]) -> str:
+    message = f": {generation['message']}" if generation["message"] else ""
+    why = f" ({generation['why']})" if generation["why"] else ""
+    return (
+        f"generation {generation['number']} {generation['state']}, {generation['action']} by {generation['who']} at "
+        f"{_time(generation['at'])} UTC{why}{message}"
+    )
+
+
+def _arm(arm: Mapping[str, Any]) -> list[str]:
+    counts = [f"{arm[name]:,}" if name in arm else "-" for name in ("listeners", "errors", "empty", "cold")]
+    return [arm["arm"], arm["version"], show_percent(arm["share"]), *counts]
+
+
+def _replica(replica: Mapping[str, Any]) -> list[str]:
+    versions = ", ".join(
+        f"{version} {held['state']}{': ' + held['message'] if held['message'] else ''}"
+        for version, held in sorted(replica["versions"].items())
+    )
+    numbers = [str(replica["prepared"]), str(replica["following"])]
+    return [replica["replica"], replica["role"], *numbers, f"{replica['age_s']:.1f} s ago", versions or "-"]
+
+
+def _event(event: Mapping[str, Any]) -> list[str]:
+    return [_time(event["at"]), str(event["generation"]), event["kind"], event["version"] or "-", event["message"]]
+
+
+def _past(generation: Mapping[str, Any]) -> list[str]:
+    changed = ", ".join(
+        f"{name} {_shown(name, before)} -> {_shown(name, after)}"
+        for name, (before, after) in generation["changed"].items()
+    )
+    why = "; ".join(filter(None, (generation["why"], generation["message"])))
+    words = [generation["who"], generation["action"], changed or "-", why]
+    return [str(generation["number"]), generation["state"], _time(generation["at"]), *words]
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return show_percent(value) if name == "share" else str(value)
+
+
+def _time(iso: str) -> str:
+    return iso[:19].replace("T", " ")
+
+
+def _table(columns: Sequence[str], rows: Any) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in WRAPPED)
+    for row in rows:
+        # As text: a message may hold what rich takes for markup.
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    return table

@@ -1,0 +1,90 @@
+"""What becomes of a generation by what replicas report."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import psycopg
+
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import Generation, Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.rollout.activation import settle
+from tests.serve_app.rollout.conftest import World
+
+SAID = {"who": "ann", "action": "start", "why": "better offline"}
+
+
+async def newest(world: World) -> Generation:
+    async with world.asked() as connection:
+        found = await ledger.read_newest(connection)
+    assert found is not None
+    return found
+
+
+def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(world: World) -> None:
+    wanted = Wanted("1", canary="2", share=0.1, salt="x")
+
+    async def run() -> None:
+        async with world.asked() as connection:
+            await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
+            assert await settle(connection, 120) == await newest(world), "with no replica nothing is decided"
+            await ledger.report(connection, Report("r-1", Role.RANKER, 1, 0))
+            await ledger.report(connection, Report("i-1", Role.INDEX, 0, 0))
+            assert await state_now(connection) is State.PREPARING, "the index has not prepared it"
+            await ledger.report(connection, Report("i-1", Role.INDEX, 1, 0))
+            assert await state_now(connection) is State.ACTIVE
+            await ledger.propose(connection, "m", wanted, after=1, **SAID)
+            await ledger.report(connection, Report("r-1", Role.RANKER, 2, 1))
+            assert await state_now(connection) is State.PREPARING
+            await connection.execute(
+                "UPDATE rollout_replicas SET seen_at = now() - interval '1 min' WHERE role = 'index'"
+            )
+            assert await state_now(connection) is State.ACTIVE
+
+    asyncio.run(run())
+
+
+async def state_now(connection: psycopg.AsyncConnection) -> State:
+    found = await settle(connection, 120)
+    assert found is not None
+    return found.state
+
+
+def test_a_generation_that_is_not_prepared_in_time_fails_and_says_who_is_late(world: World) -> None:
+    old = datetime.now(UTC)
+    loading = Held(Load.LOADING, old, "3 of 9 files")
+
+    async def run() -> None:
+        async with world.asked() as connection:
+            await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
+            await connection.execute("UPDATE rollout_generations SET at = now() - interval '1 h'")
+            ready = {"1": Held(Load.READY, old)}
+            await ledger.report(connection, Report("r-1", Role.RANKER, 0, 0, ready))
+            assert await state_now(connection) is State.PREPARING, "before the first there is nothing to stay with"
+            await ledger.decide(connection, 1, State.ACTIVE)
+            await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=1, **SAID)
+            await connection.execute("UPDATE rollout_generations SET at = now() - interval '121 s' WHERE number = 2")
+            await ledger.report(connection, Report("r-1", Role.RANKER, 2, 1, ready))
+            await ledger.report(connection, Report("r-2", Role.RANKER, 1, 1, {**ready, "2": loading}))
+            assert await state_now(connection) is State.FAILED
+        failed = await newest(world)
+        assert failed.message == "not prepared within 120 s: r-2 (version 2 loading 3 of 9 files)"
+        assert [event.version for event in await world.events("failed")] == ["2"]
+
+    asyncio.run(run())
+
+
+def test_what_serves_is_not_blamed_for_a_replica_that_cannot_load_it(world: World) -> None:
+    async def run() -> None:
+        async with world.asked() as connection:
+            await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
+            await ledger.decide(connection, 1, State.ACTIVE)
+            made = await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=1, **SAID)
+            held = {"1": Held(Load.FAILED, made.at, "disk full")}
+            await ledger.report(connection, Report("r-9", Role.RANKER, 0, 0, held))
+            assert await state_now(connection) is State.FAILED
+        (event,) = await world.events("failed")
+        assert (event.version, event.message) == (None, "r-9 cannot serve version 1: disk full")
+
+    asyncio.run(run())

@@ -1,0 +1,60 @@
+"""What people and gates can do."""
+
+from __future__ import annotations
+
+import pytest
+
+from spotify_buddies.serve_app.generations.state import Wanted
+from spotify_buddies.serve_app.rollout import changes
+from spotify_buddies.serve_app.rollout.changes import Refused
+
+CANARY = Wanted("1", canary="2", share=0.1, salt="old", previous="0", paused=True)
+
+
+def start(wanted: Wanted, version: str, percent: float = 10, *, paused: bool = False) -> Wanted:
+    return changes.start(wanted, version, percent, paused=paused, salt=lambda: "new")
+
+
+def test_a_start_gives_a_share_and_ends_the_shadow_of_the_same_version() -> None:
+    assert start(Wanted("1", shadow="2"), "2") == Wanted("1", canary="2", share=0.1, salt="new")
+    assert start(Wanted("1", shadow="3"), "2", paused=True).paused
+    assert start(Wanted("1"), "2", 0).versions == ("1", "2"), "with no share it is loaded all the same"
+
+
+def test_the_canary_of_now_keeps_its_listeners_when_it_is_started_again() -> None:
+    again = start(CANARY, "2", 25)
+    assert (again.salt, again.share) == ("old", 0.25)
+
+
+def test_production_and_a_second_canary_are_not_started() -> None:
+    with pytest.raises(Refused, match="1 is production already"):
+        start(Wanted("1"), "1")
+    with pytest.raises(Refused, match="2 is the canary, with 10 %: promote it or roll back"):
+        start(CANARY, "3")
+
+
+def test_a_promoted_canary_is_production_and_production_previous() -> None:
+    assert changes.promote(CANARY) == Wanted("2", previous="1")
+    with pytest.raises(Refused, match="no canary"):
+        changes.promote(Wanted("1"))
+    with pytest.raises(Refused, match="no canary"):
+        changes.set_percent(Wanted("1"), 5)
+
+
+def test_a_rollback_takes_the_canary_away_and_without_one_changes_places() -> None:
+    assert changes.roll_back(CANARY) == Wanted("1", previous="0")
+    assert changes.roll_back(Wanted("2", previous="1")) == Wanted("1", previous="2")
+    with pytest.raises(Refused, match="neither a canary nor a previous"):
+        changes.roll_back(Wanted("1"))
+
+
+def test_a_shadow_is_not_production() -> None:
+    assert changes.shadow(Wanted("1"), "2").shadow == "2"
+    assert changes.shadow(Wanted("1", shadow="2"), None) == Wanted("1")
+    with pytest.raises(Refused, match="with itself"):
+        changes.shadow(Wanted("1"), "1")
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (0.29, "29"), (0.125, "12.5"), (1.0, "100"), (0.001, "0.1")])
+def test_a_share_is_written_as_people_write_percent(share: float, text: str) -> None:
+    assert changes.percent_text(share) == text

@@ -1,0 +1,139 @@
+"""`buddies rollout` as a process, beside a controller at work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.state import Wanted
+from tests.serve_app.rollout.conftest import World
+
+
+@pytest.fixture
+def command(world: World, state_dir: Path) -> Any:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
+    environment |= {
+        "COLUMNS": "200",
+        "BUDDIES_STATE_DIR": str(state_dir),
+        "BUDDIES_POSTGRES_URL": world.url,
+        "BUDDIES_ROLLOUT__PREPARE_WITHIN_S": "60",
+        "PYTHONPATH": str(Path.cwd()),
+    }
+
+    async def run(*words: str, expect: int = 0) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "spotify_buddies.clients.main",
+            "rollout",
+            *words,
+            cwd=state_dir,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode == expect, f"{words}: {out.decode()}{err.decode()}"
+        assert b"Traceback" not in err
+        return (out if expect == 0 else err).decode()
+
+    return run
+
+
+def test_a_version_goes_from_canary_to_production_and_back(world: World, command: Any) -> None:
+    async def run() -> None:
+        assert "nothing is served yet" in await command("promote", expect=1)
+        assert "no generation yet" in await command("status")
+        async with world.working(), world.replicas("r-1", "r-2"):
+            await world.active(1)
+            started = await command("start", "2", "--percent", "10", "--manual", "--why", "new songs", "--wait")
+            assert started == "generation 2 active: production 1, canary 2 with 10 %, paused\n"
+            status = json.loads(await command("status", "--json"))
+            assert [(arm["arm"], arm["version"], arm["share"]) for arm in status["arms"]] == [
+                ("production", "1", 0.9),
+                ("canary", "2", 0.1),
+            ]
+            assert status["generation"]["why"] == "new songs"
+            assert "@" in status["generation"]["who"]
+            assert (status["controller"]["state"], status["registry"]["state"]) == ("works", "here")
+            assert [(one["replica"], one["following"], sorted(one["versions"])) for one in status["replicas"]] == [
+                ("r-1", 2, ["1", "2"]),
+                ("r-2", 2, ["1", "2"]),
+            ]
+            assert "nothing to change" in await command("set-percent", "10")
+            assert "canary 2 with 25 %" in await command("set-percent", "25", "--who", "bob", "--wait")
+            assert "is the canary, with 25 %" in await command("start", "3", "--force", expect=1)
+            promoted = json.loads(await command("promote", "--wait", "--json"))
+            assert (promoted["state"], promoted["wanted"]["production"]) == ("active", "2")
+            await world.aliases(production="2", previous="1")
+            assert "production 1, previous 2" in await command("rollback", "--wait")
+            history = json.loads(await command("history", "--json"))
+            assert [one["action"] for one in history] == ["rollback", "promote", "set-percent", "start", "registry"]
+            assert history[2]["who"] == "bob"
+            assert history[2]["changed"] == {"share": [0.1, 0.25]}
+            table = await command("history", "--limit", "2")
+            assert "production 2 -> 1" in table
+            assert "set-percent" not in table
+            shown = await command("status")
+            assert "generation 5 active, rollback by" in shown
+            assert "r-2" in shown
+
+    asyncio.run(run())
+
+
+def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any) -> None:
+    async def run() -> None:
+        async with world.working(), world.replicas("r-1", broken=("5",)):
+            await world.active(1)
+            assert "20.0% below the 0.5 of version 1; 2.0% is allowed. --force" in await command("start", "3", expect=1)
+            assert "no version '9'" in await command("start", "9", expect=1)
+            assert "1 is production already" in await command("start", "1", expect=1)
+            assert "neither a canary nor a previous" in await command("rollback", expect=1)
+            assert "no canary" in await command("set-percent", "5", expect=1)
+            assert "no version '9'" in await command("shadow", "9", expect=1)
+            assert "name a version, or say --off" in await command("shadow", expect=2)
+            await command("set-percent", "101", expect=2)
+            async with world.asked() as connection:
+                assert [one.number for one in await ledger.read_history(connection)] == [1]
+            failed = await command("start", "5", "--force", "--wait", expect=1)
+            assert "generation 2 failed: r-1 cannot serve version 5: no such file" in failed
+            forced = await command("start", "3", "--force", "--wait")
+            assert forced == "generation 3 active: production 1, canary 3 with 1 %\n"
+            assert "shadow 2" in await command("shadow", "2")
+            assert "shadow" not in await command("shadow", "--off")
+            assert "paused" in await command("pause")
+            assert "paused" not in await command("resume", "--wait")
+
+    asyncio.run(run())
+
+
+def test_of_two_people_one_is_told_who_was_faster(world: World, command: Any) -> None:
+    async def run() -> None:
+        async with world.asked() as connection:
+            said = {"who": "ann", "action": "start", "why": ""}
+            await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=0, **said)
+        both = [command("set-percent", str(percent), "--who", f"p{percent}", expect=0) for percent in (20, 30)]
+        done = await asyncio.gather(*both, return_exceptions=True)
+        async with world.asked() as connection:
+            history = await ledger.read_history(connection)
+        lost = [found for found in done if isinstance(found, AssertionError)]
+        assert len(history) == 3 - len(lost)
+        for error in lost:
+            assert f"{history[0].who} was faster: generation 2" in str(error)
+
+    asyncio.run(run())
+
+
+def test_without_a_service_and_a_database_the_command_says_what_to_do(tmp_path: Path) -> None:
+    from tests.clients.test_command import buddies
+
+    result = buddies("rollout", "status", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "no service runs here and BUDDIES_POSTGRES_URL is not set" in result.stderr

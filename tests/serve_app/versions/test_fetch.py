@@ -1,0 +1,183 @@
+"""Versions fetched from a real registry, by a process of its own, once a machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spotify_buddies.serve_app.versions import fetch
+from spotify_buddies.serve_app.versions.fetch import Shelf
+from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
+from tests.mlflow_server import mlflow_server
+
+
+@pytest.fixture
+def shelf(registry: Registry, tmp_path: Path) -> Shelf:
+    return Shelf(registry.uri, registry.model, tmp_path / "bundles")
+
+
+def age(shelf: Shelf, version: str, seconds: float) -> None:
+    note = shelf.bundles / f".{version}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "at": time.time() - seconds}))
+
+
+def test_a_version_is_fetched_with_its_hashes_checked_by_several_at_once(
+    shelf: Shelf, versions: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    run = subprocess.run
+
+    def counted(*given: object, **named: object) -> object:
+        asked.append(given)
+        return run(*given, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(fetch.subprocess, "run", counted)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(shelf.fetch, ["2", "2", "2"]))
+    assert len(set(found)) == 1
+    assert open_bundle(found[0]).sha256 == open_bundle(versions["2"]).sha256
+    assert len(asked) == 1, "the others go by the note of the first"
+
+
+def test_files_that_are_the_same_are_hashed_once_and_others_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+
+    def counted(directory: Path, *, check_hashes: bool = True) -> Bundle:
+        if check_hashes:
+            checked.append(directory)
+        return open_bundle(directory, check_hashes=check_hashes)
+
+    monkeypatch.setattr(fetch, "open_bundle", counted)
+    found = shelf.fetch("2")
+    assert [shelf.fetch("2") for _ in range(3)] == [found] * 3
+    assert checked == [found]
+    at = found / "owner.npy"
+    whole = at.read_bytes()
+    seen = at.stat()
+    at.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    os.utime(at, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    try:
+        with pytest.raises(BundleError, match=r"owner\.npy"):
+            shelf.fetch("2")
+    finally:
+        at.write_bytes(whole)
+    assert len(checked) == 2
+    assert shelf.fetch("2") == found
+    note = shelf.bundles / ".2.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "hashed": time.time() - fetch.HASHED_S - 1}))
+    count = len(checked)
+    assert [shelf.fetch("2") for _ in range(2)] == [found] * 2
+    assert len(checked) == count + 1, "what was hashed long ago is hashed once more"
+
+
+def test_a_server_is_asked_again_without_its_client(
+    registry: Registry, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mlflow_server(Path(registry.uri.removeprefix("sqlite:///")).parents[1]) as address:
+        shelf = Shelf(address, registry.model, tmp_path)
+        note = tmp_path / ".2.json"
+        found = shelf.fetch("2")
+        age(shelf, "2", fetch.FRESH_S + 1)
+        with monkeypatch.context() as patched:
+            patched.setattr(fetch.subprocess, "run", None)
+            assert shelf.fetch("2") == found
+        assert time.time() - json.loads(note.read_text())["at"] < fetch.FRESH_S
+        note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": "0" * 64, "stamp": ""}))
+        age(shelf, "2", fetch.FRESH_S + 1)
+        assert shelf.fetch("2") == found, "a note that says something else is not believed"
+        assert json.loads(note.read_text())["sha256"] == open_bundle(versions["2"]).sha256
+    age(shelf, "2", fetch.FRESH_S + 1)
+    assert shelf.fetch("2") == found, "what was checked serves while the server is away"
+
+
+def test_one_loads_at_a_time_and_nobody_waits_for_ever(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.fetch("2")
+    first_is_in, let_go, second_is_in = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with shelf.in_turn("2"):
+            first_is_in.set()
+            assert let_go.wait(60)
+
+    def second() -> bool:
+        assert first_is_in.wait(60)
+        with shelf.in_turn("2"):
+            second_is_in.set()
+            return let_go.is_set()
+
+    with ThreadPoolExecutor(2) as pool:
+        holding, waiting = pool.submit(first), pool.submit(second)
+        assert first_is_in.wait(60)
+        assert not second_is_in.wait(0.3)
+        let_go.set()
+        holding.result()
+        assert waiting.result()
+    monkeypatch.setattr(fetch, "TURN_S", 0.0)
+    with shelf.in_turn("2") as there, shelf.in_turn("2") as beside:
+        assert there == beside
+
+
+def test_the_address_stands_neither_in_the_arguments_nor_in_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    run = subprocess.run
+
+    def watched(command: list[str], **named: object) -> object:
+        seen.append(command)
+        return run(command, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(fetch.subprocess, "run", watched)
+    shelf = Shelf("http://ann:s3cret@127.0.0.1:9", "m", tmp_path)
+    with pytest.raises(RegistryUnavailable) as raised:
+        shelf.fetch("1")
+    assert seen == [[sys.executable, "-m", "spotify_buddies.serve_app.versions.fetch"]]
+    assert "s3cret" not in f"{shelf!r} {raised.value} {seen}"
+
+
+def test_a_version_that_is_not_there_is_named(shelf: Shelf) -> None:
+    with pytest.raises(RegistryError, match="no version '99'"):
+        shelf.fetch("99")
+
+
+def test_a_bundle_that_was_checked_before_serves_while_the_registry_is_away(shelf: Shelf) -> None:
+    found = shelf.fetch("2")
+    gone = Shelf("http://127.0.0.1:9", shelf.model, shelf.bundles)
+    with pytest.raises(RegistryUnavailable):
+        gone.fetch("2")  # another registry's version 2 is another bundle
+    note = shelf.bundles / ".2.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "from": gone._from}))
+    age(shelf, "2", 1e6)
+    assert gone.fetch("2") == found
+    copy = Path(shutil.copytree(found, shelf.bundles / "copy"))
+    note.write_text(json.dumps({**json.loads(note.read_text()), "path": str(copy)}))
+    assert gone.fetch("2") == copy
+    (copy / "owner.npy").write_bytes(b"other")
+    with pytest.raises(RegistryUnavailable):
+        gone.fetch("2")
+
+
+def test_a_bundle_that_changed_in_the_registry_is_refused(
+    registry: Registry, versions: dict[str, Path], tmp_path: Path
+) -> None:
+    shelf = Shelf(registry.uri, registry.model, tmp_path / "bundles")
+    found = shelf.fetch("3")
+    whole = (found / "owner.npy").read_bytes()
+    (found / "owner.npy").write_bytes(whole[:-1] + b"\x01")
+    try:
+        with pytest.raises(BundleError, match=r"owner\.npy"):
+            shelf.fetch("3")
+    finally:
+        (found / "owner.npy").write_bytes(whole)
