@@ -17,9 +17,9 @@ from spotify_buddies.serve_app.neighbours.index import Index, Searching, open_se
 from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.store.maintain import Retention
+from spotify_buddies.serve_app.store.database.maintain import Retention
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.serve_app.versions.follow import Follower, Replica, Serving, following
 from spotify_buddies.serve_app.versions.parity import check_parity

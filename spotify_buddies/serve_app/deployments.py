@@ -26,7 +26,7 @@ from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Taste
 from spotify_buddies.serve_app.scaling import BUSY, Busy
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.telemetry import RayTelemetry
+from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
 
 Array = npt.NDArray[Any]
 

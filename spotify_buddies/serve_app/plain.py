@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.api.servicer import Servicer
 from spotify_buddies.serve_app.build import Services, open_service
 from spotify_buddies.serve_app.neighbours.client import local
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 
 @asynccontextmanager

@@ -148,7 +148,7 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
 
     from spotify_buddies.serve_app.store.actions import Feedback
     from spotify_buddies.serve_app.store.store import Store
-    from spotify_buddies.serve_app.telemetry import Silent
+    from spotify_buddies.serve_app.telemetry.metrics import Silent
 
     commits: list[int] = []
     taken: list[float] = []

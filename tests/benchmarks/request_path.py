@@ -30,7 +30,7 @@ from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.serve_app.ranking.reasons import explain
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.reference import message
 

@@ -137,9 +137,9 @@ def fill(url: str, rows: int) -> str:
 
 async def make_weeks(url: str) -> None:
     """The tables, and a partition for each of the weeks: a row in each makes the upkeep create it."""
-    from spotify_buddies.serve_app.connections import connect
-    from spotify_buddies.serve_app.migrate import migrate
-    from spotify_buddies.serve_app.store.maintain import Retention, maintain
+    from spotify_buddies.serve_app.store.database.connections import connect
+    from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
+    from spotify_buddies.serve_app.store.database.migrate import migrate
 
     days = f"FROM generate_series(0, {DAYS}) AS day"
     at = "now() - day * interval '1 day'"

@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 from grpc.aio._server import Server
 
-from spotify_buddies.serve_app.telemetry import SAMPLED
+from spotify_buddies.serve_app.telemetry.metrics import SAMPLED
 
 REPLICA_PARTS = ("_can_accept_request", "_track_queued_request", "_semaphore", "_metrics_manager", "_deployment_id")
 METRICS_PARTS = (

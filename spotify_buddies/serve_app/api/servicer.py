@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.api.status import Context, answer, answer_stream, caller_of
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 
 class Servicer:

@@ -30,7 +30,7 @@ from spotify_buddies.serve_app.errors import (
     Violation,
 )
 from spotify_buddies.serve_app.ranking.encoding import Encoded
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 DOMAIN = "buddies"
 DETAILS_KEY = "grpc-status-details-bin"

@@ -27,9 +27,9 @@ from spotify_buddies.serve_app.queue.consumer import config
 from spotify_buddies.serve_app.queue.errors import UnprocessableJob
 from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.redact import cause
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.telemetry import RayTelemetry
+from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
+from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Nobody waits for a job's answer as for a call's: what a call would leave out for want of time is waited for.
 BUDGET_MS = 10_000.0

@@ -24,7 +24,7 @@ from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History, Shown
 from spotify_buddies.serve_app.ranking.query import Arm, Lists, Mode, Query, Reasons, Refused, Rules, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]

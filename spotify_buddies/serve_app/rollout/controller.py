@@ -16,10 +16,8 @@ from contextlib import suppress
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import connect
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import State
-from spotify_buddies.serve_app.redact import cause
 from spotify_buddies.serve_app.rollout import controller_state
 from spotify_buddies.serve_app.rollout.activation import settle
 from spotify_buddies.serve_app.rollout.alias_sync import Agreement
@@ -27,7 +25,9 @@ from spotify_buddies.serve_app.rollout.apply_verdict import Judge, act
 from spotify_buddies.serve_app.rollout.gauges import Seen, Watcher
 from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
-from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.redact import cause
 from spotify_buddies.trainer.registry.registry import Registry
 
 # Any number that is ours, as in migrate.py.

@@ -49,7 +49,7 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.store.maintain import Retention
+    from spotify_buddies.serve_app.store.database.maintain import Retention
 
     settings = context.obj
     retention = Retention(settings.serve.impressions_days, settings.serve.feedback_days)
@@ -69,9 +69,9 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 async def _maintain(url: str, retention: Any) -> Any:
-    from spotify_buddies.serve_app.connections import connect
-    from spotify_buddies.serve_app.migrate import migrate
-    from spotify_buddies.serve_app.store.maintain import maintain
+    from spotify_buddies.serve_app.store.database.connections import connect
+    from spotify_buddies.serve_app.store.database.maintain import maintain
+    from spotify_buddies.serve_app.store.database.migrate import migrate
 
     connection = await connect(url, connect_s=5.0)
     async with connection:

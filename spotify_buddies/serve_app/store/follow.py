@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import psycopg
 
-from spotify_buddies.serve_app.connections import connect, parameters
-from spotify_buddies.serve_app.redact import cause
 from spotify_buddies.serve_app.store.actions import Change
-from spotify_buddies.serve_app.store.blocks import Blocks, Held, Names, merge, pack
+from spotify_buddies.serve_app.store.blocklist import Blocks, Held, Names, merge, pack
 from spotify_buddies.serve_app.store.commit import CHANNEL, UNTIL
-from spotify_buddies.serve_app.store.schema import Schema
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.store.database.connections import connect, parameters
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Without a notification the changes are asked for this often: it finds a connection that is dead without a word.
 POLL_S = 5.0

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import Connections
 from spotify_buddies.serve_app.errors import FeedbackUnavailable, KeyReused
-from spotify_buddies.serve_app.redact import cause, hash_id
 from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
 from spotify_buddies.serve_app.store.commit import Committed, commit
-from spotify_buddies.serve_app.store.schema import Schema
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.store.database.connections import Connections
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.telemetry.redact import cause, hash_id
 
 RETRY_AFTER_S = 1.0
 # A commit that was abandoned holds its connection until the server has answered its cancellation.

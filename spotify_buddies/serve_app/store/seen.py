@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from spotify_buddies.serve_app.connections import Connections
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.redact import cause
-from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.store.database.connections import Connections
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Distinct on the server: a listener is shown the same playlists again and again. The oldest moment of all who ask
 # leaves out the weeks before it when the statement starts; what is before the listener's own, the index does.

@@ -12,14 +12,14 @@ from typing import Any, Self
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
-from spotify_buddies.serve_app.store.blocks import Blocks
+from spotify_buddies.serve_app.store.blocklist import Blocks
+from spotify_buddies.serve_app.store.database.maintain import Maintenance, Retention
+from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.store.follow import Follower
-from spotify_buddies.serve_app.store.impressions import Impressions
-from spotify_buddies.serve_app.store.maintain import Maintenance, Retention
+from spotify_buddies.serve_app.store.impressions.writer import Impressions
 from spotify_buddies.serve_app.store.reactions import Batching, Reactions
-from spotify_buddies.serve_app.store.schema import Schema
 from spotify_buddies.serve_app.store.seen import Seen
-from spotify_buddies.serve_app.telemetry import Silent, Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
 
 _log = logging.getLogger(__name__)
 

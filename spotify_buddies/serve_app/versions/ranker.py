@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking.answers import Answers
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Arm
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.counts import SHADOW, Counts, Row
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation

@@ -18,7 +18,7 @@ from spotify_buddies.serve_app.errors import FeedbackUnavailable, NeighboursUnav
 from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 TASTE = pb.Taste(user_id="x", songs=[pb.Song(song_id="SO0004"), pb.Song(song_id="nope")])
 
@@ -152,7 +152,7 @@ from spotify_buddies.serve_app.neighbours.client import Local
 from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.encoding import kernels as encoding
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.trainer.bundle import open_bundle
 engine = Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1")
 service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, daily=None, telemetry=Silent())

@@ -11,7 +11,7 @@ from google.rpc.status_pb2 import Status
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.status import CALLER_KEY, MOST_VIOLATIONS, answer, caller_of, describe
 from spotify_buddies.serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, Violation
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 
 def unpack(packed: AnyMessage, kind: Any) -> Any:

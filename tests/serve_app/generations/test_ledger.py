@@ -13,7 +13,7 @@ import pytest
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.ledger import Overtaken
 from spotify_buddies.serve_app.generations.state import Held, Load, Report, Role, State, Wanted
-from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.store.database.migrate import migrate
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 

@@ -23,7 +23,7 @@ from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Query, Seen
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.ranking.query import Rules, Skipped, Source, Taste
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
 from tests.serve_app.conftest import DIMENSION, PLAYLISTS, SONGS, USERS, parts
 

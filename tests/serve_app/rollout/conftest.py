@@ -18,10 +18,10 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, Held, Load, Report, Role, State
-from spotify_buddies.serve_app.migrate import migrate
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry

@@ -13,7 +13,7 @@ import pytest
 
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Source
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 PLAYLISTS = [f"list-{row}" for row in range(100)]
 

@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from spotify_buddies.serve_app.connections import connect
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.migrate import migrate
 from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, Wish
-from spotify_buddies.serve_app.store.blocks import Blocks, merge
-from spotify_buddies.serve_app.store.maintain import Done, Retention, maintain
+from spotify_buddies.serve_app.store.blocklist import Blocks, merge
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.maintain import Done, Retention, maintain
+from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)  # a Wednesday

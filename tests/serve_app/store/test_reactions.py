@@ -17,13 +17,13 @@ import psycopg
 import pytest
 
 from spotify_buddies.clients.python import Client
-from spotify_buddies.serve_app.connections import connect
 from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
-from spotify_buddies.serve_app.migrate import migrate, migrations
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.store.actions import Feedback, Stored, Wish
 from spotify_buddies.serve_app.store.commit import commit
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
 from spotify_buddies.serve_app.store.report import read_feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 

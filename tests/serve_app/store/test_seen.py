@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from spotify_buddies.serve_app.connections import connect
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.migrate import LOCK, migrate
 from spotify_buddies.serve_app.store.actions import Feedback
-from spotify_buddies.serve_app.store.maintain import Retention, maintain
-from spotify_buddies.serve_app.store.schema import is_lost
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
+from spotify_buddies.serve_app.store.database.migrate import LOCK, migrate
+from spotify_buddies.serve_app.store.database.schema import is_lost
 from spotify_buddies.serve_app.store.seen import AT_ONCE
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 

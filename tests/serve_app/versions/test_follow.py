@@ -19,10 +19,10 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.build import Services, open_index, open_service
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Load, Report, Role, State, Wanted
-from spotify_buddies.serve_app.migrate import migrate
 from spotify_buddies.serve_app.neighbours.client import local
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.telemetry import Silent
+from spotify_buddies.serve_app.store.database.migrate import migrate
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.counts import unpack
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import PLAYLISTS

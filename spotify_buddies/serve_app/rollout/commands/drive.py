@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import connect
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
-from spotify_buddies.serve_app.migrate import migrate
 from spotify_buddies.serve_app.rollout.changes import Refused
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.migrate import migrate
 
 CONNECT_S = 5.0
 POLL_S = 0.1

@@ -15,13 +15,13 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
-from spotify_buddies.serve_app.migrate import migrate
 from spotify_buddies.serve_app.rollout.gates.judge import judge, watching
 from spotify_buddies.serve_app.rollout.gates.measures import Counts
 from spotify_buddies.serve_app.rollout.gates.read import Memory, read_counts, read_coverage, read_likes, read_position
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
 from spotify_buddies.serve_app.rollout.gates.verdict import Kind, Verdict
 from spotify_buddies.serve_app.settings.gates import GateSettings
+from spotify_buddies.serve_app.store.database.migrate import migrate
 
 EDGES_MS = (10.0, 100.0)
 SETTINGS = GateSettings(min_step_s=0, min_answers=100, min_reacting=50)

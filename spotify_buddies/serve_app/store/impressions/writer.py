@@ -12,12 +12,12 @@ from datetime import datetime
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import Connections
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.redact import cause
-from spotify_buddies.serve_app.store.copy import HEADER, TRAILER, Encoder
-from spotify_buddies.serve_app.store.schema import Schema
-from spotify_buddies.serve_app.telemetry import Telemetry
+from spotify_buddies.serve_app.store.database.connections import Connections
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, Encoder
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Lists of one COPY, and of one turn on the event loop, about a millisecond's worth.
 BATCH = 5_000

@@ -6,8 +6,8 @@ import asyncio
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import connect
-from spotify_buddies.serve_app.migrate import migrate
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.migrate import migrate
 
 # Connection exceptions, the server ends or starts or has no such database, there is no such schema or table.
 _LOST = ("08", "57P", "3D000", "3F000", "42P01")

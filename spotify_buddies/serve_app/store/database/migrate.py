@@ -12,9 +12,8 @@ LOCK = 0x62756464
 
 def migrations() -> list[tuple[int, str]]:
     """The SQL of every migration by its number, ascending."""
-    found = [
-        item for item in (files("spotify_buddies.serve_app") / "migrations").iterdir() if item.name.endswith(".sql")
-    ]
+    directory = files("spotify_buddies.serve_app.store.database") / "migrations"
+    found = [item for item in directory.iterdir() if item.name.endswith(".sql")]
     return sorted((int(item.name.split("_")[0]), item.read_text(encoding="utf-8")) for item in found)
 
 

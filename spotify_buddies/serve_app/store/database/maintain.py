@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from spotify_buddies.serve_app.connections import connect
-from spotify_buddies.serve_app.redact import cause
-from spotify_buddies.serve_app.store.partitions import TABLES, create, drop, sort
-from spotify_buddies.serve_app.store.schema import Schema
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.partitions import TABLES, create, drop, sort
+from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Any number that is ours, as in migrate.py.
 LOCK = 0x62756465

@@ -11,15 +11,15 @@ import pytest
 
 from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
-from spotify_buddies.serve_app.redact import TOKEN_PATH, hash_id, store_error
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.telemetry.redact import TOKEN_PATH, hash_id, store_error
 
 LISTENER = "listener-4e6a1"
 
 
 def hashed(token: Path) -> str:
-    code = f"from spotify_buddies.serve_app.redact import hash_id; print(hash_id({LISTENER!r}))"
+    code = f"from spotify_buddies.serve_app.telemetry.redact import hash_id; print(hash_id({LISTENER!r}))"
     environment = {**os.environ, TOKEN_PATH: str(token), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Source
-from spotify_buddies.serve_app.store import copy_kernels
+from spotify_buddies.serve_app.store.impressions import copy_kernels
 from spotify_buddies.trainer.bundle import StringTable
 
 Array = npt.NDArray[Any]

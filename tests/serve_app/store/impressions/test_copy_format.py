@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.store.copy import Encoder
+from spotify_buddies.serve_app.store.impressions.copy_format import Encoder
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.trainer.bundle import StringTable
 

@@ -1,6 +1,6 @@
 -- One row per action in `feedback` (what its idempotency key stands for), one row per playlist in `reactions` or `wishes`,
 -- what must not come back in `blocks`, what was shown in `impressions`. The three that grow with traffic are partitioned
--- by week; weeks are made ahead and dropped whole (spotify_buddies/serve_app/store/partitions.py), and a row for which there is no week
+-- by week; weeks are made ahead and dropped whole (spotify_buddies/serve_app/store/database/partitions.py), and a row for which there is no week
 -- yet goes to the default partition, so that no insert can fail for it.
 ALTER TABLE feedback RENAME TO feedback_1;
 ALTER TABLE reactions RENAME TO reactions_1;

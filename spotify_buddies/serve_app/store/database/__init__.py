@@ -1,0 +1,1 @@
+"""The database of the store: connections, migrations, partitions, upkeep."""

@@ -1,0 +1,1 @@
+"""Impressions: what was shown, written in the background by binary COPY."""

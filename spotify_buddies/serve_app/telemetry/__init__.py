@@ -1,0 +1,1 @@
+"""Counters, latencies and logs, without what identifies listeners or opens stores."""
