@@ -35,10 +35,10 @@ def build_app() -> typer.Typer:
     from spotify_buddies.clients.drill.cli import app as drill_app
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
-    from spotify_buddies.serve_app.cli import app as serve_app
     from spotify_buddies.serve_app.daily.cli import app as daily_app
     from spotify_buddies.serve_app.queue.cli import app as queue_app
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
+    from spotify_buddies.serve_app.runtime.cli import app as serve_app
     from spotify_buddies.serve_app.store.cli import app as store_app
     from spotify_buddies.trainer.cli import bench_app, data_app, registry_app, train_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
@@ -79,9 +79,9 @@ def build_app() -> typer.Typer:
 def sections() -> dict[str, Any]:
     """The settings model of each section of buddies.toml, by name."""
     from spotify_buddies.pairing.cli import SECTIONS as PAIRING
-    from spotify_buddies.serve_app.cli import SECTIONS as SERVE
     from spotify_buddies.serve_app.queue.cli import SECTIONS as QUEUE
     from spotify_buddies.serve_app.rollout.cli import SECTIONS as ROLLOUT
+    from spotify_buddies.serve_app.runtime.cli import SECTIONS as SERVE
     from spotify_buddies.trainer.cli import SECTIONS as TRAINER
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 

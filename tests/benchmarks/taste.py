@@ -32,11 +32,11 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.launch import launch
-from spotify_buddies.serve_app.plain import serve_plain
+from spotify_buddies.serve_app.baseline.server import serve_plain
 from spotify_buddies.serve_app.ranking.answers import NEAREST
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
+from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 

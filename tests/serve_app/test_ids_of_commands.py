@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from spotify_buddies.serve_app import cli as serve
 from spotify_buddies.serve_app.daily import cli as daily
 from spotify_buddies.serve_app.queue import cli as queue
+from spotify_buddies.serve_app.runtime import cli as serve
 
 BAD = [
     ("x" * 129, "is 129 bytes, must be 1 to 128"),

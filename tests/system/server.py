@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.launch import launch
+from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 

@@ -16,7 +16,7 @@ from spotify_buddies.foundation.process.orphans import noted
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
 from spotify_buddies.serve_app.embedded.running import runs
-from spotify_buddies.serve_app.keeper import Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
 
 # A socket's path holds 107 bytes.
 LONGEST_SOCKET = 100

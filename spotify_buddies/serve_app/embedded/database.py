@@ -23,7 +23,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import let_through
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.keeper import Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
 
 # Stands in Postgres' data directory once a connection worked: initdb that was cut off leaves one that looks finished.
 COMPLETE = "buddies-complete"

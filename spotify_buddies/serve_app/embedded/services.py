@@ -9,11 +9,11 @@ from pathlib import Path
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.orphans import stop_leftovers
 from spotify_buddies.foundation.process.private import make_private
-from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.embedded.cache import valkey
 from spotify_buddies.serve_app.embedded.database import postgres
+from spotify_buddies.serve_app.embedded.supervisor import Watch
 from spotify_buddies.serve_app.embedded.tracking import mlflow, wait_for_mlflow
-from spotify_buddies.serve_app.keeper import Watch
+from spotify_buddies.serve_app.runtime.build import Services
 
 
 @contextmanager
@@ -30,8 +30,9 @@ def start_services(
     All data lies under state_dir (postgres/, valkey/, mlflow/), and only this user reaches them: two listen on unix
     sockets, MLflow on loopback with a token, which its address holds. LaunchError: a part is not installed, a port is
     taken, or a server does not come up. What an earlier run that was killed left running is stopped first, so the
-    caller must hold the state directory (serve_app.lock). Signals wait while a server starts and is noted, and are
-    delivered between; then what runs is stopped. watch: learns how to start each of them again, at the same address.
+    caller must hold the state directory (serve_app.runtime.lock). Signals wait while a server starts and is noted, and
+    are delivered between; then what runs is stopped. watch: learns how to start each of them again, at the same
+    address.
     """
     watch = watch or Watch((LaunchError,))
     state_dir = state_dir.resolve()

@@ -21,8 +21,8 @@ from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
 from spotify_buddies.serve_app.embedded.running import runs
+from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
 from spotify_buddies.serve_app.embedded.tracking_app import TOKEN_FILE
-from spotify_buddies.serve_app.keeper import Keeper, Watch
 
 READY_WITHIN_S = 90.0
 TOKEN = "mlflow-token"  # noqa: S105 - a file name

@@ -49,7 +49,7 @@ def start(
     from spotify_buddies.foundation.process.signals import stop_as_interrupt
     from spotify_buddies.foundation.process.subreaper import guard
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.lock import locked
+    from spotify_buddies.serve_app.runtime.lock import locked
 
     settings: _Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir / "queue"):
@@ -193,8 +193,8 @@ def _again(letter: Letter, producer: Callable[[], Producer], expired: type[Excep
 def _work(settings: _Settings, alias: str) -> None:
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.build import Services
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
+    from spotify_buddies.serve_app.runtime.build import Services
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 

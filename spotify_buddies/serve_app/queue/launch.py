@@ -16,9 +16,9 @@ from spotify_buddies.foundation.process.local_ray import free_agent_port
 from spotify_buddies.foundation.process.private import make_private
 from spotify_buddies.foundation.process.run_dir import RunDir, run_dir
 from spotify_buddies.foundation.process.signals import shielded, unwinding
-from spotify_buddies.serve_app.flags import HAPROXY, applied, flags, write_token
-from spotify_buddies.serve_app.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
 from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.runtime.flags import HAPROXY, applied, flags, write_token
+from spotify_buddies.serve_app.runtime.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 APPLICATION = "buddies-queue"

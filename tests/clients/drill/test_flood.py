@@ -15,7 +15,7 @@ from spotify_buddies.clients.drill.flood.wire import Door, block, connected
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.front import STATUS
-from tests.serve_app.front.conftest import Backend, Start, backend, start
+from tests.serve_app.runtime.front.conftest import Backend, Start, backend, start
 
 __all__ = ["backend", "start"]
 

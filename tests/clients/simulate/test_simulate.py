@@ -21,8 +21,8 @@ from spotify_buddies.clients.simulate.clicks import Clicks
 from spotify_buddies.clients.simulate.tally import Tally
 from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
 from spotify_buddies.foundation.terminal.durations import seconds
-from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.plain import serve_plain
+from spotify_buddies.serve_app.baseline.server import serve_plain
+from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from tests.clients.simulate.conftest import World
 

@@ -19,8 +19,8 @@ from spotify_buddies.serve_app.api.grpc_registration import parser
 from spotify_buddies.serve_app.api.health import Health, State
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
 from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, answer, describe
-from spotify_buddies.serve_app.app import autoscaling
 from spotify_buddies.serve_app.errors import ServerFull
+from spotify_buddies.serve_app.runtime.app import autoscaling
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from tests.serve_app.api.test_status import Context, Counting
 

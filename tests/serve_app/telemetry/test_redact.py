@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
+from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.redact import TOKEN_PATH, hash_id, store_error

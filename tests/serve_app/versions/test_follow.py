@@ -14,12 +14,12 @@ import psycopg
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app import build
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.serve_app.build import Services, open_index, open_service
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Load, Report, Role, State, Wanted
 from spotify_buddies.serve_app.neighbours.client import local
+from spotify_buddies.serve_app.runtime import build
+from spotify_buddies.serve_app.runtime.build import Services, open_index, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.telemetry.metrics import Silent

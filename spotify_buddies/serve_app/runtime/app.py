@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.serve_app.build import Services
+from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
@@ -35,7 +35,7 @@ def build_app(
     rollout: None, or no Postgres, registry or place for bundles among the services: one version, for good. build: a
     name of the code; replicas never share a process that has begun for another build, with its modules.
     """
-    from spotify_buddies.serve_app.deployments import NeighbourIndex, Recommender
+    from spotify_buddies.serve_app.runtime.deployments import NeighbourIndex, Recommender
 
     # Ray's decorator carries no types.
     neighbours: Any = NeighbourIndex
@@ -64,7 +64,7 @@ def controller(services: Services, model: str, rollout: RolloutSettings | None, 
     """The deployment that decides on versions; None where one version serves for good."""
     if rollout is None or services.shelf(model) is None:
         return None
-    from spotify_buddies.serve_app.rollout.deployment import RolloutController
+    from spotify_buddies.serve_app.runtime.controller_deployment import RolloutController
 
     deployed: Any = RolloutController
     return deployed.options(
@@ -87,7 +87,7 @@ def autoscaling(settings: ServeSettings) -> dict[str, Any]:
         "min_replicas": settings.replicas,
         "max_replicas": max(settings.replicas, settings.max_replicas),
         "policy": {
-            "policy_function": "spotify_buddies.serve_app.scaling:ByLoad",
+            "policy_function": "spotify_buddies.serve_app.runtime.scaling:ByLoad",
             "policy_kwargs": {"busy": settings.target_busy},
         },
         "target_ongoing_requests": settings.target,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spotify_buddies.serve_app.scaling import BUSY, Busy, ByLoad
+from spotify_buddies.serve_app.runtime.scaling import BUSY, Busy, ByLoad
 
 
 def context(running: int, in_flight: float, busy: list[float] | None) -> Any:
@@ -54,7 +54,7 @@ def test_ray_takes_the_policy() -> None:
     # In a process of its own: Serve reads its switches when it is imported, and other tests choose theirs.
     code = """
 from ray.serve.config import AutoscalingConfig
-from spotify_buddies.serve_app.app import autoscaling
+from spotify_buddies.serve_app.runtime.app import autoscaling
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 config = AutoscalingConfig(**autoscaling(ServeSettings(target_busy=0.7)))
 assert config.policy.policy_kwargs == {"busy": 0.7}, config

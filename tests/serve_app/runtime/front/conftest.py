@@ -18,8 +18,8 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.grpc_registration import add_service
 from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
-from spotify_buddies.serve_app.front import rules
-from spotify_buddies.serve_app.front.wrapper import write_wrapper
+from spotify_buddies.serve_app.runtime.front import rules
+from spotify_buddies.serve_app.runtime.front.wrapper import write_wrapper
 from tests.front import CONFIG, PAGE
 
 TOKEN = "a token of the state directory"

@@ -21,10 +21,10 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from spotify_buddies.serve_app.api import reflection
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
-from spotify_buddies.serve_app.front import config, rules
-from spotify_buddies.serve_app.front.rules import CALLER, HEADER_BYTES
+from spotify_buddies.serve_app.runtime.front import config, rules
+from spotify_buddies.serve_app.runtime.front.rules import CALLER, HEADER_BYTES
 from tests.front import CHECK, CONFIG, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
-from tests.serve_app.front.conftest import TOKEN, Front, Start
+from tests.serve_app.runtime.front.conftest import TOKEN, Front, Start
 
 INVALID, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
 
@@ -278,7 +278,7 @@ def test_a_part_that_is_not_as_ray_writes_it_stops_the_start(part: str, instead:
 
 
 def test_the_edge_and_the_front_have_the_same_numbers_and_words() -> None:
-    edge = (Path(__file__).parents[3] / "deploy" / "edge" / "haproxy.cfg").read_text()
+    edge = (Path(__file__).parents[4] / "deploy" / "edge" / "haproxy.cfg").read_text()
     front = configured(CONFIG)
     for shared in (
         *re.findall(r'grpc-message "((?:too|more|the message|the call|grpc-)[^"]*)"', front),

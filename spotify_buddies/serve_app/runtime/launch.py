@@ -28,14 +28,14 @@ from spotify_buddies.foundation.process.run_dir import RunDir, run_dir
 from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from spotify_buddies.serve_app import loopback
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE
-from spotify_buddies.serve_app.app import REFUSALS, build_app
-from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.drain import PROXY, drain
-from spotify_buddies.serve_app.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
-from spotify_buddies.serve_app.front.rules import Front
-from spotify_buddies.serve_app.front.wrapper import write_wrapper
+from spotify_buddies.serve_app.runtime import loopback
+from spotify_buddies.serve_app.runtime.app import REFUSALS, build_app
+from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.runtime.drain import PROXY, drain
+from spotify_buddies.serve_app.runtime.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
+from spotify_buddies.serve_app.runtime.front.rules import Front
+from spotify_buddies.serve_app.runtime.front.wrapper import write_wrapper
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from spotify_buddies.serve_app.front.rules import (
+from spotify_buddies.serve_app.runtime.front.rules import (
     BUFFER_BYTES,
     MOST_HEADERS,
     Front,

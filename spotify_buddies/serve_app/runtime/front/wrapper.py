@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from spotify_buddies.serve_app.front.config import save
-from spotify_buddies.serve_app.front.rules import Front, write_pages
+from spotify_buddies.serve_app.runtime.front.config import save
+from spotify_buddies.serve_app.runtime.front.rules import Front, write_pages
 
 NAME = "haproxy"
 SETTINGS = "front.json"
@@ -19,7 +19,7 @@ SETTINGS = "front.json"
 # Without `site`, which takes longer than the rest, Python has to be told where we are.
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from spotify_buddies.serve_app.front.config import main; main(*sys.argv[2:])"
+    "from spotify_buddies.serve_app.runtime.front.config import main; main(*sys.argv[2:])"
 )
 _WRAPPER = """#!/bin/sh
 umask 077
@@ -46,7 +46,7 @@ def write_wrapper(directory: Path, token: Path | None, front: Callable[[str, str
     words = {
         "python": sys.executable,
         "program": _PROGRAM,
-        "root": str(Path(__file__).resolve().parents[3]),
+        "root": str(Path(__file__).resolve().parents[4]),
         "settings": str(settings),
         "binary": get_haproxy_binary(),
     }

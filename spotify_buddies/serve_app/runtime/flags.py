@@ -14,8 +14,8 @@ from spotify_buddies.foundation.process.ports import free_block, free_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.serve_app.api.health import NOTE
-from spotify_buddies.serve_app.front import wrapper
-from spotify_buddies.serve_app.loopback import NODE
+from spotify_buddies.serve_app.runtime.front import wrapper
+from spotify_buddies.serve_app.runtime.loopback import NODE
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 # One letter: Ray adds a directory of 56 characters below, and a socket's path is short.

@@ -12,7 +12,7 @@ from redis import Redis
 
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.serve_app.embedded import postgres, valkey
-from spotify_buddies.serve_app.keeper import FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S, Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S, Keeper, Watch
 
 WITHIN_S = 60.0
 

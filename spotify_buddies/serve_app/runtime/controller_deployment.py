@@ -6,10 +6,10 @@ import asyncio
 
 from ray import serve
 
-from spotify_buddies.serve_app.build import Services
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.gates.judge import watching
 from spotify_buddies.serve_app.rollout.gauges import RayGauges
+from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.versions.counts import EDGES_MS
 from spotify_buddies.trainer.registry.registry import Registry

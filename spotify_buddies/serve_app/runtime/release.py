@@ -2,7 +2,7 @@
 
 Run in a process of its own, which has that code too: settings and what replicas are started with are its own, and
 nothing of what the running service's first process once imported is handed on. Ray's Serve controller, HAProxy and that
-first process stay as they are, and with them ports, hosts and `serve_app.scaling`.
+first process stay as they are, and with them ports, hosts and `serve_app.runtime.scaling`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.run_dir import RunDir
-from spotify_buddies.serve_app import loopback
-from spotify_buddies.serve_app.app import build_app
-from spotify_buddies.serve_app.build import Services
-from spotify_buddies.serve_app.flags import applied, flags, write_token
-from spotify_buddies.serve_app.launch import APPLICATION, quiet
+from spotify_buddies.serve_app.runtime import loopback
+from spotify_buddies.serve_app.runtime.app import build_app
+from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
+from spotify_buddies.serve_app.runtime.launch import APPLICATION, quiet
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 

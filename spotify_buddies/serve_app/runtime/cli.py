@@ -14,7 +14,7 @@ import typer
 from spotify_buddies.foundation.addresses import Kind, masked
 from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app import aside
+from spotify_buddies.serve_app.baseline import sample_command
 from spotify_buddies.serve_app.settings.command import CONFIGURED, ENDPOINTS, Settings, store_url
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
@@ -28,8 +28,8 @@ KEPT = (
 PRODUCTION = "production"
 
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
-app.command()(aside.sample)
-app.command()(aside.plain)
+app.command()(sample_command.sample)
+app.command()(sample_command.plain)
 
 
 @app.command()
@@ -52,7 +52,7 @@ def start(
     from spotify_buddies.foundation.process.signals import stop_as_interrupt
     from spotify_buddies.foundation.process.subreaper import guard
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.lock import locked
+    from spotify_buddies.serve_app.runtime.lock import locked
 
     settings: Settings = context.obj
     with explained(LaunchError), locked(settings.state_dir) as pid:
@@ -73,8 +73,8 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.embedded import start_services
-    from spotify_buddies.serve_app.keeper import Watch
-    from spotify_buddies.serve_app.launch import launch
+    from spotify_buddies.serve_app.embedded.supervisor import Watch
+    from spotify_buddies.serve_app.runtime.launch import launch
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
@@ -144,9 +144,9 @@ def release(context: typer.Context) -> None:
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.process.run_dir import RunDir
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.build import Services
-    from spotify_buddies.serve_app.release import Cluster, ReleaseFailed
-    from spotify_buddies.serve_app.release import release as released
+    from spotify_buddies.serve_app.runtime.build import Services
+    from spotify_buddies.serve_app.runtime.release import Cluster, ReleaseFailed
+    from spotify_buddies.serve_app.runtime.release import release as released
 
     settings: Settings = context.obj
     postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))

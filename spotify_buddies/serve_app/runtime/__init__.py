@@ -1,0 +1,1 @@
+"""Ray Serve on this machine: the application, its deployments, scaling, start, release and stop."""
