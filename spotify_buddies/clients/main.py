@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.calls import feedback, recommend
-from spotify_buddies.clients.demo import demo
-from spotify_buddies.clients.doctor import doctor
+from spotify_buddies.clients.command.calls import feedback, recommend
+from spotify_buddies.clients.command.demo import demo
+from spotify_buddies.clients.command.doctor import doctor
+from spotify_buddies.clients.command.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 from spotify_buddies.clients.load.command import load
-from spotify_buddies.clients.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 from spotify_buddies.foundation.process.private import UMASK, NotPrivate, make_private
 from spotify_buddies.foundation.terminal.visible import say
 
@@ -32,7 +32,7 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
 def build_app() -> typer.Typer:
     """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
-    from spotify_buddies.clients.drill.cli import app as drill_app
+    from spotify_buddies.clients.drills.cli import app as drill_app
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
     from spotify_buddies.serve_app.daily.cli import app as daily_app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from spotify_buddies.clients.drill.fuzz import fuzz
+from spotify_buddies.clients.drills.fuzz import fuzz
 
 IDS = ("user-39", "user-5", "list-1", "list-2", "SO0004", "song 7")
 

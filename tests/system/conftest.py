@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotify_buddies.clients.endpoints import Endpoints, running
+from spotify_buddies.clients.command.endpoints import Endpoints, running
 
 START_S = 300.0
 

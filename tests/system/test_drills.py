@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from spotify_buddies.clients.drill.served import Served
-from spotify_buddies.clients.drill.steady import Steady
-from spotify_buddies.clients.endpoints import Endpoints
+from spotify_buddies.clients.command.endpoints import Endpoints
+from spotify_buddies.clients.drills.service_under_test import Served
+from spotify_buddies.clients.drills.steady import Steady
 from tests.system.conftest import Commands, wait_until
 
 pytestmark = pytest.mark.ray

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spotify_buddies.clients.endpoints import Endpoints
+from spotify_buddies.clients.command.endpoints import Endpoints
 from tests.system.conftest import Commands
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spotify_buddies.clients.endpoints import Endpoints
+from spotify_buddies.clients.command.endpoints import Endpoints
 from tests.system.conftest import Commands, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

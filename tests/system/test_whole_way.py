@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from spotify_buddies.clients.endpoints import Endpoints
+from spotify_buddies.clients.command.endpoints import Endpoints
 from spotify_buddies.clients.python import Arm, Client, Song, Source, Taste
 from tests.system.conftest import Commands
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spotify_buddies.clients.commands import command, stop
-from spotify_buddies.clients.load.crew import LoadError
+from spotify_buddies.clients.command.invoke import command, stop
+from spotify_buddies.clients.load.client_processes import LoadError
 
 READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 15.0

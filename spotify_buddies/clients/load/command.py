@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.endpoints import Endpoints, running
+from spotify_buddies.clients.command.endpoints import Endpoints, running
 from spotify_buddies.clients.load import report, sample, targets
 from spotify_buddies.clients.load.baseline import bare_server
-from spotify_buddies.clients.load.crew import Crew, LoadError, OnSecond, crew
+from spotify_buddies.clients.load.client_processes import Crew, LoadError, OnSecond, crew
 from spotify_buddies.clients.load.mix import Kind, MixError, parse_mix
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.rounds import Comparison, Result, Server, compare, describe, measure

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spotify_buddies.clients.load.crew import OnSecond
+from spotify_buddies.clients.load.client_processes import OnSecond
 from spotify_buddies.clients.load.plan import Plan
 
 EVERY_S = 5.0

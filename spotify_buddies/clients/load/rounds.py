@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spotify_buddies.clients.load.crew import Around, ClientUsage, Crew, Measured, OnSecond
+from spotify_buddies.clients.load.client_processes import Around, ClientUsage, Crew, Measured, OnSecond
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.record import Record, Tally
 from spotify_buddies.clients.load.usage import Usage, Watch, add

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.clients.commands import CommandFailed, answer
+from spotify_buddies.clients.command.invoke import CommandFailed, answer
 from spotify_buddies.foundation.text.lines import filled_lines
 
 # Songs of a taste made up from a file of songs.

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.access import credentials
-from spotify_buddies.clients.calls import Address, AsJson, Ca
-from spotify_buddies.clients.endpoints import running
+from spotify_buddies.clients.command.access import credentials
+from spotify_buddies.clients.command.calls import Address, AsJson, Ca
+from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client, Retry
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say

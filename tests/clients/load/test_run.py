@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from spotify_buddies.clients.load.baseline import Bare, bare_server
-from spotify_buddies.clients.load.crew import Around, Crew, LoadError, Measured, crew
+from spotify_buddies.clients.load.client_processes import Around, Crew, LoadError, Measured, crew
 from spotify_buddies.clients.load.mix import Kind
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.record import WRONG_ANSWER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from spotify_buddies.clients.settings import SettingsError, read_settings
+from spotify_buddies.clients.command.settings import SettingsError, read_settings
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.cli import SECTIONS
 from spotify_buddies.trainer.tune.settings import Domain, TuneSettings

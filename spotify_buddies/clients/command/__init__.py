@@ -1,0 +1,1 @@
+"""The `buddies` command: settings, calls, demo, doctor, and how commands reach the service."""

@@ -1,0 +1,186 @@
+"""What one caller can do to a server of HTTP/2. Each flood ends by itself when its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import cycle
+
+from spotify_buddies.clients.drills.flood.wire import (
+    CANCEL,
+    CONTINUATION,
+    HEADERS,
+    NOTHING,
+    RESET,
+    SMALL_WINDOW,
+    Connection,
+    Door,
+    block,
+    connected,
+    frame,
+)
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+
+RECOMMEND = "/buddies.v1.RecommenderService/Recommend"
+STREAM = "/buddies.v1.RecommenderService/RecommendStream"
+STATUS = "/buddies.v1.RecommenderService/GetModelStatus"
+WATCH = "/grpc.health.v1.Health/Watch"
+STREAMS = 100  # that a server lets a connection have at once, by default of most
+CONNECTIONS = 1_000
+UNREAD = 64
+UNREAD_LISTENERS = 1_000
+WATCHES = 400
+SIZES = range(1_024, 65_537, 1_024)
+
+
+Send = Callable[[Connection], Awaitable[object]]
+
+
+class Pace:
+    """Lets through so many a second, evenly, until a time of the loop."""
+
+    def __init__(self, rate: float, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._every, self._next = 1.0 / rate, self._loop.time()
+        self._until = self._next + seconds
+
+    async def turn(self) -> bool:
+        """Wait for the next turn; False: time is over. Turns that were missed are not made up for."""
+        now = self._loop.time()
+        self._next = max(self._next + self._every, now - 0.1)
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
+        return self._loop.time() < self._until
+
+    async def rest(self) -> None:
+        """Do nothing more until time is over."""
+        await asyncio.sleep(max(0.0, self._until - self._loop.time()))
+
+
+@dataclass(frozen=True)
+class Flood:
+    """One kind. rate: calls or frames a second that it tries; an edge lets one caller have 500 calls a second."""
+
+    name: str
+    about: str
+    run: Callable[[Door, Pace], Awaitable[int]]
+    rate: float
+
+
+@asynccontextmanager
+async def _many(door: Door, count: int) -> AsyncIterator[list[Connection]]:
+    """As many connections as there are to be had."""
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(count):
+            try:
+                found.append(await stack.enter_async_context(connected(door)))
+            except OSError:
+                break
+        yield found
+
+
+async def _spread(door: Door, pace: Pace, count: int, send: Send, most: float = math.inf) -> int:
+    """Send over `count` connections in turn until time is over; returns how often it could be sent."""
+    sent = 0
+    async with _many(door, count) as connections:
+        turn = cycle(connections)
+        while connections and sent < most and await pace.turn():
+            with suppress(ConnectionError):
+                await send(next(turn))
+                sent += 1
+        await pace.rest()
+    return sent
+
+
+async def messageless(door: Door, pace: Pace) -> int:
+    """Calls that are half-closed before their message; returns how many, as all of these do."""
+    headers = block(RECOMMEND, door.headers)
+    return await _spread(door, pace, 5, lambda connection: connection.call(headers))
+
+
+async def watches(door: Door, pace: Pace) -> int:
+    """Watches of the health that stay open."""
+    headers = block(WATCH, door.headers)
+    count = 1 + WATCHES // STREAMS
+    return await _spread(door, pace, count, lambda connection: connection.call(headers, NOTHING), WATCHES)
+
+
+async def unread(door: Door, pace: Pace) -> int:
+    """Long answers in streams that nobody reads."""
+    asked = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_LISTENERS)], limit=100)
+    message = pb.RecommendStreamRequest(request=asked).SerializeToString()
+    headers, sent = block(STREAM, door.headers), 0
+    async with AsyncExitStack() as stack:
+        while sent < UNREAD and await pace.turn():
+            with suppress(OSError):
+                opened = connected(door, read=False, settings=SMALL_WINDOW)
+                connection = await stack.enter_async_context(opened)
+                await connection.call(headers, b"\0" + len(message).to_bytes(4, "big") + message)
+                sent += 1
+        await pace.rest()
+    return sent
+
+
+async def unfinished(door: Door, pace: Pace) -> int:
+    """A thousand connections with a hundred calls each whose messages never come, and more where those are refused."""
+    headers = block(RECOMMEND, door.headers)
+    return await _spread(door, pace, CONNECTIONS, lambda connection: connection.call(headers, end=False))
+
+
+async def resets(door: Door, pace: Pace) -> int:
+    """Calls that are taken back in the same breath."""
+    headers = block(RECOMMEND, door.headers)
+
+    async def send(connection: Connection) -> None:
+        number = await connection.call(headers, NOTHING)
+        await connection.send(frame(RESET, 0, number, CANCEL))
+
+    return await _spread(door, pace, 5, send)
+
+
+async def continuations(door: Door, pace: Pace) -> int:
+    """Headers that never end: empty CONTINUATION frames, a hundred at a time."""
+    headers, sent = block(RECOMMEND, door.headers), 0
+    hundred = 100
+    while await pace.turn():
+        with suppress(OSError):
+            async with connected(door) as connection:
+                number = connection.stream()
+                await connection.send(frame(HEADERS, 0, number, headers))
+                while not connection.gone and await pace.turn():
+                    await connection.send(frame(CONTINUATION, 0, number) * hundred)
+                    sent += hundred
+    return sent
+
+
+async def metadata(door: Door, pace: Pace) -> int:
+    """Calls with headers of 1 to 64 KiB."""
+    packed = [block(STATUS, (*door.headers, ("x-filler", "f" * size))) for size in SIZES]
+    sent = 0
+    while await pace.turn():
+        with suppress(OSError):
+            async with connected(door) as connection:
+                while not connection.gone and await pace.turn():
+                    await connection.call(packed[sent % len(packed)], NOTHING)
+                    sent += 1
+    return sent
+
+
+FLOODS = {
+    flood.name: flood
+    for flood in (
+        Flood("messageless", "calls without a message", messageless, 2_000),
+        Flood("watches", f"{WATCHES} watches of the health", watches, 400),
+        Flood("unread", f"{UNREAD} streams that nobody reads", unread, 50),
+        Flood(
+            "unfinished", f"{CONNECTIONS:,} connections x {STREAMS} calls whose messages never come", unfinished, 10_000
+        ),
+        Flood("resets", "calls taken back at once", resets, 2_000),
+        Flood("continuations", "empty CONTINUATION frames, by the hundred", continuations, 100),
+        Flood("metadata", "headers of 1 to 64 KiB", metadata, 200),
+    )
+}

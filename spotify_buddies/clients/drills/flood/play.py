@@ -1,0 +1,183 @@
+"""Each flood through each way, beside the steady calls of somebody else."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from spotify_buddies.clients.drills.flood.caller import flooding, sent_by
+from spotify_buddies.clients.drills.flood.doors import Way, edge, front
+from spotify_buddies.clients.drills.flood.floods import FLOODS
+from spotify_buddies.clients.drills.machine import CannotRun
+from spotify_buddies.clients.drills.rehearsal import Rehearsal, markdown, milliseconds
+from spotify_buddies.clients.drills.service_under_test import Served
+from spotify_buddies.clients.drills.steady import Steady, errors_of
+from spotify_buddies.clients.drills.swaps import Window
+from spotify_buddies.clients.python import Client
+
+NAME = "flood"
+RATE = 100.0
+CALM_S, FLOOD_S, SETTLE_S = 12.0, 12.0, 3.0
+# Of the flood's process, past its time.
+PATIENCE_S = 60.0
+MOST_SLOWER = 2.0
+# A p99 below this is nobody's trouble, whatever it was before.
+NOTICED_S = 0.01
+# Allocators keep some of what was needed at once, once.
+MEMORY_MIB = 128.0
+
+
+@dataclass(frozen=True)
+class Wave:
+    """One flood. sent: its calls or frames. calls, failed, p50_s, p99_s: of the caller beside it. calm_p99_s: before.
+
+    mib: by how much the service's processes had grown right after it, in all.
+    """
+
+    way: str
+    flood: str
+    sent: int
+    calls: int
+    failed: int
+    errors: dict[str, int]
+    p50_s: float | None
+    p99_s: float | None
+    calm_p99_s: float | None
+    mib: float
+
+    @property
+    def slower(self) -> float | None:
+        """How many times the p99 before."""
+        return self.p99_s / self.calm_p99_s if self.p99_s and self.calm_p99_s else None
+
+    def problems(self) -> Iterator[str]:
+        """What breaks the limits."""
+        where = f"{self.flood} at the {self.way}"
+        if self.sent == 0:
+            yield f"{where}: nothing could be sent"
+        if self.calls == 0 or self.calm_p99_s is None:
+            yield f"{where}: nobody called beside it, or before"
+        if self.failed:
+            yield f"{where}: {self.failed:,} of {self.calls:,} calls of another caller failed ({self.errors})"
+        if self.slower is not None and self.slower > MOST_SLOWER and (self.p99_s or 0.0) > NOTICED_S:
+            yield f"{where}: another caller's p99 is {self.slower:.1f} times as long ({milliseconds(self.p99_s)})"
+
+
+def play(
+    served: Served, user_ids: Sequence[str], tastes: Sequence[Any], say: Callable[[str], None], rate: float | None
+) -> Rehearsal:
+    """The drill. DrillError: the edge does not start. BuddiesError: the one who floods is not let in."""
+    with ExitStack() as stack:
+        ways, left_out = [front(served.endpoints.grpc)], ""
+        try:
+            ways.append(stack.enter_context(edge(served.endpoints.grpc, _free_port())))
+        except CannotRun as reason:
+            left_out = str(reason)
+        for way in ways:
+            with Client(way.address, credentials=way.flooder) as client:
+                client.model_status()  # who floods is let in
+        before, mib = _processes(served), _mib(served)
+        waves, calls = [], []
+        for way in ways:
+            with Steady(way.address, user_ids, tastes, rate or RATE, credentials=way.credentials).running() as traffic:
+                for name in FLOODS:
+                    waves.append(_wave(name, way, served, traffic))
+                    say(
+                        f"flood: {name} at the {way.name}: {waves[-1].sent:,} sent, p99 {milliseconds(waves[-1].p99_s)}"
+                    )
+            calls += traffic.calls
+        problems = [problem for wave in waves for problem in wave.problems()]
+        kept = _mib(served) - mib
+    if kept > MEMORY_MIB:
+        problems.append(f"the service keeps {kept:.0f} MiB")
+    if replaced := before - _processes(served):
+        problems.append(f"{len(replaced)} of the service's processes were replaced")
+    return Rehearsal(
+        NAME,
+        requests=len(calls),
+        failed=sum(bool(call.error) for call in calls),
+        errors=errors_of(calls),
+        figures={
+            "rate": rate or RATE,
+            "waves": [_plain(wave) for wave in waves],
+            "kept_mib": round(kept, 1),
+            "left_out": left_out,
+        },
+        lines=(
+            *_table(waves),
+            f"kept afterwards: {kept:+.1f} MiB",
+            *((f"left out: {left_out}",) if left_out else ()),
+        ),
+        problems=tuple(problems),
+    )
+
+
+def _wave(name: str, way: Way, served: Served, traffic: Steady) -> Wave:
+    """Calm, the flood, and what is left of it."""
+    began = time.time()
+    time.sleep(CALM_S)
+    calm = Window.of(traffic.between(began, time.time()))
+    before = _mib(served)
+    with flooding(name, way.door, FLOOD_S) as process:
+        first = time.time()
+        sent = sent_by(process, FLOOD_S + PATIENCE_S)
+        last = time.time()
+    time.sleep(SETTLE_S)
+    found = traffic.between(first, last)
+    window = Window.of(found)
+    return Wave(
+        way.name, name, sent, window.calls, window.failed, errors_of(found), window.p50_s, window.p99_s, calm.p99_s,
+        round(_mib(served) - before, 1),
+    )  # fmt: skip
+
+
+def _processes(served: Served) -> set[int]:
+    return {process.pid for part in ("replica", "index") for process in served.find(part)} | _proxies(served)
+
+
+def _proxies(served: Served) -> set[int]:
+    """HAProxy's, of which there is one more for a while after each change of replicas."""
+    return {process.pid for process in served.find("haproxy")[:1]}
+
+
+def _mib(served: Served) -> float:
+    """PSS of the replicas and of HAProxy."""
+    found = [*served.find("replica"), *served.find("haproxy")]
+    return sum(_pss(process) for process in found) / 2**20
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _plain(wave: Wave) -> dict[str, Any]:
+    return {**asdict(wave), "slower": wave.slower}
+
+
+def _table(waves: Sequence[Wave]) -> list[str]:
+    head = ("way, flood", "sent", "calls beside", "failed", "p50", "p99", "p99 before", "times", "kept")
+    return markdown(
+        head,
+        (
+            (
+                f"{wave.way}, {wave.flood}", f"{wave.sent:,}", f"{wave.calls:,}", f"{wave.failed:,}",
+                milliseconds(wave.p50_s), milliseconds(wave.p99_s), milliseconds(wave.calm_p99_s),
+                "-" if wave.slower is None else f"{wave.slower:.2f}", f"{wave.mib:+.1f} MiB",
+            )
+            for wave in waves
+        ),
+    )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

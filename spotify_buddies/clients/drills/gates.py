@@ -1,0 +1,196 @@
+"""Three canaries before simulated listeners: one that fails, one that ranks worse, and one that is as good.
+
+The gates alone decide, with steps that are short and limits that few listeners can show; what the steps of an ordinary
+service are is no part of the drill.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spotify_buddies.clients.command.invoke import command, stop
+from spotify_buddies.clients.drills.rehearsal import Rehearsal, Stage, markdown
+from spotify_buddies.clients.drills.rollout import POLL_S, moment
+from spotify_buddies.clients.drills.service_under_test import DrillError
+from spotify_buddies.clients.drills.steady import capacity, half_of
+
+SETTINGS: Mapping[str, str] = {
+    "BUDDIES_ROLLOUT__STEPS": "[25, 50, 100]",
+    "BUDDIES_ROLLOUT__MIN_STEP_S": "10",
+    "BUDDIES_ROLLOUT__MIN_ANSWERS": "200",
+    "BUDDIES_ROLLOUT__LIKE_MARGIN": "0.3",
+}
+FIRST = 25
+# Visits a second; each is a call for a list and one of feedback.
+MOST_VISITS = 100.0
+LONGEST_S = 200.0
+STOP_S = 60.0
+ERRORS_S = 10.0
+# The tag that the registry holds of a version that the gates took back.
+TAG, TAG_WITHIN_S = "rollout_rolled_back", 15.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A version of a kind, and what the gates have to do with it: the action, by the gates of these names."""
+
+    kind: str
+    action: str
+    gates: tuple[str, ...] = ()
+    within_s: float = LONGEST_S
+
+
+CASES = (
+    Case("erring", "rollback", ("recent errors", "errors"), ERRORS_S),
+    Case("shuffled", "rollback", ("like rate",)),
+    Case("same", "promote"),
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A generation that the gates made. seconds: since the canary was active; gates: as the verdict gives them."""
+
+    action: str
+    seconds: float
+    reason: str
+    gates: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The gates that were broken."""
+        return tuple(str(gate["name"]) for gate in self.gates if gate["outcome"] == "broken")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A canary from its start to its end. decisions: of the gates, in their order; tag: of the version, as far as it is
+    of this trial; tally: what `buddies simulate run` counted.
+    """
+
+    version: str
+    decisions: Sequence[Decision] = ()
+    tag: str = ""
+    tally: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Calls of the simulated listeners that failed."""
+        return int(self.tally.get("errors", 0))
+
+
+def play(stage: Stage) -> Rehearsal:
+    """The drill. DrillError, CommandFailed: it could not be brought to its end."""
+    rollout = stage.rollout
+    trials = []
+    with rollout.restored() as production:
+        versions = {case.kind: rollout.derive(production, case.kind) for case in CASES}
+        # As many calls as half of what is answered, two for each visit.
+        visits = min(MOST_VISITS, (stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))) / 2)
+        for seed, case in enumerate(CASES, 1):
+            stage.say(f"gates: {case.kind} version {versions[case.kind]}, {visits:.0f} visits/s")
+            trials.append(_try(stage, versions[case.kind], visits, seed))
+            last = trials[-1].decisions[-1] if trials[-1].decisions else None
+            stage.say(f"gates: {case.kind}: {f'{last.action} after {last.seconds:.1f} s' if last else 'no decision'}")
+    problems = [problem for case, trial in zip(CASES, trials, strict=True) for problem in judge(case, trial)]
+    return _told(trials, tuple(problems))
+
+
+def _try(stage: Stage, version: str, visits: float, seed: int) -> Trial:
+    rollout = stage.rollout
+    with _simulated(stage, visits, seed) as process:
+        started = rollout.do("start", version, "--percent", str(FIRST), "--wait", "--why", "a drill of the gates")
+        active_at = moment(started.body["decided_at"])
+        deadline = time.monotonic() + LONGEST_S
+        # The newest generation has no canary any more: it was promoted, or taken back.
+        while (status := rollout.status())["active"]["wanted"]["canary"] is not None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        process.terminate()
+        out, _ = process.communicate(timeout=STOP_S)
+    made = [one for one in reversed(rollout.history()) if one["number"] > started.generation and one["who"] == "gates"]
+    details = {event["generation"]: event["details"] for event in status["events"]}
+    decisions = [
+        Decision(
+            one["action"], moment(one["at"]) - active_at, one["why"], details.get(one["number"], {}).get("gates", ())
+        )
+        for one in made
+    ]
+    taken_back = next((one["number"] for one in made if one["action"] == "rollback"), None)
+    tag = "" if taken_back is None else _tag(stage, version, int(taken_back))
+    return Trial(version, decisions, tag, json.loads(out.strip().rpartition("\n")[2] or "{}"))
+
+
+@contextmanager
+def _simulated(stage: Stage, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
+    """Listeners of the data set who visit the service until the block ends."""
+    window_s, dataset = 4 * LONGEST_S, stage.rollout.served.state_dir / "dataset"
+    process = subprocess.Popen(
+        command("simulate", "run", "--address", stage.rollout.address, "--dataset", str(dataset), "--json",
+                "--over", f"{window_s:.0f}s", "--visits", f"{visits * window_s:.0f}", "--seed", str(seed)),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        stop(process, STOP_S)
+        if process.stdout is not None:
+            process.stdout.close()
+    if process.returncode not in (0, 130):
+        raise DrillError(f"`buddies simulate run` ended with {process.returncode}")
+
+
+def _tag(stage: Stage, version: str, generation: int) -> str:
+    """The tag of a version that says why it was taken back, "" where it is not of this generation."""
+    deadline = time.monotonic() + TAG_WITHIN_S
+    while True:
+        found = stage.rollout.aliases.tags(version).get(TAG, "")
+        if found.startswith(f"generation {generation}:"):
+            return found
+        if time.monotonic() > deadline:
+            return ""
+        time.sleep(POLL_S)
+
+
+def judge(case: Case, trial: Trial) -> list[str]:
+    """What breaks the limits, one sentence each."""
+    problems = []
+    if trial.failed:
+        problems.append(f"{case.kind}: {trial.failed:,} calls of the listeners failed")
+    if not trial.decisions:
+        return [*problems, f"{case.kind}: the gates decided nothing within {LONGEST_S:.0f} s"]
+    last = trial.decisions[-1]
+    if last.action != case.action:
+        return [*problems, f"{case.kind}: the gates' last word is {last.action}, not {case.action}: {last.reason}"]
+    if case.gates and not set(case.gates) & set(last.broken):
+        problems.append(f"{case.kind}: {', '.join(last.broken) or 'no gate'} broken instead of {case.gates[0]}")
+    if last.seconds > case.within_s:
+        problems.append(f"{case.kind}: {last.action} after {last.seconds:.1f} s, limit {case.within_s:g} s")
+    if case.action == "rollback" and not trial.tag:
+        problems.append(f"{case.kind}: version {trial.version} has no tag {TAG} that says why")
+    if not all(decision.gates for decision in trial.decisions):
+        problems.append(f"{case.kind}: a decision left no event with its figures")
+    return problems
+
+
+def _told(trials: Sequence[Trial], problems: tuple[str, ...]) -> Rehearsal:
+    rows, lines, requests = [], [], 0
+    for case, trial in zip(CASES, trials, strict=True):
+        requests += 2 * int(trial.tally.get("visits", 0))
+        for decision in trial.decisions:
+            rows.append((f"{case.kind} ({trial.version})", decision.action, f"{decision.seconds:.1f} s",
+                         ", ".join(decision.broken) or "none"))  # fmt: skip
+            lines += ["", f"{case.kind}, {decision.action} after {decision.seconds:.1f} s:"]
+            lines += [f"  {gate['name']:<14}{gate['outcome']:<9}{gate['message']}" for gate in decision.gates]
+        if trial.tag:
+            lines += ["", f"tag {TAG} of version {trial.version}: {trial.tag}"]
+    head = markdown(("canary", "the gates'", "after", "broken"), rows)
+    errors = {"simulated": sum(trial.failed for trial in trials)}
+    figures = {case.kind: asdict(trial) for case, trial in zip(CASES, trials, strict=True)}
+    return Rehearsal("gates", requests, errors["simulated"], errors if errors["simulated"] else {}, figures,
+                     (*head, *lines), problems)  # fmt: skip
