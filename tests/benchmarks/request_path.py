@@ -24,13 +24,13 @@ import numpy as np
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.reference import message
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from spotify_buddies.serve_app.baseline.server import serve_plain
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 
 async def plain(settings: ServeSettings, bundle: Path, services: Services) -> None:

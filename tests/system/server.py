@@ -10,9 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 
 def main(bundle: str, state: str, settings: str) -> None:

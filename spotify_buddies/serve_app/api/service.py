@@ -13,13 +13,13 @@ from spotify_buddies.serve_app.api import codec
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History
 from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.status import describe
 from spotify_buddies.serve_app.versions.table import Loaded, Table

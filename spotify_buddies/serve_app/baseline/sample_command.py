@@ -85,7 +85,7 @@ async def _serve(
     settings: Settings, bundle: Path, port: int, version: str, served: Mapping[str, Any], *, as_json: bool
 ) -> None:
     from spotify_buddies.serve_app.baseline.server import serve_plain
-    from spotify_buddies.serve_app.runtime.build import Services
+    from spotify_buddies.serve_app.settings.services import Services
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

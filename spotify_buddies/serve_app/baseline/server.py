@@ -13,9 +13,9 @@ from spotify_buddies.serve_app.api.grpc_registration import add_service
 from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 from spotify_buddies.serve_app.api.servicer import Servicer
-from spotify_buddies.serve_app.neighbours.client import local
-from spotify_buddies.serve_app.runtime.build import Services, open_service
+from spotify_buddies.serve_app.build import local, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 

@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.embedded.cache import valkey
 from spotify_buddies.serve_app.embedded.database import postgres
 from spotify_buddies.serve_app.embedded.supervisor import Watch
 from spotify_buddies.serve_app.embedded.tracking import mlflow, wait_for_mlflow
-from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.settings.services import Services
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from spotify_buddies.serve_app.generations.counts import Row
 from spotify_buddies.serve_app.generations.state import Event, Generation, Held, Load, Report, Role, State, Wanted
-from spotify_buddies.serve_app.versions.counts import Row
 
 # Told of with every change of a generation; the payload is its number.
 CHANNEL = "buddies_rollout"

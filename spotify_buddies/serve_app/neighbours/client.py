@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
-
-if TYPE_CHECKING:
-    from spotify_buddies.serve_app.ranking.engine import Engine
 
 
 class Neighbours(Protocol):
@@ -38,13 +35,6 @@ class Local:
     async def search(self, tastes: Csr, k: int) -> Csr:
         """Search in a thread."""
         return await asyncio.to_thread(self._search.search, tastes, k)
-
-
-def local(engine: Engine) -> Local:
-    """The search over an engine's own users. SearchError: the index is for others."""
-    from spotify_buddies.pairing.neighbours.search import NeighbourSearch
-
-    return Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs))
 
 
 async def within(neighbours: Neighbours, tastes: Csr, k: int, budget_s: float) -> Csr | None:

@@ -194,7 +194,7 @@ def _work(settings: _Settings, alias: str) -> None:
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
-    from spotify_buddies.serve_app.runtime.build import Services
+    from spotify_buddies.serve_app.settings.services import Services
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 

@@ -19,15 +19,15 @@ from redis import Redis
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.build import local, open_service
 from spotify_buddies.serve_app.errors import InvalidRequest
-from spotify_buddies.serve_app.neighbours.client import local
 from spotify_buddies.serve_app.queue.broker import Producer
 from spotify_buddies.serve_app.queue.consumer import config
 from spotify_buddies.serve_app.queue.errors import UnprocessableJob
 from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.runtime.build import Services, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 # Calls that Ray lets into a replica beyond those the replica takes on: it turns them away at once with RetryInfo, which
 # Ray's own refusal lacks. A call is let in before the replica counts it, so a burst of this size arrives together.
@@ -62,7 +62,7 @@ def build_app(
 
 def controller(services: Services, model: str, rollout: RolloutSettings | None, build: str = "") -> Any:
     """The deployment that decides on versions; None where one version serves for good."""
-    if rollout is None or services.shelf(model) is None:
+    if rollout is None or not services.follows_registry:
         return None
     from spotify_buddies.serve_app.runtime.controller_deployment import RolloutController
 

@@ -144,9 +144,9 @@ def release(context: typer.Context) -> None:
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.process.run_dir import RunDir
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.runtime.build import Services
     from spotify_buddies.serve_app.runtime.release import Cluster, ReleaseFailed
     from spotify_buddies.serve_app.runtime.release import release as released
+    from spotify_buddies.serve_app.settings.services import Services
 
     settings: Settings = context.obj
     postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))

@@ -6,11 +6,12 @@ import asyncio
 
 from ray import serve
 
+from spotify_buddies.serve_app.build import shelf_of
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.gates.judge import watching
 from spotify_buddies.serve_app.rollout.gauges import RayGauges
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.versions.counts import EDGES_MS
 from spotify_buddies.trainer.registry.registry import Registry
 
@@ -20,7 +21,7 @@ class RolloutController:
     """Ready at once: neither the registry nor Postgres has to be there for the service to answer."""
 
     async def __init__(self, settings: RolloutSettings, services: Services, model: str) -> None:  # type: ignore[misc]
-        shelf = services.shelf(model)
+        shelf = shelf_of(services, model)
         if shelf is None or services.postgres_url is None:
             raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
         judge = watching(settings, EDGES_MS)

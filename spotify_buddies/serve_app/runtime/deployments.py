@@ -19,13 +19,14 @@ from ray.serve.handle import DeploymentHandle
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.api import direct_handlers
 from spotify_buddies.serve_app.api.servicer import Servicer
+from spotify_buddies.serve_app.build import open_index, open_service
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import within
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Taste
-from spotify_buddies.serve_app.runtime.build import Services, open_index, open_service
 from spotify_buddies.serve_app.runtime.scaling import BUSY, Busy
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
 
 Array = npt.NDArray[Any]

@@ -31,13 +31,13 @@ from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderSe
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import REFUSALS, build_app
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.runtime.drain import PROXY, drain
 from spotify_buddies.serve_app.runtime.flags import HAPROXY, STOP_NOTE, applied, flags, write_token
 from spotify_buddies.serve_app.runtime.front.rules import Front
 from spotify_buddies.serve_app.runtime.front.wrapper import write_wrapper
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 APPLICATION = "buddies"
 READY_WITHIN_S = 120.0
@@ -117,7 +117,7 @@ def launch(
         _start(settings, run, app, started)
         address = f"{settings.host}:{settings.grpc_port}"
         http_address = f"{settings.host}:{settings.http_port}"
-        served = _wait_until_ready(address, http_address, None if services.shelf(model) else version)
+        served = _wait_until_ready(address, http_address, None if services.follows_registry else version)
         named = [(name_of(process), process) for process in vital]
         yield Running(
             grpc=address,

@@ -17,11 +17,11 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
 from spotify_buddies.serve_app.runtime.launch import APPLICATION, quiet
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 
 class ReleaseFailed(Exception):

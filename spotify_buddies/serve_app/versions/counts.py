@@ -5,12 +5,12 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.serve_app.generations.counts import Row
 from spotify_buddies.serve_app.ranking.query import Lists, Source
 
 Array = npt.NDArray[Any]
@@ -22,28 +22,6 @@ EDGES_MS = tuple(round(10 ** (step / 10), 4) for step in range(-10, 41))
 _WARM = slice(Source.LIVE, Source.DAILY + 1)
 # The arm under which a shadow's counts stand.
 SHADOW = "shadow"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of rollout_counts, but for generation and replica; columns as there.
-
-    shown: one bit per playlist row of the version's bundle, first row first, the highest bit of a byte first
-    (numpy.packbits), compressed with zlib; None: as in the row before.
-    """
-
-    arm: str
-    version: str
-    listeners: int
-    errors: int
-    empty: int
-    cold: int
-    latencies: tuple[int, ...]
-    shown: bytes | None
-    compared: int = 0
-    lost: int = 0
-    overlap: float = 0.0
-    drift: float = 0.0
 
 
 class Counts:
@@ -83,9 +61,3 @@ class Counts:
             self.arm, self.version, self.listeners, self.errors, self.empty, self.cold, tuple(self._latencies),
             zlib.compress(packed, 1) if changed else None, self.compared, self.lost, self.overlap, self.drift,
         )  # fmt: skip
-
-
-def unpack(shown: bytes, playlists: int) -> Array:
-    """Which playlist rows were shown, bool (playlists,), from what a row holds."""
-    bits: Array = np.unpackbits(np.frombuffer(zlib.decompress(shown), np.uint8), count=playlists).astype(np.bool_)
-    return bits

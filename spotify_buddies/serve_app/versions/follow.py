@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.counts import Row
 from spotify_buddies.serve_app.generations.state import Generation, Load, Report, Role, State
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
-from spotify_buddies.serve_app.versions.counts import Row
 from spotify_buddies.serve_app.versions.table import Table
 
 # Reports and, without a notification, looks are this far apart; a replica is taken for gone after ledger.LIVE_S.

@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spotify_buddies.serve_app.generations.counts import Row
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking.answers import Answers
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Arm
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
-from spotify_buddies.serve_app.versions.counts import SHADOW, Counts, Row
+from spotify_buddies.serve_app.versions.answers import Answers
+from spotify_buddies.serve_app.versions.counts import SHADOW, Counts
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.ranking.answers import Answered, Answers, Piece
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.query import Lists, Mode, Source
+from spotify_buddies.serve_app.versions.answers import Answered, Answers, Piece
 from spotify_buddies.serve_app.versions.counts import Counts
 
 Array = npt.NDArray[Any]

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.generations.state import Held, Load
-from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.rotation import Assignment
 from spotify_buddies.serve_app.versions.table import Table
 

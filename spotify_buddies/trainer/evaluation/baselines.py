@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive
-from spotify_buddies.trainer.models.bpr.kernels import count_shared, random_scores
+from spotify_buddies.trainer.metrics.kernels import count_shared, random_scores
 
 Array = npt.NDArray[Any]
 

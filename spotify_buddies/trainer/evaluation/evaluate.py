@@ -17,7 +17,7 @@ from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.dataset.table import COLD, VALIDATION, Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.baselines import OverlapScorer, PopularityScorer, RandomScorer
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer, Scorer, coverage, per_row, ranks
+from spotify_buddies.trainer.metrics.ranking import FactorScorer, Scorer, coverage, per_row, ranks
 from spotify_buddies.trainer.models.model import Model
 
 Array = npt.NDArray[Any]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer
-from spotify_buddies.trainer.models.bpr.kernels import mid_ranks
+from spotify_buddies.trainer.metrics.kernels import mid_ranks
+from spotify_buddies.trainer.metrics.ranking import FactorScorer
 from spotify_buddies.trainer.models.model import Model
 
 Array = npt.NDArray[Any]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.models.bpr.kernels import draw_triplets, shuffled
+from spotify_buddies.trainer.models.kernels import draw_triplets, shuffled
 from spotify_buddies.trainer.models.model import TrainingError
 from spotify_buddies.trainer.models.order import BLOCK, RUNS, Part, Source, Stored, part_of
 from spotify_buddies.trainer.settings import TrainSettings

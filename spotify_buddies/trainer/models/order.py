@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.seeds import generator
-from spotify_buddies.trainer.models.bpr.kernels import pick
+from spotify_buddies.trainer.models.kernels import pick
 from spotify_buddies.trainer.models.model import TrainingError
 
 Array = npt.NDArray[Any]

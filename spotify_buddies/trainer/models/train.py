@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.evaluation.metrics import ranks, summarise
+from spotify_buddies.trainer.metrics.ranking import ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.backend import Backend, open_backend, recipe
 from spotify_buddies.trainer.models.centring import Centred

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
-from spotify_buddies.trainer.bundle.golden import GOLDEN, find_golden, save_golden
+from spotify_buddies.trainer.bundle.golden import GOLDEN, save_golden
+from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.registry.derived_kinds import Kind

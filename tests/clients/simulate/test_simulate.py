@@ -22,8 +22,8 @@ from spotify_buddies.clients.simulate.tally import Tally
 from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.baseline.server import serve_plain
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from tests.clients.simulate.conftest import World
 
 SERVE = ServeSettings(grpc_port=0, feedback_timeout_s=30.0, request_timeout_s=60.0)

@@ -15,10 +15,10 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.errors import FeedbackUnavailable, NeighboursUnavailable
-from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Budgets
 
 TASTE = pb.Taste(user_id="x", songs=[pb.Song(song_id="SO0004"), pb.Song(song_id="nope")])
 
@@ -149,7 +149,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking import kernels, song_kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.neighbours.client import Local
-from spotify_buddies.serve_app.ranking.answers import Budgets
+from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.serve_app.ranking.encoding import kernels as encoding
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.telemetry.metrics import Silent

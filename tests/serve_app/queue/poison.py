@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.queue.launch import launch_workers
 from spotify_buddies.serve_app.queue.settings import QueueSettings
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 
 
 class Poisonous:

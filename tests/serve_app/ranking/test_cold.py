@@ -19,10 +19,10 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import Local
 from spotify_buddies.serve_app.ranking import cold
-from spotify_buddies.serve_app.ranking.answers import Budgets
 from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.ranking.query import Rules, Skipped, Source, Taste
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
 from tests.serve_app.conftest import DIMENSION, PLAYLISTS, SONGS, USERS, parts
 

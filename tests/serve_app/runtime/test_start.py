@@ -25,11 +25,11 @@ from spotify_buddies.foundation.process.ports import LOCAL_RANGE, RAY, claim, fr
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_services, valkey
-from spotify_buddies.serve_app.runtime.build import Services
 from spotify_buddies.serve_app.runtime.flags import HAPROXY, REPLICA_PORTS, flags, write_token
 from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.runtime.lock import LOCK, locked
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.processes import sockets

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
-from spotify_buddies.serve_app.runtime.build import Services
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.redact import TOKEN_PATH, hash_id, store_error

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.trainer.bundle import open_bundle, write_bundle
 from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, default_uri

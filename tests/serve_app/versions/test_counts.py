@@ -9,10 +9,11 @@ import numpy as np
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.ranking.answers import Answers
+from spotify_buddies.serve_app.generations.counts import unpack
 from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
-from spotify_buddies.serve_app.versions.counts import EDGES_MS, Counts, unpack
+from spotify_buddies.serve_app.versions.answers import Answers
+from spotify_buddies.serve_app.versions.counts import EDGES_MS, Counts
 from tests.serve_app.conftest import PLAYLISTS
 
 

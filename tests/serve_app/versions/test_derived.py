@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.neighbours.client import local
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
+from spotify_buddies.serve_app.build import local
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.counts import Counts
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation

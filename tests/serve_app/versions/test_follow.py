@@ -14,16 +14,16 @@ import psycopg
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app import build
 from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.build import local, open_index, open_service, shelf_of
 from spotify_buddies.serve_app.generations import ledger
+from spotify_buddies.serve_app.generations.counts import unpack
 from spotify_buddies.serve_app.generations.state import Load, Report, Role, State, Wanted
-from spotify_buddies.serve_app.neighbours.client import local
-from spotify_buddies.serve_app.runtime import build
-from spotify_buddies.serve_app.runtime.build import Services, open_index, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.telemetry.metrics import Silent
-from spotify_buddies.serve_app.versions.counts import unpack
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS
@@ -247,8 +247,10 @@ def test_a_database_that_is_away_at_the_start_lets_the_given_version_serve(world
 @pytest.mark.parametrize("missing", ["postgres_url", "mlflow_uri", "bundles"])
 def test_without_postgres_or_a_registry_nothing_is_followed(missing: str) -> None:
     given: dict[str, Any] = {"postgres_url": "a", "mlflow_uri": "b", "bundles": Path("c")}
-    assert Services(**given).shelf("m") is not None
-    assert Services(**{**given, missing: None}).shelf("m") is None
+    whole, lacking = Services(**given), Services(**{**given, missing: None})
+    assert (whole.follows_registry, lacking.follows_registry) == (True, False)
+    assert shelf_of(whole, "m") is not None
+    assert shelf_of(lacking, "m") is None
 
 
 def test_the_index_has_the_versions_that_are_wanted(world: Any) -> None:

@@ -14,9 +14,9 @@ from redis.asyncio import Redis as AsyncRedis
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.daily.run import run_daily
-from spotify_buddies.serve_app.ranking.answers import Answers
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Query, Seen
+from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import Counts
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.answers import Answers
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.versions import shadow as module
+from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import SHADOW, Counts
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow

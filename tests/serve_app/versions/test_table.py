@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from spotify_buddies.serve_app.build import local
 from spotify_buddies.serve_app.generations.state import Generation, Load, State, Wanted
-from spotify_buddies.serve_app.neighbours.client import local
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
+from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.parity import UNCHECKED, check_parity
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation

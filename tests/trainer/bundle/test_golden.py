@@ -10,7 +10,8 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import BundleError, Golden, open_bundle, write_bundle
-from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH, LISTENERS
+from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH
+from spotify_buddies.trainer.bundle.golden_lists import LISTENERS
 
 
 def test_golden_lists_are_the_candidates_by_score_without_the_own_playlists(bundle_parts, tmp_path):

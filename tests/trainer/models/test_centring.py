@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer
+from spotify_buddies.trainer.metrics.ranking import FactorScorer
 from spotify_buddies.trainer.models.centring import SHARES, Centred
 from spotify_buddies.trainer.models.model import Model
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.trainer.models import order
-from spotify_buddies.trainer.models.bpr.kernels import shuffled
+from spotify_buddies.trainer.models.kernels import shuffled
 from spotify_buddies.trainer.models.model import TrainingError
 from spotify_buddies.trainer.models.order import Part, Stored, ahead, part_of
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer, ranks, summarise
+from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
-from spotify_buddies.trainer.bundle.golden import find_golden
+from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.registry.derive import Kind, derive_bundle, derive_version
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import grpc
 import numpy as np
 import numpy.typing as npt
+from google.rpc import code_pb2
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import kernels
@@ -117,7 +117,7 @@ class Encoder:
 
 def encode_refused(refused: Refused) -> bytes:
     """A Recommendation that carries an error, as a field of a RecommendResponse."""
-    code: int = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    code: int = code_pb2.INVALID_ARGUMENT
     error = pb.ListenerError(code=code, field=refused.field, message=refused.message)
     return pb.RecommendResponse(
         recommendations=[pb.Recommendation(user_id=refused.user_id, error=error)]

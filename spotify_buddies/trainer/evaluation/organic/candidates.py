@@ -18,7 +18,7 @@ from spotify_buddies.pairing.selection.select import select
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.labels.ownership import match, owned_by
 from spotify_buddies.trainer.dataset.table import IN_VALIDATION, UNUSED, Dataset
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer
+from spotify_buddies.trainer.metrics.ranking import FactorScorer
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.settings import DataSettings
 

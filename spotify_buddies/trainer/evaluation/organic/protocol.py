@@ -21,10 +21,10 @@ from spotify_buddies.trainer.dataset.reading.sources import Sources
 from spotify_buddies.trainer.dataset.table import COLD, SONGS, WARM, Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from spotify_buddies.trainer.evaluation.evaluate import BatchResult, Evaluation, compare
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer, Scorer
 from spotify_buddies.trainer.evaluation.organic.candidates import CandidateRow, candidate_table
 from spotify_buddies.trainer.evaluation.organic.halves import Halves, cut, write_raw
 from spotify_buddies.trainer.evaluation.organic.questions import ask
+from spotify_buddies.trainer.metrics.ranking import FactorScorer, Scorer
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.peers import train_peers
 from spotify_buddies.trainer.models.train import training_key

@@ -1,4 +1,4 @@
-"""The hot loops of BPR: order and draws of triplets, the update, scores of pairs, shared songs, ranks and top lists.
+"""The hot loop of BPR: the update of factors by triplets.
 
 fastmath is limited to reordering and fusing sums, so that NaN and infinity still show up in the loss.
 """
@@ -14,14 +14,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from spotify_buddies.foundation.arrays.streams import fraction, hashed
-
 Array = npt.NDArray[Any]
 
 _FAST = {"reassoc", "contract", "nsz"}
 _LINE = 16  # float32 in a cache line
 _AHEAD = 4  # triplets; 2 to 8 are alike
-_ROUNDS = 6  # an even number, so that the halves have their widths again at the end
 _FACTORS = 32  # triplets that share a logarithm; 2^32 is far from overflow
 
 
@@ -122,149 +119,3 @@ def update(
             positive[k] = keep_p * a + rp * w
             negative[k] = keep_n * b - rn * w
     return total + math.log(odds)
-
-
-@njit(cache=True, nogil=True)
-def pick(rows: Array, keys: Array, mask: int, users: int, playlists: int, out: Array) -> int:
-    """out[i] = rows[keys[i] & mask], (n, 3); the first i whose row is out of range, or n."""
-    for i in range(keys.size):
-        at = np.int64(keys[i]) & mask
-        u, p, n = rows[at, 0], rows[at, 1], rows[at, 2]
-        if min(u, p, n) < 0 or u >= users or p >= playlists or n >= playlists:
-            return i
-        out[i, 0], out[i, 1], out[i, 2] = u, p, n
-    return int(keys.size)
-
-
-@njit(cache=True, nogil=True)
-def shuffled(first: int, total: int, seed: Any, out: Array) -> None:
-    """out[i] = where place first + i of 0..total comes to lie in a random order of them, integers; total at least 1.
-
-    A Feistel network (Luby and Rackoff 1988) of _ROUNDS rounds over the smallest 2^b >= total, b >= 2; what falls
-    outside is sent through again (Black and Rogaway 2002), so that it is a permutation of the numbers below total. It
-    needs no memory. For some thousands and more: so few rounds over a few bits are not even.
-    """
-    bits = 2
-    while (np.int64(1) << bits) < total:
-        bits += 1
-    low = np.uint64(bits // 2)
-    high = np.uint64(bits) - low
-    keys = np.empty(_ROUNDS, np.uint64)
-    for i in range(_ROUNDS):
-        keys[i] = hashed(seed, i)
-    one = np.uint64(1)
-    for i in range(out.size):
-        value = np.uint64(first + i)
-        while True:
-            left_bits, right_bits = high, low
-            left, right = value >> low, value & ((one << low) - one)
-            for key in keys:
-                word = (right ^ key) * np.uint64(0x9E3779B97F4A7C15)
-                word = (word ^ (word >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-                left, right = right, left ^ (word >> (np.uint64(64) - left_bits))
-                left_bits, right_bits = right_bits, left_bits
-            value = (left << right_bits) | right
-            if value < np.uint64(total):
-                break
-        out[i] = value
-
-
-@njit(cache=True, nogil=True)
-def draw_triplets(
-    places: Array,
-    positives_ptr: Array,
-    positives: Array,
-    hard_ptr: Array,
-    hard: Array,
-    easy_ptr: Array,
-    easy: Array,
-    negatives: int,
-    from_hard: int,
-    seed: Any,
-    out: Array,
-) -> None:
-    """The triplets at ascending places, integers (n,), of an epoch, int32 (n, 3). CSR (U, P): positives, hard, easy.
-
-    Place t belongs to positive t // negatives. Its negative comes from the user's hard pool where t % negatives is
-    below from_hard, else from the easy one, and from the other where that is empty; every playlist of a pool is as
-    likely. Users with positives have at least one playlist in their pools. The draw depends on seed and place alone.
-    """
-    if places.size == 0:
-        return
-    user = np.searchsorted(positives_ptr, places[0] // negatives, side="right") - 1
-    for i in range(places.size):
-        positive = places[i] // negatives
-        while positives_ptr[user + 1] <= positive:
-            user += 1
-        hards, easies = hard_ptr[user + 1] - hard_ptr[user], easy_ptr[user + 1] - easy_ptr[user]
-        bits = hashed(seed, places[i]) >> np.uint64(32)
-        if easies == 0 or (hards > 0 and places[i] - positive * negatives < from_hard):
-            negative = hard[hard_ptr[user] + np.int64((bits * np.uint64(hards)) >> np.uint64(32))]
-        else:
-            negative = easy[easy_ptr[user] + np.int64((bits * np.uint64(easies)) >> np.uint64(32))]
-        out[i, 0], out[i, 1], out[i, 2] = user, positives[positive], negative
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def score_pairs(users: Array, playlists: Array, user_rows: Array, playlist_rows: Array, out: Array) -> None:
-    """out[i] = users[user_rows[i]] . playlists[playlist_rows[i]], float32."""
-    for i in range(user_rows.size):
-        user, playlist = users[user_rows[i]], playlists[playlist_rows[i]]
-        total = np.float32(0.0)
-        for k in range(user.size):
-            total += user[k] * playlist[k]
-        out[i] = total
-
-
-@njit(cache=True, nogil=True)
-def count_shared(
-    user_indptr: Array,
-    user_songs: Array,
-    playlist_indptr: Array,
-    playlist_songs: Array,
-    user_rows: Array,
-    playlist_rows: Array,
-    out: Array,
-) -> None:
-    """out[i] = number of songs that user_rows[i] and playlist_rows[i] share; song lists ascending."""
-    for i in range(user_rows.size):
-        a, a_end = user_indptr[user_rows[i]], user_indptr[user_rows[i] + 1]
-        b, b_end = playlist_indptr[playlist_rows[i]], playlist_indptr[playlist_rows[i] + 1]
-        shared = 0
-        while a < a_end and b < b_end:
-            left, right = user_songs[a], playlist_songs[b]
-            shared += left == right
-            a += left <= right
-            b += right <= left
-        out[i] = shared
-
-
-@njit(cache=True, nogil=True)
-def random_scores(seed: Any, user_rows: Array, playlist_rows: Array, out: Array) -> None:
-    """out[i] = a number in [0, 1) that depends on the seed and on the pair alone."""
-    for i in range(user_rows.size):
-        out[i] = fraction(hashed(seed, (np.int64(user_rows[i]) << 32) + playlist_rows[i]))
-
-
-@njit(cache=True, nogil=True)
-def mid_ranks(scores: Array, out: Array) -> None:
-    """out[i] = rank of scores[i, 0] in row i, from 1, ties in the middle. Scores that do not compare rank it last."""
-    for i in range(scores.shape[0]):
-        lower, equal = 0, 0
-        for k in range(1, scores.shape[1]):
-            lower += scores[i, 0] > scores[i, k]
-            equal += scores[i, 0] == scores[i, k]
-        out[i] = 1.0 + (scores.shape[1] - 1 - lower - equal) + 0.5 * equal
-
-
-@njit(cache=True, nogil=True)
-def mark_top(indptr: Array, indices: Array, scores: Array, count: int, marked: Array) -> None:
-    """marked[p] = True for each p that is among the `count` best scored of any row; ties go to the first in the row."""
-    for row in range(indptr.size - 1):
-        begin, end = indptr[row], indptr[row + 1]
-        for i in range(begin, end):
-            better = 0
-            for j in range(begin, end):
-                better += scores[j] > scores[i] or (scores[j] == scores[i] and j < i)
-            if better < count:
-                marked[indices[i]] = True

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.trainer.models.bpr.kernels import count_shared, mark_top, mid_ranks, score_pairs, update
+from spotify_buddies.trainer.metrics.kernels import count_shared, mark_top, mid_ranks, score_pairs
+from spotify_buddies.trainer.models.bpr.kernels import update
 
 TRIPLET = np.array([[0, 0, 1]], np.int32)
 

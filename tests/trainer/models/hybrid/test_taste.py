@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.evaluation.organic.halves import cut
 from spotify_buddies.trainer.evaluation.organic.questions import ask
+from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature
 from spotify_buddies.trainer.models.hybrid.taste import fit_taste, unit
 from spotify_buddies.trainer.models.model import Model

@@ -19,11 +19,11 @@ from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.errors import HistoryUnavailable, InvalidRequest
-from spotify_buddies.serve_app.ranking.answers import Answers, Budgets
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Query, Seen
 from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

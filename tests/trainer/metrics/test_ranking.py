@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.evaluation import metrics
-from spotify_buddies.trainer.evaluation.metrics import FactorScorer, coverage, per_row, ranks, summarise
+from spotify_buddies.trainer.metrics import ranking
+from spotify_buddies.trainer.metrics.ranking import FactorScorer, coverage, per_row, ranks, summarise
 from spotify_buddies.trainer.models.model import Model
 
 
@@ -67,7 +67,7 @@ def test_blocks_change_nothing(pairs, seed):
     rows = np.column_stack([rng.integers(0, 5, 23), rng.integers(0, 9, (23, 4))]).astype(np.int32)
     whole = ranks(rows, by_table(table))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "_BLOCK_PAIRS", pairs)
+        patch.setattr(ranking, "_BLOCK_PAIRS", pairs)
         assert np.array_equal(ranks(rows, by_table(table)), whole)
 
 
@@ -109,5 +109,5 @@ def test_coverage_does_not_depend_on_blocks(monkeypatch):
     candidates = Csr.from_rows([np.unique(rng.integers(0, 40, 9)) for _ in range(30)], 40)
     table = rng.random((30, 40))
     whole = coverage(candidates, by_table(table), top=2)
-    monkeypatch.setattr(metrics, "_BLOCK_PAIRS", 10)
+    monkeypatch.setattr(ranking, "_BLOCK_PAIRS", 10)
     assert coverage(candidates, by_table(table), top=2) == whole

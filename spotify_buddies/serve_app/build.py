@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.generations.state import Role
-from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.neighbours.index import Index, Searching, open_search
-from spotify_buddies.serve_app.ranking.answers import Budgets
+from spotify_buddies.serve_app.neighbours.client import Local, Neighbours
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.database.maintain import Retention
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.serve_app.versions.follow import Follower, Replica, Serving, following
+from spotify_buddies.serve_app.versions.index import Index, Searching, open_search
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
 from spotify_buddies.serve_app.versions.table import Loaded, Table
@@ -31,25 +31,18 @@ from spotify_buddies.trainer.bundle import open_bundle
 FOLLOW_WITHIN_S = 60.0
 
 
-@dataclass(frozen=True)
-class Services:
-    """Addresses of what the service stores into and reads from; None: there is none.
+def local(engine: Engine) -> Local:
+    """The search over an engine's own users, in this process. SearchError: the index is for others."""
+    from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 
-    mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
-    registry says, and its address is for people.
-    """
+    return Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs))
 
-    # Addresses may hold passwords: they are not part of what is printed of a Services.
-    postgres_url: str | None = field(default=None, repr=False)
-    redis_url: str | None = field(default=None, repr=False)
-    mlflow_uri: str | None = field(default=None, repr=False)
-    bundles: Path | None = None
 
-    def shelf(self, model: str) -> Shelf | None:
-        """Where versions that are wanted later come from; None where none ever are: no registry, or no Postgres."""
-        if self.mlflow_uri is None or self.bundles is None or self.postgres_url is None:
-            return None
-        return Shelf(self.mlflow_uri, model, self.bundles)
+def shelf_of(services: Services, model: str) -> Shelf | None:
+    """Where versions that are wanted later come from; None where none ever are: no registry, or no Postgres."""
+    if services.mlflow_uri is None or services.bundles is None or services.postgres_url is None:
+        return None
+    return Shelf(services.mlflow_uri, model, services.bundles)
 
 
 async def open_service(
@@ -94,7 +87,7 @@ async def open_service(
     )
     service.use_neighbours(await asyncio.to_thread(neighbours, engine))
     await asyncio.to_thread(service.warm_up)
-    shelf = services.shelf(model)
+    shelf = shelf_of(services, model)
     if shelf is not None:
         service.table.load_with(Loader(shelf.in_turn, service.answers, neighbours))
         ranker = Ranker(service.rotation, service.table, telemetry)
@@ -116,7 +109,7 @@ async def open_index(
     """The index of the bundle, its hashes checked, and of what generations want, as open_service. BundleError."""
     table: Table[Searching] = Table()
     table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
-    shelf = services.shelf(model)
+    shelf = shelf_of(services, model)
     if shelf is not None:
         table.load_with(partial(_open_index, shelf))
         await follow(settings, services, Replica(replica, Role.INDEX), table, Index(table), stack)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.models.bpr.kernels import mark_top, mid_ranks, score_pairs
-from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.metrics.kernels import mark_top, mid_ranks, score_pairs
 
 Array = npt.NDArray[Any]
 
@@ -26,10 +25,22 @@ class Scorer(Protocol):
         """The score of each pair of rows, float (n,), from int32 (n,) and (n,)."""
 
 
+class Factors(Protocol):
+    """What a model is scored by: float32 (users, d) and (playlists, d)."""
+
+    @property
+    def user_factors(self) -> Array:
+        """float32 (users, d)."""
+
+    @property
+    def playlist_factors(self) -> Array:
+        """float32 (playlists, d)."""
+
+
 class FactorScorer:
     """score(u, p) = u . p."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Factors) -> None:
         self._model = model
 
     def __call__(self, users: Array, playlists: Array) -> Array:

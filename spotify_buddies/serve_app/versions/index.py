@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.generations.counts import Row
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
-from spotify_buddies.serve_app.versions.counts import Row
 from spotify_buddies.serve_app.versions.table import Loaded, Table
 from spotify_buddies.trainer.bundle import Bundle
 

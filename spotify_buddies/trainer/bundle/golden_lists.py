@@ -1,0 +1,57 @@
+"""Golden lists: what a bundle's writer computes with plain numpy, for whoever serves it to compare its own with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.trainer.bundle.bundle import Bundle
+from spotify_buddies.trainer.bundle.golden import LENGTH, Golden
+
+Array = npt.NDArray[Any]
+
+LISTENERS = 8
+# Listeners looked at: enough to find LISTENERS whose lists are clear even where most are not.
+LOOKED_AT = 64
+# Neighbouring scores of a golden list differ by more than this share of the largest: float32 sums in another order
+# differ by a hundredth of it, so the order is the same wherever it is computed.
+CLEAR = 1e-4
+# Far above what sums differ by between machines, so that the same parts give the same bytes.
+DECIMALS = 6
+
+
+def find_golden(bundle: Bundle) -> tuple[Golden, ...]:
+    """At most LISTENERS, evenly over those with candidates; fewer, or none, where scores are too near each other."""
+    eligible = np.flatnonzero(np.diff(bundle.candidates.indptr))
+    tried = (_golden(bundle, user) for user in _evenly(eligible, LOOKED_AT).tolist())
+    found = [golden for golden in tried if golden is not None]
+    return tuple(found[at] for at in _evenly(np.arange(len(found)), LISTENERS).tolist())
+
+
+def _golden(bundle: Bundle, user: int) -> Golden | None:
+    rows = np.asarray(bundle.candidates.row(user))
+    rows = rows[bundle.owner[rows] != user]
+    # In double precision, so that nothing depends on the order of a sum.
+    factor, factors = (a.astype(np.float64) for a in (bundle.user_factors[user], bundle.playlist_factors[rows]))
+    scores = (factors * factor).sum(axis=1)
+    order = np.argsort(-scores, kind="stable")[: LENGTH + 1]
+    best = scores[order]
+    if not best.size or not np.all(-np.diff(best) > CLEAR * max(1e-6, float(np.abs(best).max()))):
+        return None
+    kept = order[:LENGTH]
+    ids = bundle.playlist_ids.table
+    return Golden(
+        bundle.user_ids.table[user],
+        tuple(ids[row] for row in rows[kept].tolist()),
+        tuple(round(score, DECIMALS) for score in scores[kept].tolist()),
+    )
+
+
+def _evenly(values: Array, most: int) -> Array:
+    """At most so many of the values, evenly spaced, in their order."""
+    if values.size <= most:
+        return values
+    chosen: Array = values[np.linspace(0, values.size - 1, most).astype(np.int64)]
+    return chosen
