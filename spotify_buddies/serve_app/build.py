@@ -20,7 +20,7 @@ from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.serve_app.versions.fetch import Shelf
-from spotify_buddies.serve_app.versions.follow import Follower, Replica, Serving, following
+from spotify_buddies.serve_app.versions.follow import FollowingReplica, GenerationFollower, Replica, following
 from spotify_buddies.serve_app.versions.index import Index, Searching, open_search
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
@@ -126,11 +126,11 @@ async def follow(
     services: Services,
     replica: Replica,
     table: Table[Any],
-    serving: Serving,
+    serving: FollowingReplica,
     stack: AsyncExitStack,
 ) -> None:
     """Follow generations until `stack` ends; returns when the active one is served, or after a bounded time."""
-    follower = Follower(str(services.postgres_url), settings.feedback_timeout_s, replica, table, serving)
+    follower = GenerationFollower(str(services.postgres_url), settings.feedback_timeout_s, replica, table, serving)
     task = await following(follower, FOLLOW_WITHIN_S)
 
     async def stop() -> None:

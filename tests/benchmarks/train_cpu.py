@@ -27,7 +27,7 @@ from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.models.backend import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, Validation, initial_model
-from spotify_buddies.trainer.models.order import Source, Stored
+from spotify_buddies.trainer.models.order import TripletFile, TripletSource
 from spotify_buddies.trainer.models.train import train, training_key
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -59,10 +59,10 @@ def from_dataset(data: Dataset) -> Drawn:
     return Drawn(pools.positives, pools.hard, pools.easy, pools.negatives, pools.hard_share)
 
 
-def stored(source: Drawn) -> Stored:
+def stored(source: Drawn) -> TripletFile:
     """One epoch of a source as a file would hold it."""
     rows = np.random.default_rng(1).permutation(np.concatenate(list(source.blocks(1, 1))))
-    return Stored(rows, source.positives.rows, source.positives.columns)
+    return TripletFile(rows, source.positives.rows, source.positives.columns)
 
 
 def opened(source: Drawn, settings: TrainSettings) -> Backend:
@@ -70,7 +70,7 @@ def opened(source: Drawn, settings: TrainSettings) -> Backend:
     return open_backend(settings, {"user_factors": model.user_factors, "playlist_factors": model.playlist_factors})
 
 
-def ours(backend: Backend, source: Source, least: int) -> Callable[[], float]:
+def ours(backend: Backend, source: TripletSource, least: int) -> Callable[[], float]:
     """Triplets a second over as many whole epochs as hold `least` triplets."""
     numbers = iter(range(1, 1 << 30))
 
@@ -134,7 +134,7 @@ def speed(source: Drawn, threads: int, dimension: int, rounds: int, least: int) 
     return lines
 
 
-def head(source: Stored, rows: int) -> Stored:
+def head(source: TripletFile, rows: int) -> TripletFile:
     """The first rows of a source; the recipe is slow."""
     return replace(source, triplets=source.triplets[:rows])
 
@@ -157,7 +157,7 @@ def quality(data: Dataset, source: Drawn, threads: int, seeds: list[int]) -> Ite
             yield [name, str(seed), *(f"{value:.4f}" for value in values), str(best.epoch)]
 
 
-def fit(data: Dataset, source: Source | Array | None, settings: TrainSettings) -> list[EpochReport]:
+def fit(data: Dataset, source: TripletSource | Array | None, settings: TrainSettings) -> list[EpochReport]:
     """Every epoch of one training."""
     if source is None:
         raise SystemExit(f'{data.directory}: holds no file of triplets; build it with BUDDIES_DATA__TRIPLETS="file"')

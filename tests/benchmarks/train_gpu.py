@@ -27,7 +27,7 @@ from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summari
 from spotify_buddies.trainer.models.backend import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import initial_model
-from spotify_buddies.trainer.models.order import Source, Stored
+from spotify_buddies.trainer.models.order import TripletFile, TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
 
 GENRES, NEGATIVES = 100, 50
@@ -74,7 +74,7 @@ def opened(source: Drawn, settings: TrainSettings) -> Backend:
     return open_backend(settings, {"user_factors": model.user_factors, "playlist_factors": model.playlist_factors})
 
 
-def rate(backend: Backend, source: Source, rounds: int) -> float:
+def rate(backend: Backend, source: TripletSource, rounds: int) -> float:
     """Triplets a second over an epoch, the median of the rounds, after an epoch that is not counted."""
     found = []
     for number in range(rounds + 1):
@@ -84,7 +84,7 @@ def rate(backend: Backend, source: Source, rounds: int) -> float:
     return statistics.median(found[1:])
 
 
-def some(source: Drawn, count: int) -> Stored:
+def some(source: Drawn, count: int) -> TripletFile:
     """At least so many triplets of an epoch, in a random order, as a file would hold them."""
     blocks: list[np.ndarray] = []
     for block in source.blocks(1, 1):
@@ -92,7 +92,7 @@ def some(source: Drawn, count: int) -> Stored:
         if sum(map(len, blocks)) >= count:
             break
     rows = np.random.default_rng(1).permutation(np.concatenate(blocks))
-    return Stored(rows, source.positives.rows, source.positives.columns)
+    return TripletFile(rows, source.positives.rows, source.positives.columns)
 
 
 def reached(settings: TrainSettings, size: tuple[int, int, int], epochs: int, *, drawn: bool) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.query import Lists, Reasons
+from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons
 from spotify_buddies.serve_app.ranking.reasons import sentence
 from spotify_buddies.trainer.bundle import Bundle
 
@@ -44,7 +44,12 @@ def ranked(bundle: Bundle, candidates: Iterable[int], factor: Any) -> list[int]:
 
 
 def message(
-    bundle: Bundle, version: str, lists: Lists, drawn: bytes, reasons: Reasons | None, only: Sequence[int] | None = None
+    bundle: Bundle,
+    version: str,
+    lists: RankedLists,
+    drawn: bytes,
+    reasons: Reasons | None,
+    only: Sequence[int] | None = None,
 ) -> pb.RecommendResponse:
     """The answer as protobuf's own classes build it."""
     answer = pb.RecommendResponse()

@@ -15,7 +15,7 @@ import psutil
 import typer
 
 from spotify_buddies.clients.command.endpoints import running
-from spotify_buddies.foundation.addresses import Kind, parse
+from spotify_buddies.foundation.addresses import AddressKind, parse
 from spotify_buddies.foundation.process.private import open_to_others, replaceable_by_others
 from spotify_buddies.foundation.terminal.visible import say
 
@@ -27,7 +27,7 @@ EXTRAS = {
 }
 NEEDED_MEMORY_GIB = 4
 NEEDED_DISK_GIB = 2
-DEFAULT_PORTS = {Kind.POSTGRES: 5432, Kind.REDIS: 6379}
+DEFAULT_PORTS = {AddressKind.POSTGRES: 5432, AddressKind.REDIS: 6379}
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,9 @@ def _free(host: str, port: int) -> bool:
 
 def _services(settings: Any) -> Iterator[Finding]:
     for kind, url in (
-        (Kind.POSTGRES, settings.postgres_url),
-        (Kind.REDIS, settings.redis_url),
-        (Kind.MLFLOW, settings.mlflow_tracking_uri),
+        (AddressKind.POSTGRES, settings.postgres_url),
+        (AddressKind.REDIS, settings.redis_url),
+        (AddressKind.MLFLOW, settings.mlflow_tracking_uri),
     ):
         if url is None:
             yield Finding(kind.value, ok=True, found="embedded")
@@ -153,7 +153,7 @@ def _services(settings: Any) -> Iterator[Finding]:
         yield _reachable("service", *_split(serving.grpc))
 
 
-def hosts(url: str, kind: Kind) -> list[tuple[str, int]]:
+def hosts(url: str, kind: AddressKind) -> list[tuple[str, int]]:
     """Every host and port of an address; Postgres' may name several. None: a socket or a file."""
     return [(host, port or DEFAULT_PORTS.get(kind, 80)) for host, port in parse(url, kind).places]
 

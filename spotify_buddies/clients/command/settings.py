@@ -24,14 +24,18 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from spotify_buddies.clients.command.secret_files import SecretError, filled
-from spotify_buddies.foundation.addresses import AddressError, Kind, masked, parse
+from spotify_buddies.foundation.addresses import AddressError, AddressKind, masked, parse
 
 PREFIX = "BUDDIES_"
 FILE_VARIABLE = "BUDDIES_CONFIG"
 DEFAULT_FILE = Path("buddies.toml")
 MLFLOW_NAMES = ("MLFLOW_TRACKING_URI", "BUDDIES_MLFLOW_TRACKING_URI")
 _SECRETS: Mapping[str, tuple[str, ...]] = {"postgres_url": (), "redis_url": (), "mlflow_tracking_uri": MLFLOW_NAMES}
-_KINDS = {"postgres_url": Kind.POSTGRES, "redis_url": Kind.REDIS, "mlflow_tracking_uri": Kind.MLFLOW}
+_KINDS = {
+    "postgres_url": AddressKind.POSTGRES,
+    "redis_url": AddressKind.REDIS,
+    "mlflow_tracking_uri": AddressKind.MLFLOW,
+}
 _EXAMPLES = {
     "postgres_url": "postgresql://USER:PASSWORD@HOST:5432/DATABASE or host=HOST password='PASSWORD'",
     "redis_url": "redis://:PASSWORD@HOST:6379/0",  # kingfisher:ignore

@@ -59,7 +59,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ReplicaMemory:
     """The replicas' processes in MiB, all together. pss: shared pages by their share; uss: pages of their own."""
 
     processes: int
@@ -151,7 +151,7 @@ def _first(calls: Sequence[Call], version: str) -> float | None:
     return min((call.ended_at for call in calls if call.version == version), default=None)
 
 
-def memory_of(served: Served) -> Memory:
+def memory_of(served: Served) -> ReplicaMemory:
     """What the replicas take now."""
     found = []
     for process in served.find("replica"):
@@ -159,11 +159,17 @@ def memory_of(served: Served) -> Memory:
             found.append(process.memory_full_info())
         except psutil.NoSuchProcess:
             continue
-    return Memory(len(found), sum(one.pss for one in found) / 2**20, sum(one.uss for one in found) / 2**20)
+    return ReplicaMemory(len(found), sum(one.pss for one in found) / 2**20, sum(one.uss for one in found) / 2**20)
 
 
 def judge(
-    calls: Sequence[Call], steady: Window, during: Window, before: Memory, after: Memory, *, expected: set[str]
+    calls: Sequence[Call],
+    steady: Window,
+    during: Window,
+    before: ReplicaMemory,
+    after: ReplicaMemory,
+    *,
+    expected: set[str],
 ) -> tuple[str, ...]:
     """What breaks the limits, one sentence each. steady: before the swaps. expected: the versions that may answer."""
     problems = []
@@ -194,7 +200,7 @@ def _told(
     traffic: Steady,
     swaps: Sequence[Swap],
     windows: Sequence[Window],
-    memory: tuple[Memory, Memory],
+    memory: tuple[ReplicaMemory, ReplicaMemory],
     problems: tuple[str, ...],
 ) -> Rehearsal:
     calls, errors = traffic.calls, errors_of(traffic.calls)

@@ -18,7 +18,7 @@ from spotify_buddies.clients.command.endpoints import Endpoints, running
 from spotify_buddies.clients.load import report, sample, targets
 from spotify_buddies.clients.load.baseline import bare_server
 from spotify_buddies.clients.load.client_processes import Crew, LoadError, OnSecond, crew
-from spotify_buddies.clients.load.mix import Kind, MixError, parse_mix
+from spotify_buddies.clients.load.mix import CallKind, MixError, parse_mix
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.rounds import Comparison, Result, Server, compare, describe, measure
 from spotify_buddies.clients.load.sample import Sample, SampleError
@@ -170,7 +170,7 @@ def _run(
     """Measure; the body of the report, and whether it was interrupted."""
     local = endpoints is not None and plan.address == endpoints.grpc
     body: dict[str, Any] = {"environment": environment(), "target": _ask_status(plan.address), "plan": plan.to_json()}
-    wanted = plan if scenario is None else replace(plan, mix=dict.fromkeys(Kind, 1.0))
+    wanted = plan if scenario is None else replace(plan, mix=dict.fromkeys(CallKind, 1.0))
     found = _find_sample(wanted, ids, songs, bundle)
     with ExitStack() as stack:
         servers = [Server("service", plan.address, (endpoints.pid,) if local and endpoints else ())]
@@ -248,8 +248,8 @@ def _soak(bench: _Bench, plan: Plan, body: dict[str, Any]) -> None:
 def _find_sample(plan: Plan, ids: Path | None, songs: Path | None, bundle: Path | None) -> Sample:
     """What the mix needs, from the files given, else from the bundle."""
     given = sample.read(ids, songs, random.Random(plan.seed))  # noqa: S311 - a draw, no secret
-    needs_ids = ids is None and bool({Kind.KNOWN, Kind.FEEDBACK} & set(plan.mix))
-    needs_songs = songs is None and Kind.TASTE in plan.mix
+    needs_ids = ids is None and bool({CallKind.KNOWN, CallKind.FEEDBACK} & set(plan.mix))
+    needs_songs = songs is None and CallKind.TASTE in plan.mix
     if not needs_ids and not needs_songs:
         return given
     asked = sample.ask(SAMPLE, bundle)

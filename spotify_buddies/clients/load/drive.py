@@ -8,21 +8,21 @@ from itertools import count
 from typing import Protocol
 
 from spotify_buddies.clients.load.plan import Part
-from spotify_buddies.clients.load.record import NOT_SENT, Outcome, Record
+from spotify_buddies.clients.load.record import NOT_SENT, CallOutcome, Record
 from spotify_buddies.clients.load.requests import Request
 
 
 class Sender(Protocol):
     """What carries requests: Exchange, or a test's."""
 
-    async def send(self, request: Request, caller: int) -> bytes | Outcome:
+    async def send(self, request: Request, caller: int) -> bytes | CallOutcome:
         """The answer, or how it failed."""
 
-    def judge(self, request: Request, answer: bytes) -> Outcome:
+    def judge(self, request: Request, answer: bytes) -> CallOutcome:
         """What the answer is worth. Its time has been taken."""
 
 
-class Source(Protocol):
+class RequestSource(Protocol):
     """What requests come from: Requests, or a test's."""
 
     def next(self) -> Request:
@@ -37,7 +37,7 @@ class Drive:
     """
 
     part: Part
-    source: Source
+    source: RequestSource
     sender: Sender
     record: Record
 
@@ -77,7 +77,7 @@ class Drive:
             if loop.time() < self._end + self.part.plan.timeout_s:
                 await self._call(caller, start + due)
             else:
-                self._count(self.source.next(), Outcome(NOT_SENT, "", "the server was too far behind"), start + due)
+                self._count(self.source.next(), CallOutcome(NOT_SENT, "", "the server was too far behind"), start + due)
 
     async def _call(self, caller: int, due: float) -> None:
         """Send one call now; its latency counts from `due`."""
@@ -86,11 +86,11 @@ class Drive:
         sent = loop.time()
         answer = await self.sender.send(request, caller)
         done = loop.time()
-        outcome = answer if isinstance(answer, Outcome) else self.sender.judge(request, answer)
+        outcome = answer if isinstance(answer, CallOutcome) else self.sender.judge(request, answer)
         self._count(request, outcome, due, sent, done)
 
     def _count(
-        self, request: Request, outcome: Outcome, due: float, sent: float | None = None, done: float | None = None
+        self, request: Request, outcome: CallOutcome, due: float, sent: float | None = None, done: float | None = None
     ) -> None:
         done = asyncio.get_running_loop().time() if done is None else done
         sent = done if sent is None else sent

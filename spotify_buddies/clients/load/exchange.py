@@ -9,9 +9,9 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import DecodeError
 
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Part
-from spotify_buddies.clients.load.record import WRONG_ANSWER, Outcome
+from spotify_buddies.clients.load.record import WRONG_ANSWER, CallOutcome
 from spotify_buddies.clients.load.requests import Request, Requests
 from spotify_buddies.clients.python.channel import direct
 from spotify_buddies.clients.python.errors import from_grpc
@@ -26,7 +26,7 @@ _OPTIONS = (
     # A retry would hide a failure.
     ("grpc.enable_retries", 0),
 )
-_Methods = dict[Kind, Any]
+_Methods = dict[CallKind, Any]
 
 
 class NotThere(Exception):
@@ -58,7 +58,7 @@ class Exchange:
             raise NotThere(f"nothing answers at {self._plan.address} within {CONNECT_WITHIN_S:g} s") from None
         for payload in self._requests.priming():
             try:
-                answer = await self._methods[0][Kind.KNOWN](payload, timeout=30.0)
+                answer = await self._methods[0][CallKind.KNOWN](payload, timeout=30.0)
             except grpc.aio.AioRpcError as error:
                 await self.__aexit__()
                 raise NotThere(
@@ -71,33 +71,33 @@ class Exchange:
         for channel in self._channels:
             await channel.close()
 
-    async def send(self, request: Request, caller: int) -> bytes | Outcome:
+    async def send(self, request: Request, caller: int) -> bytes | CallOutcome:
         """Send and wait: the answer's bytes, or how it failed. The callers are dealt over the connections."""
         method = self._methods[caller % len(self._methods)][request.kind]
         try:
             answer: bytes = await method(request.payload, timeout=self._plan.timeout_s)
         except grpc.aio.AioRpcError as failure:
             error = from_grpc(failure)
-            return Outcome(error.code, error.reason, error.message)
+            return CallOutcome(error.code, error.reason, error.message)
         return answer
 
-    def judge(self, request: Request, answer: bytes) -> Outcome:
+    def judge(self, request: Request, answer: bytes) -> CallOutcome:
         """What an answer is worth; one in `check_every` is decoded for it."""
         self._answered += 1
         if self._answered % self._plan.check_every != 0:
-            return Outcome(users=request.users)
+            return CallOutcome(users=request.users)
         self.checked += 1
         try:
             return self._judge(request, answer)
         except DecodeError as error:
             return _wrong(f"not the message that the API promises: {error}")
 
-    def _judge(self, request: Request, answer: bytes) -> Outcome:
-        if request.kind is Kind.FEEDBACK:
+    def _judge(self, request: Request, answer: bytes) -> CallOutcome:
+        if request.kind is CallKind.FEEDBACK:
             stored = pb.FeedbackResponse.FromString(answer)
             if stored.outcome != pb.FEEDBACK_OUTCOME_ACCEPTED or stored.reactions < 1:
                 return _wrong("the feedback was not stored")
-            return Outcome()
+            return CallOutcome()
         response = pb.RecommendResponse.FromString(answer)
         found = response.recommendations
         if len(found) != request.users:
@@ -105,13 +105,13 @@ class Exchange:
         self.sources.update(pb.Source.Name(item.source).removeprefix("SOURCE_").lower() for item in found)
         self._requests.keep(response)
         refused = next((item.error.message for item in found if item.HasField("error")), None)
-        return Outcome(users=request.users) if refused is None else _wrong(f"a listener was refused: {refused}")
+        return CallOutcome(users=request.users) if refused is None else _wrong(f"a listener was refused: {refused}")
 
 
-def _wrong(message: str) -> Outcome:
-    return Outcome(WRONG_ANSWER, "", message)
+def _wrong(message: str) -> CallOutcome:
+    return CallOutcome(WRONG_ANSWER, "", message)
 
 
 def _methods(channel: grpc.aio.Channel) -> _Methods:
     recommend: Any = channel.unary_unary(_METHOD.format("Recommend"))
-    return dict.fromkeys(Kind, recommend) | {Kind.FEEDBACK: channel.unary_unary(_METHOD.format("Feedback"))}
+    return dict.fromkeys(CallKind, recommend) | {CallKind.FEEDBACK: channel.unary_unary(_METHOD.format("Feedback"))}

@@ -10,7 +10,7 @@ from enum import StrEnum
 DECK = 1_000
 
 
-class Kind(StrEnum):
+class CallKind(StrEnum):
     """One kind of call."""
 
     KNOWN = "known"
@@ -23,15 +23,15 @@ class MixError(ValueError):
     """A mix cannot be read; the message says what is wrong with it."""
 
 
-def parse_mix(text: str) -> dict[Kind, float]:
+def parse_mix(text: str) -> dict[CallKind, float]:
     """Read "known=80,taste=20": weights, whatever their sum. A kind alone means nothing but it. MixError."""
-    weights: dict[Kind, float] = {}
+    weights: dict[CallKind, float] = {}
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.partition("="))
         try:
-            kind = Kind(name)
+            kind = CallKind(name)
         except ValueError:
-            raise MixError(f"{name!r} is none of {', '.join(Kind)}") from None
+            raise MixError(f"{name!r} is none of {', '.join(CallKind)}") from None
         try:
             weight = float(number) if equals else 1.0
         except ValueError:
@@ -44,7 +44,7 @@ def parse_mix(text: str) -> dict[Kind, float]:
     return weights
 
 
-def deal(weights: Mapping[Kind, float], rng: random.Random) -> Iterator[Kind]:
+def deal(weights: Mapping[CallKind, float], rng: random.Random) -> Iterator[CallKind]:
     """Kinds without end, in random order; each DECK of them holds every kind in its share (largest remainder)."""
     whole = sum(weights.values())
     exact = {kind: DECK * weight / whole for kind, weight in weights.items()}

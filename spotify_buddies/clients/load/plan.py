@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Plan:
     """
 
     address: str
-    mix: Mapping[Kind, float]
+    mix: Mapping[CallKind, float]
     rate: float | None = None
     callers: int = 32
     connections: int = 1
@@ -53,7 +53,7 @@ class Plan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Plan:
         """Read what to_json wrote."""
-        return cls(**{**body, "mix": {Kind(name): weight for name, weight in body["mix"].items()}})
+        return cls(**{**body, "mix": {CallKind(name): weight for name, weight in body["mix"].items()}})
 
 
 @dataclass(frozen=True)

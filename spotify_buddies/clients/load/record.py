@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.load.histogram import Histogram
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 
 # Codes of our own, beside gRPC's.
 NOT_SENT = "NOT_SENT"
@@ -16,7 +16,7 @@ WRONG_ANSWER = "WRONG_ANSWER"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallOutcome:
     """How one call ended. code: gRPC's name, or one of ours. reason: a constant, or nothing. users: listeners answered.
 
     message: for people.
@@ -34,7 +34,7 @@ class Outcome:
 
 
 @dataclass
-class Tally:
+class CallTally:
     """Calls of one kind. latency: of answered calls, from when they were to be sent; service: from when they were sent.
 
     failed: the same as latency for calls that failed, so that neither hides in the other. users: listeners answered.
@@ -45,7 +45,7 @@ class Tally:
     failed: Histogram = field(default_factory=Histogram)
     users: int = 0
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: CallTally) -> None:
         """Count what the other one counted."""
         self.latency.merge(other.latency)
         self.service.merge(other.service)
@@ -58,7 +58,7 @@ class Tally:
         return {**histograms, "users": self.users}
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Tally:
+    def from_json(cls, body: Mapping[str, Any]) -> CallTally:
         """Read what to_json wrote."""
         latency, service, failed = (Histogram.from_json(body[name]) for name in ("latency", "service", "failed"))
         return cls(latency, service, failed, int(body["users"]))
@@ -82,7 +82,7 @@ class Record:
     span_s: how long was measured, summed over merged rounds; processes count once.
     """
 
-    tallies: dict[Kind, Tally] = field(default_factory=dict)
+    tallies: dict[CallKind, CallTally] = field(default_factory=dict)
     seconds: dict[int, Second] = field(default_factory=dict)
     delay: Histogram = field(default_factory=Histogram)
     errors: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -93,9 +93,9 @@ class Record:
     answered_users: int = 0
     span_s: float = 0.0
 
-    def add(self, kind: Kind, outcome: Outcome, second: int, latency_us: int, service_us: int) -> None:
+    def add(self, kind: CallKind, outcome: CallOutcome, second: int, latency_us: int, service_us: int) -> None:
         """Count one call. second: of the measurement, in which it was to be sent."""
-        tally = self.tallies.setdefault(kind, Tally())
+        tally = self.tallies.setdefault(kind, CallTally())
         of_second = self.seconds.setdefault(second, Second())
         self.delay.add(latency_us - service_us)
         if outcome.ok:
@@ -110,9 +110,9 @@ class Record:
         self.errors[key] += 1
         self.messages.setdefault(key, outcome.message)
 
-    def whole(self) -> Tally:
+    def whole(self) -> CallTally:
         """All kinds together."""
-        tally = Tally()
+        tally = CallTally()
         for one in self.tallies.values():
             tally.merge(one)
         return tally
@@ -140,7 +140,7 @@ class Record:
 
     def _merge(self, other: Record, offset: int) -> None:
         for kind, tally in other.tallies.items():
-            self.tallies.setdefault(kind, Tally()).merge(tally)
+            self.tallies.setdefault(kind, CallTally()).merge(tally)
         for second, found in other.seconds.items():
             mine = self.seconds.setdefault(second + offset, Second())
             mine.latency.merge(found.latency)
@@ -172,7 +172,7 @@ class Record:
         """Read what to_json wrote."""
         errors = {(kind, code, reason): (count, said) for kind, code, reason, count, said in body["errors"]}
         return cls(
-            tallies={Kind(name): Tally.from_json(tally) for name, tally in body["tallies"].items()},
+            tallies={CallKind(name): CallTally.from_json(tally) for name, tally in body["tallies"].items()},
             seconds={int(at): Second(Histogram.from_json(found), failed) for at, found, failed in body["seconds"]},
             delay=Histogram.from_json(body["delay"]),
             errors=Counter({key: count for key, (count, _) in errors.items()}),

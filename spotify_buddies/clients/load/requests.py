@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from spotify_buddies.clients.load.mix import Kind, deal
+from spotify_buddies.clients.load.mix import CallKind, deal
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
@@ -29,7 +29,7 @@ class RequestsError(Exception):
 class Request:
     """One call, ready to send. users: listeners in it, 0 for feedback."""
 
-    kind: Kind
+    kind: CallKind
     payload: bytes
     users: int
 
@@ -56,10 +56,10 @@ class Requests:
         self._run = uuid.uuid4().hex
         self._sent = 0
         self._received: deque[Received] = deque(maxlen=KEPT)
-        builders = {Kind.KNOWN: self._known, Kind.TASTE: self._taste, Kind.UNKNOWN: self._unknown}
-        if Kind.KNOWN in plan.mix and not sample.user_ids:
+        builders = {CallKind.KNOWN: self._known, CallKind.TASTE: self._taste, CallKind.UNKNOWN: self._unknown}
+        if CallKind.KNOWN in plan.mix and not sample.user_ids:
             raise RequestsError("the mix has known listeners, and no ids are given")
-        if Kind.TASTE in plan.mix and not sample.tastes:
+        if CallKind.TASTE in plan.mix and not sample.tastes:
             raise RequestsError("the mix has tastes, and no songs are given")
         self._sample = sample
         self._pools = {kind: _pool(plan, kind, builders[kind], rng) for kind in plan.mix if kind in builders}
@@ -67,13 +67,13 @@ class Requests:
     def next(self) -> Request:
         """The next request of the mix."""
         kind = next(self._kinds)
-        if kind is Kind.FEEDBACK:
+        if kind is CallKind.FEEDBACK:
             return Request(kind, self._feedback(), 0)
         return next(self._pools[kind])
 
     def priming(self) -> Iterator[bytes]:
         """Recommend requests whose answers give feedback something to be about; none where the mix has no feedback."""
-        if Kind.FEEDBACK not in self._plan.mix:
+        if CallKind.FEEDBACK not in self._plan.mix:
             return
         if not self._sample.user_ids:
             raise RequestsError("feedback is about recommendations to known listeners, and no ids are given")
@@ -125,7 +125,9 @@ def _taste(songs: tuple[tuple[str, str], ...], number: int) -> pb.Taste:
     return pb.Taste(user_id=f"guest-{number}", songs=named)
 
 
-def _pool(plan: Plan, kind: Kind, build: Callable[[], pb.RecommendRequest], rng: random.Random) -> Iterator[Request]:
+def _pool(
+    plan: Plan, kind: CallKind, build: Callable[[], pb.RecommendRequest], rng: random.Random
+) -> Iterator[Request]:
     made = []
     for _ in range(max(FEWEST, min(REQUESTS, LISTENERS // plan.users_per_call))):
         message = build()

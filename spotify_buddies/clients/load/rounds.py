@@ -9,7 +9,7 @@ from typing import Any
 
 from spotify_buddies.clients.load.client_processes import Around, ClientUsage, Crew, Measured, OnSecond
 from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import Record, Tally
+from spotify_buddies.clients.load.record import CallTally, Record
 from spotify_buddies.clients.load.usage import Usage, Watch, add
 
 # A client process above this share of a core is at its limit: the server could do more.
@@ -203,7 +203,7 @@ def describe(result: Result) -> dict[str, Any]:
     }
 
 
-def _kind(tally: Tally) -> dict[str, Any]:
+def _kind(tally: CallTally) -> dict[str, Any]:
     return {
         "calls": tally.latency.count,
         "failed": tally.failed.count,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.rounds import Comparison, Result
 
@@ -57,8 +57,13 @@ def cases() -> list[Case]:
         Case("one user per call, 32 callers", _many, _many_rows),
         Case("one caller", lambda plan: replace(_many(plan), callers=1), _single_rows),
         Case("1,000 users per call", _batch, _batch_rows),
-        Case("taste", lambda plan: replace(_many(plan), callers=1, mix={Kind.TASTE: 1.0}), _taste_rows),
-        Case("feedback, 32 callers", lambda plan: replace(_many(plan), mix={Kind.FEEDBACK: 1.0}), _feedback_rows, True),
+        Case("taste", lambda plan: replace(_many(plan), callers=1, mix={CallKind.TASTE: 1.0}), _taste_rows),
+        Case(
+            "feedback, 32 callers",
+            lambda plan: replace(_many(plan), mix={CallKind.FEEDBACK: 1.0}),
+            _feedback_rows,
+            True,
+        ),
     ]
 
 
@@ -81,7 +86,7 @@ def soak_rows(result: Result) -> list[Row]:
 
 
 def _many(plan: Plan) -> Plan:
-    return replace(plan, mix={Kind.KNOWN: 1.0}, callers=32, users_per_call=1, rate=None)
+    return replace(plan, mix={CallKind.KNOWN: 1.0}, callers=32, users_per_call=1, rate=None)
 
 
 def _batch(plan: Plan) -> Plan:

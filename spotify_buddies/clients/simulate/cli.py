@@ -24,7 +24,7 @@ from spotify_buddies.foundation.terminal.visible import say
 
 if TYPE_CHECKING:
     from spotify_buddies.clients.simulate.audience import Audience
-    from spotify_buddies.clients.simulate.tally import Tally
+    from spotify_buddies.clients.simulate.tally import VisitTally
     from spotify_buddies.clients.simulate.visits import Plan
 
 INTERRUPTED = 130
@@ -129,12 +129,12 @@ class _Runner:
                 "name another with --address"
             ) from error
 
-    def _window(self, audience: Audience, plan: Plan) -> tuple[Tally, bool]:
+    def _window(self, audience: Audience, plan: Plan) -> tuple[VisitTally, bool]:
         """The counts of a window, and whether it was not interrupted."""
-        from spotify_buddies.clients.simulate.tally import Tally
+        from spotify_buddies.clients.simulate.tally import VisitTally
         from spotify_buddies.clients.simulate.visits import simulate
 
-        tally = Tally()
+        tally = VisitTally()
 
         async def visit() -> None:
             task = asyncio.current_task()
@@ -152,7 +152,7 @@ class _Runner:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
         return tally, True
 
-    def _print(self, tally: Tally, plan: Plan, audience: Audience) -> None:
+    def _print(self, tally: VisitTally, plan: Plan, audience: Audience) -> None:
         body = {
             "audience": audience.size,
             "window": plan.window,
@@ -165,12 +165,12 @@ class _Runner:
             sys.stdout.flush()
 
 
-def _ticker(plan: Plan) -> Callable[[Tally], None]:
+def _ticker(plan: Plan) -> Callable[[VisitTally], None]:
     """Progress on standard error: a rewritten line on a terminal, one every few seconds elsewhere."""
     terminal = sys.stderr.isatty()
     shown = time.monotonic()
 
-    def tell(tally: Tally) -> None:
+    def tell(tally: VisitTally) -> None:
         nonlocal shown
         now = time.monotonic()
         if now - shown < (0.5 if terminal else TICK_S):

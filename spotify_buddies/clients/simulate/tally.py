@@ -32,7 +32,7 @@ class ArmTally:
 
 
 @dataclass
-class Tally:
+class VisitTally:
     """One window. visits: listeners who came. failed: calls without an answer, by gRPC status."""
 
     visits: int = 0

@@ -11,7 +11,7 @@ import numpy as np
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Recommendation
 from spotify_buddies.clients.simulate.audience import Audience, Listener
 from spotify_buddies.clients.simulate.clicks import Clicks
-from spotify_buddies.clients.simulate.tally import Tally
+from spotify_buddies.clients.simulate.tally import VisitTally
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def arrivals(plan: Plan, rng: np.random.Generator) -> Iterator[float]:
 
 
 async def simulate(
-    client: AsyncClient, audience: Audience, plan: Plan, tally: Tally, on_visit: Callable[[Tally], None]
+    client: AsyncClient, audience: Audience, plan: Plan, tally: VisitTally, on_visit: Callable[[VisitTally], None]
 ) -> None:
     """One window of visits, counted in `tally` as they end, so that a cancelled one is counted until then.
 
@@ -65,7 +65,9 @@ async def simulate(
             task.add_done_callback(done)
 
 
-async def _visit(client: AsyncClient, audience: Audience, plan: Plan, tally: Tally, rng: np.random.Generator) -> None:
+async def _visit(
+    client: AsyncClient, audience: Audience, plan: Plan, tally: VisitTally, rng: np.random.Generator
+) -> None:
     tally.visits += 1
     listener = audience.draw(rng)
     answer = await _ask(client, listener, plan, tally)
@@ -83,7 +85,7 @@ async def _visit(client: AsyncClient, audience: Audience, plan: Plan, tally: Tal
         tally.of(answer).errors += 1
 
 
-async def _ask(client: AsyncClient, listener: Listener, plan: Plan, tally: Tally) -> Recommendation | None:
+async def _ask(client: AsyncClient, listener: Listener, plan: Plan, tally: VisitTally) -> Recommendation | None:
     excluded = listener.known if plan.exclude_known else ()
     try:
         (answer,) = await client.recommend(

@@ -8,7 +8,7 @@ from spotify_buddies.foundation.addresses import mlflow, postgres, redis
 from spotify_buddies.foundation.addresses.address import MASK, Address, AddressError
 
 
-class Kind(StrEnum):
+class AddressKind(StrEnum):
     """What an address leads to."""
 
     POSTGRES = "postgres"
@@ -16,15 +16,15 @@ class Kind(StrEnum):
     MLFLOW = "mlflow"
 
 
-_PARSERS = {Kind.POSTGRES: postgres.parse, Kind.REDIS: redis.parse, Kind.MLFLOW: mlflow.parse}
+_PARSERS = {AddressKind.POSTGRES: postgres.parse, AddressKind.REDIS: redis.parse, AddressKind.MLFLOW: mlflow.parse}
 
 
-def parse(text: str, kind: Kind) -> Address:
+def parse(text: str, kind: AddressKind) -> Address:
     """Check an address and take it apart. AddressError: the rule that it breaks, never a part of it."""
     return _PARSERS[kind](text)
 
 
-def masked(text: str, kind: Kind | None = None) -> str:
+def masked(text: str, kind: AddressKind | None = None) -> str:
     """An address for people, without its passwords. One that cannot be read is not shown at all.
 
     kind: None finds it by the scheme; without one it is a Postgres key=value string, or a folder of MLflow's.
@@ -37,10 +37,10 @@ def masked(text: str, kind: Kind | None = None) -> str:
     return MASK
 
 
-def _likely(text: str) -> tuple[Kind, ...]:
+def _likely(text: str) -> tuple[AddressKind, ...]:
     scheme, separator, _ = text.partition("://")
     if separator and scheme in redis.SCHEMES:
-        return (Kind.REDIS,)
+        return (AddressKind.REDIS,)
     if separator and scheme in postgres.SCHEMES:
-        return (Kind.POSTGRES,)
-    return (Kind.MLFLOW,) if separator else (Kind.POSTGRES, Kind.MLFLOW)
+        return (AddressKind.POSTGRES,)
+    return (AddressKind.MLFLOW,) if separator else (AddressKind.POSTGRES, AddressKind.MLFLOW)

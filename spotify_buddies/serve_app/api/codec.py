@@ -14,8 +14,8 @@ from spotify_buddies.foundation.text.ids import are_ids, fault, is_id
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import limits
 from spotify_buddies.serve_app.errors import InvalidRequest, Violation
-from spotify_buddies.serve_app.ranking.query import Mode, Query, Refused, Seen, SongName, Taste
-from spotify_buddies.serve_app.store.actions import Feedback, Wish
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, Refused, SongName, Taste
+from spotify_buddies.serve_app.store.actions import Feedback, Snooze
 
 NANOS = 10**9
 _ARMS = {number: name.removeprefix("ARM_").lower() for name, number in pb.Arm.items()}
@@ -118,7 +118,7 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -
         idempotency_key=request.idempotency_key,
         model_version=request.model_version,
         arm=_ARMS[request.arm],
-        wishes=tuple(Wish(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
+        wishes=tuple(Snooze(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
         caller=caller,
     )
 
@@ -127,11 +127,11 @@ def _song(song: pb.Song) -> str | SongName:
     return song.song_id if song.WhichOneof("by") == "song_id" else SongName(song.name.title, song.name.artist)
 
 
-def _seen(asked: pb.ExcludeSeen) -> Seen | None:
+def _seen(asked: pb.ExcludeSeen) -> ExcludeSeen | None:
     window_s = _seconds(asked.window) if asked.HasField("window") else float(limits.SEEN_DEFAULT_S)
     shown = asked.shown if asked.HasField("shown") else True
     liked = asked.liked if asked.HasField("liked") else True
-    return Seen(window_s, shown, liked) if shown or liked else None
+    return ExcludeSeen(window_s, shown, liked) if shown or liked else None
 
 
 def _seconds(duration: Duration) -> float:

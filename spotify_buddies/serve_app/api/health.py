@@ -27,7 +27,7 @@ LOOK_S = 0.1
 WATCHES = 64
 
 
-class State:
+class HealthState:
     """Whether this run goes on serving. note: where the news of the stop appears; None: never.
 
     However many wait for the stop, one of them looks for it.
@@ -57,7 +57,7 @@ class State:
 class Health:
     """SERVING from the start: a server exists only where a replica is ready, or in front of ready replicas."""
 
-    def __init__(self, state: State, watches: int = WATCHES) -> None:
+    def __init__(self, state: HealthState, watches: int = WATCHES) -> None:
         self._state = state
         self._most = watches
         self.watching = 0
@@ -107,7 +107,7 @@ def add_health(servicer: Any, server: Any) -> None:
         for name in (health.SERVICE_NAME, *reflection.NAMES):
             passthrough(name)
     named = os.environ.get(NOTE)
-    handlers = handlers_of(Health(State(Path(named) if named else None)))
+    handlers = handlers_of(Health(HealthState(Path(named) if named else None)))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(health.SERVICE_NAME, handlers),))
     server.add_registered_method_handlers(health.SERVICE_NAME, handlers)
     reflection.add_reflection((SERVICE, health.SERVICE_NAME), server)

@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 
-class Servicer:
+class GrpcServicer:
     """Lets calls in, answers them with a Service, and says what went wrong.
 
     Ray Serve passes a context to methods that name a parameter `grpc_context`.

@@ -12,7 +12,7 @@ import grpc
 from spotify_buddies.serve_app.api.grpc_registration import add_service
 from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
-from spotify_buddies.serve_app.api.servicer import Servicer
+from spotify_buddies.serve_app.api.servicer import GrpcServicer
 from spotify_buddies.serve_app.build import local, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
@@ -31,7 +31,7 @@ async def serve_plain(
             model=model, telemetry=telemetry, neighbours=local, replica=f"plain#{uuid.uuid4().hex[:8]}",
         )  # fmt: skip
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        add_service(Servicer(opened, telemetry, settings), server)
+        add_service(GrpcServicer(opened, telemetry, settings), server)
         add_health(None, server)
         port = server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
         await server.start()

@@ -16,10 +16,10 @@ from spotify_buddies.serve_app.settings.command import Settings, store_url
 
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks
-    from spotify_buddies.serve_app.daily.index import State
+    from spotify_buddies.serve_app.daily.index import SpaceState
     from spotify_buddies.serve_app.daily.run import Report
     from spotify_buddies.serve_app.daily.space import Space
-    from spotify_buddies.serve_app.ranking.query import Lists
+    from spotify_buddies.serve_app.ranking.query import RankedLists
     from spotify_buddies.trainer.bundle import Bundle
     from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
 
@@ -137,7 +137,7 @@ def show_list(
         say(f"  {rank:>2}  {item['score']:8.4f}  {visible(item['playlist_id'])}  {visible(item['title'])}")
 
 
-async def _read(engine: Any, url: str, user: str) -> Lists | None:
+async def _read(engine: Any, url: str, user: str) -> RankedLists | None:
     """The stored list, ranked; None: there is none. RedisError, TimeoutError: the store does not answer."""
     import numpy as np
     from redis.asyncio import Redis
@@ -150,7 +150,7 @@ async def _read(engine: Any, url: str, user: str) -> Lists | None:
     if stored is None or not stored.counts[0]:
         return None
     nothing = np.empty(0, np.int32)
-    lists: Lists = engine.rank_candidates(
+    lists: RankedLists = engine.rank_candidates(
         rows, stored.candidates(engine.bundle.manifest.playlists), int(stored.counts[0]), nothing
     )
     return lists
@@ -217,7 +217,7 @@ def _tell(report: Report, alias: str, now: str) -> None:
         say(f"{alias} is version {now} by now: run the command again for its lists")
 
 
-def _shown(state: State, now: datetime) -> dict[str, Any]:
+def _shown(state: SpaceState, now: datetime) -> dict[str, Any]:
     space: Space = state.space
     return {
         "version": space.version,
@@ -235,7 +235,7 @@ def _shown(state: State, now: datetime) -> dict[str, Any]:
     }
 
 
-def _playlist(bundle: Bundle, lists: Lists, at: int) -> dict[str, Any]:
+def _playlist(bundle: Bundle, lists: RankedLists, at: int) -> dict[str, Any]:
     row = int(lists.rows[0, at])
     return {
         "playlist_id": bundle.playlist_ids.table[row],

@@ -23,7 +23,7 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True)
-class State:
+class SpaceState:
     """A key space as it is. blocks: there in full; stored_bytes: the store's memory for them; read: by the pointer."""
 
     space: Space
@@ -38,7 +38,7 @@ def read_index(store: Store, model: str) -> list[Space]:
     return sorted((space for space in found if space is not None), key=lambda space: (space.created, space.name))
 
 
-def look(store: Store, model: str) -> Iterator[State]:
+def look(store: Store, model: str) -> Iterator[SpaceState]:
     """Every key space with what the store holds of it, oldest first."""
     for space in read_index(store, model):
         pipeline = store.pipeline(transaction=False)
@@ -50,7 +50,7 @@ def look(store: Store, model: str) -> Iterator[State]:
         pointed, *numbers = pipeline.execute()
         lengths, sizes = numbers[: space.blocks], numbers[space.blocks :]
         whole = sum(length == space.block_bytes(block) for block, length in enumerate(lengths))
-        yield State(space, whole, sum(size or 0 for size in sizes), pointed == space.pointed.encode())
+        yield SpaceState(space, whole, sum(size or 0 for size in sizes), pointed == space.pointed.encode())
 
 
 def remove(store: Store, model: str, spaces: Sequence[Space]) -> None:

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisError
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.daily.space import pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, Source
 
 Array = npt.NDArray[Any]
 _NO_RULES = Rules()
@@ -58,7 +58,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredLists:
     """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one."""
 
     rows: Array
@@ -83,8 +83,8 @@ class Stored:
 
 
 async def read_daily(
-    engine: Engine, redis: Reader | None, live: Lists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
-) -> Lists:
+    engine: Engine, redis: Reader | None, live: RankedLists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
+) -> RankedLists:
     """Put the lists of the day in the place of live ones, where there are any.
 
     live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
@@ -109,9 +109,9 @@ async def read_daily(
     )
 
 
-async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: float) -> Stored:
+async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: float) -> StoredLists:
     """The lists of the day of user rows, in order; -1 has none. Nothing when the store does not answer in time."""
-    nothing = Stored(np.full((len(rows), 1), -1, np.int32))
+    nothing = StoredLists(np.full((len(rows), 1), -1, np.int32))
     if redis is None or not len(rows):
         return nothing
     try:
@@ -121,7 +121,7 @@ async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: flo
         return nothing
 
 
-async def stored_lists(engine: Engine, redis: Reader, rows: Array) -> Stored | None:
+async def stored_lists(engine: Engine, redis: Reader, rows: Array) -> StoredLists | None:
     """As `fetch`, for as long as it takes; None: no lists of this version. RedisError, OSError."""
     answer = await _ask(redis, pointer(engine.version, engine.bundle.sha256), rows.astype("<i4").tobytes())
     return _unpack(answer, len(rows), engine.bundle.manifest.playlists)
@@ -134,7 +134,7 @@ async def _ask(redis: Reader, key: str, rows: bytes) -> Any:
         return await redis.eval(SCRIPT, 1, key, rows)
 
 
-def _unpack(answer: Any, count: int, playlists: int) -> Stored | None:
+def _unpack(answer: Any, count: int, playlists: int) -> StoredLists | None:
     """The store is shared and outside our control: what cannot be ours counts as missing."""
     match answer:
         case [bytes() as length, bytes() as lists] if len(lists) == count * int(length) * 4:
@@ -142,4 +142,4 @@ def _unpack(answer: Any, count: int, playlists: int) -> Stored | None:
         case _:
             return None
     rows[((rows < -1) | (rows >= playlists)).any(axis=1)] = -1
-    return Stored(rows)
+    return StoredLists(rows)

@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class ArmCounts:
     """A row of rollout_counts, but for generation and replica; columns as there.
 
     shown: one bit per playlist row of the version's bundle, first row first, the highest bit of a byte first

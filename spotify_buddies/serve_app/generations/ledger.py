@@ -14,8 +14,17 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from spotify_buddies.serve_app.generations.counts import Row
-from spotify_buddies.serve_app.generations.state import Event, Generation, Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.generations.counts import ArmCounts
+from spotify_buddies.serve_app.generations.state import (
+    Event,
+    Generation,
+    GenerationState,
+    Held,
+    Load,
+    Report,
+    Role,
+    Wanted,
+)
 
 # Told of with every change of a generation; the payload is its number.
 CHANNEL = "buddies_rollout"
@@ -98,7 +107,7 @@ async def propose(
     return _generation(row[:-1])
 
 
-async def decide(connection: psycopg.AsyncConnection, number: int, state: State, message: str = "") -> bool:
+async def decide(connection: psycopg.AsyncConnection, number: int, state: GenerationState, message: str = "") -> bool:
     """Make a preparing generation active or failed and tell the replicas; whether this call did it."""
     cursor = await connection.execute(
         _DECIDE.encode(),
@@ -107,7 +116,7 @@ async def decide(connection: psycopg.AsyncConnection, number: int, state: State,
     return await cursor.fetchone() is not None
 
 
-async def read_newest(connection: psycopg.AsyncConnection, state: State | None = None) -> Generation | None:
+async def read_newest(connection: psycopg.AsyncConnection, state: GenerationState | None = None) -> Generation | None:
     """The newest generation, of one state or of any; None where there is none."""
     cursor = await connection.execute(
         _NEWEST.encode(),
@@ -142,7 +151,7 @@ async def report(connection: psycopg.AsyncConnection, told: Report) -> None:
     )
 
 
-async def count(connection: psycopg.AsyncConnection, generation: int, replica: str, rows: Sequence[Row]) -> None:
+async def count(connection: psycopg.AsyncConnection, generation: int, replica: str, rows: Sequence[ArmCounts]) -> None:
     """Replace what a replica counted of a generation."""
     for row in rows:
         await connection.execute(
@@ -205,7 +214,7 @@ def _generation(row: Sequence[Any]) -> Generation:
         row
     )
     wanted = Wanted(production, canary, share, salt, shadow, previous, paused)
-    return Generation(number, wanted, at, who, action, why, State(state), decided, message)
+    return Generation(number, wanted, at, who, action, why, GenerationState(state), decided, message)
 
 
 def _held(body: Mapping[str, str]) -> Held:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class State(StrEnum):
+class GenerationState(StrEnum):
     """What became of a generation: `preparing` until all live replicas have its versions, then one of the others."""
 
     PREPARING = "preparing"
@@ -65,7 +65,7 @@ class Generation:
     who: str
     action: str
     why: str
-    state: State
+    state: GenerationState
     decided_at: datetime | None = None
     message: str = ""
 

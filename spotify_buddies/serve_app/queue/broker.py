@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from redis.connection import parse_url
 from redis.exceptions import RedisError
 
-from spotify_buddies.foundation.addresses import Kind, parse, scrubbed
+from spotify_buddies.foundation.addresses import AddressKind, parse, scrubbed
 from spotify_buddies.serve_app.queue.errors import QueueError
 from spotify_buddies.serve_app.queue.jobs import JOBS, TASK, Jobs, prefix
 from spotify_buddies.serve_app.queue.settings import QueueSettings
@@ -92,7 +92,10 @@ class Producer:
 
     def _told(self, error: Exception) -> str:
         """The first line of what Celery says; it may repeat the address."""
-        return scrubbed(next(iter(str(error).split("\n")), ""), parse(self._url, Kind.REDIS)) or type(error).__name__
+        return (
+            scrubbed(next(iter(str(error).split("\n")), ""), parse(self._url, AddressKind.REDIS))
+            or type(error).__name__
+        )
 
 
 def application(settings: QueueSettings, redis_url: str) -> Any:

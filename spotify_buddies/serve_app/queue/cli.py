@@ -218,10 +218,10 @@ def _work(settings: _Settings, alias: str) -> None:
 
 def _serving(settings: _Settings, bundle: Path, version: str, services: Any) -> Callable[[], Any]:
     def make() -> Any:
-        from spotify_buddies.serve_app.queue.worker import ServiceAnswering, Serving
+        from spotify_buddies.serve_app.queue.worker import ServiceAnswering, WorkerSetup
 
         model = settings.registry.model
-        return Serving(settings.serve, str(bundle), version, model, services, ServiceAnswering)
+        return WorkerSetup(settings.serve, str(bundle), version, model, services, ServiceAnswering)
 
     return make
 

@@ -43,7 +43,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Counts:
+class JobCounts:
     """Jobs by where they are. taken: given to a worker and not acknowledged, those that wait for a retry among them."""
 
     waiting: int
@@ -152,7 +152,7 @@ class Jobs:
             pipeline.exists(self._key("answer", job_id))
         return [job_id for job_id, there in zip(asked, pipeline.execute(), strict=True) if not there]
 
-    def counts(self) -> Counts:
+    def counts(self) -> JobCounts:
         """How many jobs there are, by where they are."""
         pipeline = self._redis.pipeline(transaction=False)
         for queue in (JOBS, DEAD, UNPROCESSABLE):
@@ -160,7 +160,7 @@ class Jobs:
         pipeline.hlen(f"{self._prefix}unacked")
         pipeline.get(f"{self._prefix}answered")
         waiting, dead, unprocessable, taken, answered = pipeline.execute()
-        return Counts(waiting, taken, int(answered or 0), dead, unprocessable)
+        return JobCounts(waiting, taken, int(answered or 0), dead, unprocessable)
 
     def letters(self) -> list[Letter]:
         """Every dead letter, the newest first of each queue."""

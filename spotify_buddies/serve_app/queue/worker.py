@@ -49,7 +49,7 @@ class Answering(Protocol):
 
 
 @dataclass(frozen=True)
-class Serving:
+class WorkerSetup:
     """What a worker serves with. open: makes what answers, in the worker; the service, except in tests."""
 
     settings: ServeSettings
@@ -57,13 +57,13 @@ class Serving:
     version: str
     model: str
     services: Services
-    open: Callable[[Serving], Answering]
+    open: Callable[[WorkerSetup], Answering]
 
 
 class ServiceAnswering:
     """The service of the online path on an event loop of its own, in a thread: jobs come on Celery's threads."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: WorkerSetup) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="service", daemon=True)
         self._thread.start()
@@ -90,7 +90,7 @@ class ServiceAnswering:
     async def _recommend(self, request: pb.RecommendRequest) -> bytes:
         return (await self._service.recommend(request)).SerializeToString()
 
-    async def _open(self, serving: Serving) -> Service:
+    async def _open(self, serving: WorkerSetup) -> Service:
         return await open_service(
             serving.settings.model_copy(update={"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}),
             Path(serving.bundle),
@@ -112,7 +112,7 @@ class Worker:
 
     _adapter: Any  # Ray's wrapper sets it
 
-    def __init__(self, serving: Serving, queue: QueueSettings) -> None:
+    def __init__(self, serving: WorkerSetup, queue: QueueSettings) -> None:
         url = str(serving.services.redis_url)
         self._jobs = Jobs(Redis.from_url(url), queue)
         self._answering = serving.open(serving)
@@ -153,7 +153,7 @@ def _send_lost(producer: Producer, every_s: float, ended: threading.Event) -> No
             _log.warning("lost jobs are looked for later: %s", cause(error))
 
 
-def build_workers(serving: Serving, queue: QueueSettings) -> Any:
+def build_workers(serving: WorkerSetup, queue: QueueSettings) -> Any:
     """The application, ready for serve.run."""
     consumer = task_consumer(task_processor_config=config(queue, str(serving.services.redis_url)))(Worker)
     return serve.deployment(

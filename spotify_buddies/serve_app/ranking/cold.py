@@ -19,7 +19,7 @@ from spotify_buddies.pairing.neighbours.foldin import fold_in
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking import song_kernels
-from spotify_buddies.serve_app.ranking.query import Lists, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Source
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
@@ -86,7 +86,7 @@ def genres_of(bundle: Bundle, songs: Csr) -> Array:
     return out
 
 
-def without_list(bundle: Bundle, lists: Lists) -> Array:
+def without_list(bundle: Bundle, lists: RankedLists) -> Array:
     """Places of known listeners who have songs and got what is popular with everybody, int64, ascending."""
     if Source.POPULAR not in lists.sources:
         return np.empty(0, np.int64)
@@ -104,7 +104,7 @@ def libraries(bundle: Bundle, users: Array) -> Csr:
     return Csr.from_rows([row[:: -(-row.size // SONGS)] if row.size else row for row in rows], bundle.manifest.songs)
 
 
-def steps(found: Found, lists: Lists) -> Mapping[str, int]:
+def steps(found: Found, lists: RankedLists) -> Mapping[str, int]:
     """How many of these listeners each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
     for i, source in enumerate(lists.sources):

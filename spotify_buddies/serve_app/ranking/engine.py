@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
-from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
@@ -48,7 +48,7 @@ class Engine:
         self.bundle = plain(bundle)
         self.version = version
 
-    def warm_up(self) -> list[Lists]:
+    def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
 
         Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
@@ -88,7 +88,7 @@ class Engine:
             rows[place] = self.find_playlists([playlist for ids in found for playlist in ids.get(place, ())])
         return Csr.from_rows(rows, self.bundle.manifest.playlists)
 
-    def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> Lists:
+    def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> RankedLists:
         """Rank the candidates of listeners by id, in the order asked; duplicates are answered each time.
 
         A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown listener, no pairing,
@@ -101,7 +101,7 @@ class Engine:
 
     def rank_candidates(
         self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
-    ) -> Lists:
+    ) -> RankedLists:
         """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
 
         As rank_known in everything else; user_ids are left empty.
@@ -138,7 +138,7 @@ class Engine:
         limit: int,
         excluded: Array,
         rules: Rules = _NO_RULES,
-    ) -> Lists:
+    ) -> RankedLists:
         """Rank the playlists of each taste's neighbours with a factor of its songs, or folded in from them.
 
         neighbours: (tastes x users) with cosines, most similar first; None: the search was skipped, and the answer says
@@ -167,7 +167,7 @@ class Engine:
 
     def rank_cold(
         self, users: Array, neighbours: Csr | None, limit: int, excluded: Array, rules: Rules = _NO_RULES
-    ) -> Lists:
+    ) -> RankedLists:
         """Rank for known listeners, by user row, who have no candidates: as rank_tastes, with their library as taste.
 
         Their own factor is used where they have one. user_ids are left empty.
@@ -205,7 +205,7 @@ class Engine:
         excluded: Array,
         rules: Rules,
         genre_rows: Array | None = None,
-    ) -> Lists:
+    ) -> RankedLists:
         bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
@@ -219,7 +219,7 @@ class Engine:
             self._most_equal(rules), rows, scores, counts, sources,
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
-        return Lists(
+        return RankedLists(
             ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, bundle.user_songs, users,
         )  # fmt: skip
 

@@ -71,7 +71,7 @@ class Taste:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ExcludeSeen:
     """Leave out what a listener was shown, or liked, within the last window_s seconds."""
 
     window_s: float
@@ -102,7 +102,7 @@ class Query:
     mode: Mode = Mode.LIVE
     exclude_playlist_ids: tuple[str, ...] = ()
     explain: bool = True
-    exclude_seen: Seen | None = None
+    exclude_seen: ExcludeSeen | None = None
     max_per_owner: int = 2
     max_song_overlap: float = 0.8
     refused: tuple[Refused, ...] = ()
@@ -152,7 +152,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Lists:
+class RankedLists:
     """Ranked playlists of n listeners.
 
     user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are

@@ -6,7 +6,7 @@ import numpy as np
 
 from spotify_buddies.serve_app.ranking import song_kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Lists, Reasons, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Source
 
 EXAMPLES = 3
 # For up to one, and what stands before and after a larger number.
@@ -20,7 +20,7 @@ PHRASES = (
 _PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
 
 
-def explain(engine: Engine, lists: Lists) -> Reasons:
+def explain(engine: Engine, lists: RankedLists) -> Reasons:
     """Count shared songs and pick up to three examples, best known first, for every place of every list.
 
     Places that are not filled, popular playlists and playlists without an owner share nothing.

@@ -8,7 +8,7 @@ from datetime import datetime
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, Load, Report, State
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Report
 
 
 async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -> Generation | None:
@@ -22,16 +22,16 @@ async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -
     if newest is None:
         return None
     for number in await _overtaken(connection, newest.number):
-        await ledger.decide(connection, number, State.FAILED, f"overtaken by generation {newest.number}")
-    if newest.state is not State.PREPARING:
+        await ledger.decide(connection, number, GenerationState.FAILED, f"overtaken by generation {newest.number}")
+    if newest.state is not GenerationState.PREPARING:
         return newest
     reports = await ledger.read_reports(connection)
-    active = await ledger.read_newest(connection, State.ACTIVE)
+    active = await ledger.read_newest(connection, GenerationState.ACTIVE)
     if (failed := _failed(newest, reports)) is not None:
         version, message = failed
         await _fail(connection, newest, active, version, message)
     elif reports and all(report.prepared >= newest.number for report in reports):
-        await ledger.decide(connection, newest.number, State.ACTIVE)
+        await ledger.decide(connection, newest.number, GenerationState.ACTIVE)
     elif reports and active is not None and await age_s(connection, newest.at) > prepare_within_s:
         message = f"not prepared within {prepare_within_s:g} s: {_behind(newest, reports)}"
         await _fail(connection, newest, active, _new_version(newest, active), message)
@@ -76,7 +76,7 @@ async def _fail(
     # What serves is not to blame: a replica without a disk fails on every version.
     blamed = None if active is not None and version in active.wanted.versions else version
     async with connection.transaction():
-        if await ledger.decide(connection, newest.number, State.FAILED, message):
+        if await ledger.decide(connection, newest.number, GenerationState.FAILED, message):
             await ledger.note(connection, newest.number, "failed", message, version=blamed)
 
 

@@ -18,7 +18,7 @@ import psycopg
 
 from spotify_buddies.foundation.process.low_priority import patient_thread
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import controller_state
 from spotify_buddies.serve_app.rollout.activation import age_s
 from spotify_buddies.serve_app.rollout.aliases import (
@@ -88,7 +88,7 @@ class Agreement:
         elif theirs == ours:
             if known.agreed != ours or known.writing is not None:
                 await controller_state.agree(connection, ours)
-        elif current.state is State.ACTIVE:
+        elif current.state is GenerationState.ACTIVE:
             await self._write(connection, theirs, ours)
 
     async def _begin(self, connection: psycopg.AsyncConnection, theirs: Aliases, failed: Generation | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import changes, controller_state
 
 WHO = "gates"
@@ -49,7 +49,7 @@ async def act(connection: psycopg.AsyncConnection, model: str, active: Generatio
 
     A pause holds the deeds and not the figures: those are worked out as if there were none, and kept for status.
     """
-    if active.state is not State.ACTIVE or active.wanted.canary is None:
+    if active.state is not GenerationState.ACTIVE or active.wanted.canary is None:
         return False
     paused = active.wanted.paused
     verdict = await judge(connection, replace(active, wanted=replace(active.wanted, paused=False)))

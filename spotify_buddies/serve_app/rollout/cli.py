@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.settings.command import Settings, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 
 if TYPE_CHECKING:
-    from spotify_buddies.serve_app.rollout.commands.drive import Change, Outcome
+    from spotify_buddies.serve_app.rollout.commands.drive import Change, ChangeOutcome
     from spotify_buddies.trainer.registry.registry import Registry
 
 SECTIONS = {"rollout": RolloutSettings}
@@ -266,7 +266,7 @@ def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
     return look
 
 
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
+def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
     from spotify_buddies.serve_app.rollout.commands.report import generation_json
     from spotify_buddies.serve_app.rollout.commands.view import wanted_text
 

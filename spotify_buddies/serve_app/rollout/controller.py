@@ -17,12 +17,12 @@ from contextlib import suppress
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import State
+from spotify_buddies.serve_app.generations.state import GenerationState
 from spotify_buddies.serve_app.rollout import controller_state
 from spotify_buddies.serve_app.rollout.activation import settle
 from spotify_buddies.serve_app.rollout.alias_sync import Agreement
 from spotify_buddies.serve_app.rollout.apply_verdict import Judge, act
-from spotify_buddies.serve_app.rollout.gauges import Seen, Watcher
+from spotify_buddies.serve_app.rollout.gauges import RolloutFigures, Watcher
 from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.store.database.connections import connect
@@ -59,7 +59,7 @@ class Controller:
         *,
         judge: Judge | None = None,
         salt: Callable[[], str] = random_salt,
-        tell: Callable[[Seen], None] | None = None,
+        tell: Callable[[RolloutFigures], None] | None = None,
     ) -> None:
         self._registry = registry
         self._url = postgres_url
@@ -110,7 +110,7 @@ class Controller:
             acted = False
             if newest is not None and self._judge is not None:
                 acted = await act(connection, self._registry.model, newest, self._judge)
-            preparing = acted or (newest is not None and newest.state is State.PREPARING)
+            preparing = acted or (newest is not None and newest.state is GenerationState.PREPARING)
             # Not wait_for: until Python 3.12 a cancellation that meets the event is lost in it.
             with suppress(TimeoutError):
                 async with asyncio.timeout(PREPARING_POLL_S if preparing else self._settings.poll_s):

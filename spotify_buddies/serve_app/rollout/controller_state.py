@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.rollout.aliases import Aliases
 
 
 @dataclass(frozen=True)
-class Memory:
+class ControllerState:
     """agreed: None before the registry was first looked at. writing: what is being written there, None: nothing.
 
     away_since: since when the registry does not answer, None: it does. verdict: what the gates said last, of generation
@@ -33,14 +33,14 @@ class Memory:
     seen_age_s: float | None = None
 
 
-async def read_memory(connection: psycopg.AsyncConnection) -> Memory:
+async def read_memory(connection: psycopg.AsyncConnection) -> ControllerState:
     """What is remembered; the empty Memory before anything was."""
     cursor = await connection.execute(
         "SELECT agreed, writing, registry_seen_at, registry_away_since, registry_message, verdict,"
         " verdict_generation, extract(epoch FROM clock_timestamp() - seen_at)::double precision FROM rollout_controller"
     )
     row = await cursor.fetchone()
-    return Memory() if row is None else Memory(_aliases(row[0]), _aliases(row[1]), *row[2:])
+    return ControllerState() if row is None else ControllerState(_aliases(row[0]), _aliases(row[1]), *row[2:])
 
 
 async def agree(connection: psycopg.AsyncConnection, agreed: Aliases, writing: Aliases | None = None) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import State
+from spotify_buddies.serve_app.generations.state import GenerationState
 
 
 @dataclass(frozen=True)
-class Seen:
+class RolloutFigures:
     """active, preparing: generations, 0 for none. share: of the listeners, 0 to 1, with the canary. registry_away_s: 0
     while it answers. events: new ones since the last look, by kind.
     """
@@ -31,20 +31,20 @@ class Watcher:
     def __init__(self) -> None:
         self._after: int | None = None
 
-    async def look(self, connection: psycopg.AsyncConnection) -> Seen:
+    async def look(self, connection: psycopg.AsyncConnection) -> RolloutFigures:
         """What stands in Postgres now. psycopg.Error."""
         newest = await ledger.read_newest(connection)
-        active = newest if newest is None or newest.state is State.ACTIVE else None
+        active = newest if newest is None or newest.state is GenerationState.ACTIVE else None
         if active is None:
-            active = await ledger.read_newest(connection, State.ACTIVE)
+            active = await ledger.read_newest(connection, GenerationState.ACTIVE)
         cursor = await connection.execute(
             "SELECT coalesce(extract(epoch FROM now() - registry_away_since), 0)::double precision"
             " FROM rollout_controller"
         )
         away = await cursor.fetchone()
-        return Seen(
+        return RolloutFigures(
             0 if active is None else active.number,
-            newest.number if newest is not None and newest.state is State.PREPARING else 0,
+            newest.number if newest is not None and newest.state is GenerationState.PREPARING else 0,
             0.0 if active is None else active.wanted.share,
             0.0 if away is None else float(away[0]),
             await self._events(connection),
@@ -81,7 +81,7 @@ class RayGauges:
             tag_keys=("kind",),
         )
 
-    def tell(self, seen: Seen) -> None:
+    def tell(self, seen: RolloutFigures) -> None:
         """Set and count."""
         for name, gauge in self._gauges.items():
             gauge.set(getattr(seen, name))

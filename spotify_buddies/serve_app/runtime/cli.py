@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.foundation.addresses import Kind, masked
+from spotify_buddies.foundation.addresses import AddressKind, masked
 from spotify_buddies.foundation.terminal.console import an_id
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.serve_app.baseline import sample_command
@@ -258,7 +258,9 @@ def _announce(
     say(f"serving version {version} over gRPC at {running.grpc}; Ctrl-C stops everything")
     say(f"Ray dashboard {running.dashboard}, its token is in {state_dir / 'ray-token'}")
     if settings.mlflow_tracking_uri is None and services.mlflow_uri:
-        say(f"MLflow {masked(services.mlflow_uri, Kind.MLFLOW)}, its password is in {state_dir / 'mlflow-token'}")
+        say(
+            f"MLflow {masked(services.mlflow_uri, AddressKind.MLFLOW)}, its password is in {state_dir / 'mlflow-token'}"
+        )
 
 
 def _wait(state_dir: Path, running: Any, watch: Any) -> None:

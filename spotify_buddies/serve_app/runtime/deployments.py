@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.api import direct_handlers
-from spotify_buddies.serve_app.api.servicer import Servicer
+from spotify_buddies.serve_app.api.servicer import GrpcServicer
 from spotify_buddies.serve_app.build import open_index, open_service
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import within
@@ -90,7 +90,7 @@ class Handle:
 
 
 @serve.deployment(name="Recommender")
-class Recommender(Servicer):
+class Recommender(GrpcServicer):
     """Takes the RPC, ranks and answers, in one process: a handle between ingress and ranker halves the throughput."""
 
     async def __init__(  # type: ignore[misc]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
-class Wish:
+class Snooze:
     """A playlist that must not come back before `until` (UTC); a time in the past takes an earlier wish back."""
 
     playlist_id: str
@@ -30,7 +30,7 @@ class Feedback:
     idempotency_key: str
     model_version: str = ""
     arm: str = "unspecified"
-    wishes: tuple[Wish, ...] = ()
+    wishes: tuple[Snooze, ...] = ()
     caller: str = ""
 
     def reactions(self) -> Iterator[tuple[str, int]]:
@@ -44,7 +44,7 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredAction:
     """new: stored by this call, else by an earlier one with the same key. reactions: rows under that key.
 
     differs: fields in which the earlier one was another action, as fingerprint.FIELDS names them; then this one is not

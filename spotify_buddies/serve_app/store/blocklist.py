@@ -142,7 +142,7 @@ def _find(names: Names, wanted: Iterable[str]) -> dict[str, int]:
     return {name: number for number in range(len(names)) if (name := names[number]) in sought}
 
 
-class Blocks:
+class Blocklist:
     """The table; used from one thread, the event loop's."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from json import JSONEncoder
 
 import psycopg
 
-from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, Stored
+from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, StoredAction
 from spotify_buddies.serve_app.store.fingerprint import differing, fingerprint
 
 CHANNEL = "buddies_blocks"
@@ -88,7 +88,7 @@ _encode = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",",
 class Committed:
     """What became of each action, in their order, and the blocks that changed."""
 
-    stored: tuple[Stored, ...]
+    stored: tuple[StoredAction, ...]
     changes: tuple[Change, ...]
 
 
@@ -126,9 +126,9 @@ async def _earlier(connection: psycopg.AsyncConnection, keys: Set[_Key]) -> dict
     return {(caller, key): (count, stored) for caller, key, count, stored in rows}
 
 
-def _stored(new: bool, mine: bytes, held: _Held) -> Stored:
+def _stored(new: bool, mine: bytes, held: _Held) -> StoredAction:
     rows, stored = held
-    return Stored(new, rows, () if new else differing(mine, stored))
+    return StoredAction(new, rows, () if new else differing(mine, stored))
 
 
 def _said(actions: Sequence[tuple[Feedback, bytes]]) -> list[dict[str, object]]:

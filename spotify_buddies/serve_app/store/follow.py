@@ -17,7 +17,7 @@ import numpy as np
 import psycopg
 
 from spotify_buddies.serve_app.store.actions import Change
-from spotify_buddies.serve_app.store.blocklist import Blocks, Held, Names, merge, pack
+from spotify_buddies.serve_app.store.blocklist import Blocklist, Held, Names, merge, pack
 from spotify_buddies.serve_app.store.commit import CHANNEL, UNTIL
 from spotify_buddies.serve_app.store.database.connections import connect, parameters
 from spotify_buddies.serve_app.store.database.schema import Schema
@@ -63,13 +63,13 @@ class _Seen:
     below: int
 
 
-class Follower:
+class BlocklistFollower:
     """Runs until it is cancelled; make it inside the running event loop.
 
     ready: set once the blocks are loaded. tried: set then, or once that has failed.
     """
 
-    def __init__(self, url: str, timeout_s: float, schema: Schema, blocks: Blocks, telemetry: Telemetry) -> None:
+    def __init__(self, url: str, timeout_s: float, schema: Schema, blocks: Blocklist, telemetry: Telemetry) -> None:
         self._url = url
         self._timeout_s = timeout_s
         self._schema = schema

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from spotify_buddies.serve_app.errors import FeedbackUnavailable, KeyReused
-from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
+from spotify_buddies.serve_app.store.actions import Change, Feedback, StoredAction
 from spotify_buddies.serve_app.store.commit import Committed, commit
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
@@ -43,7 +43,7 @@ class Batching:
 
 class _Waiting(NamedTuple):
     action: Feedback
-    answer: asyncio.Future[Stored]
+    answer: asyncio.Future[StoredAction]
 
 
 class Reactions:
@@ -77,7 +77,7 @@ class Reactions:
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def store(self, action: Feedback) -> Stored:
+    async def store(self, action: Feedback) -> StoredAction:
         """Commit one action; safe to repeat with the same key. FeedbackUnavailable within timeout_s otherwise.
 
         KeyReused: its caller has used the key for another action, and this one is not stored.

@@ -50,7 +50,7 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Met]
 
 
-class Seen:
+class SeenReader:
     """Reads impressions and likes over connections of its own; make it inside the running event loop.
 
     Who has waited for budget_s goes on without an answer, and the statement goes on without them: cancelling it would

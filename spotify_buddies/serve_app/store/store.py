@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.store.actions import Change, Feedback, Stored
-from spotify_buddies.serve_app.store.blocklist import Blocks
+from spotify_buddies.serve_app.store.actions import Change, Feedback, StoredAction
+from spotify_buddies.serve_app.store.blocklist import Blocklist
 from spotify_buddies.serve_app.store.database.maintain import Maintenance, Retention
 from spotify_buddies.serve_app.store.database.schema import Schema
-from spotify_buddies.serve_app.store.follow import Follower
+from spotify_buddies.serve_app.store.follow import BlocklistFollower
 from spotify_buddies.serve_app.store.impressions.writer import Impressions
 from spotify_buddies.serve_app.store.reactions import Batching, Reactions
-from spotify_buddies.serve_app.store.seen import Seen
+from spotify_buddies.serve_app.store.seen import SeenReader
 from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
 
 _log = logging.getLogger(__name__)
@@ -60,13 +60,13 @@ class Store:
         self._telemetry = telemetry or Silent()
         timeout_s = settings.timeout_s
         self._schema = Schema(url, timeout_s)
-        self._blocks = Blocks()
+        self._blocks = Blocklist()
         self._reactions = Reactions(
             url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
         )
         self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
-        self._seen = Seen(url, timeout_s, settings.seen_s, self._schema)
-        self.follower = Follower(url, timeout_s, self._schema, self._blocks, self._telemetry)
+        self._seen = SeenReader(url, timeout_s, settings.seen_s, self._schema)
+        self.follower = BlocklistFollower(url, timeout_s, self._schema, self._blocks, self._telemetry)
         self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention)
         self._background: list[asyncio.Task[None]] = []
 
@@ -104,7 +104,7 @@ class Store:
         """Lists that are recorded and not yet written."""
         return self._impressions.waiting
 
-    async def store(self, feedback: Feedback) -> Stored:
+    async def store(self, feedback: Feedback) -> StoredAction:
         """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s."""
         return await self._reactions.store(feedback)
 

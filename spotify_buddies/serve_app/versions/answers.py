@@ -22,7 +22,17 @@ from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History, Shown
-from spotify_buddies.serve_app.ranking.query import Arm, Lists, Mode, Query, Reasons, Refused, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import (
+    Arm,
+    Mode,
+    Query,
+    RankedLists,
+    Reasons,
+    Refused,
+    Rules,
+    Skipped,
+    Source,
+)
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
@@ -52,13 +62,13 @@ class Budgets:
 class Ranked:
     """Lists with their reasons (None: not wanted) and the random bytes of their ids, 16 each."""
 
-    lists: Lists
+    lists: RankedLists
     drawn: bytes
     reasons: Reasons | None
 
 
 @dataclass(frozen=True)
-class Piece:
+class Batch:
     """A part of a query and its answer: the fields of a RecommendResponse, and what they were made of.
 
     blocked: what must not come back, by place among user_ids and then tastes.
@@ -74,7 +84,7 @@ class Piece:
 class Answered:
     """The answer to a whole query, piece by piece, in the order asked."""
 
-    pieces: Sequence[Piece]
+    pieces: Sequence[Batch]
     arm: Arm
 
     @property
@@ -83,10 +93,10 @@ class Answered:
         return self.pieces[0].data if len(self.pieces) == 1 else b"".join(piece.data for piece in self.pieces)
 
 
-class Tally(Protocol):
+class AnswerCounter(Protocol):
     """Counts what an arm answers."""
 
-    def add(self, lists: Lists, sources: Sequence[int]) -> None:
+    def add(self, lists: RankedLists, sources: Sequence[int]) -> None:
         """Lists that are sent; sources: how many came from each, by its number."""
 
 
@@ -131,7 +141,7 @@ class Answers:
             return Answered((await self._piece(query, excluded, arm),), arm)
         places = asyncio.Semaphore(PROCESSORS)
 
-        async def piece(first: int) -> Piece:
+        async def piece(first: int) -> Batch:
             async with places:
                 return await self._piece(query.part(first, PIECE), excluded, arm)
 
@@ -146,13 +156,13 @@ class Answers:
         """What must not come back for anybody, as rows of this version."""
         return self.engine.find_playlists(query.exclude_playlist_ids)
 
-    def note(self, answered: Answered, tally: Tally | None) -> None:
+    def note(self, answered: Answered, tally: AnswerCounter | None) -> None:
         """Count and remember what is sent."""
         for piece in answered.pieces:
             for some in piece.ranked:
                 self._note(some, answered.arm, tally)
 
-    async def _piece(self, query: Query, excluded: Array, arm: Arm) -> Piece:
+    async def _piece(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._blocked(query)
         known = len(query.user_ids)
         rules = self.rules(query, blocked, 0, known)
@@ -171,11 +181,11 @@ class Answers:
                 rules = self.rules(query, blocked, known, len(query.tastes))
                 ranked.append(self._finish(await self._rank_tastes(query, excluded, rules), query, skipped))
             data = self._encode(ranked, query.refused, arm)
-        return Piece(query, data, ranked, blocked)
+        return Batch(query, data, ranked, blocked)
 
     def _rank_live(
         self, query: Query, excluded: Array, rules: Rules, skipped: tuple[Skipped, ...], arm: Arm
-    ) -> tuple[list[Ranked], bytes, Lists, Array]:
+    ) -> tuple[list[Ranked], bytes, RankedLists, Array]:
         """The whole of a piece that waits for nobody; any thread may do it.
 
         Where listeners have no candidates left, only the lists and the places of those listeners: they are ranked as
@@ -214,14 +224,14 @@ class Answers:
         here = [{at - first: ids for at, ids in found.items() if first <= at < last} for found in blocked if found]
         return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
 
-    async def _rank_known(self, query: Query, excluded: Array, rules: Rules) -> Lists:
+    async def _rank_known(self, query: Query, excluded: Array, rules: Rules) -> RankedLists:
         lists = self.engine.rank_known(query.user_ids, query.limit, excluded, rules)
         if query.mode is Mode.DAILY:
             lists = await read_daily(self.engine, self._daily, lists, excluded, self._budgets.store_s, rules)
         places = cold.without_list(self.engine.bundle, lists)
         return await self._rank_cold(lists, places, excluded, rules) if places.size else lists
 
-    async def _rank_cold(self, lists: Lists, places: Array, excluded: Array, rules: Rules) -> Lists:
+    async def _rank_cold(self, lists: RankedLists, places: Array, excluded: Array, rules: Rules) -> RankedLists:
         """The lists with those at `places`, of listeners without candidates, ranked as tastes are."""
         users, limit = lists.song_rows[places], lists.rows.shape[1]
         found = await self._nearest(cold.libraries(self.engine.bundle, users))
@@ -241,11 +251,11 @@ class Answers:
         users = self.engine.bundle.manifest.users
         return await cold.find_neighbours(self._neighbours, songs, NEAREST, users, self._budgets.neighbours_s)
 
-    def _count(self, found: cold.Found, lists: Lists) -> None:
+    def _count(self, found: cold.Found, lists: RankedLists) -> None:
         for step, count in cold.steps(found, lists).items():
             self._telemetry.count_cold(step, count)
 
-    async def _rank_tastes(self, query: Query, excluded: Array, rules: Rules) -> Lists:
+    async def _rank_tastes(self, query: Query, excluded: Array, rules: Rules) -> RankedLists:
         if sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE:
             found = self.engine.find_songs(query.tastes)
         else:
@@ -256,13 +266,13 @@ class Answers:
         # Nobody computed a list for a taste ahead.
         return _label(lists, (Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
 
-    def _finish(self, lists: Lists, query: Query, skipped: tuple[Skipped, ...]) -> Ranked:
+    def _finish(self, lists: RankedLists, query: Query, skipped: tuple[Skipped, ...]) -> Ranked:
         lists = _label(lists, skipped)
         drawn = draw_ids(len(lists))
         reasons = explain(self.engine, lists) if query.explain else None
         return Ranked(lists, drawn, reasons)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: Tally | None) -> None:
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
         sources = np.bincount(ranked.lists.source_numbers).tolist()
         for number, count in enumerate(sources):
             if count:
@@ -272,7 +282,7 @@ class Answers:
         if self._history is not None:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
 
-    def _shown(self, lists: Lists, drawn: bytes, arm: Arm) -> Shown:
+    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
         digits = drawn.hex()
         return Shown(
             user_ids=lists.user_ids,
@@ -308,5 +318,5 @@ class Answers:
         return parts
 
 
-def _label(lists: Lists, steps: tuple[Skipped, ...]) -> Lists:
+def _label(lists: RankedLists, steps: tuple[Skipped, ...]) -> RankedLists:
     return replace(lists, skipped=tuple((*skipped, *steps) for skipped in lists.skipped)) if steps else lists

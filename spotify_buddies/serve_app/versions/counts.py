@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.generations.counts import Row
-from spotify_buddies.serve_app.ranking.query import Lists, Source
+from spotify_buddies.serve_app.generations.counts import ArmCounts
+from spotify_buddies.serve_app.ranking.query import RankedLists, Source
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +24,7 @@ _WARM = slice(Source.LIVE, Source.DAILY + 1)
 SHADOW = "shadow"
 
 
-class Counts:
+class ArmCounter:
     """Counters of one arm. Written by one thread, read by another: a row may lack the call that is being counted."""
 
     def __init__(self, arm: str, version: str, playlists: int) -> None:
@@ -37,7 +37,7 @@ class Counts:
         self._shown = np.zeros(playlists + 1, np.bool_)
         self._packed = b""
 
-    def add(self, lists: Lists, sources: Sequence[int]) -> None:
+    def add(self, lists: RankedLists, sources: Sequence[int]) -> None:
         """As Tally.add."""
         count = len(lists)
         self.listeners += count
@@ -53,11 +53,11 @@ class Counts:
         """Listeners whom this arm should have answered and could not."""
         self.errors += listeners
 
-    def row(self, *, whole: bool = True) -> Row:
+    def row(self, *, whole: bool = True) -> ArmCounts:
         """All of it now; unless whole, without the playlists shown where they are as at the last call."""
         packed = np.packbits(self._shown[:-1]).tobytes()
         changed, self._packed = whole or packed != self._packed, packed
-        return Row(
+        return ArmCounts(
             self.arm, self.version, self.listeners, self.errors, self.empty, self.cold, tuple(self._latencies),
             zlib.compress(packed, 1) if changed else None, self.compared, self.lost, self.overlap, self.drift,
         )  # fmt: skip

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.counts import Row
-from spotify_buddies.serve_app.generations.state import Generation, Load, Report, Role, State
+from spotify_buddies.serve_app.generations.counts import ArmCounts
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Report, Role
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
@@ -34,7 +34,7 @@ RETIRE_WITHIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Serving(Protocol):
+class FollowingReplica(Protocol):
     """The part of a replica that answers with what is active."""
 
     def follow(self, generation: Generation) -> bool:
@@ -43,7 +43,7 @@ class Serving(Protocol):
         Called again and again with the same one; what is in place already is left alone.
         """
 
-    def counted(self, *, whole: bool) -> Sequence[tuple[int, Row]]:
+    def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
         """Counts that changed since they were last asked for, with their generation; whole: all of them.
 
         Called in a thread.
@@ -58,14 +58,16 @@ class Replica:
     role: Role
 
 
-class Follower:
+class GenerationFollower:
     """Runs until it is cancelled; make it inside the running event loop.
 
     first: set once the replica answers with the active generation, or it is known that it cannot for now: there is
     none, Postgres is away, or a version cannot be loaded.
     """
 
-    def __init__(self, url: str, timeout_s: float, replica: Replica, table: Table[Any], serving: Serving) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, replica: Replica, table: Table[Any], serving: FollowingReplica
+    ) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._replica, self._table, self._serving = replica, table, serving
         self._schema = Schema(url, timeout_s)
@@ -127,10 +129,10 @@ class Follower:
     async def _look(self, connection: psycopg.AsyncConnection) -> None:
         """Read what is wanted, load and swap, and report."""
         newest = await ledger.read_newest(connection)
-        active = newest if newest is None or newest.state is State.ACTIVE else None
+        active = newest if newest is None or newest.state is GenerationState.ACTIVE else None
         if active is None:
-            active = await ledger.read_newest(connection, State.ACTIVE)
-        preparing = newest if newest is not None and newest.state is State.PREPARING else None
+            active = await ledger.read_newest(connection, GenerationState.ACTIVE)
+        preparing = newest if newest is not None and newest.state is GenerationState.PREPARING else None
         # Cleared before the table is looked at: what changes from here on is seen by the next look.
         self._table.changed.clear()
         self._take(active, preparing)
@@ -171,7 +173,7 @@ class Follower:
         self._unsure = False
 
 
-async def following(follower: Follower, within_s: float) -> asyncio.Task[None]:
+async def following(follower: GenerationFollower, within_s: float) -> asyncio.Task[None]:
     """Start following and wait, for a bounded time, until the replica answers as it should."""
     task = asyncio.create_task(follower.run())
     with suppress(TimeoutError):

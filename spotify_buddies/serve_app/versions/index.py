@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app.generations.counts import Row
+from spotify_buddies.serve_app.generations.counts import ArmCounts
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
 from spotify_buddies.serve_app.versions.table import Loaded, Table
@@ -67,7 +67,7 @@ class Index:
         wanted = generation.wanted
         return self._table.has([version for version in (wanted.production, wanted.canary) if version is not None])
 
-    def counted(self, *, whole: bool) -> Sequence[tuple[int, Row]]:
+    def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
         """Nothing."""
         del whole
         return []

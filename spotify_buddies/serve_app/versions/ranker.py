@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spotify_buddies.serve_app.generations.counts import Row
+from spotify_buddies.serve_app.generations.counts import ArmCounts
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Arm
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers
-from spotify_buddies.serve_app.versions.counts import SHADOW, Counts
+from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
@@ -53,9 +53,9 @@ class Ranker:
 
     def __init__(self, rotation: Rotation, table: Table[Answers], telemetry: Telemetry) -> None:
         self._rotation, self._table, self._telemetry = rotation, table, telemetry
-        self._counts: list[tuple[int, Counts]] = []
-        self._before: list[tuple[int, Counts]] = []
-        self._written: dict[Counts, Row] = {}
+        self._counts: list[tuple[int, ArmCounter]] = []
+        self._before: list[tuple[int, ArmCounter]] = []
+        self._written: dict[ArmCounter, ArmCounts] = {}
         self._due = 0.0
 
     def follow(self, generation: Generation) -> bool:
@@ -70,7 +70,7 @@ class Ranker:
             self._swap(now, generation, production, takes, shadow)
         return wanted.canary is None or canary is not None
 
-    def counted(self, *, whole: bool) -> Sequence[tuple[int, Row]]:
+    def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
         """As Serving.counted."""
         now = self._rotation.current
         if not whole and now.canary is None and now.shadow is None and time.monotonic() < self._due:
@@ -128,14 +128,14 @@ class Ranker:
             return kept
         return Answering(answers, self._count(number, arm, answers))
 
-    def _count(self, number: int, arm: str, answers: Answers) -> Counts:
-        counts = Counts(arm, answers.version, answers.engine.bundle.manifest.playlists)
+    def _count(self, number: int, arm: str, answers: Answers) -> ArmCounter:
+        counts = ArmCounter(arm, answers.version, answers.engine.bundle.manifest.playlists)
         self._counts = [(other, old) for other, old in self._counts if old.arm != arm]
         self._counts.append((number, counts))
         return counts
 
 
-def _since(row: Row, before: Row) -> tuple[int, int]:
+def _since(row: ArmCounts, before: ArmCounts) -> tuple[int, int]:
     return row.listeners - before.listeners, row.errors - before.errors
 
 

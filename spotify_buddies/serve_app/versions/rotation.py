@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.ranking.encoding import encode_refused, merge
 from spotify_buddies.serve_app.ranking.query import Arm, Query
 from spotify_buddies.serve_app.versions.answers import Answered, Answers
 from spotify_buddies.serve_app.versions.arms import canaries
-from spotify_buddies.serve_app.versions.counts import Counts
+from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.shadow import Shadow
 
 Array = npt.NDArray[Any]
@@ -39,7 +39,7 @@ class Answering:
     """A version that answers, and what it does; counts: None without a generation."""
 
     answers: Answers
-    counts: Counts | None = None
+    counts: ArmCounter | None = None
 
 
 @dataclass(frozen=True)

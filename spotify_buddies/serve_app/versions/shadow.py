@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.query import Lists, Mode, Source
-from spotify_buddies.serve_app.versions.answers import Answered, Answers, Piece
-from spotify_buddies.serve_app.versions.counts import Counts
+from spotify_buddies.serve_app.ranking.query import Mode, RankedLists, Source
+from spotify_buddies.serve_app.versions.answers import Answered, Answers, Batch
+from spotify_buddies.serve_app.versions.counts import ArmCounter
 
 Array = npt.NDArray[Any]
 
@@ -36,10 +36,10 @@ class Shadow:
     overlap and drift: sums over those listeners.
     """
 
-    def __init__(self, production: Answers, shadow: Answers, counts: Counts) -> None:
+    def __init__(self, production: Answers, shadow: Answers, counts: ArmCounter) -> None:
         self.answers, self.counts = shadow, counts
         self._production = production
-        self._queue: Queue[Piece | None] = Queue(WAITING)
+        self._queue: Queue[Batch | None] = Queue(WAITING)
         self._closed = False
         self._failed = False
         self._thread = threading.Thread(target=self._run, name=f"shadow-{shadow.version}", daemon=True)
@@ -80,7 +80,7 @@ class Shadow:
                     self._failed = True
                     _log.exception("shadow %s fails; further failures are only counted", self.answers.version)
 
-    def _compare(self, piece: Piece, count: int) -> None:
+    def _compare(self, piece: Batch, count: int) -> None:
         query, engine = piece.query, self.answers.engine
         excluded = self.answers.exclude(query)
         rules = self.answers.rules(query, piece.blocked, 0, count)
@@ -97,7 +97,7 @@ class Shadow:
         self.counts.drift += drift
         self.counts.compared += 1
 
-    def _differ(self, served: Lists, found: Lists) -> tuple[float, float]:
+    def _differ(self, served: RankedLists, found: RankedLists) -> tuple[float, float]:
         """Sums over listeners: the share of playlists in both lists, and how far the scores of those are apart.
 
         Overlap: playlists in both lists over the longer one's length. Drift: the mean absolute difference of the scores
@@ -123,7 +123,7 @@ class Shadow:
         return np.where(rows >= 0, theirs[at], -1)
 
 
-def _take(lists: Lists, places: Array) -> Lists:
+def _take(lists: RankedLists, places: Array) -> RankedLists:
     """Some of the listeners, as far as they are compared."""
     chosen = places.tolist()
     return replace(

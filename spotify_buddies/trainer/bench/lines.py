@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from spotify_buddies.trainer.bench.figure import OURS, Figure
-from spotify_buddies.trainer.bench.offline import Outcome
+from spotify_buddies.trainer.bench.offline import BenchReport
 
 HEADER = ("work", "by", "done", "seconds", "rate", "processor s", "peak RSS", "ratio", "by processor", "beside")
 
 
-def table(outcome: Outcome) -> list[list[str]]:
+def table(outcome: BenchReport) -> list[list[str]]:
     """A header and a line for each figure; the ratio of a peer is our rate over its own, by the clock and by processor.
 
     On a machine that does other work beside, the second is the one to trust.

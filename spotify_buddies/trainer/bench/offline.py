@@ -26,7 +26,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchReport:
     """What a benchmark found so far, in the order of the stages. skipped: peers not installed, with what to install."""
 
     bench: Bench
@@ -48,7 +48,7 @@ class Outcome:
         }
 
 
-def offline(bench: Bench, only: Sequence[str] = (), *, say: Callable[[str], None] = lambda _: None) -> Outcome:
+def offline(bench: Bench, only: Sequence[str] = (), *, say: Callable[[str], None] = lambda _: None) -> BenchReport:
     """Measure what is not measured yet; `only` names stages that are measured again, and leaves the others out.
 
     A stage that is done with the same settings is kept, so an interrupted benchmark goes on where it stopped. Peers
@@ -67,11 +67,11 @@ def offline(bench: Bench, only: Sequence[str] = (), *, say: Callable[[str], None
     return gather(bench)
 
 
-def gather(bench: Bench) -> Outcome:
+def gather(bench: Bench) -> BenchReport:
     """Everything that is measured with these settings."""
     found = [_read(bench, name) for name in STAGES]
     skipped = [f"{stage.name}: {_install(stage)}" for stage in STAGES.values() if stage.missing()]
-    return Outcome(bench, tuple(part for part in found if part is not None), tuple(skipped))
+    return BenchReport(bench, tuple(part for part in found if part is not None), tuple(skipped))
 
 
 def _stage(name: str) -> Stage:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spotify_buddies.trainer.bench.figure import OURS
 from spotify_buddies.trainer.bench.lines import aligned, table
-from spotify_buddies.trainer.bench.offline import Outcome, gather, presets_under
+from spotify_buddies.trainer.bench.offline import BenchReport, gather, presets_under
 from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.reports.plots import curves
 
@@ -44,7 +44,7 @@ def write_page(directory: Path) -> Path | None:
     return path
 
 
-def cost_plot(outcomes: Sequence[Outcome], what: str) -> str:
+def cost_plot(outcomes: Sequence[BenchReport], what: str) -> str:
     """One curve for each work in _SHOWN: `seconds` or `peak_rss_mib` against listeners. An SVG text."""
     points: dict[str, list[tuple[float, float]]] = {}
     for outcome in outcomes:

@@ -16,7 +16,7 @@ from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.models.bpr.kernels import update
 from spotify_buddies.trainer.models.model import Model
-from spotify_buddies.trainer.models.order import Source, ahead, visit
+from spotify_buddies.trainer.models.order import TripletSource, ahead, visit
 from spotify_buddies.trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Backend(Protocol):
     def step(self, triplets: Array) -> float:
         """Learn from a block int32 (n, 3) once, in its order; returns the loss summed over its triplets."""
 
-    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+    def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """Learn from an epoch of the source; after each block the loss summed over its triplets, and their number."""
 
     def model(self) -> Model:
@@ -116,7 +116,7 @@ class NumbaBackend:
         with ThreadPoolExecutor(self._threads) as pool:
             return sum(pool.map(self._run, np.array_split(triplets, self._threads)))
 
-    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+    def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """Block by block; with several threads the next block is made meanwhile."""
         blocks = source.blocks(seed, number)
         return visit(self.step, blocks if self._threads == 1 else ahead(blocks))

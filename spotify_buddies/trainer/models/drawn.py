@@ -14,7 +14,7 @@ from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.kernels import draw_triplets, shuffled
 from spotify_buddies.trainer.models.model import TrainingError
-from spotify_buddies.trainer.models.order import BLOCK, RUNS, Part, Source, Stored, part_of
+from spotify_buddies.trainer.models.order import BLOCK, RUNS, EpochPart, TripletFile, TripletSource, part_of
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ class Drawn:
         """How many of a positive's negatives come from the hard pool, as in the file."""
         return int(self.negatives * self.hard_share + 0.5)
 
-    def part(self, epoch: int) -> Part:
+    def part(self, epoch: int) -> EpochPart:
         """As `part_of`."""
         return part_of(len(self), self.most, epoch)
 
@@ -82,7 +82,7 @@ class Drawn:
         return self.positives.counts > 0, playlists
 
 
-def _places(total: int, part: Part, seed: int) -> Iterator[Array]:
+def _places(total: int, part: EpochPart, seed: int) -> Iterator[Array]:
     """A part of the numbers 0..total in a random order, in blocks; int32 if small enough, which sorts faster."""
     kind = np.int32 if total < 1 << 31 else np.int64
     if total <= BLOCK:
@@ -97,7 +97,7 @@ def _places(total: int, part: Part, seed: int) -> Iterator[Array]:
         yield places
 
 
-def open_source(data: Dataset, settings: TrainSettings, *, toy: bool = False) -> Source:
+def open_source(data: Dataset, settings: TrainSettings, *, toy: bool = False) -> TripletSource:
     """The triplets of a data set, as the settings want them; toy: those of the toy users alone.
 
     "auto" draws where the data set holds what drawing needs, else it takes the file. TrainingError: the settings ask
@@ -110,7 +110,7 @@ def open_source(data: Dataset, settings: TrainSettings, *, toy: bool = False) ->
         raise TrainingError(f'[train] triplets is "file", but {reason}; set it to "drawn" or leave negatives unset')
     by_itself = settings.triplets == "auto" and data.pools is None and not asked
     if stored is not None and (settings.triplets == "file" or by_itself):
-        return Stored(stored, data.users, data.playlists, settings.epoch_triplets)
+        return TripletFile(stored, data.users, data.playlists, settings.epoch_triplets)
     if data.pools is None:
         raise TrainingError(
             f"{data.directory}: no pools to draw negatives from; build the data set again with `buddies data build`"

@@ -27,7 +27,7 @@ RUNS = 16
 
 
 @dataclass(frozen=True)
-class Part:
+class EpochPart:
     """What an epoch visits: the places first..last, last exclusive, of the order of a pass, which counts from 1."""
 
     number: int
@@ -38,7 +38,7 @@ class Part:
         return self.last - self.first
 
 
-def part_of(total: int, most: int | None, epoch: int) -> Part:
+def part_of(total: int, most: int | None, epoch: int) -> EpochPart:
     """The part of an epoch, which counts from 1, where no epoch visits more than `most` of `total` triplets.
 
     The fewest epochs of the same size, give or take one, make up a pass, in which each triplet is visited once. None,
@@ -46,16 +46,16 @@ def part_of(total: int, most: int | None, epoch: int) -> Part:
     """
     parts = max(1, -(-total // most)) if most else 1
     done, at = divmod(epoch - 1, parts)
-    return Part(done + 1, total * at // parts, total * (at + 1) // parts)
+    return EpochPart(done + 1, total * at // parts, total * (at + 1) // parts)
 
 
-class Source(Protocol):
+class TripletSource(Protocol):
     """Triplets to learn from: user, positive, negative."""
 
     def __len__(self) -> int:
         """Triplets of a pass."""
 
-    def part(self, epoch: int) -> Part:
+    def part(self, epoch: int) -> EpochPart:
         """What the epoch visits of which pass."""
 
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
@@ -87,7 +87,7 @@ def visit(step: Callable[[Array], float], blocks: Iterator[Array]) -> Iterator[t
 
 
 @dataclass(frozen=True)
-class Stored:
+class TripletFile:
     """Triplets of a file, int32 (N, 3), which is shuffled; may be memory-mapped. Each is visited once a pass.
 
     most: triplets of an epoch, as in `part_of`.
@@ -101,7 +101,7 @@ class Stored:
     def __len__(self) -> int:
         return len(self.triplets)
 
-    def part(self, epoch: int) -> Part:
+    def part(self, epoch: int) -> EpochPart:
         """As `part_of`."""
         return part_of(len(self), self.most, epoch)
 
@@ -124,7 +124,7 @@ class Stored:
             keys.sort()
             yield self._pick(block, keys, (1 << bits) - 1, begin)
 
-    def _spans(self, order: Array, part: Part) -> Iterator[tuple[int, int]]:
+    def _spans(self, order: Array, part: EpochPart) -> Iterator[tuple[int, int]]:
         """Where in the file the part lies, of the pass that takes the blocks in this order."""
         place = 0
         for number in order.tolist():

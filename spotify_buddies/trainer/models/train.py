@@ -20,7 +20,7 @@ from spotify_buddies.trainer.models.backend import Backend, open_backend, recipe
 from spotify_buddies.trainer.models.centring import Centred
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
-from spotify_buddies.trainer.models.order import BLOCK, Source, Stored
+from spotify_buddies.trainer.models.order import BLOCK, TripletFile, TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LEAST_STEPS = 60
 
 
 def train(
-    triplets: Array | Source,
+    triplets: Array | TripletSource,
     validation: Validation,
     users: int,
     playlists: int,
@@ -62,7 +62,7 @@ def train(
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
     most = settings.epoch_triplets
-    source = Stored(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
+    source = TripletFile(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
     if len(source) == 0:
         raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
     learned, _ = source.seen()
@@ -102,7 +102,7 @@ def training_key(data: str, settings: TrainSettings) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def patience_of(settings: TrainSettings, source: Source) -> int:
+def patience_of(settings: TrainSettings, source: TripletSource) -> int:
     """Epochs without a better validation MRR before training stops: `patience`.
 
     Of the hybrid model they are LEAST_STEPS steps at least, where an epoch is more than one step. Where it is one,
@@ -131,7 +131,7 @@ def _open(
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 
 
-def _epoch(backend: Backend, source: Source, settings: TrainSettings, epoch: int, progress: Progress) -> float:
+def _epoch(backend: Backend, source: TripletSource, settings: TrainSettings, epoch: int, progress: Progress) -> float:
     what, size = f"epoch {epoch}", len(source.part(epoch))
     total, seen = 0.0, 0
     for loss, count in backend.epoch(source, settings.seed, epoch):

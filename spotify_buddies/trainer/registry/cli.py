@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.registry.derived_kinds import Kind
+from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ def derive_version(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
     kind: Annotated[
-        Kind, typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners.")
+        DerivedKind,
+        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,

@@ -20,7 +20,7 @@ from spotify_buddies.trainer.bundle.golden import GOLDEN, save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
 from spotify_buddies.trainer.bundle.scores import best_first
-from spotify_buddies.trainer.registry.derived_kinds import Kind
+from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.transfer import finished_run
 
@@ -40,7 +40,7 @@ class Derived:
 
 
 def derive_version(
-    registry: Registry, version: str, kind: Kind, experiment: str, *, seed: int = 1, aliases: Sequence[str] = ()
+    registry: Registry, version: str, kind: DerivedKind, experiment: str, *, seed: int = 1, aliases: Sequence[str] = ()
 ) -> Derived:
     """Register a version derived from another one and point aliases at it; the same wish gives the same version.
 
@@ -67,15 +67,15 @@ def derive_version(
     return Derived(number, version, kind.value, bundle.sha256, new=there is None)
 
 
-def derive_bundle(source: Bundle, directory: Path, kind: Kind, version: str, seed: int = 1) -> Bundle:
+def derive_bundle(source: Bundle, directory: Path, kind: DerivedKind, version: str, seed: int = 1) -> Bundle:
     """Write the derived bundle into a directory that is not there yet, and open it with its hashes checked.
 
     version: what the source is called, for the manifest. The same source, kind, version and seed give the same bytes.
     """
     shutil.copytree(source.directory, directory)
-    if kind is Kind.SHUFFLED:
+    if kind is DerivedKind.SHUFFLED:
         _shuffle(source, directory, seed)
-    elif kind is Kind.ERRING:
+    elif kind is DerivedKind.ERRING:
         _spoil(source, directory)
     derived = {"version": version, "kind": kind.value, "seed": seed}
     (directory / GOLDEN).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Kind(Enum):
+class DerivedKind(Enum):
     """same: the same ranking. shuffled: playlists have each other's factors. erring: raises for many listeners."""
 
     SAME = "same"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.foundation.addresses import AddressError, Kind, masked, parse, scrubbed
+from spotify_buddies.foundation.addresses import AddressError, AddressKind, masked, parse, scrubbed
 
 # Set before MLflow is imported; what the environment already says is kept, except for pickle.
 _DEFAULTS = {
@@ -24,7 +24,7 @@ def connect(uri: str) -> Any:
 
     AddressError: the address could be read in two ways; MLflow's own errors would repeat it.
     """
-    parse(uri, Kind.MLFLOW)
+    parse(uri, AddressKind.MLFLOW)
     configure()
     import mlflow
 
@@ -56,13 +56,13 @@ def artifact_location(uri: str, state_dir: Path) -> str | None:
 
 def public(uri: str) -> str:
     """An address of MLflow for people and for tags, without its login; one that cannot be read is not shown."""
-    return scrubbed(masked(uri, Kind.MLFLOW))
+    return scrubbed(masked(uri, AddressKind.MLFLOW))
 
 
 def first_line(error: BaseException, uri: str) -> str:
     """What an error about an address says, without logins, and without the SQL or HTML that MLflow puts below."""
     line = str(error).partition("\n")[0]
     try:
-        return scrubbed(line, parse(uri, Kind.MLFLOW))
+        return scrubbed(line, parse(uri, AddressKind.MLFLOW))
     except AddressError:
         return line if isinstance(error, AddressError) else type(error).__name__

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Kind:
+class RowKind:
     """How one kind of row is drawn: sizes, side, how many scenes a row mixes, rows per block."""
 
     name: str
@@ -28,9 +28,9 @@ class Kind:
     block: int
 
 
-LIBRARIES = Kind("libraries", LIBRARY, LISTENS, 1.2, 4_096)
+LIBRARIES = RowKind("libraries", LIBRARY, LISTENS, 1.2, 4_096)
 # 1,000 playlists are one slice file. A playlist keeps closer to one scene than a listener does.
-TRACKLISTS = Kind("playlists", PLAYLIST, PLAYLISTS, 0.6, 1_000)
+TRACKLISTS = RowKind("playlists", PLAYLIST, PLAYLISTS, 0.6, 1_000)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Block:
         return int(self.indptr.size - 1)
 
 
-def draw_blocks(world: Catalogue, kind: Kind, count: int, seed: int) -> Iterator[Block]:
+def draw_blocks(world: Catalogue, kind: RowKind, count: int, seed: int) -> Iterator[Block]:
     """Draw `count` rows block by block. No row takes more than a quarter of the songs."""
     rng = generator(seed, f"synth/{kind.name}/sizes")
     stamp = np.zeros(world.size, np.int64)

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2 as details
 
 from spotify_buddies.clients.command.doctor import hosts
 from spotify_buddies.clients.command.endpoints import running
-from spotify_buddies.foundation.addresses import Kind
+from spotify_buddies.foundation.addresses import AddressKind
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 from tests.clients.python.test_client import ANSWER
@@ -264,22 +264,22 @@ def test_the_client_and_the_command_start_without_heavy_imports(code: str) -> No
 @pytest.mark.parametrize(
     ("kind", "url", "expected"),
     [
-        (Kind.POSTGRES, "postgresql://a:b@one:1,two:2/db", [("one", 1), ("two", 2)]),
-        (Kind.POSTGRES, "postgresql://one/db", [("one", 5432)]),
-        (Kind.POSTGRES, "postgresql:///db?host=one,/run/postgresql&port=7", [("one", 7)]),
-        (Kind.POSTGRES, "postgresql://%2Frun%2Fpostgresql/db", []),
-        (Kind.POSTGRES, "host=one,two port=1,2 password='a @b'", [("one", 1), ("two", 2)]),
-        (Kind.POSTGRES, "host=/run/postgresql", []),
-        (Kind.MLFLOW, "http://mlflow.example", [("mlflow.example", 80)]),
-        (Kind.MLFLOW, "https://mlflow.example", [("mlflow.example", 443)]),
-        (Kind.MLFLOW, "postgresql+psycopg2://a:b@db/mlflow", [("db", 5432)]),
-        (Kind.MLFLOW, "sqlite:////var/mlflow.db", []),
-        (Kind.REDIS, "redis://[::1]:7/0", [("::1", 7)]),
-        (Kind.REDIS, "redis://[::1]/0", [("::1", 6379)]),
-        (Kind.REDIS, "unix:///run/redis.sock", []),
+        (AddressKind.POSTGRES, "postgresql://a:b@one:1,two:2/db", [("one", 1), ("two", 2)]),
+        (AddressKind.POSTGRES, "postgresql://one/db", [("one", 5432)]),
+        (AddressKind.POSTGRES, "postgresql:///db?host=one,/run/postgresql&port=7", [("one", 7)]),
+        (AddressKind.POSTGRES, "postgresql://%2Frun%2Fpostgresql/db", []),
+        (AddressKind.POSTGRES, "host=one,two port=1,2 password='a @b'", [("one", 1), ("two", 2)]),
+        (AddressKind.POSTGRES, "host=/run/postgresql", []),
+        (AddressKind.MLFLOW, "http://mlflow.example", [("mlflow.example", 80)]),
+        (AddressKind.MLFLOW, "https://mlflow.example", [("mlflow.example", 443)]),
+        (AddressKind.MLFLOW, "postgresql+psycopg2://a:b@db/mlflow", [("db", 5432)]),
+        (AddressKind.MLFLOW, "sqlite:////var/mlflow.db", []),
+        (AddressKind.REDIS, "redis://[::1]:7/0", [("::1", 7)]),
+        (AddressKind.REDIS, "redis://[::1]/0", [("::1", 6379)]),
+        (AddressKind.REDIS, "unix:///run/redis.sock", []),
     ],
 )
-def test_doctor_finds_every_host_of_an_address(kind: Kind, url: str, expected: list[tuple[str, int]]) -> None:
+def test_doctor_finds_every_host_of_an_address(kind: AddressKind, url: str, expected: list[tuple[str, int]]) -> None:
     assert hosts(url, kind) == expected
 
 

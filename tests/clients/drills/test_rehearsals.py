@@ -14,21 +14,21 @@ from spotify_buddies.clients.drills.gates import CASES, Decision, Trial
 from spotify_buddies.clients.drills.rehearsal import Rehearsal, percentile
 from spotify_buddies.clients.drills.rollout import Done, followed
 from spotify_buddies.clients.drills.steady import Call, errors_of, half_of, unsigned
-from spotify_buddies.clients.drills.swaps import Memory, Window
+from spotify_buddies.clients.drills.swaps import ReplicaMemory, Window
 from spotify_buddies.clients.python import Arm
 
 GOOD = [Call(at, 0.01, "1", Arm.PRODUCTION) for at in range(100)]
 FAILED = Call(50.0, 0.5, error="UNAVAILABLE")
 UNSIGNED = Call(50.0, 0.5, "1")
-STEADY, MEMORY = Window(100, 0, 0.01, 0.02), Memory(2, 800.0, 300.0)
+STEADY, MEMORY = Window(100, 0, 0.01, 0.02), ReplicaMemory(2, 800.0, 300.0)
 
 
-def swapped(calls: list[Call], during: Window = STEADY, after: Memory = MEMORY) -> tuple[str, ...]:
+def swapped(calls: list[Call], during: Window = STEADY, after: ReplicaMemory = MEMORY) -> tuple[str, ...]:
     return swaps.judge(calls, STEADY, during, MEMORY, after, expected={"1"})
 
 
 def test_swaps_at_the_limits_are_no_problem() -> None:
-    assert swapped(GOOD, replace(STEADY, p99_s=0.04), Memory(2, 848.0, 900.0)) == ()
+    assert swapped(GOOD, replace(STEADY, p99_s=0.04), ReplicaMemory(2, 848.0, 900.0)) == ()
 
 
 def test_each_limit_of_the_swaps_is_a_sentence_of_its_own() -> None:
@@ -36,10 +36,10 @@ def test_each_limit_of_the_swaps_is_a_sentence_of_its_own() -> None:
     assert swapped(GOOD, replace(STEADY, p99_s=0.05)) == (
         "p99 is 50.0 ms during the swaps, more than 2 times the 20.0 ms before",
     )
-    assert swapped(GOOD, after=Memory(2, 849.0, 300.0)) == (
+    assert swapped(GOOD, after=ReplicaMemory(2, 849.0, 300.0)) == (
         "the replicas take 849 MiB after the swaps, 800 before; at most 5% and 8 MiB more",
     )
-    assert swapped(GOOD, after=Memory(3, 800.0, 300.0)) == ("2 replicas before the swaps, 3 afterwards",)
+    assert swapped(GOOD, after=ReplicaMemory(3, 800.0, 300.0)) == ("2 replicas before the swaps, 3 afterwards",)
     assert swapped([*GOOD, Call(1.0, 0.1, "9", Arm.PRODUCTION)]) == ("versions 9 answered, and were not asked to",)
     assert swapped([*GOOD, UNSIGNED]) == ("1 answers do not say version and arm",)
     assert swapped([]) == ("no call was answered",)

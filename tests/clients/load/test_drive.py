@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from spotify_buddies.clients.load.drive import Drive
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import NOT_SENT, Outcome, Record
+from spotify_buddies.clients.load.record import NOT_SENT, CallOutcome, Record
 from spotify_buddies.clients.load.requests import Request
 
 
@@ -40,7 +40,7 @@ class Server:
     """Answers one call after the other, each in `takes(number)` seconds, as one core would."""
 
     takes: Callable[[int], float]
-    ends: Callable[[int], Outcome] = lambda number: Outcome(users=1)
+    ends: Callable[[int], CallOutcome] = lambda number: CallOutcome(users=1)
     sent_at: list[float] = field(default_factory=list)
     free_at: float = 0.0
 
@@ -52,15 +52,15 @@ class Server:
         await asyncio.sleep(self.free_at - now)
         return str(number).encode()
 
-    def judge(self, request: Request, answer: bytes) -> Outcome:
+    def judge(self, request: Request, answer: bytes) -> CallOutcome:
         return self.ends(int(answer))
 
     def next(self) -> Request:
-        return Request(Kind.KNOWN, b"", 1)
+        return Request(CallKind.KNOWN, b"", 1)
 
 
 def driven(server: Server, **changes) -> Record:
-    plan = Plan("x", {Kind.KNOWN: 1.0}, **{"duration_s": 10.0, "warmup_s": 0.0, **changes})
+    plan = Plan("x", {CallKind.KNOWN: 1.0}, **{"duration_s": 10.0, "warmup_s": 0.0, **changes})
     record = Record()
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(Drive(plan.part(0), server, server, record).run(0.0))
@@ -128,8 +128,8 @@ def test_the_warm_up_is_not_counted() -> None:
 
 
 def test_failures_are_counted_by_code_and_reason_and_apart_from_answers() -> None:
-    def ends(number: int) -> Outcome:
-        return Outcome("UNAVAILABLE", "STORE", "down") if number % 4 == 0 else Outcome(users=1)
+    def ends(number: int) -> CallOutcome:
+        return CallOutcome("UNAVAILABLE", "STORE", "down") if number % 4 == 0 else CallOutcome(users=1)
 
     record = driven(Server(lambda number: 0.125, ends), callers=1)
     assert record.errors == Counter({("known", "UNAVAILABLE", "STORE"): 20})
@@ -145,7 +145,7 @@ def test_every_second_of_the_measurement_has_its_calls() -> None:
 
 def test_a_cancelled_measurement_keeps_what_was_counted() -> None:
     server = Server(lambda number: 0.1)
-    plan = Plan("x", {Kind.KNOWN: 1.0}, duration_s=10.0, warmup_s=0.0, callers=1)
+    plan = Plan("x", {CallKind.KNOWN: 1.0}, duration_s=10.0, warmup_s=0.0, callers=1)
     record = Record()
 
     async def cut() -> None:
@@ -161,7 +161,9 @@ def test_a_cancelled_measurement_keeps_what_was_counted() -> None:
 
 
 def test_processes_share_one_schedule() -> None:
-    plan = Plan("x", {Kind.KNOWN: 1.0}, rate=100.0, processes=3, callers=4, connections=2, warmup_s=0, duration_s=0.1)
+    plan = Plan(
+        "x", {CallKind.KNOWN: 1.0}, rate=100.0, processes=3, callers=4, connections=2, warmup_s=0, duration_s=0.1
+    )
     parts = [plan.part(number) for number in range(3)]
     times = [[part.send_time_s(number) for number in range(5)] for part in parts]
     sent = sorted(time for part in times for time in part if time is not None)

@@ -15,7 +15,7 @@ import pytest
 
 from spotify_buddies.clients.load.baseline import Bare, bare_server
 from spotify_buddies.clients.load.client_processes import Around, Crew, LoadError, Measured, crew
-from spotify_buddies.clients.load.mix import Kind
+from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Plan
 from spotify_buddies.clients.load.record import WRONG_ANSWER
 from spotify_buddies.clients.load.sample import Sample
@@ -32,13 +32,13 @@ def run(workers: Crew, plan: Plan) -> Measured:
     return workers.measure(plan, lambda phase, calls, errors: None, Around(lambda: None, lambda: None))
 
 
-def short(address: str, mix: dict[Kind, float], **changes) -> Plan:
+def short(address: str, mix: dict[CallKind, float], **changes) -> Plan:
     return Plan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
 
 
 def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
     servicer = Stalling()
-    mix = {Kind.KNOWN: 2.0, Kind.TASTE: 1.0, Kind.UNKNOWN: 1.0, Kind.FEEDBACK: 1.0}
+    mix = {CallKind.KNOWN: 2.0, CallKind.TASTE: 1.0, CallKind.UNKNOWN: 1.0, CallKind.FEEDBACK: 1.0}
     with serving(servicer) as address, crew(2, SAMPLE) as workers:
         plan = short(address, mix, processes=2, connections=2, check_every=1, rate=400.0, duration_s=5.0)
         measured = run(workers, plan)
@@ -47,7 +47,7 @@ def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answ
     assert len(measured.clients) == 2
     assert sum(tally.latency.count for tally in record.tallies.values()) == 2_000  # each process deals a whole deck
     assert {kind: tally.latency.count for kind, tally in record.tallies.items()} == {
-        Kind.KNOWN: 800, Kind.TASTE: 400, Kind.UNKNOWN: 400, Kind.FEEDBACK: 400
+        CallKind.KNOWN: 800, CallKind.TASTE: 400, CallKind.UNKNOWN: 400, CallKind.FEEDBACK: 400
     }  # fmt: skip
     assert record.checked == 2_000
     assert record.sources == Counter({"live": 1_600})
@@ -57,7 +57,7 @@ def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answ
 def test_a_real_stall_is_in_the_latency_of_every_call_of_the_schedule_within_it() -> None:
     servicer = Stalling(stall_at=200, stall_s=0.5)
     with serving(servicer) as address, crew(1, SAMPLE) as workers:
-        plan = short(address, {Kind.KNOWN: 1.0}, rate=400.0, duration_s=1.5, callers=4)
+        plan = short(address, {CallKind.KNOWN: 1.0}, rate=400.0, duration_s=1.5, callers=4)
         whole = run(workers, plan).record.whole()
     assert whole.latency.count == 600
     # At least the calls of the stall's first half have waited for its second half. A slow machine adds to them.
@@ -67,7 +67,7 @@ def test_a_real_stall_is_in_the_latency_of_every_call_of_the_schedule_within_it(
 def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
     refused, wrong = Sample(("refuse",)), Sample(("short",))
     with serving(Stalling()) as address:
-        plan = short(address, {Kind.KNOWN: 1.0}, check_every=1, rate=40.0)
+        plan = short(address, {CallKind.KNOWN: 1.0}, check_every=1, rate=40.0)
         with crew(1, refused) as workers:
             one = run(workers, plan).record
         with crew(1, wrong) as workers:
@@ -82,8 +82,8 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
 def test_a_mix_that_cannot_be_made_and_a_server_that_is_not_there_say_so_and_the_clients_go_on() -> None:
     with serving(Stalling()) as address, crew(1, SAMPLE) as workers:
         with pytest.raises(LoadError, match="none came"):
-            run(workers, short(address, {Kind.FEEDBACK: 1.0}, reactions=9))
-        assert run(workers, short(address, {Kind.KNOWN: 1.0}, rate=10.0)).record.whole().latency.count == 5
+            run(workers, short(address, {CallKind.FEEDBACK: 1.0}, reactions=9))
+        assert run(workers, short(address, {CallKind.KNOWN: 1.0}, rate=10.0)).record.whole().latency.count == 5
 
 
 def test_the_watch_counts_a_tree_of_processes() -> None:

@@ -18,7 +18,7 @@ import pytest
 from spotify_buddies.clients.python import AsyncClient
 from spotify_buddies.clients.simulate.audience import AudienceError, Listener, open_audience
 from spotify_buddies.clients.simulate.clicks import Clicks
-from spotify_buddies.clients.simulate.tally import Tally
+from spotify_buddies.clients.simulate.tally import VisitTally
 from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.baseline.server import serve_plain
@@ -106,9 +106,9 @@ def test_what_is_no_data_set_is_said_with_what_to_do(world: World, tmp_path: Pat
         open_audience(tmp_path)
 
 
-def visit(world: World, bundle: Path, version: str, url: str | None, plan: Plan) -> Tally:
-    async def run() -> Tally:
-        tally = Tally()
+def visit(world: World, bundle: Path, version: str, url: str | None, plan: Plan) -> VisitTally:
+    async def run() -> VisitTally:
+        tally = VisitTally()
         async with (
             serve_plain(SERVE, bundle, version, Services(url)) as address,
             AsyncClient(address, timeout_s=60.0) as client,

@@ -13,7 +13,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from redis.connection import parse_url
 
-from spotify_buddies.foundation.addresses import Address, AddressError, Kind, masked, parse, scrubbed
+from spotify_buddies.foundation.addresses import Address, AddressError, AddressKind, masked, parse, scrubbed
 from spotify_buddies.foundation.addresses.postgres import KNOWN, SECRET
 
 # Of signs that stand in no address and no message of ours, and of those that end something in an address.
@@ -33,7 +33,7 @@ def kv(password: str) -> str:
 
 
 TEMPLATES = {
-    Kind.POSTGRES: (
+    AddressKind.POSTGRES: (
         "postgresql://app:{}@db.invalid/feedback",
         "postgres://app:{}@one:1,two:2/db?sslmode=require",
         "postgresql://app@db/x?password={}&connect_timeout=3",
@@ -41,14 +41,14 @@ TEMPLATES = {
         "host=db password={} user=app",
         "password={}",
     ),
-    Kind.REDIS: (
+    AddressKind.REDIS: (
         "redis://:{}@h/0",
         "rediss://app:{}@h:6379/1?ssl_ca_certs=ca.pem",
         "redis://h/0?password={}",
         "rediss://h?ssl_password={}&ssl_certfile=c.pem",
         "unix://:{}@/run/redis.sock?db=1",
     ),
-    Kind.MLFLOW: (
+    AddressKind.MLFLOW: (
         "http://bob:{}@h",
         "https://{}@h:5000/mlflow",
         "postgresql+psycopg2://bob:{}@db/mlflow",
@@ -61,11 +61,11 @@ ALL = [(kind, template) for kind, templates in TEMPLATES.items() for template in
 
 @settings(max_examples=600)
 @given(st.sampled_from(ALL), ANY)
-@example((Kind.MLFLOW, TEMPLATES[Kind.MLFLOW][4]), "X&QJV=Y")
-@example((Kind.POSTGRES, TEMPLATES[Kind.POSTGRES][0]), "XYZ@QJV!")
-@example((Kind.POSTGRES, TEMPLATES[Kind.POSTGRES][4]), "XYZ QJV")
-@example((Kind.REDIS, TEMPLATES[Kind.REDIS][0]), "1234/XYZ@")
-def test_no_part_of_a_password_is_shown_however_it_was_written(where: tuple[Kind, str], password: str) -> None:
+@example((AddressKind.MLFLOW, TEMPLATES[AddressKind.MLFLOW][4]), "X&QJV=Y")
+@example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][0]), "XYZ@QJV!")
+@example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "XYZ QJV")
+@example((AddressKind.REDIS, TEMPLATES[AddressKind.REDIS][0]), "1234/XYZ@")
+def test_no_part_of_a_password_is_shown_however_it_was_written(where: tuple[AddressKind, str], password: str) -> None:
     kind, template = where
     text = template.format(password)
     try:
@@ -78,7 +78,7 @@ def test_no_part_of_a_password_is_shown_however_it_was_written(where: tuple[Kind
 
 
 @given(st.sampled_from(ALL), PRINTABLE)
-def test_a_password_that_is_escaped_is_taken_and_not_shown(where: tuple[Kind, str], password: str) -> None:
+def test_a_password_that_is_escaped_is_taken_and_not_shown(where: tuple[AddressKind, str], password: str) -> None:
     kind, template = where
     written = quote(password, safe="") if "://" in template else kv(password)
     shown = parse(template.format(written), kind).shown
@@ -86,11 +86,11 @@ def test_a_password_that_is_escaped_is_taken_and_not_shown(where: tuple[Kind, st
     assert "***" in shown
 
 
-@given(st.sampled_from(TEMPLATES[Kind.POSTGRES]), ANY)
+@given(st.sampled_from(TEMPLATES[AddressKind.POSTGRES]), ANY)
 def test_postgres_reads_what_we_read(template: str, password: str) -> None:
     text = template.format(password)
     try:
-        address = parse(text, Kind.POSTGRES)
+        address = parse(text, AddressKind.POSTGRES)
     except AddressError:
         return
     found = conninfo_to_dict(text)
@@ -98,11 +98,11 @@ def test_postgres_reads_what_we_read(template: str, password: str) -> None:
     assert found.get("host", "") in ("db.invalid", "one,two", "db", "")
 
 
-@given(st.sampled_from(TEMPLATES[Kind.REDIS]), ANY)
+@given(st.sampled_from(TEMPLATES[AddressKind.REDIS]), ANY)
 def test_redis_reads_what_we_read(template: str, password: str) -> None:
     text = template.format(password)
     try:
-        address = parse(text, Kind.REDIS)
+        address = parse(text, AddressKind.REDIS)
     except AddressError:
         return
     found = parse_url(text)
@@ -110,11 +110,11 @@ def test_redis_reads_what_we_read(template: str, password: str) -> None:
     assert found.get("host", "h") == "h"
 
 
-@given(st.sampled_from(TEMPLATES[Kind.MLFLOW][:4]), ANY)
+@given(st.sampled_from(TEMPLATES[AddressKind.MLFLOW][:4]), ANY)
 def test_mlflows_libraries_read_what_we_read(template: str, password: str) -> None:
     text = template.format(password)
     try:
-        address = parse(text, Kind.MLFLOW)
+        address = parse(text, AddressKind.MLFLOW)
     except AddressError:
         return
     hosts = {urlsplit(text).hostname}
@@ -162,40 +162,40 @@ def test_an_address_is_shown_without_what_it_keeps_secret(text: str, shown: str)
 @pytest.mark.parametrize(
     ("kind", "text", "rule"),
     [
-        (Kind.POSTGRES, "postgresql://app:a@b@db", "does not end the login"),
-        (Kind.POSTGRES, "postgresql://app:a b@db", "a blank"),
-        (Kind.POSTGRES, "postgresql://app:a#b@db", "%23"),
-        (Kind.POSTGRES, "postgresql://app:a%b@db", "%25"),
-        (Kind.POSTGRES, "postgresql://app:a[b@db", "reserved"),
-        (Kind.POSTGRES, "postgresql://db:12a/x", "host or port"),
-        (Kind.POSTGRES, "postgresql://db/x?password=a&b=c", "does not know"),
-        (Kind.POSTGRES, "postgresql://db/x?password=a&b", "key=value"),
-        (Kind.POSTGRES, "host=db password=a password=b", "stands twice"),
-        (Kind.POSTGRES, "host=db password=a b", "neither a URL nor"),
-        (Kind.POSTGRES, "host=db password= user=a", "neither a URL nor"),
-        (Kind.POSTGRES, "host=db password='it's' user=a", "neither a URL nor"),
-        (Kind.POSTGRES, "dbname=postgresql://a:b@c/d", "by itself"),
-        (Kind.POSTGRES, " ", "empty"),
-        (Kind.REDIS, "redis://h/0?password=a+b", "%2B"),
-        (Kind.REDIS, "redis://h/0?ssl_ca_certs=a", "without rediss"),
-        (Kind.REDIS, "redis://h/0?db=a", "number"),
-        (Kind.REDIS, "redis://h/0?db=1.5", "number"),
-        (Kind.POSTGRES, "host=db port=65536", "65,535"),
-        (Kind.POSTGRES, "postgresql://db:65536/x", "host or port"),
-        (Kind.REDIS, "http://h", "begins with none"),
-        (Kind.MLFLOW, "htp://bob:a@h", "begins with none"),
-        (Kind.MLFLOW, "bob:a@h", "neither a URL nor"),
-        (Kind.MLFLOW, "http:///x", "no host"),
-        (Kind.MLFLOW, "file://bob:a@h/x", "three slashes"),
+        (AddressKind.POSTGRES, "postgresql://app:a@b@db", "does not end the login"),
+        (AddressKind.POSTGRES, "postgresql://app:a b@db", "a blank"),
+        (AddressKind.POSTGRES, "postgresql://app:a#b@db", "%23"),
+        (AddressKind.POSTGRES, "postgresql://app:a%b@db", "%25"),
+        (AddressKind.POSTGRES, "postgresql://app:a[b@db", "reserved"),
+        (AddressKind.POSTGRES, "postgresql://db:12a/x", "host or port"),
+        (AddressKind.POSTGRES, "postgresql://db/x?password=a&b=c", "does not know"),
+        (AddressKind.POSTGRES, "postgresql://db/x?password=a&b", "key=value"),
+        (AddressKind.POSTGRES, "host=db password=a password=b", "stands twice"),
+        (AddressKind.POSTGRES, "host=db password=a b", "neither a URL nor"),
+        (AddressKind.POSTGRES, "host=db password= user=a", "neither a URL nor"),
+        (AddressKind.POSTGRES, "host=db password='it's' user=a", "neither a URL nor"),
+        (AddressKind.POSTGRES, "dbname=postgresql://a:b@c/d", "by itself"),
+        (AddressKind.POSTGRES, " ", "empty"),
+        (AddressKind.REDIS, "redis://h/0?password=a+b", "%2B"),
+        (AddressKind.REDIS, "redis://h/0?ssl_ca_certs=a", "without rediss"),
+        (AddressKind.REDIS, "redis://h/0?db=a", "number"),
+        (AddressKind.REDIS, "redis://h/0?db=1.5", "number"),
+        (AddressKind.POSTGRES, "host=db port=65536", "65,535"),
+        (AddressKind.POSTGRES, "postgresql://db:65536/x", "host or port"),
+        (AddressKind.REDIS, "http://h", "begins with none"),
+        (AddressKind.MLFLOW, "htp://bob:a@h", "begins with none"),
+        (AddressKind.MLFLOW, "bob:a@h", "neither a URL nor"),
+        (AddressKind.MLFLOW, "http:///x", "no host"),
+        (AddressKind.MLFLOW, "file://bob:a@h/x", "three slashes"),
     ],
 )
-def test_a_refusal_names_the_rule(kind: Kind, text: str, rule: str) -> None:
+def test_a_refusal_names_the_rule(kind: AddressKind, text: str, rule: str) -> None:
     with pytest.raises(AddressError, match=rule):
         parse(text, kind)
 
 
 def test_a_text_of_a_library_loses_logins_and_the_password_in_any_form() -> None:
-    address = parse("https://me:a%20'b%2Fc@h", Kind.MLFLOW)
+    address = parse("https://me:a%20'b%2Fc@h", AddressKind.MLFLOW)
     assert scrubbed("GET https://me:a%20'b%2Fc@h/x: no login \"a 'b/c\"", address) == 'GET https://h/x: no login "***"'
     assert scrubbed("ftp://u:p@ss@h/x password='a b' ok", Address("", (), "")) == "ftp://h/x password=*** ok"
 

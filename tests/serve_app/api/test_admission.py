@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import RETRY_AFTER_S, Admission
 from spotify_buddies.serve_app.api.grpc_registration import parser
-from spotify_buddies.serve_app.api.health import Health, State
+from spotify_buddies.serve_app.api.health import Health, HealthState
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
 from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, answer, describe
 from spotify_buddies.serve_app.errors import ServerFull
@@ -119,7 +119,7 @@ def test_who_watches_is_told_of_the_stop_and_let_go(tmp_path: Path) -> None:
 
     async def watch() -> list[int]:
         statuses = []
-        async for answered in Health(State(note)).Watch(health_pb2.HealthCheckRequest(), None):
+        async for answered in Health(HealthState(note)).Watch(health_pb2.HealthCheckRequest(), None):
             statuses.append(answered.status)
             note.touch()
         return statuses

@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.errors import (
     NeighboursUnavailable,
     Violation,
 )
-from spotify_buddies.serve_app.ranking.query import Mode, Query, Seen, SongName, Taste
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, SongName, Taste
 
 SONG = pb.Song(song_id="SO1")
 
@@ -96,10 +96,10 @@ def test_a_part_keeps_the_refused_at_their_places() -> None:
 
 def test_what_was_seen_is_left_out_for_sixty_days_unless_said_otherwise() -> None:
     assert decode_query(query()).exclude_seen is None
-    assert decode_query(query(exclude_seen=pb.ExcludeSeen())).exclude_seen == Seen(60 * 86_400)
+    assert decode_query(query(exclude_seen=pb.ExcludeSeen())).exclude_seen == ExcludeSeen(60 * 86_400)
     asked = seen(1, 500_000_000)
     asked.shown = False
-    assert decode_query(query(exclude_seen=asked)).exclude_seen == Seen(1.5, shown=False)
+    assert decode_query(query(exclude_seen=asked)).exclude_seen == ExcludeSeen(1.5, shown=False)
     asked.liked = False
     assert decode_query(query(exclude_seen=asked)).exclude_seen is None
 
@@ -146,7 +146,7 @@ def test_every_field_is_decoded() -> None:
     )
     tastes = (Taste("x", ("SO1", SongName("t", "b"))),)
     assert decode_query(request) == Query(
-        ("a", "a"), tastes, 100, Mode.DAILY, ("p",), False, Seen(9.0, liked=False), 7, 0.5
+        ("a", "a"), tastes, 100, Mode.DAILY, ("p",), False, ExcludeSeen(9.0, liked=False), 7, 0.5
     )
 
 

@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.daily.read import read_daily
 from spotify_buddies.serve_app.daily.run import Report
 from spotify_buddies.serve_app.daily.space import LENGTH, pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Lists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, Source
 
 NONE = np.empty(0, np.int32)
 EVERYTHING = Rules()
@@ -23,8 +23,8 @@ Run = Callable[..., Report]
 
 def read(
     engine: Engine, url: str, users: list[str], limit: int = 5, excluded: Any = NONE, rules: Rules = EVERYTHING
-) -> Lists:
-    async def call() -> Lists:
+) -> RankedLists:
+    async def call() -> RankedLists:
         async with AsyncRedis.from_url(url) as client:
             live = engine.rank_known(users, limit, excluded, rules)
             return await read_daily(engine, client, live, excluded, 5.0, rules)

@@ -12,7 +12,7 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.ledger import Overtaken
-from spotify_buddies.serve_app.generations.state import Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.generations.state import GenerationState, Held, Load, Report, Role, Wanted
 from spotify_buddies.serve_app.store.database.migrate import migrate
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
@@ -33,14 +33,14 @@ def test_generations_count_up_and_the_newest_of_a_state_is_found(postgres_url: s
         assert await ledger.read_newest(connection) is None
         assert await ledger.read_history(connection) == []
         first = await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
-        assert (first.number, first.state, first.wanted.versions) == (1, State.PREPARING, ("1",))
-        assert await ledger.decide(connection, 1, State.ACTIVE)
-        assert not await ledger.decide(connection, 1, State.FAILED), "it was decided already"
+        assert (first.number, first.state, first.wanted.versions) == (1, GenerationState.PREPARING, ("1",))
+        assert await ledger.decide(connection, 1, GenerationState.ACTIVE)
+        assert not await ledger.decide(connection, 1, GenerationState.FAILED), "it was decided already"
         wanted = Wanted("1", canary="2", share=0.1, salt="s", shadow="3", previous="1", paused=True)
         second = await ledger.propose(connection, "m", wanted, after=1, **SAID)
         assert (second.wanted, second.wanted.versions) == (wanted, ("1", "2", "3"))
         assert await ledger.read_newest(connection) == second
-        active = await ledger.read_newest(connection, State.ACTIVE)
+        active = await ledger.read_newest(connection, GenerationState.ACTIVE)
         assert active is not None
         assert (active.number, active.decided_at is not None) == (1, True)
         assert [one.number for one in await ledger.read_history(connection)] == [2, 1]
@@ -85,7 +85,7 @@ def test_changes_are_told_and_reports_and_events_come_back_as_they_went_in(postg
     async def work(connection: psycopg.AsyncConnection) -> None:
         await connection.execute(f"LISTEN {ledger.CHANNEL}".encode())
         await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
-        await ledger.decide(connection, 1, State.FAILED, "broken")
+        await ledger.decide(connection, 1, GenerationState.FAILED, "broken")
         told = [one.payload async for one in connection.notifies(timeout=5, stop_after=2)]
         assert told == ["1", "1"]
         for prepared in (0, 1):

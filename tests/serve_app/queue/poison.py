@@ -46,9 +46,9 @@ def main(bundle: str, state: str, redis_url: str, settings: str) -> None:
         # By its name, not as this script's: the worker imports it.
         from poison import Poisonous as Imported
 
-        from spotify_buddies.serve_app.queue.worker import Serving
+        from spotify_buddies.serve_app.queue.worker import WorkerSetup
 
-        return Serving(ServeSettings(), bundle, "7", "m", Services(redis_url=redis_url), Imported)
+        return WorkerSetup(ServeSettings(), bundle, "7", "m", Services(redis_url=redis_url), Imported)
 
     with launch_workers(serving, QueueSettings.model_validate_json(settings), state_dir=Path(state)):
         print("ready", flush=True)

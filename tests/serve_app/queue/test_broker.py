@@ -18,7 +18,7 @@ from spotify_buddies.clients.main import build_app
 from spotify_buddies.foundation.process.ports import free_port
 from spotify_buddies.serve_app.queue.broker import Producer
 from spotify_buddies.serve_app.queue.errors import QueueError
-from spotify_buddies.serve_app.queue.jobs import Counts, Jobs
+from spotify_buddies.serve_app.queue.jobs import JobCounts, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 
 PASSWORD = "Su%m 4@/:?#[é'\"\\x"
@@ -80,7 +80,7 @@ def producing(queue: QueueSettings, url: str) -> Iterator[Producer]:
         yield producer
 
 
-def counts(url: str, queue: QueueSettings) -> tuple[Counts, int]:
+def counts(url: str, queue: QueueSettings) -> tuple[JobCounts, int]:
     with Redis.from_url(url) as store:
         return Jobs(store, queue).counts(), int(store.zcard(f"queue:{queue.name}:open"))
 
@@ -91,7 +91,7 @@ def test_an_address_with_tls_that_redis_takes_queues_jobs(
     url = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{tls_port}/2?ssl_ca_certs={certificates / 'ca.pem'}"
     with producing(queue, url) as producer:
         assert producer.ready().submit("a", b"request")
-    assert counts(url, queue) == (Counts(1, 0, 0, 0, 0), 1)
+    assert counts(url, queue) == (JobCounts(1, 0, 0, 0, 0), 1)
 
 
 def test_a_password_of_any_kind_reaches_the_broker(tmp_path: Path, queue: QueueSettings) -> None:
@@ -102,7 +102,7 @@ def test_a_password_of_any_kind_reaches_the_broker(tmp_path: Path, queue: QueueS
         ):
             with producing(queue, url) as producer:
                 assert producer.ready().submit("a", b"request")
-            assert counts(url, queue) == (Counts(1, 0, 0, 0, 0), 1)
+            assert counts(url, queue) == (JobCounts(1, 0, 0, 0, 0), 1)
 
 
 def test_the_command_queues_over_tls_too(
@@ -142,7 +142,7 @@ def test_a_job_that_could_not_be_sent_does_not_count_as_open(
     assert store.zcard("queue:test:open") == 0
     with Producer(queue, redis_url, jobs) as producer:
         assert producer.submit("a", b"request")
-    assert (jobs.counts(), store.zcard("queue:test:open")) == (Counts(1, 0, 0, 0, 0), 1)
+    assert (jobs.counts(), store.zcard("queue:test:open")) == (JobCounts(1, 0, 0, 0, 0), 1)
     with Producer(queue, nowhere, jobs) as producer, pytest.raises(QueueError):
         producer.submit("a", b"request")
     assert store.zcard("queue:test:open") == 1, "it waits since it was sent the first time"

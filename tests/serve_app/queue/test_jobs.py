@@ -9,7 +9,7 @@ from redis import Redis
 
 from spotify_buddies.serve_app.queue.broker import broker_url, tls
 from spotify_buddies.serve_app.queue.errors import JobConflict, JobFailed, UnprocessableJob
-from spotify_buddies.serve_app.queue.jobs import DEAD, TASK, Counts, Jobs, Letter
+from spotify_buddies.serve_app.queue.jobs import DEAD, TASK, JobCounts, Jobs, Letter
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 
 
@@ -18,7 +18,7 @@ def test_the_first_answer_stays_and_is_counted_once(jobs: Jobs) -> None:
     assert jobs.begin("a") == b"request"
     assert jobs.finish("a", b"first")
     assert not jobs.finish("a", b"second")
-    assert (jobs.answer("a"), jobs.counts()) == (b"first", Counts(0, 0, 1, 0, 0))
+    assert (jobs.answer("a"), jobs.counts()) == (b"first", JobCounts(0, 0, 1, 0, 0))
 
 
 def test_an_answered_job_is_not_begun_or_queued_again(jobs: Jobs) -> None:
@@ -101,7 +101,7 @@ def test_jobs_and_answers_expire(jobs: Jobs, store: Redis, queue: QueueSettings)
 def test_queues_of_other_names_do_not_meet(jobs: Jobs, store: Redis) -> None:
     jobs.finish("a", b"answer")
     other = Jobs(store, QueueSettings(name="other"))
-    assert (other.answer("a"), other.counts()) == (None, Counts(0, 0, 0, 0, 0))
+    assert (other.answer("a"), other.counts()) == (None, JobCounts(0, 0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[1]", b'{"body": "e30="}', b'{"body": "W10="}', b"\xff"])

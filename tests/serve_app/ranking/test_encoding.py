@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused, kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Lists, Reasons, Refused, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Refused, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.conftest import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
@@ -37,7 +37,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> tuple[Lists, bytes, Reasons]:
+def answers(draw: st.DrawFn) -> tuple[RankedLists, bytes, Reasons]:
     count = draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     counts = rng.integers(0, LIMIT + 1, count).astype(np.int32)
@@ -54,7 +54,7 @@ def answers(draw: st.DrawFn) -> tuple[Lists, bytes, Reasons]:
     likes = np.array([source in (Source.POPULAR, Source.POPULAR_IN_GENRE) for source in sources])
     # The likes of a popular playlist are a count.
     array = np.where(likes[:, None], np.abs(np.nan_to_num(array) % 1e7).astype(np.int64), array).astype(np.float32)
-    lists = Lists(
+    lists = RankedLists(
         user_ids=tuple(draw(st.text(st.characters(codec="utf-8"), max_size=40)) for _ in range(count)),
         rows=np.where(filled, rng.integers(0, PLAYLISTS, (count, LIMIT)), -1).astype(np.int32),
         scores=array,
@@ -72,7 +72,9 @@ def answers(draw: st.DrawFn) -> tuple[Lists, bytes, Reasons]:
 
 @settings(max_examples=200, deadline=None)
 @given(answer=answers(), explained=st.booleans())
-def test_the_bytes_are_those_of_the_message(odd: Engine, answer: tuple[Lists, bytes, Reasons], explained: bool) -> None:
+def test_the_bytes_are_those_of_the_message(
+    odd: Engine, answer: tuple[RankedLists, bytes, Reasons], explained: bool
+) -> None:
     lists, drawn, reasons = answer
     given_ = reasons if explained else None
     expected = message(odd.bundle, odd.version, lists, drawn, given_)
@@ -84,7 +86,7 @@ def test_the_bytes_are_those_of_the_message(odd: Engine, answer: tuple[Lists, by
 @settings(max_examples=30, deadline=None)
 @given(answer=answers(), first=st.integers(0, 4), size=st.integers(1, 4))
 def test_a_range_of_lists_is_a_range_of_the_bytes(
-    odd: Engine, answer: tuple[Lists, bytes, Reasons], first: int, size: int
+    odd: Engine, answer: tuple[RankedLists, bytes, Reasons], first: int, size: int
 ) -> None:
     lists, drawn, reasons = answer
     first = min(first, len(lists) - 1)

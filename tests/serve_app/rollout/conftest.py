@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, Held, Load, Report, Role, State
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Held, Load, Report, Role
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
@@ -123,14 +123,14 @@ class World:
 
     async def active(self, number: int) -> Generation:
         """Wait for a generation to be active and return it."""
-        return await self.decided(number, State.ACTIVE)
+        return await self.decided(number, GenerationState.ACTIVE)
 
-    async def decided(self, number: int, state: State) -> Generation:
+    async def decided(self, number: int, state: GenerationState) -> Generation:
         found: list[Generation] = []
 
         async def look(connection: psycopg.AsyncConnection) -> bool:
             found[:] = [one for one in await ledger.read_history(connection) if one.number == number]
-            assert not (found and found[0].state not in (state, State.PREPARING)), found
+            assert not (found and found[0].state not in (state, GenerationState.PREPARING)), found
             return bool(found) and found[0].state is state
 
         await self.until(look)
@@ -170,9 +170,12 @@ async def follow(connection: psycopg.AsyncConnection, name: str, broken: tuple[s
     held: dict[str, Held] = {}
     prepared = 0
     while True:
-        active, newest = await ledger.read_newest(connection, State.ACTIVE), await ledger.read_newest(connection)
+        active, newest = (
+            await ledger.read_newest(connection, GenerationState.ACTIVE),
+            await ledger.read_newest(connection),
+        )
         for generation in (active, newest):
-            if generation is None or generation.state is State.FAILED:
+            if generation is None or generation.state is GenerationState.FAILED:
                 continue
             for version in generation.wanted.versions:
                 if version not in held or (held[version].state is Load.FAILED and held[version].since < generation.at):

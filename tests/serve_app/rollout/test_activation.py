@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, Held, Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Held, Load, Report, Role, Wanted
 from spotify_buddies.serve_app.rollout.activation import settle
 from tests.serve_app.rollout.conftest import World
 
@@ -31,21 +31,21 @@ def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(world: W
             assert await settle(connection, 120) == await newest(world), "with no replica nothing is decided"
             await ledger.report(connection, Report("r-1", Role.RANKER, 1, 0))
             await ledger.report(connection, Report("i-1", Role.INDEX, 0, 0))
-            assert await state_now(connection) is State.PREPARING, "the index has not prepared it"
+            assert await state_now(connection) is GenerationState.PREPARING, "the index has not prepared it"
             await ledger.report(connection, Report("i-1", Role.INDEX, 1, 0))
-            assert await state_now(connection) is State.ACTIVE
+            assert await state_now(connection) is GenerationState.ACTIVE
             await ledger.propose(connection, "m", wanted, after=1, **SAID)
             await ledger.report(connection, Report("r-1", Role.RANKER, 2, 1))
-            assert await state_now(connection) is State.PREPARING
+            assert await state_now(connection) is GenerationState.PREPARING
             await connection.execute(
                 "UPDATE rollout_replicas SET seen_at = now() - interval '1 min' WHERE role = 'index'"
             )
-            assert await state_now(connection) is State.ACTIVE
+            assert await state_now(connection) is GenerationState.ACTIVE
 
     asyncio.run(run())
 
 
-async def state_now(connection: psycopg.AsyncConnection) -> State:
+async def state_now(connection: psycopg.AsyncConnection) -> GenerationState:
     found = await settle(connection, 120)
     assert found is not None
     return found.state
@@ -61,13 +61,15 @@ def test_a_generation_that_is_not_prepared_in_time_fails_and_says_who_is_late(wo
             await connection.execute("UPDATE rollout_generations SET at = now() - interval '1 h'")
             ready = {"1": Held(Load.READY, old)}
             await ledger.report(connection, Report("r-1", Role.RANKER, 0, 0, ready))
-            assert await state_now(connection) is State.PREPARING, "before the first there is nothing to stay with"
-            await ledger.decide(connection, 1, State.ACTIVE)
+            assert await state_now(connection) is GenerationState.PREPARING, (
+                "before the first there is nothing to stay with"
+            )
+            await ledger.decide(connection, 1, GenerationState.ACTIVE)
             await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=1, **SAID)
             await connection.execute("UPDATE rollout_generations SET at = now() - interval '121 s' WHERE number = 2")
             await ledger.report(connection, Report("r-1", Role.RANKER, 2, 1, ready))
             await ledger.report(connection, Report("r-2", Role.RANKER, 1, 1, {**ready, "2": loading}))
-            assert await state_now(connection) is State.FAILED
+            assert await state_now(connection) is GenerationState.FAILED
         failed = await newest(world)
         assert failed.message == "not prepared within 120 s: r-2 (version 2 loading 3 of 9 files)"
         assert [event.version for event in await world.events("failed")] == ["2"]
@@ -79,11 +81,11 @@ def test_what_serves_is_not_blamed_for_a_replica_that_cannot_load_it(world: Worl
     async def run() -> None:
         async with world.asked() as connection:
             await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
-            await ledger.decide(connection, 1, State.ACTIVE)
+            await ledger.decide(connection, 1, GenerationState.ACTIVE)
             made = await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=1, **SAID)
             held = {"1": Held(Load.FAILED, made.at, "disk full")}
             await ledger.report(connection, Report("r-9", Role.RANKER, 0, 0, held))
-            assert await state_now(connection) is State.FAILED
+            assert await state_now(connection) is GenerationState.FAILED
         (event,) = await world.events("failed")
         assert (event.version, event.message) == (None, "r-9 cannot serve version 1: disk full")
 

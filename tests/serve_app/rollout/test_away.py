@@ -14,7 +14,7 @@ import pytest
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Wanted
 from spotify_buddies.serve_app.rollout.controller_state import read_memory
-from spotify_buddies.serve_app.rollout.gauges import Seen
+from spotify_buddies.serve_app.rollout.gauges import RolloutFigures
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.mlflow_server import mlflow_server
@@ -29,7 +29,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
         port = free.getsockname()[1]
     remote = Registry(f"http://127.0.0.1:{port}", world.registry.model)
     settings = RolloutSettings(poll_s=0.1)
-    told: list[Seen] = []
+    told: list[RolloutFigures] = []
 
     async def run() -> None:
         async with world.working(settings, registry=remote, tell=told.append) as task, world.replicas("r-1"):
@@ -53,7 +53,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
         events = sum((Counter(seen.events) for seen in told), Counter())
         assert (events["registry_away"], events["registry_back"]) == (1, 1)
 
-    async def until_told(condition: Callable[[Seen], bool]) -> None:
+    async def until_told(condition: Callable[[RolloutFigures], bool]) -> None:
         async with asyncio.timeout(WITHIN_S):
             while not condition(told[-1]):
                 await asyncio.sleep(0.02)

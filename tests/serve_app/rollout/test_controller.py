@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import controller_state
 from spotify_buddies.serve_app.rollout.alias_sync import Agreement
 from spotify_buddies.serve_app.rollout.aliases import Aliases, aliases_of
@@ -134,7 +134,7 @@ def test_a_controller_that_died_while_it_wrote_the_aliases_is_not_taken_for_a_pe
         async with world.asked() as connection:
             for number, wanted in enumerate((Wanted("1"), second, replace(second, share=0.5)), 1):
                 await ledger.propose(connection, "m", wanted, after=number - 1, **SAID)
-                await ledger.decide(connection, number, State.ACTIVE)
+                await ledger.decide(connection, number, GenerationState.ACTIVE)
             await controller_state.agree(connection, Aliases("1"), writing=aliases_of(second))
         async with world.working(), world.replicas("r-1"):
             await world.aliases(production="1", canary="2", shadow="3", previous="5", canary_percent="50")
@@ -149,12 +149,12 @@ def test_what_was_moved_by_hand_comes_on_top_of_a_generation_that_the_command_ma
     async def run() -> None:
         async with world.asked() as connection:
             await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
-            await ledger.decide(connection, 1, State.ACTIVE)
+            await ledger.decide(connection, 1, GenerationState.ACTIVE)
             await controller_state.agree(connection, Aliases("1"))
             await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1, salt="x"), after=1, **SAID)
         registry.set_alias("shadow", "3")
         async with world.working():
-            assert (await world.decided(2, State.FAILED)).message == "overtaken by generation 3"
+            assert (await world.decided(2, GenerationState.FAILED)).message == "overtaken by generation 3"
             async with world.replicas("r-1"):
                 found = await world.active(3)
             assert found.wanted == Wanted("1", canary="2", share=0.1, salt="x", shadow="3")
@@ -169,21 +169,21 @@ def test_a_version_that_one_replica_cannot_load_serves_nowhere_and_its_alias_goe
         async with world.working(), world.replicas("r-1", "r-2", broken=("2",)):
             await world.active(1)
             registry.set_alias("canary", "2")
-            failed = await world.decided(2, State.FAILED)
+            failed = await world.decided(2, GenerationState.FAILED)
             assert failed.message == "r-1 cannot serve version 2: no such file"
             await world.aliases(production="1")
             event = await world.event("failed")
             assert (event.generation, event.version, event.message) == (2, "2", failed.message)
             await world.until(lambda _: asyncio.to_thread(has_tag, registry, "2", "rollout_failed"))
             async with world.asked() as connection:
-                active = await ledger.read_newest(connection, State.ACTIVE)
+                active = await ledger.read_newest(connection, GenerationState.ACTIVE)
                 assert active is not None
                 assert active.number == 1
                 following = [report.following for report in await ledger.read_reports(connection)]
                 assert following == [1, 1]
             # Asked for again, it is tried again.
             again = await say(world, Wanted("1", canary="2", share=0.1, salt="x"), 2)
-            assert (await world.decided(again.number, State.FAILED)).message == failed.message
+            assert (await world.decided(again.number, GenerationState.FAILED)).message == failed.message
 
     asyncio.run(run())
 
@@ -245,7 +245,7 @@ def test_of_two_controllers_one_works_and_the_other_takes_over_when_it_ends(worl
                     return (await cursor.fetchone() or (0,))[0] >= 2
 
                 await world.until(asked_for)
-                assert (await newest(world)).state is State.PREPARING
+                assert (await newest(world)).state is GenerationState.PREPARING
                 await other.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
                 await world.active(made.number)
 
@@ -359,9 +359,9 @@ def test_a_step_that_is_repeated_changes_nothing(world: World, registry: Registr
                 for _ in range(times):
                     await agreement.step(connection)
                 assert [found.number for found in await ledger.read_history(connection)] == [1]
-                await ledger.decide(connection, 1, State.ACTIVE)
+                await ledger.decide(connection, 1, GenerationState.ACTIVE)
                 await ledger.propose(connection, "m", Wanted("1", shadow="3"), after=1, **SAID)
-                await ledger.decide(connection, 2, State.ACTIVE)
+                await ledger.decide(connection, 2, GenerationState.ACTIVE)
                 for _ in range(3):
                     await agreement.step(connection)
                 assert [found.number for found in await ledger.read_history(connection)] == [2, 1]

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, Wish
-from spotify_buddies.serve_app.store.blocklist import Blocks, merge
+from spotify_buddies.serve_app.store.actions import FOREVER, Change, Feedback, Snooze
+from spotify_buddies.serve_app.store.blocklist import Blocklist, merge
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.maintain import Done, Retention, maintain
 from spotify_buddies.serve_app.store.database.migrate import migrate
@@ -62,10 +62,12 @@ def test_a_wish_ends_with_its_time_and_is_taken_back_by_one_in_the_past(database
     async def check() -> None:
         now = datetime.now(UTC)
         async with opened(database) as store:
-            await store.store(action("1", wishes=(Wish("x", now + timedelta(hours=1)), Wish("y", now - timedelta(1)))))
+            await store.store(
+                action("1", wishes=(Snooze("x", now + timedelta(hours=1)), Snooze("y", now - timedelta(1))))
+            )
             assert held_back(store, "ada") == {0: ["x"]}
             assert held_back(store, "ada", at=now + timedelta(hours=2)) == {}
-            await store.store(action("2", wishes=(Wish("x", now - timedelta(seconds=1)),)))
+            await store.store(action("2", wishes=(Snooze("x", now - timedelta(seconds=1)),)))
             assert held_back(store, "ada") == {}
 
     asyncio.run(check())
@@ -75,7 +77,7 @@ def test_a_like_does_not_take_a_wish_back(database: Any) -> None:
     async def check() -> None:
         later = datetime.now(UTC) + timedelta(days=1)
         async with opened(database) as store:
-            await store.store(action("1", wishes=(Wish("x", later),)))
+            await store.store(action("1", wishes=(Snooze("x", later),)))
             await store.store(action("2", liked=("x",)))
             assert held_back(store, "ada") == {0: ["x"]}
 
@@ -116,7 +118,7 @@ def test_what_changed_while_the_connection_was_lost_is_caught_up(database: Any, 
 
 
 def test_changes_count_by_their_number_in_whatever_order_they_arrive() -> None:
-    blocks = Blocks()
+    blocks = Blocklist()
     blocks.apply([Change("ada", "x", 0, 9), Change("ada", "x", FOREVER, 8), Change("ada", "y", FOREVER, 3)])
     assert blocks.find(["ada"], 1.0) == {0: ["y"]}
     held, layer = blocks.freeze()
@@ -128,8 +130,8 @@ def test_changes_count_by_their_number_in_whatever_order_they_arrive() -> None:
 
 
 def test_nothing_is_blocked_in_an_empty_table() -> None:
-    assert Blocks().find(["ada"], 1.0) == {}
-    assert Blocks().find([], 1.0) == {}
+    assert Blocklist().find(["ada"], 1.0) == {}
+    assert Blocklist().find([], 1.0) == {}
 
 
 def test_impressions_are_written_with_their_ranks(database: Any, shown: Any, until: Any) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from spotify_buddies.serve_app.errors import KeyReused
-from spotify_buddies.serve_app.store.actions import Feedback, Stored, Wish
+from spotify_buddies.serve_app.store.actions import Feedback, Snooze, StoredAction
 from spotify_buddies.serve_app.store.commit import commit
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
@@ -22,7 +22,15 @@ from spotify_buddies.serve_app.store.store import Store, StoreSettings
 
 UNTIL = datetime(2030, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 ACTION = Feedback(
-    "rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production", (Wish("w", UNTIL), Wish("v", UNTIL))
+    "rec-1",
+    "user-1",
+    ("b", "a"),
+    ("d", "c"),
+    ("e",),
+    "key-1",
+    "7",
+    "production",
+    (Snooze("w", UNTIL), Snooze("v", UNTIL)),
 )
 OTHERS = [
     (replace(ACTION, user_id="user-2"), "user_id"),
@@ -31,8 +39,8 @@ OTHERS = [
     (replace(ACTION, liked=()), "liked"),
     (replace(ACTION, ignored=("d", "c", "x")), "ignored"),
     (replace(ACTION, disliked=("f",)), "disliked"),
-    (replace(ACTION, wishes=(Wish("w", UNTIL),)), "do_not_recommend"),
-    (replace(ACTION, wishes=(Wish("w", UNTIL), Wish("v", UNTIL + timedelta(microseconds=1)))), "do_not_recommend"),
+    (replace(ACTION, wishes=(Snooze("w", UNTIL),)), "do_not_recommend"),
+    (replace(ACTION, wishes=(Snooze("w", UNTIL), Snooze("v", UNTIL + timedelta(microseconds=1)))), "do_not_recommend"),
 ]
 
 
@@ -50,7 +58,7 @@ def store_all(database: Any, actions: Sequence[Feedback], telemetry: Any = None)
 def test_another_action_under_a_stored_key_is_refused_by_the_name_of_what_differs(
     database: Any, other: Feedback, field: str
 ) -> None:
-    assert store_all(database, [ACTION]) == [Stored(new=True, reactions=7)]
+    assert store_all(database, [ACTION]) == [StoredAction(new=True, reactions=7)]
     (error,) = store_all(database, [other])
     assert isinstance(error, KeyReused)
     assert error.fields == (field,)
@@ -67,10 +75,10 @@ def test_every_field_that_differs_is_named(database: Any) -> None:
 
 def test_a_repetition_is_one_in_any_order_and_without_version_and_arm(database: Any) -> None:
     there = timezone(timedelta(hours=5))
-    wishes = (Wish("v", UNTIL.astimezone(there)), Wish("w", UNTIL))
+    wishes = (Snooze("v", UNTIL.astimezone(there)), Snooze("w", UNTIL))
     again = replace(ACTION, liked=("a", "b"), ignored=("c", "d"), wishes=wishes, model_version="", arm="unspecified")
-    assert store_all(database, [ACTION, again]) == [Stored(True, 7), Stored(False, 7)]
-    assert store_all(database, [again]) == [Stored(False, 7)]
+    assert store_all(database, [ACTION, again]) == [StoredAction(True, 7), StoredAction(False, 7)]
+    assert store_all(database, [again]) == [StoredAction(False, 7)]
 
 
 def test_of_two_actions_with_one_key_in_one_batch_the_first_is_stored_and_the_neighbours_too(
@@ -79,8 +87,15 @@ def test_of_two_actions_with_one_key_in_one_batch_the_first_is_stored_and_the_ne
     other = replace(ACTION, liked=("z",))
     neighbours = [replace(ACTION, idempotency_key=f"n{i}") for i in range(3)]
     found = store_all(database, [neighbours[0], ACTION, other, neighbours[1], ACTION, neighbours[2]], telemetry)
-    assert [type(one) for one in found] == [Stored, Stored, KeyReused, Stored, Stored, Stored]
-    assert [one.new for one in found if isinstance(one, Stored)] == [True, True, True, False, True]
+    assert [type(one) for one in found] == [
+        StoredAction,
+        StoredAction,
+        KeyReused,
+        StoredAction,
+        StoredAction,
+        StoredAction,
+    ]
+    assert [one.new for one in found if isinstance(one, StoredAction)] == [True, True, True, False, True]
     assert found[2].fields == ("liked",)
     assert telemetry.batches == [6]
     assert telemetry.feedback == {"accepted": 4, "duplicate": 1, "reused": 1}
@@ -91,14 +106,17 @@ def test_in_a_batch_all_are_compared_with_what_was_stored_before(database: Any) 
     other = replace(ACTION, liked=("z",))
     store_all(database, [ACTION])
     found = store_all(database, [other, ACTION, other, replace(other, idempotency_key="new")])
-    assert [type(one) for one in found] == [KeyReused, Stored, KeyReused, Stored]
-    assert (found[1], found[3]) == (Stored(False, 7), Stored(True, 6))
+    assert [type(one) for one in found] == [KeyReused, StoredAction, KeyReused, StoredAction]
+    assert (found[1], found[3]) == (StoredAction(False, 7), StoredAction(True, 6))
 
 
 def test_keys_belong_to_their_caller(database: Any) -> None:
     other = replace(ACTION, user_id="user-2", caller="radio")
-    assert store_all(database, [ACTION, other]) == [Stored(True, 7), Stored(True, 7)]
-    assert store_all(database, [other, replace(ACTION, caller="shop")]) == [Stored(False, 7), Stored(True, 7)]
+    assert store_all(database, [ACTION, other]) == [StoredAction(True, 7), StoredAction(True, 7)]
+    assert store_all(database, [other, replace(ACTION, caller="shop")]) == [
+        StoredAction(False, 7),
+        StoredAction(True, 7),
+    ]
     (error,) = store_all(database, [replace(ACTION, caller="radio")])
     assert error.fields == ("user_id",)
     assert database.ask("SELECT caller FROM feedback ORDER BY 1") == [("",), ("radio",), ("shop",)]
@@ -107,13 +125,13 @@ def test_keys_belong_to_their_caller(database: Any) -> None:
 def test_of_many_different_actions_that_race_for_one_key_one_is_stored(database: Any) -> None:
     """Over connections of their own, so that most learn of the first only when they run into it."""
 
-    async def one(number: int) -> Stored:
+    async def one(number: int) -> StoredAction:
         async with await connect(database.url, connect_s=10.0) as connection:
             await migrate(connection)
             committed = await commit(connection, [replace(ACTION, user_id=f"user-{number}")])
             return committed.stored[0]
 
-    async def race() -> list[Stored]:
+    async def race() -> list[StoredAction]:
         return list(await asyncio.gather(*(one(number) for number in range(12))))
 
     found = asyncio.run(race())
@@ -137,7 +155,7 @@ def before(database: Any) -> Any:
 
 def test_a_key_from_before_fingerprints_stands_for_any_action_without_a_caller(before: Any) -> None:
     other = replace(ACTION, user_id="user-2")
-    assert store_all(before, [other, ACTION]) == [Stored(False, 3), Stored(False, 3)]
-    assert store_all(before, [replace(ACTION, caller="radio")]) == [Stored(True, 7)]
+    assert store_all(before, [other, ACTION]) == [StoredAction(False, 3), StoredAction(False, 3)]
+    assert store_all(before, [replace(ACTION, caller="radio")]) == [StoredAction(True, 7)]
     kept = before.ask("SELECT caller, idempotency_key, rows, fingerprint IS NULL FROM feedback ORDER BY 1, 2")
     assert kept == [("", "k2", 1, True), ("", "key-1", 3, True), ("radio", "key-1", 7, False)]

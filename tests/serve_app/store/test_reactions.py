@@ -20,7 +20,7 @@ from spotify_buddies.clients.python import Client
 from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.store.actions import Feedback, Stored, Wish
+from spotify_buddies.serve_app.store.actions import Feedback, Snooze, StoredAction
 from spotify_buddies.serve_app.store.commit import commit
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
@@ -34,7 +34,7 @@ def run(call: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(call)
 
 
-async def store_all(url: str, actions: list[Feedback], timeout_s: float = 10.0) -> list[Stored]:
+async def store_all(url: str, actions: list[Feedback], timeout_s: float = 10.0) -> list[StoredAction]:
     async with opened(url, timeout_s) as store:
         return list(await asyncio.gather(*(store.store(action) for action in actions)))
 
@@ -44,7 +44,7 @@ def opened(url: str, timeout_s: float) -> Store:
 
 
 def test_an_action_is_stored_with_one_row_per_playlist(database: Any) -> None:
-    assert run(store_all(database.url, [ACTION])) == [Stored(new=True, reactions=5)]
+    assert run(store_all(database.url, [ACTION])) == [StoredAction(new=True, reactions=5)]
     rows = read_feedback(database.url, "rec-1")
     assert [(row.playlist_id, row.score) for row in rows] == [("a", 1), ("b", 1), ("c", 0), ("d", 0), ("e", -1)]
     assert {(row.user_id, row.model_version, row.arm) for row in rows} == {("user-1", "7", "production")}
@@ -52,7 +52,7 @@ def test_an_action_is_stored_with_one_row_per_playlist(database: Any) -> None:
 
 def test_sixty_four_concurrent_retries_store_once(database: Any) -> None:
     stored = run(store_all(database.url, [ACTION] * 64))
-    assert sorted(stored, key=lambda s: not s.new) == [Stored(True, 5)] + [Stored(False, 5)] * 63
+    assert sorted(stored, key=lambda s: not s.new) == [StoredAction(True, 5)] + [StoredAction(False, 5)] * 63
     assert database.count("feedback") == 1
     assert database.count("reactions") == 5
 
@@ -70,7 +70,7 @@ def test_a_database_restored_without_our_tables_gets_them_again(database: Any) -
             # In a thread: the store's own upkeep may hold the tables, and must be able to go on.
             await asyncio.to_thread(drop_all, database)
             await asyncio.to_thread(database.ask, "CREATE SCHEMA public")
-            assert await store.store(ACTION) == Stored(new=True, reactions=5)
+            assert await store.store(ACTION) == StoredAction(new=True, reactions=5)
 
     run(main())
 
@@ -168,8 +168,8 @@ def test_a_store_that_dies_is_unavailable_and_works_again_when_it_is_back(data_d
                 await store.store(replace(ACTION, idempotency_key="key-2"))
             with postgres(data_dir) as again:
                 assert again == url
-                assert await store.store(ACTION) == Stored(new=False, reactions=5)
-                assert await store.store(replace(ACTION, idempotency_key="key-2")) == Stored(True, 5)
+                assert await store.store(ACTION) == StoredAction(new=False, reactions=5)
+                assert await store.store(replace(ACTION, idempotency_key="key-2")) == StoredAction(True, 5)
 
     run(main())
 
@@ -191,7 +191,7 @@ def test_a_server_that_hangs_is_unavailable_within_the_timeout(data_dir: Path) -
                 finally:
                     for process in hung:
                         process.resume()
-                assert (await store.store(ACTION)) == Stored(new=False, reactions=5)
+                assert (await store.store(ACTION)) == StoredAction(new=False, reactions=5)
 
     run(main())
 
@@ -199,11 +199,11 @@ def test_a_server_that_hangs_is_unavailable_within_the_timeout(data_dir: Path) -
 def test_what_waits_together_is_committed_together_and_each_gets_its_own_answer(database: Any, telemetry: Any) -> None:
     actions = [replace(ACTION, idempotency_key=f"key-{i}", liked=tuple(f"p{j}" for j in range(i))) for i in range(50)]
 
-    async def main() -> list[Stored]:
+    async def main() -> list[StoredAction]:
         async with Store(database.url, StoreSettings(10.0), telemetry) as store:
             return list(await asyncio.gather(*(store.store(action) for action in actions)))
 
-    assert run(main()) == [Stored(new=True, reactions=i + 3) for i in range(50)]
+    assert run(main()) == [StoredAction(new=True, reactions=i + 3) for i in range(50)]
     assert sum(telemetry.batches) == 50
     assert len(telemetry.batches) < 10
     assert telemetry.feedback == {"accepted": 50, "duplicate": 0, "reused": 0}
@@ -230,7 +230,7 @@ def test_a_key_that_was_stored_says_nothing_of_blocks_even_beside_a_new_one(data
     run(store_all(database.url, [first]))
     run(store_all(database.url, [replace(ACTION, idempotency_key="2", liked=(), ignored=(), disliked=("x",))]))
     stored = run(store_all(database.url, [first, replace(ACTION, liked=())]))
-    assert stored == [Stored(new=False, reactions=1), Stored(new=True, reactions=3)]
+    assert stored == [StoredAction(new=False, reactions=1), StoredAction(new=True, reactions=3)]
     assert database.ask("SELECT playlist_id FROM blocks WHERE disliked ORDER BY 1") == [("e",), ("x",)]
 
 
@@ -275,7 +275,7 @@ def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database:
 def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
     actions = [replace(ACTION, idempotency_key=f"key-{i}") for i in range(20)]
     actions[7] = replace(actions[7], user_id="nul\0")
-    actions[13] = replace(actions[13], wishes=(Wish("p", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))),))
+    actions[13] = replace(actions[13], wishes=(Snooze("p", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))),))
 
     async def main() -> list[Any]:
         async with opened(database.url, 10.0) as store:
@@ -284,7 +284,7 @@ def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
     answers = run(main())
     refused = [i for i, answer in enumerate(answers) if isinstance(answer, FeedbackUnavailable)]
     assert refused[0] == 7
-    stored = [answer for answer in answers if isinstance(answer, Stored)]
+    stored = [answer for answer in answers if isinstance(answer, StoredAction)]
     assert len(stored) == 20 - len(refused)
     assert database.count("feedback") == len(stored)
     assert database.count("reactions") == 5 * len(stored)
@@ -305,7 +305,7 @@ def test_an_action_that_nobody_waits_for_any_more_is_not_sent(database: Any) -> 
 
 WRITER = """
 import asyncio, sys
-from spotify_buddies.serve_app.store.actions import Feedback, Wish
+from spotify_buddies.serve_app.store.actions import Feedback, Snooze
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from datetime import datetime, timezone
 
@@ -319,7 +319,7 @@ async def main(url, name):
                 # Half of the keys are sent by both processes; all of them are about the same few listeners.
                 key = f"shared-{writer}-{n}" if n % 2 else f"{name}-{writer}-{n}"
                 action = Feedback(f"rec-{n}", f"user-{(writer + n) % 5}", (mine[0],), (mine[1],), (mine[2],), key, "7",
-                    "production", (Wish(mine[3], later),))
+                    "production", (Snooze(mine[3], later),))
                 new += (await store.store(action)).new
             return new
         print(sum(await asyncio.gather(*(write(writer) for writer in range(32)))))

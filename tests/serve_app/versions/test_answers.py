@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.errors import HistoryUnavailable, InvalidRequest
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import Query, Seen
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
@@ -142,22 +142,22 @@ def test_what_was_seen_within_the_window_does_not_come_back(engine: Engine) -> N
     )
     made = answers(engine, history)
 
-    def with_seen(seen: Seen | None) -> list[str]:
+    def with_seen(seen: ExcludeSeen | None) -> list[str]:
         (found,) = ask(made, Query(("user-39",), exclude_seen=seen, max_per_owner=100))
         assert list(found.skipped) == []
         return ids(found)
 
-    assert with_seen(Seen(10.0))[:2] == [second, fourth]
-    assert with_seen(Seen(60.0))[:1] == [fourth]
-    assert with_seen(Seen(60.0, liked=False))[:2] == [third, fourth]
-    assert with_seen(Seen(60.0, shown=False))[:3] == [first, second, fourth]
+    assert with_seen(ExcludeSeen(10.0))[:2] == [second, fourth]
+    assert with_seen(ExcludeSeen(60.0))[:1] == [fourth]
+    assert with_seen(ExcludeSeen(60.0, liked=False))[:2] == [third, fourth]
+    assert with_seen(ExcludeSeen(60.0, shown=False))[:3] == [first, second, fourth]
     assert with_seen(None)[:4] == [first, second, third, fourth]
 
 
 def test_dislikes_and_what_was_seen_add_up(engine: Engine) -> None:
     first, second, third = best(engine, "user-39", 3)
     history = Memory(disliked={"user-39": [second]}, met={"user-39": [(first, NOW, "shown")]})
-    query = Query(("nobody", "user-39"), exclude_seen=Seen(10.0), max_per_owner=100)
+    query = Query(("nobody", "user-39"), exclude_seen=ExcludeSeen(10.0), max_per_owner=100)
     assert ids(ask(answers(engine, history), query)[1])[0] == third
 
 

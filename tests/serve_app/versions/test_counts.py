@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.generations.counts import unpack
 from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.versions.answers import Answers
-from spotify_buddies.serve_app.versions.counts import EDGES_MS, Counts
+from spotify_buddies.serve_app.versions.counts import EDGES_MS, ArmCounter
 from tests.serve_app.conftest import PLAYLISTS
 
 
@@ -23,7 +23,7 @@ def test_edges_go_from_a_tenth_of_a_millisecond_to_ten_seconds_ten_a_decade() ->
 
 
 def test_a_call_at_an_edge_counts_below_it_and_a_longer_one_above_all() -> None:
-    counts = Counts("canary", "2", 1)
+    counts = ArmCounter("canary", "2", 1)
     for seconds in (0.001, 0.00101, 0.0, 11.0):
         counts.time(seconds)
     row = counts.row()
@@ -32,7 +32,7 @@ def test_a_call_at_an_edge_counts_below_it_and_a_longer_one_above_all() -> None:
 
 def test_lists_are_counted_by_what_they_hold(answers: Callable[..., Answers]) -> None:
     made = answers("1")
-    counts = Counts("production", "1", PLAYLISTS)
+    counts = ArmCounter("production", "1", PLAYLISTS)
     ask = Query(user_ids=("user-1", "nobody", "user-2"), limit=3)
     answered = asyncio.run(made.answer(ask, made.exclude(ask)))
     made.note(answered, counts)
@@ -48,7 +48,7 @@ def test_lists_are_counted_by_what_they_hold(answers: Callable[..., Answers]) ->
 
 def test_a_listener_without_any_playlist_counts_as_empty(answers: Callable[..., Answers]) -> None:
     made = answers("1")
-    counts = Counts("production", "1", PLAYLISTS)
+    counts = ArmCounter("production", "1", PLAYLISTS)
     ask = Query(user_ids=("user-1",), exclude_playlist_ids=tuple(f"list-{n}" for n in range(PLAYLISTS)))
     made.note(asyncio.run(made.answer(ask, made.exclude(ask))), counts)
     row = counts.row()
@@ -58,7 +58,7 @@ def test_a_listener_without_any_playlist_counts_as_empty(answers: Callable[..., 
 
 
 def test_playlists_shown_are_left_out_of_a_row_where_they_are_the_same() -> None:
-    counts = Counts("canary", "2", 9)
+    counts = ArmCounter("canary", "2", 9)
     assert counts.row().shown is not None
     assert counts.row(whole=False).shown is None
     assert counts.row().shown is not None
@@ -69,7 +69,7 @@ def test_rows_replace_those_of_before_and_keep_the_playlists_that_are_left_out(p
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
             await migrate(connection)
             await connection.execute("TRUNCATE rollout_counts")
-            counts = Counts("canary", "2", 9)
+            counts = ArmCounter("canary", "2", 9)
             counts.time(0.5)
             await ledger.count(connection, 4, "r-1", [counts.row()])
             counts.fail(3)

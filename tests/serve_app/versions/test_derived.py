@@ -14,11 +14,11 @@ from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
-from spotify_buddies.serve_app.versions.counts import Counts
+from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
-from spotify_buddies.trainer.registry.derive import Kind, derive_bundle
+from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS, lists
 
@@ -26,10 +26,10 @@ Make = Callable[..., Answers]
 
 
 @pytest.fixture
-def derived(bundle_dir: Path, tmp_path: Path) -> Callable[[Kind], Answers]:
+def derived(bundle_dir: Path, tmp_path: Path) -> Callable[[DerivedKind], Answers]:
     """A version derived from version 1, loaded, compared and warmed up as a replica does."""
 
-    def make(kind: Kind) -> Answers:
+    def make(kind: DerivedKind) -> Answers:
         bundle = derive_bundle(open_bundle(bundle_dir), tmp_path / kind.value, kind, "1")
         engine = Engine(bundle, "2")
         assert check_parity(engine) == ""
@@ -41,9 +41,9 @@ def derived(bundle_dir: Path, tmp_path: Path) -> Callable[[Kind], Answers]:
     return make
 
 
-def told(production: Answers, canary: Answers) -> tuple[dict[str, str], Counts]:
+def told(production: Answers, canary: Answers) -> tuple[dict[str, str], ArmCounter]:
     """Who answers each listener where the canary has everybody, asked one by one, and the canary's counts."""
-    counts = Counts("canary", canary.version, PLAYLISTS)
+    counts = ArmCounter("canary", canary.version, PLAYLISTS)
     made = Rotation(Assignment(Answering(production), Answering(canary, counts), 1.0, "salt"))
     found = {}
     for user_id in USER_IDS:
@@ -54,28 +54,30 @@ def told(production: Answers, canary: Answers) -> tuple[dict[str, str], Counts]:
 
 
 def test_an_erring_version_is_loaded_and_production_answers_whom_it_cannot(
-    answers: Make, derived: Callable[[Kind], Answers]
+    answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
-    found, counts = told(answers("1"), derived(Kind.ERRING))
+    found, counts = told(answers("1"), derived(DerivedKind.ERRING))
     for row, user_id in enumerate(USER_IDS):
         assert found[user_id] == ("1 ARM_PRODUCTION" if row % 2 else "2 ARM_CANARY")
     assert (counts.row().errors, counts.row().listeners) == (len(USER_IDS) // 2, len(USER_IDS) // 2)
 
 
-@pytest.mark.parametrize("kind", [Kind.SAME, Kind.SHUFFLED])
-def test_the_others_answer_everybody(answers: Make, derived: Callable[[Kind], Answers], kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [DerivedKind.SAME, DerivedKind.SHUFFLED])
+def test_the_others_answer_everybody(
+    answers: Make, derived: Callable[[DerivedKind], Answers], kind: DerivedKind
+) -> None:
     found, counts = told(answers("1"), derived(kind))
     assert set(found.values()) == {"2 ARM_CANARY"}
     assert (counts.row().errors, counts.row().listeners) == (0, len(USER_IDS))
 
 
 def test_the_same_version_answers_the_same_and_a_shuffled_one_does_not(
-    answers: Make, derived: Callable[[Kind], Answers]
+    answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
     def playlists(made: Answers) -> list[list[str]]:
         data = asyncio.run(Rotation(Assignment(Answering(made))).answer(Query(user_ids=tuple(USER_IDS[:40]))))
         return [[name for name, _ in one[3]] for one in lists(data)]
 
     production = playlists(answers("1"))
-    assert playlists(derived(Kind.SAME)) == production
-    assert playlists(derived(Kind.SHUFFLED)) != production
+    assert playlists(derived(DerivedKind.SAME)) == production
+    assert playlists(derived(DerivedKind.SHUFFLED)) != production

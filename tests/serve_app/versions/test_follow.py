@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.build import local, open_index, open_service, shelf_of
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.counts import unpack
-from spotify_buddies.serve_app.generations.state import Load, Report, Role, State, Wanted
+from spotify_buddies.serve_app.generations.state import GenerationState, Load, Report, Role, Wanted
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.database.migrate import migrate
@@ -58,7 +58,7 @@ class World:
         """What a controller does when all goes well."""
         number = await self.propose(wanted)
         await self.until(lambda told: len(told) == replicas and all(one.prepared == number for one in told))
-        assert await ledger.decide(self.connection, number, State.ACTIVE)
+        assert await ledger.decide(self.connection, number, GenerationState.ACTIVE)
         await self.until(lambda told: all(one.following == number for one in told))
         return number
 
@@ -130,7 +130,7 @@ def test_a_generation_is_prepared_and_takes_traffic_only_once_it_is_active(world
             (told,) = await world.until(lambda told: bool(told) and told[0].prepared == number)
             assert told.following == 0
             assert {version for version, _ in await ask(service)} == {"1"}
-            assert await ledger.decide(world.connection, number, State.ACTIVE)
+            assert await ledger.decide(world.connection, number, GenerationState.ACTIVE)
             await world.until(lambda told: bool(told) and told[0].following == number)
             assert set(await ask(service)) == {("1", pb.ARM_PRODUCTION), ("2", pb.ARM_CANARY)}
             found = await status(service)
@@ -156,7 +156,7 @@ def test_a_failed_version_is_told_and_never_takes_traffic(world: Any, tmp_path: 
             (wrong,) = [v for v in (await status(service)).versions if v.version == "99"]
             assert (wrong.state, wrong.arm) == (pb.VERSION_STATE_FAILED, pb.ARM_UNSPECIFIED)
             assert "no version '99'" in wrong.message
-            assert await ledger.decide(world.connection, number, State.FAILED, "broken")
+            assert await ledger.decide(world.connection, number, GenerationState.FAILED, "broken")
             assert {version for version, _ in await ask(service)} == {"1"}
             # The next one is followed as if there had been none.
             await world.activate(Wanted("2", previous="1"))
@@ -182,7 +182,7 @@ def test_a_replica_that_starts_serves_the_active_generation_and_prepares_the_nex
 def test_a_replica_whose_active_version_cannot_be_loaded_serves_what_it_was_given(world: Any) -> None:
     async def work(world: World) -> None:
         number = await world.propose(Wanted("99"))
-        await ledger.decide(world.connection, number, State.ACTIVE)
+        await ledger.decide(world.connection, number, GenerationState.ACTIVE)
         async with world.replica() as service:
             assert {version for version, _ in await ask(service)} == {"1"}
             (told,) = await world.until(lambda told: bool(told) and "99" in told[0].versions)
@@ -282,7 +282,7 @@ def test_a_start_waits_for_the_active_generation_for_a_bounded_time_only(
 
     async def work(world: World) -> None:
         number = await world.propose(Wanted("2"))
-        await ledger.decide(world.connection, number, State.ACTIVE)
+        await ledger.decide(world.connection, number, GenerationState.ACTIVE)
         async with world.replica() as service:
             assert {version for version, _ in await ask(service)} == {"1"}
             await world.until(lambda told: bool(told) and told[0].following == number)

@@ -15,10 +15,10 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import Query, Seen
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.arms import canaries
-from spotify_buddies.serve_app.versions.counts import Counts
+from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.conftest import PLAYLISTS
@@ -55,7 +55,7 @@ class Broken(Answers):
 
 
 def counted(answers: Answers, arm: str) -> Answering:
-    return Answering(answers, Counts(arm, answers.version, PLAYLISTS))
+    return Answering(answers, ArmCounter(arm, answers.version, PLAYLISTS))
 
 
 def rotation(production: Answers, canary: Answers | None = None, share: float = 0.5) -> Rotation:
@@ -126,7 +126,7 @@ def test_what_must_not_come_back_does_not_in_either_arm(answers: Make) -> None:
         first, second, third = (playlist for playlist, _ in found_before[:3])
         memory = Memory({user: [first]})
         made = rotation(answers("1", history=memory), answers("2", history=memory))
-        query = Query(user_ids=(other, user), exclude_playlist_ids=(second,), exclude_seen=Seen(60.0))
+        query = Query(user_ids=(other, user), exclude_playlist_ids=(second,), exclude_seen=ExcludeSeen(60.0))
         found = ask(made, query)[1]
         assert found[1] == version
         assert found[3][0][0] == third

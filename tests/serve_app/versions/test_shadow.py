@@ -14,7 +14,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.versions import shadow as module
 from spotify_buddies.serve_app.versions.answers import Answers
-from spotify_buddies.serve_app.versions.counts import SHADOW, Counts
+from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
 from tests.serve_app.conftest import PLAYLISTS
@@ -24,7 +24,7 @@ Make = Callable[..., Answers]
 
 
 def beside(production: Answers, shadow: Answers) -> tuple[Rotation, Shadow]:
-    made = Shadow(production, shadow, Counts(SHADOW, shadow.version, PLAYLISTS))
+    made = Shadow(production, shadow, ArmCounter(SHADOW, shadow.version, PLAYLISTS))
     return Rotation(Assignment(Answering(production), shadow=made)), made
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from spotify_buddies.serve_app.build import local
-from spotify_buddies.serve_app.generations.state import Generation, Load, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Wanted
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
@@ -37,7 +37,7 @@ ASKED = Query(user_ids=tuple(USER_IDS))
 
 def generation(number: int, production: str, **wanted: Any) -> Generation:
     now = datetime.now(UTC)
-    return Generation(number, Wanted(production, **wanted), now, "ann", "start", "why", State.ACTIVE)
+    return Generation(number, Wanted(production, **wanted), now, "ann", "start", "why", GenerationState.ACTIVE)
 
 
 def make(engine: Engine) -> Answers:

@@ -14,7 +14,7 @@ import pytest
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bench import lines, page
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
-from spotify_buddies.trainer.bench.offline import Measured, Outcome, gather, offline, presets_under
+from spotify_buddies.trainer.bench.offline import BenchReport, Measured, gather, offline, presets_under
 from spotify_buddies.trainer.bench.plan import STAGES, Bench, BenchError, Stage
 from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 
@@ -164,7 +164,7 @@ def test_a_table_puts_peers_behind_their_work(tmp_path: Path):
         Measured("b", (figure("read", OURS, 10, 1.0),), (0.0, 0.0)),
         Measured("c", (figure("sort", "slow", 100, 4.0, recall_at_50=0.5),), (0.0, 0.0)),
     )
-    table = lines.table(Outcome(bench_at(tmp_path), stages, ()))
+    table = lines.table(BenchReport(bench_at(tmp_path), stages, ()))
     assert [row[:2] for row in table[1:]] == [["sort", OURS], ["sort", "slow"], ["read", OURS]]
     assert table[2][2:] == ["100 users", "4.0", "25 users/s", "", "2.00 GiB", "20x", "", "recall at 50 0.5"]
     assert lines.markdown(table)[1] == "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |"
@@ -179,7 +179,7 @@ def test_short_work_is_repeated_and_the_median_counts():
 
 def test_cost_is_drawn_over_the_size_of_every_preset(tmp_path: Path):
     outcomes = [
-        Outcome(
+        BenchReport(
             bench_at(tmp_path, preset), (Measured("data", (figure("parts 1 to 9", OURS, 1, cost),), (0.0, 0.0)),), ()
         )
         for preset, cost in (("tiny", 1.0), ("demo", 12.0))

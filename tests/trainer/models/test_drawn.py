@@ -13,7 +13,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.table import Pools, open_dataset
 from spotify_buddies.trainer.models.drawn import Drawn, open_source
 from spotify_buddies.trainer.models.model import TrainingError
-from spotify_buddies.trainer.models.order import Stored
+from spotify_buddies.trainer.models.order import TripletFile
 from spotify_buddies.trainer.settings import TrainSettings
 
 # Three users over 40 playlists; the third has no positives. The first one's hard pool is a quarter of its easy one.
@@ -104,9 +104,9 @@ def with_pools(data):
 def test_triplets_are_drawn_unless_there_are_no_pools_or_the_file_is_asked_for(planted):
     without = open_dataset(planted.dataset)
     data = with_pools(without)
-    assert isinstance(open_source(without, TrainSettings(model="bpr")), Stored)
+    assert isinstance(open_source(without, TrainSettings(model="bpr")), TripletFile)
     assert len(open_source(without, TrainSettings(model="bpr"), toy=True)) == 600
-    assert isinstance(open_source(data, TrainSettings(model="bpr", triplets="file")), Stored)
+    assert isinstance(open_source(data, TrainSettings(model="bpr", triplets="file")), TripletFile)
     assert isinstance(open_source(data, TrainSettings(model="bpr")), Drawn)
     for settings in (
         TrainSettings(model="bpr", triplets="drawn"),

@@ -11,7 +11,7 @@ import pytest
 from spotify_buddies.trainer.models import order
 from spotify_buddies.trainer.models.kernels import shuffled
 from spotify_buddies.trainer.models.model import TrainingError
-from spotify_buddies.trainer.models.order import Part, Stored, ahead, part_of
+from spotify_buddies.trainer.models.order import EpochPart, TripletFile, ahead, part_of
 
 
 def places(total: int, seed: int, first: int = 0, count: int | None = None) -> np.ndarray:
@@ -20,14 +20,14 @@ def places(total: int, seed: int, first: int = 0, count: int | None = None) -> n
     return out
 
 
-def visited(source: Stored, seed: int, epoch: int) -> np.ndarray:
+def visited(source: TripletFile, seed: int, epoch: int) -> np.ndarray:
     return np.concatenate(list(source.blocks(seed, epoch)))
 
 
-def numbered(count: int, users: int = 10) -> Stored:
+def numbered(count: int, users: int = 10) -> TripletFile:
     """Triplet i is (i % users, i, i), so that its positive tells which it is."""
     at = np.arange(count, dtype=np.int32)
-    return Stored(np.stack([at % users, at, at], axis=1), users, count)
+    return TripletFile(np.stack([at % users, at, at], axis=1), users, count)
 
 
 @pytest.mark.parametrize("block", [7, 40, 64])
@@ -98,30 +98,30 @@ def test_an_error_in_a_block_made_ahead_is_raised():
 
 
 def test_seen_are_the_rows_that_occur():
-    users, playlists = Stored(np.array([[1, 0, 3], [1, 4, 3]], np.int32), 3, 6).seen()
+    users, playlists = TripletFile(np.array([[1, 0, 3], [1, 4, 3]], np.int32), 3, 6).seen()
     assert users.tolist() == [False, True, False]
     assert np.flatnonzero(playlists).tolist() == [0, 3, 4]
 
 
 def test_a_pass_is_the_fewest_epochs_of_the_same_size_that_stay_below_the_most():
     parts = [part_of(10, 4, epoch) for epoch in range(1, 5)]
-    assert parts == [Part(1, 0, 3), Part(1, 3, 6), Part(1, 6, 10), Part(2, 0, 3)]
+    assert parts == [EpochPart(1, 0, 3), EpochPart(1, 3, 6), EpochPart(1, 6, 10), EpochPart(2, 0, 3)]
     assert [len(part) for part in parts] == [3, 3, 4, 3]
 
 
 @pytest.mark.parametrize("most", [None, 10, 11])
 def test_an_epoch_of_no_more_than_the_most_is_a_pass(most):
-    assert [part_of(10, most, epoch) for epoch in (1, 2)] == [Part(1, 0, 10), Part(2, 0, 10)]
+    assert [part_of(10, most, epoch) for epoch in (1, 2)] == [EpochPart(1, 0, 10), EpochPart(2, 0, 10)]
 
 
 def test_the_least_epoch_has_one_triplet_and_none_has_none():
     assert [part_of(3, 1, epoch) for epoch in (1, 2, 3, 4)] == [
-        Part(1, 0, 1),
-        Part(1, 1, 2),
-        Part(1, 2, 3),
-        Part(2, 0, 1),
+        EpochPart(1, 0, 1),
+        EpochPart(1, 1, 2),
+        EpochPart(1, 2, 3),
+        EpochPart(2, 0, 1),
     ]
-    assert part_of(0, 5, 1) == Part(1, 0, 0)
+    assert part_of(0, 5, 1) == EpochPart(1, 0, 0)
 
 
 @pytest.mark.parametrize("block", [7, 40])

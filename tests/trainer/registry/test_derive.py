@@ -13,7 +13,7 @@ from spotify_buddies.clients.main import build_app
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
-from spotify_buddies.trainer.registry.derive import Kind, derive_bundle, derive_version
+from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle, derive_version
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
@@ -57,7 +57,7 @@ def registry(mlflow_state: Path, source: Bundle, tmp_path: Path) -> Registry:
 def test_the_same_ranking_is_another_version_with_everything_of_its_source(
     registry: Registry, source: Bundle, tmp_path: Path
 ) -> None:
-    made = derive_version(registry, "1", Kind.SAME, "buddies", aliases=("staging",))
+    made = derive_version(registry, "1", DerivedKind.SAME, "buddies", aliases=("staging",))
     assert (made.version, made.source_version, made.kind, made.new) == ("2", "1", "same", True)
     found, original = registry.get("2"), registry.get("1")
     assert found.aliases == ("staging",)
@@ -77,16 +77,16 @@ def test_the_same_ranking_is_another_version_with_everything_of_its_source(
 
 
 def test_the_same_wish_gives_the_same_version_and_another_seed_another_one(registry: Registry) -> None:
-    assert derive_version(registry, "1", Kind.SAME, "buddies").version == "2"
-    again = derive_version(registry, "1", Kind.SAME, "buddies", aliases=("canary",))
+    assert derive_version(registry, "1", DerivedKind.SAME, "buddies").version == "2"
+    again = derive_version(registry, "1", DerivedKind.SAME, "buddies", aliases=("canary",))
     assert (again.version, again.new, registry.get("2").aliases) == ("2", False, ("canary",))
-    assert derive_version(registry, "1", Kind.SAME, "buddies", seed=2).version == "3"
+    assert derive_version(registry, "1", DerivedKind.SAME, "buddies", seed=2).version == "3"
 
 
 def test_shuffled_playlists_have_each_others_factors_and_scores_that_follow_from_them(
     source: Bundle, tmp_path: Path
 ) -> None:
-    made = derive_bundle(source, tmp_path / "made", Kind.SHUFFLED, "1")
+    made = derive_bundle(source, tmp_path / "made", DerivedKind.SHUFFLED, "1")
     assert sorted(made.playlist_factors.tolist()) == sorted(source.playlist_factors.tolist())
     assert made.playlist_factors.tolist() != source.playlist_factors.tolist()
     assert [made.playlist_ids.table[row] for row in range(PLAYLISTS)] == [f"list-{row}" for row in range(PLAYLISTS)]
@@ -104,7 +104,7 @@ def test_shuffled_playlists_have_each_others_factors_and_scores_that_follow_from
 def test_an_erring_bundle_opens_and_its_golden_listeners_are_among_those_who_are_answered(
     source: Bundle, tmp_path: Path
 ) -> None:
-    made = derive_bundle(source, tmp_path / "made", Kind.ERRING, "1")
+    made = derive_bundle(source, tmp_path / "made", DerivedKind.ERRING, "1")
     assert [made.candidates.row(user).size for user in range(4)] == [5, 0, 5, 0]
     assert set(made.song_listeners.tolist()) == {-1}
     rows = made.user_ids.find([golden.user_id for golden in made.golden])
@@ -113,7 +113,7 @@ def test_an_erring_bundle_opens_and_its_golden_listeners_are_among_those_who_are
 
 
 def test_the_source_stays_as_it_was(source: Bundle, tmp_path: Path) -> None:
-    for kind in Kind:
+    for kind in DerivedKind:
         derive_bundle(source, tmp_path / kind.value, kind, "1")
     assert open_bundle(source.directory).sha256 == source.sha256
 
@@ -121,9 +121,9 @@ def test_the_source_stays_as_it_was(source: Bundle, tmp_path: Path) -> None:
 def test_a_version_without_a_bundle_is_refused(registry: Registry) -> None:
     connect(registry.uri).create_model_version(MODEL, "file:///nowhere")
     with pytest.raises(RegistryError, match="nothing can be derived"):
-        derive_version(registry, "2", Kind.SAME, "buddies")
+        derive_version(registry, "2", DerivedKind.SAME, "buddies")
     with pytest.raises(RegistryError, match="no version '9'"):
-        derive_version(registry, "9", Kind.SAME, "buddies")
+        derive_version(registry, "9", DerivedKind.SAME, "buddies")
 
 
 def test_the_command_says_what_was_made(

@@ -15,7 +15,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import hash_file
 from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.trainer.synth.catalogue import LISTENS, PLAYLISTS, Catalogue, make_catalogue, make_names
-from spotify_buddies.trainer.synth.draws import LIBRARIES, TRACKLISTS, Kind, draw_blocks
+from spotify_buddies.trainer.synth.draws import LIBRARIES, TRACKLISTS, RowKind, draw_blocks
 from spotify_buddies.trainer.synth.quantiles import LIBRARY, PLAYLIST
 from spotify_buddies.trainer.synth.words import TITLE_COUNT, artist_names, song_title
 from spotify_buddies.trainer.synth.write import MARKER, PRESETS, SynthError, SynthSummary, synthesise
@@ -317,7 +317,7 @@ def test_names_never_meet():
     assert len(pairs) == len(set(names.song_ids)) == len(set(names.track_ids)) == len(set(names.uris)) == 20_000
 
 
-def drawn(world: Catalogue, kind: Kind, count: int) -> Csr:
+def drawn(world: Catalogue, kind: RowKind, count: int) -> Csr:
     blocks = list(draw_blocks(world, kind, count, 42))
     lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -14,7 +14,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys
-from spotify_buddies.serve_app.ranking.query import Arm, Lists, Reasons, Refused, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, Refused, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES, wording
 from spotify_buddies.trainer.bundle import StringTable
 
@@ -66,7 +66,7 @@ class Encoder:
 
     def encode(
         self,
-        lists: Lists,
+        lists: RankedLists,
         drawn: bytes,
         reasons: Reasons | None,
         first: int = 0,

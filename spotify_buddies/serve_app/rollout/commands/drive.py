@@ -11,7 +11,7 @@ from typing import TypeVar
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, State, Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout.changes import Refused
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate
@@ -37,7 +37,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ChangeOutcome:
     """The generation as it was last seen. changed: False where it says already what was asked for. problem: why it is
     not served, "" where it is or nobody waited.
     """
@@ -54,23 +54,23 @@ async def ask(url: str, question: Callable[[psycopg.AsyncConnection], Awaitable[
         return await question(connection)
 
 
-async def drive(url: str, proposal: Proposal, wait_s: float) -> Outcome:
+async def drive(url: str, proposal: Proposal, wait_s: float) -> ChangeOutcome:
     """Propose the change, and wait for it where wait_s is above 0: until it is served by every live replica, or failed.
 
     Refused, ledger.Overtaken: nothing was changed. RegistryError: the version to look at is not there. psycopg.Error.
     """
 
-    async def work(connection: psycopg.AsyncConnection) -> Outcome:
+    async def work(connection: psycopg.AsyncConnection) -> ChangeOutcome:
         outcome = await propose(connection, proposal)
         if wait_s <= 0:
             return outcome
         generation, problem = await follow(connection, outcome.generation, wait_s)
-        return Outcome(generation, outcome.changed, problem)
+        return ChangeOutcome(generation, outcome.changed, problem)
 
     return await ask(url, work)
 
 
-async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Outcome:
+async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> ChangeOutcome:
     """Make the change a generation, unless there is nothing to change. Refused, ledger.Overtaken, RegistryError."""
     newest = await ledger.read_newest(connection)
     current = await ledger.read_current(connection)
@@ -81,7 +81,7 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ou
         )
     wanted = proposal.change(current.wanted)
     if wanted == current.wanted:
-        return Outcome(current, changed=False)
+        return ChangeOutcome(current, changed=False)
     if proposal.look is not None:
         against = await asyncio.to_thread(proposal.look, current.wanted.production)
         if against:
@@ -95,7 +95,7 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ou
         action=proposal.action,
         why=proposal.why,
     )
-    return Outcome(made, changed=True)
+    return ChangeOutcome(made, changed=True)
 
 
 async def follow(
@@ -108,9 +108,9 @@ async def follow(
     deadline = time.monotonic() + prepare_within_s + SPARE_S
     while True:
         found = await _read(connection, generation.number)
-        if found.state is State.FAILED:
+        if found.state is GenerationState.FAILED:
             return found, f"generation {found.number} failed: {found.message}"
-        if found.state is State.ACTIVE:
+        if found.state is GenerationState.ACTIVE:
             reports = await ledger.read_reports(connection)
             if all(report.following >= found.number for report in reports):
                 return found, ""

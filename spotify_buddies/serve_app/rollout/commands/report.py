@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, Report, State, Wanted
-from spotify_buddies.serve_app.rollout.controller_state import Memory, read_memory
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Report, Wanted
+from spotify_buddies.serve_app.rollout.controller_state import ControllerState, read_memory
 
 EVENTS = 10
 # A controller that has not said anything for this long is gone.
@@ -23,7 +23,7 @@ async def read_status(connection: psycopg.AsyncConnection) -> dict[str, Any]:
     first.
     """
     newest = await ledger.read_newest(connection)
-    active = await ledger.read_newest(connection, State.ACTIVE)
+    active = await ledger.read_newest(connection, GenerationState.ACTIVE)
     known = await read_memory(connection)
     counts = {} if active is None else await _counts(connection, active.number)
     return {
@@ -44,7 +44,7 @@ async def read_history(connection: psycopg.AsyncConnection, limit: int) -> list[
     shown = []
     for at, generation in enumerate(found[:limit]):
         # A change starts from the newest generation that had not failed then.
-        before = next((one for one in found[at + 1 :] if one.state is not State.FAILED), None)
+        before = next((one for one in found[at + 1 :] if one.state is not GenerationState.FAILED), None)
         changed = _changes(None if before is None else before.wanted, generation.wanted)
         shown.append({**generation_json(generation), "changed": changed})
     return shown
@@ -86,13 +86,13 @@ def _replica(report: Report) -> dict[str, Any]:
     return {**_plain(asdict(report)), "age_s": round(report.age_s, 1)}
 
 
-def _controller(known: Memory) -> dict[str, Any]:
+def _controller(known: ControllerState) -> dict[str, Any]:
     age_s = known.seen_age_s
     state = "never seen" if age_s is None else "works" if age_s < CONTROLLER_LIVE_S else "gone"
     return {"state": state, "seen_s_ago": None if age_s is None else round(age_s, 1)}
 
 
-def _registry(known: Memory) -> dict[str, Any]:
+def _registry(known: ControllerState) -> dict[str, Any]:
     away = known.away_since
     state = "away" if away is not None else "here" if known.registry_seen_at is not None else "unknown"
     times = {"seen_at": known.registry_seen_at, "away_since": away}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
-from spotify_buddies.serve_app.rollout.gates.read import Memory, read_measures, read_position
+from spotify_buddies.serve_app.rollout.gates.read import ReadingState, read_measures, read_position
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, decide
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
@@ -19,7 +19,7 @@ async def judge(
     settings: GateSettings,
     now: datetime,
     edges_ms: Sequence[float],
-    memory: Memory,
+    memory: ReadingState,
 ) -> Verdict:
     """Judge the canary of an active generation; call it about every second with the same memory. Changes nothing.
 
@@ -37,7 +37,7 @@ def watching(
     settings: GateSettings, edges_ms: Sequence[float]
 ) -> Callable[[psycopg.AsyncConnection, Generation], Awaitable[Verdict]]:
     """`judge` by the clock of this machine, with a memory of its own, for one caller that goes on and on."""
-    memory = Memory()
+    memory = ReadingState()
 
     async def look(connection: psycopg.AsyncConnection, generation: Generation) -> Verdict:
         return await judge(connection, generation, settings, datetime.now(UTC), edges_ms, memory)

@@ -11,14 +11,21 @@ from enum import StrEnum
 
 from scipy.special import betaincinv
 
-from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures, quantile_ms, share, slower
+from spotify_buddies.serve_app.rollout.gates.measures import (
+    ArmFigures,
+    Measures,
+    StepCounts,
+    quantile_ms,
+    share,
+    slower,
+)
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 # Of each bound. They are looked at every second, for days: far beyond the customary 0.05.
 UNSURE = 1e-4
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     """What a gate says: go on; not enough is known, or not yet as asked; go back."""
 
     PASSED = "passed"
@@ -31,7 +38,7 @@ class Gate:
     """One gate at one look. canary, production: its figures, None where there are none. message: says them."""
 
     name: str
-    outcome: Outcome
+    outcome: GateOutcome
     message: str
     canary: float | None = None
     production: float | None = None
@@ -60,21 +67,21 @@ def thresholds(measures: Measures, settings: GateSettings) -> tuple[Gate, ...]:
     )
 
 
-def _errors(name: str, canary: Counts, production: Counts, settings: GateSettings) -> Gate:
+def _errors(name: str, canary: StepCounts, production: StepCounts, settings: GateSettings) -> Gate:
     figures = share(canary.errors, canary.calls), share(production.errors, production.calls)
     text = f"{canary.errors:,} of {canary.calls:,} calls of the canary failed, {_percent(figures[1])} of production's"
     if canary.calls < settings.min_error_calls:
         # Of the recent ones there need not be so many: a canary of 1 % is asked seldom.
-        outcome = Outcome.PASSED if name.startswith("recent") else Outcome.WAITING
+        outcome = GateOutcome.PASSED if name.startswith("recent") else GateOutcome.WAITING
         return Gate(name, outcome, f"{text}; judged from {settings.min_error_calls} on", *figures)
     least = lower(canary.errors, canary.calls)
     if least > settings.max_error_rate:
         text += f": surely more than {settings.max_error_rate:.2%}"
-        return Gate(name, Outcome.BROKEN, text, *figures)
+        return Gate(name, GateOutcome.BROKEN, text, *figures)
     if least > upper(production.errors, production.calls) + settings.max_error_rise:
         text += f": surely {settings.max_error_rise:.2%} more than there"
-        return Gate(name, Outcome.BROKEN, text, *figures)
-    return Gate(name, Outcome.PASSED, text, *figures)
+        return Gate(name, GateOutcome.BROKEN, text, *figures)
+    return Gate(name, GateOutcome.PASSED, text, *figures)
 
 
 def _latency(measures: Measures, settings: GateSettings) -> Gate:
@@ -82,18 +89,18 @@ def _latency(measures: Measures, settings: GateSettings) -> Gate:
     edges_ms = measures.edges_ms
     mine, theirs = quantile_ms(canary, edges_ms, 0.99), quantile_ms(production, edges_ms, 0.99)
     if mine is None or theirs is None:
-        return Gate("p99", Outcome.WAITING, "no latencies of both arms yet", mine, theirs)
+        return Gate("p99", GateOutcome.WAITING, "no latencies of both arms yet", mine, theirs)
     limit_ms = theirs * settings.max_p99_ratio + settings.p99_slack_ms
     text = f"p99 {mine:.1f} ms, production's {theirs:.1f} ms; limit {limit_ms:.1f} ms"
     calls = sum(canary)
     if sum(production) < settings.min_answers or calls < settings.min_answers:
         return Gate(
-            "p99", Outcome.WAITING, f"{text}; judged from {settings.min_answers:,} calls of both on", mine, theirs
+            "p99", GateOutcome.WAITING, f"{text}; judged from {settings.min_answers:,} calls of both on", mine, theirs
         )
     late = slower(canary, edges_ms, limit_ms)
     if lower(late, calls) > 0.01:
-        return Gate("p99", Outcome.BROKEN, f"{text}; {late:,} of {calls:,} calls took longer", mine, theirs)
-    return Gate("p99", Outcome.PASSED, text, mine, theirs)
+        return Gate("p99", GateOutcome.BROKEN, f"{text}; {late:,} of {calls:,} calls took longer", mine, theirs)
+    return Gate("p99", GateOutcome.PASSED, text, mine, theirs)
 
 
 def _rise(name: str, mine: int, theirs: int, measures: Measures, most: float) -> Gate:
@@ -103,16 +110,16 @@ def _rise(name: str, mine: int, theirs: int, measures: Measures, most: float) ->
     text = f"{_percent(figures[0])} of the canary's answers, {_percent(figures[1])} of production's"
     text += f"; at most {most:.1%} more"
     broken = lower(mine, answers) > upper(theirs, others) + most
-    outcome = Outcome.BROKEN if broken else Outcome.PASSED if answers else Outcome.WAITING
+    outcome = GateOutcome.BROKEN if broken else GateOutcome.PASSED if answers else GateOutcome.WAITING
     return Gate(name, outcome, text, *figures)
 
 
-def _coverage(canary: Arm, production: Arm, settings: GateSettings) -> Gate:
+def _coverage(canary: ArmFigures, production: ArmFigures, settings: GateSettings) -> Gate:
     """Distinct playlists. More answers bring more of them, by less and less: with a part q of production's answers an
     equal canary has at least a part q of its playlists, so that is asked of it, less the allowance.
     """
     if canary.coverage is None or production.coverage is None or not canary.step.answers:
-        return Gate("coverage", Outcome.WAITING, "not counted yet")
+        return Gate("coverage", GateOutcome.WAITING, "not counted yet")
     figures = float(canary.coverage), float(production.coverage)
     part = min(1.0, canary.step.answers / max(1, production.step.answers))
     asked = (1 - settings.max_coverage_drop) * part * production.coverage
@@ -121,8 +128,10 @@ def _coverage(canary: Arm, production: Arm, settings: GateSettings) -> Gate:
         f"{production.step.answers:,}; at least {asked:,.0f}"
     )
     if canary.step.answers < settings.min_answers:
-        return Gate("coverage", Outcome.WAITING, f"{text}; judged from {settings.min_answers:,} answers on", *figures)
-    outcome = Outcome.BROKEN if canary.coverage < asked else Outcome.PASSED
+        return Gate(
+            "coverage", GateOutcome.WAITING, f"{text}; judged from {settings.min_answers:,} answers on", *figures
+        )
+    outcome = GateOutcome.BROKEN if canary.coverage < asked else GateOutcome.PASSED
     return Gate("coverage", outcome, text, *figures)
 
 

@@ -9,7 +9,7 @@ from spotify_buddies.serve_app.rollout.gates.sequential import Likes
 
 
 @dataclass(frozen=True)
-class Counts:
+class StepCounts:
     """An arm in one step, all replicas together.
 
     answers: listeners that it answered. errors: listeners whom it should have answered and could not (production did).
@@ -28,19 +28,19 @@ class Counts:
         """Listeners that it was asked for."""
         return self.answers + self.errors
 
-    def since(self, before: Counts) -> Counts:
+    def since(self, before: StepCounts) -> StepCounts:
         """Answers and errors since an earlier look; a replica that was forgotten meanwhile takes nothing away."""
-        return Counts(max(0, self.answers - before.answers), max(0, self.errors - before.errors))
+        return StepCounts(max(0, self.answers - before.answers), max(0, self.errors - before.errors))
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmFigures:
     """One arm. step: since the step began. recent: the last seconds of it. coverage: distinct playlists it recommended
     in the step, None where not counted. likes: of all listeners who reacted since the canary began.
     """
 
-    step: Counts = field(default_factory=Counts)
-    recent: Counts = field(default_factory=Counts)
+    step: StepCounts = field(default_factory=StepCounts)
+    recent: StepCounts = field(default_factory=StepCounts)
     coverage: int | None = None
     likes: Likes = field(default_factory=Likes)
 
@@ -49,8 +49,8 @@ class Arm:
 class Measures:
     """Both arms of a canary. edges_ms: upper edges of the latency counts, ascending, one fewer than those."""
 
-    canary: Arm
-    production: Arm
+    canary: ArmFigures
+    production: ArmFigures
     edges_ms: tuple[float, ...] = ()
 
 

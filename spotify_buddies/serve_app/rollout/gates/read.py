@@ -19,7 +19,7 @@ import numpy as np
 import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
-from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
+from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
 from spotify_buddies.serve_app.settings.gates import GateSettings
@@ -61,11 +61,11 @@ SELECT arm, count(*), sum(rate), sum(rate * rate), sum(reactions)::bigint FROM (
 
 
 @dataclass
-class Memory:
+class ReadingState:
     """What is kept between two looks at a canary; a new one costs a reading, and the recent errors start anew."""
 
     step: tuple[int, str] | None = None
-    looks: deque[tuple[datetime, Counts, Counts]] = field(default_factory=deque)
+    looks: deque[tuple[datetime, StepCounts, StepCounts]] = field(default_factory=deque)
     likes: dict[str, Likes] = field(default_factory=dict)
     coverage: dict[str, int] = field(default_factory=dict)
     # By time.monotonic.
@@ -96,7 +96,7 @@ async def read_measures(
     first: int,
     settings: GateSettings,
     edges_ms: Sequence[float],
-    memory: Memory,
+    memory: ReadingState,
     now: datetime,
 ) -> Measures:
     """Both arms at `now`. first: generation that began the step."""
@@ -111,13 +111,15 @@ async def read_measures(
         await _read_slowly(connection, generation, position, first, memory)
     before = _look_back(memory, counts, settings.error_window_s, now)
     arms = {
-        arm: Arm(counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm), memory.likes.get(arm, Likes()))
+        arm: ArmFigures(
+            counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm), memory.likes.get(arm, Likes())
+        )
         for arm in (CANARY, PRODUCTION)
     }
     return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms))
 
 
-async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, Counts]:
+async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
     """Both arms of the generations from `first` to this one, all replicas together."""
     cursor = await connection.execute(_COUNTS, _step(generation, first))
     rows = await cursor.fetchall()
@@ -147,7 +149,7 @@ async def read_likes(connection: psycopg.AsyncConnection, generation: Generation
 
 
 async def _read_slowly(
-    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, memory: Memory
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, memory: ReadingState
 ) -> None:
     started = time.monotonic()
     try:
@@ -161,14 +163,16 @@ async def _read_slowly(
     memory.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
 
 
-def _look_back(memory: Memory, counts: dict[str, Counts], window_s: float, now: datetime) -> dict[str, Counts]:
+def _look_back(
+    memory: ReadingState, counts: dict[str, StepCounts], window_s: float, now: datetime
+) -> dict[str, StepCounts]:
     """The counts of the youngest look that is at least the window ago, and keep these; at first: nothing."""
     memory.looks.append((now, counts[CANARY], counts[PRODUCTION]))
     while len(memory.looks) > 1 and (now - memory.looks[1][0]).total_seconds() >= window_s:
         memory.looks.popleft()
     at, canary, production = memory.looks[0]
     if (now - at).total_seconds() < window_s:
-        return {CANARY: Counts(), PRODUCTION: Counts()}
+        return {CANARY: StepCounts(), PRODUCTION: StepCounts()}
     return {CANARY: canary, PRODUCTION: production}
 
 
@@ -176,7 +180,7 @@ def _step(generation: Generation, first: int) -> tuple[int, int, str | None, str
     return first, generation.number, generation.wanted.canary, generation.wanted.production
 
 
-def _sum(rows: Sequence[tuple[Any, ...]]) -> Counts:
+def _sum(rows: Sequence[tuple[Any, ...]]) -> StepCounts:
     answers, errors, empty, cold = (sum(int(row[at]) for row in rows) for at in range(4))
     latencies = tuple(sum(column) for column in zip(*(row[4] for row in rows), strict=True))
-    return Counts(answers, errors, empty, cold, latencies)
+    return StepCounts(answers, errors, empty, cold, latencies)

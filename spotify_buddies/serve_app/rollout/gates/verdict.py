@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Any
 
 from spotify_buddies.serve_app.rollout.gates.likes import NAME, like_gate
-from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome, thresholds
+from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome, thresholds
 from spotify_buddies.serve_app.rollout.gates.measures import Measures
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """What shall become of the canary."""
 
     ADVANCE = "advance"
@@ -28,7 +28,7 @@ class Verdict:
     step's with ADVANCE, 0 with ROLL_BACK, 1 with PROMOTE. acts: False where people decide.
     """
 
-    kind: Kind
+    kind: VerdictKind
     reason: str
     gates: tuple[Gate, ...]
     share: float
@@ -64,26 +64,31 @@ def decide(measures: Measures, position: Position, settings: GateSettings, now: 
     if settings.like_gate:
         gates = (*gates, like_gate(measures, settings, last=following >= 1))
     kind, reason = _decide(measures, position, settings, now, gates)
-    shares = {Kind.HOLD: position.share, Kind.ROLL_BACK: 0.0, Kind.PROMOTE: 1.0, Kind.ADVANCE: following}
+    shares = {
+        VerdictKind.HOLD: position.share,
+        VerdictKind.ROLL_BACK: 0.0,
+        VerdictKind.PROMOTE: 1.0,
+        VerdictKind.ADVANCE: following,
+    }
     return Verdict(kind, reason, gates, position.share, shares[kind], now, acts=not settings.manual)
 
 
 def _decide(
     measures: Measures, position: Position, settings: GateSettings, now: datetime, gates: tuple[Gate, ...]
-) -> tuple[Kind, str]:
+) -> tuple[VerdictKind, str]:
     if position.paused:
-        return Kind.HOLD, "paused: nothing is decided until somebody resumes it"
-    broken = [gate for gate in gates if gate.outcome is Outcome.BROKEN]
+        return VerdictKind.HOLD, "paused: nothing is decided until somebody resumes it"
+    broken = [gate for gate in gates if gate.outcome is GateOutcome.BROKEN]
     if broken:
-        return Kind.ROLL_BACK, _sentence(broken)
+        return VerdictKind.ROLL_BACK, _sentence(broken)
     missing = _missing(measures, position, settings, now, gates)
     last = settings.after(position.share) >= 1
     if last and not missing:
-        return Kind.PROMOTE, _passed(measures, gates)
+        return VerdictKind.PROMOTE, _passed(measures, gates)
     if (now - position.canary_since).total_seconds() >= settings.max_canary_s:
         text = f"not shown to be as good within {settings.max_canary_s:g} s: {missing or 'there are more steps'}"
-        return (Kind.HOLD if settings.on_timeout == "hold" else Kind.ROLL_BACK), text
-    return (Kind.HOLD, missing) if missing else (Kind.ADVANCE, _passed(measures, gates))
+        return (VerdictKind.HOLD if settings.on_timeout == "hold" else VerdictKind.ROLL_BACK), text
+    return (VerdictKind.HOLD, missing) if missing else (VerdictKind.ADVANCE, _passed(measures, gates))
 
 
 def _missing(
@@ -96,7 +101,7 @@ def _missing(
     answers = measures.canary.step.answers
     if answers < settings.min_answers:
         return f"{answers:,} of {settings.min_answers:,} answers in this step"
-    return _sentence([gate for gate in gates if gate.outcome is Outcome.WAITING])
+    return _sentence([gate for gate in gates if gate.outcome is GateOutcome.WAITING])
 
 
 def _passed(measures: Measures, gates: tuple[Gate, ...]) -> str:

@@ -25,7 +25,7 @@ from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset, open_datase
 from spotify_buddies.trainer.models.drawn import Drawn, open_source
 from spotify_buddies.trainer.models.fit import song_sets
 from spotify_buddies.trainer.models.model import EpochReport, Validation
-from spotify_buddies.trainer.models.order import Source
+from spotify_buddies.trainer.models.order import TripletSource
 from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -120,7 +120,7 @@ def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: 
     )
 
 
-def _bounded(data: Dataset, settings: TrainSettings, most: int) -> Array | Source:
+def _bounded(data: Dataset, settings: TrainSettings, most: int) -> Array | TripletSource:
     """`most` triplets: the first of the file, which is shuffled, or those of every so many-th user, to be drawn."""
     source = open_source(data, settings)
     if isinstance(source, Drawn):

@@ -11,7 +11,7 @@ import torch
 
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.trainer.models.model import Model
-from spotify_buddies.trainer.models.order import Source, visit
+from spotify_buddies.trainer.models.order import TripletSource, visit
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -35,7 +35,7 @@ class TorchBackend:
         if "steps" in state:
             self._restore(state)
 
-    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+    def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """Block by block, each in a random order: a run is sorted by user, which would give batches of few users."""
         rng = generator(seed, f"batches of epoch {number}")
         return visit(lambda block: self.step(rng.permutation(block)), source.blocks(seed, number))

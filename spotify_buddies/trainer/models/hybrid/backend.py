@@ -25,7 +25,7 @@ from spotify_buddies.trainer.models.hybrid.kernels import adam, playlist_gradien
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature, in_blocks
 from spotify_buddies.trainer.models.hybrid.taste import artist_gradient, fit_taste, give_back, unit
 from spotify_buddies.trainer.models.model import Model
-from spotify_buddies.trainer.models.order import Source
+from spotify_buddies.trainer.models.order import TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -80,7 +80,7 @@ class HybridBackend:
         """One step of Adam on the mean loss of the triplets int32 (n, 3); returns their summed loss."""
         return self._learn([triplets])
 
-    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+    def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """A step for every `hybrid_batch` triplets, and one for what is left."""
         waiting: list[Array] = []
         for block in source.blocks(seed, number):

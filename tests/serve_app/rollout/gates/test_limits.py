@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 
 from spotify_buddies.serve_app.rollout.gates.likes import like_gate
-from spotify_buddies.serve_app.rollout.gates.limits import Gate, Outcome, lower, thresholds, upper
-from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures, quantile_ms, slower
+from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome, lower, thresholds, upper
+from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts, quantile_ms, slower
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 SETTINGS = GateSettings()
 EDGES_MS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 FAST = (0, 5_000, 4_950, 50, 0, 0, 0)
-CALM = Counts(answers=10_000, errors=5, empty=10, cold=1_000, latencies=FAST)
-GOOD = Arm(CALM, coverage=900)
+CALM = StepCounts(answers=10_000, errors=5, empty=10, cold=1_000, latencies=FAST)
+GOOD = ArmFigures(CALM, coverage=900)
 
 
-def gates(canary: Arm, production: Arm = GOOD) -> dict[str, Gate]:
+def gates(canary: ArmFigures, production: ArmFigures = GOOD) -> dict[str, Gate]:
     return {gate.name: gate for gate in thresholds(Measures(canary, production, EDGES_MS), SETTINGS)}
 
 
-def broken(canary: Arm, production: Arm = GOOD) -> list[str]:
-    return [name for name, gate in gates(canary, production).items() if gate.outcome is Outcome.BROKEN]
+def broken(canary: ArmFigures, production: ArmFigures = GOOD) -> list[str]:
+    return [name for name, gate in gates(canary, production).items() if gate.outcome is GateOutcome.BROKEN]
 
 
 def test_bounds_enclose_what_was_counted() -> None:
@@ -38,27 +38,27 @@ def test_bounds_enclose_what_was_counted() -> None:
 
 def test_equal_arms_break_nothing() -> None:
     found = gates(GOOD)
-    assert [gate.outcome for gate in found.values()] == [Outcome.PASSED] * 6
+    assert [gate.outcome for gate in found.values()] == [GateOutcome.PASSED] * 6
 
 
 def test_ten_calls_that_all_fail_are_enough_and_nine_are_not() -> None:
-    assert broken(Arm(Counts(errors=10))) == ["errors"]
-    assert broken(Arm(Counts(errors=9))) == []
+    assert broken(ArmFigures(StepCounts(errors=10))) == ["errors"]
+    assert broken(ArmFigures(StepCounts(errors=9))) == []
 
 
 def test_errors_that_began_just_now_count_although_hours_went_well() -> None:
-    assert broken(replace(GOOD, recent=Counts(answers=20, errors=20))) == ["recent errors"]
+    assert broken(replace(GOOD, recent=StepCounts(answers=20, errors=20))) == ["recent errors"]
 
 
 def test_two_of_ten_may_fail_by_chance() -> None:
-    assert broken(Arm(Counts(answers=8, errors=2))) == []
+    assert broken(ArmFigures(StepCounts(answers=8, errors=2))) == []
 
 
 def test_a_canary_that_fails_as_production_does_is_judged_by_the_absolute_limit_alone() -> None:
-    failing = Counts(answers=9_700, errors=300, latencies=FAST)
+    failing = StepCounts(answers=9_700, errors=300, latencies=FAST)
     assert broken(replace(GOOD, step=failing), replace(GOOD, step=failing)) == []
     assert broken(replace(GOOD, step=failing)) == ["errors"]
-    worse = Counts(answers=9_000, errors=1_000, latencies=FAST)
+    worse = StepCounts(answers=9_000, errors=1_000, latencies=FAST)
     assert broken(replace(GOOD, step=worse), replace(GOOD, step=worse)) == ["errors"]
 
 
@@ -71,9 +71,9 @@ def test_a_slower_tail_breaks_p99_and_a_slower_middle_within_the_limit_does_not(
 
 def test_p99_waits_for_calls_of_both_arms() -> None:
     few = replace(GOOD, step=replace(CALM, latencies=(0, 0, 0, 0, 0, 0, 20)))
-    assert gates(few)["p99"].outcome is Outcome.WAITING
-    assert gates(GOOD, few)["p99"].outcome is Outcome.WAITING
-    assert gates(Arm())["p99"].outcome is Outcome.WAITING
+    assert gates(few)["p99"].outcome is GateOutcome.WAITING
+    assert gates(GOOD, few)["p99"].outcome is GateOutcome.WAITING
+    assert gates(ArmFigures())["p99"].outcome is GateOutcome.WAITING
 
 
 def test_more_cold_listeners_and_more_empty_lists_break_their_gates() -> None:
@@ -85,10 +85,12 @@ def test_more_cold_listeners_and_more_empty_lists_break_their_gates() -> None:
 def test_coverage_is_asked_for_in_the_measure_of_the_answers() -> None:
     assert broken(replace(GOOD, coverage=600)) == ["coverage"]  # 0.7 of 900 is 630
     assert broken(replace(GOOD, coverage=640)) == []
-    fifth = Arm(Counts(answers=2_000, latencies=FAST), coverage=130)  # a fifth of the answers: 0.7 * 0.2 * 900 = 126
+    fifth = ArmFigures(
+        StepCounts(answers=2_000, latencies=FAST), coverage=130
+    )  # a fifth of the answers: 0.7 * 0.2 * 900 = 126
     assert broken(fifth) == []
     assert broken(replace(fifth, coverage=120)) == ["coverage"]
-    assert gates(Arm(Counts(answers=10), coverage=1))["coverage"].outcome is Outcome.WAITING
+    assert gates(ArmFigures(StepCounts(answers=10), coverage=1))["coverage"].outcome is GateOutcome.WAITING
 
 
 def test_latency_counts_that_do_not_fit_their_edges_are_refused() -> None:
@@ -106,28 +108,28 @@ def likes(rate: float, listeners: int) -> Likes:
 
 
 def judged(canary: Likes, production: Likes, *, last: bool) -> Gate:
-    return like_gate(Measures(Arm(likes=canary), Arm(likes=production)), SETTINGS, last=last)
+    return like_gate(Measures(ArmFigures(likes=canary), ArmFigures(likes=production)), SETTINGS, last=last)
 
 
 def test_a_worse_like_rate_goes_back_at_any_step() -> None:
     for last in (False, True):
         gate = judged(likes(0.1, 2_000), likes(0.2, 2_000), last=last)
-        assert gate.outcome is Outcome.BROKEN
+        assert gate.outcome is GateOutcome.BROKEN
         assert "worse, p" in gate.message
 
 
 def test_the_last_step_waits_until_the_like_rate_is_surely_not_worse() -> None:
-    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=False).outcome is Outcome.PASSED
-    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=True).outcome is Outcome.WAITING
-    assert judged(likes(0.2, 200_000), likes(0.2, 200_000), last=True).outcome is Outcome.PASSED
+    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=False).outcome is GateOutcome.PASSED
+    assert judged(likes(0.2, 2_000), likes(0.2, 2_000), last=True).outcome is GateOutcome.WAITING
+    assert judged(likes(0.2, 200_000), likes(0.2, 200_000), last=True).outcome is GateOutcome.PASSED
 
 
 def test_few_listeners_say_nothing_about_likes() -> None:
-    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=False).outcome is Outcome.PASSED
-    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=True).outcome is Outcome.WAITING
+    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=False).outcome is GateOutcome.PASSED
+    assert judged(likes(0.0, 99), likes(1.0, 5_000), last=True).outcome is GateOutcome.WAITING
 
 
 def test_reactions_that_are_all_likes_do_not_promote() -> None:
     gate = judged(likes(1.0, 10_000), likes(1.0, 10_000), last=True)
-    assert gate.outcome is Outcome.WAITING
+    assert gate.outcome is GateOutcome.WAITING
     assert "`ignored`" in gate.message

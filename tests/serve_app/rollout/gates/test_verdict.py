@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from spotify_buddies.serve_app.rollout.gates.measures import Arm, Counts, Measures
+from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
 from spotify_buddies.serve_app.rollout.gates.sequential import Likes
-from spotify_buddies.serve_app.rollout.gates.verdict import Kind, Position, Verdict, decide
+from spotify_buddies.serve_app.rollout.gates.verdict import Position, Verdict, VerdictKind, decide
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 SETTINGS = GateSettings(min_step_s=60, min_answers=100, max_canary_s=3_600)
 EDGES_MS = (10.0,)
-COUNTS = Counts(answers=100_000, latencies=(100_000, 0))
+COUNTS = StepCounts(answers=100_000, latencies=(100_000, 0))
 SURE = Likes(100_000, 20_000.0, 20_000.0, 500_000)
-ARM = Arm(COUNTS, coverage=500, likes=SURE)
+ARM = ArmFigures(COUNTS, coverage=500, likes=SURE)
 GOOD = Measures(ARM, ARM, EDGES_MS)
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
@@ -33,61 +33,61 @@ def judged(position: Position, measures: Measures = GOOD, settings: GateSettings
 @pytest.mark.parametrize(("share", "following"), [(0.01, 0.05), (0.05, 0.25), (0.1, 0.25), (0.25, 0.5), (0.3, 0.5)])
 def test_a_good_canary_goes_to_the_next_step(share: float, following: float) -> None:
     verdict = judged(at(share))
-    assert (verdict.kind, verdict.next_share, verdict.acts) == (Kind.ADVANCE, following, True)
+    assert (verdict.kind, verdict.next_share, verdict.acts) == (VerdictKind.ADVANCE, following, True)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75, 1.0])
 def test_a_canary_in_the_last_step_becomes_production(share: float) -> None:
     verdict = judged(at(share))
-    assert (verdict.kind, verdict.next_share) == (Kind.PROMOTE, 1.0)
+    assert (verdict.kind, verdict.next_share) == (VerdictKind.PROMOTE, 1.0)
     assert "100,000 answers" in verdict.reason
     assert "like rate 0.2000" in verdict.reason
 
 
 def test_a_step_lasts_its_time_and_its_answers() -> None:
     early = judged(at(0.05, step_s=59))
-    assert (early.kind, early.next_share, early.reason) == (Kind.HOLD, 0.05, "59 s of 60 s in this step")
+    assert (early.kind, early.next_share, early.reason) == (VerdictKind.HOLD, 0.05, "59 s of 60 s in this step")
     few = replace(ARM, step=replace(COUNTS, answers=99))
     assert judged(at(0.05), replace(GOOD, canary=few)).reason == "99 of 100 answers in this step"
 
 
 def test_the_last_step_asks_for_likes_and_the_ones_before_do_not() -> None:
     unknown = Measures(replace(ARM, likes=Likes()), replace(ARM, likes=Likes()), EDGES_MS)
-    assert judged(at(0.25), unknown).kind is Kind.ADVANCE
+    assert judged(at(0.25), unknown).kind is VerdictKind.ADVANCE
     last = judged(at(0.5), unknown)
-    assert last.kind is Kind.HOLD
+    assert last.kind is VerdictKind.HOLD
     assert "listeners reacted" in last.reason
     without = judged(at(0.5), unknown, SETTINGS.model_copy(update={"like_gate": False}))
-    assert without.kind is Kind.PROMOTE
+    assert without.kind is VerdictKind.PROMOTE
 
 
 def test_a_broken_gate_rolls_back_before_the_step_has_its_time() -> None:
-    failing = replace(GOOD, canary=replace(ARM, recent=Counts(errors=10)))
+    failing = replace(GOOD, canary=replace(ARM, recent=StepCounts(errors=10)))
     verdict = judged(at(0.1, step_s=1), failing)
-    assert (verdict.kind, verdict.next_share) == (Kind.ROLL_BACK, 0.0)
+    assert (verdict.kind, verdict.next_share) == (VerdictKind.ROLL_BACK, 0.0)
     assert verdict.reason.startswith("recent errors: 10 of 10 calls of the canary failed")
 
 
 def test_nothing_is_decided_in_a_pause() -> None:
-    failing = replace(GOOD, canary=replace(ARM, recent=Counts(errors=10)))
+    failing = replace(GOOD, canary=replace(ARM, recent=StepCounts(errors=10)))
     for measures in (GOOD, failing):
         verdict = judged(at(0.1, paused=True), measures)
-        assert (verdict.kind, verdict.next_share) == (Kind.HOLD, 0.1)
+        assert (verdict.kind, verdict.next_share) == (VerdictKind.HOLD, 0.1)
 
 
 def test_manual_verdicts_are_worked_out_and_not_acted_on() -> None:
     verdict = judged(at(0.25), settings=SETTINGS.model_copy(update={"manual": True}))
-    assert (verdict.kind, verdict.acts) == (Kind.ADVANCE, False)
+    assert (verdict.kind, verdict.acts) == (VerdictKind.ADVANCE, False)
 
 
 def test_a_canary_that_takes_too_long_goes_back_or_stays_as_asked() -> None:
     unknown = Measures(replace(ARM, likes=Likes()), ARM, EDGES_MS)
     late = at(0.5, canary_s=3_600)
-    assert judged(late, unknown).kind is Kind.ROLL_BACK
+    assert judged(late, unknown).kind is VerdictKind.ROLL_BACK
     assert judged(late, unknown).reason.startswith("not shown to be as good within 3600 s: like rate")
-    assert judged(late, unknown, SETTINGS.model_copy(update={"on_timeout": "hold"})).kind is Kind.HOLD
-    assert judged(late).kind is Kind.PROMOTE, "it was shown at the last moment"
-    assert judged(at(0.25, canary_s=3_600)).kind is Kind.ROLL_BACK, "there are more steps and no time for them"
+    assert judged(late, unknown, SETTINGS.model_copy(update={"on_timeout": "hold"})).kind is VerdictKind.HOLD
+    assert judged(late).kind is VerdictKind.PROMOTE, "it was shown at the last moment"
+    assert judged(at(0.25, canary_s=3_600)).kind is VerdictKind.ROLL_BACK, "there are more steps and no time for them"
 
 
 def test_a_verdict_is_json_with_every_gate() -> None:

@@ -20,7 +20,7 @@ from spotify_buddies.trainer.models.bpr.device import backend as device_backend
 from spotify_buddies.trainer.models.bpr.device.resident import resident
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import TrainingError, initial_model
-from spotify_buddies.trainer.models.order import Stored
+from spotify_buddies.trainer.models.order import TripletFile
 from spotify_buddies.trainer.settings import TrainSettings
 
 SETTINGS = TrainSettings(model="bpr", backend="fused", learning_rate=0.1, regularisation=0.02)
@@ -99,7 +99,7 @@ def test_an_epoch_of_a_file_visits_every_triplet_once(monkeypatch):
     learn = fitted._learn
     monkeypatch.setattr(fitted, "_learn", lambda rows, batch: seen.extend(rows.tolist()) or learn(rows, batch))
     at = np.arange(40, dtype=np.int32)
-    source = Stored(np.stack([at % 10, at, (at + 1) % 40], axis=1), 10, 40)
+    source = TripletFile(np.stack([at % 10, at, (at + 1) % 40], axis=1), 10, 40)
     counts = [count for _, count in fitted.epoch(source, 3, 1)]
     assert counts == [7, 7, 7, 7, 7, 5]
     assert sorted(seen) == sorted(source.triplets.tolist())
@@ -124,7 +124,7 @@ def test_a_row_out_of_range_is_refused_by_its_position():
     rows = np.zeros((5, 3), np.int32)
     rows[3, 2] = 20
     with pytest.raises(TrainingError, match="triplet 3 is"):
-        list(open_backend(SETTINGS, state()).epoch(Stored(rows, 9, 20), 1, 1))
+        list(open_backend(SETTINGS, state()).epoch(TripletFile(rows, 9, 20), 1, 1))
 
 
 def test_the_state_of_one_backend_is_a_start_for_the_other():
@@ -192,7 +192,7 @@ def test_the_triton_kernel_takes_the_numba_kernels_steps():
 def test_the_epochs_of_a_pass_visit_every_place_once(most):
     rows = np.stack([np.zeros(40), np.arange(40), np.arange(40)], axis=1).astype(np.int32)
     backend = open_backend(SETTINGS, state(users=1, playlists=40))
-    for source, size in ((Stored(rows, 1, 40, most), 40), (replace(POOLS, most=most), 16)):
+    for source, size in ((TripletFile(rows, 1, 40, most), 40), (replace(POOLS, most=most), 16)):
         seen = []
         held = backend._hold(source)
         backend._hold = lambda _, held=held, seen=seen: _Noted(held, seen)

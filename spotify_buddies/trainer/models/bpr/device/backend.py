@@ -20,7 +20,7 @@ import torch
 from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.trainer.models.bpr.device.resident import Resident, resident
 from spotify_buddies.trainer.models.model import Model
-from spotify_buddies.trainer.models.order import BLOCK, Source, visit
+from spotify_buddies.trainer.models.order import BLOCK, TripletSource, visit
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -45,13 +45,13 @@ class FusedBackend:
             else torch.full((len(table),), start_squares, device=self._device)
             for kind, table in (("user", self._users), ("playlist", self._playlists))
         )
-        self._resident: tuple[Source, Resident] | None = None
+        self._resident: tuple[TripletSource, Resident] | None = None
 
     def step(self, triplets: Array) -> float:
         """Learn from a block in its order, int32 (n, 3), as one batch where that is not too large."""
         return self._learn(torch.from_numpy(triplets).to(self._device), len(triplets))
 
-    def epoch(self, source: Source, seed: int, number: int) -> Iterator[tuple[float, int]]:
+    def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """Random order and negatives come from the device's generator, at most BLOCK triplets at once."""
         data = self._hold(source)
         if data is None:
@@ -85,7 +85,7 @@ class FusedBackend:
     def _copy(self, array: Array) -> torch.Tensor:
         return torch.tensor(array, device=self._device)
 
-    def _hold(self, source: Source) -> Resident | None:
+    def _hold(self, source: TripletSource) -> Resident | None:
         """The source's data on the device, brought there once."""
         if self._resident is None or self._resident[0] is not source:
             data = resident(source, self._device)

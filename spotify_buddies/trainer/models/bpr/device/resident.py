@@ -10,7 +10,7 @@ import torch
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.models.drawn import Drawn
-from spotify_buddies.trainer.models.order import BLOCK, Source, Stored
+from spotify_buddies.trainer.models.order import BLOCK, TripletFile, TripletSource
 
 Array = npt.NDArray[Any]
 
@@ -22,20 +22,20 @@ class Resident(Protocol):
         """The triplets at these places of an epoch, int32 (n, 3); what is drawn comes from chance."""
 
 
-def resident(source: Source, device: torch.device) -> Resident | None:
+def resident(source: TripletSource, device: torch.device) -> Resident | None:
     """The source's data, copied to the device; None for a source that has to be read block by block.
 
     TrainingError: a row of a stored triplet is out of range.
     """
     if isinstance(source, Drawn):
         return ResidentPools(source, device)
-    return ResidentRows(source, device) if isinstance(source, Stored) else None
+    return ResidentRows(source, device) if isinstance(source, TripletFile) else None
 
 
 class ResidentRows:
     """All rows of a file."""
 
-    def __init__(self, source: Stored, device: torch.device) -> None:
+    def __init__(self, source: TripletFile, device: torch.device) -> None:
         limits = torch.tensor([source.users, source.playlists, source.playlists], device=device)
         self._rows = torch.empty((len(source), 3), dtype=torch.int32, device=device)
         for begin in range(0, len(source), BLOCK):
