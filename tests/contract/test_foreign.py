@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent / "foreign"
-PROTOS = Path(__file__).parents[2] / "spotify_buddies" / "protos"
+ROOT = Path(__file__).parents[2]
+PROTOS = ROOT / "spotify_buddies" / "protos"
 OK, INVALID, EXISTS, EXHAUSTED, UNIMPLEMENTED = 0, 3, 6, 8, 12
 
 pytestmark = pytest.mark.ray
@@ -25,7 +26,7 @@ def found(address: str, request: pytest.FixtureRequest) -> dict[str, Any]:
         pytest.skip("the limits are the front's")
     node = shutil.which("node")
     if node is None or not (HERE / "node_modules").is_dir():
-        reason = f"it needs Node.js and its packages: npm ci --prefix {HERE.relative_to(PROTOS.parent)}"
+        reason = f"it needs Node.js and its packages: npm ci --prefix {HERE.relative_to(ROOT)}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     done = subprocess.run(
         [node, str(HERE / "journey.js"), address, str(PROTOS)], capture_output=True, text=True, timeout=120, check=False
