@@ -43,7 +43,7 @@ def sketch(playlist_songs: Csr, progress: Progress = silent) -> Array:
     def work(first: int, last: int) -> None:
         min_hashes(first, last, indptr, songs, hashes, salts, out)
 
-    for _ in over_blocks(playlist_songs.rows, _BLOCK, "sketch playlists", progress, work):
+    for _ in over_blocks(playlist_songs.rows, _BLOCK, "sketch playlists", progress, work, unit="playlists"):
         pass
     return out
 
