@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.trainer.command import AsJson, Settings
 
 app = typer.Typer(help="What the offline half costs, beside its peers.", no_args_is_help=True)
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    data: DataSettings
-    train: TrainSettings
-    pairing: PairingSettings
 
 
 @app.callback()
@@ -35,7 +27,7 @@ def offline(
         list[str] | None, typer.Option(help="Measure this stage again and no other; repeatable. Unknown: lists them.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table as Markdown.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run every stage from raw files to a bundle on made-up data of one size, beside libraries that do the same work.
 
@@ -51,7 +43,7 @@ def offline(
     from spotify_buddies.trainer.bench.plan import Bench, BenchError
     from spotify_buddies.trainer.synth.write import PRESETS
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     if preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
     home = settings.state_dir / "bench"
@@ -78,7 +70,7 @@ def serving_bundle(
     candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each listener.")] = 75,
     songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
     seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a bundle of a given shape to measure serving on: factors and candidates are drawn, nothing is trained.
 

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.trainer.command import AsJson, Settings
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.registry.registry import Registry
 
-registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
+SECTIONS = {"registry": RegistrySettings}
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    mlflow_tracking_uri: str | None
-    registry: RegistrySettings
+app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 
-@registry_app.command("list")
+@app.command("list")
 def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     """List the registered versions, newest first.
 
@@ -35,7 +29,7 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError):
         versions = open_registry(settings).list_versions()
     if as_json:
@@ -46,7 +40,7 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
         say(f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}")
 
 
-@registry_app.command("alias")
+@app.command("alias")
 def set_alias(
     context: typer.Context,
     alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
@@ -59,13 +53,13 @@ def set_alias(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError):
         open_registry(settings).set_alias(alias, version)
     say(f"{alias} -> {version}")
 
 
-@registry_app.command("copy")
+@app.command("copy")
 def copy_version(
     context: typer.Context,
     source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
@@ -85,7 +79,7 @@ def copy_version(
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError
     from spotify_buddies.trainer.registry.transfer import copy_version as copy
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
     with explained(RegistryError, BundleError):
         number = version or ours.resolve("production").number
@@ -98,7 +92,7 @@ def copy_version(
     say(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
 
 
-@registry_app.command("derive")
+@app.command("derive")
 def derive_version(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
@@ -121,7 +115,7 @@ def derive_version(
     from spotify_buddies.trainer.registry.derive import derive_version as derive
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError, BundleError):
         made = derive(
             open_registry(settings), version, kind, settings.registry.experiment,
@@ -135,7 +129,7 @@ def derive_version(
     say(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
 
 
-def open_registry(settings: _Settings) -> Registry:
+def open_registry(settings: Settings) -> Registry:
     """The registry of the settings."""
     from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 
