@@ -14,7 +14,7 @@ from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.bundle import BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.models.model import initial_model
-from spotify_buddies.trainer.publish.release import bundle_parts
+from spotify_buddies.trainer.publish.parts import bundle_parts
 
 _LOOKUPS = 1_000
 
