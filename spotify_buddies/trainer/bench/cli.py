@@ -31,8 +31,8 @@ def offline(
 ) -> None:
     """Run every stage from raw files to a bundle on made-up data of one size, beside libraries that do the same work.
 
-    State and figures stay under <state>/bench/<preset>; the same command goes on where it was stopped and measures
-    nothing twice. The plot of cost against size and the page beside it hold all presets measured so far.
+    State and figures stay under <state>/bench/<preset>; rerun to resume: nothing is measured twice. The plot
+    of cost against size and the page beside it hold all presets measured so far.
 
     Example: buddies bench offline --preset hundredth
     """
@@ -55,7 +55,7 @@ def offline(
         say(json.dumps(outcome.to_json(), indent=1))
         return
     shown = lines.table(outcome)
-    say("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
+    say(lines.markdown(shown) if markdown else lines.aligned(shown))
     for line in outcome.skipped:
         say(f"skipped {line}")
     say(f"\npage: {page}")
@@ -64,10 +64,10 @@ def offline(
 @app.command("serving-bundle")
 def serving_bundle(
     directory: Annotated[Path, typer.Argument(help="Where the bundle goes; a bundle there is replaced.")],
-    users: Annotated[int, typer.Option(min=1, help="Listeners.")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="Users.")] = 100_000,
     playlists: Annotated[int, typer.Option(min=1, help="Playlists.")] = 180_000,
     dimension: Annotated[int, typer.Option(min=1, help="Dimensions of the factors.")] = 128,
-    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each listener.")] = 75,
+    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each user.")] = 75,
     songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
     seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
     as_json: AsJson = False,

@@ -14,7 +14,7 @@ from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset
 from spotify_buddies.trainer.dataset.cli import app
 from spotify_buddies.trainer.dataset.reading.sources import find_sources
-from spotify_buddies.trainer.dataset.report import statistics
+from spotify_buddies.trainer.dataset.report import statistics, write_report
 from spotify_buddies.trainer.dataset.verdict import judge
 from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
 from spotify_buddies.trainer.synth.write import synthesise
@@ -131,3 +131,10 @@ def test_malformed_files_that_are_skipped_are_in_the_verdict_of_the_build(raw: P
     said = run(tmp_path, "build", "--skip-bad-files").stdout
     assert said.startswith("data set: 1 problem\n  ! malformed files: 1, malformed lines: 0.0%")
     assert "skipped    malformed files: 1 (mpd.slice.9000-9999.json" in said
+
+
+def test_the_report_begins_with_the_verdict(dataset: Path, numbers: Statistics):
+    page = write_report(dataset).read_text(encoding="utf-8")
+    first = page.index("<h2")
+    assert page[first:].startswith('<h2 id="part-0">Verdict</h2>')
+    assert all(fact in page for fact in judge(numbers).facts.values())
