@@ -1,4 +1,4 @@
-"""`buddies bench`: what the offline half costs, beside the libraries that do the same work."""
+"""`buddies bench`: the cost of the offline half, beside libraries that do the same work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import typer
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.command import AsJson, Settings
 
-app = typer.Typer(help="What the offline half costs, beside its peers.", no_args_is_help=True)
+app = typer.Typer(help="The cost of the offline half, beside its peers.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """What the offline half costs, beside its peers."""
+    """The cost of the offline half, beside its peers."""
 
 
 @app.command()

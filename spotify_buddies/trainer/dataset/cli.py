@@ -1,4 +1,4 @@
-"""`buddies data`: raw files to a labelled data set, and looks at it."""
+"""`buddies data`: the data set from raw files, its verdict, its report and examples from it."""
 
 from __future__ import annotations
 

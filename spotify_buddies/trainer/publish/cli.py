@@ -1,4 +1,4 @@
-"""`buddies train`: a data set and its pairing to a registered version, and how well a version ranks."""
+"""`buddies train`: training and registration of a version, and the judgement of one."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def evaluate(
 
     likes: rank a registered model's held-out likes among random and among hard negatives, and those of cold users.
     organic: cut every playlist of 20 or more songs into a library and a playlist that share no song, train on these,
-    and rank everybody's own other half among 50 others: taste that song overlap cannot see. Beside it the likes of the
-    same model, and what the pairing's candidates hold of the own halves.
+    and rank everybody's other half among 50 others: taste that song overlap cannot see. Beside it the likes of the
+    same model, and what the pairing's candidates hold of these halves.
 
     Example: buddies train evaluate --protocol organic
     """
@@ -141,7 +141,7 @@ class _Judged:
 
 
 def _organic(settings: Settings, data: Path, *, peers: bool) -> _Judged:
-    """Train on cut playlists and rank everybody's own other half; nothing that is registered is asked."""
+    """Train on cut playlists and rank everybody's other half; registered versions take no part."""
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.trainer.evaluation.organic.protocol import organic
 

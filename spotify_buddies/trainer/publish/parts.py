@@ -1,4 +1,4 @@
-"""What a bundle holds, from a data set, its pairing and a trained model."""
+"""Contents of a bundle, from a data set, its pairing and a trained model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The MLflow run of a training: settings, sizes and code that went in, and what came out."""
+"""The MLflow run of a training: settings, sizes and code as inputs, evaluation and bundle as results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def recorded(work: Work, registry: RegistrySettings, address: str, artifacts: st
 
 
 def record_result(run: Run, evaluation: Evaluation, bundle: Bundle) -> None:
-    """Store what came out: the evaluation, the manifest, the hash of the bundle."""
+    """Store the results: the evaluation, the manifest, the hash of the bundle."""
     run.document("evaluation.json", evaluation.to_json())
     run.file(bundle.directory / "manifest.json")
     run.metrics({f"final/{name}": value for name, value in evaluation.metrics().items()}, 0)

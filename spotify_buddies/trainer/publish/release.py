@@ -1,4 +1,4 @@
-"""From a data set and its pairing to a registered model version: train, evaluate, bundle, register."""
+"""The release of a model version from a data set and its pairing: train, evaluate, bundle, register."""
 
 from __future__ import annotations
 

@@ -8,4 +8,4 @@ class RegistryError(Exception):
 
 
 class RegistryUnavailable(RegistryError):
-    """The registry did not answer within its time, or failed. What is loaded can go on serving."""
+    """The registry did not answer within its time, or failed. What is loaded can continue to serve."""

@@ -29,7 +29,7 @@ def write(bench: Bench) -> list[Figure]:
 
 
 def opened(bench: Bench) -> list[Figure]:
-    """Open it with and without comparing hashes; look listeners up and search tastes as a replica does."""
+    """Open it with and without comparing hashes; look users up and search tastes as a replica does."""
     directory = _directory(bench)
     before = private_mib()
     mapped = timed("bundle mapped", OURS, 1, "bundles", lambda: open_bundle(directory, check_hashes=False))
