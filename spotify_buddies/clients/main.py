@@ -40,7 +40,10 @@ def build_app() -> typer.Typer:
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
     from spotify_buddies.serve_app.runtime.cli import app as serve_app
     from spotify_buddies.serve_app.store.cli import app as store_app
-    from spotify_buddies.trainer.cli import bench_app, data_app, registry_app, train_app
+    from spotify_buddies.trainer.bench.cli import app as bench_app
+    from spotify_buddies.trainer.dataset.cli import app as data_app
+    from spotify_buddies.trainer.publish.cli import app as train_app
+    from spotify_buddies.trainer.registry.cli import app as registry_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
 
     app = typer.Typer(
@@ -82,10 +85,12 @@ def sections() -> dict[str, Any]:
     from spotify_buddies.serve_app.queue.cli import SECTIONS as QUEUE
     from spotify_buddies.serve_app.rollout.cli import SECTIONS as ROLLOUT
     from spotify_buddies.serve_app.runtime.cli import SECTIONS as SERVE
-    from spotify_buddies.trainer.cli import SECTIONS as TRAINER
+    from spotify_buddies.trainer.dataset.cli import SECTIONS as DATA
+    from spotify_buddies.trainer.publish.cli import SECTIONS as TRAIN
+    from spotify_buddies.trainer.registry.cli import SECTIONS as REGISTRY
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 
-    return {**TRAINER, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
+    return {**DATA, **TRAIN, **REGISTRY, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
 
 
 def _root(
@@ -95,7 +100,7 @@ def _root(
     ] = None,
 ) -> None:
     from spotify_buddies.pairing.cli import CLUSTER
-    from spotify_buddies.trainer.cli import open_cluster
+    from spotify_buddies.trainer.dataset.cli import open_cluster
 
     context.obj = read_settings(sections(), file=config)
     if context.obj.state_dir.is_dir():

@@ -1,1 +1,1 @@
-"""Who is near whom, and whose playlists that brings. Also the array and stage formats that every package reads."""
+"""Neighbours of every user, and the playlists that they bring."""

@@ -79,17 +79,17 @@ def build_pairing(
         return stage.run(directory, name, inputs={**inputs[name], **beside}, settings=chosen, build=build)
 
     def build_nearest(folder: Path) -> dict[str, Any]:
-        found = nearest_users(
+        nearest = nearest_users(
             user_songs, settings.nearest, block_users=settings.block_users, blocks=blocks, progress=progress
         )
-        found.save(folder, "nearest")
-        return _describe_nearest(found, sampled)
+        nearest.save(folder, "nearest")
+        return _describe_nearest(nearest, sampled)
 
     def build_candidates(folder: Path) -> dict[str, Any]:
-        found = Csr.load(near.directory, "nearest")
+        nearest = Csr.load(near.directory, "nearest")
         with _widening(user_songs, settings, blocks) as wider:
             widen = wider if settings.widened_nearest > settings.nearest else None
-            chosen = select(found, owned, settings, sampled=sampled, widen=widen, progress=progress)
+            chosen = select(nearest, owned, settings, sampled=sampled, widen=widen, progress=progress)
         chosen.neighbours.save(folder, "neighbours")
         chosen.candidates.save(folder, "candidates")
         return _describe_selection(chosen, owned, sampled)
@@ -98,13 +98,13 @@ def build_pairing(
         return build_index(everybody, folder, settings, sampled=sampled, progress=progress)
 
     near = run(NEAREST, _NEAREST, build_nearest)
-    found = (
+    stages = (
         near,
         run(CANDIDATES, _CANDIDATES, build_candidates, nearest=near.fingerprint),
         run(INDEX, _INDEX, build_search),
     )
-    reused = tuple(stamp.name for stamp in found if stamp.reused)
-    return PairingSummary(directory, {stamp.name: stamp.statistics for stamp in found}, reused)
+    reused = tuple(stamp.name for stamp in stages if stamp.reused)
+    return PairingSummary(directory, {stamp.name: stamp.statistics for stamp in stages}, reused)
 
 
 @contextmanager

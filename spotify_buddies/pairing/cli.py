@@ -1,4 +1,4 @@
-"""`buddies pair`: who is near whom, and whose playlists that brings."""
+"""`buddies pair`: neighbours and candidate playlists of every user."""
 
 from __future__ import annotations
 

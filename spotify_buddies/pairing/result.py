@@ -1,4 +1,4 @@
-"""A finished pairing, and whether it is that of a data set."""
+"""A finished pairing, and the check that it belongs to a data set."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def load_pairing(pairing: Path, dataset: Path) -> dict[str, Stamp]:
     """The stamps of nearest, candidates and index. StageError: missing, or made from another data set than this one."""
     again = "run `buddies pair build` again"
     expected = inputs_of(load_dataset(dataset))
-    found = load_chain(pairing, (NEAREST, CANDIDATES, INDEX), again)
+    stamps = load_chain(pairing, (NEAREST, CANDIDATES, INDEX), again)
     for name, inputs in expected.items():
         for earlier, fingerprint in inputs.items():
-            if found[name].inputs.get(earlier) != fingerprint:
+            if stamps[name].inputs.get(earlier) != fingerprint:
                 raise StageError(f"{pairing / name}: made from another {earlier!r} than that of {dataset}; {again}")
-    return found
+    return stamps

@@ -136,34 +136,35 @@ def spans(total: int, block: int) -> Iterator[tuple[int, int]]:
 
 
 def over_blocks(
-    users: int,
-    block_users: int,
+    rows: int,
+    block: int,
     what: str,
     progress: Progress,
     work: Callable[[int, int], Result],
     *,
     threads: int | None = None,
+    unit: str = "users",
 ) -> Iterator[Result]:
-    """work(first, last) for every block of users, on `threads` threads, in the order of the blocks.
+    """work(first, last) for every block of rows, on `threads` threads, in the order of the blocks.
 
-    threads None: one per processor. As many blocks are in memory as there are threads, and one more. work must release
-    the GIL to gain from this.
+    threads None: one per processor. unit: what a row is, for the progress. As many blocks are in memory as there are
+    threads, and one more. work must release the GIL to gain from this.
     """
     most = threads or processors()
-    progress(what, 0, users, "users")
+    progress(what, 0, rows, unit)
     with ThreadPoolExecutor(most) as pool:
         waiting: deque[tuple[int, Future[Result]]] = deque()
         try:
-            for first, last in spans(users, block_users):
+            for first, last in spans(rows, block):
                 waiting.append((last, pool.submit(work, first, last)))
                 if len(waiting) > most:
                     done, future = waiting.popleft()
                     yield future.result()
-                    progress(what, done, users, "users")
+                    progress(what, done, rows, unit)
             while waiting:
                 done, future = waiting.popleft()
                 yield future.result()
-                progress(what, done, users, "users")
+                progress(what, done, rows, unit)
         finally:
             for _, future in waiting:
                 future.cancel()

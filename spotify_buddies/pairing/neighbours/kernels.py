@@ -24,18 +24,18 @@ def _swap(keys: Array, rows: Array, a: int, b: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _sink(keys: Array, rows: Array, size: int, at: int) -> None:
-    """Restore the heap (worst entry on top) below position `at`."""
+def _sink(keys: Array, rows: Array, size: int, top: int) -> None:
+    """Restore the heap (worst entry on top) below position `top`."""
     while True:
-        child = 2 * at + 1
+        child = 2 * top + 1
         if child >= size:
             return
         if child + 1 < size and _worse(keys, rows, child + 1, child):
             child += 1
-        if not _worse(keys, rows, child, at):
+        if not _worse(keys, rows, child, top):
             return
-        _swap(keys, rows, child, at)
-        at = child
+        _swap(keys, rows, child, top)
+        top = child
 
 
 @njit(cache=True, nogil=True)
@@ -44,10 +44,11 @@ def _offer(keys: Array, rows: Array, size: int, k: int, key: float, row: int) ->
     if size < k:
         keys[size] = key
         rows[size] = row
-        at = size
-        while at > 0 and _worse(keys, rows, at, (at - 1) // 2):
-            _swap(keys, rows, at, (at - 1) // 2)
-            at = (at - 1) // 2
+        place = size
+        # Sift up: worse entries belong nearer to the top.
+        while place > 0 and _worse(keys, rows, place, (place - 1) // 2):
+            _swap(keys, rows, place, (place - 1) // 2)
+            place = (place - 1) // 2
         return size + 1
     if key > keys[0] or (key == keys[0] and row < rows[0]):
         keys[0] = key
@@ -111,10 +112,10 @@ def nearest_rows(
             for q in range(posting_starts[song], posting_starts[song + 1]):
                 counts[postings[q]] += 1
         if exclude_self:
-            counts[row] = 0
+            counts[row] = 0  # as if nothing were shared with oneself
         size = 0
         least = 1
-        # The same walk again, and no list of who was met: to ask each time whether somebody is new costs more.
+        # Walked twice instead of listing the users met: asking each time whether one is new costs more.
         for p in range(starts[row], starts[row + 1]):
             song = songs[p]
             for q in range(posting_starts[song], posting_starts[song + 1]):
@@ -126,6 +127,7 @@ def nearest_rows(
                     continue
                 square = np.float64(shared) * np.float64(shared)
                 size = _offer(keys, best, size, k, square / (user_starts[other + 1] - user_starts[other]), other)
+                # What shares fewer songs than `least` could not enter the heap even with the shortest of all lists.
                 while size == k and np.float64(least) * np.float64(least) / shortest < keys[0]:
                     least += 1
         _emit(keys, best, size, starts[row + 1] - starts[row], i, out_counts, out_rows, out_cosines)
@@ -172,6 +174,7 @@ def rerank_rows(
             p, q, end = first, user_starts[other], user_starts[other + 1]
             length = end - q
             shared = 0
+            # A merge of two ascending lists: breadth is small, and no counter per user is touched.
             while p < last and q < end:
                 if songs[p] == user_songs[q]:
                     shared += 1
@@ -194,12 +197,13 @@ def project_rows(starts: Array, songs: Array, place: Array, projection: Array, o
     """
     width = projection.shape[1]
     for r in range(starts.size - 1):
+        # float32 is enough: the index keeps eight bits of a dimension.
         total = np.zeros(width, np.float32)
         for p in range(starts[r], starts[r + 1]):
-            at = place[songs[p]]
-            if at >= 0:
+            row = place[songs[p]]
+            if row >= 0:
                 for d in range(width):
-                    total[d] += projection[at, d]
+                    total[d] += projection[row, d]
         square = 0.0
         for d in range(width):
             square += np.float64(total[d]) * total[d]
@@ -211,6 +215,7 @@ def project_rows(starts: Array, songs: Array, place: Array, projection: Array, o
 @njit(cache=True, nogil=True)
 def compact(counts: Array, width: int, indices: Array, values: Array) -> Any:
     """Close the gaps between rows of `width` of which only the first counts[r] entries are used, in place."""
+    # Reads run ahead of writes, so that no second array of that size is needed.
     filled = 0
     for r in range(counts.size):
         for j in range(counts[r]):

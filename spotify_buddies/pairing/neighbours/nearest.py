@@ -75,7 +75,7 @@ def find_nearest(
     rows: Array | None = None,
     progress: Progress = silent,
 ) -> Csr:
-    """As `nearest_users`, over song lists of so many users that are laid out. rows, where given, are few."""
+    """As `nearest_users`, over song lists that are laid out, of `users` users. rows, where given, are few."""
     count = users if rows is None else len(rows)
     width = max(0, min(k, users - 1))
     indices = np.empty(count * width, np.int32)
@@ -84,9 +84,11 @@ def find_nearest(
     chosen = None if rows is None else np.asarray(rows, np.int64)
     work = partial(_nearest_block, width=width, rows=chosen)
     done = filled = 0
-    for counts, found, cosines in shared.over(work, count if width else 0, block_users, "nearest users", progress):
-        end = filled + found.size
-        indices[filled:end], values[filled:end] = found, cosines
+    for counts, users_found, cosines in shared.over(
+        work, count if width else 0, block_users, "nearest users", progress
+    ):
+        end = filled + users_found.size
+        indices[filled:end], values[filled:end] = users_found, cosines
         indptr[done + 1 : done + 1 + counts.size] = counts
         done, filled = done + counts.size, end
     np.cumsum(indptr, out=indptr)

@@ -78,8 +78,8 @@ class NeighbourSearch:
 
         A taste is a set of song rows in any order. Ties go to the lower row. Fewer than k, or none, where fewer users
         share a song: an empty taste, or one of songs that nobody has, gets none. A taste whose songs have at most
-        exact_work listeners in all is answered exactly; of a larger one the `breadth` users that FAISS proposes are
-        ranked by their exact cosine. ValueError when tastes are over another number of songs.
+        exact_work entries in the song lists is answered exactly; of a larger one the `breadth` users that FAISS
+        proposes are ranked by their exact cosine. ValueError when tastes are over another number of songs.
         """
         if tastes.columns != self.user_songs.columns:
             raise ValueError(f"tastes over {tastes.columns} songs, the index has {self.user_songs.columns}")
@@ -246,9 +246,9 @@ def recall(answer: Csr, truth: Csr) -> float | None:
     """Mean share of the exact answer that was found, rows without one left out; users of equal cosine count alike."""
     shares = []
     for row in range(truth.rows):
-        exact, found = (_cosines(part, row) for part in (truth, answer))
+        exact, answered = (_cosines(part, row) for part in (truth, answer))
         if exact.size:
-            shares.append(min(exact.size, int((found >= exact[-1]).sum())) / exact.size)
+            shares.append(min(exact.size, int((answered >= exact[-1]).sum())) / exact.size)
     return round(float(np.mean(shares)), 4) if shares else None
 
 

@@ -47,7 +47,7 @@ def keep_neighbours(
     for r in range(starts.size - 1):
         user = users[r]
         row = nearest[starts[r] : starts[r + 1]]
-        marks = kept[starts[r] : starts[r + 1]]
+        marks = kept[starts[r] : starts[r + 1]]  # a view: marking keeps the entries in order of nearness
         size = min(look, row.size)
         state[0] = hashed(seed, user)
         _visit(order, size, state)
@@ -65,6 +65,7 @@ def keep_neighbours(
         kept_counts[r] = count
         if playlists >= few:
             continue
+        # Past the visited ones in order of nearness: whoever has few playlists gets the nearest people who own some.
         for i in range(size, row.size):
             if playlists >= min_playlists and playlists >= few:
                 break
@@ -91,6 +92,7 @@ def gather_candidates(
         total = 0
         for p in range(starts[r], starts[r + 1]):
             total += owned_starts[neighbours[p] + 1] - owned_starts[neighbours[p]]
+        # Grown and never shrunk: one allocation serves nearly all users of a block.
         if total > pool.size:
             pool = np.empty(2 * total, np.int32)
         size = 0
@@ -100,6 +102,7 @@ def gather_candidates(
                 size += 1
         state[0] = hashed(seed, first + r)
         if size > most:
+            # Partial Fisher-Yates: as many draws as are kept, not as many as there are.
             for i in range(most):
                 j = i + below(state, size - i)
                 pool[i], pool[j] = pool[j], pool[i]

@@ -1,4 +1,4 @@
-"""Which of the nearest users become neighbours, and whose playlists become candidates."""
+"""Selection of neighbours among the nearest users, and of candidates among their playlists."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _keep(nearest: Csr, users: Array, owned: Csr, settings: PairingSettings, pro
 
 
 def _enough(settings: PairingSettings) -> int:
-    """With how many candidates a user is no longer one of few. Nobody gets more than settings.candidates."""
+    """The least number of candidates of a user who is not one of few; nobody gets more than settings.candidates."""
     return min(settings.few_candidates, settings.candidates)
 
 

@@ -1,30 +1,22 @@
-"""`buddies bench`: what the offline half costs, beside the libraries that do the same work."""
+"""`buddies bench`: the cost of the offline half, beside libraries that do the same work."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.trainer.command import AsJson, Settings
 
-app = typer.Typer(help="What the offline half costs, beside its peers.", no_args_is_help=True)
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    data: DataSettings
-    train: TrainSettings
-    pairing: PairingSettings
+app = typer.Typer(help="The cost of the offline half, beside its peers.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """What the offline half costs, beside its peers."""
+    """The cost of the offline half, beside its peers."""
 
 
 @app.command()
@@ -35,12 +27,12 @@ def offline(
         list[str] | None, typer.Option(help="Measure this stage again and no other; repeatable. Unknown: lists them.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table as Markdown.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run every stage from raw files to a bundle on made-up data of one size, beside libraries that do the same work.
 
-    State and figures stay under <state>/bench/<preset>; the same command goes on where it was stopped and measures
-    nothing twice. The plot of cost against size and the page beside it hold all presets measured so far.
+    State and figures stay under <state>/bench/<preset>; rerun to resume: nothing is measured twice. The plot
+    of cost against size and the page beside it hold all presets measured so far.
 
     Example: buddies bench offline --preset hundredth
     """
@@ -51,7 +43,7 @@ def offline(
     from spotify_buddies.trainer.bench.plan import Bench, BenchError
     from spotify_buddies.trainer.synth.write import PRESETS
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     if preset not in PRESETS:
         raise typer.BadParameter(f"{preset!r} is none of {', '.join(PRESETS)}", param_hint="--preset")
     home = settings.state_dir / "bench"
@@ -63,7 +55,7 @@ def offline(
         say(json.dumps(outcome.to_json(), indent=1))
         return
     shown = lines.table(outcome)
-    say("\n".join(lines.markdown(shown) if markdown else lines.aligned(shown)))
+    say(lines.markdown(shown) if markdown else lines.aligned(shown))
     for line in outcome.skipped:
         say(f"skipped {line}")
     say(f"\npage: {page}")
@@ -72,13 +64,13 @@ def offline(
 @app.command("serving-bundle")
 def serving_bundle(
     directory: Annotated[Path, typer.Argument(help="Where the bundle goes; a bundle there is replaced.")],
-    users: Annotated[int, typer.Option(min=1, help="Listeners.")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="Users.")] = 100_000,
     playlists: Annotated[int, typer.Option(min=1, help="Playlists.")] = 180_000,
     dimension: Annotated[int, typer.Option(min=1, help="Dimensions of the factors.")] = 128,
-    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each listener.")] = 75,
+    candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each user.")] = 75,
     songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
     seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a bundle of a given shape to measure serving on: factors and candidates are drawn, nothing is trained.
 

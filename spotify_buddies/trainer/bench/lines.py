@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from spotify_buddies.foundation.terminal.tables import table as terminal_table
 from spotify_buddies.trainer.bench.figure import OURS, Figure
 from spotify_buddies.trainer.bench.offline import BenchReport
 
 HEADER = ("work", "by", "done", "seconds", "rate", "processor s", "peak RSS", "ratio", "by processor", "beside")
+# Columns of texts; the others hold numbers, which are compared by their last digits.
+_TEXTS = (0, 1, len(HEADER) - 1)
 
 
 def table(outcome: BenchReport) -> list[list[str]]:
@@ -22,7 +25,7 @@ def table(outcome: BenchReport) -> list[list[str]]:
 
 
 def _first(figures: list[Figure], work: str) -> int:
-    return next(at for at, figure in enumerate(figures) if figure.work == work)
+    return next(place for place, figure in enumerate(figures) if figure.work == work)
 
 
 def ratio(figure: Figure, ours: Figure | None) -> float | None:
@@ -48,10 +51,7 @@ def _line(figure: Figure, ours: Figure | None) -> list[str]:
         f"{_count(figure.rate)} {figure.unit}/s",
         "" if figure.cpu_seconds is None else _seconds(figure.cpu_seconds),
         _memory(figure.peak_rss_mib),
-        *(
-            "" if times is None else f"{_count(times)}x"
-            for times in (ratio(figure, ours), ratio_by_processor(figure, ours))
-        ),
+        *(_times(times) for times in (ratio(figure, ours), ratio_by_processor(figure, ours))),
         ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in figure.facts.items()),
     ]
 
@@ -78,22 +78,14 @@ def _fact(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def aligned(lines: Iterable[list[str]]) -> list[str]:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
     """The lines in columns, texts to the left and numbers to the right."""
-    rows = list(lines)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    left = {0, 1, len(widths) - 1}
-    return [
-        "  ".join(
-            cell.ljust(width) if at in left else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    header, *rows = lines
+    return terminal_table(header, rows, right=[column for column in range(len(header)) if column not in _TEXTS])
 
 
-def markdown(lines: Iterable[list[str]]) -> list[str]:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
     """The lines as a Markdown table."""
-    header, *rows = list(lines)
-    rule = ["---" if at in (0, 1, len(header) - 1) else "--:" for at in range(len(header))]
-    return ["| " + " | ".join(row) + " |" for row in (header, rule, *rows)]
+    header, *rows = lines
+    rule = ["---" if column in _TEXTS else "--:" for column in range(len(header))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows))

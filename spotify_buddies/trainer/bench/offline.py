@@ -1,4 +1,4 @@
-"""Run the stages of a benchmark one after the other, each in a process of its own, and gather what they found."""
+"""The run of a benchmark: its stages one after the other, each in a process of its own, and their figures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class BenchReport:
 def offline(bench: Bench, only: Sequence[str] = (), *, say: Callable[[str], None] = lambda _: None) -> BenchReport:
     """Measure what is not measured yet; `only` names stages that are measured again, and leaves the others out.
 
-    A stage that is done with the same settings is kept, so an interrupted benchmark goes on where it stopped. Peers
+    A stage that is done with the same settings is kept, so an interrupted benchmark resumes where it stopped. Peers
     that are not installed are skipped. BenchError: an unknown stage, or one that failed.
     """
     chosen = [_stage(name) for name in only] or list(STAGES.values())
@@ -69,9 +69,9 @@ def offline(bench: Bench, only: Sequence[str] = (), *, say: Callable[[str], None
 
 def gather(bench: Bench) -> BenchReport:
     """Everything that is measured with these settings."""
-    found = [_read(bench, name) for name in STAGES]
+    measured = [_read(bench, name) for name in STAGES]
     skipped = [f"{stage.name}: {_install(stage)}" for stage in STAGES.values() if stage.missing()]
-    return BenchReport(bench, tuple(part for part in found if part is not None), tuple(skipped))
+    return BenchReport(bench, tuple(part for part in measured if part is not None), tuple(skipped))
 
 
 def _stage(name: str) -> Stage:
@@ -91,10 +91,10 @@ def _run(bench: Bench, stage: Stage) -> None:
         return
     if done.returncode < 0:
         raise BenchError(
-            f"stage {stage.name}: killed by signal {-done.returncode}, which without a reason from you means that "
-            "memory ran out; run the same command again on a machine with more"
+            f"stage {stage.name}: killed by signal {-done.returncode}; unless you sent it, memory ran out: "
+            "rerun on a machine with more"
         )
-    raise BenchError(f"stage {stage.name} failed with exit code {done.returncode}; what it said stands above")
+    raise BenchError(f"stage {stage.name} failed with exit code {done.returncode}; its messages are above")
 
 
 def _read(bench: Bench, name: str) -> Measured | None:
@@ -113,8 +113,8 @@ def _read(bench: Bench, name: str) -> Measured | None:
 
 def presets_under(directory: Path) -> list[Bench]:
     """The benchmarks that were begun under a folder, smallest first; those of another release are passed over."""
-    found = []
+    benches = []
     for path in directory.glob(f"*/{PLAN}"):
         with suppress(BenchError):
-            found.append(Bench.load(path.parent))
-    return sorted(found, key=lambda bench: bench.size.users)
+            benches.append(Bench.load(path.parent))
+    return sorted(benches, key=lambda bench: bench.size.users)

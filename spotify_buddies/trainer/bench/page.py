@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spotify_buddies.trainer.bench.figure import OURS
-from spotify_buddies.trainer.bench.lines import aligned, table
+from spotify_buddies.trainer.bench.lines import table
 from spotify_buddies.trainer.bench.offline import BenchReport, gather, presets_under
 from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.reports.plots import curves
@@ -35,7 +35,7 @@ def write_page(directory: Path) -> Path | None:
     sections = [
         Section("Cost against size", "Both axes are logarithmic; the dashed line is linear.", {}, (seconds, memory)),
         *(
-            Section(outcome.bench.preset, f"{outcome.bench.size.users:,} listeners", {"lines": aligned(table(outcome))})
+            Section(outcome.bench.preset, f"{outcome.bench.size.users:,} users", {}, lines=table(outcome))
             for outcome in outcomes
         ),
     ]
@@ -45,7 +45,7 @@ def write_page(directory: Path) -> Path | None:
 
 
 def cost_plot(outcomes: Sequence[BenchReport], what: str) -> str:
-    """One curve for each work in _SHOWN: `seconds` or `peak_rss_mib` against listeners. An SVG text."""
+    """One curve for each work in _SHOWN: `seconds` or `peak_rss_mib` against users. An SVG text."""
     points: dict[str, list[tuple[float, float]]] = {}
     for outcome in outcomes:
         for part in outcome.measured:
@@ -54,4 +54,4 @@ def cost_plot(outcomes: Sequence[BenchReport], what: str) -> str:
                 if figure.by == OURS and figure.work in _SHOWN and value > 0:
                     points.setdefault(_SHOWN[figure.work], []).append((outcome.bench.size.users, value))
     title = {"seconds": "Seconds against size", "peak_rss_mib": "Peak memory against size, MiB"}[what]
-    return curves(points, title, "listeners", what.replace("_", " "), linear=what == "seconds")
+    return curves(points, title, "users", what.replace("_", " "), linear=what == "seconds")

@@ -1,4 +1,4 @@
-"""Which stages a benchmark has, in their order, and what they work on."""
+"""The stages of a benchmark in their order, and the folders and settings that they work on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAN = "plan.json"
 
 
 class BenchError(Exception):
-    """The benchmark cannot go on; the message names the stage and what to do."""
+    """The benchmark cannot continue; the message names the stage and what to do."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class Stage:
     def measure(self) -> Measure:
         """The function that does it."""
         module, _, function = self.where.partition(":")
-        found: Measure = getattr(import_module(f"spotify_buddies.trainer.bench.stages.{module}"), function)
-        return found
+        measure: Measure = getattr(import_module(f"spotify_buddies.trainer.bench.stages.{module}"), function)
+        return measure
 
 
 _STAGES = (

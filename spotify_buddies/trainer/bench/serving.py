@@ -1,4 +1,4 @@
-"""A bundle of a given shape, quickly: what serving is measured on. Factors and candidates are drawn, not learned."""
+"""A bundle of a given shape, quickly, to measure serving on: factors and candidates are drawn, not learned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GENRES = 32
 
 @dataclass(frozen=True)
 class Shape:
-    """Counts of a serving bundle. songs_a_user: mean length of a library; candidates: playlists of each listener."""
+    """Counts of a serving bundle. songs_a_user: mean length of a library; candidates: playlists of each user."""
 
     users: int = 100_000
     playlists: int = 180_000
@@ -42,11 +42,11 @@ class Shape:
 def write_serving_bundle(directory: Path, shape: Shape, seed: int = 42, progress: Progress = silent) -> Bundle:
     """Write a bundle of this shape, replacing what is there: the same shape and seed give the same bytes.
 
-    Ids, titles and names have lengths as in the public data, every listener a full set of candidates and a library,
+    Ids, titles and names have lengths as in the public data, every user a full set of candidates and a library,
     the index is a real one. ValueError: fewer playlists than candidates, or fewer songs than a library.
     """
     if shape.playlists < shape.candidates or shape.songs < 2 * shape.songs_a_user:
-        raise ValueError(f"{shape}: a listener needs {shape.candidates} playlists and {2 * shape.songs_a_user} songs")
+        raise ValueError(f"{shape}: a user needs {shape.candidates} playlists and {2 * shape.songs_a_user} songs")
     rng = generator(seed, "bench/serving")
     user_songs = _libraries(shape, rng, progress)
     with tempfile.TemporaryDirectory(dir=_made(directory.parent), prefix=".serving-") as scratch:
@@ -93,7 +93,7 @@ def _parts(shape: Shape, user_songs: Csr, index: Path, rng: np.random.Generator)
 
 
 def _libraries(shape: Shape, rng: np.random.Generator, progress: Progress) -> Csr:
-    """Users x songs, ascending: lengths geometric around the mean, songs by popularity, none twice in a library."""
+    """Users x songs, ascending: lengths geometric around the mean, songs by popularity, each once in a library."""
     weights = (np.arange(shape.songs) + _SHIFT) ** -_EXPONENT
     below = np.cumsum(weights / weights.sum())
     most = 2 * shape.songs_a_user

@@ -31,7 +31,9 @@ class Growing:
     def __enter__(self) -> Growing:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self._file.seek(0)
             self._write_header()

@@ -1,4 +1,4 @@
-"""Raw files to a labelled data set: nine stages, each of which is skipped when nothing before it changed."""
+"""The nine stages from raw files to a labelled data set; each is skipped when nothing before it changed."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def _parts(
     blocks: Blocks,
     progress: Progress,
 ) -> dict[str, _Part]:
-    at = {name: directory / name for name in table.STAGES}
-    raw, songs, matrix, score = at[table.RAW], at[table.SONGS], at[table.MATRIX], at[table.SCORE]
+    folders = {name: directory / name for name in table.STAGES}
+    raw, songs, matrix, score = folders[table.RAW], folders[table.SONGS], folders[table.MATRIX], folders[table.SCORE]
     return {
         table.RAW: _Part(
             {"skip_bad_files": skip_bad_files},
@@ -111,33 +111,35 @@ def _parts(
             lambda to: score_users(to, matrix, songs, settings, progress, blocks),
         ),
         table.LIKED: _Part({}, (table.SCORE,), lambda to: take_liked(to, score)),
-        **_labelled(at, settings, blocks, progress),
+        **_labelled(folders, settings, blocks, progress),
     }
 
 
-def _labelled(at: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress) -> dict[str, _Part]:
+def _labelled(
+    folders: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress
+) -> dict[str, _Part]:
     before = table.STAGES[1:7]
     return {
         table.SPLIT: _Part(
             _chosen(settings, "seed", "sample_users", "cold_users", "min_liked_to_split"),
             (table.SONGS, table.LIKED),
-            lambda to: split_users(to, at[table.LIKED], at[table.SONGS], settings),
+            lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings),
         ),
         table.OWN: _Part(
             _chosen(settings, "owned_max"),
             (table.SONGS, table.MATRIX, table.LIKED, table.SPLIT),
-            lambda to: assign_owners(to, at, settings, progress),
+            lambda to: assign_owners(to, folders, settings, progress),
         ),
         table.TRIPLETS: _Part(
             _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users", "triplets", "pool_sample"),
             before,
-            lambda to: write_triplets(to, at, settings, progress, blocks),
+            lambda to: write_triplets(to, folders, settings, progress, blocks),
         ),
         table.VALIDATION: _Part(
             _chosen(settings, "seed", "hard_pool", "validation_negatives", "validation_rows"),
             # The triplets are no input of the batches; they are named so that the last fingerprint covers every part.
             (*before, table.TRIPLETS),
-            lambda to: write_batches(to, at, settings, progress, blocks),
+            lambda to: write_batches(to, folders, settings, progress, blocks),
         ),
     }
 
@@ -148,9 +150,9 @@ def _chosen(settings: DataSettings, *names: str) -> dict[str, Any]:
 
 def _fingerprints(sources: Sources, progress: Progress) -> dict[str, str]:
     files = sources.named()
-    found = {}
+    prints = {}
     for number, (name, path) in enumerate(files.items()):
         progress("fingerprints", number, len(files), "files")
-        found[name] = fingerprint(path)
+        prints[name] = fingerprint(path)
     progress("fingerprints", len(files), len(files), "files")
-    return found
+    return prints

@@ -1,4 +1,4 @@
-"""What can be wrong with raw data."""
+"""Errors of raw data, and the record of what was skipped because of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listeners of a data set with songs of theirs: something to try the service with."""
+"""Some users of a data set with songs of theirs, to try the service with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spotify_buddies.trainer.dataset.table import COLD, WARM
 
 
 def examples(dataset: Path, *, count: int, songs: int, cold: bool = False) -> list[dict[str, Any]]:
-    """`count` listeners, spread evenly over the data set, each {"user_id", "songs": [{"title", "artist"}, ..]}.
+    """`count` users, spread evenly over the data set, each {"user_id", "songs": [{"title", "artist"}, ..]}.
 
     cold: of those held out from training. Fewer when there are not as many; only named songs are shown. StageError:
     the data set is not finished.
@@ -30,5 +30,5 @@ def examples(dataset: Path, *, count: int, songs: int, cold: bool = False) -> li
 
 def _named(names: pl.DataFrame, rows: Any, count: int) -> list[dict[str, str]]:
     mine = names[rows.tolist()].filter((pl.col("title").str.len_bytes() > 0) & (pl.col("artist").str.len_bytes() > 0))
-    found: list[dict[str, str]] = mine.select("title", "artist").head(count).to_dicts()
-    return found
+    named: list[dict[str, str]] = mine.select("title", "artist").head(count).to_dicts()
+    return named

@@ -23,12 +23,13 @@ def group(rows: Array, columns: Array, count: int) -> tuple[Array, Array]:
         indptr[row + 1] += 1
     for row in range(count):
         indptr[row + 1] += indptr[row]
-    at = indptr[:-1].copy()
+    # Counting instead of sorting: linear, and pairs of a row keep their order without being compared.
+    cursor = indptr[:-1].copy()
     indices = np.empty(rows.size, np.int32)
     for i in range(rows.size):
         row = rows[i]
-        indices[at[row]] = columns[i]
-        at[row] += 1
+        indices[cursor[row]] = columns[i]
+        cursor[row] += 1
     return indptr, indices
 
 
@@ -42,6 +43,7 @@ def distinct(indptr: Array, indices: Array, rename: Array) -> tuple[Array, Array
         songs = np.empty(indptr[row + 1] - indptr[row], np.int32)
         for i in range(songs.size):
             songs[i] = rename[indices[indptr[row] + i]]
+        # Renaming may merge songs: after sorting, equal ones are neighbours.
         songs.sort()
         for i in range(songs.size):
             if i == 0 or songs[i] != songs[i - 1]:
@@ -109,16 +111,17 @@ def row_of(key: np.uint64) -> int:
 @numba.njit(cache=True, nogil=True)
 def overlaps(tastes: Tastes, user: int, space: Space) -> int:
     """Count the user's songs in every playlist: space.counts by playlist, the first n of space.rows hold them."""
-    found = 0
+    touched = 0
     for i in range(tastes.user_ptr[user], tastes.user_ptr[user + 1]):
         song = tastes.user_songs[i]
         for k in range(tastes.song_ptr[song], tastes.song_ptr[song + 1]):
             playlist = tastes.song_playlists[k]
+            # A count of 0 means a new playlist, so that no set of those met is needed.
             if space.counts[playlist] == 0:
-                space.rows[found] = playlist
-                found += 1
+                space.rows[touched] = playlist
+                touched += 1
             space.counts[playlist] += 1
-    return found
+    return touched
 
 
 @numba.njit(cache=True, nogil=True)
@@ -142,8 +145,9 @@ _BESIDE = 2  # places in the sample
 
 @numba.njit(cache=True, nogil=True)
 def pivot(keys: Array, first: int, end: int, target: int, beside: int, sample: Array) -> np.uint64:
-    """A key of keys[first : end + 1] that will come to stand near place `target`, by a sorted sample; keys stay."""
+    """A key of keys[first : end + 1] that belongs near place `target`, estimated from a sorted sample; keys stay."""
     size = end - first + 1
+    # Of a short range a sample costs more than a better pivot saves.
     if size < 16 * sample.size:
         key: np.uint64 = keys[first + size // 2]
         return key
@@ -171,6 +175,7 @@ def select(keys: Array, first: int, last: int, count: int) -> None:
         beside = -beside
         middle = pivot(keys, first, end, target, beside, sample)
         low, high = first, end
+        # Neither inner loop checks a bound: the pivot is one of the keys, and stops both.
         while low <= high:
             while keys[low] < middle:
                 low += 1
@@ -202,7 +207,7 @@ def score_all(
     for i in range(overlaps(tastes, user, space)):
         playlist = space.rows[i]
         shared = space.counts[playlist]
-        space.counts[playlist] = 0
+        space.counts[playlist] = 0  # clean for the next user, without a pass over all playlists
         if names_owners and tastes.named_owner[playlist] == user:
             continue
         value = score(tastes, user, playlist, shared)
@@ -246,6 +251,7 @@ def best_of_block(
         select(space.keys, 0, n, count)
         best = space.keys[:count]
         best.sort()
+        # Doubled, so that a few copies serve a block of any size.
         if end + count > out.size:
             grown = np.empty(2 * (end + count), np.uint64)
             grown[:end] = out[:end]

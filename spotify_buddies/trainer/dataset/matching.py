@@ -1,4 +1,4 @@
-"""Part 2: one song id space. Songs with the same normalised title and artist become one row, whoever names them."""
+"""Part 2: one song id space. Songs with the same normalised title and artist become one row, whatever their source."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def match_songs(directory: Path, raw: Path, matching: Matching, progress: Progre
     Beside them: song_rows.npy int32 (raw songs,) and named_owner.npy int32 (P), the user row of the owner that a
     playlist names, -1 where it names none.
 
-    Rows stand in the order of first appearance, listening songs first. A song without a name keeps a row of its own.
-    Users are the listeners, then the owners that playlists name and who are no listeners, in the order of playlists.
+    Rows are in the order of first appearance, songs of the listens first. A song without a name keeps a row of its own.
+    Users are those of the listens, then the owners that playlists name and who have none, in the order of playlists.
     """
     songs = pl.read_parquet(raw / "songs.parquet")
     heard, listed = _used(raw, songs.height)
@@ -66,7 +66,7 @@ def song_rows(songs: pl.DataFrame, matching: Matching, progress: Progress) -> Ar
     for i, (title, artist) in enumerate(zip(songs["title"].to_list(), songs["artist"].to_list(), strict=True)):
         if i % _TICK == 0:
             progress(what, i, songs.height, "songs")
-        # \0 stands in no name, so that a song without one meets nobody.
+        # No name holds \0, so that a song without one meets nobody.
         rows[i] = keys.code(song_key(title, artist, matching) if title else f"\0{i}")
     progress(what, songs.height, songs.height, "songs")
     return rows

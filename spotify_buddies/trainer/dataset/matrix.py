@@ -19,16 +19,16 @@ Array = npt.NDArray[Any]
 def build_matrices(directory: Path, raw: Path, songs: Path) -> dict[str, Any]:
     """Write CSR user_songs (U, S) and playlist_songs (P, S), binary, ascending, from part 1's codes and part 2's rows.
 
-    A listener's songs are the listens. A user who is known only as the owner of playlists has the songs of these.
+    A user's songs are the listens; a user who is known only as an owner has the songs of the owned playlists.
     """
     rows = np.load(songs / "song_rows.npy")
     count = int(rows.max(initial=-1)) + 1
     tracks, listens = Csr.load(raw, "tracks"), Csr.load(raw, "listens")
     playlist_songs = _distinct(tracks, rows, count)
-    listener_songs = _distinct(listens, rows, count)
+    heard_songs = _distinct(listens, rows, count)
     owner = np.load(songs / "named_owner.npy")
     users = pl.read_parquet(songs / "users.parquet").height
-    user_songs = _with_owners(listener_songs, playlist_songs, owner, users)
+    user_songs = _with_owners(heard_songs, playlist_songs, owner, users)
     user_songs.save(directory, "user_songs")
     playlist_songs.save(directory, "playlist_songs")
     matched = _matched(user_songs, playlist_songs)
@@ -41,7 +41,7 @@ def build_matrices(directory: Path, raw: Path, songs: Path) -> dict[str, Any]:
         "matched_songs_per_user": describe(matched),
         "users_without_a_match": int((matched == 0).sum()),
         "playlists_without_a_song": int((playlist_songs.counts == 0).sum()),
-        "listens_of_the_same_song": listens.nnz - listener_songs.nnz,
+        "listens_of_the_same_song": listens.nnz - heard_songs.nnz,
         "tracks_of_the_same_song": tracks.nnz - playlist_songs.nnz,
     }
 
@@ -51,16 +51,16 @@ def _distinct(matrix: Csr, rename: Array, columns: int) -> Csr:
     return Csr(indptr, indices, columns)
 
 
-def _with_owners(listeners: Csr, playlists: Csr, owner: Array, users: int) -> Csr:
-    """Append the libraries of the owners who are no listeners: the union of their playlists' songs."""
-    added = users - listeners.rows
+def _with_owners(heard: Csr, playlists: Csr, owner: Array, users: int) -> Csr:
+    """Append the libraries of the owners without listens: the union of their playlists' songs."""
+    added = users - heard.rows
     if not added:
-        return listeners
-    own = Csr.from_rows([[] if row < listeners.rows else [row] for row in owner.tolist()], users).transpose()
-    parts = [[playlists.row(j) for j in own.row(user)] for user in range(listeners.rows, users)]
+        return heard
+    own = Csr.from_rows([[] if row < heard.rows else [row] for row in owner.tolist()], users).transpose()
+    parts = [[playlists.row(j) for j in own.row(user)] for user in range(heard.rows, users)]
     libraries = [np.unique(np.concatenate(part)) for part in parts]
-    indptr = np.concatenate([listeners.indptr, listeners.indptr[-1] + np.cumsum([len(songs) for songs in libraries])])
-    return Csr(indptr.astype(np.int64), np.concatenate([listeners.indices, *libraries]), listeners.columns)
+    indptr = np.concatenate([heard.indptr, heard.indptr[-1] + np.cumsum([len(songs) for songs in libraries])])
+    return Csr(indptr.astype(np.int64), np.concatenate([heard.indices, *libraries]), heard.columns)
 
 
 def _matched(user_songs: Csr, playlist_songs: Csr) -> Array:

@@ -25,6 +25,7 @@ from spotify_buddies.trainer.dataset.table import (
     TRIPLETS,
     VALIDATION,
 )
+from spotify_buddies.trainer.dataset.verdict import Verdict, judge
 from spotify_buddies.trainer.reports.page import Section, render
 
 Array = npt.NDArray[Any]
@@ -51,10 +52,10 @@ _PARTS = {
 
 def statistics(directory: Path) -> dict[str, Any]:
     """The statistics of every finished part by its name; StageError where none is finished."""
-    found = {name: dict(stage.load(directory, name).statistics) for name in STAGES if (directory / name).exists()}
-    if not found:
-        stage.load(directory, RAW)
-    return found
+    finished = {name: dict(stage.load(directory, name).statistics) for name in STAGES if (directory / name).exists()}
+    if not finished:
+        stage.load(directory, RAW)  # raises, and says what to do
+    return finished
 
 
 def write_report(directory: Path) -> Path:
@@ -62,18 +63,26 @@ def write_report(directory: Path) -> Path:
 
     The same files give the same bytes. StageError where no part is finished.
     """
+    parts = statistics(directory)
     sections = [
         Section(*_PARTS[name], numbers, _PLOTS[name](directory) if name in _PLOTS else ())
-        for name, numbers in statistics(directory).items()
+        for name, numbers in parts.items()
     ]
     pairing = directory.parent / "pairing"
     with suppress(stage.StageError):  # there is none, it is not finished, or it is that of another data set
         sections.append(pairing_section(directory, pairing))
     path = directory / REPORT
     scratch = path.with_suffix(".partial")
-    scratch.write_text(render("Data set", _summary(sections), sections), encoding="utf-8")
+    page = render("Data set", _summary(sections), [verdict_section(judge(parts)), *sections])
+    scratch.write_text(page, encoding="utf-8")
     scratch.replace(path)
     return path
+
+
+def verdict_section(verdict: Verdict) -> Section:
+    """What `buddies data build` prints, at the top of the page."""
+    lists = {"problems": list(verdict.problems), "left_out": list(verdict.left_out)}
+    return Section("Verdict", verdict.headline().capitalize() + ".", {**verdict.facts, **lists})
 
 
 def pairing_section(directory: Path, pairing: Path) -> Section:

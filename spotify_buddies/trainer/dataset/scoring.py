@@ -2,7 +2,7 @@
 
 Both parts come out of one pass, because the scores are never stored: part 4 writes the likes beside its own arrays and
 part 5 takes them over. A playlist that names a user as its owner is not scored for that user, who would otherwise like
-little else than the own playlists, which are never recommended to their owner.
+little else than playlists of their own, which are never recommended to them.
 """
 
 from __future__ import annotations
@@ -80,24 +80,24 @@ def score_users(
     """Write beta.npy float64 (U), scored.npy int64 (U) and CSR liked (U, P) with scores; the statistics of part 4."""
     users = Csr.load(matrix, "user_songs").rows
     playlists = Csr.load(matrix, "playlist_songs").rows
-    # One draw per user in the order of rows: a user keeps the e when others are added behind.
+    # One draw per user in the order of rows: a user keeps the e when others are added after.
     beta = generator(settings.seed, "beta").beta(settings.beta_a, settings.beta_b, users)
     inputs = Scoring(load_tastes(matrix, songs, beta), settings.liked_share)
     scored, totals, liked = np.zeros(users, np.int64), np.zeros((users, 3)), np.zeros(users, np.int64)
     tallies = np.zeros(SCORE_BINS + OVERLAP_BINS, np.int64)
-    at = 0
+    start = 0
     with (
         Growing(directory / "liked.indices.npy", np.int32) as indices,
         Growing(directory / "liked.values.npy", np.float32) as values,
         blocks.share(inputs) as shared,
     ):
         for part in shared.over(score_block, users, settings.block_users, "scores", progress):
-            end = at + part[0].size
-            scored[at:end], totals[at:end], liked[at:end] = part[0], part[1], part[3]
+            end = start + part[0].size
+            scored[start:end], totals[start:end], liked[start:end] = part[0], part[1], part[3]
             tallies += part[2]
             indices.append(part[4])
             values.append(part[5])
-            at = end
+            start = end
     np.save(directory / "liked.indptr.npy", np.concatenate([np.zeros(1, np.int64), np.cumsum(liked)]))
     np.save(directory / "liked.columns.npy", np.int64(playlists))
     np.save(directory / "beta.npy", beta)

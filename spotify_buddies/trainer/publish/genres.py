@@ -30,8 +30,7 @@ _BLOCK = 16_384
 class Genres:
     """songs int16 (songs,): the genre of each, -1 unknown. popular (genres x playlists): best first, values float32.
 
-    The values are the listeners who like a playlist; playlists that nobody likes are left out, so that a row may be
-    empty.
+    The values count the users who like a playlist. Playlists that nobody likes are left out, so a row may be empty.
     """
 
     songs: Array
@@ -49,7 +48,7 @@ class Tastes:
 def find_genres(playlists: Tastes, users: Tastes, likes: Array, seed: int) -> Genres:
     """Cluster the playlists by direction and give songs the genre that most of their playlists fall into.
 
-    A song of no playlist takes the genre of most of its listeners, whose places are in the same space. likes: listeners
+    A song of no playlist takes the genre of most of its listeners, whose places are in the same space. likes: users
     who like each playlist. There is one genre to PLAYLISTS_A_GENRE playlists, FEWEST to MOST of them and no more than
     playlists with a place; without any there are none. Spherical k-means (Dhillon and Modha 2001) on at most 256
     playlists a genre; memory beside the arrays is that of one matrix turned over. The same on any number of threads.
@@ -99,8 +98,8 @@ def _spread(points: Array, count: int, rng: np.random.Generator) -> Array:
         # |a - b|^2 = 2 - 2 a . b at length 1.
         distance = np.minimum(distance, np.maximum(2 - 2 * (points @ points[chosen[-1]]), 0))
         running = np.cumsum(distance, dtype=np.float64)
-        at = int(np.searchsorted(running, rng.random() * running[-1], side="right"))
-        chosen.append(min(at, len(points) - 1))
+        place = int(np.searchsorted(running, rng.random() * running[-1], side="right"))
+        chosen.append(min(place, len(points) - 1))
     return np.ascontiguousarray(points[chosen])
 
 
@@ -116,8 +115,8 @@ def _nearest(vectors: Array, centres: Array) -> Array:
 
 def _unit(vectors: Array) -> Array:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Array = np.ascontiguousarray(vectors / lengths)
-    return found
+    units: Array = np.ascontiguousarray(vectors / lengths)
+    return units
 
 
 def _popular(genre_of: Array, likes: Array, count: int) -> Csr:

@@ -23,6 +23,7 @@ def min_hashes(first: int, last: int, indptr: Array, songs: Array, hashes: Array
     for r in range(first, last):
         if indptr[r] == indptr[r + 1]:
             continue
+        # Songs outside, hashes inside: neighbouring numbers and no branch, which the compiler makes vector code of.
         least = np.full(width, 0xFFFFFFFF, np.uint32)
         for i in range(indptr[r], indptr[r + 1]):
             number = hashes[songs[i]]
@@ -47,12 +48,14 @@ def most_voted(indptr: Array, sets: Array, genre_of: Array, genres: int, out: Ar
     for s in range(indptr.size - 1):
         if out[s] >= 0:
             continue
+        # There are few genres: clearing all is cheaper than a list of those voted for.
         votes[:] = 0
         for i in range(indptr[s], indptr[s + 1]):
             genre = genre_of[sets[i]]
             if genre >= 0:
                 votes[genre] += 1
         best = 0
+        # Strictly more, so that of two the lower genre stays.
         for genre in range(genres):
             if votes[genre] > best:
                 best = votes[genre]

@@ -43,7 +43,7 @@ def sketch(playlist_songs: Csr, progress: Progress = silent) -> Array:
     def work(first: int, last: int) -> None:
         min_hashes(first, last, indptr, songs, hashes, salts, out)
 
-    for _ in over_blocks(playlist_songs.rows, _BLOCK, "sketch playlists", progress, work):
+    for _ in over_blocks(playlist_songs.rows, _BLOCK, "sketch playlists", progress, work, unit="playlists"):
         pass
     return out
 
@@ -51,5 +51,5 @@ def sketch(playlist_songs: Csr, progress: Progress = silent) -> Array:
 def estimate(left: Array, right: Array) -> Array:
     """The estimated Jaccard similarity of sketches uint8 (..., SKETCH_BYTES), float64 (...,); below 0 becomes 0."""
     equal = (left == right).mean(axis=-1)
-    found: Array = np.maximum((equal - 1 / 256) / (1 - 1 / 256), 0.0)
-    return found
+    jaccard: Array = np.maximum((equal - 1 / 256) / (1 - 1 / 256), 0.0)
+    return jaccard

@@ -1,4 +1,4 @@
-"""An MLflow run around a training: what went in, how it went, what came out."""
+"""An MLflow run around a training: its inputs, its course, its results."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def track(
 ) -> Iterator[Run]:
     """Open a run, close it as FINISHED, or as FAILED or KILLED when the body raises or is interrupted.
 
-    artifacts: where a new experiment keeps its artifacts. resume: a run id to go on with; a new run starts when it is
-    unknown or already finished. TrackingError: the server does not answer, or the experiment was deleted.
+    artifacts: where a new experiment keeps its artifacts. resume: the id of a run to continue; a new run starts when
+    it is unknown or already finished. TrackingError: the server does not answer, or the experiment was deleted.
     """
     configure()
     from mlflow.exceptions import MlflowException
@@ -95,10 +95,10 @@ def track(
     except MlflowException as error:
         raise TrackingError(
             f"MLflow at {public(uri)} failed during the run: {first_line(error, uri)}; what was computed is kept, "
-            "run again"
+            "rerun to resume"
         ) from error
     finally:
-        with suppress(MlflowException):  # the run stays open and the next call goes on with it
+        with suppress(MlflowException):  # the run stays open, and the next call continues it
             run.client.set_terminated(run.run_id, status)
 
 
@@ -109,12 +109,12 @@ def _open(
 
     if resume is not None:
         try:
-            found = client.get_run(resume).info
+            info = client.get_run(resume).info
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            found = None
-        if found is not None and found.status != "FINISHED" and found.lifecycle_stage == "active":
+            info = None
+        if info is not None and info.status != "FINISHED" and info.lifecycle_stage == "active":
             client.update_run(resume, status="RUNNING")
             return Run(client, resume)
     created = client.create_run(_experiment(client, experiment, artifacts), run_name=name, tags=dict(tags))
@@ -122,14 +122,14 @@ def _open(
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    known = client.get_experiment_by_name(name)
+    if known is None:
         return str(client.create_experiment(name, artifact_location=artifacts))
-    if found.lifecycle_stage != "active":
+    if known.lifecycle_stage != "active":
         raise TrackingError(
             f"the MLflow experiment {name!r} was deleted; restore it or choose another [registry] experiment"
         )
-    return str(found.experiment_id)
+    return str(known.experiment_id)
 
 
 def _parameters(run: Run, parameters: Mapping[str, Any]) -> None:

@@ -3,80 +3,84 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.trainer.command import AsJson, Settings
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.registry.registry import Registry
 
-registry_app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
+SECTIONS = {"registry": RegistrySettings}
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
-
-
-class _Settings(Protocol):
-    state_dir: Path
-    mlflow_tracking_uri: str | None
-    registry: RegistrySettings
+app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
 
-@registry_app.command("list")
+@app.command("list")
 def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     """List the registered versions, newest first.
 
     Example: buddies registry list
     """
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError):
         versions = open_registry(settings).list_versions()
     if as_json:
         say(json.dumps([vars(version) for version in versions], indent=1, default=str))
         return
-    for version in versions:
-        aliases = ", ".join(version.aliases) or "-"
-        say(f"{version.number:>4}  {aliases:<22} {version.created:%Y-%m-%d %H:%M} UTC  {version.bundle_sha256[:12]}")
+    if not versions:
+        say("no version yet; `buddies train run` registers one")
+        return
+    rows = [
+        (one.number, ", ".join(one.aliases) or "-", f"{one.created:%Y-%m-%d %H:%M} UTC", one.bundle_sha256[:12])
+        for one in versions
+    ]
+    say(table(("version", "aliases", "created", "bundle"), rows, right=(0,)))
 
 
-@registry_app.command("alias")
+@app.command("alias")
 def set_alias(
     context: typer.Context,
     alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
     version: Annotated[str, typer.Argument(help="Version number.")],
+    as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version.
 
     Example: buddies registry alias production 3
     """
-    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError):
         open_registry(settings).set_alias(alias, version)
+    if as_json:
+        show({"alias": alias, "version": version}, as_json=True)
+        return
     say(f"{alias} -> {version}")
 
 
-@registry_app.command("copy")
+@app.command("copy")
 def copy_version(
     context: typer.Context,
     source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
-    target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that shall have it.")],
+    target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that receives it.")],
     version: Annotated[str | None, typer.Option(help="Version number; default: what alias production names.")] = None,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
 
-    A bundle that is there already keeps its version, so that this can be repeated.
+    A bundle that is there already keeps its version, so that the command can be repeated.
 
     Example: buddies registry copy --from http://staging:5000 --to http://production:5000 --version 7 --alias canary
     """
@@ -85,7 +89,7 @@ def copy_version(
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError
     from spotify_buddies.trainer.registry.transfer import copy_version as copy
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
     with explained(RegistryError, BundleError):
         number = version or ours.resolve("production").number
@@ -98,13 +102,13 @@ def copy_version(
     say(f"version {copied.source_version} is version {copied.version} there ({done}){named}")
 
 
-@registry_app.command("derive")
+@app.command("derive")
 def derive_version(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
     kind: Annotated[
         DerivedKind,
-        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the listeners."),
+        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the users."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
@@ -112,7 +116,7 @@ def derive_version(
 ) -> None:
     """Register a version made from another one, for game days: it passes every check before traffic.
 
-    What is wrong with it is in its data, and stands in its tags. Never leave a bad one behind an alias.
+    Its tags name what is wrong with it. Never leave a bad one behind an alias.
 
     Example: buddies registry derive 3 --kind shuffled
     """
@@ -121,7 +125,7 @@ def derive_version(
     from spotify_buddies.trainer.registry.derive import derive_version as derive
     from spotify_buddies.trainer.registry.registry import RegistryError
 
-    settings: _Settings = context.obj
+    settings: Settings = context.obj
     with explained(RegistryError, BundleError):
         made = derive(
             open_registry(settings), version, kind, settings.registry.experiment,
@@ -135,7 +139,7 @@ def derive_version(
     say(f"version {made.version} is {made.kind} as made from version {made.source_version} ({done}){named}")
 
 
-def open_registry(settings: _Settings) -> Registry:
+def open_registry(settings: Settings) -> Registry:
     """The registry of the settings."""
     from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 

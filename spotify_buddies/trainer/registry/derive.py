@@ -1,7 +1,7 @@
-"""A version made from another one for a game day: as good as it, bad on purpose, or broken where only serving finds it.
+"""Versions for game days, made from another one: as good, bad on purpose, or broken where only serving finds it.
 
-Each is a whole bundle, hashed and with golden listeners of its own, so that it passes what is checked before a version
-takes traffic. What is wrong with it stands in its data alone, and has to be found by what is measured on that traffic.
+Each is a whole bundle, hashed and with golden users of its own, so that it passes what is checked before a version
+takes traffic. Its fault lies in its data alone, and only measurements on that traffic can find it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Derived:
 def derive_version(
     registry: Registry, version: str, kind: DerivedKind, experiment: str, *, seed: int = 1, aliases: Sequence[str] = ()
 ) -> Derived:
-    """Register a version derived from another one and point aliases at it; the same wish gives the same version.
+    """Register a version derived from another one and point aliases at it; the same request gives the same version.
 
     It keeps the data set, the ids and the metrics of its source, so that what is looked at before a rollout finds
     nothing against it. Another seed makes another version of the same kind. experiment: its run's, made if it is not
@@ -100,14 +100,14 @@ def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
 
 
 def _spoil(source: Bundle, directory: Path) -> None:
-    """Lose the candidates of every second listener, and write a song's listeners as -1, as if they were not known.
+    """Drop the candidates of every second user, and write each song's listeners as -1, as if unknown.
 
     Whoever has no candidates is ranked by the songs' genre, which weighs a song by 1 / (1 + listeners): a division by
-    zero. No golden listener is among them, since those have candidates.
+    zero. No golden user is among them, since those have candidates.
     """
-    found = source.candidates
-    kept = np.arange(found.rows) % 2 == 0
-    found.only(kept).save(directory, "candidates")
+    candidates = source.candidates
+    kept = np.arange(candidates.rows) % 2 == 0
+    candidates.only(kept).save(directory, "candidates")
     np.save(directory / "song_listeners.npy", np.full(source.manifest.songs, -1, np.int32))
 
 

@@ -1,4 +1,4 @@
-"""Kinds of derived versions, in a module that costs commands nothing to import."""
+"""Kinds of derived versions; light to import for commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class DerivedKind(Enum):
-    """same: the same ranking. shuffled: playlists have each other's factors. erring: raises for many listeners."""
+    """same: the same ranking. shuffled: playlists have each other's factors. erring: raises for many users."""
 
     SAME = "same"
     SHUFFLED = "shuffled"

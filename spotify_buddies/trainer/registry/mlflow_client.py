@@ -1,4 +1,4 @@
-"""MLflow as this project uses it: by explicit client, without pickle, telemetry or long waits."""
+"""The MLflow client of this project: explicit, without pickle, telemetry or long waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version of one registry in another one: from staging to production, with where it came from."""
+"""Copies of a version in another registry, from staging to production, tagged with their origin."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def copy_version(
 
 
 def _find(target: Registry, info: VersionInfo) -> str | None:
-    found = (one.number for one in target.list_versions() if one.bundle_sha256 == info.bundle_sha256)
-    return next(found, None)
+    numbers = (one.number for one in target.list_versions() if one.bundle_sha256 == info.bundle_sha256)
+    return next(numbers, None)
 
 
 def _upload(source: Registry, target: Registry, info: VersionInfo, experiment: str, directory: Path) -> str:
@@ -89,9 +89,9 @@ def finished_run(target: Registry, experiment: str, name: str, tags: dict[str, s
 
 
 def _experiment(client: Any, uri: str, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        return str(known.experiment_id)
     return str(client.create_experiment(name, artifact_location=_artifacts(uri)))
 
 

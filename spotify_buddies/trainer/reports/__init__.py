@@ -1,1 +1,1 @@
-"""The material of reports: statistics of distributions, plots as SVG, HTML pages."""
+"""Material of reports: statistics of distributions, plots as SVG, HTML pages and their templates."""

@@ -17,8 +17,8 @@ def describe(values: Array) -> dict[str, float]:
     """min, p1, p25, median, mean, p75, p99, max; empty for no values."""
     if not values.size:
         return {}
-    found = np.quantile(values, list(_QUANTILES.values()))
-    return _rounded(dict(zip(_QUANTILES, found, strict=True)) | {"mean": float(np.mean(values, dtype=np.float64))})
+    quantiles = np.quantile(values, list(_QUANTILES.values()))
+    return _rounded(dict(zip(_QUANTILES, quantiles, strict=True)) | {"mean": float(np.mean(values, dtype=np.float64))})
 
 
 def describe_bins(counts: Array, width: float, *, least: float, most: float, mean: float) -> dict[str, float]:
@@ -33,13 +33,13 @@ def describe_bins(counts: Array, width: float, *, least: float, most: float, mea
 
 
 def describe_counts(counts: Array) -> dict[str, float]:
-    """The same for whole numbers: bin i holds how often i stands there; the last bin also holds what lies above."""
+    """The same for whole numbers: bin i holds how often i occurs; the last bin also holds what lies above."""
     if not counts.sum():
         return {}
     ends = np.cumsum(counts)
-    found = {name: float(np.searchsorted(ends, max(share * ends[-1], 1))) for name, share in _QUANTILES.items()}
+    numbers = {name: float(np.searchsorted(ends, max(share * ends[-1], 1))) for name, share in _QUANTILES.items()}
     mean = float((counts * np.arange(counts.size)).sum() / ends[-1])
-    return _rounded(found | {"mean": mean})
+    return _rounded(numbers | {"mean": mean})
 
 
 def gini(values: Array) -> float:
@@ -63,8 +63,8 @@ def top_share(values: Array, share: float) -> float:
 def lorenz(values: Array, points: int = 200) -> tuple[Array, Array]:
     """Lorenz curve: share of holders, poorest first, and the share that they hold together; both 0..1."""
     held = np.concatenate([[0.0], np.cumsum(np.sort(values.astype(np.float64)))])
-    at = np.unique(np.linspace(0, values.size, points).astype(np.int64))
-    return at / max(values.size, 1), held[at] / max(held[-1], 1.0)
+    holders = np.unique(np.linspace(0, values.size, points).astype(np.int64))
+    return holders / max(values.size, 1), held[holders] / max(held[-1], 1.0)
 
 
 def _rounded(numbers: dict[str, float]) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""Synthetic listeners, songs and playlists, written in the formats of the real data."""
+"""Synthetic users, songs and playlists, written in the formats of the real data."""

@@ -61,7 +61,7 @@ class _Shape:
 
     genre, scene, song: exponents of the popularity laws; song_shift: the flat part of the last. top: share of a scene's
     songs, the most popular ones, of which 92 % are known on both sides; rest: share of its others that are; heard:
-    share of what is left that only listeners know.
+    share of what is left that only listens know.
     """
 
     genre: float
@@ -74,7 +74,7 @@ class _Shape:
 
 
 _SMALL_SHAPE = _Shape(genre=0.6, scene=0.6, song=0.9, song_shift=3.0, top=0.3, rest=0.3, heard=0.4)
-# Fitted: of 2,397,197 songs 384 k are heard, 2.13 M are in playlists and 120 k are both; a listener shares a song with
+# Fitted: of 2,397,197 songs 384 k are heard, 2.13 M are in playlists and 120 k are both; a user shares a song with
 # 22 k of 946,000 playlists on average, and with 13 k at the median.
 _FULL_SHAPE = _Shape(genre=0.77, scene=0.8, song=0.98, song_shift=2.3, top=0.04, rest=0.013, heard=0.116)
 

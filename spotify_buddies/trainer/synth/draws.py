@@ -29,7 +29,7 @@ class RowKind:
 
 
 LIBRARIES = RowKind("libraries", LIBRARY, LISTENS, 1.2, 4_096)
-# 1,000 playlists are one slice file. A playlist keeps closer to one scene than a listener does.
+# 1,000 playlists are one slice file. A playlist keeps closer to one scene than a user does.
 TRACKLISTS = RowKind("playlists", PLAYLIST, PLAYLISTS, 0.6, 1_000)
 
 

@@ -1,4 +1,4 @@
-"""Compiled draws: songs of listeners and playlists from mixtures of scenes."""
+"""Compiled draws: songs of users and playlists from mixtures of scenes."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ def _scene(state: Array, genres: Array, scenes: Array, starts: Array) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _taste(
+    state: Array, concentration: float, genres: Array, scenes: Array, starts: Array, slots: Array, weights: Array
+) -> None:
+    """A row's scenes into `slots` and their cumulative weights into `weights`, by stick-breaking."""
+    left = 1.0
+    total = 0.0
+    for t in range(SLOTS):
+        slots[t] = _scene(state, genres, scenes, starts)
+        # Beta(1, c) by its inverse: each stick takes a share of what the earlier ones left.
+        piece = left * (1.0 - uniform(state) ** (1.0 / concentration))
+        left -= piece
+        total += piece
+        weights[t] = total
+
+
+@njit(cache=True, nogil=True)
 def draw_rows(
     seed: int,
     first: int,
@@ -76,14 +92,7 @@ def draw_rows(
     filled = 0
     for r in range(sizes.size):
         state[0] = hashed(seed, first + r)
-        left = 1.0
-        total = 0.0
-        for t in range(SLOTS):
-            slot_scene[t] = _scene(state, genres, scenes, genre_starts)
-            piece = left * (1.0 - uniform(state) ** (1.0 / concentration))
-            left -= piece
-            total += piece
-            slot_weight[t] = total
+        _taste(state, concentration, genres, scenes, genre_starts, slot_scene, slot_weight)
         got = 0
         last = -1
         tries = 60 * sizes[r]
@@ -95,6 +104,7 @@ def draw_rows(
                 width = artist_starts[a + 1] - artist_starts[a]
                 song = int(artist_songs[artist_starts[a] + int(uniform(state) * width)])
             else:
+                # The last third of the tries goes anywhere: a narrow taste may lack songs of this side.
                 anywhere = u >= 0.9 or tries < 20 * sizes[r]
                 if anywhere:
                     scene = _scene(state, genres, scenes, genre_starts)
@@ -103,6 +113,7 @@ def draw_rows(
                 song = _pick(songs, scene_starts[scene], scene_starts[scene + 1], uniform(state))
             if sides[song] & side == 0 or stamp[song] == first + r + 1:
                 continue
+            # Marked with the row's number, so that nothing is cleared between rows.
             stamp[song] = first + r + 1
             out[filled] = song
             filled += 1

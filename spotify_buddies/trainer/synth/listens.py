@@ -90,7 +90,7 @@ def write_mismatches(world: Catalogue, names: Names, seed: int) -> bytes:
 
 
 def _named(world: Catalogue, names: Names, seed: int, *, dirt: bool) -> Iterator[list[tuple[int, str, str]]]:
-    """Blocks of (song, title, artist) of the songs that listeners can hear, shuffled."""
+    """Blocks of (song, title, artist) of the songs that users can hear, shuffled."""
     rng = generator(seed, "synth/unique-tracks")
     known = rng.permutation(np.flatnonzero(world.sides & LISTENS))
     fate = rng.random(known.size) if dirt else np.ones(known.size)

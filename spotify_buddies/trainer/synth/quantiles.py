@@ -28,7 +28,7 @@ class Quantiles:
         return np.minimum(self.at(rng.random(count)), most)
 
 
-# Songs per listener of the Taste Profile: min 7, p25 16, median 27, mean 47.57, p75 56, p99 285, max 4,399. The shares
+# Songs per user of the Taste Profile: min 7, p25 16, median 27, mean 47.57, p75 56, p99 285, max 4,399. The shares
 # between are chosen so that the mean is met.
 LIBRARY = Quantiles(
     (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0),

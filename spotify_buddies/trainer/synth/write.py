@@ -1,4 +1,4 @@
-"""Write a synthetic data set in the formats of the real data."""
+"""A synthetic data set in the formats of the real data."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.trainer.command import AsJson, Settings
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -19,14 +19,8 @@ SECTIONS = {"tune": TuneSettings}
 
 app = typer.Typer(help="Search training settings with Ray Tune.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
-
-class _Settings(Protocol):
-    state_dir: Path
-    mlflow_tracking_uri: str | None
-    train: TrainSettings
-    registry: RegistrySettings
+class _Settings(Settings, Protocol):
     tune: TuneSettings
 
 

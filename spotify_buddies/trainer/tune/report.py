@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from spotify_buddies.trainer.reports.page import Section, render
+from spotify_buddies.trainer.reports.templates import fill
 from spotify_buddies.trainer.tune.experiment import Experiment, Trial, winner
 from spotify_buddies.trainer.tune.plots import learning_curves, parallel_coordinates
 from spotify_buddies.trainer.tune.trial_table import table
 
 REPORT = "report.html"
-
-# A trial is one line in every plot and one row of the table: pointing at one of them shows all.
-_FOOT = """<style>
-[id*="-trial-"], tr[data-trial] { transition: opacity .1s; cursor: pointer; }
-.chosen [id*="-trial-"]:not(.on) { opacity: .12 !important; }
-.chosen [id*="-trial-"].on path { stroke-width: 4 !important; }
-tr[data-trial].on td { background: var(--soft); }
-tr.best td { font-weight: bold; }
-</style>
-<script>
-(() => {
-  const root = document.documentElement;
-  const number = (target) => {
-    const found = target.closest && target.closest('[id*="-trial-"], [data-trial]');
-    return found ? found.dataset.trial ?? found.id.split('-trial-')[1] : null;
-  };
-  const choose = (chosen) => {
-    root.classList.toggle('chosen', chosen !== null);
-    document.querySelectorAll('[id*="-trial-"], [data-trial]').forEach((one) =>
-      one.classList.toggle('on', chosen !== null && number(one) === chosen));
-  };
-  let held = null;
-  document.addEventListener('mouseover', (event) => { if (held === null) choose(number(event.target)); });
-  document.addEventListener('click', (event) => { held = number(event.target); choose(held); });
-})();
-</script>
-"""
 
 
 def write_report(experiment: Experiment) -> Path:
@@ -48,7 +21,8 @@ def write_report(experiment: Experiment) -> Path:
     path = experiment.directory / REPORT
     partial = path.with_suffix(".partial")
     title = f"Search {experiment.name}"
-    partial.write_text(render(title, _summary(experiment, trials), _sections(experiment, trials), _FOOT), "utf-8")
+    summary, sections = _summary(experiment, trials), _sections(experiment, trials)
+    partial.write_text(render(title, summary, sections, template="tune/report.html"), "utf-8")
     partial.replace(path)
     return path
 
@@ -115,11 +89,5 @@ def _searched(experiment: Experiment) -> dict[str, Any]:
 
 def _table(ranked: Sequence[Trial], metric: str, trials: Sequence[Trial]) -> str:
     head, *lines = table(ranked, metric)
-    best = winner(tuple(trials))
-    rows = []
-    for trial, line in zip(ranked, lines, strict=True):
-        mark = ' class="best"' if trial is best else ""
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in [*line, trial.why])
-        rows.append(f'<tr data-trial="{trial.number}"{mark}>{cells}</tr>')
-    heads = "".join(f"<th>{escape(name)}</th>" for name in [*head, "ended"])
-    return f'<div class="scroll"><table><tr>{heads}</tr>{"".join(rows)}</table></div>'
+    rows = [(trial, [*line, trial.why]) for trial, line in zip(ranked, lines, strict=True)]
+    return fill("tune/trials.html", head=[*head, "ended"], rows=rows, best=winner(tuple(trials)))

@@ -21,7 +21,7 @@ from spotify_buddies.trainer.bundle import write_bundle
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.models.model import Model, Validation
 from spotify_buddies.trainer.models.train import train
-from spotify_buddies.trainer.publish.release import bundle_parts
+from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.settings import TrainSettings
 
 SETTINGS = TrainSettings(model="bpr", dimension=16, epochs=12, seed=7)

@@ -167,7 +167,7 @@ def test_a_table_puts_peers_behind_their_work(tmp_path: Path):
     table = lines.table(BenchReport(bench_at(tmp_path), stages, ()))
     assert [row[:2] for row in table[1:]] == [["sort", OURS], ["sort", "slow"], ["read", OURS]]
     assert table[2][2:] == ["100 users", "4.0", "25 users/s", "", "2.00 GiB", "20x", "", "recall at 50 0.5"]
-    assert lines.markdown(table)[1] == "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |"
+    assert lines.markdown(table).splitlines()[1] == "| --- | --- | --: | --: | --: | --: | --: | --: | --: | --- |"
 
 
 def test_short_work_is_repeated_and_the_median_counts():

@@ -48,3 +48,13 @@ def test_empty_playlists_are_near_copies_of_nobody_not_even_of_each_other():
 @pytest.mark.parametrize("songs", [0, 5])
 def test_no_playlists_have_no_sketches(songs):
     assert sketch(Csr.from_rows([], songs)).shape == (0, SKETCH_BYTES)
+
+
+def test_progress_counts_the_playlists_as_playlists():
+    reported: list[tuple[int, int, str]] = []
+    sketch(
+        Csr.from_rows([[1], [2], [1, 2]], 3),
+        lambda what, done, total, unit="items": reported.append((done, total, unit)),
+    )
+    assert {unit for *_, unit in reported} == {"playlists"}
+    assert reported[-1] == (3, 3, "playlists")

@@ -104,7 +104,7 @@ def test_a_database_that_breaks_during_the_run_is_named(uri, tmp_path):
             (tmp_path / "mlflow" / "mlflow.db").write_bytes(b"no database " * 1_000)
             run.metrics({"train/loss": 1.0}, 1)
 
-    with pytest.raises(TrackingError, match=r"failed during the run: .*; what was computed is kept, run again$"):
+    with pytest.raises(TrackingError, match=r"failed during the run: .*; what was computed is kept, rerun to resume$"):
         train()
 
 

@@ -14,7 +14,7 @@ from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.bundle import BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.models.model import initial_model
-from spotify_buddies.trainer.publish.release import bundle_parts
+from spotify_buddies.trainer.publish.parts import bundle_parts
 
 _LOOKUPS = 1_000
 
@@ -29,7 +29,7 @@ def write(bench: Bench) -> list[Figure]:
 
 
 def opened(bench: Bench) -> list[Figure]:
-    """Open it with and without comparing hashes; look listeners up and search tastes as a replica does."""
+    """Open it with and without comparing hashes; look users up and search tastes as a replica does."""
     directory = _directory(bench)
     before = private_mib()
     mapped = timed("bundle mapped", OURS, 1, "bundles", lambda: open_bundle(directory, check_hashes=False))

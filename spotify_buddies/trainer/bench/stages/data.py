@@ -1,4 +1,4 @@
-"""Raw files made up, and parts 1 to 9."""
+"""Synthetic raw files, and parts 1 to 9."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def parts(bench: Bench) -> list[Figure]:
     summary = build_dataset(find_sources(bench.raw), bench.dataset, bench.data, progress=Reporter())
     timings = json.loads((bench.dataset / TIMINGS).read_bytes())
     users = bench.size.users
-    found = [
+    figures = [
         Figure(
             work=f"part {_WHAT[name]}",
             by=OURS,
@@ -74,16 +74,16 @@ def parts(bench: Bench) -> list[Figure]:
         )
         for name in STAGES
     ]
-    known = [figure.cpu_seconds for figure in found if figure.cpu_seconds is not None]
+    known = [figure.cpu_seconds for figure in figures if figure.cpu_seconds is not None]
     score, liked = summary.statistics[SCORE], summary.statistics[LIKED]
     whole = Figure(
         work="parts 1 to 9",
         by=OURS,
         amount=users,
         unit="users",
-        seconds=round(sum(figure.seconds for figure in found), 3),
-        cpu_seconds=round(sum(known), 3) if len(known) == len(found) else None,
-        peak_rss_mib=max(figure.peak_rss_mib for figure in found),
+        seconds=round(sum(figure.seconds for figure in figures), 3),
+        cpu_seconds=round(sum(known), 3) if len(known) == len(figures) else None,
+        peak_rss_mib=max(figure.peak_rss_mib for figure in figures),
         facts={
             "pairs": score["pairs"],
             "shared_songs": summary.statistics[SONGS]["shared_songs"],
@@ -94,7 +94,7 @@ def parts(bench: Bench) -> list[Figure]:
             "triplets_in_a_file": summary.statistics[TRIPLETS]["in_a_file"],
         },
     )
-    return [*found, whole]
+    return [*figures, whole]
 
 
 def _peak(timing: dict[str, float]) -> float:

@@ -121,7 +121,7 @@ def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: 
 
 
 def _bounded(data: Dataset, settings: TrainSettings, most: int) -> Array | TripletSource:
-    """`most` triplets: the first of the file, which is shuffled, or those of every so many-th user, to be drawn."""
+    """`most` triplets: the first of the file, which is shuffled, or those of every n-th user, to be drawn."""
     source = open_source(data, settings)
     if isinstance(source, Drawn):
         step = -(-len(source) // most)

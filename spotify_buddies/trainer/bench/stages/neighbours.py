@@ -66,21 +66,21 @@ def by_scikit_learn(bench: Bench) -> list[Figure]:
     rows = np.unique(np.linspace(0, matrix.shape[0] - 1, bench.row_loop_users).astype(np.int64))
     width = min(bench.pairing.nearest, matrix.shape[0] - 1)
 
-    found: list[Array] = []
+    answers: list[Array] = []
 
     def run() -> None:
-        found.clear()
+        answers.clear()
         for row in rows.tolist():
             cosines = cosine_similarity(matrix[row], matrix).ravel()
             cosines[row] = -1.0
             best = np.argpartition(-cosines, width - 1)[:width]
-            found.append(best[np.argsort(-cosines[best])])
+            answers.append(best[np.argsort(-cosines[best])])
 
     return [timed(_WORK, "scikit-learn rows", rows.size, "users", run)]
 
 
 def by_sparse_dot_topn(bench: Bench) -> list[Figure]:
-    """The rows at length 1 times their transpose, of which the best 101 a row are kept: oneself comes with them."""
+    """The rows at length 1 times their transpose, of which the best 101 a row are kept: the user is among them."""
     from sparse_dot_topn import sp_matmul_topn
 
     user_songs = _users(bench)
@@ -94,10 +94,10 @@ def by_sparse_dot_topn(bench: Bench) -> list[Figure]:
     def run() -> None:
         total = 0.0
         for first in range(0, rows.size, _PRODUCT_ROWS):
-            found = sp_matmul_topn(
+            product = sp_matmul_topn(
                 asked[first : first + _PRODUCT_ROWS], across, top_n=width, n_threads=threads, sort=True
             )
-            total += float(found.data.sum(dtype=np.float64))
+            total += float(product.data.sum(dtype=np.float64))
         sums.append(total)
 
     figure = timed(_WORK, "sparse_dot_topn", rows.size, "users", run)
@@ -105,7 +105,7 @@ def by_sparse_dot_topn(bench: Bench) -> list[Figure]:
 
 
 def _share(bench: Bench, rows: Array, total: float) -> float:
-    """The peer's sum of cosines, oneself (1 each) taken off, as a share of ours: 1 where both agree."""
+    """The peer's sum of cosines, without the user's own (1 each), as a share of ours: 1 where both agree."""
     nearest = Csr.load(bench.paired / NEAREST, "nearest")
     values = np.asarray(nearest.values)
     exact = sum(float(values[nearest.indptr[row] : nearest.indptr[row + 1]].sum(dtype=np.float64)) for row in rows)

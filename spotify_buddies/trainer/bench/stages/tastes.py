@@ -1,4 +1,4 @@
-"""The search for people who are near a taste that arrives at run time."""
+"""The search for users near a taste that arrives at run time."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Parts 6 and 7: what a user's likes are used for, and who owns what."""
+"""Parts 6 and 7: the split of the likes, and the owners of the playlists."""

@@ -26,6 +26,7 @@ def split_likes(seed: np.uint64, ptr: Array, liked: Array, warm: Array, least: i
             continue
         own = hashed(seed, user)
         order = np.empty(n, np.uint64)
+        # By hash and not by score: a split in the order of scores would train on the easy likes and test on the hard.
         for i in range(n):
             order[i] = hashed(own, liked[first + i])
         places = np.argsort(order)

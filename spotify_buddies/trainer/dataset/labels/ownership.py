@@ -1,4 +1,4 @@
-"""Part 7: who owns which playlist.
+"""Part 7: the owner of every playlist.
 
 A playlist that names its owner keeps it. Every other goes to the user with the highest priority = score / sqrt(s)
 among the warm users who like it, where a user's validation positives do not count for that user; a user gets at most

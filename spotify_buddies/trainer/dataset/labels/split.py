@@ -1,4 +1,4 @@
-"""Part 6: which users are kept, which of them are cold, and what each like is used for."""
+"""Part 6: the kept users, the cold ones among them, and the use of each like."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Parts 8 and 9: what a user's likes are compared with."""
+"""Parts 8 and 9: the negatives that a user's likes are compared with."""

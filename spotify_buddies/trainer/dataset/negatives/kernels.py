@@ -31,15 +31,16 @@ class Labels(NamedTuple):
 @numba.njit(cache=True, nogil=True)
 def pool_of(tastes: Tastes, labels: Labels, user: int, hard_pool: float, space: Space, bits: Array) -> tuple[int, int]:
     """The user's negatives: scored, offered, not liked, not owned. (n, hard): keys[:hard] of keys[:n] score highest."""
-    found = overlaps(tastes, user, space)
+    touched = overlaps(tastes, user, space)
     for i in range(labels.liked_ptr[user], labels.liked_ptr[user + 1]):
         space.counts[labels.liked[i]] = 0
+    # A like that counts nothing looks like no overlap, so that the loop below needs no look-up in a set.
     n = 0
-    for i in range(found):
+    for i in range(touched):
         playlist = space.rows[i]
         shared = space.counts[playlist]
         space.counts[playlist] = 0
-        # Whom a playlist names as its owner is its owner.
+        # `owner` also holds the owners that playlists name, so that one comparison excludes both kinds.
         if shared > 0 and labels.offered[playlist] and labels.owner[playlist] != user:
             space.keys[n] = pack(score(tastes, user, playlist, shared), playlist, bits)
             n += 1
@@ -54,8 +55,9 @@ def draw(keys: Array, first: int, last: int, count: int, state: Array, out: Arra
     """Draw `count` rows from keys[first:last] into out: each at most once where there are enough, else with repeats."""
     for i in range(count):
         if count <= last - first:
-            at = first + i + below(state, last - first - i)
-            keys[first + i], keys[at] = keys[at], keys[first + i]
+            # A partial Fisher-Yates shuffle: the drawn ones move to the front and cannot come again.
+            pick = first + i + below(state, last - first - i)
+            keys[first + i], keys[pick] = keys[pick], keys[first + i]
             out[i] = row_of(keys[first + i])
         else:
             out[i] = row_of(keys[first + below(state, last - first)])
@@ -92,8 +94,10 @@ def triplets_of_block(
         if n == 0:
             lost[user - first] = positives
             continue
+        # No easy pool: all come from the hard one.
         from_hard = hard_negatives if hard < n else negatives
         drawn = np.empty(positives * negatives, np.int32)
+        # A stream per user: what others are drawn, and in which block, changes nothing.
         state[0] = hashed(seed, user)
         draw(space.keys, 0, hard, positives * from_hard, state, drawn)
         draw(space.keys, hard, n, positives * (negatives - from_hard), state, drawn[positives * from_hard :])
@@ -117,16 +121,16 @@ def pools_of_block(
     bits, state = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
     end, hard_end, easy_end = 0, 0, 0
     for user in range(first, last):
-        found = count_train(labels, user, user + 1)
-        if found == 0:
+        likes = count_train(labels, user, user + 1)
+        if likes == 0:
             continue
         n, hard = pool_of(tastes, labels, user, share, space, bits)
         row = counts[user - first]
         row[3], row[4] = hard, n - hard
         if n == 0:
-            row[5] = found
+            row[5] = likes
             continue
-        row[0], row[1], row[2] = found, min(hard, most), min(n - hard, most)
+        row[0], row[1], row[2] = likes, min(hard, most), min(n - hard, most)
         state[0] = hashed(seed, user)
         draw(space.keys, 0, hard, row[1], state, hards[hard_end : hard_end + row[1]])
         draw(space.keys, hard, n, row[2], state, easies[easy_end : easy_end + row[2]])
@@ -183,6 +187,7 @@ def random_batches(
     for user in range(first, last):
         start, stop = labels.liked_ptr[user], labels.liked_ptr[user + 1]
         state[0] = hashed(seed, user)
+        # Counted before drawing: rejection below would never end with fewer playlists left than are asked for.
         left = everybody.size - labels.owned[user]
         for i in range(start, stop):
             playlist = labels.liked[i]
@@ -194,6 +199,7 @@ def random_batches(
             out[end, 0], out[end, 1], parts[end] = user, labels.liked[i], labels.split[i]
             k = 2
             while k < 2 + negatives:
+                # Rejection, and no pool per user: of all playlists few are liked, so few draws are lost.
                 playlist = everybody[below(state, everybody.size)]
                 if space.counts[playlist] == 0 and labels.owner[playlist] != user:
                     space.counts[playlist] = 1
@@ -232,10 +238,11 @@ def hard_batches(
 
 @numba.njit(cache=True, nogil=True)
 def thin(split: Array, part: int, total: int, most: int, other: int) -> None:
-    """Leave `most` of the `total` likes of one part of the split, every so many-th, and put the others in `other`."""
+    """Leave `most` of the `total` likes of one part of the split, evenly spread, and put the others in `other`."""
     seen = 0
     for i in range(split.size):
         if split[i] == part:
+            # Whole numbers, as in Bresenham's line: evenly spread and exact in number, whatever the sizes.
             if (seen + 1) * most // total == seen * most // total:
                 split[i] = other
             seen += 1

@@ -1,4 +1,4 @@
-"""What the drawing of negatives reads, loaded once per stage."""
+"""Inputs of the drawing of negatives, loaded once per stage."""
 
 from __future__ import annotations
 

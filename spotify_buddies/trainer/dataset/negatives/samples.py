@@ -1,4 +1,4 @@
-"""Part 8: what triplets are drawn from while training, a few hundred numbers a user however many triplets there are.
+"""Part 8: the samples from which training draws triplets, a few hundred numbers a user for any number of triplets.
 
 CSR `positives`: the likes in training, without those of a user whose pools are both empty. CSR `hard` and `easy`:
 `pool_sample` playlists of each pool (see trainer.dataset.negatives.triplets), uniform without replacement, or the whole
@@ -36,8 +36,8 @@ def sample_block(
     """What the triplets of users first..last are drawn from, as `pools_of_block` says."""
     tastes, labels = inputs
     space = space_for(labels.owner.size)
-    found: tuple[Array, Array, Array, Array] = pools_of_block(tastes, labels, first, last, share, most, seed, space)
-    return found
+    drawn: tuple[Array, Array, Array, Array] = pools_of_block(tastes, labels, first, last, share, most, seed, space)
+    return drawn
 
 
 def write_pools(

@@ -75,7 +75,7 @@ def write_triplets(
 
 
 def in_a_file(triplets: int, settings: DataSettings) -> bool:
-    """Whether so many triplets are written out."""
+    """Whether that number of triplets is written out."""
     return settings.triplets == "file" or (settings.triplets == "auto" and triplets <= TRIPLETS_IN_A_FILE)
 
 

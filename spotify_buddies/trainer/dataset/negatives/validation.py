@@ -4,7 +4,7 @@ Random: negatives from all playlists that are kept (liked by a warm user, or own
 of the split and not owned by the user; ones that were negatives in training are allowed. Hard: negatives from the
 user's hard pool (see trainer.dataset.negatives.triplets), since random ones flatter every model; users whose pool is
 too small are left out and counted. Within a row the negatives are distinct. A test positive that the user owns is left
-out, because the own playlists are never recommended; a validation positive is owned by somebody else or nobody.
+out, because users never get their own playlists; a validation positive is owned by somebody else or nobody.
 """
 
 from __future__ import annotations

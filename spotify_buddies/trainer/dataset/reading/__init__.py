@@ -1,1 +1,1 @@
-"""Raw files in: one module a format, and the codes that what they hold is kept under."""
+"""Raw files into codes: one module a format."""

@@ -69,7 +69,7 @@ def fingerprint(path: Path) -> str:
 def text_lines(path: Path, skipped: Skipped) -> Iterator[str]:
     """The lines of a UTF-8 text, each with its end. A line that is not UTF-8 goes to `skipped`, with its number.
 
-    An empty line stands in its place, so that the lines behind it keep their numbers.
+    An empty line takes its place, so that the lines after it keep their numbers.
     """
     number = 0
     for block in line_blocks(path, skipped):
@@ -113,7 +113,7 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 
 
 def _unpack_zstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Frame by frame, because only so a file that was cut short is told from one that ends."""
+    """Frame by frame, because only then a file that was cut short differs from one that ends."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     for block in blocks:
         packed = block

@@ -55,10 +55,10 @@ class SongNames:
         return len(self._names)
 
     def code(self, title: str | None, artist: str | None) -> int:
-        """The code of a song, or NONE where its title or its artist is empty: it cannot be told from others then."""
+        """The code of a song, or NONE where its title or artist is empty: nothing sets it apart from others."""
         pair = f"{title or ''}{_BETWEEN}{artist or ''}"
-        found = self._codes.get(pair)
-        return self._new(pair, title or "", artist or "") if found is None else found
+        code = self._codes.get(pair)
+        return self._new(pair, title or "", artist or "") if code is None else code
 
     @property
     def known(self) -> Mapping[str, int]:

@@ -65,7 +65,7 @@ def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped,
 
 
 def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skipped, tick: Tick) -> OwnPlaylists:
-    """Read playlist_id, name, title, artist[, owner_id]; the rows of a playlist need not stand together.
+    """Read playlist_id, name, title, artist[, owner_id]; the rows of a playlist need not be adjacent.
 
     The first owner that a playlist names keeps it, later other ones are counted. Rows of a playlist that `known` holds
     already are counted and left out. A row whose playlist_id or owner_id is no id goes to `skipped`.

@@ -1,8 +1,8 @@
-"""Part 1: raw files read into codes. What comes out holds every listen and track once read, under raw song codes.
+"""Part 1: raw files read into codes. The result holds every listen and track that was read, under raw song codes.
 
 Songs that have an id (Taste Profile) come first, one code per id, then the distinct (title, artist) pairs of playlists
 and of your own listens. A listening song without a name stays under its id, with empty names: it matches no playlist,
-but two listeners may share it. A playlist track without a title or an artist is left out and counted.
+but two users may share it. A playlist track without a title or an artist is left out and counted.
 """
 
 from __future__ import annotations
@@ -170,11 +170,11 @@ def _check(sources: Sources, listens: _Listens, playlists: _Playlists) -> None:
 
 def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames) -> None:
     id_names = ids.names()
-    found = [named.names.get(song_id, ("", "")) for song_id in id_names]
+    names_of_ids = [named.names.get(song_id, ("", "")) for song_id in id_names]
     titles, artists = names.table()
     table = {
-        "title": [name[0] for name in found] + titles,
-        "artist": [name[1] for name in found] + artists,
+        "title": [name[0] for name in names_of_ids] + titles,
+        "artist": [name[1] for name in names_of_ids] + artists,
         "song_id": id_names + [None] * len(titles),
     }
     schema = {"title": pl.String, "artist": pl.String, "song_id": pl.String}

@@ -62,9 +62,9 @@ def read_mismatches(path: Path, skipped: Skipped) -> set[tuple[str, str]]:
     pairs: set[tuple[str, str]] = set()
     broken = skipped.files
     for number, line in enumerate(text_lines(path, skipped), 1):
-        found = _MISMATCH.search(line)
-        if found:
-            pairs.add((found[1], found[2]))
+        pair = _MISMATCH.search(line)
+        if pair:
+            pairs.add((pair[1], pair[2]))
         elif line.strip():
             skipped.line(DataError(str(path), f"line {number:,}", "no pair <SO.. TR..> of song and track", SKIP))
     if not pairs and skipped.files == broken:

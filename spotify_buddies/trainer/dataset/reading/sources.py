@@ -1,4 +1,4 @@
-"""Finding the raw files in a directory by their names."""
+"""The raw files in a directory, recognised by their names."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def find_sources(directory: Path) -> Sources:
 
 
 def _files(directory: Path) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     seen: set[Path] = set()
     for folder, below, names in os.walk(directory, followlinks=True):
         real = Path(folder).resolve()
@@ -72,17 +72,17 @@ def _files(directory: Path) -> list[Path]:
             continue
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if Path(folder, name).is_file()]
-    return sorted(found)
+        paths += [Path(folder, name) for name in names if Path(folder, name).is_file()]
+    return sorted(paths)
 
 
-def _one(name: str, found: list[Path]) -> Path | None:
+def _one(name: str, paths: list[Path]) -> Path | None:
     if name == "song_names":
-        found = [path for path in found if path.name.startswith("unique_tracks")] or found
-    if len(found) > 1:
-        listed = ", ".join(str(path) for path in found[:3])
-        raise DataError(listed, "", f"{len(found)} files for {name}", "give a folder that holds one of them")
-    return found[0] if found else None
+        paths = [path for path in paths if path.name.startswith("unique_tracks")] or paths
+    if len(paths) > 1:
+        listed = ", ".join(str(path) for path in paths[:3])
+        raise DataError(listed, "", f"{len(paths)} files for {name}", "give a folder that holds one of them")
+    return paths[0] if paths else None
 
 
 def _check(directory: Path, sources: Sources) -> None:

@@ -66,7 +66,7 @@ def _parse(block: bytes) -> pl.DataFrame | None:
 
 
 def _holds_ids(table: pl.DataFrame, block: bytes, ends: int) -> bool:
-    """Whether every user and song of so many lines is an id. Nearly always their bytes tell, for next to nothing."""
+    """Whether every user and song of `ends` lines is an id. Nearly always the bytes show it, at next to no cost."""
     returns = block.count(b"\r")
     if returns and returns != block.count(b"\r\n"):
         return False  # the parser drops such ones from the end of a field

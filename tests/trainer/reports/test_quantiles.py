@@ -1,4 +1,4 @@
-"""Distributions, growing arrays, blocks and pages."""
+"""The numbers that describe distributions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.dataset.arrays import Growing
-from spotify_buddies.trainer.dataset.kernels import distinct
-from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.reports.plots import histogram, lorenz_curve
 from spotify_buddies.trainer.reports.quantiles import describe, describe_bins, describe_counts, gini, lorenz, top_share
 
@@ -60,44 +56,3 @@ def test_a_lorenz_curve_runs_from_nobody_to_all():
     holders, held = lorenz(np.array([1, 3]))
     assert holders.tolist() == [0, 0.5, 1]
     assert held.tolist() == [0, 0.25, 1]
-
-
-@pytest.mark.parametrize("parts", [[], [0], [3], [2, 0, 5]])
-def test_a_growing_file_is_the_file_that_numpy_writes(tmp_path, parts):
-    rows = np.arange(sum(parts) * 3, dtype=np.int32).reshape(-1, 3)
-    with Growing(tmp_path / "a.npy", np.int32, (3,)) as file:
-        for part in np.split(rows, np.cumsum(parts)[:-1]) if parts else []:
-            file.append(part)
-    np.save(tmp_path / "b.npy", rows)
-    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
-
-
-@untimed
-@given(
-    st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=6), st.lists(st.integers(0, 3), min_size=7, max_size=7)
-)
-def test_rows_are_renamed_sorted_and_distinct(rows, rename):
-    matrix = Csr.from_rows(rows, 7)
-    indptr, indices = distinct(matrix.indptr, matrix.indices, np.array(rename, np.int32))
-    found = [indices[indptr[i] : indptr[i + 1]].tolist() for i in range(len(rows))]
-    assert found == [sorted({rename[j] for j in row}) for row in rows]
-
-
-def test_a_plot_is_the_same_text_every_time():
-    values = np.array([1, 2, 2, 900])
-    assert histogram(values, "x", "y") == histogram(values, "x", "y")
-    assert "currentColor" in histogram(values, "x", "y")
-
-
-@pytest.mark.parametrize("values", [[5], [5, 5], [0, 1000], [0.1, 0.1], [1, 10_000]])
-def test_any_values_can_be_plotted(values):
-    assert histogram(np.array(values), "x", "y").startswith("<svg")
-
-
-def test_a_page_escapes_what_it_shows():
-    section = Section("<t>", "&", {"a_b": 1234.5, "list": ["<x>"], "spread": {"min": 1, "max": 2}, "empty": {}})
-    page = render("<x>", {"n": 1_000_000}, [section])
-    assert "<x>" not in page
-    assert "<t>" not in page
-    for text in ("1,000,000", "1,234.5", "a b", "&lt;x&gt;"):
-        assert text in page

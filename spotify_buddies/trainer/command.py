@@ -1,0 +1,41 @@
+"""Options and settings that the commands of this package share; light to import, like every command."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.foundation.stages.blocks import Blocks
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+    ),
+]
+
+
+class Settings(Protocol):
+    """What the root command hands to the commands of this package."""
+
+    state_dir: Path
+    mlflow_tracking_uri: str | None
+    data: DataSettings
+    train: TrainSettings
+    registry: RegistrySettings
+    pairing: PairingSettings
+
+
+def open_cluster(address: str) -> AbstractContextManager[Blocks]:
+    """The workers of a Ray cluster, as `trainer.cluster.connect.cluster` says; for the commands of every package."""
+    from spotify_buddies.trainer.cluster.connect import cluster
+
+    return cluster(address)

@@ -1,0 +1,204 @@
+"""Verdict on a data set: its size, what was left out of it and why, and whether it is fit to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, RAW, SCORE, SONGS, SPLIT, STAGES, TRIPLETS
+
+# Bounds of what is normal. The public data match most of their listens; a tenth points at names of another spelling.
+_LEAST_MATCHED = 0.1
+_MOST_SKIPPED = 0.01
+_MOST_NAMELESS = 0.05
+_MOST_UNSCORED = 0.1
+_MUCH_MORE = 1.1
+_EXAMPLES = 3
+
+Numbers = Mapping[str, Any]
+
+# Raw data that is left out without being malformed: statistic of part 1 and what it counts.
+_LEFT_OUT = {
+    "playlist_tracks_without_a_name": "playlist tracks without a title or artist",
+    "own_listens_without_a_song_name": "listens without a title or artist",
+    "playlists_that_came_twice": "playlists that were read before",
+    "own_rows_of_a_playlist_that_came_before": "rows of playlists that were read before",
+    "song_names_left_out_as_known_mismatches": "song names that are known mismatches",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """facts: name -> sentence. left_out: what was skipped, each with its count and reason. problems: with advice."""
+
+    facts: Mapping[str, str]
+    left_out: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing speaks against training on it."""
+        return not self.problems
+
+    def headline(self) -> str:
+        """One sentence."""
+        count = len(self.problems)
+        return "data set: looks healthy" if self.healthy else f"data set: {count} problem{'s' if count > 1 else ''}"
+
+    def lines(self) -> list[str]:
+        """For people: the headline, the problems, the facts, what was left out."""
+        width = max(map(len, [*self.facts, "skipped"]))
+        skipped = self.left_out or ("nothing",)
+        return [
+            self.headline(),
+            *(f"  ! {problem}" for problem in self.problems),
+            *(f"  {name:<{width}}  {fact}" for name, fact in self.facts.items()),
+            *(f"  {'' if row else 'skipped':<{width}}  {reason}" for row, reason in enumerate(skipped)),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: healthy, facts, left_out, problems."""
+        lists = {"left_out": list(self.left_out), "problems": list(self.problems)}
+        return {"healthy": self.healthy, "facts": dict(self.facts), **lists}
+
+
+def judge(statistics: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    """The verdict on the finished parts, by their names; parts that are not finished are a problem of their own."""
+    # A fact takes numbers of its own part and of those before it, so that a gap ends what can be said.
+    numbers: dict[str, Numbers] = {}
+    known: Numbers = {}
+    for part in takewhile(statistics.__contains__, STAGES):
+        # Its own numbers win: `negatives` of triplets and of validation batches are two settings.
+        known = {**known, **statistics[part]}
+        numbers[part] = known
+    missing = [name for name in STAGES if name not in numbers]
+    problems = [f"unfinished, without {', '.join(missing)}; rerun `buddies data build` to resume"] if missing else []
+    facts = {name: fact(numbers[part]) for part, name, fact in _FACTS if part in numbers}
+    problems += [problem for part, check in _CHECKS if part in numbers and (problem := check(numbers[part]))]
+    return Verdict(facts, tuple(_left_out(known)), tuple(problems))
+
+
+def _users(numbers: Numbers) -> str:
+    return f"{numbers['users']:,}, {_middle(numbers['songs_per_user'], 'songs')}"
+
+
+def _playlists(numbers: Numbers) -> str:
+    return f"{numbers['playlists']:,}, {_middle(numbers['songs_per_playlist'], 'songs')}"
+
+
+def _songs(numbers: Numbers) -> str:
+    heard, listed = numbers["songs_heard"], numbers["songs_in_playlists"]
+    return f"{numbers['songs']:,}: {heard:,} listened to, {listed:,} in playlists, {numbers['shared_songs']:,} in both"
+
+
+def _matched(numbers: Numbers) -> str:
+    kind = numbers["matching"]
+    tracks = _share(numbers[f"tracks_with_a_listener_{kind}_matching"], numbers["playlist_tracks"])
+    return f"{_matched_share(numbers, kind):.1%} of the listens, {tracks:.1%} of the playlist tracks ({kind} matching)"
+
+
+def _likes(numbers: Numbers) -> str:
+    spread = numbers["liked_per_user"]
+    each = f", {spread['median']:,.0f} a user at the median" if spread else ""
+    return f"{numbers['liked']:,} of {numbers['pairs']:,} scored pairs{each}"
+
+
+def _split(numbers: Numbers) -> str:
+    parts = ", ".join(f"{numbers[part]:,} {part}" for part in ("train", "validation", "test"))
+    return f"{parts}; {numbers['cold_users']:,} users held out as cold"
+
+
+def _triplets(numbers: Numbers) -> str:
+    return f"{numbers['triplets']:,}, {numbers['negatives']} negatives to a positive"
+
+
+_FACTS: tuple[tuple[str, str, Callable[[Numbers], str]], ...] = (
+    (MATRIX, "users", _users),
+    (MATRIX, "playlists", _playlists),
+    (SONGS, "songs", _songs),
+    (SONGS, "matched", _matched),
+    (LIKED, "likes", _likes),
+    (SPLIT, "split", _split),
+    (TRIPLETS, "triplets", _triplets),
+)
+
+
+def _left_out(numbers: Numbers) -> list[str]:
+    listed = numbers.get("skipped", [])
+    bad = {"skipped_files": "malformed files", "skipped_lines": "malformed lines"}
+    lines = [f"{what}: {numbers[name]:,}" for name, what in bad.items() if numbers.get(name)]
+    if lines:
+        more = "; ..." if len(listed) > _EXAMPLES else ""
+        lines[-1] += f" ({'; '.join(listed[:_EXAMPLES])}{more})"
+    lines += [f"{what}: {numbers[name]:,}" for name, what in _LEFT_OUT.items() if numbers.get(name)]
+    if numbers.get("users_not_sampled"):
+        lines.append(f"users beyond [data] sample_users: {numbers['users_not_sampled']:,}")
+    return lines
+
+
+def _check_skipped(numbers: Numbers) -> str:
+    files, lines = numbers["skipped_files"], numbers["skipped_lines"]
+    share = _share(lines, lines + numbers["listens"])
+    if files or share > _MOST_SKIPPED:
+        return f"malformed files: {files:,}, malformed lines: {share:.1%}; repair them and build again"
+    return ""
+
+
+def _check_names(numbers: Numbers) -> str:
+    nameless = numbers.get("playlist_tracks_without_a_name", 0)
+    share = _share(nameless, nameless + numbers["playlist_tracks"])
+    return f"{share:.0%} of the playlist tracks have no title or artist" if share > _MOST_NAMELESS else ""
+
+
+def _check_matching(numbers: Numbers) -> str:
+    kind = numbers["matching"]
+    share, full = _matched_share(numbers, kind), _matched_share(numbers, "full")
+    advice = "compare how listens and playlists spell names"
+    if full > _MUCH_MORE * share:
+        advice = f'[data] matching = "full" matches {full:.1%}'
+    elif share >= _LEAST_MATCHED or not numbers["listens"]:
+        return ""
+    return f"only {share:.1%} of the listens are of songs that a playlist holds; {advice}"
+
+
+def _check_scores(numbers: Numbers) -> str:
+    share = _share(numbers["users_without_a_scored_playlist"], numbers["users"])
+    return f"{share:.0%} of the users share no song with any playlist" if share > _MOST_UNSCORED else ""
+
+
+def _check_likes(numbers: Numbers) -> str:
+    return "" if numbers["liked"] else "nobody likes anything: there is nothing to train on"
+
+
+def _check_split(numbers: Numbers) -> str:
+    empty = [part for part in ("validation", "test") if not numbers[part]]
+    return f"no likes for {' and '.join(empty)}: a model cannot be judged; add users or songs" if empty else ""
+
+
+def _check_triplets(numbers: Numbers) -> str:
+    return "" if numbers["triplets"] else "no triplets: users like all playlists that they share songs with, or none"
+
+
+_CHECKS: tuple[tuple[str, Callable[[Numbers], str]], ...] = (
+    (RAW, _check_skipped),
+    (RAW, _check_names),
+    (SONGS, _check_matching),
+    (SCORE, _check_scores),
+    (LIKED, _check_likes),
+    (SPLIT, _check_split),
+    (TRIPLETS, _check_triplets),
+)
+
+
+def _matched_share(numbers: Numbers, kind: str) -> float:
+    return _share(numbers[f"listens_with_a_playlist_{kind}_matching"], numbers["listens"])
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _middle(spread: Mapping[str, float], unit: str) -> str:
+    return f"{spread['median']:,.0f} {unit} each at the median" if spread else f"no {unit}"

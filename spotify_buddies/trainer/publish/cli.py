@@ -1,0 +1,184 @@
+"""`buddies train`: training and registration of a version, and the judgement of one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.trainer.command import AsJson, Settings
+from spotify_buddies.trainer.registry.cli import open_registry
+from spotify_buddies.trainer.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.trainer.evaluation.evaluate import Evaluation
+
+SECTIONS = {"train": TrainSettings}
+
+app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help=True)
+
+
+class Protocols(Enum):
+    """What an evaluation asks."""
+
+    LIKES = "likes"
+    ORGANIC = "organic"
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    pairing: Annotated[Path | None, typer.Option(help="Pairing directory; default: <state>/pairing.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the model, write the bundle, register it as a model version. Rerun to resume after an interruption.
+
+    Example: BUDDIES_TRAIN__EPOCHS=10 buddies train run --alias staging
+    """
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.models.model import TrainingError
+    from spotify_buddies.trainer.publish.release import train_and_release
+    from spotify_buddies.trainer.publish.tracking import TrackingError
+    from spotify_buddies.trainer.registry.registry import RegistryError
+
+    settings: Settings = context.obj
+    errors = (StageError, TrainingError, TrackingError, BundleError, RegistryError)
+    with explained(*errors), Writing(settings.state_dir):
+        release = train_and_release(
+            dataset or settings.state_dir / "dataset",
+            pairing or settings.state_dir / "pairing",
+            settings.state_dir,
+            settings.train,
+            settings.registry,
+            uri=settings.mlflow_tracking_uri,
+            aliases=tuple(alias or ("production",)),
+            progress=Reporter(),
+        )
+    if as_json:
+        body = {
+            "version": release.version,
+            "bundle_sha256": release.bundle_sha256,
+            "run_id": release.run_id,
+            "evaluation": release.evaluation.to_json(),
+        }
+        say(json.dumps(body, indent=1))
+        return
+    _print_table(release.evaluation.table())
+    say(f"\nversion {release.version}, bundle {release.bundle_dir} (sha256 {release.bundle_sha256[:12]})")
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    bundle: Annotated[
+        Path | None, typer.Option(help="likes: bundle directory; default: the version behind --alias.")
+    ] = None,
+    alias: Annotated[str, typer.Option(help="likes: registry alias.")] = "production",
+    dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
+    protocol: Annotated[Protocols, typer.Option(help="What is asked: held-out likes, or people's own playlists.")] = (
+        Protocols.LIKES
+    ),
+    peers: Annotated[
+        bool, typer.Option(help="Train the other models of the table too; they are kept for the next time.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a model beside plain BPR, the published recipe, implicit's BPR and ALS, a tf-idf SVD and the untrained.
+
+    likes: rank a registered model's held-out likes among random and among hard negatives, and those of cold users.
+    organic: cut every playlist of 20 or more songs into a library and a playlist that share no song, train on these,
+    and rank everybody's other half among 50 others: taste that song overlap cannot see. Beside it the likes of the
+    same model, and what the pairing's candidates hold of these halves.
+
+    Example: buddies train evaluate --protocol organic
+    """
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.evaluation.organic.protocol import OrganicError
+    from spotify_buddies.trainer.models.model import TrainingError
+    from spotify_buddies.trainer.registry.registry import RegistryError
+
+    settings: Settings = context.obj
+    data = dataset or settings.state_dir / "dataset"
+    errors = (StageError, BundleError, RegistryError, OrganicError, DataError, TrainingError)
+    with explained(*errors), Writing(settings.state_dir):
+        if protocol is Protocols.ORGANIC:
+            judged = _organic(settings, data, peers=peers)
+        else:
+            judged = _likes(settings, data, bundle or _fetch(settings, alias), peers=peers)
+    if as_json:
+        say(json.dumps(judged.body, indent=1))
+        return
+    _print_table(judged.evaluation.table())
+    if judged.candidates:
+        say()
+        _print_table([["candidates of the pairing", "mean", "recall", "hit@5"], *judged.candidates], names=1)
+    for name, advice in judged.left_out.items():
+        say(f"{name} is left out: {advice}", err=True)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What an evaluation prints. body: its JSON. candidates: lines of a second table. left_out: scorer -> advice."""
+
+    evaluation: Evaluation
+    body: dict[str, Any]
+    left_out: Mapping[str, str]
+    candidates: list[list[str]] = field(default_factory=list)
+
+
+def _organic(settings: Settings, data: Path, *, peers: bool) -> _Judged:
+    """Train on cut playlists and rank everybody's other half; registered versions take no part."""
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.trainer.evaluation.organic.protocol import organic
+
+    work = settings.state_dir / "organic"
+    result = organic(data, work, settings.data, settings.train, settings.pairing, peers=peers, progress=Reporter())
+    lines = [row.line() for row in result.candidates]
+    return _Judged(result.evaluation, result.to_json(), result.left_out, lines)
+
+
+def _likes(settings: Settings, data: Path, bundle: Path, *, peers: bool) -> _Judged:
+    """Rank the held-out likes of the data set that the bundle was made from."""
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.trainer.bundle import open_bundle
+    from spotify_buddies.trainer.dataset.table import open_dataset
+    from spotify_buddies.trainer.evaluation.evaluate import check_made_from, evaluate_bundle
+    from spotify_buddies.trainer.models.peers import Peers, train_peers
+
+    opened = open_bundle(bundle)
+    check_made_from(data, opened)
+    trained = Peers({}, {})
+    if peers:
+        # Of the bundle's dimension: more dimensions alone would rank better.
+        train = settings.train.model_copy(update={"dimension": opened.manifest.dimension})
+        trained = train_peers(open_dataset(data), train, settings.state_dir / "peers", progress=Reporter())
+    evaluation = evaluate_bundle(data, opened, Reporter(), peers=trained.models)
+    body = {**evaluation.to_json(), "left_out": dict(trained.left_out)}
+    return _Judged(evaluation, body, trained.left_out)
+
+
+def _print_table(lines: list[list[str]], names: int = 2) -> None:
+    """A header and its lines: `names` columns of names, then numbers."""
+    from spotify_buddies.foundation.terminal.tables import table
+
+    header, *rows = lines
+    say(table(header, rows, right=range(names, len(header))))
+
+
+def _fetch(settings: Settings, alias: str) -> Path:
+    registry = open_registry(settings)
+    return registry.fetch(registry.resolve(alias).number, settings.state_dir / "bundles")

@@ -1,0 +1,71 @@
+"""Contents of a bundle, from a data set, its pairing and a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.pairing.result import INDEX
+from spotify_buddies.trainer.bundle import BundleParts, SongFactors
+from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.evaluation.baselines import most_popular
+from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.publish.genres import Tastes, find_genres
+from spotify_buddies.trainer.publish.sketches import sketch
+
+
+def bundle_parts(
+    data: Dataset,
+    pairing: Path,
+    candidates: Csr,
+    model: Model,
+    *,
+    training: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    taste: int | None = None,
+    songs: SongFactors | None = None,
+    progress: Progress = silent,
+) -> BundleParts:
+    """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values.
+
+    taste: how many of the first dimensions hold the taste, in which genres are found; None: all of them. songs: what
+    the hybrid model learned of them.
+    """
+    likes = data.count_train_likes()
+    genres = find_genres(
+        Tastes(data.playlist_songs, model.playlist_factors[:, :taste]),
+        Tastes(data.user_songs, model.user_factors[:, :taste]),
+        likes,
+        seed=0,
+    )
+    popular = most_popular(likes)
+    ids, names, playlists = data.song_id_table, data.song_table, data.playlist_table
+    return BundleParts(
+        user_factors=model.user_factors,
+        playlist_factors=model.playlist_factors,
+        candidates=candidates,
+        user_songs=data.user_songs,
+        owned=data.owned,
+        owner=data.owner,
+        popular=popular,
+        popular_scores=likes[popular],
+        sketches=sketch(data.playlist_songs, progress),
+        song_genres=genres.songs,
+        genre_popular=genres.popular,
+        user_ids=data.user_table["user_id"].to_list(),
+        playlist_ids=playlists["playlist_id"].to_list(),
+        playlist_titles=playlists["title"].fill_null("").to_list(),
+        song_titles=names["title"].fill_null("").to_list(),
+        song_artists=names["artist"].fill_null("").to_list(),
+        song_ids=ids["song_id"].to_list(),
+        song_id_rows=ids["song_row"].to_numpy(),
+        index=pairing / INDEX,
+        matching="full" if data.matching == "full" else "plain",
+        dataset_fingerprint=data.fingerprint,
+        training=training,
+        metrics=metrics,
+        song_factors=songs,
+    )

@@ -1,0 +1,53 @@
+"""One training: its inputs, settings and directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from spotify_buddies.foundation.stages.stage import Stamp
+from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.train import reports, training_key
+from spotify_buddies.trainer.settings import TrainSettings
+
+RunType = Literal["full", "toy"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training: what it works on and where it keeps what an interruption must not lose."""
+
+    data: Dataset
+    pairing: Path
+    paired: Mapping[str, Stamp]
+    home: Path
+    settings: TrainSettings
+    run_type: RunType
+
+    @cached_property
+    def key(self) -> str:
+        """Computed once. The data set's fingerprint is of its last stage, whose stamp covers all before it."""
+        return training_key(f"{self.data.fingerprint}/{self.run_type}", self.settings)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the training keeps its epochs."""
+        return self.home / "checkpoints"
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of the training: values that are the same on every run of the same work."""
+        epochs = reports(self.checkpoints, self.key)
+        best = [report for report in epochs if report.best][-1]
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "recipe": asdict(recipe(self.settings)),
+            "run_type": self.run_type,
+            "epochs": len(epochs),
+            "best_epoch": best.epoch,
+            "best_loss": round(best.loss, 6),
+            "pairing": {name: stamp.fingerprint for name, stamp in self.paired.items()},
+        }

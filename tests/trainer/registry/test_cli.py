@@ -1,0 +1,57 @@
+"""`buddies registry` on a database of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from spotify_buddies.clients.main import build_app
+from spotify_buddies.trainer.bundle import Bundle, BundleParts, write_bundle
+from spotify_buddies.trainer.publish.tracking import artifact_location, default_uri, track
+from spotify_buddies.trainer.registry.registry import Registry
+
+
+@pytest.fixture
+def bundle(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle", bundle_parts)
+
+
+@pytest.fixture
+def registered(bundle: Bundle, mlflow_state: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry with one version, behind `production`."""
+    uri = default_uri(mlflow_state)
+    artifacts = artifact_location(uri, mlflow_state)
+    with track(uri, "buddies", name="r", parameters={}, tags={}, artifacts=artifacts) as run:
+        registry = Registry(uri, "organic-playlists")
+        registry.register(bundle.directory, run.run_id)
+    monkeypatch.setenv("BUDDIES_STATE_DIR", str(mlflow_state))
+    return registry
+
+
+def command(*words: str) -> Result:
+    return CliRunner().invoke(build_app(), ["registry", *words])
+
+
+def test_alias_prints_json_for_scripts(registered: Registry):
+    result = command("alias", "staging", "1", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"alias": "staging", "version": "1"}
+    assert registered.desired().aliases == {"production": "1", "staging": "1"}
+    assert command("alias", "canary", "1").stdout == "canary -> 1\n"
+
+
+def test_versions_are_listed_under_headers(registered: Registry, bundle: Bundle):
+    registered.set_alias("staging", "1")
+    header, line = command("list").stdout.splitlines()
+    assert header.split() == ["version", "aliases", "created", "bundle"]
+    assert line.split()[:3] == ["1", "production,", "staging"]
+    assert line.endswith(f" UTC  {bundle.sha256[:12]}")
+
+
+def test_an_empty_registry_says_how_a_version_comes_into_it(mlflow_state: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BUDDIES_STATE_DIR", str(mlflow_state))
+    assert command("list").stdout == "no version yet; `buddies train run` registers one\n"
+    assert command("list", "--json").stdout == "[]\n"
