@@ -35,13 +35,15 @@ FORGOTTEN_S = 3_600.0
 _COLUMNS = """
 number, production, canary, share, salt, shadow, previous, paused, at, who, action, why, state, decided_at, message
 """
+# A number that somebody else took meanwhile gives no row and no error: one would abort the caller's transaction.
 _PROPOSE = f"""
 WITH made AS (
   INSERT INTO rollout_generations (
     number, model, production, canary, share, salt, shadow, previous, paused, who, action, why, state
   )
   SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'preparing'
-  WHERE %s = (SELECT coalesce(max(number), 0) FROM rollout_generations) RETURNING {_COLUMNS}
+  WHERE %s = (SELECT coalesce(max(number), 0) FROM rollout_generations)
+  ON CONFLICT (number) DO NOTHING RETURNING {_COLUMNS}
 )
 SELECT made.*, pg_notify('{CHANNEL}', made.number::text) FROM made
 """  # noqa: S608 - constants
@@ -88,17 +90,14 @@ async def propose(
     connection: psycopg.AsyncConnection, model: str, wanted: Wanted, *, after: int, who: str, action: str, why: str
 ) -> Generation:
     """Append the generation after+1, preparing, and tell the replicas. Overtaken: `after` is not the newest now."""
-    try:
-        cursor = await connection.execute(
-            _PROPOSE.encode(),
-            (
-                after + 1, model, wanted.production, wanted.canary, wanted.share, wanted.salt, wanted.shadow,
-                wanted.previous, wanted.paused, who, action, why, after,
-            ),
-        )  # fmt: skip
-        row = await cursor.fetchone()
-    except psycopg.errors.UniqueViolation:
-        row = None
+    cursor = await connection.execute(
+        _PROPOSE.encode(),
+        (
+            after + 1, model, wanted.production, wanted.canary, wanted.share, wanted.salt, wanted.shadow,
+            wanted.previous, wanted.paused, who, action, why, after,
+        ),
+    )  # fmt: skip
+    row = await cursor.fetchone()
     if row is None:
         newest = await read_newest(connection)
         if newest is None:

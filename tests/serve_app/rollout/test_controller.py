@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from spotify_buddies.serve_app.rollout.alias_sync import Agreement
 from spotify_buddies.serve_app.rollout.aliases import Aliases, aliases_of
 from spotify_buddies.serve_app.rollout.commands.drive import Proposal, propose
 from spotify_buddies.serve_app.rollout.controller import LOCK
+from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.rollout.conftest import FAST, World
 
@@ -269,30 +271,22 @@ def test_a_controller_whose_connections_are_cut_goes_on(world: World) -> None:
     asyncio.run(run())
 
 
-@dataclass(frozen=True)
-class Says:
-    """A verdict."""
-
-    kind: str
-    next_share: float = 0.0
-    acts: bool = True
-    reason: str = "3 of 4 calls failed"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "reason": self.reason}
+def says(kind: str, next_share: float = 0.0, *, acts: bool = True) -> Verdict:
+    share = 0.1
+    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), acts)
 
 
 @pytest.mark.parametrize(
-    ("says", "wanted", "event"),
+    ("verdict", "wanted", "event"),
     [
-        (Says("advance", 0.25), Wanted("1", canary="2", share=0.25, salt="x", previous="5"), "advanced"),
-        (Says("promote", 1.0), Wanted("2", previous="1"), "advanced"),
-        (Says("roll_back"), Wanted("1", previous="5"), "rolled_back"),
+        (says("advance", 0.25), Wanted("1", canary="2", share=0.25, salt="x", previous="5"), "advanced"),
+        (says("promote", 1.0), Wanted("2", previous="1"), "advanced"),
+        (says("roll_back"), Wanted("1", previous="5"), "rolled_back"),
     ],
 )
-def test_what_the_gates_say_becomes_a_generation(world: World, says: Says, wanted: Wanted, event: str) -> None:
-    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Says:
-        return says if generation.number == 1 else Says("hold")
+def test_what_the_gates_say_becomes_a_generation(world: World, verdict: Verdict, wanted: Wanted, event: str) -> None:
+    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
+        return verdict if generation.number == 1 else says("hold")
 
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", previous="5"), 0)
@@ -308,9 +302,9 @@ def test_what_the_gates_say_becomes_a_generation(world: World, says: Says, wante
 
 @pytest.mark.parametrize(("paused", "acts"), [(True, True), (False, False)])
 def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: World, paused: bool, acts: bool) -> None:
-    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Says:
+    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
         assert not generation.wanted.paused, "the figures are worked out as if nothing were paused"
-        return Says("roll_back", acts=acts)
+        return says("roll_back", acts=acts)
 
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", paused=paused), 0)
@@ -318,7 +312,8 @@ def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: Worl
 
             async def kept(connection: psycopg.AsyncConnection) -> bool:
                 found = await controller_state.read_memory(connection)
-                return found.verdict == {"kind": "roll_back", "reason": "3 of 4 calls failed"}
+                kept = found.verdict or {}
+                return (kept.get("kind"), kept.get("reason")) == ("roll_back", "3 of 4 calls failed")
 
             await world.until(kept)
             assert (await newest(world)).number == 1
