@@ -219,3 +219,55 @@ def _generation(row: Sequence[Any]) -> Generation:
 def _held(body: Mapping[str, str]) -> Held:
     since = datetime.fromisoformat(body["since"])
     return Held(Load(body["state"]), since, body["message"], body["sha256"])
+
+
+# Generations from this one on were wanted within some days: it is the one that was active that long ago.
+_OLDEST = """
+coalesce((
+  SELECT max(number) FROM rollout_generations
+  WHERE state = 'active' AND coalesce(decided_at, at) < now() - make_interval(days => %(days)s)
+), 0)
+"""
+# In batches, so that no statement meets its timeout. A canary's generations are those that the gates add up.
+_PRUNE_COUNTS = f"""
+WITH active AS (
+  SELECT number, canary IS NULL AS alone, (production, canary, salt) AS canary FROM rollout_generations
+  WHERE state = 'active'
+), newest AS (
+  SELECT * FROM active ORDER BY number DESC LIMIT 1
+), kept AS (
+  SELECT least(
+    {_OLDEST},
+    (SELECT min(number) FROM active WHERE NOT newest.alone AND number > coalesce(
+      (SELECT max(number) FROM active WHERE active.canary IS DISTINCT FROM newest.canary), 0))
+  ) AS first FROM newest
+)
+DELETE FROM rollout_counts WHERE (generation, replica, arm) IN (
+  SELECT generation, replica, arm FROM rollout_counts, kept WHERE generation < kept.first
+  ORDER BY generation LIMIT %(batch)s
+)
+"""  # noqa: S608 - constants
+_VERSIONS = f"""
+SELECT DISTINCT unnest(ARRAY[production, canary, shadow, previous]) FROM rollout_generations
+WHERE number >= {_OLDEST}
+  AND (state <> 'failed' OR coalesce(decided_at, at) >= now() - make_interval(days => %(days)s))
+"""  # noqa: S608
+
+
+async def prune_counts(connection: psycopg.AsyncConnection, days: int, *, batch: int = 1_000) -> int:
+    """Delete counts of generations that ended more than this many days ago; returns the number of rows.
+
+    The active generation's stay, and all of its canary's. Safe to repeat when it was interrupted.
+    """
+    deleted = 0
+    while True:
+        cursor = await connection.execute(_PRUNE_COUNTS.encode(), {"days": days, "batch": batch})
+        deleted += cursor.rowcount
+        if cursor.rowcount < batch:
+            return deleted
+
+
+async def read_versions(connection: psycopg.AsyncConnection, days: int) -> set[str]:
+    """Versions that a generation of now or of the last days names; empty before the first."""
+    cursor = await connection.execute(_VERSIONS.encode(), {"days": days})
+    return {version for (version,) in await cursor.fetchall() if version is not None}

@@ -72,6 +72,11 @@ class Agreement:
         except RegistryUnavailable as error:
             await self._went_away(connection, str(error))
 
+    async def named(self) -> set[str]:
+        """All versions that an alias names, ours and others'; empty without a model. RegistryUnavailable."""
+        desired = await self._ask(self._registry.desired)
+        return set(desired.aliases.values())
+
     async def _reconcile(self, connection: psycopg.AsyncConnection, theirs: Aliases) -> None:
         newest = await ledger.read_newest(connection)
         current = await ledger.read_current(connection)
