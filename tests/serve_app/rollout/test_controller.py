@@ -32,9 +32,9 @@ async def say(world: World, wanted: Wanted, after: int, who: str = "ann") -> Gen
 
 async def newest(world: World) -> Generation:
     async with world.asked() as connection:
-        found = await ledger.read_newest(connection)
-    assert found is not None
-    return found
+        generation = await ledger.read_newest(connection)
+    assert generation is not None
+    return generation
 
 
 def test_the_first_generation_is_what_alias_production_names(world: World) -> None:
@@ -158,8 +158,8 @@ def test_what_was_moved_by_hand_comes_on_top_of_a_generation_that_the_command_ma
         async with world.working():
             assert (await world.decided(2, GenerationState.FAILED)).message == "overtaken by generation 3"
             async with world.replicas("r-1"):
-                found = await world.active(3)
-            assert found.wanted == Wanted("1", canary="2", share=0.1, salt="x", shadow="3")
+                third = await world.active(3)
+            assert third.wanted == Wanted("1", canary="2", share=0.1, salt="x", shadow="3")
 
     asyncio.run(run())
 
@@ -291,8 +291,8 @@ def test_what_the_gates_say_becomes_a_generation(world: World, verdict: Verdict,
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", previous="5"), 0)
         async with world.working(judge=judge), world.replicas("r-1"):
-            found = await world.active(2)
-            assert (found.wanted, found.who, found.why) == (wanted, "gates", "3 of 4 calls failed")
+            second = await world.active(2)
+            assert (second.wanted, second.who, second.why) == (wanted, "gates", "3 of 4 calls failed")
             assert (await world.event(event)).version == "2"
             if event == "rolled_back":
                 await world.until(lambda _: asyncio.to_thread(has_tag, world.registry, "2", "rollout_rolled_back"))
@@ -311,9 +311,8 @@ def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: Worl
         async with world.working(judge=judge), world.replicas("r-1"):
 
             async def kept(connection: psycopg.AsyncConnection) -> bool:
-                found = await controller_state.read_memory(connection)
-                kept = found.verdict or {}
-                return (kept.get("kind"), kept.get("reason")) == ("roll_back", "3 of 4 calls failed")
+                verdict = (await controller_state.read_memory(connection)).verdict or {}
+                return (verdict.get("kind"), verdict.get("reason")) == ("roll_back", "3 of 4 calls failed")
 
             await world.until(kept)
             assert (await newest(world)).number == 1
@@ -334,8 +333,8 @@ def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(world: World)
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.5, salt="x"), 0)
         done = await asyncio.gather(*(one(who) for who in ("ann", "bob")), return_exceptions=True)
-        (won,) = [found for found in done if not isinstance(found, BaseException)]
-        (lost,) = [found for found in done if isinstance(found, BaseException)]
+        (won,) = [one for one in done if not isinstance(one, BaseException)]
+        (lost,) = [one for one in done if isinstance(one, BaseException)]
         assert won.generation.wanted == Wanted("2", previous="1")
         if isinstance(lost, ledger.Overtaken):
             assert f"{won.generation.who} was faster: generation 2" in str(lost)
@@ -353,15 +352,15 @@ def test_a_step_that_is_repeated_changes_nothing(world: World, registry: Registr
             try:
                 for _ in range(times):
                     await agreement.step(connection)
-                assert [found.number for found in await ledger.read_history(connection)] == [1]
+                assert [one.number for one in await ledger.read_history(connection)] == [1]
                 await ledger.decide(connection, 1, GenerationState.ACTIVE)
                 await ledger.propose(connection, "m", Wanted("1", shadow="3"), after=1, **SAID)
                 await ledger.decide(connection, 2, GenerationState.ACTIVE)
                 for _ in range(3):
                     await agreement.step(connection)
-                assert [found.number for found in await ledger.read_history(connection)] == [2, 1]
-                found = await controller_state.read_memory(connection)
-                assert (found.agreed, found.writing) == (Aliases("1", shadow="3"), None)
+                assert [one.number for one in await ledger.read_history(connection)] == [2, 1]
+                state = await controller_state.read_memory(connection)
+                assert (state.agreed, state.writing) == (Aliases("1", shadow="3"), None)
                 assert await ledger.read_events(connection) == []
             finally:
                 agreement.close()
