@@ -199,7 +199,7 @@ class Agreement:
 
     async def _tag(self, connection: psycopg.AsyncConnection) -> None:
         """Write into the registry why versions do not serve."""
-        for number, event in await controller_state.read_untold(connection, list(TAGS)):
+        for number, event in await controller_state.read_unreported(connection, list(TAGS)):
             version, text = event.version or "", f"generation {event.generation}: {event.message}"[:TAG_LENGTH]
             try:
                 await self._ask(partial(self._registry.tag, version, {TAGS[event.kind]: text}))
@@ -207,7 +207,7 @@ class Agreement:
                 raise
             except RegistryError as error:
                 _log.warning("version %s cannot be tagged: %s", version, error)
-            await controller_state.tell(connection, number)
+            await controller_state.mark_reported(connection, number)
 
     async def _came_back(self, connection: psycopg.AsyncConnection) -> None:
         away_s = await controller_state.registry_here(connection)

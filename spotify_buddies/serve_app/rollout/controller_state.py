@@ -78,7 +78,7 @@ async def registry_away(connection: psycopg.AsyncConnection, message: str) -> bo
     return row is None or row[0] is None
 
 
-async def read_untold(connection: psycopg.AsyncConnection, kinds: Sequence[str]) -> list[tuple[int, Event]]:
+async def read_unreported(connection: psycopg.AsyncConnection, kinds: Sequence[str]) -> list[tuple[int, Event]]:
     """Events of these kinds that blame a version and are not in the registry yet: number and event, oldest first."""
     cursor = await connection.execute(
         "SELECT id, at, generation, kind, message, version, details FROM rollout_events"
@@ -89,7 +89,7 @@ async def read_untold(connection: psycopg.AsyncConnection, kinds: Sequence[str])
     return [(row[0], Event(*row[1:])) for row in await cursor.fetchall()]
 
 
-async def tell(connection: psycopg.AsyncConnection, event: int) -> None:
+async def mark_reported(connection: psycopg.AsyncConnection, event: int) -> None:
     """Write the number of the newest event that the registry has."""
     await connection.execute("UPDATE rollout_controller SET told = greatest(told, %s)", (event,))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
 from ray import serve
 
@@ -14,7 +13,7 @@ from spotify_buddies.serve_app.rollout.gauges import RayGauges
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.versions.counts import EDGES_MS
-from spotify_buddies.serve_app.versions.retention import prune
+from spotify_buddies.serve_app.versions.retention import BundleRetention
 from spotify_buddies.trainer.registry.registry import Registry
 
 
@@ -25,19 +24,16 @@ class RolloutController:
     async def __init__(  # type: ignore[misc]
         self, settings: RolloutSettings, services: Services, model: str, version: str
     ) -> None:
-        """Start to work. version: what new replicas open first, whatever is active, so its bundle always stays."""
+        """Start to work. version: what new replicas are started with."""
         shelf = shelf_of(services, model)
         if shelf is None or services.postgres_url is None:
             raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
         judge = watching(settings, EDGES_MS)
         registry = Registry(shelf.uri, model)
         tell = RayGauges().tell
-
-        def prune_unnamed(keep: Collection[str]) -> list[str]:
-            return prune(shelf, {*keep, version}, settings.bundles_days)
-
+        retention = BundleRetention(shelf, version, settings.bundles_days)
         controller = Controller(
-            registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell, prune=prune_unnamed
+            registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell, prune=retention
         )
         self._working = asyncio.create_task(controller.run())
 

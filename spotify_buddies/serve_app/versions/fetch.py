@@ -97,9 +97,10 @@ class Shelf:
 
     @contextmanager
     def locked(self, version: str, within_s: float = -1) -> Iterator[None]:
-        """Hold a version's lock among the processes of this machine. Timeout: not within this time; below 0: never.
+        """Hold a version's lock among the processes of this machine. Timeout: another one held it for within_s.
 
-        The lock file stays for good: deleting one that somebody waits for would let two hold the lock.
+        Below 0 the wait has no end. The lock file stays for good: if it were deleted while somebody waits for it, two
+        could hold the lock.
         """
         with FileLock(self.bundles / f".{version}.lock", timeout=within_s):
             yield

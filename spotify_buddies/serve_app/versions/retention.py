@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import Timeout
@@ -22,6 +23,19 @@ DAY_S = 86_400.0
 # directory is ours to delete.
 _OURS = re.compile(r"([0-9]+)|\.([0-9]+)\.(?:json|partial|json\.partial|deleted)")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BundleRetention:
+    """Prunes a shelf. started: what new replicas open first, whatever is active by then, so its bundle always stays."""
+
+    shelf: Shelf
+    started: str
+    days: float
+
+    def __call__(self, keep: Collection[str]) -> list[str]:
+        """See `prune`."""
+        return prune(self.shelf, {*keep, self.started}, self.days)
 
 
 def prune(shelf: Shelf, keep: Collection[str], days: float, *, now: float | None = None) -> list[str]:
@@ -38,7 +52,7 @@ def prune(shelf: Shelf, keep: Collection[str], days: float, *, now: float | None
         try:
             # What a crash left half deleted goes in any case; the version may have been fetched again since.
             _remove(_trash(shelf, version))
-            if version not in keep and _used(shelf, version) < before and _delete(shelf, version, before):
+            if version not in keep and 0 < _used(shelf, version) < before and _delete(shelf, version, before):
                 pruned.append(version)
         except OSError as error:
             _log.warning("the bundle of version %s cannot be deleted: %s", version, error)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.serve_app.versions.fetch import Shelf
-from spotify_buddies.serve_app.versions.retention import DAY_S, prune
+from spotify_buddies.serve_app.versions.retention import DAY_S, BundleRetention, prune
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.registry.registry import Registry
 
@@ -62,6 +62,11 @@ def test_old_versions_that_nothing_names_are_deleted_with_their_notes(shelf: She
     assert prune(shelf, {"1"}, 14) == ["2", "3"]
     assert names(shelf) == {"1", ".1.json"}
     assert prune(shelf, {"1"}, 14) == []
+
+
+def test_the_version_that_new_replicas_start_with_stays(shelf: Shelf) -> None:
+    assert BundleRetention(shelf, "1", 14)({"2"}) == ["3"]
+    assert names(shelf) == {"1", ".1.json", "2", ".2.json"}
 
 
 def test_zero_days_keep_everything_and_no_directory_is_no_error(shelf: Shelf, tmp_path: Path) -> None:
@@ -114,7 +119,7 @@ def test_a_crash_in_the_middle_leaves_no_half_bundle_and_the_next_run_cleans_up(
     assert died.returncode == 9
     assert names(shelf) == {".1.deleted", "2", ".2.json", "3", ".3.json"}
     assert open_bundle(shelf.bundles / ".1.deleted"), "nothing of it was deleted yet: what counts is its name"
-    assert prune(shelf, {"1", "2", "3"}, 14) == []
+    assert prune(shelf, {"2", "3"}, 14) == [], "version 1 was counted by the run that died, or not at all"
     assert names(shelf) == {"2", ".2.json", "3", ".3.json"}
 
 
