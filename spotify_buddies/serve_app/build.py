@@ -1,4 +1,4 @@
-"""Putting a Service together from settings, a bundle and the addresses of its stores."""
+"""Assembly of a Service from settings, a bundle and the addresses of its stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
 from spotify_buddies.serve_app.versions.table import Loaded, Table
 from spotify_buddies.trainer.bundle import open_bundle
 
-# A replica that starts waits for the active generation this long, and then serves what it was given until it has it.
+# A replica that starts waits this long for the active generation; then it serves what it was started with until it has
+# loaded it.
 FOLLOW_WITHIN_S = 60.0
 
 
@@ -39,7 +40,7 @@ def local(engine: Engine) -> Local:
 
 
 def shelf_of(services: Services, model: str) -> Shelf | None:
-    """Where versions that are wanted later come from; None where none ever are: no registry, or no Postgres."""
+    """The source of versions that are wanted later; None without a registry, a place for bundles or a Postgres."""
     if services.mlflow_uri is None or services.bundles is None or services.postgres_url is None:
         return None
     return Shelf(services.mlflow_uri, model, services.bundles)
@@ -57,11 +58,11 @@ async def open_service(
     neighbours: Callable[[Engine], Neighbours],
     replica: str,
 ) -> Service:
-    """Open the bundle with its hashes checked, warm up, and start the pools; what is opened is closed by `stack`.
+    """Open the bundle with its hashes checked, warm up, and start the pools; `stack` closes them.
 
-    A store that cannot be reached does not stop the service. BundleError: the bundle is refused. neighbours: a search
-    for an engine, made in a thread. With a registry and a Postgres, the newest active generation is served in the
-    bundle's place where it can be loaded, and so are later ones; replica: who does so, a name without a second.
+    An unreachable store does not stop the service. neighbours: makes the search of an engine, in a thread. With a
+    registry and a Postgres, the active generation is served instead of the bundle once it is loaded, and later ones
+    after it. replica: the name under which this process reports, unique. BundleError: the bundle is refused.
     """
     engine = Engine(await asyncio.to_thread(open_bundle, bundle), version)
     note = await asyncio.to_thread(check_parity, engine)
@@ -106,7 +107,7 @@ async def open_index(
     model: str,
     replica: str,
 ) -> Table[Searching]:
-    """The index of the bundle, its hashes checked, and of what generations want, as open_service. BundleError."""
+    """Open the index of the bundle, hashes checked, and follow generations, as open_service does. BundleError."""
     table: Table[Searching] = Table()
     table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
     shelf = shelf_of(services, model)
@@ -129,7 +130,7 @@ async def follow(
     serving: FollowingReplica,
     stack: AsyncExitStack,
 ) -> None:
-    """Follow generations until `stack` ends; returns when the active one is served, or after a bounded time."""
+    """Follow generations until `stack` ends; returns when the active one is served, or after FOLLOW_WITHIN_S."""
     follower = GenerationFollower(str(services.postgres_url), settings.feedback_timeout_s, replica, table, serving)
     task = await following(follower, FOLLOW_WITHIN_S)
 

@@ -1,4 +1,4 @@
-"""What can go wrong while serving. Errors hold fields, survive pickling and carry no gRPC code."""
+"""Errors of the service. They hold fields, survive pickling and carry no gRPC code."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Violation:
-    """One field of a request that breaks its documented range. field: its path, as in `user_ids[3]`."""
+    """A field of a request that breaks its documented range. field: its path, such as `user_ids[3]`."""
 
     field: str
     description: str
 
 
 class ServiceError(Exception):
-    """Anything that the service answers with a status other than OK."""
+    """Any error that the service answers with a status other than OK."""
 
 
 class InvalidRequest(ServiceError):
@@ -22,16 +22,16 @@ class InvalidRequest(ServiceError):
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        """Every field found wrong."""
-        found: tuple[Violation, ...] = self.args[0]
-        return found
+        """Every field that breaks its range."""
+        violations: tuple[Violation, ...] = self.args[0]
+        return violations
 
     def __str__(self) -> str:
         return "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
 
 
 class KeyReused(ServiceError):
-    """The idempotency key stands for another action of the same caller; nothing was stored.
+    """The idempotency key belongs to another action of the same caller; nothing was stored.
 
     args[0]: the fields that differ from the stored action, at least one.
     """
@@ -39,27 +39,27 @@ class KeyReused(ServiceError):
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the fields that differ."""
-        found: tuple[str, ...] = self.args[0]
-        return found
+        fields: tuple[str, ...] = self.args[0]
+        return fields
 
     @property
     def violations(self) -> tuple[Violation, ...]:
         """The key, and every field that differs."""
-        key = Violation("idempotency_key", "stands for another action")
+        key = Violation("idempotency_key", "belongs to another action")
         return (
             key,
-            *(Violation(field, "differs from the action that is stored under the key") for field in self.fields),
+            *(Violation(field, "differs from the action that is stored with the key") for field in self.fields),
         )
 
     def __str__(self) -> str:
         return (
-            f"the idempotency_key stands for another action, which differs in {', '.join(self.fields)}; nothing was "
-            "stored: take a new key for a new action, or send the first one again as it was"
+            f"the idempotency_key belongs to another action, which differs in {', '.join(self.fields)}; nothing was "
+            "stored: use a new key for a new action, or send the first one again unchanged"
         )
 
 
 class FeedbackUnavailable(ServiceError):
-    """The feedback is not acknowledged: not stored, or stored and the answer was lost.
+    """The feedback is not acknowledged: it was not stored, or the answer of the store was lost.
 
     args: cause, seconds until a retry makes sense.
     """
@@ -77,7 +77,7 @@ class FeedbackUnavailable(ServiceError):
 
 
 class ServerFull(ServiceError):
-    """The replica works on as many calls as it takes on. args: that many, seconds until a retry makes sense."""
+    """The replica has as many calls in flight as it allows. args: their number, seconds until a retry makes sense."""
 
     @property
     def retry_after_s(self) -> float:
@@ -92,18 +92,18 @@ class TookTooLong(ServiceError):
     """The call was not answered within the server's maximum. args: seconds."""
 
     def __str__(self) -> str:
-        return f"not answered within the server's maximum of {self.args[0]:g} s; ask for fewer listeners at once"
+        return f"not answered within the server's maximum of {self.args[0]:g} s; ask for fewer users at once"
 
 
 class NeighboursUnavailable(ServiceError):
-    """The neighbour search did not answer within its budget; the answer goes on without it. args: cause."""
+    """The neighbour search did not answer within its budget; the answer is made without it. args: cause."""
 
     def __str__(self) -> str:
         return f"no neighbour search ({self.args[0]})"
 
 
 class HistoryUnavailable(ServiceError):
-    """What listeners have seen cannot be read now; the answer goes on without it. args: cause."""
+    """The history of users cannot be read now; the answer is made without it. args: cause."""
 
     def __str__(self) -> str:
-        return f"no history of listeners ({self.args[0]})"
+        return f"no history of users ({self.args[0]})"

@@ -35,13 +35,15 @@ FORGOTTEN_S = 3_600.0
 _COLUMNS = """
 number, production, canary, share, salt, shadow, previous, paused, at, who, action, why, state, decided_at, message
 """
+# A number that somebody else took meanwhile gives no row and no error: one would abort the caller's transaction.
 _PROPOSE = f"""
 WITH made AS (
   INSERT INTO rollout_generations (
     number, model, production, canary, share, salt, shadow, previous, paused, who, action, why, state
   )
   SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'preparing'
-  WHERE %s = (SELECT coalesce(max(number), 0) FROM rollout_generations) RETURNING {_COLUMNS}
+  WHERE %s = (SELECT coalesce(max(number), 0) FROM rollout_generations)
+  ON CONFLICT (number) DO NOTHING RETURNING {_COLUMNS}
 )
 SELECT made.*, pg_notify('{CHANNEL}', made.number::text) FROM made
 """  # noqa: S608 - constants
@@ -88,17 +90,14 @@ async def propose(
     connection: psycopg.AsyncConnection, model: str, wanted: Wanted, *, after: int, who: str, action: str, why: str
 ) -> Generation:
     """Append the generation after+1, preparing, and tell the replicas. Overtaken: `after` is not the newest now."""
-    try:
-        cursor = await connection.execute(
-            _PROPOSE.encode(),
-            (
-                after + 1, model, wanted.production, wanted.canary, wanted.share, wanted.salt, wanted.shadow,
-                wanted.previous, wanted.paused, who, action, why, after,
-            ),
-        )  # fmt: skip
-        row = await cursor.fetchone()
-    except psycopg.errors.UniqueViolation:
-        row = None
+    cursor = await connection.execute(
+        _PROPOSE.encode(),
+        (
+            after + 1, model, wanted.production, wanted.canary, wanted.share, wanted.salt, wanted.shadow,
+            wanted.previous, wanted.paused, who, action, why, after,
+        ),
+    )  # fmt: skip
+    row = await cursor.fetchone()
     if row is None:
         newest = await read_newest(connection)
         if newest is None:
@@ -220,3 +219,55 @@ def _generation(row: Sequence[Any]) -> Generation:
 def _held(body: Mapping[str, str]) -> Held:
     since = datetime.fromisoformat(body["since"])
     return Held(Load(body["state"]), since, body["message"], body["sha256"])
+
+
+# Generations from this one on were wanted within some days: it is the one that was active that long ago.
+_OLDEST = """
+coalesce((
+  SELECT max(number) FROM rollout_generations
+  WHERE state = 'active' AND coalesce(decided_at, at) < now() - make_interval(days => %(days)s)
+), 0)
+"""
+# In batches, so that no statement meets its timeout. A canary's generations are those that the gates add up.
+_PRUNE_COUNTS = f"""
+WITH active AS (
+  SELECT number, canary IS NULL AS alone, (production, canary, salt) AS canary FROM rollout_generations
+  WHERE state = 'active'
+), newest AS (
+  SELECT * FROM active ORDER BY number DESC LIMIT 1
+), kept AS (
+  SELECT least(
+    {_OLDEST},
+    (SELECT min(number) FROM active WHERE NOT newest.alone AND number > coalesce(
+      (SELECT max(number) FROM active WHERE active.canary IS DISTINCT FROM newest.canary), 0))
+  ) AS first FROM newest
+)
+DELETE FROM rollout_counts WHERE (generation, replica, arm) IN (
+  SELECT generation, replica, arm FROM rollout_counts, kept WHERE generation < kept.first
+  ORDER BY generation LIMIT %(batch)s
+)
+"""  # noqa: S608 - constants
+_VERSIONS = f"""
+SELECT DISTINCT unnest(ARRAY[production, canary, shadow, previous]) FROM rollout_generations
+WHERE number >= {_OLDEST}
+  AND (state <> 'failed' OR coalesce(decided_at, at) >= now() - make_interval(days => %(days)s))
+"""  # noqa: S608
+
+
+async def prune_counts(connection: psycopg.AsyncConnection, days: int, *, batch: int = 1_000) -> int:
+    """Delete counts of generations that ended more than this many days ago; returns the number of rows.
+
+    The active generation's stay, and all of its canary's. Safe to repeat when it was interrupted.
+    """
+    deleted = 0
+    while True:
+        cursor = await connection.execute(_PRUNE_COUNTS.encode(), {"days": days, "batch": batch})
+        deleted += cursor.rowcount
+        if cursor.rowcount < batch:
+            return deleted
+
+
+async def read_versions(connection: psycopg.AsyncConnection, days: int) -> set[str]:
+    """Versions that a generation of now or of the last days names; empty before the first."""
+    cursor = await connection.execute(_VERSIONS.encode(), {"days": days})
+    return {version for (version,) in await cursor.fetchall() if version is not None}

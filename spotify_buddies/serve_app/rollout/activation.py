@@ -1,4 +1,4 @@
-"""Whether a generation becomes active or fails, by what the replicas report."""
+"""Activation: a generation becomes active or fails, depending on the reports of the replicas."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from spotify_buddies.serve_app.generations.state import Generation, GenerationSt
 
 
 async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -> Generation | None:
-    """Decide what can be decided now, and return the newest generation as it is then; None where there is none.
+    """Decide what can be decided now, and return the newest generation as it is then; None: there is none.
 
     Overtaken generations that are still preparing fail. The newest becomes active once every live replica has prepared
-    it, and fails when one could not load a version of it, or when one has not after prepare_within_s. Nobody is waited
-    for who is gone; where no replica lives, nothing is decided. Safe to repeat: what is decided stays.
+    it; it fails when a replica cannot load one of its versions, or has not prepared it after prepare_within_s. Replicas
+    that are gone do not count; without any live replica nothing is decided. Safe to repeat: decisions are final.
     """
     newest = await ledger.read_newest(connection)
     if newest is None:
@@ -38,9 +38,9 @@ async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -
     return await ledger.read_newest(connection)
 
 
-async def age_s(connection: psycopg.AsyncConnection, at: datetime) -> float:
+async def age_s(connection: psycopg.AsyncConnection, written: datetime) -> float:
     """Seconds since a time that the database wrote, by its own clock."""
-    cursor = await connection.execute("SELECT extract(epoch FROM clock_timestamp() - %s)::double precision", (at,))
+    cursor = await connection.execute("SELECT extract(epoch FROM clock_timestamp() - %s)::double precision", (written,))
     ((seconds,),) = await cursor.fetchall()
     return float(seconds)
 
@@ -53,9 +53,9 @@ async def _overtaken(connection: psycopg.AsyncConnection, newest: int) -> list[i
 
 
 def _failed(newest: Generation, reports: Sequence[Report]) -> tuple[str, str] | None:
-    """A version that a replica could not load for this generation, and what it says; None: there is none.
+    """A version that a replica could not load for this generation, and its message; None: there is none.
 
-    A failure from before the generation belongs to an earlier one: who proposes the version again wants another try.
+    A failure from before the generation belongs to an earlier one: proposing the version again asks for another try.
     """
     for report in reports:
         for version in newest.wanted.versions:
@@ -72,8 +72,8 @@ async def _fail(
     version: str | None,
     message: str,
 ) -> None:
-    """The generation, and the event that the registry's tag is made from, in one transaction."""
-    # What serves is not to blame: a replica without a disk fails on every version.
+    """Fail the generation and write the event that becomes the registry's tag, in one transaction."""
+    # A version that serves already is not to blame: a replica without a disk fails on every version.
     blamed = None if active is not None and version in active.wanted.versions else version
     async with connection.transaction():
         if await ledger.decide(connection, newest.number, GenerationState.FAILED, message):
@@ -85,17 +85,17 @@ def _new_version(newest: Generation, active: Generation) -> str | None:
 
 
 def _behind(newest: Generation, reports: Sequence[Report]) -> str:
-    """What the replicas do that have not prepared the generation."""
+    """The replicas that have not prepared the generation, with the states of its versions, as text."""
     late = [report for report in reports if report.prepared < newest.number]
     return "; ".join(f"{report.replica} ({_states(newest, report)})" for report in late)
 
 
 def _states(newest: Generation, report: Report) -> str:
-    said = []
+    states = []
     for version in newest.wanted.versions:
         held = report.versions.get(version)
         if held is None:
-            said.append(f"version {version} missing")
+            states.append(f"version {version} missing")
         elif held.state is not Load.READY:
-            said.append(f"version {version} {held.state} {held.message}".rstrip())
-    return ", ".join(said) or "all versions ready"
+            states.append(f"version {version} {held.state} {held.message}".rstrip())
+    return ", ".join(states) or "all versions ready"

@@ -1,8 +1,8 @@
-"""The registry's side of the rollout: what was moved there becomes a generation, what is active is written there.
+"""The synchronisation with the registry: aliases moved by hand become a generation, active ones are written back.
 
-Every value that is found in the registry is either known, because it is what was agreed on last, what is being written,
-or what the current generation says, or somebody moved it by hand. What was agreed and what is being written stand in
-Postgres before the registry is touched, so that a controller that dies in between is not taken for a person.
+A value in the registry is known if it was agreed on last, is being written, or belongs to the current generation. Any
+other value was moved by hand. What was agreed and what is being written is in Postgres before the registry is touched,
+so that the values of a controller that died in between do not look like a person's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
 
 WHO, ACTION = "registry", "registry"
-# Tags of a version, by the kind of the event that says why it does not serve.
+# Tags of a version that does not serve, by the kind of the event that says why.
 TAGS = {"failed": "rollout_failed", "rolled_back": "rollout_rolled_back"}
 TAG_LENGTH = 500
 Answer = TypeVar("Answer")
@@ -54,16 +54,16 @@ class Agreement:
         self._fetch = fetch
         self._settings = settings
         self._salt = salt
-        # One thread: calls reach the registry in the order in which they were made, one that hangs included.
+        # One thread: calls reach the registry in their order, even when one of them hangs.
         self._thread = ThreadPoolExecutor(1, "registry")
-        self._said = ""
+        self._refusal = ""
 
     def close(self) -> None:
-        """Wait for nothing; a call that hangs ends by itself."""
+        """Drop the calls that wait; one that hangs ends by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def step(self, connection: psycopg.AsyncConnection) -> None:
-        """Look at the registry once and do what follows from it. psycopg.Error: Postgres is away."""
+        """Read the registry once and act on it. psycopg.Error: Postgres is unreachable."""
         try:
             theirs = aliases_in(await self._ask(self._registry.desired))
             await self._came_back(connection)
@@ -71,6 +71,11 @@ class Agreement:
             await self._tag(connection)
         except RegistryUnavailable as error:
             await self._went_away(connection, str(error))
+
+    async def named(self) -> set[str]:
+        """All versions that an alias names, ours and others'; empty without a model. RegistryUnavailable."""
+        desired = await self._ask(self._registry.desired)
+        return set(desired.aliases.values())
 
     async def _reconcile(self, connection: psycopg.AsyncConnection, theirs: Aliases) -> None:
         newest = await ledger.read_newest(connection)
@@ -80,7 +85,7 @@ class Agreement:
             return
         known = await read_memory(connection)
         ours = aliases_of(current.wanted)
-        # Where nothing is known of the registry the generations are right.
+        # Before the first agreement the generations win over the registry.
         agreed = known.agreed or theirs
         by_hand = moved(theirs, agreed, known.writing or agreed, ours)
         if by_hand:
@@ -92,15 +97,15 @@ class Agreement:
             await self._write(connection, theirs, ours)
 
     async def _begin(self, connection: psycopg.AsyncConnection, theirs: Aliases, failed: Generation | None) -> None:
-        """The first generation: what alias production names. One that failed is tried again after a while."""
+        """Propose the first generation, of alias production; one that failed is tried again after a while."""
         version = theirs.production
         if version is None:
             return
         if failed is not None and failed.wanted.production == version and not await self._waited(connection, failed):
             return
         after = 0 if failed is None else failed.number
-        # Before the generation is there, so that whatever comes after it finds what was agreed. The other aliases are
-        # no part of it: they count as moved, and are looked at as such.
+        # Before the generation exists, so that every later step finds the agreement. The other aliases are no part of
+        # it: the next step treats them as moved by hand, with all checks.
         await controller_state.agree(connection, Aliases(production=version))
         await self._propose(connection, Wanted(version), after, f"alias production is version {version}")
 
@@ -117,7 +122,7 @@ class Agreement:
         newest: int,
         wanted: Wanted,
     ) -> None:
-        """A generation of what was moved by hand; what cannot be taken over is written back by a later step."""
+        """Propose a generation from what was moved by hand; a later step puts back what is refused."""
         what = describe(by_hand, agreed)
         merged = merge(wanted, by_hand, first_percent=self._settings.first_percent, salt=self._salt)
         refused = list(merged.problems)
@@ -125,7 +130,7 @@ class Agreement:
         if against := await self._against(wanted, changed):
             refused, changed = [*refused, *against], wanted
         if changed != wanted and not await self._propose(connection, changed, newest, what):
-            return  # somebody was faster: what was moved is moved still, and is looked at again
+            return  # somebody was faster: the next step finds the same moves again
         if refused:
             version = next((by_hand[name] for name in ("canary", "production", "shadow") if by_hand.get(name)), None)
             await ledger.note(
@@ -134,27 +139,27 @@ class Agreement:
         await controller_state.agree(connection, theirs)
 
     async def _against(self, wanted: Wanted, changed: Wanted) -> list[str]:
-        """What speaks against the versions that would be new; a shadow and a previous one need only exist."""
-        found: list[str] = []
+        """Objections to the versions that would be new; a shadow and a previous one need only exist."""
+        against: list[str] = []
         for version in changed.versions:
             if version in wanted.versions:
                 continue
             serves = version in (changed.production, changed.canary)
             try:
-                found += await self._check(version, wanted.production) if serves else await self._exists(version)
+                against += await self._check(version, wanted.production) if serves else await self._exists(version)
             except RegistryUnavailable:
                 raise
             except RegistryError as error:
-                found.append(str(error))
-        return found
+                against.append(str(error))
+        return against
 
     async def _exists(self, version: str) -> list[str]:
         await self._ask(lambda: self._registry.get(version))
         return []
 
     async def _check(self, version: str, production: str) -> list[str]:
-        # In a thread of its own: fetching takes its time, and what is registered can be read beside it.
-        thread = patient_thread("look")
+        # In its own thread: fetching can take minutes, and the registry must be readable meanwhile.
+        thread = patient_thread("preflight")
         checked = asyncio.get_running_loop().run_in_executor(
             thread, objections, self._registry, self._fetch, version, production, self._settings
         )
@@ -163,7 +168,7 @@ class Agreement:
             async with asyncio.timeout(within_s):
                 return await checked
         except TimeoutError:
-            return [f"version {version} could not be looked at within {within_s:g} s"]
+            return [f"version {version} could not be checked within {within_s:g} s"]
         finally:
             thread.shutdown(wait=False)
 
@@ -182,26 +187,27 @@ class Agreement:
         except RegistryUnavailable:
             raise
         except RegistryError as error:
-            if self._said != (said := str(error)):
-                self._said = said
-                _log.warning("the registry's aliases cannot be set: %s", said)
+            # Every step tries again, but the same refusal is one event.
+            if self._refusal != (refusal := str(error)):
+                self._refusal = refusal
+                _log.warning("the registry's aliases cannot be set: %s", refusal)
                 newest = await ledger.read_newest(connection)
-                await ledger.note(connection, newest.number if newest else 0, "refused", said)
+                await ledger.note(connection, newest.number if newest else 0, "refused", refusal)
             return
-        self._said = ""
+        self._refusal = ""
         await controller_state.agree(connection, ours)
 
     async def _tag(self, connection: psycopg.AsyncConnection) -> None:
-        """Tell the registry why versions do not serve."""
-        for number, event in await controller_state.read_untold(connection, list(TAGS)):
+        """Write into the registry why versions do not serve."""
+        for number, event in await controller_state.read_unreported(connection, list(TAGS)):
             version, text = event.version or "", f"generation {event.generation}: {event.message}"[:TAG_LENGTH]
             try:
                 await self._ask(partial(self._registry.tag, version, {TAGS[event.kind]: text}))
             except RegistryUnavailable:
                 raise
             except RegistryError as error:
-                _log.warning("version %s is not tagged: %s", version, error)
-            await controller_state.tell(connection, number)
+                _log.warning("version %s cannot be tagged: %s", version, error)
+            await controller_state.mark_reported(connection, number)
 
     async def _came_back(self, connection: psycopg.AsyncConnection) -> None:
         away_s = await controller_state.registry_here(connection)
@@ -210,20 +216,20 @@ class Agreement:
 
     async def _went_away(self, connection: psycopg.AsyncConnection, message: str) -> None:
         if await controller_state.registry_away(connection, message):
-            _log.warning("the registry is away: %s", message)
-            await self._note(connection, "registry_away", f"{message}; what is served stays as it is")
+            _log.warning("the registry is unreachable: %s", message)
+            await self._note(connection, "registry_away", f"{message}; replicas keep serving what they have")
 
     async def _note(self, connection: psycopg.AsyncConnection, kind: str, message: str) -> None:
         newest = await ledger.read_newest(connection)
         await ledger.note(connection, 0 if newest is None else newest.number, kind, message)
 
     async def _ask(self, call: Callable[[], Answer]) -> Answer:
-        """Call the registry in its thread. RegistryUnavailable: it does not answer within its time."""
+        """Call the registry in its thread. RegistryUnavailable: no answer within settings.registry_within_s."""
         within_s = self._settings.registry_within_s
-        asked = asyncio.get_running_loop().run_in_executor(self._thread, call)
+        answer = asyncio.get_running_loop().run_in_executor(self._thread, call)
         try:
             async with asyncio.timeout(within_s):
-                return await asked
+                return await answer
         except TimeoutError:
             raise RegistryUnavailable(f"the model registry does not answer within {within_s:g} s") from None
 
@@ -231,8 +237,8 @@ class Agreement:
 def write(registry: Registry, theirs: Aliases, ours: Aliases) -> None:
     """Make the registry's aliases and percent agree with ours, the least dangerous first.
 
-    The percent goes before the canary does and comes after it, so that none is left over for the next canary. Safe to
-    repeat. RegistryError: a version is gone, or the registry does not answer.
+    The percent is deleted before the canary and set after it, so that no percent is left over for the next canary. Safe
+    to repeat. RegistryError: a version is gone, or the registry does not answer.
     """
     if ours.percent is None and theirs.canary is not None:
         registry.tag_model(PERCENT_TAG, None)

@@ -1,7 +1,7 @@
-"""The registry's aliases as what is wanted, and what is wanted as aliases. Pure.
+"""Translation between the registry's aliases and what a generation wants. Pure.
 
 Three aliases name versions beside `production`: `canary`, `shadow` and `previous`. The canary's percent is a tag of the
-registered model, which counts only while there is a canary.
+registered model; it counts only while there is a canary.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMES = ("production", "canary", "shadow", "previous")
 
 @dataclass(frozen=True)
 class Aliases:
-    """What stands in the registry. percent: of the canary, written as we do where it is a number, else as it stands."""
+    """Our aliases in the registry. percent: the canary's; a number in our notation, anything else as it was written."""
 
     production: str | None = None
     canary: str | None = None
@@ -28,23 +28,23 @@ class Aliases:
     percent: str | None = None
 
 
-def aliases_in(found: Desired) -> Aliases:
+def aliases_in(desired: Desired) -> Aliases:
     """The part of a registered model's aliases and tags that is ours."""
-    named = {name: found.aliases.get(name) for name in NAMES}
-    percent = found.tags.get(PERCENT_TAG) if named["canary"] is not None else None
+    named = {name: desired.aliases.get(name) for name in NAMES}
+    percent = desired.tags.get(PERCENT_TAG) if named["canary"] is not None else None
     if percent is not None and (share := parse_percent(percent)) is not None:
         percent = percent_text(share)
     return Aliases(**named, percent=percent)
 
 
 def aliases_of(wanted: Wanted) -> Aliases:
-    """What stands in the registry where it agrees with what is wanted."""
+    """The aliases of a registry that agrees with what is wanted."""
     percent = None if wanted.canary is None else percent_text(wanted.share)
     return Aliases(wanted.production, wanted.canary, wanted.shadow, wanted.previous, percent)
 
 
 def parse_percent(text: str) -> float | None:
-    """The share, 0 to 1, that a tag such as "10", "12.5" or "10 %" says; None: it says none."""
+    """The share, 0 to 1, of a tag such as "10", "12.5" or "10 %"; None: it is no percent."""
     try:
         percent = float(text.strip().removesuffix("%"))
     except ValueError:
@@ -53,14 +53,14 @@ def parse_percent(text: str) -> float | None:
 
 
 def moved(theirs: Aliases, *known: Aliases) -> dict[str, str | None]:
-    """What somebody set by hand: each field whose value is that of none of the known states, with its value."""
-    named = [asdict(one) for one in known]
-    return {name: value for name, value in asdict(theirs).items() if all(value != one[name] for one in named)}
+    """The fields that somebody set by hand, with their values: those that differ from all known states."""
+    states = [asdict(one) for one in known]
+    return {name: value for name, value in asdict(theirs).items() if all(value != state[name] for state in states)}
 
 
 @dataclass(frozen=True)
 class Merged:
-    """wanted: with what was moved by hand. problems: sentences on what is not taken over."""
+    """The result of `merge`. wanted: with what was moved by hand. problems: a sentence for each refused change."""
 
     wanted: Wanted
     problems: tuple[str, ...] = ()
@@ -69,10 +69,10 @@ class Merged:
 def merge(
     wanted: Wanted, by_hand: Mapping[str, str | None], *, first_percent: float, salt: Callable[[], str]
 ) -> Merged:
-    """What is wanted once aliases were moved by hand (from `moved`), the rest as it was.
+    """What is wanted after aliases were moved by hand (see `moved`); the rest stays.
 
-    A canary without a percent of its own starts with first_percent. A new production makes the old one previous, unless
-    previous was moved as well; the canary that becomes production is no canary any more. salt: makes a new one.
+    A canary without a percent starts with first_percent. A new production makes the old one previous, unless previous
+    was moved as well; a canary that becomes production is no canary any more. salt: makes a new one.
     """
     problems = []
     changed = wanted
@@ -101,11 +101,11 @@ def merge(
 
 
 def describe(by_hand: Mapping[str, str | None], before: Aliases) -> str:
-    """What was moved, for people: "canary moved from none to 3"."""
-    was = asdict(before)
+    """The moves as text: "canary moved from none to 3"."""
+    old = asdict(before)
     names = {"percent": PERCENT_TAG}
     return ", ".join(
-        f"{names.get(name, name)} moved from {was[name] or 'none'} to {value or 'none'}"
+        f"{names.get(name, name)} moved from {old[name] or 'none'} to {value or 'none'}"
         for name, value in by_hand.items()
     )
 

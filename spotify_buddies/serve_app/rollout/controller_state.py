@@ -1,4 +1,4 @@
-"""The controller's row in Postgres: what it and the registry agreed on, so that a restarted controller goes on."""
+"""The controller's row in Postgres: what it and the registry agreed on, so that a restarted controller can resume."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from spotify_buddies.serve_app.rollout.aliases import Aliases
 
 @dataclass(frozen=True)
 class ControllerState:
-    """agreed: None before the registry was first looked at. writing: what is being written there, None: nothing.
+    """The row. agreed: aliases at the last agreement, None before the first. writing: aliases that are being written.
 
-    away_since: since when the registry does not answer, None: it does. verdict: what the gates said last, of generation
-    verdict_generation. seen_age_s: since the controller worked, by the database's clock; None: it never did. Times are
-    UTC.
+    away_since: since when the registry does not answer; None: it answers. verdict: the last one of the gates, on
+    generation verdict_generation. seen_age_s: seconds since the controller last worked, by the database's clock; None:
+    it never did. Times are UTC.
     """
 
     agreed: Aliases | None = None
@@ -34,7 +34,7 @@ class ControllerState:
 
 
 async def read_memory(connection: psycopg.AsyncConnection) -> ControllerState:
-    """What is remembered; the empty Memory before anything was."""
+    """The state; an empty one before anything was written."""
     cursor = await connection.execute(
         "SELECT agreed, writing, registry_seen_at, registry_away_since, registry_message, verdict,"
         " verdict_generation, extract(epoch FROM clock_timestamp() - seen_at)::double precision FROM rollout_controller"
@@ -44,7 +44,7 @@ async def read_memory(connection: psycopg.AsyncConnection) -> ControllerState:
 
 
 async def agree(connection: psycopg.AsyncConnection, agreed: Aliases, writing: Aliases | None = None) -> None:
-    """Remember what stands in the registry, and what is about to be written there."""
+    """Write the aliases that the registry has, and those that are about to be written there."""
     await connection.execute(
         "INSERT INTO rollout_controller (agreed, writing) VALUES (%s, %s)"
         " ON CONFLICT (one) DO UPDATE SET agreed = excluded.agreed, writing = excluded.writing",
@@ -53,7 +53,7 @@ async def agree(connection: psycopg.AsyncConnection, agreed: Aliases, writing: A
 
 
 async def registry_here(connection: psycopg.AsyncConnection) -> float | None:
-    """Remember that the registry answered; for how many seconds it had been away, None if it was not."""
+    """Write that the registry answered; returns for how many seconds it had been unreachable, None: it had not."""
     cursor = await connection.execute(
         "WITH was AS (SELECT registry_away_since FROM rollout_controller),"
         " made AS (INSERT INTO rollout_controller (registry_seen_at) VALUES (now()) ON CONFLICT (one) DO UPDATE"
@@ -65,7 +65,7 @@ async def registry_here(connection: psycopg.AsyncConnection) -> float | None:
 
 
 async def registry_away(connection: psycopg.AsyncConnection, message: str) -> bool:
-    """Remember that the registry does not answer, and why; whether that is new."""
+    """Write that the registry does not answer, and why; returns whether that is new."""
     cursor = await connection.execute(
         "WITH was AS (SELECT registry_away_since FROM rollout_controller),"
         " made AS (INSERT INTO rollout_controller (registry_away_since, registry_message) VALUES (now(), %s)"
@@ -78,8 +78,8 @@ async def registry_away(connection: psycopg.AsyncConnection, message: str) -> bo
     return row is None or row[0] is None
 
 
-async def read_untold(connection: psycopg.AsyncConnection, kinds: Sequence[str]) -> list[tuple[int, Event]]:
-    """Events of these kinds that blame a version and that the registry was not told of, oldest first, numbered."""
+async def read_unreported(connection: psycopg.AsyncConnection, kinds: Sequence[str]) -> list[tuple[int, Event]]:
+    """Events of these kinds that blame a version and are not in the registry yet: number and event, oldest first."""
     cursor = await connection.execute(
         "SELECT id, at, generation, kind, message, version, details FROM rollout_events"
         " WHERE id > coalesce((SELECT told FROM rollout_controller), 0) AND kind = ANY(%s) AND version IS NOT NULL"
@@ -89,13 +89,13 @@ async def read_untold(connection: psycopg.AsyncConnection, kinds: Sequence[str])
     return [(row[0], Event(*row[1:])) for row in await cursor.fetchall()]
 
 
-async def tell(connection: psycopg.AsyncConnection, event: int) -> None:
-    """Remember the newest event that the registry was told of."""
+async def mark_reported(connection: psycopg.AsyncConnection, event: int) -> None:
+    """Write the number of the newest event that the registry has."""
     await connection.execute("UPDATE rollout_controller SET told = greatest(told, %s)", (event,))
 
 
 async def judged(connection: psycopg.AsyncConnection, generation: int, verdict: Mapping[str, Any]) -> None:
-    """Remember what the gates say, for those who look."""
+    """Write the gates' verdict, for status."""
     await connection.execute(
         "INSERT INTO rollout_controller (verdict_generation, verdict) VALUES (%s, %s) ON CONFLICT (one) DO UPDATE SET"
         " verdict_generation = excluded.verdict_generation, verdict = excluded.verdict",
@@ -104,7 +104,7 @@ async def judged(connection: psycopg.AsyncConnection, generation: int, verdict: 
 
 
 async def beat(connection: psycopg.AsyncConnection) -> None:
-    """Remember that the controller works."""
+    """Write that the controller works."""
     await connection.execute(
         "INSERT INTO rollout_controller (seen_at) VALUES (clock_timestamp())"
         " ON CONFLICT (one) DO UPDATE SET seen_at = excluded.seen_at"

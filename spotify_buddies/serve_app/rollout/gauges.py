@@ -1,4 +1,4 @@
-"""What the controller tells Prometheus, read once a poll from the same rows that `buddies rollout status` reads."""
+"""The controller's figures for Prometheus, read once a poll from the rows that `buddies rollout status` reads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spotify_buddies.serve_app.generations.state import GenerationState
 
 @dataclass(frozen=True)
 class RolloutFigures:
-    """active, preparing: generations, 0 for none. share: of the listeners, 0 to 1, with the canary. registry_away_s: 0
-    while it answers. events: new ones since the last look, by kind.
+    """The state of the rollout. active, preparing: generations, 0 for none. share: of the users, 0 to 1, with the
+    canary. registry_away_s: 0 while the registry answers. events: new ones since the last look, by kind.
     """
 
     active: int = 0
@@ -26,13 +26,13 @@ class RolloutFigures:
 
 
 class Watcher:
-    """Looks again and again; events of before its first look are not told."""
+    """Reads the figures again and again; events from before its first look are not counted."""
 
     def __init__(self) -> None:
         self._after: int | None = None
 
     async def look(self, connection: psycopg.AsyncConnection) -> RolloutFigures:
-        """What stands in Postgres now. psycopg.Error."""
+        """The figures in Postgres now. psycopg.Error: it is unreachable."""
         newest = await ledger.read_newest(connection)
         active = newest if newest is None or newest.state is GenerationState.ACTIVE else None
         if active is None:
@@ -60,7 +60,7 @@ class Watcher:
 
 
 class RayGauges:
-    """Ray's metrics, scraped from the node's metrics port. Only inside a replica."""
+    """Ray's metrics, which Prometheus scrapes from the node. Only inside a replica."""
 
     def __init__(self) -> None:
         from ray.serve import metrics
@@ -70,20 +70,21 @@ class RayGauges:
             "preparing": metrics.Gauge(
                 "rollout_preparing_generation", description="The generation that replicas load, 0 for none"
             ),
-            "share": metrics.Gauge("rollout_canary_share", description="Share of the listeners with the canary"),
+            "share": metrics.Gauge("rollout_canary_share", description="Share of the users with the canary"),
             "registry_away_s": metrics.Gauge(
-                "rollout_registry_away_seconds", description="For how long the registry has not answered, 0: it does"
+                "rollout_registry_away_seconds",
+                description="Seconds since the registry stopped answering, 0 while it answers",
             ),
         }
         self._events = metrics.Counter(
             "rollout_events_total",
-            description="What was decided or found: advanced, rolled_back, failed, refused, ..",
+            description="Events of the rollout by kind: advanced, rolled_back, failed, refused, ..",
             tag_keys=("kind",),
         )
 
-    def tell(self, seen: RolloutFigures) -> None:
-        """Set and count."""
+    def tell(self, figures: RolloutFigures) -> None:
+        """Set the gauges and count the events."""
         for name, gauge in self._gauges.items():
-            gauge.set(getattr(seen, name))
-        for kind, count in seen.events.items():
+            gauge.set(getattr(figures, name))
+        for kind, count in figures.events.items():
             self._events.inc(count, tags={"kind": kind})

@@ -57,10 +57,10 @@ def build_app(
         ray_actor_options=_actor(1, build),
         # One line per call, written or not, costs as much as ranking does; calls are counted in the metrics.
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-    ).bind(settings, str(bundle), version, model, services, index, controller(services, model, rollout, build))
+    ).bind(settings, str(bundle), version, model, services, index, controller(services, model, version, rollout, build))
 
 
-def controller(services: Services, model: str, rollout: RolloutSettings | None, build: str = "") -> Any:
+def controller(services: Services, model: str, version: str, rollout: RolloutSettings | None, build: str = "") -> Any:
     """The deployment that decides on versions; None where one version serves for good."""
     if rollout is None or not services.follows_registry:
         return None
@@ -73,7 +73,7 @@ def controller(services: Services, model: str, rollout: RolloutSettings | None, 
         max_surge_percent=SURGE,
         ray_actor_options=_actor(0, build),
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-    ).bind(rollout, services, model)
+    ).bind(rollout, services, model, version)
 
 
 def _actor(processors: float, build: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The controller as a Ray Serve deployment: one replica, beside the ranker and the neighbour index."""
+"""The rollout's controller as a Ray Serve deployment: one replica, beside the ranker and the neighbour index."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spotify_buddies.serve_app.rollout.gauges import RayGauges
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.versions.counts import EDGES_MS
+from spotify_buddies.serve_app.versions.retention import BundleRetention
 from spotify_buddies.trainer.registry.registry import Registry
 
 
@@ -20,18 +21,24 @@ from spotify_buddies.trainer.registry.registry import Registry
 class RolloutController:
     """Ready at once: neither the registry nor Postgres has to be there for the service to answer."""
 
-    async def __init__(self, settings: RolloutSettings, services: Services, model: str) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, settings: RolloutSettings, services: Services, model: str, version: str
+    ) -> None:
+        """Start to work. version: what new replicas are started with."""
         shelf = shelf_of(services, model)
         if shelf is None or services.postgres_url is None:
             raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
         judge = watching(settings, EDGES_MS)
         registry = Registry(shelf.uri, model)
         tell = RayGauges().tell
-        controller = Controller(registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell)
+        retention = BundleRetention(shelf, version, settings.bundles_days)
+        controller = Controller(
+            registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell, prune=retention
+        )
         self._working = asyncio.create_task(controller.run())
 
     async def check_health(self) -> None:
-        """Raises when the work has ended: then Ray starts another."""
+        """Raise when the work has ended, so that Ray starts another controller."""
         if self._working.done():
             raise RuntimeError("the rollout's controller has stopped") from _why(self._working)
 

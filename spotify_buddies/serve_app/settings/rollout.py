@@ -26,6 +26,12 @@ class RolloutSettings(GateSettings):
     min_id_overlap: float = Field(
         0.5, ge=0, le=1, description="share of production's user ids, and of its playlist ids, that a version must know"
     )
+    counts_days: int = Field(
+        90, ge=1, description="days that counts of ended generations are kept; a canary's stay while it runs"
+    )
+    bundles_days: int = Field(
+        14, ge=0, description="days that bundles of versions which nothing names stay on this machine; 0 keeps all"
+    )
 
     @property
     def first_percent(self) -> float:

@@ -1,14 +1,14 @@
 """Bundles of registered versions on this machine, for every process of it that serves them.
 
 The registry's client is a heavy import that holds Python's lock for seconds and 160 MB for good, so it runs in a
-process of its own, at low priority, once a version and machine: the others find a note beside the bundles, and later
-ones ask the registry in one plain request whether it still holds. Files that were hashed some minutes ago and are the
-same since are not hashed again: in a rollout every process of the machine loads the version at once, beside the calls.
+process of its own, at low priority, once per version and machine. The others find a note beside the bundles; later
+ones ask the registry in one plain request whether the note still holds. Files that were hashed some minutes ago and
+have not changed since are not hashed again: in a rollout all processes of the machine load the version at once, beside
+the calls.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import json
@@ -20,25 +20,27 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from spotify_buddies.foundation.addresses import scrubbed
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
 from spotify_buddies.trainer.registry.mlflow_client import public
 from spotify_buddies.trainer.registry.registry import SHA256_TAG, Registry, RegistryError, RegistryUnavailable
 
-# Longest for one version, download and all.
+# Longest time for one version, download included.
 WITHIN_S = 900.0
-# The note of a process that fetched the same version a moment ago is as good as asking the registry again.
+# A note that is younger than this is as good as asking the registry again.
 FRESH_S = 60.0
-# Longest that files, unchanged by all that the file system says, are taken for those that were hashed.
+# For this long, files that the file system calls unchanged count as hashed.
 HASHED_S = 600.0
-# Longest wait for others who load, and between two looks.
+# Longest wait for processes that load a version, and the interval between two tries.
 TURN_S, POLL_S = 20.0, 0.01
-# For a registry that is asked in passing; its client waits longer.
+# Longest wait for the plain request to the registry; its client waits longer.
 ANSWER_S = 2.0
 NICE = 10
 _log = logging.getLogger(__name__)
@@ -60,46 +62,53 @@ class Shelf:
         it has no such version. BundleError: what it holds is not what was registered.
         """
         self.bundles.mkdir(parents=True, exist_ok=True)
-        with self._locked(version):
+        with self.locked(version):
             note = self._read(version)
-            if note is not None and self._holds(version, note) and (found := self._checked(version, note)) is not None:
-                return found
+            if note is not None and self._holds(version, note):
+                directory = self._checked(version, note)
+                if directory is not None:
+                    return directory
             try:
-                found = self._ask(version)
+                directory = self._ask(version)
             except RegistryUnavailable:
-                # What was checked against the registry before, and is still the same bundle, serves on.
-                if note is not None and (found := self._checked(version, note)) is not None:
-                    return found
-                raise
-            sha256 = open_bundle(found, check_hashes=False).sha256
-            self._write(version, {"from": self._from, "path": str(found), "sha256": sha256, "at": time.time()})
-            return found
+                # A bundle that was checked against the registry before, and is unchanged, keeps serving.
+                directory = None if note is None else self._checked(version, note)
+                if directory is None:
+                    raise
+                return directory
+            sha256 = open_bundle(directory, check_hashes=False).sha256
+            self._write(version, {"from": self._from, "path": str(directory), "sha256": sha256, "at": time.time()})
+            return directory
 
     @contextmanager
     def in_turn(self, version: str) -> Iterator[Path]:
-        """As `fetch`, to open and warm up what it gives in the block: one process of the machine at a time.
+        """As `fetch`, to open and warm up the bundle inside the block: one process of the machine at a time.
 
-        A generation tells all of them at once, and all at once would take every processor from the calls. Whoever has
-        waited for TURN_S goes on beside the others: one that hangs keeps nobody from serving.
+        A generation reaches all processes at once; together they would take every processor from the calls. A process
+        that has waited for TURN_S loads beside the others, so that one that hangs keeps nobody from serving.
         """
         self.fetch(version)
-        with (self.bundles / ".turn.lock").open("a") as file:
-            deadline = time.monotonic() + TURN_S
-            while not _lock_now(file.fileno()) and time.monotonic() < deadline:
-                time.sleep(POLL_S)
-            # Again, for what changed while others loaded: it costs a look at the files.
+        with ExitStack() as stack:
+            with suppress(Timeout):
+                lock = FileLock(self.bundles / ".turn.lock")
+                stack.enter_context(lock.acquire(timeout=TURN_S, poll_interval=POLL_S))
+            # Once more, for what changed while others loaded: it costs a look at the files.
             yield self.fetch(version)
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        with (self.bundles / f".{name}.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    def locked(self, version: str, within_s: float = -1) -> Iterator[None]:
+        """Hold a version's lock among the processes of this machine. Timeout: another one held it for within_s.
+
+        Below 0 the wait has no end. The lock file stays for good: if it were deleted while somebody waits for it, two
+        could hold the lock.
+        """
+        with FileLock(self.bundles / f".{version}.lock", timeout=within_s):
             yield
 
     def _ask(self, version: str) -> Path:
         asked = json.dumps({"uri": self.uri, "model": self.model, "version": version, "bundles": str(self.bundles)})
         try:
-            # The address goes through a pipe: arguments are for all to see.
+            # The address goes through a pipe: everybody on the machine can see arguments.
             done = subprocess.run(
                 [sys.executable, "-m", "spotify_buddies.serve_app.versions.fetch"],
                 input=asked, capture_output=True, text=True, timeout=WITHIN_S, check=False,
@@ -118,7 +127,7 @@ class Shelf:
     def _read(self, version: str) -> dict[str, Any] | None:
         """The note, if there is one of this registry and model."""
         try:
-            note: dict[str, Any] = json.loads(self._note_path(version).read_bytes())
+            note: dict[str, Any] = json.loads(self.note_path(version).read_bytes())
             whole = (
                 isinstance(note["at"], float | int)
                 and isinstance(note["sha256"], str)
@@ -129,17 +138,18 @@ class Shelf:
             return None
 
     def _write(self, version: str, note: dict[str, Any]) -> None:
-        path = self._note_path(version)
-        partial = path.with_suffix(".partial")
+        path = self.note_path(version)
+        # Not `.VERSION.partial`, which is where the registry's client downloads to.
+        partial = path.with_suffix(".json.partial")
         try:
             partial.write_text(json.dumps(note))
             partial.replace(path)
         except OSError as error:
-            # A full disk: what was checked serves all the same, and the next one checks it again.
-            _log.warning("no note of version %s can be kept: %s", version, error)
+            # A full disk: the checked bundle serves all the same, and the next process checks it again.
+            _log.warning("the note of version %s cannot be written: %s", version, error)
 
     def _holds(self, version: str, note: dict[str, Any]) -> bool:
-        """Whether what a note says of the registry is so: it was asked a moment ago, or says the same now."""
+        """Whether the registry agrees with a note: it was asked a moment ago, or it says the same now."""
         if 0 <= time.time() - note["at"] <= FRESH_S:
             return True
         if self._registered(version) != note["sha256"]:
@@ -149,36 +159,37 @@ class Shelf:
         return True
 
     def _registered(self, version: str) -> str | None:
-        """The hash that an MLflow server has for a version; None: its own client had better ask.
+        """The hash that an MLflow server has for a version; None: ask through MLflow's client.
 
-        Without a login, which its client knows more ways to than this one request.
+        Only for addresses without a login: the client knows more ways to log in than this one request.
         """
         if not self.uri.startswith(("http://", "https://")) or public(self.uri) != self.uri:
             return None
         asked = urllib.parse.urlencode({"name": self.model, "version": version})
         try:
             with urllib.request.urlopen(f"{self.uri.rstrip('/')}{_GET}?{asked}", timeout=ANSWER_S) as answer:  # noqa: S310
-                found = json.load(answer)["model_version"]
-                return next((str(tag["value"]) for tag in found["tags"] if tag["key"] == SHA256_TAG), None)
+                tags = json.load(answer)["model_version"]["tags"]
+                return next((str(tag["value"]) for tag in tags if tag["key"] == SHA256_TAG), None)
         except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
             return None
 
     def _checked(self, version: str, note: dict[str, Any]) -> Path | None:
-        """The bundle of a note, if all of its hashes hold, or held and nothing changed since."""
+        """The bundle of a note, if all of its hashes hold, or held and nothing has changed since."""
         try:
-            found = Path(note["path"])
-            # Before the hashes: a change while they are computed must not be taken for checked.
-            stamp = _stamp(found)
+            directory = Path(note["path"])
+            # Before the hashes: a change while they are computed must not count as checked.
+            stamp = _stamp(directory)
             if note.get("stamp") == stamp and 0 <= time.time() - note["hashed"] <= HASHED_S:
-                return found
-            if open_bundle(found).sha256 != note["sha256"]:
+                return directory
+            if open_bundle(directory).sha256 != note["sha256"]:
                 return None
             self._write(version, {**note, "stamp": stamp, "hashed": time.time()})
         except (OSError, ValueError, KeyError, TypeError, BundleError):
             return None
-        return found
+        return directory
 
-    def _note_path(self, version: str) -> Path:
+    def note_path(self, version: str) -> Path:
+        """The note of a version: written anew whenever the version is asked for after a while, or hashed."""
         return self.bundles / f".{version}.json"
 
     @property
@@ -186,29 +197,21 @@ class Shelf:
         return f"{self.model} at {public(self.uri)}"
 
 
-def _lock_now(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _stamp(directory: Path) -> str:
-    """Another one whenever a file below was written, replaced, added or removed: their names, sizes, times, inodes."""
+    """Changes whenever a file below is written, replaced, added or removed: names, sizes, times and inodes."""
     states = [(path.relative_to(directory).as_posix(), path.stat()) for path in sorted(directory.rglob("*"))]
-    files = [(name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino) for name, at in states]
+    files = [(name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for name, state in states]
     return hashlib.sha256(repr(files).encode()).hexdigest()
 
 
 def main() -> None:
-    """Fetch what standard input names, and say on the last line of standard output where it lies or what is wrong."""
+    """Fetch the version that standard input names; the last line of standard output is its path, or the error."""
     asked: dict[str, str] = json.loads(sys.stdin.read())
-    # Started by a thread that is patient already, it is so from the start.
+    # A thread of low priority starts processes of low priority: only the difference is added.
     os.nice(max(0, NICE - os.getpriority(os.PRIO_PROCESS, 0)))
     try:
-        found = Registry(asked["uri"], asked["model"]).fetch(asked["version"], Path(asked["bundles"]))
-        answer = {"path": str(found)}
+        directory = Registry(asked["uri"], asked["model"]).fetch(asked["version"], Path(asked["bundles"]))
+        answer = {"path": str(directory)}
     except RegistryUnavailable as error:
         answer = {"kind": "away", "message": str(error)}
     except BundleError as error:

@@ -1,7 +1,7 @@
-"""Keeps a replica at what Postgres says shall be served, and says there what the replica has.
+"""A replica as a follower of generations: it reads in Postgres what to serve, and reports there what it holds.
 
-A notification says only that a generation changed; without one, it is looked for every POLL_S. While Postgres is away
-the replica goes on with what it follows.
+A notification says only that a generation changed; without one, the replica looks every POLL_S. While Postgres is
+unreachable the replica serves what it follows.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
 from spotify_buddies.serve_app.versions.table import Table
 
-# Reports and, without a notification, looks are this far apart; a replica is taken for gone after ledger.LIVE_S.
+# Between two reports, and between two looks without a notification; after ledger.LIVE_S a replica counts as gone.
 POLL_S = 1.0
-# How soon what changed within the replica (a version is loaded) is seen: waiting for Postgres alone sees nothing else.
+# How soon a change inside the replica (a version is loaded) is noticed: waiting for Postgres notices nothing else.
 TICK_S = 0.1
 ANSWER_WITHIN_S = 5.0
 RECONNECT_S = (0.1, 2.0)
@@ -38,21 +38,18 @@ class FollowingReplica(Protocol):
     """The part of a replica that answers with what is active."""
 
     def follow(self, generation: Generation) -> bool:
-        """Answer with a generation as far as its versions are READY; whether all that takes traffic is.
+        """Answer with a generation as far as its versions are READY; returns whether all with traffic are.
 
-        Called again and again with the same one; what is in place already is left alone.
+        Called again and again with the same generation; what is in place already does not change.
         """
 
     def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
-        """Counts that changed since they were last asked for, with their generation; whole: all of them.
-
-        Called in a thread.
-        """
+        """Counts that changed since the last call, with their generation; whole: all of them. Called in a thread."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """Who reports: a name that no other replica has, now or later."""
+    """The replica that reports. name: unique, also among replicas of the past and the future."""
 
     name: str
     role: Role
@@ -61,8 +58,8 @@ class Replica:
 class GenerationFollower:
     """Runs until it is cancelled; make it inside the running event loop.
 
-    first: set once the replica answers with the active generation, or it is known that it cannot for now: there is
-    none, Postgres is away, or a version cannot be loaded.
+    first: set once the replica answers with the active generation, or cannot for now: there is none, Postgres is
+    unreachable, or a version cannot be loaded.
     """
 
     def __init__(
@@ -95,7 +92,7 @@ class GenerationFollower:
             wait_s = min(2 * wait_s, RECONNECT_S[1])
 
     async def close(self) -> None:
-        """Say that the replica is gone, where Postgres answers; call it when `run` has ended."""
+        """Sign the replica off, if Postgres answers; call it when `run` has ended."""
         await self._table.close()
         await self._schema.close()
         self._unsure = True
@@ -109,7 +106,7 @@ class GenerationFollower:
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)
         try:
-            # Listening comes first, so that what changes during the first look is told.
+            # Listen first, so that a change during the first look is not missed.
             await connection.execute(f"LISTEN {ledger.CHANNEL}".encode())
             self._due = 0.0
             while True:
@@ -121,7 +118,7 @@ class GenerationFollower:
                 await connection.close()
 
     async def _wait(self, connection: psycopg.AsyncConnection) -> None:
-        """Until Postgres tells of a change, the table changes, or the next report is due."""
+        """Wait until Postgres notifies of a change, the table changes, or the next report is due."""
         while not self._table.changed.is_set() and time.monotonic() < self._due:
             async for _ in connection.notifies(timeout=TICK_S, stop_after=1):
                 return
@@ -133,11 +130,11 @@ class GenerationFollower:
         if active is None:
             active = await ledger.read_newest(connection, GenerationState.ACTIVE)
         preparing = newest if newest is not None and newest.state is GenerationState.PREPARING else None
-        # Cleared before the table is looked at: what changes from here on is seen by the next look.
+        # Cleared before the table is read: the next look sees every change from here on.
         self._table.changed.clear()
         self._take(active, preparing)
-        told = Report(self._replica.name, self._replica.role, self.prepared, self.following, self._table.held)
-        await ledger.report(connection, told)
+        report = Report(self._replica.name, self._replica.role, self.prepared, self.following, self._table.held)
+        await ledger.report(connection, report)
         if time.monotonic() >= self._due:
             await self._count(connection)
             self._due = time.monotonic() + POLL_S
@@ -148,7 +145,7 @@ class GenerationFollower:
             self.first.set()
             return
         newest = max(generation.number for generation in generations)
-        # The active generation's come first: a replica that starts shall serve before it prepares.
+        # Versions of the active generation come first: a replica that starts must serve before it prepares.
         wanted = [version for generation in reversed(generations) for version in generation.wanted.versions]
         self._table.want(tuple(dict.fromkeys(wanted)), anew=newest != self._newest)
         self._newest = newest
@@ -160,13 +157,13 @@ class GenerationFollower:
             self.first.set()
 
     def _settled(self, active: Generation) -> bool:
-        """Whether nothing that takes traffic is on its way any more."""
+        """Whether no version with traffic is still loading; one that waits for the registry does not count."""
         held = self._table.held
         traffic = [version for version in (active.wanted.production, active.wanted.canary) if version is not None]
         return all(v in held and (held[v].state is not Load.LOADING or bool(held[v].message)) for v in traffic)
 
     async def _count(self, connection: psycopg.AsyncConnection) -> None:
-        # After a lost connection nobody knows what was written.
+        # After a lost connection it is unknown what was written, so everything is written again.
         whole, self._unsure = self._unsure, True
         for generation, row in await asyncio.to_thread(self._serving.counted, whole=whole):
             await ledger.count(connection, generation, self._replica.name, [row])
@@ -174,7 +171,7 @@ class GenerationFollower:
 
 
 async def following(follower: GenerationFollower, within_s: float) -> asyncio.Task[None]:
-    """Start following and wait, for a bounded time, until the replica answers as it should."""
+    """Start following and wait, for a bounded time, until the replica answers with the active generation."""
     task = asyncio.create_task(follower.run())
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):

@@ -23,7 +23,7 @@ SEARCH_AT_ONCE = 200_000
 
 
 class Searching:
-    """The search of one version, for one event loop."""
+    """The neighbour search of one version, for one event loop."""
 
     def __init__(self, bundle: Bundle) -> None:
         from spotify_buddies.pairing.neighbours.search import NeighbourSearch
@@ -33,20 +33,20 @@ class Searching:
         self._songs = opened.manifest.songs
 
     def warm_up(self) -> None:
-        """The first search pays for compiling; a taste of one song is enough."""
+        """Search once: the first search compiles the kernels; a taste of one song is enough."""
         songs = min(1, self._songs)
         self._search.search(Csr(np.array([0, songs], np.int64), np.zeros(songs, np.int32), self._songs), 1)
 
     async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
-        """Tastes as CSR rows to users and cosines as CSR rows."""
+        """The k nearest users of each taste, and the cosines: CSR rows of songs in, CSR rows of users out."""
         tastes = Csr(indptr, indices, self._songs)
-        # A thread costs more than a light search takes, above all on a busy machine.
+        # A light search takes less time than handing it to a thread, above all on a busy machine.
         if self._search.work(tastes) <= SEARCH_AT_ONCE:
-            found = self._search.search(tastes, k)
+            nearest = self._search.search(tastes, k)
         else:
-            found = await asyncio.to_thread(self._search.search, tastes, k)
-        values = np.zeros(found.nnz, np.float32) if found.values is None else found.values
-        return found.indptr, found.indices, values
+            nearest = await asyncio.to_thread(self._search.search, tastes, k)
+        values = np.zeros(nearest.nnz, np.float32) if nearest.values is None else nearest.values
+        return nearest.indptr, nearest.indices, values
 
 
 def open_search(bundle: Bundle) -> Loaded[Searching]:
@@ -57,17 +57,17 @@ def open_search(bundle: Bundle) -> Loaded[Searching]:
 
 
 class Index:
-    """Answers whoever asks for a version it has; so there is nothing to swap. Serving, for a Follower."""
+    """Answers for every version that it holds, so there is nothing to swap. A FollowingReplica."""
 
     def __init__(self, table: Table[Searching]) -> None:
         self._table = table
 
     def follow(self, generation: Generation) -> bool:
-        """Whether the versions that take traffic are there."""
+        """Whether the versions that take traffic are loaded."""
         wanted = generation.wanted
         return self._table.has([version for version in (wanted.production, wanted.canary) if version is not None])
 
     def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
-        """Nothing."""
+        """Nothing: an index has no arms."""
         del whole
         return []

@@ -1,4 +1,4 @@
-"""A ranker that follows generations: its versions in rotation, and what their arms count."""
+"""A ranker that follows generations: its versions in rotation, and the counts of their arms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spotify_buddies.serve_app.versions.shadow import Shadow
 from spotify_buddies.serve_app.versions.table import Loaded, Table
 from spotify_buddies.trainer.bundle import open_bundle
 
-# Without a canary or a shadow nobody decides on the counts, and the playlists shown are a large part of a row.
+# Without a canary or a shadow no gate waits for the counts, and the playlists shown make a row large.
 IDLE_EVERY_S = 10.0
 
 
@@ -30,7 +30,7 @@ IDLE_EVERY_S = 10.0
 class Loader:
     """Opens, checks and warms up a version.
 
-    fetch: its directory, hashes checked, for as long as it is loaded. make: answers of an engine.
+    fetch: its directory, hashes checked, until it is loaded. make: the answers of an engine. neighbours: its search.
     """
 
     fetch: Callable[[str], AbstractContextManager[Path]]
@@ -38,7 +38,7 @@ class Loader:
     neighbours: Callable[[Engine], Neighbours]
 
     def __call__(self, version: str) -> Loaded[Answers]:
-        """As Table.load_with wants it. Blocks. BundleError: the bundle is refused, or does not answer as written."""
+        """Load a version, for Table.load_with. Blocks. BundleError: the bundle is refused, or answers differently."""
         with self.fetch(version) as directory:
             engine = Engine(open_bundle(directory, check_hashes=False), version)
             note = check_parity(engine)
@@ -48,18 +48,69 @@ class Loader:
             return Loaded(answers, engine.bundle.sha256, note)
 
 
+@dataclass
+class _Reported:
+    """A counter of a generation's arm. row: as it was reported last, without the playlists shown."""
+
+    generation: int
+    counter: ArmCounter
+    row: ArmCounts | None = None
+
+
+class ReportedCounts:
+    """The arms' counters of the current generation and of the one before, and what of them was reported.
+
+    Counters are added by the event loop and reported from a thread: lists are replaced, never changed.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._current: list[_Reported] = []
+        self._before: list[_Reported] = []
+        self._due = 0.0
+
+    def begin(self) -> None:
+        """Begin a generation. The one before is still reported: calls that it began may end now."""
+        self._before, self._current = self._current, []
+
+    def add(self, generation: int, counter: ArmCounter) -> None:
+        """Report a counter from now on, in place of the one of the same arm."""
+        others = [entry for entry in self._current if entry.counter.arm != counter.arm]
+        self._current = [*others, _Reported(generation, counter)]
+
+    def hurry(self) -> None:
+        """Make the next report at once, whether or not somebody waits for it."""
+        self._due = 0.0
+
+    def changed(self, *, whole: bool, idle: bool) -> list[tuple[int, ArmCounts]]:
+        """Rows that differ from those reported last, with their generation; all of them with `whole`.
+
+        idle: nobody decides on the counts, so there are rows only every IDLE_EVERY_S.
+        """
+        if idle and not whole and time.monotonic() < self._due:
+            return []
+        self._due = time.monotonic() + IDLE_EVERY_S
+        rows = []
+        for entry in (*self._before, *self._current):
+            row, last = entry.counter.row(whole=whole), entry.row
+            if row == last:
+                continue
+            rows.append((entry.generation, row))
+            entry.row = replace(row, shown=None)
+            lists, errors = (row.listeners, row.errors) if last is None else _since(row, last)
+            self._telemetry.count_arm(row.arm, row.version, lists, errors)
+        return rows
+
+
 class Ranker:
-    """Puts what is active into rotation. Serving, for a Follower."""
+    """Puts the active generation into rotation. A FollowingReplica."""
 
     def __init__(self, rotation: Rotation, table: Table[Answers], telemetry: Telemetry) -> None:
         self._rotation, self._table, self._telemetry = rotation, table, telemetry
-        self._counts: list[tuple[int, ArmCounter]] = []
-        self._before: list[tuple[int, ArmCounter]] = []
-        self._written: dict[ArmCounter, ArmCounts] = {}
-        self._due = 0.0
+        self._counts = ReportedCounts(telemetry)
 
     def follow(self, generation: Generation) -> bool:
-        """As Serving.follow. Without its canary, which is to be loaded yet, production answers everybody."""
+        """See FollowingReplica.follow. Until the canary is loaded, production answers everybody."""
         wanted, now = generation.wanted, self._rotation.current
         production = self._table.get(wanted.production)
         if production is None:
@@ -71,24 +122,12 @@ class Ranker:
         return wanted.canary is None or canary is not None
 
     def counted(self, *, whole: bool) -> Sequence[tuple[int, ArmCounts]]:
-        """As Serving.counted."""
-        now = self._rotation.current
-        if not whole and now.canary is None and now.shadow is None and time.monotonic() < self._due:
-            return []
-        self._due = time.monotonic() + IDLE_EVERY_S
-        found = []
-        # The generation before too: calls that it began have ended since.
-        for number, counts in (*self._before, *self._counts):
-            row, before = counts.row(whole=whole), self._written.get(counts)
-            if row != before:
-                found.append((number, row))
-                lists, errors = (row.listeners, row.errors) if before is None else _since(row, before)
-                self._telemetry.count_arm(row.arm, row.version, lists, errors)
-                self._written[counts] = replace(row, shown=None)
-        return found
+        """See FollowingReplica.counted."""
+        current = self._rotation.current
+        return self._counts.changed(whole=whole, idle=current.canary is None and current.shadow is None)
 
     def close(self) -> None:
-        """Let the shadow's thread end."""
+        """End the shadow's thread."""
         shadow = self._rotation.current.shadow
         if shadow is not None:
             shadow.close()
@@ -103,8 +142,7 @@ class Ranker:
     ) -> None:
         number, wanted = generation.number, generation.wanted
         if number != now.generation:
-            self._before, self._counts = self._counts, []
-            self._written = {counts: self._written[counts] for _, counts in self._before if counts in self._written}
+            self._counts.begin()
         kept = now if number == now.generation else None
         main = self._side(number, Arm.PRODUCTION.label, production, None if kept is None else kept.production)
         side = None
@@ -117,32 +155,31 @@ class Ranker:
         self._rotation.current = Assignment(
             main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since
         )
-        self._due = 0.0
+        self._counts.hurry()
         self._telemetry.set_generation(number)
         if now.shadow is not None:
             now.shadow.close()
 
     def _side(self, number: int, arm: str, answers: Answers, kept: Answering | None) -> Answering:
-        """An arm with its counts; those of before where it goes on in the same generation."""
+        """An arm with its counts; the same ones as before where the generation and the answers are the same."""
         if kept is not None and kept.answers is answers and kept.counts is not None:
             return kept
         return Answering(answers, self._count(number, arm, answers))
 
     def _count(self, number: int, arm: str, answers: Answers) -> ArmCounter:
-        counts = ArmCounter(arm, answers.version, answers.engine.bundle.manifest.playlists)
-        self._counts = [(other, old) for other, old in self._counts if old.arm != arm]
-        self._counts.append((number, counts))
-        return counts
+        counter = ArmCounter(arm, answers.version, answers.engine.bundle.manifest.playlists)
+        self._counts.add(number, counter)
+        return counter
 
 
-def _since(row: ArmCounts, before: ArmCounts) -> tuple[int, int]:
-    return row.listeners - before.listeners, row.errors - before.errors
+def _since(row: ArmCounts, last: ArmCounts) -> tuple[int, int]:
+    return row.listeners - last.listeners, row.errors - last.errors
 
 
 def _same(
     now: Assignment, generation: Generation, production: Answers, canary: Answers | None, shadow: Answers | None
 ) -> bool:
-    """Whether that is what is assigned: a generation never changes, but its versions are loaded one after another."""
+    """Whether this is assigned already: a generation never changes, but its versions are loaded one after another."""
     answering = None if now.canary is None else now.canary.answers
     beside = None if now.shadow is None else now.shadow.answers
     return (

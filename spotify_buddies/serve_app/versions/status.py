@@ -1,4 +1,4 @@
-"""What a replica serves, as GetModelStatus says it."""
+"""The versions of a replica, as messages of GetModelStatus."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _STATES = {
 
 
 def describe(now: Assignment, table: Table[Answers]) -> list[pb.ModelVersion]:
-    """Every version of the table, production first, then the canary, then the others as they came.
+    """Every version of the table: production, then the canary, then the others in the order in which they came.
 
-    What is served and not wanted any more, as there is nothing else yet, is among them.
+    A version that is served is included even when no generation wants it: it serves until another one is loaded.
     """
     production = now.production.answers
     arms = {production.version: (pb.ARM_PRODUCTION, 1.0 - now.share if now.canary is not None else 1.0)}

@@ -1,4 +1,4 @@
-"""The versions that a replica holds: loaded beside the traffic, one at a time, and kept while somebody wants them."""
+"""The versions that a replica holds: loaded beside the traffic, one at a time, and kept while they are wanted."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 
 Item = TypeVar("Item")
 
-# A version that could not be loaded is tried again: when the registry was away, and when it was something else.
+# Wait before a version is tried again: the registry was unreachable; anything else.
 AWAY_S, FAILED_S = 2.0, 30.0
-# Seconds that one Python thread may keep others waiting while a version is loaded; Python's own 5 ms, several times a
-# call, are what callers would notice of a load.
+# How long one Python thread may keep others waiting while a version is loaded. Python's default of 5 ms, several times
+# per call, is what callers would notice of a load.
 TURN_S = 0.0001
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def beside_calls() -> Iterator[None]:
-    """Let threads take shorter turns until the block ends, and then keep the garbage collector off what is there now.
+    """Let threads take shorter turns inside the block; at its end exempt all objects of now from garbage collection.
 
-    A full collection walks every object of the process, Ray's too, and nothing is answered meanwhile.
+    A full collection walks every object of the process, Ray's too, and no call is answered during it.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(TURN_S)
@@ -44,7 +44,7 @@ def beside_calls() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Loaded(Generic[Item]):
-    """A version that is open, warm and checked. sha256: of its bundle; message: what people should know of it."""
+    """A version that is open, warm and checked. sha256: of its bundle; message: a note for operators."""
 
     item: Item
     sha256: str
@@ -53,7 +53,7 @@ class Loaded(Generic[Item]):
 
 @dataclass(frozen=True)
 class _Entry(Generic[Item]):
-    """again: by time.monotonic, when a version that is not loaded is tried again."""
+    """A version and its state. again: by time.monotonic, when a version that is not loaded is tried again."""
 
     held: Held
     item: Item | None = None
@@ -63,7 +63,7 @@ class _Entry(Generic[Item]):
 class Table(Generic[Item]):
     """Versions by number; for one event loop.
 
-    changed: set whenever a state changes; for one reader, who clears it.
+    changed: set whenever a state changes; one reader waits for it and clears it.
     """
 
     def __init__(self) -> None:
@@ -89,21 +89,22 @@ class Table(Generic[Item]):
         return all(self.get(version) is not None for version in versions)
 
     def load_with(self, load: Callable[[str], Loaded[Item]]) -> None:
-        """Open versions with this, in a thread; before, none is ever loaded.
+        """Open versions with this function, in a thread; without it none is ever loaded.
 
-        RegistryUnavailable: it cannot be fetched now; whatever else it raises makes the version FAILED.
+        It raises RegistryUnavailable for a version that cannot be fetched now, which is tried again; any other error
+        makes the version FAILED.
         """
         self._load = load
 
     def put(self, version: str, loaded: Loaded[Item]) -> None:
-        """Hold a version that was loaded already."""
+        """Hold a version that is loaded already."""
         held = Held(Load.READY, datetime.now(UTC), loaded.message, loaded.sha256)
         self._set(version, _Entry(held, loaded.item))
 
     def want(self, versions: Sequence[str], *, anew: bool = False) -> None:
-        """Keep these, let go of all others, and load what is missing, in this order.
+        """Keep these versions, drop all others, and load the missing ones, in this order.
 
-        anew: those that failed are tried at once. What is let go of lives as long as somebody else refers to it.
+        anew: failed ones are tried again at once. A dropped version lives as long as somebody else refers to it.
         """
         self._wanted = tuple(versions)
         for version in [version for version in self._entries if version not in versions]:
@@ -115,7 +116,7 @@ class Table(Generic[Item]):
             self._loading = asyncio.create_task(self._load_missing(self._load))
 
     async def close(self) -> None:
-        """Stop loading. A thread that loads now ends by itself, and nobody takes what it loaded."""
+        """Stop loading. A thread that loads now ends by itself, and its version is dropped."""
         self._wanted = ()
         if self._loading is not None:
             self._loading.cancel()
@@ -146,7 +147,7 @@ class Table(Generic[Item]):
         except RegistryUnavailable as error:
             _log.warning("version %s waits: %s", version, error)
             return _Entry(Held(Load.LOADING, datetime.now(UTC), str(error)), again=time.monotonic() + AWAY_S)
-        except Exception as error:  # noqa: BLE001 - the state says what it was
+        except Exception as error:  # noqa: BLE001 - the state shows the error
             message = str(error).partition("\n")[0] or type(error).__name__
             _log.warning("version %s cannot be loaded: %s: %s", version, type(error).__name__, message)
             return _Entry(Held(Load.FAILED, datetime.now(UTC), message), again=time.monotonic() + FAILED_S)

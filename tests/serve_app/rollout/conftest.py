@@ -110,9 +110,9 @@ class World:
         """Replicas that load and report; broken: versions that fail on the first of them."""
         async with AsyncExitStack() as stack:
             tasks = []
-            for at, name in enumerate(names):
+            for number, name in enumerate(names):
                 connection = await stack.enter_async_context(self.asked())
-                failing = broken if at == 0 else ()
+                failing = broken if number == 0 else ()
                 tasks.append(asyncio.create_task(follow(connection, name, failing)))
             try:
                 yield tasks
@@ -126,15 +126,17 @@ class World:
         return await self.decided(number, GenerationState.ACTIVE)
 
     async def decided(self, number: int, state: GenerationState) -> Generation:
-        found: list[Generation] = []
+        generations: list[Generation] = []
 
         async def look(connection: psycopg.AsyncConnection) -> bool:
-            found[:] = [one for one in await ledger.read_history(connection) if one.number == number]
-            assert not (found and found[0].state not in (state, GenerationState.PREPARING)), found
-            return bool(found) and found[0].state is state
+            generations[:] = [one for one in await ledger.read_history(connection) if one.number == number]
+            if not generations:
+                return False
+            assert generations[0].state in (state, GenerationState.PREPARING), generations
+            return generations[0].state is state
 
         await self.until(look)
-        return found[0]
+        return generations[0]
 
     async def until(self, condition: Callable[[psycopg.AsyncConnection], Awaitable[Any]]) -> None:
         async with asyncio.timeout(WITHIN_S), self.asked() as connection:
@@ -146,8 +148,8 @@ class World:
         percent = wanted.pop("canary_percent", None)
 
         async def look(_: psycopg.AsyncConnection) -> bool:
-            found = await asyncio.to_thread(self.registry.desired)
-            return dict(found.aliases) == wanted and found.tags.get("canary_percent") == percent
+            desired = await asyncio.to_thread(self.registry.desired)
+            return dict(desired.aliases) == wanted and desired.tags.get("canary_percent") == percent
 
         await self.until(look)
 

@@ -1,4 +1,4 @@
-"""What becomes of a generation by what replicas report."""
+"""Generations that become active or fail, depending on the reports of replicas."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SAID = {"who": "ann", "action": "start", "why": "better offline"}
 
 async def newest(world: World) -> Generation:
     async with world.asked() as connection:
-        found = await ledger.read_newest(connection)
-    assert found is not None
-    return found
+        generation = await ledger.read_newest(connection)
+    assert generation is not None
+    return generation
 
 
 def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(world: World) -> None:
@@ -46,9 +46,9 @@ def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(world: W
 
 
 async def state_now(connection: psycopg.AsyncConnection) -> GenerationState:
-    found = await settle(connection, 120)
-    assert found is not None
-    return found.state
+    generation = await settle(connection, 120)
+    assert generation is not None
+    return generation.state
 
 
 def test_a_generation_that_is_not_prepared_in_time_fails_and_says_who_is_late(world: World) -> None:

@@ -1,4 +1,4 @@
-"""From aliases to what is wanted, and back."""
+"""Translation from aliases to what is wanted, and back."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spotify_buddies.trainer.registry.registry import Desired
 
 
 def merged(wanted: Wanted, **by_hand: str | None) -> tuple[Wanted, tuple[str, ...]]:
-    found = merge(wanted, by_hand, first_percent=1, salt=lambda: "new")
-    return found.wanted, found.problems
+    merged = merge(wanted, by_hand, first_percent=1, salt=lambda: "new")
+    return merged.wanted, merged.problems
 
 
 CANARY = Wanted("1", canary="2", share=0.1, salt="old", previous="0")
@@ -30,8 +30,8 @@ def test_what_is_wanted_comes_back_from_its_own_aliases() -> None:
         there = aliases_of(wanted)
         tags = {} if there.percent is None else {"canary_percent": there.percent}
         names = {"production", "canary", "shadow", "previous"}
-        found = {name: value for name in names if (value := getattr(there, name)) is not None}
-        assert aliases_in(Desired(found, tags)) == there
+        aliases = {name: value for name in names if (value := getattr(there, name)) is not None}
+        assert aliases_in(Desired(aliases, tags)) == there
         assert moved(there, aliases_of(wanted)) == {}
 
 
@@ -41,8 +41,8 @@ def test_other_aliases_and_the_percent_of_no_canary_are_not_looked_at() -> None:
 
 
 def test_a_percent_in_other_words_is_the_same_percent() -> None:
-    found = aliases_in(Desired({"production": "1", "canary": "2", "previous": "0"}, {"canary_percent": " 10.0 %"}))
-    assert found == aliases_of(CANARY)
+    aliases = aliases_in(Desired({"production": "1", "canary": "2", "previous": "0"}, {"canary_percent": " 10.0 %"}))
+    assert aliases == aliases_of(CANARY)
 
 
 @pytest.mark.parametrize(

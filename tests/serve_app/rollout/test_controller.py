@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from spotify_buddies.serve_app.rollout.alias_sync import Agreement
 from spotify_buddies.serve_app.rollout.aliases import Aliases, aliases_of
 from spotify_buddies.serve_app.rollout.commands.drive import Proposal, propose
 from spotify_buddies.serve_app.rollout.controller import LOCK
+from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.rollout.conftest import FAST, World
 
@@ -30,9 +32,9 @@ async def say(world: World, wanted: Wanted, after: int, who: str = "ann") -> Gen
 
 async def newest(world: World) -> Generation:
     async with world.asked() as connection:
-        found = await ledger.read_newest(connection)
-    assert found is not None
-    return found
+        generation = await ledger.read_newest(connection)
+    assert generation is not None
+    return generation
 
 
 def test_the_first_generation_is_what_alias_production_names(world: World) -> None:
@@ -156,8 +158,8 @@ def test_what_was_moved_by_hand_comes_on_top_of_a_generation_that_the_command_ma
         async with world.working():
             assert (await world.decided(2, GenerationState.FAILED)).message == "overtaken by generation 3"
             async with world.replicas("r-1"):
-                found = await world.active(3)
-            assert found.wanted == Wanted("1", canary="2", share=0.1, salt="x", shadow="3")
+                third = await world.active(3)
+            assert third.wanted == Wanted("1", canary="2", share=0.1, salt="x", shadow="3")
 
     asyncio.run(run())
 
@@ -269,36 +271,28 @@ def test_a_controller_whose_connections_are_cut_goes_on(world: World) -> None:
     asyncio.run(run())
 
 
-@dataclass(frozen=True)
-class Says:
-    """A verdict."""
-
-    kind: str
-    next_share: float = 0.0
-    acts: bool = True
-    reason: str = "3 of 4 calls failed"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "reason": self.reason}
+def says(kind: str, next_share: float = 0.0, *, acts: bool = True) -> Verdict:
+    share = 0.1
+    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), acts)
 
 
 @pytest.mark.parametrize(
-    ("says", "wanted", "event"),
+    ("verdict", "wanted", "event"),
     [
-        (Says("advance", 0.25), Wanted("1", canary="2", share=0.25, salt="x", previous="5"), "advanced"),
-        (Says("promote", 1.0), Wanted("2", previous="1"), "advanced"),
-        (Says("roll_back"), Wanted("1", previous="5"), "rolled_back"),
+        (says("advance", 0.25), Wanted("1", canary="2", share=0.25, salt="x", previous="5"), "advanced"),
+        (says("promote", 1.0), Wanted("2", previous="1"), "advanced"),
+        (says("roll_back"), Wanted("1", previous="5"), "rolled_back"),
     ],
 )
-def test_what_the_gates_say_becomes_a_generation(world: World, says: Says, wanted: Wanted, event: str) -> None:
-    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Says:
-        return says if generation.number == 1 else Says("hold")
+def test_what_the_gates_say_becomes_a_generation(world: World, verdict: Verdict, wanted: Wanted, event: str) -> None:
+    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
+        return verdict if generation.number == 1 else says("hold")
 
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", previous="5"), 0)
         async with world.working(judge=judge), world.replicas("r-1"):
-            found = await world.active(2)
-            assert (found.wanted, found.who, found.why) == (wanted, "gates", "3 of 4 calls failed")
+            second = await world.active(2)
+            assert (second.wanted, second.who, second.why) == (wanted, "gates", "3 of 4 calls failed")
             assert (await world.event(event)).version == "2"
             if event == "rolled_back":
                 await world.until(lambda _: asyncio.to_thread(has_tag, world.registry, "2", "rollout_rolled_back"))
@@ -308,17 +302,17 @@ def test_what_the_gates_say_becomes_a_generation(world: World, says: Says, wante
 
 @pytest.mark.parametrize(("paused", "acts"), [(True, True), (False, False)])
 def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: World, paused: bool, acts: bool) -> None:
-    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Says:
+    async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
         assert not generation.wanted.paused, "the figures are worked out as if nothing were paused"
-        return Says("roll_back", acts=acts)
+        return says("roll_back", acts=acts)
 
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", paused=paused), 0)
         async with world.working(judge=judge), world.replicas("r-1"):
 
             async def kept(connection: psycopg.AsyncConnection) -> bool:
-                found = await controller_state.read_memory(connection)
-                return found.verdict == {"kind": "roll_back", "reason": "3 of 4 calls failed"}
+                verdict = (await controller_state.read_memory(connection)).verdict or {}
+                return (verdict.get("kind"), verdict.get("reason")) == ("roll_back", "3 of 4 calls failed")
 
             await world.until(kept)
             assert (await newest(world)).number == 1
@@ -339,8 +333,8 @@ def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(world: World)
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.5, salt="x"), 0)
         done = await asyncio.gather(*(one(who) for who in ("ann", "bob")), return_exceptions=True)
-        (won,) = [found for found in done if not isinstance(found, BaseException)]
-        (lost,) = [found for found in done if isinstance(found, BaseException)]
+        (won,) = [one for one in done if not isinstance(one, BaseException)]
+        (lost,) = [one for one in done if isinstance(one, BaseException)]
         assert won.generation.wanted == Wanted("2", previous="1")
         if isinstance(lost, ledger.Overtaken):
             assert f"{won.generation.who} was faster: generation 2" in str(lost)
@@ -358,15 +352,15 @@ def test_a_step_that_is_repeated_changes_nothing(world: World, registry: Registr
             try:
                 for _ in range(times):
                     await agreement.step(connection)
-                assert [found.number for found in await ledger.read_history(connection)] == [1]
+                assert [one.number for one in await ledger.read_history(connection)] == [1]
                 await ledger.decide(connection, 1, GenerationState.ACTIVE)
                 await ledger.propose(connection, "m", Wanted("1", shadow="3"), after=1, **SAID)
                 await ledger.decide(connection, 2, GenerationState.ACTIVE)
                 for _ in range(3):
                     await agreement.step(connection)
-                assert [found.number for found in await ledger.read_history(connection)] == [2, 1]
-                found = await controller_state.read_memory(connection)
-                assert (found.agreed, found.writing) == (Aliases("1", shadow="3"), None)
+                assert [one.number for one in await ledger.read_history(connection)] == [2, 1]
+                state = await controller_state.read_memory(connection)
+                assert (state.agreed, state.writing) == (Aliases("1", shadow="3"), None)
                 assert await ledger.read_events(connection) == []
             finally:
                 agreement.close()

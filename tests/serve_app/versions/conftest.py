@@ -25,7 +25,7 @@ USER_IDS = [f"user-{row}" for row in range(USERS)]
 
 @pytest.fixture(scope="session")
 def versions(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles by version; in each of them listeners have other factors."""
+    """Bundles by version; in each of them users have other factors."""
     made = {"1": bundle_dir}
     directory = tmp_path_factory.mktemp("versions")
     for version in ("2", "3"):

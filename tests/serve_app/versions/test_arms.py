@@ -1,4 +1,4 @@
-"""Who the canary answers: a published contract."""
+"""The split of users between production and canary: a published contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MANY = [f"listener-{n}" for n in range(100_000)]
 SHARES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
-def test_the_place_of_a_listener_is_the_documented_hash() -> None:
+def test_the_place_of_a_user_is_the_documented_hash() -> None:
     ids = ["user-1", "é日本", ""]
     expected = [xxhash.xxh3_64_intdigest(b"salt\0" + user_id.encode()) for user_id in ids]
     assert places(ids, "salt").tolist() == expected
@@ -21,7 +21,7 @@ def test_the_place_of_a_listener_is_the_documented_hash() -> None:
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_the_share_of_listeners_is_the_one_asked_for(share: float) -> None:
+def test_the_share_of_users_is_the_one_asked_for(share: float) -> None:
     assert canaries(MANY, "s", share).mean() == pytest.approx(share, abs=0.01)
 
 
@@ -33,7 +33,7 @@ def test_whoever_is_in_a_small_share_stays_in_every_larger_one() -> None:
         before = now
 
 
-def test_another_salt_draws_other_listeners() -> None:
+def test_another_salt_draws_other_users() -> None:
     one, other = canaries(MANY, "s", 0.5), canaries(MANY, "t", 0.5)
     assert np.mean(one == other) == pytest.approx(0.5, abs=0.01)
 
@@ -44,7 +44,7 @@ def test_nobody_and_everybody() -> None:
     assert canaries([], "s", 0.5).shape == (0,)
 
 
-def test_a_listener_without_an_id_stays_with_production() -> None:
+def test_a_user_without_an_id_stays_with_production() -> None:
     assert canaries(["", "a"], "s", 1.0).tolist() == [False, True]
 
 

@@ -1,4 +1,4 @@
-"""Versions for game days as a replica sees them: loaded and checked as any, and found out by what they answer."""
+"""Versions for game days in a replica: loaded and checked like any other, detected by their answers."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def derived(bundle_dir: Path, tmp_path: Path) -> Callable[[DerivedKind], Answers
 
 
 def told(production: Answers, canary: Answers) -> tuple[dict[str, str], ArmCounter]:
-    """Who answers each listener where the canary has everybody, asked one by one, and the canary's counts."""
+    """Who answers each user where the canary has everybody, asked one by one, and the canary's counts."""
     counts = ArmCounter("canary", canary.version, PLAYLISTS)
     made = Rotation(Assignment(Answering(production), Answering(canary, counts), 1.0, "salt"))
-    found = {}
+    by_user = {}
     for user_id in USER_IDS:
         ((_, version, arm, playlists, *_),) = lists(asyncio.run(made.answer(Query(user_ids=(user_id,)))))
         assert playlists
-        found[user_id] = f"{version} {pb.Arm.Name(arm)}"
-    return found, counts
+        by_user[user_id] = f"{version} {pb.Arm.Name(arm)}"
+    return by_user, counts
 
 
 def test_an_erring_version_is_loaded_and_production_answers_whom_it_cannot(
     answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
-    found, counts = told(answers("1"), derived(DerivedKind.ERRING))
+    by_user, counts = told(answers("1"), derived(DerivedKind.ERRING))
     for row, user_id in enumerate(USER_IDS):
-        assert found[user_id] == ("1 ARM_PRODUCTION" if row % 2 else "2 ARM_CANARY")
+        assert by_user[user_id] == ("1 ARM_PRODUCTION" if row % 2 else "2 ARM_CANARY")
     assert (counts.row().errors, counts.row().listeners) == (len(USER_IDS) // 2, len(USER_IDS) // 2)
 
 
@@ -66,8 +66,8 @@ def test_an_erring_version_is_loaded_and_production_answers_whom_it_cannot(
 def test_the_others_answer_everybody(
     answers: Make, derived: Callable[[DerivedKind], Answers], kind: DerivedKind
 ) -> None:
-    found, counts = told(answers("1"), derived(kind))
-    assert set(found.values()) == {"2 ARM_CANARY"}
+    by_user, counts = told(answers("1"), derived(kind))
+    assert set(by_user.values()) == {"2 ARM_CANARY"}
     assert (counts.row().errors, counts.row().listeners) == (0, len(USER_IDS))
 
 

@@ -1,4 +1,4 @@
-"""Versions fetched from a real registry, by a process of its own, once a machine."""
+"""Versions fetched from a real registry, in a separate process, once per machine."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_a_version_is_fetched_with_its_hashes_checked_by_several_at_once(
 
     monkeypatch.setattr(fetch.subprocess, "run", counted)
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(shelf.fetch, ["2", "2", "2"]))
-    assert len(set(found)) == 1
-    assert open_bundle(found[0]).sha256 == open_bundle(versions["2"]).sha256
+        directories = list(pool.map(shelf.fetch, ["2", "2", "2"]))
+    assert len(set(directories)) == 1
+    assert open_bundle(directories[0]).sha256 == open_bundle(versions["2"]).sha256
     assert len(asked) == 1, "the others go by the note of the first"
 
 
@@ -54,31 +54,31 @@ def test_files_that_are_the_same_are_hashed_once_and_others_again(
 ) -> None:
     checked: list[Path] = []
 
-    def counted(directory: Path, *, check_hashes: bool = True) -> Bundle:
+    def counted(opened: Path, *, check_hashes: bool = True) -> Bundle:
         if check_hashes:
-            checked.append(directory)
-        return open_bundle(directory, check_hashes=check_hashes)
+            checked.append(opened)
+        return open_bundle(opened, check_hashes=check_hashes)
 
     monkeypatch.setattr(fetch, "open_bundle", counted)
-    found = shelf.fetch("2")
-    assert [shelf.fetch("2") for _ in range(3)] == [found] * 3
-    assert checked == [found]
-    at = found / "owner.npy"
-    whole = at.read_bytes()
-    seen = at.stat()
-    at.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    os.utime(at, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    directory = shelf.fetch("2")
+    assert [shelf.fetch("2") for _ in range(3)] == [directory] * 3
+    assert checked == [directory]
+    file = directory / "owner.npy"
+    whole = file.read_bytes()
+    before = file.stat()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     try:
         with pytest.raises(BundleError, match=r"owner\.npy"):
             shelf.fetch("2")
     finally:
-        at.write_bytes(whole)
+        file.write_bytes(whole)
     assert len(checked) == 2
-    assert shelf.fetch("2") == found
+    assert shelf.fetch("2") == directory
     note = shelf.bundles / ".2.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "hashed": time.time() - fetch.HASHED_S - 1}))
     count = len(checked)
-    assert [shelf.fetch("2") for _ in range(2)] == [found] * 2
+    assert [shelf.fetch("2") for _ in range(2)] == [directory] * 2
     assert len(checked) == count + 1, "what was hashed long ago is hashed once more"
 
 
@@ -88,18 +88,18 @@ def test_a_server_is_asked_again_without_its_client(
     with mlflow_server(Path(registry.uri.removeprefix("sqlite:///")).parents[1]) as address:
         shelf = Shelf(address, registry.model, tmp_path)
         note = tmp_path / ".2.json"
-        found = shelf.fetch("2")
+        directory = shelf.fetch("2")
         age(shelf, "2", fetch.FRESH_S + 1)
         with monkeypatch.context() as patched:
             patched.setattr(fetch.subprocess, "run", None)
-            assert shelf.fetch("2") == found
+            assert shelf.fetch("2") == directory
         assert time.time() - json.loads(note.read_text())["at"] < fetch.FRESH_S
         note.write_text(json.dumps({**json.loads(note.read_text()), "sha256": "0" * 64, "stamp": ""}))
         age(shelf, "2", fetch.FRESH_S + 1)
-        assert shelf.fetch("2") == found, "a note that says something else is not believed"
+        assert shelf.fetch("2") == directory, "a note that says something else is not believed"
         assert json.loads(note.read_text())["sha256"] == open_bundle(versions["2"]).sha256
     age(shelf, "2", fetch.FRESH_S + 1)
-    assert shelf.fetch("2") == found, "what was checked serves while the server is away"
+    assert shelf.fetch("2") == directory, "what was checked serves while the server is away"
 
 
 def test_one_loads_at_a_time_and_nobody_waits_for_ever(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,15 +153,15 @@ def test_a_version_that_is_not_there_is_named(shelf: Shelf) -> None:
 
 
 def test_a_bundle_that_was_checked_before_serves_while_the_registry_is_away(shelf: Shelf) -> None:
-    found = shelf.fetch("2")
+    directory = shelf.fetch("2")
     gone = Shelf("http://127.0.0.1:9", shelf.model, shelf.bundles)
     with pytest.raises(RegistryUnavailable):
         gone.fetch("2")  # another registry's version 2 is another bundle
     note = shelf.bundles / ".2.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "from": gone._from}))
     age(shelf, "2", 1e6)
-    assert gone.fetch("2") == found
-    copy = Path(shutil.copytree(found, shelf.bundles / "copy"))
+    assert gone.fetch("2") == directory
+    copy = Path(shutil.copytree(directory, shelf.bundles / "copy"))
     note.write_text(json.dumps({**json.loads(note.read_text()), "path": str(copy)}))
     assert gone.fetch("2") == copy
     (copy / "owner.npy").write_bytes(b"other")
@@ -173,11 +173,11 @@ def test_a_bundle_that_changed_in_the_registry_is_refused(
     registry: Registry, versions: dict[str, Path], tmp_path: Path
 ) -> None:
     shelf = Shelf(registry.uri, registry.model, tmp_path / "bundles")
-    found = shelf.fetch("3")
-    whole = (found / "owner.npy").read_bytes()
-    (found / "owner.npy").write_bytes(whole[:-1] + b"\x01")
+    directory = shelf.fetch("3")
+    whole = (directory / "owner.npy").read_bytes()
+    (directory / "owner.npy").write_bytes(whole[:-1] + b"\x01")
     try:
         with pytest.raises(BundleError, match=r"owner\.npy"):
             shelf.fetch("3")
     finally:
-        (found / "owner.npy").write_bytes(whole)
+        (directory / "owner.npy").write_bytes(whole)

@@ -1,4 +1,4 @@
-"""A replica at a real Postgres and a real registry: what is wanted there is served here, and what is had is told."""
+"""A replica with a real Postgres and a real registry: it serves what is wanted there, and reports what it holds."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def world(
 
 async def ask(service: Service, user_ids: list[str] = USER_IDS) -> list[tuple[str, int]]:
     answered = await service.recommend(pb.RecommendRequest(user_ids=user_ids))
-    found = pb.RecommendResponse.FromString(answered.SerializeToString()).recommendations
-    return [(one.model_version, int(one.arm)) for one in found]
+    recommendations = pb.RecommendResponse.FromString(answered.SerializeToString()).recommendations
+    return [(one.model_version, int(one.arm)) for one in recommendations]
 
 
 async def status(service: Service) -> pb.GetModelStatusResponse:
@@ -133,13 +133,13 @@ def test_a_generation_is_prepared_and_takes_traffic_only_once_it_is_active(world
             assert await ledger.decide(world.connection, number, GenerationState.ACTIVE)
             await world.until(lambda told: bool(told) and told[0].following == number)
             assert set(await ask(service)) == {("1", pb.ARM_PRODUCTION), ("2", pb.ARM_CANARY)}
-            found = await status(service)
-            assert found.generation == number
-            assert [(v.version, v.state, v.arm, v.share) for v in found.versions] == [
+            answer = await status(service)
+            assert answer.generation == number
+            assert [(v.version, v.state, v.arm, v.share) for v in answer.versions] == [
                 ("1", pb.VERSION_STATE_READY, pb.ARM_PRODUCTION, 0.5),
                 ("2", pb.VERSION_STATE_READY, pb.ARM_CANARY, 0.5),
             ]
-            assert [(v.users, v.playlists, len(v.bundle_sha256)) for v in found.versions] == [(60, 120, 64)] * 2
+            assert [(v.users, v.playlists, len(v.bundle_sha256)) for v in answer.versions] == [(60, 120, 64)] * 2
 
     world(work)
 

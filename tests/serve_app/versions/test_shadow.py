@@ -1,4 +1,4 @@
-"""A shadow compares and never holds up."""
+"""A shadow: it compares, and delays no answer."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ def test_a_shadow_that_hangs_holds_up_no_answer_and_what_does_not_fit_is_counted
     assert made.join(30)
 
 
-def test_of_a_large_call_the_first_listeners_are_compared(answers: Make) -> None:
+def test_of_a_large_call_the_first_users_are_compared(answers: Make) -> None:
     rotation, made = beside(answers("1"), answers("2"))
     asyncio.run(rotation.answer(Query(user_ids=tuple(USER_IDS[:59] * 20))))
     finish(made, 1)
-    assert made.counts.row().listeners == module.LISTENERS
+    assert made.counts.row().listeners == module.USERS
     made.close()
 
 

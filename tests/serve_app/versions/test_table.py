@@ -1,4 +1,4 @@
-"""Versions come and go beside the traffic: one at a time, freed with the last call, never half loaded."""
+"""Versions that come and go beside the traffic: one at a time, freed with the last call, never half loaded."""
 
 from __future__ import annotations
 
@@ -262,9 +262,9 @@ def tamper(directory: Path, change: Callable[[list[dict[str, Any]]], object]) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda body: body[0]["playlists"].reverse(), "place 1 of golden listener"),
+        (lambda body: body[0]["playlists"].reverse(), "place 1 of golden user"),
         (lambda body: body[1]["playlists"][2].__setitem__(1, 99.0), "its writer 99"),
-        (lambda body: body[2].__setitem__("user_id", "nobody-here"), "golden listener 'nobody-here' has"),
+        (lambda body: body[2].__setitem__("user_id", "nobody-here"), "golden user 'nobody-here' has"),
         (lambda body: body[3]["playlists"].append(["list-1", -99.0]), "place 11 of"),
     ],
 )
@@ -276,7 +276,7 @@ def test_an_engine_that_answers_otherwise_than_its_writer_is_refused(
         check_parity(Engine(bundle, "5"))
 
 
-def test_an_engine_that_answers_as_its_writer_passes_and_one_without_golden_listeners_says_so(
+def test_an_engine_that_answers_as_its_writer_passes_and_one_without_golden_users_says_so(
     versions: dict[str, Path],
 ) -> None:
     bundle = open_bundle(versions["1"], check_hashes=False)
