@@ -15,10 +15,11 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.foundation.text.song_keys import Matching, song_key
-from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
+from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.bundle.songs import SongFactors
 
