@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, end, silent
 from spotify_buddies.trainer.metrics.ranking import ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.backend import Backend, open_backend, recipe
@@ -21,6 +21,7 @@ from spotify_buddies.trainer.models.centring import Centred
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
 from spotify_buddies.trainer.models.order import BLOCK, TripletFile, TripletSource
+from spotify_buddies.trainer.models.training_progress import WHAT, TrainingProgress, why_ended
 from spotify_buddies.trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -70,12 +71,15 @@ def train(
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings, sets, progress)
         judge = _Judge(settings, validation, learned, patience_of(settings, source))
+        shown = TrainingProgress(progress, settings.epochs, len(source.part(1)), done)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
-            loss = _epoch(backend, source, settings, epoch, progress)
+            loss = _epoch(backend, source, settings, epoch, shown)
             done = _note(done, key, EpochReport(epoch, loss, best=False), backend.model(), judge)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
+            shown.epoch(done)
+    end(progress, WHAT, why_ended(done, settings.epochs, steps_of(settings, source)))
     tensors = checkpoint.load(directory, key, done.best.epoch, ("user_factors", "playlist_factors"))
     model = Model(tensors["user_factors"], tensors["playlist_factors"])
     return Centred.of(model, learned).take(done.best.centring) if done.best.centring else model
@@ -108,10 +112,15 @@ def patience_of(settings: TrainSettings, source: TripletSource) -> int:
     Of the hybrid model they are LEAST_STEPS steps at least, where an epoch is more than one step. Where it is one,
     nothing dips, and more steps trade taste for likes (docs/adr/0005).
     """
-    if settings.model != "hybrid":
-        return settings.patience
-    steps = -(-len(source.part(1)) // max(settings.hybrid_batch, BLOCK))
+    steps = steps_of(settings, source)
     return max(settings.patience, -(-LEAST_STEPS // steps)) if steps > 1 else settings.patience
+
+
+def steps_of(settings: TrainSettings, source: TripletSource) -> int:
+    """Steps of the optimiser in an epoch of the hybrid model; 1 for the others, whose steps are not counted."""
+    if settings.model != "hybrid":
+        return 1
+    return -(-len(source.part(1)) // max(settings.hybrid_batch, BLOCK))
 
 
 def _open(
@@ -131,13 +140,14 @@ def _open(
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 
 
-def _epoch(backend: Backend, source: TripletSource, settings: TrainSettings, epoch: int, progress: Progress) -> float:
-    what, size = f"epoch {epoch}", len(source.part(epoch))
+def _epoch(
+    backend: Backend, source: TripletSource, settings: TrainSettings, epoch: int, shown: TrainingProgress
+) -> float:
     total, seen = 0.0, 0
     for loss, count in backend.epoch(source, settings.seed, epoch):
         total, seen = total + loss, seen + count
         _check_loss(loss / count, epoch, settings)
-        progress(what, seen, size, "triplets")
+        shown.block(epoch, seen, total / seen)
     return total / seen
 
 
