@@ -10,7 +10,7 @@ from typing import Any
 from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.tune.experiment import Experiment, Trial, winner
 from spotify_buddies.trainer.tune.plots import learning_curves, parallel_coordinates
-from spotify_buddies.trainer.tune.trial_table import table
+from spotify_buddies.trainer.tune.trial_table import rows_of
 
 REPORT = "report.html"
 
@@ -114,7 +114,7 @@ def _searched(experiment: Experiment) -> dict[str, Any]:
 
 
 def _table(ranked: Sequence[Trial], metric: str, trials: Sequence[Trial]) -> str:
-    head, *lines = table(ranked, metric)
+    head, lines = rows_of(ranked, metric)
     best = winner(tuple(trials))
     rows = []
     for trial, line in zip(ranked, lines, strict=True):

@@ -25,8 +25,8 @@ from spotify_buddies.trainer.tune.running.search import complete, search, tidy
 from spotify_buddies.trainer.tune.session import locked
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import chosen_settings, space_of
-from spotify_buddies.trainer.tune.trial_runs import PARENT, Children
-from spotify_buddies.trainer.tune.trial_table import Board, as_json
+from spotify_buddies.trainer.tune.trial_runs import PARENT, TrialRuns
+from spotify_buddies.trainer.tune.trial_table import TrialTable, as_json
 
 RUN_TAG, KEY_TAG, TRIAL_TAG = "tune_run", "tune_key", "tune_trial_number"
 
@@ -50,7 +50,7 @@ class _Work:
     address: str
     aliases: Sequence[str]
     progress: Progress
-    board: Board
+    table: TrialTable
 
 
 def tune_and_release(
@@ -65,7 +65,7 @@ def tune_and_release(
     ray: str | None = None,
     aliases: Sequence[str] = ("staging",),
     progress: Progress = silent,
-    board: Board | None = None,
+    table: TrialTable | None = None,
 ) -> Tuned:
     """Search settings of [train] and make the best ones a registered version with these aliases.
 
@@ -81,8 +81,8 @@ def tune_and_release(
     _need("ray", *(["optuna"] if tune.search == "optuna" else []))
     load_pairing(pairing, dataset)
     data = _check(dataset, tune)
-    board = board or Board(tune.trials, tune.epochs, tune.metric)
-    work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, board)
+    table = table or TrialTable(tune.trials, tune.epochs, tune.metric)
+    work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, table)
     with locked(state_dir), ExitStack() as stack:
         available = stack.enter_context(cluster(state_dir, ray)) if ray is not None else None
         backend = _backend(train, available)
@@ -108,23 +108,23 @@ def _run(work: _Work, experiment: Experiment, available: Mapping[str, float] | N
     ) as run:
         experiment = experiment.with_run(run.run_id)
         if not complete(experiment):
-            children = Children(run, {**tags, "mode": "tune-trial"})
+            runs = TrialRuns(run, {**tags, "mode": "tune-trial"})
             if available is not None:
-                _search(work, experiment, available, children)
+                _search(work, experiment, available, runs)
             else:  # a cluster for the search alone: the training after it has the machine for itself
                 with cluster(work.state_dir, None) as own:
-                    _search(work, experiment, own, children)
+                    _search(work, experiment, own, runs)
         result = _release(work, experiment)
         _record(run, experiment, result)
         experiment.write_result(result)
     return experiment, result
 
 
-def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], children: Children) -> None:
+def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], runs: TrialRuns) -> None:
     gpu = experiment.backend in ("torch", "fused") and available.get("GPU", 0) > 0
     resources = trial_resources(experiment.tune, available, gpu=gpu)
-    work.board.say(_plan(experiment, available, gpu=gpu))
-    search(experiment, work.dataset, resources, children, work.board)
+    work.table.say(_plan(experiment, available, gpu=gpu))
+    search(experiment, work.dataset, resources, runs, work.table)
 
 
 def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
@@ -139,7 +139,7 @@ def _release(work: _Work, experiment: Experiment) -> Result:
     best = winner(trials)
     if best is None or best.score is None:
         raise TuneError(f"every trial failed, the first one with: {trials[0].why}; narrow [tune] space")
-    work.board.say(f"trial {best.number} wins with {experiment.tune.metric} {best.score:.4f}; it is trained in full")
+    work.table.say(f"trial {best.number} wins with {experiment.tune.metric} {best.score:.4f}; it is trained in full")
     release = train_and_release(
         work.dataset,
         work.pairing,

@@ -17,7 +17,7 @@ STATUS, WHY = "tune_status", "tune_why"
 _LOSS = "train/loss"
 
 
-class Children:
+class TrialRuns:
     """The runs below a parent run, by Ray's id of their trial.
 
     Runs of an earlier process are found again, so that none is made twice. SQLite lets one connection write at a time

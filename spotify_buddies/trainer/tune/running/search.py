@@ -14,8 +14,8 @@ from spotify_buddies.trainer.tune.running.cluster import quiet
 from spotify_buddies.trainer.tune.running.trial import SCORE, Job, run_trial
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import domains
-from spotify_buddies.trainer.tune.trial_runs import Children
-from spotify_buddies.trainer.tune.trial_table import Board
+from spotify_buddies.trainer.tune.trial_runs import TrialRuns
+from spotify_buddies.trainer.tune.trial_table import TrialTable
 
 # Tune's folder in the experiment's, the whole copy of its state, and the trials' checkpoints.
 _RAY, _SNAPSHOT, _WORK = "ray", "snapshot", "trials"
@@ -30,7 +30,7 @@ def complete(experiment: Experiment) -> bool:
 
 
 def search(
-    experiment: Experiment, dataset: Path, resources: Mapping[str, float], children: Children, board: Board
+    experiment: Experiment, dataset: Path, resources: Mapping[str, float], runs: TrialRuns, table: TrialTable
 ) -> tuple[Trial, ...]:
     """Run the trials that are wanted and return all, by number. Ray is connected.
 
@@ -44,7 +44,7 @@ def search(
 
     snapshot = experiment.directory / _SNAPSHOT
     remembered = {trial.trial_id: trial for trial in experiment.trials()}
-    recorder = Recorder(experiment, children, board, snapshot, restored=snapshot.exists())
+    recorder = Recorder(experiment, runs, table, snapshot, restored=snapshot.exists())
     before = signal.getsignal(signal.SIGINT)
     try:
         with live.searching(recorder, Asha(experiment.tune, remembered)), quiet():
