@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.backends import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, Validation, initial_model
 from spotify_buddies.trainer.models.order import TripletFile, TripletSource

@@ -24,7 +24,7 @@ from train_cpu import made_up, show, stored
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
-from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.backends import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import initial_model
 from spotify_buddies.trainer.models.order import TripletFile, TripletSource

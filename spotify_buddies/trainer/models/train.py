@@ -16,7 +16,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.stages.progress import Progress, end, silent
 from spotify_buddies.trainer.metrics.ranking import ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
-from spotify_buddies.trainer.models.backend import Backend, open_backend, recipe
+from spotify_buddies.trainer.models.backends import KINDS, Backend, open_backend, recipe
 from spotify_buddies.trainer.models.centring import Centred
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
@@ -134,7 +134,7 @@ def _open(
 ) -> Backend:
     if done is not None:
         return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch), sets)
-    if settings.model == "hybrid":
+    if KINDS[recipe(settings).backend].own_start:
         return open_backend(settings, {}, sets, progress)
     start = initial_model(users, playlists, settings.dimension, settings.seed)
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})

@@ -24,7 +24,7 @@ from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.baselines import most_popular
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.models import checkpoint
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions

@@ -12,7 +12,7 @@ from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.publish.release import train_and_release
 from spotify_buddies.trainer.publish.tracking import Run, TrackingError, artifact_location, track, tracking_uri
 from spotify_buddies.trainer.registry.mlflow_client import connect, first_line, public

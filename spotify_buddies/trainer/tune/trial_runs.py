@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.publish.tracking import Run
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.experiment import FAILED, Epoch, Trial
