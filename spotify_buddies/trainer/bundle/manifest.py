@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, where it came from, and the hash of every file."""
+"""The manifest of a bundle: its sizes, its origin, and the hash of every file."""
 
 from __future__ import annotations
 

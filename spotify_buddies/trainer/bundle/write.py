@@ -1,4 +1,4 @@
-"""Writing a bundle: fill a hidden directory, hash it, move it into place."""
+"""The writing of a bundle: fill a hidden directory, hash it, move it into place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What goes into a bundle; shapes as in Bundle, but candidates in any order and without scores.
+    """The contents of a bundle; shapes as in Bundle, but candidates in any order and without scores.
 
     song_ids and song_id_rows go together, one entry per known id.
     """
@@ -116,7 +116,7 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
 
 
 def _best_first(parts: BundleParts) -> Csr:
-    """The candidates with their scores; as they are where parts do not fit together, which opening the bundle tells."""
+    """The candidates with their scores; as they are where parts do not fit together, which opening reports."""
     try:
         return best_first(parts.candidates, parts.user_factors, parts.playlist_factors)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The seam between the training loop and what fits the factors: the Protocol, and the choice by the settings.
+"""The seam between the training loop and the backends that fit factors: the Protocol, and the choice by settings.
 
 The loop (trainer.models.train) knows epochs, validation and checkpoints, and no model. A model is a class that
 satisfies `Backend`; the next one is one module with such a class, an opener and a line in KINDS here, and its name in

@@ -1,4 +1,4 @@
-"""Triplets that are drawn while training: every epoch other negatives, and no file of them."""
+"""Triplets that are drawn while training: other negatives in every epoch, and no file of them."""
 
 from __future__ import annotations
 

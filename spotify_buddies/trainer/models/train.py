@@ -34,7 +34,7 @@ VALIDATION_ROWS = 200_000
 _EXPLODED = 10 * math.log(2)
 _FORMAT = 2
 # Steps of the hybrid model without a better MRR before it stops. It learns what tells likes from the negatives of
-# training first, and loses among random ones meanwhile: on made-up data of 102,000 listeners 0.690 after 14 steps was
+# training first, and loses among random ones meanwhile: on made-up data of 102,000 users 0.690 after 14 steps was
 # 0.635 after 28 and 0.690 again after 56.
 LEAST_STEPS = 60
 
@@ -56,16 +56,16 @@ def train(
 
     triplets: a source, or int32 (N, 3): user, positive, negative. sets: the songs of users and playlists, which the
     hybrid model's factors are summed from and which `key` must name too. key: training_key of these and the settings;
-    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption goes on from the last
-    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch hears
-    of each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without validation
-    rows every epoch runs and the last counts.
+    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption resumes from the last
+    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch is
+    called with each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without
+    validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, and says why it ended.
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
     most = settings.epoch_triplets
     source = TripletFile(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
     if len(source) == 0:
-        raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
+        raise TrainingError("there are no triplets to learn from; build the data set from more users or playlists")
     learned, _ = source.seen()
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
@@ -87,12 +87,12 @@ def train(
 
 def reports(directory: Path, key: str) -> tuple[EpochReport, ...]:
     """The epochs of the training that `key` names, in order; empty where there is none."""
-    found = checkpoint.read(directory, key)
-    return found.reports if found else ()
+    done = checkpoint.read(directory, key)
+    return done.reports if done else ()
 
 
 def training_key(data: str, settings: TrainSettings) -> str:
-    """What a training's result depends on, as a sha256: settings, backend, and the data that it learns from.
+    """The sha256 of all that a training's result depends on: settings, backend, and the data that it learns from.
 
     data: names triplets and validation rows, by the fingerprint of the stage that holds them.
     """
@@ -161,7 +161,7 @@ def _check_loss(loss: float, epoch: int, settings: TrainSettings) -> None:
 
 @dataclass(frozen=True)
 class _Judge:
-    """What an epoch is judged by. learned bool (users): who occurs in the triplets. patience: epochs."""
+    """The measure of an epoch. learned bool (users): who occurs in the triplets. patience: epochs."""
 
     settings: TrainSettings
     validation: Validation
@@ -169,14 +169,14 @@ class _Judge:
     patience: int
 
     def metrics(self, model: Model) -> tuple[float, dict[str, float]]:
-        """How much of the mean user is to be taken out, and the metrics with that."""
+        """The share of the mean user to take out, and the metrics with that."""
         centred = Centred.of(model, self.learned)
         asked = recipe(self.settings).centring
         share = centred.choose(self.validation.random) if asked is None else asked
         scorer = centred.scorer(share)
         sets = {"random": self.validation.random, "hard": self.validation.hard}
-        found = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
-        return share, {f"{name}/{metric}": value for name, values in found.items() for metric, value in values.items()}
+        judged = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
+        return share, {f"{name}/{metric}": value for name, values in judged.items() for metric, value in values.items()}
 
 
 def _note(done: Checkpoint | None, key: str, report: EpochReport, model: Model, judge: _Judge) -> Checkpoint:

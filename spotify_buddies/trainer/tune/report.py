@@ -55,11 +55,11 @@ def write_report(experiment: Experiment) -> Path:
 
 def rungs(experiment: Experiment) -> list[float]:
     """The epochs at which ASHA compares trials, ascending."""
-    found, at = [], float(experiment.tune.grace)
-    while at < experiment.tune.epochs:
-        found.append(at)
-        at *= experiment.tune.reduction
-    return found
+    epochs, rung = [], float(experiment.tune.grace)
+    while rung < experiment.tune.epochs:
+        epochs.append(rung)
+        rung *= experiment.tune.reduction
+    return epochs
 
 
 def _sections(experiment: Experiment, trials: Sequence[Trial]) -> list[Section]:

@@ -33,7 +33,7 @@ RUN_TAG, KEY_TAG, TRIAL_TAG = "tune_run", "tune_key", "tune_trial_number"
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search made: the experiment with its trials, the winner's version, and the report."""
+    """The result of a search: the experiment with its trials, the winner's version, and the report."""
 
     experiment: Experiment
     trials: tuple[Trial, ...]
@@ -69,7 +69,7 @@ def tune_and_release(
 ) -> Tuned:
     """Search settings of [train] and make the best ones a registered version with these aliases.
 
-    All lies under state_dir/tune/<key>; MLflow gets one run with a child for each trial. Repeating the call goes on
+    All lies under state_dir/tune/<key>; MLflow gets one run with a child for each trial. Repeating the call resumes
     where it stopped, also after the process was killed; with nothing changed it returns the same version. ray: a
     running cluster ("auto" or host:port); unset: one of this process's own.
 
@@ -128,7 +128,7 @@ def _search(work: _Work, experiment: Experiment, available: Mapping[str, float],
 
 
 def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
-    """What trials run on, the same on every node. `auto`: what the cluster's nodes have, else this machine."""
+    """The backend of all trials, the same on every node. `auto`: by the cluster's nodes, else by this machine."""
     if available is None or train.backend != "auto" or train.model == "hybrid":
         return str(recipe(train).backend)
     return "fused" if available.get("GPU", 0) > 0 else "numba"
@@ -176,7 +176,7 @@ def _name(work: _Work, experiment: Experiment, result: Result) -> None:
 
 
 def _need(*names: str) -> None:
-    """ModuleNotFoundError before anything is done, rather than in the middle of it."""
+    """Raise ModuleNotFoundError before anything is done, rather than in the middle of it."""
     for name in names:
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"no module named {name!r}", name=name)
@@ -188,7 +188,7 @@ def _check(dataset: Path, tune: TuneSettings) -> Dataset:
     if not (len(data.validation) and len(rows[tune.metric])):
         raise TuneError(
             f"{dataset} has no validation rows for {tune.metric}, so trials cannot be compared; build the data set "
-            "from more listeners or playlists"
+            "from more users or playlists"
         )
     return data
 
@@ -207,7 +207,7 @@ def _plan(experiment: Experiment, available: Mapping[str, float], *, gpu: bool) 
         room += f" (no {kind}: trials take what there is)"
     names = ", ".join(experiment.space)
     already = len(experiment.trials())
-    begun = f"going on with {already} trials" if already else "a new search"
+    begun = f"resumed with {already} trials" if already else "a new search"
     return f"search {experiment.name}: {tune.trials} trials of {names} on {room}; {begun}"
 
 

@@ -42,7 +42,7 @@ class OrganicError(Exception):
 
 @dataclass(frozen=True)
 class OrganicResult:
-    """What the protocol found: everybody's own half among others, likes of the same model, and the candidates."""
+    """Ranks of everybody's own half among others, likes of the same model, and the candidates."""
 
     evaluation: Evaluation
     candidates: tuple[CandidateRow, ...]
@@ -67,12 +67,12 @@ def organic(
     peers: bool = True,
     progress: Progress = silent,
 ) -> OrganicResult:
-    """Rank every listener's own half among NEGATIVES others: batches "organic-warm" and "organic-cold".
+    """Rank every user's own half among NEGATIVES others: batches "organic-warm" and "organic-cold".
 
     dataset: a finished data set, whose playlists of LEAST_SONGS or more songs are cut. Everything is written under
     `work` and reused when nothing changed. Scorers: "model" (what `settings` ask for, trained on the likes of the
     halves), the peers (without: the untrained ones alone), popularity, overlap, chance. The libraries of the data set's
-    own listeners say which songs go together, to the model and to the peer "taste" alike. The batches "random" and
+    users say which songs go together, to the model and to the peer "taste" alike. The batches "random" and
     "hard" are the held-out likes of the halves, so that one model is judged on both. OrganicError: not more than
     NEGATIVES such playlists.
     """
@@ -92,9 +92,9 @@ def organic(
     scorers: dict[str, Scorer] = {"model": FactorScorer(model)}
     left_out: Mapping[str, str] = {}
     if peers:
-        found = train_peers(halves, settings, work, others=others, progress=progress)
-        scorers |= {name: FactorScorer(peer) for name, peer in found.models.items()}
-        left_out = found.left_out
+        trained = train_peers(halves, settings, work, others=others, progress=progress)
+        scorers |= {name: FactorScorer(peer) for name, peer in trained.models.items()}
+        left_out = trained.left_out
     scorers |= {
         "popularity": PopularityScorer(halves.count_train_likes()),
         "overlap": OverlapScorer(halves.user_songs, halves.playlist_songs),
@@ -151,6 +151,6 @@ def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
 
 
 def _own(halves: Dataset) -> Array:
-    """The listener of each playlist, named or not kept: int32 (playlists,)."""
-    rows = {name: at for at, name in enumerate(halves.user_table["user_id"])}
+    """The user of each playlist, named or not kept: int32 (playlists,)."""
+    rows = {name: row for row, name in enumerate(halves.user_table["user_id"])}
     return np.array([rows.get(name, -1) for name in halves.playlist_table["playlist_id"]], np.int32)

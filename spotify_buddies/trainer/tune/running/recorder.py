@@ -1,4 +1,4 @@
-"""What happens in a search, as Ray Tune tells it: to the record on disk, to MLflow and to the eyes."""
+"""The recorder of a search: passes Ray Tune's events on to the record on disk, to MLflow and to the terminal."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
     """Keeps Experiment.trials, the runs in MLflow and the table up to date, and a copy of Ray's state that is whole.
 
     Ray writes its state over the one before, and the process may be killed in the middle; the copy in `snapshot` is
-    swapped in at once. It may be some epochs behind the record: what the record knows of trials that the state does not
-    know is dropped, and epochs that are told again change nothing.
+    swapped in at once. It may be some epochs behind the record: trials that the state does not know are dropped from
+    the record, and epochs that are reported again change nothing.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._agreed = True
         if self._restored and not trials:
             raise TuneError(
-                f"Ray could not read back the search in {self._experiment.directory}; remove that directory to begin "
-                "anew"
+                f"Ray could not read back the search in {self._experiment.directory}; remove that directory to start "
+                "over"
             )
         kept = {trial.trial_id for trial in trials}
         self._runs.keep(kept)
@@ -80,10 +80,10 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """A worker has it."""
-        found = replace(self._of(trial), status=RUNNING, why="")
+        running = replace(self._of(trial), status=RUNNING, why="")
         one = self._experiment
-        self._set(found)
-        self._runs.start(found, trial_settings(one.train, one.tune, one.backend, found.point))
+        self._set(running)
+        self._runs.start(running, trial_settings(one.train, one.tune, one.backend, running.point))
         self._store()
 
     def on_trial_result(  # noqa: D102
@@ -99,7 +99,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._set(replace(known, why=str(result[ERROR])))
         elif REPORT in result:
             epoch = Epoch(**json.loads(result[REPORT]))
-            self._set(known.heard(epoch))
+            self._set(known.with_epoch(epoch))
             self._runs.epoch(trial.trial_id, epoch)
         self._store()
 
@@ -108,7 +108,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._end(ended(self._of(trial), self._experiment))
 
     def on_trial_recover(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
-        """Its worker was lost; another one goes on with it."""
+        """Its worker was lost; another one resumes it."""
         known = replace(self._of(trial), status=WAITING)
         self._set(known)
         self._store()
@@ -124,7 +124,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._runs.interrupt()
 
     def __reduce__(self) -> Any:
-        """Ray pickles callbacks when a search starts; whoever restores it gets the one of the search that is on."""
+        """Ray pickles callbacks when a search starts; whoever restores it gets the one of the running search."""
         return live.recorder, ()
 
     def _end(self, trial: Trial) -> None:
