@@ -76,7 +76,7 @@ class Evaluation:
     def table(self, metrics: tuple[str, ...] = ("mrr", "hit@1", "hit@5", "hit@10", "ndcg@5")) -> list[list[str]]:
         """For people: a header, then a line per batch set and scorer; the interval of the first metric and coverage.
 
-        The interval stands behind the metrics, in a column of its own.
+        The interval follows the metrics in a separate column.
         """
         lines = [["negatives", "scorer", *metrics, f"95 % of {metrics[0]}", "coverage"]]
         for name, result in self.batches.items():

@@ -30,7 +30,7 @@ def pick(rows: Array, keys: Array, mask: int, users: int, playlists: int, out: A
 
 @njit(cache=True, nogil=True)
 def shuffled(first: int, total: int, seed: Any, out: Array) -> None:
-    """out[i] = where place first + i of 0..total comes to lie in a random order of them, integers; total at least 1.
+    """out[i] = the place of number first + i in a random order of 0..total, integers; total at least 1.
 
     A Feistel network (Luby and Rackoff 1988) of _ROUNDS rounds over the smallest 2^b >= total, b >= 2; what falls
     outside is sent through again (Black and Rogaway 2002), so that it is a permutation of the numbers below total. It
