@@ -45,28 +45,22 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         loaded: Array = np.load(directory / f"{name}.npy", mmap_mode="r")
         return loaded
 
-    def rows(name: str) -> Csr:
-        try:
-            return Csr.load(directory, name)
-        except ValueError as error:  # which of the four, the error does not say
-            raise ValueError(f"{name}: {error}") from error
-
     return Bundle(
         directory=directory,
         manifest=manifest,
         sha256=hash_file(directory / MANIFEST),
         user_factors=factors["user_factors"],
         playlist_factors=factors["playlist_factors"],
-        candidates=rows("candidates"),
-        user_songs=rows("user_songs"),
-        owned=rows("owned"),
+        candidates=_rows(directory, "candidates"),
+        user_songs=_rows(directory, "user_songs"),
+        owned=_rows(directory, "owned"),
         owner=array("owner"),
         popular=array("popular"),
         popular_scores=array("popular_scores"),
         song_listeners=array("song_listeners"),
         sketches=array("sketches"),
         song_genres=array("song_genres"),
-        genre_popular=rows("genre_popular"),
+        genre_popular=_rows(directory, "genre_popular"),
         song_factors=SongFactors.load(directory / SONG_FACTORS),
         user_ids=KeyIndex.load(directory, "user_ids"),
         playlist_ids=KeyIndex.load(directory, "playlist_ids"),
@@ -79,3 +73,10 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         index=directory / "index",
         golden=load_golden(directory),
     )
+
+
+def _rows(directory: Path, name: str) -> Csr:
+    try:
+        return Csr.load(directory, name)
+    except ValueError as error:  # which of the four matrices it is, the error does not say
+        raise ValueError(f"{name}: {error}") from error

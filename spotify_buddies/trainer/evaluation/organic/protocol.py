@@ -26,7 +26,8 @@ from spotify_buddies.trainer.evaluation.organic.halves import Halves, cut, write
 from spotify_buddies.trainer.evaluation.organic.questions import ask
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, Scorer
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.peers import train_peers
+from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.models.peers import Peers, train_peers
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 
@@ -89,20 +90,21 @@ def organic(
     others = (_over_songs_of(whole, halves),)
     key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)
     model = fit(halves, settings, work / "checkpoints", key=key, others=others, progress=progress)
-    scorers: dict[str, Scorer] = {"model": FactorScorer(model)}
-    left_out: Mapping[str, str] = {}
-    if peers:
-        trained = train_peers(halves, settings, work, others=others, progress=progress)
-        scorers |= {name: FactorScorer(peer) for name, peer in trained.models.items()}
-        left_out = trained.left_out
-    scorers |= {
+    trained = train_peers(halves, settings, work, others=others, progress=progress) if peers else Peers({}, {})
+    scorers = _scorers(halves, model, trained.models)
+    own = _own(halves)
+    table = candidate_table(halves, own, model, pairing, data, progress=progress)
+    return OrganicResult(Evaluation(_batches(halves, own, scorers, data.seed), {}), table, trained.left_out)
+
+
+def _scorers(halves: Dataset, model: Model, peers: Mapping[str, Model]) -> dict[str, Scorer]:
+    return {
+        "model": FactorScorer(model),
+        **{name: FactorScorer(peer) for name, peer in peers.items()},
         "popularity": PopularityScorer(halves.count_train_likes()),
         "overlap": OverlapScorer(halves.user_songs, halves.playlist_songs),
         "chance": RandomScorer(0),
     }
-    own = _own(halves)
-    table = candidate_table(halves, own, model, pairing, data, progress=progress)
-    return OrganicResult(Evaluation(_batches(halves, own, scorers, data.seed), {}), table, left_out)
 
 
 def _batches(halves: Dataset, own: Array, scorers: Mapping[str, Scorer], seed: int) -> dict[str, BatchResult]:
