@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.backends import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, Validation, initial_model
 from spotify_buddies.trainer.models.order import TripletFile, TripletSource
@@ -125,7 +125,7 @@ def speed(source: Drawn, threads: int, dimension: int, rounds: int, least: int) 
     for _ in range(rounds):
         for name, run in runs.items():
             rates[name].append(run())
-    medians = {name: statistics.median(found) for name, found in rates.items()}
+    medians = {name: statistics.median(rounds) for name, rounds in rates.items()}
     best = medians["ours, drawn"]
     lines = [["scorer", "triplets/s", "least", "most", "ours, drawn / it"]]
     for name, value in medians.items():
@@ -151,9 +151,9 @@ def quality(data: Dataset, source: Drawn, threads: int, seeds: list[int]) -> Ite
     for name, (settings, drawn) in choices.items():
         for seed in seeds:
             chosen = settings.model_copy(update={"seed": seed})
-            found = fit(data, source if drawn else data.triplets, chosen)
-            best = max(found, key=lambda report: report.metrics["random/mrr"])
-            values = [report.metrics[f"{kind}/mrr"] for report in (found[4], best) for kind in ("random", "hard")]
+            epochs = fit(data, source if drawn else data.triplets, chosen)
+            best = max(epochs, key=lambda report: report.metrics["random/mrr"])
+            values = [report.metrics[f"{kind}/mrr"] for report in (epochs[4], best) for kind in ("random", "hard")]
             yield [name, str(seed), *(f"{value:.4f}" for value in values), str(best.epoch)]
 
 

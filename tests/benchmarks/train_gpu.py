@@ -24,7 +24,7 @@ from train_cpu import made_up, show, stored
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
-from spotify_buddies.trainer.models.backend import Backend, open_backend
+from spotify_buddies.trainer.models.backends import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import initial_model
 from spotify_buddies.trainer.models.order import TripletFile, TripletSource
@@ -76,12 +76,12 @@ def opened(source: Drawn, settings: TrainSettings) -> Backend:
 
 def rate(backend: Backend, source: TripletSource, rounds: int) -> float:
     """Triplets a second over an epoch, the median of the rounds, after an epoch that is not counted."""
-    found = []
+    rates = []
     for number in range(rounds + 1):
         start = time.perf_counter()  # the loss of a block is asked for, which waits for the device
         done = sum(count for _, count in backend.epoch(source, 1, number + 1))
-        found.append(done / (time.perf_counter() - start))
-    return statistics.median(found[1:])
+        rates.append(done / (time.perf_counter() - start))
+    return statistics.median(rates[1:])
 
 
 def some(source: Drawn, count: int) -> TripletFile:
@@ -140,12 +140,12 @@ def tiles(size: Size) -> Iterator[list[str]]:
     tables += [torch.ones(count, device="cuda") for count in (users, playlists)]
     yield ["tile", "warps", "triplets/s"]
     for tile, warps in ((1, 1), (2, 1), (4, 1), (4, 2), (8, 2), (8, 4), (16, 4)):
-        found = []
+        rates = []
         for _ in range(size.rounds + 1):
             start = time.perf_counter()
             float(update(rows, *tables, 0.05, 0.01, batch=len(rows), tile=tile, warps=warps))
-            found.append(len(rows) / (time.perf_counter() - start))
-        yield [str(tile), str(warps), f"{statistics.median(found[1:]):,.0f}"]
+            rates.append(len(rows) / (time.perf_counter() - start))
+        yield [str(tile), str(warps), f"{statistics.median(rates[1:]):,.0f}"]
 
 
 def told(lines: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -38,7 +38,10 @@ class Csr:
         if self.values is not None and self.values.shape != self.indices.shape:
             raise ValueError("values and indices differ in length")
         if self.indices.size and not (int(self.indices.min()) >= 0 and int(self.indices.max()) < self.columns):
-            raise ValueError(f"indices leave the range 0..{self.columns - 1}")
+            first = int(np.flatnonzero((self.indices < 0) | (self.indices >= self.columns))[0])
+            raise ValueError(
+                f"indices leave the range 0..{self.columns - 1}: entry {first} is {int(self.indices[first])}"
+            )
 
     @property
     def rows(self) -> int:

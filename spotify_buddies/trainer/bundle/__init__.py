@@ -5,9 +5,10 @@ one copy. Imports neither torch nor MLflow.
 """
 
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
-from spotify_buddies.trainer.bundle.bundle import SKETCH_BYTES, Bundle, open_bundle
+from spotify_buddies.trainer.bundle.bundle import SKETCH_BYTES, Bundle
 from spotify_buddies.trainer.bundle.golden import Golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
+from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.songs import SongFactors
 from spotify_buddies.trainer.bundle.write import BundleParts, write_bundle
 

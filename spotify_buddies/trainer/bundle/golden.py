@@ -1,7 +1,7 @@
-"""Golden listeners: lists computed while the bundle was written, for whoever serves it to compare its own with.
+"""Golden lists: computed while the bundle was written, so that whoever serves it can compare its own with them.
 
-They are computed with plain numpy from the same files, so that a kernel, a look-up of ids or a mapping that is off on
-some machine is found before anybody is answered.
+They are computed with plain numpy from the same files, so that a kernel, a look-up of ids or a mapping that is wrong
+on some machine is noticed before anybody is answered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = 10
 
 @dataclass(frozen=True)
 class Golden:
-    """A listener's candidates, best first, by score alone: nothing excluded, the own playlists left out, no other rule.
+    """A user's candidates, best first, by score alone: without the user's own playlists, and by no other rule.
 
     playlist_ids, scores: at most LENGTH, at least one.
     """
@@ -28,7 +28,7 @@ class Golden:
 
 
 def save_golden(directory: Path, golden: Sequence[Golden]) -> None:
-    """Write the file; none where there are no golden listeners."""
+    """Write the file; none where there are no golden lists."""
     if golden:
         body = [
             {"user_id": one.user_id, "playlists": list(zip(one.playlist_ids, one.scores, strict=True))}

@@ -1,4 +1,4 @@
-"""Golden lists: what a bundle's writer computes with plain numpy, for whoever serves it to compare its own with."""
+"""The choice of golden users, and their lists with plain numpy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from spotify_buddies.trainer.bundle.golden import LENGTH, Golden
 
 Array = npt.NDArray[Any]
 
-LISTENERS = 8
-# Listeners looked at: enough to find LISTENERS whose lists are clear even where most are not.
+USERS = 8
+# Users looked at: enough to find USERS whose lists are clear even where most are not.
 LOOKED_AT = 64
 # Neighbouring scores of a golden list differ by more than this share of the largest: float32 sums in another order
 # differ by a hundredth of it, so the order is the same wherever it is computed.
@@ -23,11 +23,11 @@ DECIMALS = 6
 
 
 def find_golden(bundle: Bundle) -> tuple[Golden, ...]:
-    """At most LISTENERS, evenly over those with candidates; fewer, or none, where scores are too near each other."""
+    """At most USERS, evenly over those with candidates; fewer, or none, where scores are too near each other."""
     eligible = np.flatnonzero(np.diff(bundle.candidates.indptr))
     tried = (_golden(bundle, user) for user in _evenly(eligible, LOOKED_AT).tolist())
-    found = [golden for golden in tried if golden is not None]
-    return tuple(found[at] for at in _evenly(np.arange(len(found)), LISTENERS).tolist())
+    clear = [golden for golden in tried if golden is not None]
+    return tuple(clear[i] for i in _evenly(np.arange(len(clear)), USERS).tolist())
 
 
 def _golden(bundle: Bundle, user: int) -> Golden | None:

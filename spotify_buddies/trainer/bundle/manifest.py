@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, where it came from, and the hash of every file."""
+"""The manifest of a bundle: its sizes, its origin, and the hash of every file."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class Manifest:
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def derived_kind(self) -> str:
+        """The kind of a version that was derived from another one for a game day; "" for one that was trained."""
+        derived = self.training.get("derived")
+        return str(derived.get("kind", "")) if isinstance(derived, dict) else ""
 
     def write(self, directory: Path) -> None:
         """Write manifest.json and its checksum, the same bytes for the same content. ValueError: a value is NaN."""

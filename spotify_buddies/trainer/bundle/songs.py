@@ -1,4 +1,4 @@
-"""What a song adds to a listener's factor, so that one whom the model has not seen has a factor at once."""
+"""Song factors: their sum gives a user whom the model has not seen a factor at once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BLOCK = 8_192
 class SongFactors:
     """The hybrid model's songs (docs/adr/0005-hybrid-factors.md), artists included.
 
-    taste float16 (songs, t), likes float16 (songs, d - t): what a song adds to the two parts of a factor; zeros for a
-    song that says nothing. weights float32 (songs,): what it adds, squared, to the length that the likes are divided
-    by. taste_length float32 (1,): the length of the taste.
+    taste float16 (songs, t), likes float16 (songs, d - t): the summands of a song in the two parts of a factor; zeros
+    for a song that says nothing. weights float32 (songs,): squared, its summand in the length that the likes are
+    divided by. taste_length float32 (1,): the length of the taste.
     """
 
     taste: Array
@@ -49,6 +49,7 @@ class SongFactors:
     def _add(self, songs: Csr, filled: Array, out: Array) -> None:
         split = self.taste.shape[1]
         entries = songs.indices[songs.indptr[filled[0]] : songs.indptr[filled[-1] + 1]]
+        # Rows without songs were left out: reduceat would give them the first entry of the next row.
         starts = songs.indptr[filled] - songs.indptr[filled[0]]
         taste = np.add.reduceat(self.taste[entries].astype(np.float32), starts)
         likes = np.add.reduceat(self.likes[entries].astype(np.float32), starts)
@@ -81,5 +82,5 @@ class SongFactors:
 
 def _inverse(lengths: Array, of: float) -> Array:
     """`of` divided by each length, 0 for no length, float32."""
-    found: Array = np.divide(of, lengths, out=np.zeros(lengths.size), where=lengths > 1e-9).astype(np.float32)
-    return found
+    quotients: Array = np.divide(of, lengths, out=np.zeros(lengths.size), where=lengths > 1e-9).astype(np.float32)
+    return quotients

@@ -1,4 +1,4 @@
-"""Writing a bundle: fill a hidden directory, hash it, move it into place."""
+"""The writing of a bundle: fill a hidden directory, hash it, move it into place."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.foundation.text.song_keys import Matching, song_key
-from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle, open_bundle
+from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.bundle.songs import SongFactors
 
@@ -27,7 +28,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class BundleParts:
-    """What goes into a bundle; shapes as in Bundle, but candidates in any order and without scores.
+    """The contents of a bundle; shapes as in Bundle, but candidates in any order and without scores.
 
     song_ids and song_id_rows go together, one entry per known id.
     """
@@ -115,7 +116,7 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
 
 
 def _best_first(parts: BundleParts) -> Csr:
-    """The candidates with their scores; as they are where parts do not fit together, which opening the bundle tells."""
+    """The candidates with their scores; as they are where parts do not fit together, which opening reports."""
     try:
         return best_first(parts.candidates, parts.user_factors, parts.playlist_factors)
     except ValueError:

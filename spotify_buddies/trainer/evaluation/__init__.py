@@ -1,1 +1,1 @@
-"""What models are worth: metrics, baselines, and the protocols that ask for held-out playlists."""
+"""Evaluation of models: baselines, and the protocols that ask for held-out playlists."""

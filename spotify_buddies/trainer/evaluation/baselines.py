@@ -1,4 +1,4 @@
-"""Scorers without learning, to hold the model against: popularity, shared songs, chance."""
+"""Scorers without learning, to compare models with: popularity, shared songs, chance."""
 
 from __future__ import annotations
 

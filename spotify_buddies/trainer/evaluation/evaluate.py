@@ -76,15 +76,15 @@ class Evaluation:
     def table(self, metrics: tuple[str, ...] = ("mrr", "hit@1", "hit@5", "hit@10", "ndcg@5")) -> list[list[str]]:
         """For people: a header, then a line per batch set and scorer; the interval of the first metric and coverage.
 
-        The interval stands behind the metrics, in a column of its own.
+        The interval follows the metrics in a separate column.
         """
         lines = [["negatives", "scorer", *metrics, f"95 % of {metrics[0]}", "coverage"]]
         for name, result in self.batches.items():
-            for scorer, found in result.scorers.items():
+            for scorer, estimates in result.scorers.items():
                 shown = f"{self.coverage[scorer]:.3f}" if scorer in self.coverage else "-"
-                first = found[metrics[0]]
+                first = estimates[metrics[0]]
                 interval = f"{first.low:.3f}-{first.high:.3f}"
-                lines.append([name, scorer, *(f"{found[metric].value:.3f}" for metric in metrics), interval, shown])
+                lines.append([name, scorer, *(f"{estimates[metric].value:.3f}" for metric in metrics), interval, shown])
         return lines
 
 
@@ -115,10 +115,10 @@ def evaluate(
     }
     steps = len(sets) * len(scorers)
     batches = {}
-    for at, (name, rows) in enumerate(sets.items()):
+    for done, (name, rows) in enumerate(sets.items(), 1):
         if len(rows):
             batches[name] = compare(rows, scorers)
-        progress("evaluation", (at + 1) * len(scorers), steps, "passes")
+        progress("evaluation", done * len(scorers), steps, "passes")
     shown = {} if candidates is None else {name: _round(coverage(candidates, s)) for name, s in scorers.items()}
     return Evaluation(batches, shown)
 
@@ -133,7 +133,7 @@ def evaluate_bundle(
     """
     check_made_from(dataset, bundle)
     model = Model(bundle.user_factors, bundle.playlist_factors)
-    # Best first in the bundle, which would give ties of the other scorers to whom the model likes.
+    # Best first in the bundle, which would give ties of the other scorers to the model's favourites.
     candidates = bundle.candidates.to_scipy().sorted_indices()
     ascending = Csr(candidates.indptr.astype(np.int64), candidates.indices, bundle.candidates.columns)
     return evaluate(dataset, model, ascending, progress, peers=peers)
@@ -141,10 +141,10 @@ def evaluate_bundle(
 
 def check_made_from(dataset: Path, bundle: Bundle) -> None:
     """StageError where the bundle was made from another data set than this one."""
-    made_from, found = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION).fingerprint
-    if made_from != found:
+    made_from, here = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION).fingerprint
+    if made_from != here:
         raise stage.StageError(
-            f"{dataset}: is data set {found[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "
+            f"{dataset}: is data set {here[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "
             "name that one with --dataset, or train on this one"
         )
 
@@ -176,20 +176,20 @@ def cold_batch(data: Dataset, rows: int = COLD_ROWS) -> Array:
 
 def _draw_others(offered: Array, excluded: Array, count: int, rng: np.random.Generator) -> Array:
     """`count` distinct rows of `offered` that are not in `excluded`; there are as many. Cheap where most are not."""
-    found = np.empty(0, offered.dtype)
-    while found.size < count:
+    others = np.empty(0, offered.dtype)
+    while others.size < count:
         drawn = offered[rng.integers(offered.size, size=2 * count)]
-        found = np.concatenate([found, drawn[~np.isin(drawn, excluded)]])
-        found = found[np.sort(np.unique(found, return_index=True)[1])]
-    return found[:count]
+        others = np.concatenate([others, drawn[~np.isin(drawn, excluded)]])
+        others = others[np.sort(np.unique(others, return_index=True)[1])]  # once each, in the order of the draws
+    return others[:count]
 
 
 def compare(batch: Array, scorers: Mapping[str, Scorer]) -> BatchResult:
     """Every scorer on the same rows. batch: int32 (rows, 2 + negatives), at least one row."""
     rows = np.asarray(batch[:: -(-len(batch) // ROWS)])
     _, owner = np.unique(rows[:, 0], return_inverse=True)
-    found = {name: estimate(per_row(ranks(rows, scorer)), owner) for name, scorer in scorers.items()}
-    return BatchResult(len(rows), int(owner.max()) + 1, found)
+    judged = {name: estimate(per_row(ranks(rows, scorer)), owner) for name, scorer in scorers.items()}
+    return BatchResult(len(rows), int(owner.max()) + 1, judged)
 
 
 def estimate(values: Mapping[str, Array], owner: Array, resamples: int = RESAMPLES) -> dict[str, Estimate]:
@@ -203,9 +203,9 @@ def estimate(values: Mapping[str, Array], owner: Array, resamples: int = RESAMPL
     rows = np.bincount(owner, minlength=users)
     rng = generator(0, "bootstrap")
     means = np.empty((resamples, len(values)))
-    for at in range(resamples):
+    for resample in range(resamples):
         weights = np.bincount(rng.integers(users, size=users), minlength=users)
-        means[at] = (weights @ sums) / (weights @ rows)
+        means[resample] = (weights @ sums) / (weights @ rows)
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return {
         name: Estimate(_round(value.mean()), _round(low[i]), _round(high[i]))
@@ -218,11 +218,11 @@ def _check_sizes(data: Dataset, model: Model, candidates: Csr | None) -> None:
     sizes = {"factors": (len(model.user_factors), len(model.playlist_factors))}
     if candidates is not None:
         sizes["candidates"] = (candidates.rows, candidates.columns)
-    for what, found in sizes.items():
-        if found != wanted:
+    for what, size in sizes.items():
+        if size != wanted:
             raise stage.StageError(
-                f"{data.directory}: {wanted[0]:,} users and {wanted[1]:,} playlists, but {what} of {found[0]:,} users "
-                f"and {found[1]:,} playlists; they are of another data set"
+                f"{data.directory}: {wanted[0]:,} users and {wanted[1]:,} playlists, but {what} of {size[0]:,} users "
+                f"and {size[1]:,} playlists; they are of another data set"
             )
 
 
@@ -238,8 +238,8 @@ def _scorers(data: Dataset, model: Model, peers: Mapping[str, Model]) -> dict[st
 
 def _batch_json(result: BatchResult) -> dict[str, Any]:
     scorers = {
-        scorer: {metric: [e.value, e.low, e.high] for metric, e in found.items()}
-        for scorer, found in result.scorers.items()
+        scorer: {metric: [e.value, e.low, e.high] for metric, e in estimates.items()}
+        for scorer, estimates in result.scorers.items()
     }
     return {"rows": result.rows, "users": result.users, "scorers": scorers}
 

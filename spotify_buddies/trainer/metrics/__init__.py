@@ -1,1 +1,1 @@
-"""Ranking metrics: where a scorer puts the held-out playlist, and how much of the catalogue it shows."""
+"""Ranking metrics: the rank of the held-out playlist, and the share of the catalogue that is shown."""

@@ -1,4 +1,4 @@
-"""Hot loops of scoring and ranking: scores of pairs, shared songs, ranks, top lists.
+"""Compiled loops of scoring and ranking: scores of pairs, shared songs, ranks, top lists.
 
 fastmath is limited to reordering and fusing sums, so that NaN and infinity still show.
 """
@@ -44,6 +44,7 @@ def count_shared(
         a, a_end = user_indptr[user_rows[i]], user_indptr[user_rows[i] + 1]
         b, b_end = playlist_indptr[playlist_rows[i]], playlist_indptr[playlist_rows[i] + 1]
         shared = 0
+        # A merge without branches: which list goes on is as good as random, and a wrong guess costs more than the sums.
         while a < a_end and b < b_end:
             left, right = user_songs[a], playlist_songs[b]
             shared += left == right
@@ -75,6 +76,7 @@ def mark_top(indptr: Array, indices: Array, scores: Array, count: int, marked: A
     """marked[p] = True for each p that is among the `count` best scored of any row; ties go to the first in the row."""
     for row in range(indptr.size - 1):
         begin, end = indptr[row], indptr[row + 1]
+        # Rows are short, some 75 candidates: counting what is better needs no memory and no sort.
         for i in range(begin, end):
             better = 0
             for j in range(begin, end):

@@ -1,4 +1,4 @@
-"""How well a scorer puts the held-out playlist above the negatives, and how much of the catalogue it shows."""
+"""Rank metrics of a held-out playlist among negatives, and the coverage of the catalogue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scorer(Protocol):
 
 
 class Factors(Protocol):
-    """What a model is scored by: float32 (users, d) and (playlists, d)."""
+    """The two tables that score pairs: float32 (users, d) and (playlists, d)."""
 
     @property
     def user_factors(self) -> Array:
@@ -58,7 +58,7 @@ def ranks(batch: Array, scorer: Scorer) -> Array:
     """
     out = np.empty(len(batch))
     width = max(batch.shape[1] - 1, 1)
-    step = max(1, _BLOCK_PAIRS // width)
+    step = max(1, _BLOCK_PAIRS // width)  # the pairs of a block are in memory at once, those of the batch may not fit
     for begin in range(0, len(batch), step):
         part = np.asarray(batch[begin : begin + step])
         scores = scorer(np.repeat(part[:, 0], width), np.ascontiguousarray(part[:, 1:]).ravel())
@@ -66,20 +66,20 @@ def ranks(batch: Array, scorer: Scorer) -> Array:
     return out
 
 
-def per_row(found: Array) -> dict[str, Array]:
+def per_row(ranked: Array) -> dict[str, Array]:
     """The metrics of each row from its rank: mrr, hit@1, hit@5, hit@10, ndcg@5; each float64 (rows,).
 
     One relevant playlist per row: reciprocal rank 1 / r; hit r <= k; NDCG 1 / log2(1 + r) where r <= 5, else 0.
     """
-    values: dict[str, Array] = {"mrr": 1.0 / found}
-    values.update({f"hit@{k}": (found <= k).astype(np.float64) for k in HITS})
-    values[f"ndcg@{NDCG}"] = np.where(found <= NDCG, 1.0 / np.log2(1.0 + found), 0.0)
+    values: dict[str, Array] = {"mrr": 1.0 / ranked}
+    values.update({f"hit@{k}": (ranked <= k).astype(np.float64) for k in HITS})
+    values[f"ndcg@{NDCG}"] = np.where(ranked <= NDCG, 1.0 / np.log2(1.0 + ranked), 0.0)
     return values
 
 
-def summarise(found: Array) -> dict[str, float]:
+def summarise(ranked: Array) -> dict[str, float]:
     """Means of per_row over the rows; empty without rows."""
-    return {name: float(value.mean()) for name, value in per_row(found).items()} if found.size else {}
+    return {name: float(value.mean()) for name, value in per_row(ranked).items()} if ranked.size else {}
 
 
 def coverage(candidates: Csr, scorer: Scorer, top: int = TOP) -> float:

@@ -1,4 +1,4 @@
-"""How much of what all users share is taken out of every user's factor: their mean, times a share.
+"""Centring: a share of the mean user, which is what all users have in common, is taken out of every user's factor.
 
 u' = u - c * mean(u), so that score(u', p) = score(u, p) - c * (mean(u) . p). The mean user ranks playlists by how often
 they are liked against how often they were a negative. Negatives of training are playlists that share a song with the
@@ -27,14 +27,14 @@ ROWS = 20_000
 
 @dataclass(frozen=True)
 class Centred:
-    """A model whose mean user is known. learned bool (users): the users that the mean is of."""
+    """A model and its mean user."""
 
     model: Model
     mean: Array
 
     @classmethod
     def of(cls, model: Model, learned: Array) -> Centred:
-        """The mean is 0 where nobody is learned."""
+        """Take the mean of the users that `learned`, bool (users,), marks; 0 where it marks nobody."""
         if not learned.any():
             return cls(model, np.zeros(model.user_factors.shape[1], np.float32))
         mean = model.user_factors.mean(axis=0, dtype=np.float64, where=learned[:, None])
@@ -55,12 +55,13 @@ class Centred:
         width = some.shape[1] - 1
         playlists = np.ascontiguousarray(some[:, 1:]).ravel()
         scores = FactorScorer(self.model)(np.repeat(some[:, 0], width), playlists)
+        # The dot products are the same for every share: computed once, a share costs a subtraction and a rank.
         common = (self.model.playlist_factors @ self.mean)[playlists]
-        found, place = [], np.empty(len(some))
+        reached, places = [], np.empty(len(some))
         for share in SHARES:
-            mid_ranks((scores - np.float32(share) * common).reshape(len(some), width), place)
-            found.append(float((1.0 / place).mean()))
-        return SHARES[int(np.argmax(found))]
+            mid_ranks((scores - np.float32(share) * common).reshape(len(some), width), places)
+            reached.append(float((1.0 / places).mean()))
+        return SHARES[int(np.argmax(reached))]
 
     def take(self, share: float) -> Model:
         """The model with this share of the mean taken out; itself at 0."""

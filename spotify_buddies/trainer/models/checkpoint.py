@@ -1,4 +1,4 @@
-"""The state of a training after each epoch, so that it goes on where it stopped."""
+"""The state of a training after each epoch, from which it resumes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RECORD = "checkpoint.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is on disk: the epochs so far, the last and the best. finished: no further epoch is wanted."""
+    """The epochs so far, as they are on disk. finished: no further epoch is wanted."""
 
     key: str
     reports: tuple[EpochReport, ...]
@@ -47,10 +47,10 @@ def read(directory: Path, key: str) -> Checkpoint | None:
     try:
         body = json.loads(path.read_bytes())
         reports = tuple(EpochReport(**report) for report in body["reports"])
-        found = Checkpoint(body["key"], reports, body["finished"])
+        stored = Checkpoint(body["key"], reports, body["finished"])
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: not a checkpoint ({error}); remove {directory} and train again") from error
-    return found if found.key == key and found.reports else None
+    return stored if stored.key == key and stored.reports else None
 
 
 def write(directory: Path, checkpoint: Checkpoint, tensors: Mapping[str, Array]) -> None:

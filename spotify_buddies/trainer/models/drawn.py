@@ -1,4 +1,4 @@
-"""Triplets that are drawn while training: every epoch other negatives, and no file of them."""
+"""Triplets that are drawn while training: other negatives in every epoch, and no file of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.models.kernels import draw_triplets, shuffled
+from spotify_buddies.trainer.models.kernels import Pools, Rows, draw_triplets, shuffled
 from spotify_buddies.trainer.models.model import TrainingError
 from spotify_buddies.trainer.models.order import BLOCK, RUNS, EpochPart, TripletFile, TripletSource, part_of
 from spotify_buddies.trainer.settings import TrainSettings
@@ -70,9 +70,9 @@ class Drawn:
             yield out
 
     def _draw(self, places: Array, chance: np.uint64, out: Array) -> None:
-        places.sort()
-        pools = (array for csr in (self.positives, self.hard, self.easy) for array in (csr.indptr, csr.indices))
-        draw_triplets(places, *pools, self.negatives, self.from_hard, chance, out)
+        places.sort()  # by user, whose factor then stays in the cache; the draw itself depends on the place alone
+        pools = Pools(*(Rows(csr.indptr, csr.indices) for csr in (self.positives, self.hard, self.easy)))
+        draw_triplets(places, pools, self.negatives, self.from_hard, chance, out)
 
     def seen(self) -> tuple[Array, Array]:
         """Users with positives; playlists that are a positive or in a pool that can be drawn from."""

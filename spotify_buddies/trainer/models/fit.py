@@ -1,4 +1,4 @@
-"""The model of a data set: what the settings ask for, trained, with factors for those whom training did not see."""
+"""The model of a data set: trained as the settings say, with factors for those whom training did not see."""
 
 from __future__ import annotations
 

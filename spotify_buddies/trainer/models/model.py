@@ -1,4 +1,4 @@
-"""What training takes and gives: factors, validation batches, and the report of an epoch."""
+"""Inputs and results of training: factors, validation batches, and the report of an epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 class TrainingError(Exception):
-    """Training cannot start or go on; the message says why and what to change."""
+    """Training cannot start or continue; the message says why and what to change."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Where triplets come from, and in which order an epoch visits them, without holding all of them in memory.
+"""The order in which an epoch visits its triplets, without all of them in memory.
 
-An epoch is cut into RUNS runs or more, each a random part of it. Within a run triplets stand by user, so that a user's
-factor is fetched once: 15 % faster than a random order where the factors fit into the cache (10,000 users), 50 % where
-they do not (500,000), at the same validation MRR. With fewer runs (a user's triplets in one go) the MRR falls: 0.571
-with 16 runs and with a random order, 0.564 with 4, 0.522 with 1.
+An epoch is cut into RUNS runs or more, each a random part of it. Within a run triplets are sorted by user, so that a
+user's factor is fetched once: 15 % faster than a random order where the factors fit into the cache (10,000 users), 50 %
+where they do not (500,000), at the same validation MRR. With fewer runs (a user's triplets in one go) the MRR falls:
+0.571 with 16 runs and with a random order, 0.564 with 4, 0.522 with 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RUNS = 16
 
 @dataclass(frozen=True)
 class EpochPart:
-    """What an epoch visits: the places first..last, last exclusive, of the order of a pass, which counts from 1."""
+    """The places first..last, last exclusive, that an epoch visits in the order of a pass, which counts from 1."""
 
     number: int
     first: int
@@ -45,8 +45,8 @@ def part_of(total: int, most: int | None, epoch: int) -> EpochPart:
     or no more triplets than that: every epoch is a pass.
     """
     parts = max(1, -(-total // most)) if most else 1
-    done, at = divmod(epoch - 1, parts)
-    return EpochPart(done + 1, total * at // parts, total * (at + 1) // parts)
+    passes, part = divmod(epoch - 1, parts)
+    return EpochPart(passes + 1, total * part // parts, total * (part + 1) // parts)
 
 
 class TripletSource(Protocol):
@@ -56,7 +56,7 @@ class TripletSource(Protocol):
         """Triplets of a pass."""
 
     def part(self, epoch: int) -> EpochPart:
-        """What the epoch visits of which pass."""
+        """The part of a pass that the epoch visits."""
 
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
         """An epoch's triplets in the order to visit them, int32 (n, 3), at most BLOCK in memory at once.
@@ -72,7 +72,7 @@ class TripletSource(Protocol):
 
 
 def ahead(blocks: Iterator[Array]) -> Iterator[Array]:
-    """The same blocks, each made on another thread while the one before it is worked on."""
+    """The same blocks, each made on another thread while the one before it is learned from."""
     with ThreadPoolExecutor(1) as maker:
         waiting = maker.submit(next, blocks, None)
         while (block := waiting.result()) is not None:
@@ -116,7 +116,7 @@ class TripletFile:
         for begin, end in self._spans(order, part):
             block = np.ascontiguousarray(self.triplets[begin:end], np.int32)
             runs = -(-RUNS * len(block) // len(part))
-            # One sort by run, user and place in the file.
+            # Run, user and place in the file in one integer: one sort of integers instead of one of rows.
             keys = rng.integers(0, runs, len(block), np.int64) << 31 if runs > 1 else np.zeros(len(block), np.int64)
             keys += block[:, 0]
             keys <<= bits
@@ -143,7 +143,7 @@ class TripletFile:
         return out
 
     def outside(self, place: int) -> TrainingError:
-        """What to say of a triplet with a row out of range."""
+        """The error that names a triplet with a row out of range."""
         return TrainingError(
             f"triplet {place} is {self.triplets[place].tolist()}, outside {self.users} users and {self.playlists} "
             "playlists; build the data set again with `buddies data build`"

@@ -1,4 +1,7 @@
-"""Other models of the same likes and the same songs, trained for comparison and kept for the next one."""
+"""Peers of a model: others of the same likes and songs, trained for comparison and kept for the next one.
+
+A new peer is a method of _Job and a line in train_peers; it serves nobody, so it needs no backend.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ _ARRAYS = ("user_factors", "playlist_factors")
 
 @dataclass(frozen=True)
 class Peers:
-    """Models by name, and the names of those left out with what to do about it."""
+    """Models by name, and the names of those left out, each with advice."""
 
     models: Mapping[str, Model]
     left_out: Mapping[str, str]
@@ -51,13 +54,13 @@ def train_peers(
     others: tuple[Csr, ...] = (),
     progress: Progress = silent,
 ) -> Peers:
-    """Train what a model of this data set is held against, or take it from `work`, where it is kept.
+    """Train the models that one of this data set is compared with, or take them from `work`, where they are kept.
 
     bpr: plain BPR of these settings. recipe: the published one (torch, SparseAdam, 0.005, batches of 16,384), its best
     epoch. implicit-bpr, implicit-als: the `implicit` library on the training likes, left out where it is not installed.
     taste: the cosine of tf-idf weighted songs after a truncated SVD (songs alone, no artists), which sees no likes.
     others: more song sets over the data set's songs, for taste. All have settings.dimension dimensions, implicit's BPR
-    one more for its bias. What hybrid settings say of steps and decay is not meant for the others. Users and
+    one more for its bias. Steps and decay of hybrid settings are not applied to the others. Users and
     playlists without likes in training are filled in as by `fit`.
     """
     job = _Job(data, settings, work, others, progress)
@@ -74,9 +77,9 @@ def train_peers(
     else:
         missing = {"implicit-bpr", "implicit-als"}
     models = {}
-    for at, (name, (make, made_with)) in enumerate(wanted.items()):
+    for done, (name, (make, made_with)) in enumerate(wanted.items(), 1):
         models[name] = job.kept(name, make, made_with)
-        progress("peers", at + 1, len(wanted), "models")
+        progress("peers", done, len(wanted), "models")
     return Peers(models, dict.fromkeys(sorted(missing), "install 'spotify-buddies[bench]'"))
 
 
@@ -99,8 +102,8 @@ class _Job:
 
         inputs = {"dataset": self.data.fingerprint}
         chosen = {"dimension": self.settings.dimension, "seed": self.settings.seed, **made_with}
-        found = stage.run(self.work, f"peer-{name}", inputs=inputs, settings=chosen, build=build).directory
-        return Model(*(np.load(found / f"{array}.npy", mmap_mode="r") for array in _ARRAYS))
+        folder = stage.run(self.work, f"peer-{name}", inputs=inputs, settings=chosen, build=build).directory
+        return Model(*(np.load(folder / f"{array}.npy", mmap_mode="r") for array in _ARRAYS))
 
     @property
     def plain_settings(self) -> TrainSettings:
@@ -125,7 +128,7 @@ class _Job:
         key = self.key(settings)
         directory = self.work / "checkpoints" / key[:8]
         model = fit(self.data, settings, directory, key=key, progress=self.progress)
-        shutil.rmtree(directory)  # what comes of it is kept
+        shutil.rmtree(directory)  # the model is kept
         return model
 
     def implicit_bpr(self) -> Model:

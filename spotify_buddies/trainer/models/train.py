@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Progress, end, silent
 from spotify_buddies.trainer.metrics.ranking import ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
-from spotify_buddies.trainer.models.backend import Backend, open_backend, recipe
+from spotify_buddies.trainer.models.backends import KINDS, Backend, open_backend, recipe
 from spotify_buddies.trainer.models.centring import Centred
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
 from spotify_buddies.trainer.models.order import BLOCK, TripletFile, TripletSource
+from spotify_buddies.trainer.models.training_progress import WHAT, TrainingProgress, why_ended
 from spotify_buddies.trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ VALIDATION_ROWS = 200_000
 # The loss starts at log 2 = 0.69; ten times that is far outside what a step that fits can reach.
 _EXPLODED = 10 * math.log(2)
 _FORMAT = 2
-# Steps of the hybrid model without a better MRR before it stops. It learns what tells likes from the negatives of
-# training first, and loses among random ones meanwhile: on made-up data of 102,000 listeners 0.690 after 14 steps was
+# Steps of the hybrid model without a better MRR before it stops. It learns to tell likes from the negatives of
+# training first, and loses among random ones meanwhile: on made-up data of 102,000 users 0.690 after 14 steps was
 # 0.635 after 28 and 0.690 again after 56.
 LEAST_STEPS = 60
 
@@ -55,27 +56,30 @@ def train(
 
     triplets: a source, or int32 (N, 3): user, positive, negative. sets: the songs of users and playlists, which the
     hybrid model's factors are summed from and which `key` must name too. key: training_key of these and the settings;
-    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption goes on from the last
-    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch hears
-    of each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without validation
-    rows every epoch runs and the last counts.
+    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption resumes from the last
+    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch is
+    called with each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without
+    validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, and says why it ended.
     TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
     """
     most = settings.epoch_triplets
     source = TripletFile(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
     if len(source) == 0:
-        raise TrainingError("there are no triplets to learn from; build the data set from more listeners or playlists")
+        raise TrainingError("there are no triplets to learn from; build the data set from more users or playlists")
     learned, _ = source.seen()
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings, sets, progress)
         judge = _Judge(settings, validation, learned, patience_of(settings, source))
+        shown = TrainingProgress(progress, settings.epochs, len(source.part(1)), done)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
-            loss = _epoch(backend, source, settings, epoch, progress)
+            loss = _epoch(backend, source, settings, epoch, shown)
             done = _note(done, key, EpochReport(epoch, loss, best=False), backend.model(), judge)
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
+            shown.epoch(done)
+    end(progress, WHAT, why_ended(done, settings.epochs, steps_of(settings, source)))
     tensors = checkpoint.load(directory, key, done.best.epoch, ("user_factors", "playlist_factors"))
     model = Model(tensors["user_factors"], tensors["playlist_factors"])
     return Centred.of(model, learned).take(done.best.centring) if done.best.centring else model
@@ -83,12 +87,12 @@ def train(
 
 def reports(directory: Path, key: str) -> tuple[EpochReport, ...]:
     """The epochs of the training that `key` names, in order; empty where there is none."""
-    found = checkpoint.read(directory, key)
-    return found.reports if found else ()
+    done = checkpoint.read(directory, key)
+    return done.reports if done else ()
 
 
 def training_key(data: str, settings: TrainSettings) -> str:
-    """What a training's result depends on, as a sha256: settings, backend, and the data that it learns from.
+    """The sha256 of all that a training's result depends on: settings, backend, and the data that it learns from.
 
     data: names triplets and validation rows, by the fingerprint of the stage that holds them.
     """
@@ -108,10 +112,15 @@ def patience_of(settings: TrainSettings, source: TripletSource) -> int:
     Of the hybrid model they are LEAST_STEPS steps at least, where an epoch is more than one step. Where it is one,
     nothing dips, and more steps trade taste for likes (docs/adr/0005).
     """
-    if settings.model != "hybrid":
-        return settings.patience
-    steps = -(-len(source.part(1)) // max(settings.hybrid_batch, BLOCK))
+    steps = steps_of(settings, source)
     return max(settings.patience, -(-LEAST_STEPS // steps)) if steps > 1 else settings.patience
+
+
+def steps_of(settings: TrainSettings, source: TripletSource) -> int:
+    """Steps of the optimiser in an epoch of the hybrid model; 1 for the others, whose steps are not counted."""
+    if settings.model != "hybrid":
+        return 1
+    return -(-len(source.part(1)) // max(settings.hybrid_batch, BLOCK))
 
 
 def _open(
@@ -125,19 +134,20 @@ def _open(
 ) -> Backend:
     if done is not None:
         return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch), sets)
-    if settings.model == "hybrid":
+    if KINDS[recipe(settings).backend].own_start:
         return open_backend(settings, {}, sets, progress)
     start = initial_model(users, playlists, settings.dimension, settings.seed)
     return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
 
 
-def _epoch(backend: Backend, source: TripletSource, settings: TrainSettings, epoch: int, progress: Progress) -> float:
-    what, size = f"epoch {epoch}", len(source.part(epoch))
+def _epoch(
+    backend: Backend, source: TripletSource, settings: TrainSettings, epoch: int, shown: TrainingProgress
+) -> float:
     total, seen = 0.0, 0
     for loss, count in backend.epoch(source, settings.seed, epoch):
         total, seen = total + loss, seen + count
         _check_loss(loss / count, epoch, settings)
-        progress(what, seen, size, "triplets")
+        shown.block(epoch, seen, total / seen)
     return total / seen
 
 
@@ -151,7 +161,7 @@ def _check_loss(loss: float, epoch: int, settings: TrainSettings) -> None:
 
 @dataclass(frozen=True)
 class _Judge:
-    """What an epoch is judged by. learned bool (users): who occurs in the triplets. patience: epochs."""
+    """The measure of an epoch. learned bool (users): who occurs in the triplets. patience: epochs."""
 
     settings: TrainSettings
     validation: Validation
@@ -159,14 +169,14 @@ class _Judge:
     patience: int
 
     def metrics(self, model: Model) -> tuple[float, dict[str, float]]:
-        """How much of the mean user is to be taken out, and the metrics with that."""
+        """The share of the mean user to take out, and the metrics with that."""
         centred = Centred.of(model, self.learned)
         asked = recipe(self.settings).centring
         share = centred.choose(self.validation.random) if asked is None else asked
         scorer = centred.scorer(share)
         sets = {"random": self.validation.random, "hard": self.validation.hard}
-        found = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
-        return share, {f"{name}/{metric}": value for name, values in found.items() for metric, value in values.items()}
+        judged = {name: summarise(ranks(_thin(rows), scorer)) for name, rows in sets.items()}
+        return share, {f"{name}/{metric}": value for name, values in judged.items() for metric, value in values.items()}
 
 
 def _note(done: Checkpoint | None, key: str, report: EpochReport, model: Model, judge: _Judge) -> Checkpoint:

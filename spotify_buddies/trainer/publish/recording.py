@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.publish.tracking import Run, track
 from spotify_buddies.trainer.publish.work import Work

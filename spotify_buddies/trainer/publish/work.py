@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.train import reports, training_key
 from spotify_buddies.trainer.settings import TrainSettings
 

@@ -100,15 +100,14 @@ def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
 
 
 def _spoil(source: Bundle, directory: Path) -> None:
-    """Drop the candidates of every second user, and write each song's listeners as -1, as if unknown.
+    """Lose the candidates of every second user, who are then ranked by their songs.
 
-    Whoever has no candidates is ranked by the songs' genre, which weighs a song by 1 / (1 + listeners): a division by
-    zero. No golden user is among them, since those have candidates.
+    Serving raises there, as it reads the kind in the manifest: wrong numbers would not do, for a bundle is checked when
+    it is opened. No golden user is among them, since those have candidates.
     """
     candidates = source.candidates
     kept = np.arange(candidates.rows) % 2 == 0
     candidates.only(kept).save(directory, "candidates")
-    np.save(directory / "song_listeners.npy", np.full(source.manifest.songs, -1, np.int32))
 
 
 def _write_manifest(source: Bundle, directory: Path, derived: Mapping[str, object]) -> None:

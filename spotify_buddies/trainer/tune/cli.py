@@ -1,4 +1,4 @@
-"""`buddies tune`: search training settings, and look at what searches found."""
+"""`buddies tune`: search training settings, and compare the trials of searches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Try settings, stop the worse ones early, train the best in full and register it as staging.
 
-    Interrupted or killed, the same command goes on. <state>/tune/KEY/report.html shows the end.
+    Interrupted or killed, the same command resumes. <state>/tune/KEY/report.html shows the outcome.
 
     Example: BUDDIES_TUNE__SEARCH=optuna buddies tune run --trials 8
     """
@@ -85,42 +85,43 @@ def compare(
     Example: buddies tune compare 3f9a
     """
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.trainer.tune.experiment import TuneError, experiments
     from spotify_buddies.trainer.tune.session import is_locked
-    from spotify_buddies.trainer.tune.trial_table import columns
 
     settings: _Settings = context.obj
     with explained(TuneError):
-        found = experiments(settings.state_dir, tuple(keys or ()))
+        searches = experiments(settings.state_dir, tuple(keys or ()))
         busy = is_locked(settings.state_dir)
-        states = [_state(one, busy=busy) for one in found]
+        states = [_state(one, busy=busy) for one in searches]
         if as_json:
-            bodies = [_body(one, state) for one, state in zip(found, states, strict=True)]
+            bodies = [_body(one, state) for one, state in zip(searches, states, strict=True)]
             say(json.dumps(bodies, indent=1))
         elif keys:
-            for one in found:
+            for one in searches:
                 say(f"{one.name}")
                 _print_trials(one)
-        elif found:
+        elif searches:
             head = ["key", "begun", "state", "trials", "metric", "best", "seconds", "version"]
-            lines = [_line(one, state) for one, state in zip(found, states, strict=True)]
-            say("\n".join(columns([head, *lines])))
+            lines = [_line(one, state) for one, state in zip(searches, states, strict=True)]
+            say(table(head, lines, right=(5, 6, 7)))
         else:
             say("no search yet; `buddies tune run` begins one")
 
 
 def _print_trials(experiment: Experiment) -> None:
-    from spotify_buddies.trainer.tune.trial_table import columns, table
+    from spotify_buddies.foundation.terminal.tables import table
+    from spotify_buddies.trainer.tune.trial_table import rows_of
 
     ranked = sorted(experiment.trials(), key=lambda trial: (-(trial.score or 0.0), trial.number))
-    lines = columns(table(ranked, experiment.tune.metric))
-    endings = ["ended", *(trial.why for trial in ranked)]
-    for line, ending in zip(lines, endings, strict=True):
-        say(f"{line}  {ending}".rstrip())
+    headers, rows = rows_of(ranked, experiment.tune.metric)
+    endings = [[*row, trial.why] for row, trial in zip(rows, ranked, strict=True)]
+    numbers = [index for index, header in enumerate(headers) if header != "status"]
+    say(table([*headers, "ended"], endings, right=numbers))
 
 
 def _state(experiment: Experiment, *, busy: bool) -> str:
-    """finished; running: trials are being run, or the winner trained; unfinished: the same command goes on."""
+    """finished; running: trials run, or the winner is trained; unfinished: the same command resumes."""
     if experiment.result() is not None:
         return "finished"
     live = {"running", "waiting"} & {trial.status for trial in experiment.trials()}

@@ -1,4 +1,4 @@
-"""An experiment on disk: what was searched, how every trial went, and what came of it. Plain JSON, no Ray needed."""
+"""An experiment on disk: its space, its trials and its result. Plain JSON, no Ray needed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENDED = frozenset({DONE, STOPPED, FAILED})
 
 
 class TuneError(Exception):
-    """The search cannot start or go on; the message names the setting, file or cluster and what to do."""
+    """The search cannot start or continue; the message names the setting, file or cluster and what to do."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One epoch of a trial, from 1. score: the metric of the best epoch so far, which is what the trial would keep.
 
-    metrics: "random/mrr" and so on. seconds: null where the epoch ran before an interruption and was not heard of.
+    metrics: "random/mrr" and so on. seconds: null where the epoch ran before an interruption and was not reported.
     """
 
     epoch: int
@@ -65,8 +65,8 @@ class Trial:
         """Time spent in epochs, as far as it is known."""
         return sum(epoch.seconds or 0.0 for epoch in self.epochs)
 
-    def heard(self, epoch: Epoch) -> Trial:
-        """With an epoch more; one that is heard of again stands as it was."""
+    def with_epoch(self, epoch: Epoch) -> Trial:
+        """With one more epoch; one that is reported again stays as it was."""
         if any(known.epoch == epoch.epoch for known in self.epochs):
             return self
         return replace(self, epochs=tuple(sorted((*self.epochs, epoch), key=lambda known: known.epoch)))
@@ -74,7 +74,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """What the search ended with: the winning trial, and the version that was trained from it."""
+    """The end of a search: the winning trial, and the version that was trained from it."""
 
     trial_id: str
     number: int
@@ -100,7 +100,7 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """What people call it: the first digits of its key."""
+        """Its name for people: the first digits of its key."""
         return self.directory.name
 
     def trials(self) -> tuple[Trial, ...]:
@@ -117,7 +117,7 @@ class Experiment:
         write_json(self.directory / _TRIALS, [asdict(t) for t in sorted(trials.values(), key=lambda t: t.number)])
 
     def result(self) -> Result | None:
-        """What it ended with; None before."""
+        """How it ended; None before."""
         path = self.directory / _RESULT
         return Result(**_read(path)) if path.exists() else None
 
@@ -127,9 +127,9 @@ class Experiment:
 
     def with_run(self, run_id: str) -> Experiment:
         """Store it with the id of its parent run in MLflow."""
-        found = replace(self, run_id=run_id)
-        found.write()
-        return found
+        named = replace(self, run_id=run_id)
+        named.write()
+        return named
 
     def write(self) -> None:
         """Store what is searched."""
@@ -151,7 +151,7 @@ class Experiment:
 def experiment_key(
     fingerprint: str, backend: str, space: Mapping[str, Domain], tune: TuneSettings, train: TrainSettings
 ) -> str:
-    """What a search's result depends on, as a sha256: data set, backend, space, the settings of [tune] and [train]."""
+    """The sha256 of all that a search's result depends on: data set, backend, space, [tune] and [train]."""
     parts = {
         "format": _FORMAT,
         "release": RELEASE,
@@ -172,7 +172,7 @@ def open_experiment(
     tune: TuneSettings,
     train: TrainSettings,
 ) -> Experiment:
-    """The experiment of this search: the one on disk, to go on with, else a new one."""
+    """The experiment of this search: the one on disk, to resume, else a new one."""
     key = experiment_key(fingerprint, backend, space, tune, train)
     directory = state_dir / HOME / key[:12]
     if (directory / _EXPERIMENT).exists():
@@ -188,11 +188,11 @@ def experiments(state_dir: Path, keys: tuple[str, ...] = ()) -> list[Experiment]
 
     TuneError: a key that no experiment has.
     """
-    found = [_load(path.parent) for path in (state_dir / HOME).glob(f"*/{_EXPERIMENT}")]
+    stored = [_load(path.parent) for path in (state_dir / HOME).glob(f"*/{_EXPERIMENT}")]
     for key in keys:
-        if not any(experiment.key.startswith(key) for experiment in found):
+        if not any(experiment.key.startswith(key) for experiment in stored):
             raise TuneError(f"no experiment's key starts with {key!r}; `buddies tune compare` lists them")
-    chosen = [one for one in found if not keys or one.key.startswith(keys)]
+    chosen = [one for one in stored if not keys or one.key.startswith(keys)]
     return sorted(chosen, key=lambda one: (one.created, one.key), reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""Plots of a search: the settings of every trial beside its score, and how the scores came about."""
+"""Plots of a search: the settings of every trial beside its score, and the learning curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parallel_coordinates(trials: Sequence[Trial], space: Mapping[str, Domain], m
     if not scored:
         return ""
     figure, axes = new_figure("Settings and scores, a line for each trial", WIDE)
-    places: list[Callable[[Any], float]] = [_axis(axes, at, name, space[name]) for at, name in enumerate(space)]
+    places: list[Callable[[Any], float]] = [_axis(axes, column, name, space[name]) for column, name in enumerate(space)]
     places.append(_score_axis(axes, len(space), metric, scored))
     for trial, colour in zip(scored, _colours(scored), strict=True):
         values = [*(trial.point[name] for name in space), trial.score]
@@ -41,7 +41,7 @@ def parallel_coordinates(trials: Sequence[Trial], space: Mapping[str, Domain], m
 def learning_curves(
     trials: Sequence[Trial], what: str, value: Callable[[Any], float], rungs: Sequence[float], kind: str
 ) -> str:
-    """What `value` says of every epoch, a line for each trial; a cross where ASHA stopped one, a dot where none did.
+    """The value of every epoch, a line for each trial; a cross where ASHA stopped one, a dot where it ran to its end.
 
     rungs: epochs at which ASHA may stop one. kind: tells the ids of this plot's lines from another's. "" where no
     epoch has run.
@@ -65,11 +65,11 @@ def learning_curves(
     return to_svg(figure, [_gid(kind, trial) for trial in begun])
 
 
-def _axis(axes: Any, at: int, name: str, domain: Domain) -> Callable[[Any], float]:
+def _axis(axes: Any, column: int, name: str, domain: Domain) -> Callable[[Any], float]:
     """Draw the axis of a setting; returns where a value lies on it, 0 to 1."""
     if domain.choice is not None:
         choices = list(domain.choice)
-        _rule(axes, at, name, [(_place(choices, value), str(value)) for value in choices])
+        _rule(axes, column, name, [(_place(choices, value), str(value)) for value in choices])
         return lambda value: _place(choices, value)
     low, high = getattr(domain, domain.kind)
     spread = np.geomspace if domain.logarithmic else np.linspace
@@ -78,23 +78,23 @@ def _axis(axes: Any, at: int, name: str, domain: Domain) -> Callable[[Any], floa
     def place(value: float) -> float:
         return float((scale(value) - scale(low)) / (scale(high) - scale(low)))
 
-    _rule(axes, at, name, [(place(value), f"{value:.2g}") for value in spread(low, high, _TICKS)])
+    _rule(axes, column, name, [(place(value), f"{value:.2g}") for value in spread(low, high, _TICKS)])
     return place
 
 
-def _score_axis(axes: Any, at: int, metric: str, scored: Sequence[Trial]) -> Callable[[Any], float]:
+def _score_axis(axes: Any, column: int, metric: str, scored: Sequence[Trial]) -> Callable[[Any], float]:
     low, high = scored[0].score or 0.0, scored[-1].score or 0.0
     width = high - low or 1.0
     ticks = np.linspace(low, high, _TICKS) if high > low else [low]
-    _rule(axes, at, metric, [(float((value - low) / width), f"{value:.4f}") for value in ticks])
+    _rule(axes, column, metric, [(float((value - low) / width), f"{value:.4f}") for value in ticks])
     return lambda value: float((value - low) / width)
 
 
-def _rule(axes: Any, at: int, name: str, ticks: Sequence[tuple[float, str]]) -> None:
-    axes.plot([at, at], [0, 1], color=INK, linewidth=1)
-    axes.text(at, 1.05, name, color=INK, ha="center", va="bottom", fontsize=9, fontweight="bold")
+def _rule(axes: Any, column: int, name: str, ticks: Sequence[tuple[float, str]]) -> None:
+    axes.plot([column, column], [0, 1], color=INK, linewidth=1)
+    axes.text(column, 1.05, name, color=INK, ha="center", va="bottom", fontsize=9, fontweight="bold")
     for height, label in ticks:
-        axes.text(at + 0.03, height, label, color=INK, ha="left", va="center", fontsize=8)
+        axes.text(column + 0.03, height, label, color=INK, ha="left", va="center", fontsize=8)
 
 
 def _place(choices: Sequence[Value], value: Value) -> float:

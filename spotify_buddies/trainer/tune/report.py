@@ -10,7 +10,7 @@ from spotify_buddies.trainer.reports.page import Section, render
 from spotify_buddies.trainer.reports.templates import fill
 from spotify_buddies.trainer.tune.experiment import Experiment, Trial, winner
 from spotify_buddies.trainer.tune.plots import learning_curves, parallel_coordinates
-from spotify_buddies.trainer.tune.trial_table import table
+from spotify_buddies.trainer.tune.trial_table import rows_of
 
 REPORT = "report.html"
 
@@ -29,11 +29,11 @@ def write_report(experiment: Experiment) -> Path:
 
 def rungs(experiment: Experiment) -> list[float]:
     """The epochs at which ASHA compares trials, ascending."""
-    found, at = [], float(experiment.tune.grace)
-    while at < experiment.tune.epochs:
-        found.append(at)
-        at *= experiment.tune.reduction
-    return found
+    epochs, rung = [], float(experiment.tune.grace)
+    while rung < experiment.tune.epochs:
+        epochs.append(rung)
+        rung *= experiment.tune.reduction
+    return epochs
 
 
 def _sections(experiment: Experiment, trials: Sequence[Trial]) -> list[Section]:
@@ -88,6 +88,6 @@ def _searched(experiment: Experiment) -> dict[str, Any]:
 
 
 def _table(ranked: Sequence[Trial], metric: str, trials: Sequence[Trial]) -> str:
-    head, *lines = table(ranked, metric)
+    head, lines = rows_of(ranked, metric)
     rows = [(trial, [*line, trial.why]) for trial, line in zip(ranked, lines, strict=True)]
     return fill("tune/trials.html", head=[*head, "ended"], rows=rows, best=winner(tuple(trials)))

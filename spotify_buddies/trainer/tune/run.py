@@ -12,7 +12,7 @@ from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.publish.release import train_and_release
 from spotify_buddies.trainer.publish.tracking import Run, TrackingError, artifact_location, track, tracking_uri
 from spotify_buddies.trainer.registry.mlflow_client import connect, first_line, public
@@ -25,15 +25,15 @@ from spotify_buddies.trainer.tune.running.search import complete, search, tidy
 from spotify_buddies.trainer.tune.session import locked
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import chosen_settings, space_of
-from spotify_buddies.trainer.tune.trial_runs import PARENT, Children
-from spotify_buddies.trainer.tune.trial_table import Board, as_json
+from spotify_buddies.trainer.tune.trial_runs import PARENT, TrialRuns
+from spotify_buddies.trainer.tune.trial_table import TrialTable, as_json
 
 RUN_TAG, KEY_TAG, TRIAL_TAG = "tune_run", "tune_key", "tune_trial_number"
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search made: the experiment with its trials, the winner's version, and the report."""
+    """The result of a search: the experiment with its trials, the winner's version, and the report."""
 
     experiment: Experiment
     trials: tuple[Trial, ...]
@@ -50,7 +50,7 @@ class _Work:
     address: str
     aliases: Sequence[str]
     progress: Progress
-    board: Board
+    table: TrialTable
 
 
 def tune_and_release(
@@ -65,11 +65,11 @@ def tune_and_release(
     ray: str | None = None,
     aliases: Sequence[str] = ("staging",),
     progress: Progress = silent,
-    board: Board | None = None,
+    table: TrialTable | None = None,
 ) -> Tuned:
     """Search settings of [train] and make the best ones a registered version with these aliases.
 
-    All lies under state_dir/tune/<key>; MLflow gets one run with a child for each trial. Repeating the call goes on
+    All lies under state_dir/tune/<key>; MLflow gets one run with a child for each trial. Repeating the call resumes
     where it stopped, also after the process was killed; with nothing changed it returns the same version. ray: a
     running cluster ("auto" or host:port); unset: one of this process's own.
 
@@ -81,8 +81,8 @@ def tune_and_release(
     _need("ray", *(["optuna"] if tune.search == "optuna" else []))
     load_pairing(pairing, dataset)
     data = _check(dataset, tune)
-    board = board or Board(tune.trials, tune.epochs, tune.metric)
-    work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, board)
+    table = table or TrialTable(tune.trials, tune.epochs, tune.metric)
+    work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, table)
     with locked(state_dir), ExitStack() as stack:
         available = stack.enter_context(cluster(state_dir, ray)) if ray is not None else None
         backend = _backend(train, available)
@@ -108,27 +108,27 @@ def _run(work: _Work, experiment: Experiment, available: Mapping[str, float] | N
     ) as run:
         experiment = experiment.with_run(run.run_id)
         if not complete(experiment):
-            children = Children(run, {**tags, "mode": "tune-trial"})
+            runs = TrialRuns(run, {**tags, "mode": "tune-trial"})
             if available is not None:
-                _search(work, experiment, available, children)
+                _search(work, experiment, available, runs)
             else:  # a cluster for the search alone: the training after it has the machine for itself
                 with cluster(work.state_dir, None) as own:
-                    _search(work, experiment, own, children)
+                    _search(work, experiment, own, runs)
         result = _release(work, experiment)
         _record(run, experiment, result)
         experiment.write_result(result)
     return experiment, result
 
 
-def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], children: Children) -> None:
+def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], runs: TrialRuns) -> None:
     gpu = experiment.backend in ("torch", "fused") and available.get("GPU", 0) > 0
     resources = trial_resources(experiment.tune, available, gpu=gpu)
-    work.board.say(_plan(experiment, available, gpu=gpu))
-    search(experiment, work.dataset, resources, children, work.board)
+    work.table.say(_plan(experiment, available, gpu=gpu))
+    search(experiment, work.dataset, resources, runs, work.table)
 
 
 def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
-    """What trials run on, the same on every node. `auto`: what the cluster's nodes have, else this machine."""
+    """The backend of all trials, the same on every node. `auto`: by the cluster's nodes, else by this machine."""
     if available is None or train.backend != "auto" or train.model == "hybrid":
         return str(recipe(train).backend)
     return "fused" if available.get("GPU", 0) > 0 else "numba"
@@ -139,7 +139,7 @@ def _release(work: _Work, experiment: Experiment) -> Result:
     best = winner(trials)
     if best is None or best.score is None:
         raise TuneError(f"every trial failed, the first one with: {trials[0].why}; narrow [tune] space")
-    work.board.say(f"trial {best.number} wins with {experiment.tune.metric} {best.score:.4f}; it is trained in full")
+    work.table.say(f"trial {best.number} wins with {experiment.tune.metric} {best.score:.4f}; it is trained in full")
     release = train_and_release(
         work.dataset,
         work.pairing,
@@ -176,7 +176,7 @@ def _name(work: _Work, experiment: Experiment, result: Result) -> None:
 
 
 def _need(*names: str) -> None:
-    """ModuleNotFoundError before anything is done, rather than in the middle of it."""
+    """Raise ModuleNotFoundError before anything is done, rather than in the middle of it."""
     for name in names:
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"no module named {name!r}", name=name)
@@ -188,7 +188,7 @@ def _check(dataset: Path, tune: TuneSettings) -> Dataset:
     if not (len(data.validation) and len(rows[tune.metric])):
         raise TuneError(
             f"{dataset} has no validation rows for {tune.metric}, so trials cannot be compared; build the data set "
-            "from more listeners or playlists"
+            "from more users or playlists"
         )
     return data
 
@@ -207,7 +207,7 @@ def _plan(experiment: Experiment, available: Mapping[str, float], *, gpu: bool) 
         room += f" (no {kind}: trials take what there is)"
     names = ", ".join(experiment.space)
     already = len(experiment.trials())
-    begun = f"going on with {already} trials" if already else "a new search"
+    begun = f"resumed with {already} trials" if already else "a new search"
     return f"search {experiment.name}: {tune.trials} trials of {names} on {room}; {begun}"
 
 

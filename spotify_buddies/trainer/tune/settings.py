@@ -20,7 +20,7 @@ _FIXED = {
 
 
 class Domain(BaseModel):
-    """What values one setting may take: exactly one of the fields.
+    """The values that one setting may take: exactly one of the fields.
 
     choice: these values. uniform, loguniform: from the first number to the second. integers, logintegers: the same in
     whole numbers, both ends included.

@@ -1,4 +1,4 @@
-"""The space that is searched, and how a drawn point becomes the settings of a training."""
+"""The space that is searched, and the settings of a training from a drawn point."""
 
 from __future__ import annotations
 

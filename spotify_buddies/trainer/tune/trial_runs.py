@@ -1,4 +1,4 @@
-"""The trials' runs in MLflow, below the search's own: written by the search's process alone, so by one writer."""
+"""The runs of trials in MLflow, below the run of their search; the search's process is their only writer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.publish.tracking import Run
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.experiment import FAILED, Epoch, Trial
@@ -17,10 +17,10 @@ STATUS, WHY = "tune_status", "tune_why"
 _LOSS = "train/loss"
 
 
-class Children:
+class TrialRuns:
     """The runs below a parent run, by Ray's id of their trial.
 
-    Runs of an earlier process are found again, so that none is made twice. SQLite lets one connection write at a time
+    Runs of an earlier process are used again, so that none is made twice. SQLite lets one connection write at a time
     and MLflow waits 20 s for its turn, so another command on the same state directory delays the search, no more.
     MlflowException: the server does not answer.
     """
@@ -31,10 +31,10 @@ class Children:
         self._runs: dict[str, Run] = {}
         self._steps: dict[str, int] = {}
         self._open: set[str] = set()
-        for found in self._found():
-            trial_id = found.data.tags[TRIAL]
-            self._runs[trial_id] = Run(self._client, found.info.run_id)
-            if found.info.status == "RUNNING":
+        for run in self._earlier():
+            trial_id = run.data.tags[TRIAL]
+            self._runs[trial_id] = Run(self._client, run.info.run_id)
+            if run.info.status == "RUNNING":
                 self._open.add(trial_id)
 
     def keep(self, trial_ids: Collection[str]) -> None:
@@ -87,13 +87,14 @@ class Children:
             self._steps[trial_id] = max((point.step for point in history), default=0)
         return self._steps[trial_id]
 
-    def _found(self) -> list[Any]:
+    def _earlier(self) -> list[Any]:
+        """The trials' runs that MLflow has of this search."""
         wanted = f"tags.`{PARENT}` = '{self._parent}'"
-        found: list[Any] = []
+        runs: list[Any] = []
         token = None
         while True:
             page = self._client.search_runs([self._experiment], wanted, max_results=1_000, page_token=token)
-            found += [run for run in page if TRIAL in run.data.tags]
+            runs += [run for run in page if TRIAL in run.data.tags]
             token = page.token
             if not token:
-                return found
+                return runs

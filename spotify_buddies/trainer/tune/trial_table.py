@@ -1,16 +1,20 @@
-"""A search as people see it: a table that renews itself on a terminal, a line every few seconds elsewhere."""
+"""The trials of a search as people see them: a live table on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from spotify_buddies.foundation.stages.progress import Progress, Reporter
+from spotify_buddies.foundation.terminal.visible import visible
 from spotify_buddies.trainer.tune.experiment import ENDED, RUNNING, WAITING, Trial
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.live import Live
 
 HEAD = ("trial", "status", "epochs", "seconds")
 _REDRAW_S = 0.25
@@ -18,7 +22,7 @@ _ORDER = {RUNNING: 0, WAITING: 2}
 
 
 @dataclass
-class Board:
+class TrialTable:
     """Shows trials on a stream. epochs: of a trial at most; trials: how many there will be; metric: what scores are."""
 
     trials: int
@@ -27,49 +31,53 @@ class Board:
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     progress: Progress | None = None
     clock: Callable[[], float] = time.monotonic
-    _drawn: int = 0
-    _at: float = float("-inf")
+    _live: Live | None = None
+    _shown: float = float("-inf")
     _finished: bool = False
 
     def show(self, trials: Sequence[Trial]) -> None:
         """The trials as they are now; cheap to call often."""
         if not self.stream.isatty():
             self._count(sum(map(self._spent, trials)))
-        elif self.clock() - self._at >= _REDRAW_S:
+        elif self.clock() - self._shown >= _REDRAW_S:
             self._draw(trials)
 
     def ended(self, trial: Trial) -> None:
         """A trial that has ended: a line of its own where there is no table."""
         if not self.stream.isatty():
-            self._write(f"trial {trial.number} {trial.status}: {trial.why}; {self._score(trial)}\n")
+            self.say(f"trial {trial.number} {trial.status}: {trial.why}; {self._score(trial)}")
 
     def lost(self, trial: Trial) -> None:
-        """A trial whose worker is gone."""
+        """A trial whose worker was lost."""
         if not self.stream.isatty():
-            self._write(f"trial {trial.number} lost its worker after {len(trial.epochs)} epochs; another one goes on\n")
+            self.say(f"trial {trial.number} lost its worker after {len(trial.epochs)} epochs; another one resumes it")
 
     def say(self, text: str) -> None:
-        """A sentence."""
-        self._write(text + "\n")
-        self._drawn = 0
+        """A sentence, above the table where there is one."""
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.console.print(Text(visible(text)))
+        else:
+            self.stream.write(visible(text) + "\n")
+            self.stream.flush()
 
     def close(self, trials: Sequence[Trial]) -> None:
-        """Leave the last state standing."""
+        """Leave the last state on the terminal, whole."""
         if self.stream.isatty():
             self._draw(trials)
-            self._drawn = 0
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _draw(self, trials: Sequence[Trial]) -> None:
-        size = shutil.get_terminal_size()
+        if self._live is None:
+            self._live = _live(self.stream)
         done = sum(trial.status in ENDED for trial in trials)
-        first = sorted(trials, key=lambda trial: (_ORDER.get(trial.status, 1), -(trial.score or 0.0), trial.number))
-        lines = columns(table(first[: max(1, size.lines - 4)], self.metric))
-        lines.append(
-            f"{done} of {self.trials} trials ended, the better ones first; Ctrl-C stops, the same command goes on"
-        )
-        erased = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
-        self._write(erased + "".join(f"{line[: size.columns - 1]}\n" for line in lines))
-        self._drawn, self._at = len(lines), self.clock()
+        ordered = sorted(trials, key=lambda trial: (_ORDER.get(trial.status, 1), -(trial.score or 0.0), trial.number))
+        caption = f"{done} of {self.trials} trials ended, the better ones first; Ctrl-C stops, the same command resumes"
+        self._live.update(_grid(*rows_of(ordered, self.metric), caption), refresh=True)
+        self._shown = self.clock()
 
     def _count(self, epochs: int) -> None:
         """A line of progress; epochs that ended trials did not need count as done. Nothing after the last."""
@@ -90,26 +98,45 @@ class Board:
         self.progress = Reporter(stream=self.stream, clock=self.clock)
         return self.progress
 
-    def _write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
 
-
-def table(trials: Sequence[Trial], metric: str) -> list[list[str]]:
-    """A header and a line for each trial: how it stands, its score, and the point of the space that it tries."""
+def rows_of(trials: Sequence[Trial], metric: str) -> tuple[list[str], list[list[str]]]:
+    """Headers, and a row for each trial: its status, its score, and the point of the space that it tries."""
     names = list(trials[0].point) if trials else []
-    lines = [[*HEAD, metric, *names]]
+    rows = []
     for trial in trials:
         score = f"{trial.score:.4f}" if trial.score is not None else "-"
         numbers = [str(len(trial.epochs)), f"{trial.seconds:.1f}", score]
-        lines.append([str(trial.number), trial.status, *numbers, *(_value(trial.point[name]) for name in names)])
-    return lines
+        rows.append([str(trial.number), trial.status, *numbers, *(_value(trial.point[name]) for name in names)])
+    return [*HEAD, metric, *names], rows
 
 
-def columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells as text, every column as wide as its widest cell."""
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+def _live(stream: TextIO) -> Live:
+    """A table that redraws itself on a terminal, when it is told to and by no thread of its own.
+
+    The stream is taken as it is, since Ray's output is kept away from the standard streams meanwhile.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=stream, highlight=False)
+    live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+    live.start()
+    return live
+
+
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Group:
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in headers:
+        # A line for a trial, cut off where the terminal ends: a table that jumps cannot be read.
+        grid.add_column(Text(header), justify="left" if header == "status" else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(Text(visible(cell)) for cell in row))
+    return Group(grid, Text(caption, no_wrap=True, overflow="ellipsis"))
 
 
 def as_json(trial: Trial) -> Mapping[str, Any]:

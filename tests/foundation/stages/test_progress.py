@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from spotify_buddies.foundation.arrays.seeds import derive, generator
-from spotify_buddies.foundation.stages.progress import Reporter
+from spotify_buddies.foundation.stages.progress import Reporter, describe, end
 from spotify_buddies.foundation.terminal.console import explained, show
 
 
@@ -40,6 +40,31 @@ def test_on_a_terminal_one_line_is_rewritten() -> None:
         report("read", second, 2)
     assert out.getvalue().count("\r") == 3
     assert out.getvalue().count("\n") == 1
+
+
+def test_a_text_stands_behind_the_count_until_the_work_ends_with_a_sentence() -> None:
+    out = io.StringIO()
+    report = Reporter(out, every_s=0.0, clock=lambda: 0.0)
+    describe(report, "loss 0.5")
+    report("train", 1, 4, "steps")
+    end(report, "train", "train stopped: good enough\x1b[2J")
+    report("write", 1, 4, "files")
+    assert out.getvalue().splitlines() == [
+        "train: 1 of 4 (25%) steps, loss 0.5",
+        r"train stopped: good enough\x1b[2J",
+        "write: 1 of 4 (25%) files",
+    ]
+
+
+def test_a_rate_counts_what_was_done_since_the_first_report() -> None:
+    """Work that is resumed half way is not as fast as its count."""
+    now = [0.0]
+    out = io.StringIO()
+    report = Reporter(out, every_s=0.0, clock=lambda: now[0])
+    report("train", 500, 1_000)
+    now[0] = 10.0
+    report("train", 600, 1_000)
+    assert out.getvalue().splitlines()[1] == "train: 600 of 1,000 (60%) items, 10 items/s"
 
 
 def test_an_unknown_total_shows_the_count_alone() -> None:

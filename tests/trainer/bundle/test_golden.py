@@ -11,7 +11,7 @@ import pytest
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import BundleError, Golden, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH
-from spotify_buddies.trainer.bundle.golden_lists import LISTENERS
+from spotify_buddies.trainer.bundle.golden_lists import USERS
 
 
 def test_golden_lists_are_the_candidates_by_score_without_the_own_playlists(bundle_parts, tmp_path):
@@ -53,7 +53,7 @@ def test_of_many_listeners_a_handful_is_kept_over_the_whole_range(bundle_parts, 
     )
     golden = write_bundle(tmp_path / "bundle", parts).golden
     rows = [int(one.user_id[1:]) for one in golden]
-    assert len(golden) == LISTENERS
+    assert len(golden) == USERS
     assert rows == sorted(rows)
     assert rows[0] < 30
     assert rows[-1] > 270

@@ -45,10 +45,10 @@ def test_the_same_search_is_opened_again_with_its_trials_and_run(experiment, tmp
 
 def test_an_epoch_that_is_heard_of_twice_stands_once_and_as_it_was():
     first, second = epochs(0.1, 0.2)
-    trial = Trial("a", 0, {}).heard(second).heard(first)
+    trial = Trial("a", 0, {}).with_epoch(second).with_epoch(first)
     assert trial.epochs == (first, second)
     (retold,) = epochs(0.9)
-    assert trial.heard(retold).epochs == (first, second)
+    assert trial.with_epoch(retold).epochs == (first, second)
     assert (trial.score, trial.seconds) == (0.2, 1.0)
 
 

@@ -12,7 +12,7 @@ from spotify_buddies.trainer.publish.tracking import Run, track
 from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.experiment import RUNNING
-from spotify_buddies.trainer.tune.trial_runs import Children
+from spotify_buddies.trainer.tune.trial_runs import TrialRuns
 from tests.trainer.tune.conftest import epochs, trials
 
 SETTINGS = TrainSettings(dimension=8, model="bpr")
@@ -40,20 +40,20 @@ def steps(uri, run):
     return [point.step for point in connect(uri).get_metric_history(run.info.run_id, "train/loss")]
 
 
-def begin(children: Children, name: str = "a"):
+def begin(runs: TrialRuns, name: str = "a"):
     trial = replace(trials()[name], status=RUNNING)
-    children.start(trial, SETTINGS)
+    runs.start(trial, SETTINGS)
     return trial
 
 
 def test_a_trial_is_a_run_below_the_search_with_its_settings_epochs_and_end(uri, parent):
-    children = Children(parent, {"mode": "tune-trial"})
-    trial = begin(children)
+    runs = TrialRuns(parent, {"mode": "tune-trial"})
+    trial = begin(runs)
     for epoch in trial.epochs:
-        children.epoch("a", epoch)
-    children.end(trials()["a"])
-    begin(children, "d")
-    children.end(trials()["d"])
+        runs.epoch("a", epoch)
+    runs.end(trials()["a"])
+    begin(runs, "d")
+    runs.end(trials()["d"])
     found = below(uri, parent)
     assert (found["a"].info.status, found["d"].info.status) == ("FINISHED", "FAILED")
     assert found["a"].data.params["dimension"] == "8"
@@ -65,13 +65,13 @@ def test_a_trial_is_a_run_below_the_search_with_its_settings_epochs_and_end(uri,
 
 
 def test_after_a_kill_a_trial_goes_on_in_its_run_and_no_epoch_stands_twice(uri, parent):
-    killed = Children(parent, {})
+    killed = TrialRuns(parent, {})
     for epoch in begin(killed).epochs[:3]:
         killed.epoch("a", epoch)
-    children = Children(parent, {})
-    for epoch in begin(children).epochs[1:]:  # Ray had heard of one epoch only
-        children.epoch("a", epoch)
-    children.end(trials()["a"])
+    runs = TrialRuns(parent, {})
+    for epoch in begin(runs).epochs[1:]:  # Ray had heard of one epoch only
+        runs.epoch("a", epoch)
+    runs.end(trials()["a"])
     found = below(uri, parent)
     assert list(found) == ["a"]
     assert steps(uri, found["a"]) == [1, 2, 3, 4]
@@ -79,31 +79,31 @@ def test_after_a_kill_a_trial_goes_on_in_its_run_and_no_epoch_stands_twice(uri, 
 
 
 def test_a_run_whose_trial_ray_does_not_know_is_deleted(uri, parent):
-    killed = Children(parent, {})
+    killed = TrialRuns(parent, {})
     begin(killed)
     begin(killed, "b")
-    Children(parent, {}).keep({"b", "never started"})
+    TrialRuns(parent, {}).keep({"b", "never started"})
     assert list(below(uri, parent)) == ["b"]
 
 
 def test_an_interrupted_search_leaves_no_run_running(uri, parent):
-    killed = Children(parent, {})
+    killed = TrialRuns(parent, {})
     begin(killed)
-    children = Children(parent, {})
-    begin(children, "b")
-    begin(children, "c")
-    children.end(trials()["c"])
-    children.interrupt()
+    runs = TrialRuns(parent, {})
+    begin(runs, "b")
+    begin(runs, "c")
+    runs.end(trials()["c"])
+    runs.interrupt()
     found = below(uri, parent)
     assert {name: run.info.status for name, run in found.items()} == {"a": "KILLED", "b": "KILLED", "c": "FINISHED"}
 
 
 def test_another_writer_of_the_database_only_delays(uri, parent, mlflow_state):
-    children = Children(parent, {})
-    begin(children)
+    runs = TrialRuns(parent, {})
+    begin(runs)
     other = sqlite3.connect(mlflow_state / "mlflow" / "mlflow.db", isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")  # holds the one lock that writers need
-    writer = threading.Thread(target=children.epoch, args=("a", epochs(0.5)[0]))
+    writer = threading.Thread(target=runs.epoch, args=("a", epochs(0.5)[0]))
     writer.start()
     writer.join(1.0)
     assert writer.is_alive()

@@ -1,4 +1,4 @@
-"""Whether a listener's own half is among the candidates of the pairing, and near their top, under other pairings."""
+"""The share of users whose own half is among their candidates, and near the top, under several pairings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Array = npt.NDArray[Any]
 
 TOP = 5
 FRESH_RUNS = 5
-RANKED_LISTENERS = 2_000
-WEIGHTED_LISTENERS = 100_000
+RANKED_USERS = 2_000
+WEIGHTED_USERS = 100_000
 _BLOCK = 1_024
 
 
@@ -35,9 +35,9 @@ _BLOCK = 1_024
 class CandidateRow:
     """One pairing.
 
-    candidates: mean per listener asked, or all of them where there is no pairing. recall: share whose own half is among
-    them. hit_at_5: share whose own half the model puts into the top 5 of them, end to end over all playlists; None
-    where nothing is ranked.
+    listeners: users who were asked about. candidates: mean of each, or all playlists where there is no pairing.
+    recall: share whose own half is among their candidates. hit_at_5: share whose own half the model puts into the top 5
+    of them, end to end over all playlists; None where nothing is ranked.
     """
 
     pairing: str
@@ -67,8 +67,8 @@ def candidate_table(
 ) -> tuple[CandidateRow, ...]:
     """The pairing as configured, wider, with songs weighted, fresh, and the model's own nearest playlists.
 
-    own int32 (P,): the listener of each playlist, -1 for none. Ownership is given out by the rule of part 7, as if
-    nobody had named an owner, since a playlist that its listener owned would be no candidate of theirs. "owned by
+    own int32 (P,): the user of each playlist, -1 for none. Ownership is given out by the rule of part 7, as if
+    nobody had named an owner, since a playlist that its user owned would be no candidate of theirs. "owned by
     anybody else" is what any pairing can reach at most; "all playlists" ranks without a pairing.
     """
     owned = owned_by(_owners(halves, data), halves.users)
@@ -98,7 +98,7 @@ def _pairings(halves: Dataset, owned: Csr, settings: PairingSettings, progress: 
     yield "as configured", chosen(near)
     yield "every one of the nearest", chosen(near, **everyone)
     yield "three times as wide", chosen(near, **wider)
-    if songs.rows <= WEIGHTED_LISTENERS:  # a product of sparse matrices, which is the slow way
+    if songs.rows <= WEIGHTED_USERS:  # a product of sparse matrices, which is the slow way
         weighted = _weighted_nearest(songs, wide, progress)
         yield "songs weighted by idf", chosen(weighted)
         yield "idf, three times as wide", chosen(weighted, **wider)
@@ -114,7 +114,7 @@ def _owners(halves: Dataset, data: DataSettings) -> Array:
 
 
 def _place(own: Array, users: int) -> Array:
-    """The playlist that is each listener's own half, int64 (U,), -1 for none."""
+    """The playlist that is each user's own half, int64 (U,), -1 for none."""
     place = np.full(users, -1, np.int64)
     named = np.flatnonzero(own >= 0)
     place[own[named]] = named
@@ -122,14 +122,14 @@ def _place(own: Array, users: int) -> Array:
 
 
 def _judge(name: str, candidates: Csr, place: Array, asked: Array, scorer: FactorScorer) -> CandidateRow:
-    found = _holds(candidates, asked, place[asked])
+    held = _holds(candidates, asked, place[asked])
     hits = np.zeros(asked.size, np.bool_)
-    for at in np.flatnonzero(found):
-        user = int(asked[at])
+    for i in np.flatnonzero(held):
+        user = int(asked[i])
         row = candidates.row(user)
         scores = scorer(np.full(row.size, user), row)
-        hits[at] = _rank(scores[None], scores[row == place[user]])[0] <= TOP
-    return CandidateRow(name, asked.size, _mean(candidates.counts[asked]), _mean(found), _mean(hits))
+        hits[i] = _rank(scores[None], scores[row == place[user]])[0] <= TOP
+    return CandidateRow(name, asked.size, _mean(candidates.counts[asked]), _mean(held), _mean(hits))
 
 
 def _holds(rows: Csr, users: Array, playlists: Array) -> Array:
@@ -139,8 +139,8 @@ def _holds(rows: Csr, users: Array, playlists: Array) -> Array:
 
 
 def _without_pairing(model: Model, place: Array, asked: Array, most: int) -> Iterator[CandidateRow]:
-    """The best `most` playlists by the model's score, for at most RANKED_LISTENERS, evenly spread."""
-    some = asked[:: max(1, -(-asked.size // RANKED_LISTENERS))]
+    """The best `most` playlists by the model's score, for at most RANKED_USERS, evenly spread."""
+    some = asked[:: max(1, -(-asked.size // RANKED_USERS))]
     ranks = np.empty(some.size)
     for first, last in spans(some.size, _BLOCK):
         users = some[first:last]
@@ -167,7 +167,7 @@ def _weighted_nearest(songs: Csr, k: int, progress: Progress) -> Csr:
     parts = [_top_of(rows[first:last] @ rows.T, first, k) for first, last in _reported(songs.rows, progress)]
     counts = np.concatenate([counts for counts, _, _ in parts]) if parts else np.empty(0, np.int64)
     indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    indices = np.concatenate([found for _, found, _ in parts]) if parts else np.empty(0, np.int32)
+    indices = np.concatenate([columns for _, columns, _ in parts]) if parts else np.empty(0, np.int32)
     values = np.concatenate([cosines for _, _, cosines in parts]) if parts else np.empty(0, np.float32)
     return Csr(indptr, indices.astype(np.int32), songs.rows, values.astype(np.float32))
 
@@ -181,15 +181,15 @@ def _reported(rows: int, progress: Progress) -> Iterator[tuple[int, int]]:
 def _top_of(products: Any, first: int, k: int) -> tuple[Array, Array, Array]:
     """The k largest entries of each row but the diagonal's, largest first, ties by column: counts, columns, values."""
     counts, columns, values = [], [], []
-    for at in range(products.shape[0]):
-        span = slice(products.indptr[at], products.indptr[at + 1])
-        row, found = products.indices[span], products.data[span]
-        kept = row != first + at
-        row, found = row[kept], found[kept]
-        order = np.lexsort((row, -found))[:k]
+    for i in range(products.shape[0]):
+        span = slice(products.indptr[i], products.indptr[i + 1])
+        row, cosines = products.indices[span], products.data[span]
+        kept = row != first + i
+        row, cosines = row[kept], cosines[kept]
+        order = np.lexsort((row, -cosines))[:k]
         counts.append(order.size)
         columns.append(row[order])
-        values.append(found[order])
+        values.append(cosines[order])
     return np.array(counts, np.int64), np.concatenate(columns), np.concatenate(values)
 
 

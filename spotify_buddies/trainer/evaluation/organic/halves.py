@@ -1,4 +1,4 @@
-"""Cutting playlists into a library and a playlist that share no song."""
+"""The cut of playlists into a library and a playlist that share no song."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _take(owner: Array, songs: Array, chosen: Array, rows: int, columns: int) ->
 
 
 def write_raw(halves: Halves, playlist_ids: pl.Series, songs: pl.DataFrame, directory: Path) -> dict[str, int]:
-    """Write the halves as own data: listens.parquet and playlists.parquet, each playlist owned by its listener.
+    """Write the halves as own data: listens.parquet and playlists.parquet, each playlist owned by its user.
 
     playlist_ids by playlist row; songs with title and artist by song row. An owned playlist is never scored for its
     owner, so that the data set built from these files leaves the own pair out. Songs without a name are left out.

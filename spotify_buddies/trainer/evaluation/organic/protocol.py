@@ -26,7 +26,8 @@ from spotify_buddies.trainer.evaluation.organic.halves import Halves, cut, write
 from spotify_buddies.trainer.evaluation.organic.questions import ask
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, Scorer
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.peers import train_peers
+from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.models.peers import Peers, train_peers
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import DataSettings, TrainSettings
 
@@ -42,7 +43,7 @@ class OrganicError(Exception):
 
 @dataclass(frozen=True)
 class OrganicResult:
-    """What the protocol found: everybody's own half among others, likes of the same model, and the candidates."""
+    """Ranks of everybody's own half among others, likes of the same model, and the candidates."""
 
     evaluation: Evaluation
     candidates: tuple[CandidateRow, ...]
@@ -67,12 +68,12 @@ def organic(
     peers: bool = True,
     progress: Progress = silent,
 ) -> OrganicResult:
-    """Rank every listener's own half among NEGATIVES others: batches "organic-warm" and "organic-cold".
+    """Rank every user's own half among NEGATIVES others: batches "organic-warm" and "organic-cold".
 
     dataset: a finished data set, whose playlists of LEAST_SONGS or more songs are cut. Everything is written under
     `work` and reused when nothing changed. Scorers: "model" (what `settings` ask for, trained on the likes of the
     halves), the peers (without: the untrained ones alone), popularity, overlap, chance. The libraries of the data set's
-    own listeners say which songs go together, to the model and to the peer "taste" alike. The batches "random" and
+    users say which songs go together, to the model and to the peer "taste" alike. The batches "random" and
     "hard" are the held-out likes of the halves, so that one model is judged on both. OrganicError: not more than
     NEGATIVES such playlists.
     """
@@ -89,20 +90,21 @@ def organic(
     others = (_over_songs_of(whole, halves),)
     key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)
     model = fit(halves, settings, work / "checkpoints", key=key, others=others, progress=progress)
-    scorers: dict[str, Scorer] = {"model": FactorScorer(model)}
-    left_out: Mapping[str, str] = {}
-    if peers:
-        found = train_peers(halves, settings, work, others=others, progress=progress)
-        scorers |= {name: FactorScorer(peer) for name, peer in found.models.items()}
-        left_out = found.left_out
-    scorers |= {
+    trained = train_peers(halves, settings, work, others=others, progress=progress) if peers else Peers({}, {})
+    scorers = _scorers(halves, model, trained.models)
+    own = _own(halves)
+    table = candidate_table(halves, own, model, pairing, data, progress=progress)
+    return OrganicResult(Evaluation(_batches(halves, own, scorers, data.seed), {}), table, trained.left_out)
+
+
+def _scorers(halves: Dataset, model: Model, peers: Mapping[str, Model]) -> dict[str, Scorer]:
+    return {
+        "model": FactorScorer(model),
+        **{name: FactorScorer(peer) for name, peer in peers.items()},
         "popularity": PopularityScorer(halves.count_train_likes()),
         "overlap": OverlapScorer(halves.user_songs, halves.playlist_songs),
         "chance": RandomScorer(0),
     }
-    own = _own(halves)
-    table = candidate_table(halves, own, model, pairing, data, progress=progress)
-    return OrganicResult(Evaluation(_batches(halves, own, scorers, data.seed), {}), table, left_out)
 
 
 def _batches(halves: Dataset, own: Array, scorers: Mapping[str, Scorer], seed: int) -> dict[str, BatchResult]:
@@ -151,6 +153,6 @@ def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
 
 
 def _own(halves: Dataset) -> Array:
-    """The listener of each playlist, named or not kept: int32 (playlists,)."""
-    rows = {name: at for at, name in enumerate(halves.user_table["user_id"])}
+    """The user of each playlist, named or not kept: int32 (playlists,)."""
+    rows = {name: row for row, name in enumerate(halves.user_table["user_id"])}
     return np.array([rows.get(name, -1) for name in halves.playlist_table["playlist_id"]], np.int32)

@@ -1,4 +1,4 @@
-"""The hot loop of BPR: the update of factors by triplets.
+"""The compiled loop of BPR: the update of factors by triplets.
 
 fastmath is limited to reordering and fusing sums, so that NaN and infinity still show up in the loss.
 """
@@ -80,26 +80,26 @@ def update(
     sum the mean squared gradient of a row, and a row's step is rate / sqrt(squares). The three rows step at once, from
     the values before the step. The loss that is returned leaves the regularisation out. Tables are contiguous float32.
 
-    Memory is what it waits for: three rows at random places. So it asks for the rows of a triplet some triplets ahead,
-    and walks over each row twice, once for all products, which give the squared gradients too, and once to step.
+    It waits for memory: three rows at random places. So it prefetches the rows of a triplet some triplets ahead, and
+    walks over each row twice, once for all products, which give the squared gradients too, and once to step.
     """
     dimension = users.shape[1]
     all_users, all_playlists = users.reshape(-1), playlists.reshape(-1)
     step, pull = np.float32(rate), np.float32(decay)
     share, zero, one = np.float32(1.0 / dimension), np.float32(0.0), np.float32(1.0)
     total, odds = 0.0, 1.0
-    for at in range(len(triplets)):
-        if at + _AHEAD < len(triplets):
-            prefetch_row(all_users, user_squares, triplets[at + _AHEAD, 0], dimension)
-            prefetch_row(all_playlists, playlist_squares, triplets[at + _AHEAD, 1], dimension)
-            prefetch_row(all_playlists, playlist_squares, triplets[at + _AHEAD, 2], dimension)
-        u, p, n = triplets[at, 0], triplets[at, 1], triplets[at, 2]
+    for t in range(len(triplets)):
+        if t + _AHEAD < len(triplets):
+            prefetch_row(all_users, user_squares, triplets[t + _AHEAD, 0], dimension)
+            prefetch_row(all_playlists, playlist_squares, triplets[t + _AHEAD, 1], dimension)
+            prefetch_row(all_playlists, playlist_squares, triplets[t + _AHEAD, 2], dimension)
+        u, p, n = triplets[t, 0], triplets[t, 1], triplets[t, 2]
         user, positive, negative = users[u], playlists[p], playlists[n]
         up, margin, uu, pp, nn, dd = products(user, positive, negative)
         e = math.exp(-abs(margin))  # never overflows
         total += max(-float(margin), 0.0)
         odds *= 1.0 + e  # in 1..2: the logarithm of a product of a few is the sum of theirs
-        if at % _FACTORS == 0:
+        if t % _FACTORS == 0:
             total += math.log(odds)
             odds = 1.0
         push = np.float32(e / (1.0 + e)) if margin > 0 else np.float32(1.0 / (1.0 + e))

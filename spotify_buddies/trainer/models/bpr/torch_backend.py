@@ -45,12 +45,13 @@ class TorchBackend:
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         block = torch.from_numpy(triplets).to(self._device)
         parts = [block[begin : begin + self._batch] for begin in range(0, len(block), self._batch)]
-        for at, part in enumerate(parts):
-            together = min(self._accumulate, len(parts) - at + at % self._accumulate)
+        for i, part in enumerate(parts):
+            # The last step of a block may have fewer batches, whose mean it then is.
+            together = min(self._accumulate, len(parts) - i + i % self._accumulate)
             loss, penalty = self._loss(part.long())
             torch.autograd.backward((loss.mean() + penalty) / together)
             total += loss.detach().double().sum()
-            if (at + 1) % self._accumulate == 0 or at + 1 == len(parts):
+            if (i + 1) % self._accumulate == 0 or i + 1 == len(parts):
                 self._optimiser.step()  # type: ignore[no-untyped-call]
                 self._optimiser.zero_grad()
         return float(total)
@@ -76,19 +77,19 @@ class TorchBackend:
         """Factors, both moments of Adam and its number of steps."""
         arrays = {name: table.detach().cpu().numpy() for name, table in zip(_TABLES, self._tables, strict=True)}
         steps = np.zeros(len(_TABLES), np.int64)
-        for at, (name, table) in enumerate(zip(_TABLES, self._tables, strict=True)):
+        for i, (name, table) in enumerate(zip(_TABLES, self._tables, strict=True)):
             moments = self._optimiser.state[table]
             if moments:
-                steps[at] = int(moments["step"])
+                steps[i] = int(moments["step"])
                 arrays[f"{name}.mean"] = moments["exp_avg"].cpu().numpy()
                 arrays[f"{name}.square"] = moments["exp_avg_sq"].cpu().numpy()
         return {**arrays, "steps": steps}
 
     def _restore(self, state: Mapping[str, Array]) -> None:
-        for at, (name, table) in enumerate(zip(_TABLES, self._tables, strict=True)):
-            if state["steps"][at]:
+        for i, (name, table) in enumerate(zip(_TABLES, self._tables, strict=True)):
+            if state["steps"][i]:
                 self._optimiser.state[table] = {
-                    "step": int(state["steps"][at]),
+                    "step": int(state["steps"][i]),
                     "exp_avg": torch.tensor(state[f"{name}.mean"], device=self._device),
                     "exp_avg_sq": torch.tensor(state[f"{name}.square"], device=self._device),
                 }

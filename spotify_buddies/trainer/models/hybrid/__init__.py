@@ -1,1 +1,1 @@
-"""The hybrid model: user and playlist factors that are sums of song and artist factors, and an own factor."""
+"""The hybrid model: user and playlist factors that are sums of song and artist factors and one of their own."""

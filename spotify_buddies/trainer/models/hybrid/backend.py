@@ -1,13 +1,13 @@
 """The hybrid model as a backend of the training loop.
 
 A factor has two parts, whose scores add up. Taste: the SVD of song sets at length 1, fixed. Likes: the scaled sum of
-song and artist factors and an own factor, learned by BPR on top of the taste's scores. The taste has dimensions of its
-own because likes that were made from song overlap would bend it: learned in the same dimensions they gained what
-people's own playlists lost.
+song and artist factors and a factor of its own, learned by BPR on top of the taste's scores. The taste has dimensions
+of its own because likes that were made from song overlap would bend it: learned in the same dimensions, likes gained
+what people's own playlists lost.
 
-Learning song factors triplet by triplet would touch some two hundred rows each time. Here the gradients of many
-triplets are gathered by user and playlist first and given to songs and artists in one pass, followed by one step of
-Adam: a step costs two passes over the song sets, whatever the number of triplets.
+Learning song factors triplet by triplet would touch some two hundred rows each time. So the gradients of many triplets
+are gathered by user and playlist first and passed on to songs and artists at once, followed by one step of Adam: a step
+costs two passes over the song sets, however many triplets it has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.models.hybrid.kernels import adam, playlist_gradients, push_triplets, user_gradients
+from spotify_buddies.trainer.models.hybrid.kernels import (
+    Learned,
+    adam,
+    playlist_gradients,
+    push_triplets,
+    user_gradients,
+)
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature, in_blocks
 from spotify_buddies.trainer.models.hybrid.taste import artist_gradient, fit_taste, give_back, unit
 from spotify_buddies.trainer.models.model import Model
@@ -37,7 +43,7 @@ _LEARNED = ("songs", "artists", "user_own", "playlist_own")
 
 
 class HybridBackend:
-    """Song, artist and own factors, Adam's moments, and the factors that they add up to.
+    """Factors of songs and artists and those of users and playlists alone, Adam's moments, and the sums of all.
 
     state: empty to begin with, else what `state` returned. The result does not depend on the number of threads.
     """
@@ -116,7 +122,7 @@ class HybridBackend:
         users, playlists = self._values["user_factors"], self._values["playlist_factors"]
         pushes = np.empty(len(block), np.float32)
         with ThreadPoolExecutor(processors()) as pool:
-            half = len(block) // 2
+            half = len(block) // 2  # on every machine: a sum of losses differs with its parts
             parts = ((block[:half], pushes[:half]), (block[half:], pushes[half:]))
             loss: float = sum(pool.map(lambda part: push_triplets(part[0], users, playlists, part[1]), parts))
             done = (
@@ -130,11 +136,8 @@ class HybridBackend:
     def _move(self, name: str, gradient: Array, weights: Array | None = None, decay: float = 0.0) -> None:
         values = self._values
         scale = np.ones(len(gradient), np.float32) if weights is None else weights
-        mean, square = values[f"{name}.mean"], values[f"{name}.square"]
-        in_blocks(
-            len(gradient),
-            lambda a, b: adam(a, b, values[name], mean, square, gradient, scale, decay, self._rate, self._steps),
-        )
+        table = Learned(values[name], values[f"{name}.mean"], values[f"{name}.square"])
+        in_blocks(len(gradient), lambda a, b: adam(a, b, table, gradient, scale, decay, self._rate, self._steps))
 
     def _materialise(self, values: Mapping[str, Array]) -> None:
         vectors = self._feature.vectors(values["songs"], values["artists"])
@@ -148,10 +151,10 @@ class HybridBackend:
         return Model(self._values["user_factors"], self._values["playlist_factors"])
 
     def state(self) -> dict[str, Array]:
-        """Factors, what they are made of, Adam's moments and its number of steps."""
+        """Factors, their summands, Adam's moments and its number of steps."""
         return {**self._values, "steps": np.array([self._steps], np.int64)}
 
 
 def taste_dimensions(settings: TrainSettings) -> int:
-    """How many of a factor's dimensions are the taste's; at least one is left to the likes."""
+    """The number of a factor's dimensions that hold the taste; at least one is left to the likes."""
     return min(round(settings.taste_share * settings.dimension), settings.dimension - 1)

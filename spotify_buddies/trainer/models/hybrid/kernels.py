@@ -1,4 +1,4 @@
-"""The hot loops of the hybrid model: sums over song sets and back, gradients of triplets, Adam.
+"""Compiled loops of the hybrid model: sums over song sets and back, gradients of triplets, Adam.
 
 Every loop writes rows of its own in a fixed order, so that the result does not depend on the number of threads.
 """
@@ -6,7 +6,7 @@ Every loop writes rows of its own in a fixed order, so that the result does not 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ def sum_rows(first: int, last: int, indptr: Array, songs: Array, vectors: Array,
     """out[r] = scale[r] * the sum of the vectors of row r's songs, for rows first..last."""
     width = vectors.shape[1]
     for r in range(first, last):
-        total = np.zeros(width, np.float32)
+        total = np.zeros(width, np.float32)  # summed here and written once: a row of out is not read again
         for i in range(indptr[r], indptr[r + 1]):
             vector = vectors[songs[i]]
             for k in range(width):
@@ -70,6 +70,7 @@ def count_artists(indptr: Array, songs: Array, artist: Array, seen: Array, out: 
     for r in range(indptr.size - 1):
         for i in range(indptr[r], indptr[r + 1]):
             a = artist[songs[i]]
+            # The last row that counted the artist, so that nothing has to be cleared between rows.
             if a >= 0 and seen[a] != r:
                 seen[a] = r
                 out[a] += 1
@@ -79,6 +80,7 @@ def count_artists(indptr: Array, songs: Array, artist: Array, seen: Array, out: 
 def add_back(first: int, last: int, indptr: Array, rows: Array, scale: Array, vectors: Array, out: Array) -> None:
     """out[s] += sum of scale[r] * vectors[r] over the rows r that hold song s, for songs first..last."""
     width = vectors.shape[1]
+    # By song, along the transposed sets: a thread then writes rows that no other one writes, and needs no lock.
     for s in range(first, last):
         total = out[s]
         for i in range(indptr[s], indptr[s + 1]):
@@ -125,6 +127,7 @@ def push_triplets(triplets: Array, users: Array, playlists: Array, out: Array) -
 def user_gradients(triplets: Array, pushes: Array, playlists: Array, skip: int, out: Array) -> None:
     """out[u] -= push * (p - n) of every triplet, over the dimensions from `skip`."""
     width = out.shape[1]
+    # In the order of the triplets and on one thread: sums of float32 differ with their order.
     for i in range(triplets.shape[0]):
         push = pushes[i]
         row, positive, negative = out[triplets[i, 0]], playlists[triplets[i, 1]], playlists[triplets[i, 2]]
@@ -145,18 +148,17 @@ def playlist_gradients(triplets: Array, pushes: Array, users: Array, skip: int, 
             negative[k] += change
 
 
+class Learned(NamedTuple):
+    """A table that Adam learns, float32 (rows, d), and both moments of its gradient, of the same shape."""
+
+    values: Array
+    mean: Array
+    square: Array
+
+
 @njit(cache=True, nogil=True)
 def adam(
-    first: int,
-    last: int,
-    values: Array,
-    mean: Array,
-    square: Array,
-    gradient: Array,
-    weights: Array,
-    decay: float,
-    rate: float,
-    steps: int,
+    first: int, last: int, table: Learned, gradient: Array, weights: Array, decay: float, rate: float, steps: int
 ) -> None:
     """One step of Adam (Kingma and Ba 2015) on rows first..last, in place; steps counts from 1.
 
@@ -167,6 +169,8 @@ def adam(
     step = np.float32(rate / (1.0 - float(BETA1) ** steps))
     correction = np.float32(1.0 / (1.0 - float(BETA2) ** steps))
     pull = np.float32(decay)
+    values, mean, square = table
+    # Moments and value of an entry in one walk: the arrays are larger than any cache.
     for r in range(first, last):
         weight = weights[r]
         for k in range(values.shape[1]):

@@ -1,4 +1,4 @@
-"""What factors are summed from: song sets, and how much a song and its artist count."""
+"""Song sets, from which factors are summed, and how much a song and its artist count."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Feature:
         return tuple(part.transpose() for part in self.sets.parts)
 
     def vectors(self, songs: Array, artists: Array) -> Array:
-        """What a song adds to a row, float32 (S, d), from song factors (S, d) and artist factors (A, d)."""
+        """The vector that a song adds to a row, float32 (S, d), from song factors (S, d) and artist factors (A, d)."""
         out, artist = np.empty_like(songs), self.sets.artist
         song_weights, artist_weights = self.song_weights, self.artist_weights
         in_blocks(len(out), lambda a, b: weigh(a, b, songs, song_weights, artist, artists, artist_weights, out))

@@ -35,17 +35,17 @@ def fit_taste(rows: Feature, dimension: int, seed: int, progress: Progress = sil
     start = generator(seed, "hybrid/taste").standard_normal((songs + artists, wide), np.float32)
     # A song that joins nothing has no place in the basis.
     start[:songs][rows.song_weights == 0] = 0
-    found = subspace(lambda basis: _gram(rows, basis), start, dimension, "taste", progress)
+    leading = subspace(lambda basis: _gram(rows, basis), start, dimension, "taste", progress)
     basis = np.zeros((songs + artists, dimension), np.float32)
-    basis[:, : found.shape[1]] = found
+    basis[:, : leading.shape[1]] = leading
     return TasteBasis(basis[:songs].copy(), basis[songs:].copy())
 
 
 def unit(vectors: Array) -> Array:
     """Rows at length 1, float32; rows of no length stay zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Array = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
-    return found
+    scaled: Array = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
+    return scaled
 
 
 def _gram(rows: Feature, basis: Array) -> Array:
@@ -65,7 +65,7 @@ def give_back(rows: Feature, part: int, vectors: Array, gradient: Array) -> None
 
 
 def artist_gradient(rows: Feature, gradient: Array) -> Array:
-    """What the songs' gradients (S, d) say of their artists, float32 (A, d)."""
+    """The gradients of artists from those of their songs (S, d), float32 (A, d)."""
     out = np.empty((rows.artist_weights.size, gradient.shape[1]), np.float32)
     ptr, songs, weights = rows.artist_ptr, rows.artist_songs, rows.artist_weights
     in_blocks(len(out), lambda a, b: by_artist(a, b, ptr, songs, weights, gradient, out))

@@ -153,7 +153,7 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """Ray's driver prints the cluster's messages to both standard streams; what matters of them comes as errors.
 
-    Whoever writes to a stream from before, as a Board does, is still heard.
+    Whoever writes to a stream from before, as a TrialTable does, is still heard.
     """
     for name in ("ray", "ray.tune", "ray.train", "ray._private"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

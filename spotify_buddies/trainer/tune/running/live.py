@@ -1,4 +1,4 @@
-"""The search that is on in this process, for what Ray Tune restores from its pickles.
+"""The running search of this process, for what Ray Tune restores from its pickles.
 
 Tuner.restore brings back the callbacks and the scheduler that the first process had, with no way to give it others.
 Ours hold a database connection, a terminal and a record on disk; so they are pickled as "the one of this process".
@@ -32,16 +32,16 @@ def searching(recorder: Any, scheduler: Any) -> Iterator[None]:
 
 
 def recorder() -> Any:
-    """The callback of the search that is on. LookupError: none is."""
+    """The callback of the running search. LookupError: there is none."""
     return _innermost().recorder
 
 
 def scheduler() -> Any:
-    """The scheduler of the search that is on. LookupError: none is."""
+    """The scheduler of the running search. LookupError: there is none."""
     return _innermost().scheduler
 
 
 def _innermost() -> _Search:
     if not _current:
-        raise LookupError("no search is on in this process")
+        raise LookupError("no search runs in this process")
     return _current[-1]

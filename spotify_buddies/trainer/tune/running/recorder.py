@@ -1,4 +1,4 @@
-"""What happens in a search, as Ray Tune tells it: to the record on disk, to MLflow and to the eyes."""
+"""The recorder of a search: passes Ray Tune's events on to the record on disk, to MLflow and to the terminal."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from spotify_buddies.trainer.tune.experiment import (
 from spotify_buddies.trainer.tune.running import live
 from spotify_buddies.trainer.tune.running.trial import ERROR, REPORT
 from spotify_buddies.trainer.tune.space import trial_settings
-from spotify_buddies.trainer.tune.trial_runs import Children
-from spotify_buddies.trainer.tune.trial_table import Board
+from spotify_buddies.trainer.tune.trial_runs import TrialRuns
+from spotify_buddies.trainer.tune.trial_table import TrialTable
 
 _LOST = "its worker was lost too often"
 
 
 class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
-    """Keeps Experiment.trials, the children in MLflow and the board true, and a copy of Ray's state that is whole.
+    """Keeps Experiment.trials, the runs in MLflow and the table up to date, and a copy of Ray's state that is whole.
 
     Ray writes its state over the one before, and the process may be killed in the middle; the copy in `snapshot` is
-    swapped in at once. It may be some epochs behind the record: what the record knows of trials that the state does not
-    know is dropped, and epochs that are told again change nothing.
+    swapped in at once. It may be some epochs behind the record: trials that the state does not know are dropped from
+    the record, and epochs that are reported again change nothing.
     """
 
     def __init__(
-        self, experiment: Experiment, children: Children, board: Board, snapshot: Path, *, restored: bool
+        self, experiment: Experiment, runs: TrialRuns, table: TrialTable, snapshot: Path, *, restored: bool
     ) -> None:
         self.trials: dict[str, Trial] = {trial.trial_id: trial for trial in experiment.trials()}
-        self._experiment, self._children, self._board = experiment, children, board
+        self._experiment, self._runs, self._table = experiment, runs, table
         self._snapshot, self._copied = snapshot, 0.0
         self._restored, self._agreed = restored, False
 
@@ -56,11 +56,11 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._agreed = True
         if self._restored and not trials:
             raise TuneError(
-                f"Ray could not read back the search in {self._experiment.directory}; remove that directory to begin "
-                "anew"
+                f"Ray could not read back the search in {self._experiment.directory}; remove that directory to start "
+                "over"
             )
         kept = {trial.trial_id for trial in trials}
-        self._children.keep(kept)
+        self._runs.keep(kept)
         self.trials = {trial_id: trial for trial_id, trial in self.trials.items() if trial_id in kept}
         for trial in trials:
             if not trial.is_finished():
@@ -68,7 +68,7 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._store()
 
     def on_step_end(self, iteration: int, trials: Sequence[Any], **info: Any) -> None:  # noqa: ARG002
-        """After each event of Ray's: new trials, its state, the board."""
+        """After each event of Ray's: new trials, its state, the table."""
         fresh = [trial for trial in trials if trial.trial_id not in self.trials]
         for trial in fresh:
             self._set(self._of(trial))
@@ -76,14 +76,14 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._store()
         if trials:
             self._copy(Path(trials[0].storage.experiment_driver_staging_path))
-        self._board.show(tuple(self.trials.values()))
+        self._table.show(tuple(self.trials.values()))
 
     def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """A worker has it."""
-        found = replace(self._of(trial), status=RUNNING, why="")
+        running = replace(self._of(trial), status=RUNNING, why="")
         one = self._experiment
-        self._set(found)
-        self._children.start(found, trial_settings(one.train, one.tune, one.backend, found.point))
+        self._set(running)
+        self._runs.start(running, trial_settings(one.train, one.tune, one.backend, running.point))
         self._store()
 
     def on_trial_result(  # noqa: D102
@@ -99,8 +99,8 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
             self._set(replace(known, why=str(result[ERROR])))
         elif REPORT in result:
             epoch = Epoch(**json.loads(result[REPORT]))
-            self._set(known.heard(epoch))
-            self._children.epoch(trial.trial_id, epoch)
+            self._set(known.with_epoch(epoch))
+            self._runs.epoch(trial.trial_id, epoch)
         self._store()
 
     def on_trial_complete(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
@@ -108,11 +108,11 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
         self._end(ended(self._of(trial), self._experiment))
 
     def on_trial_recover(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
-        """Its worker was lost; another one goes on with it."""
+        """Its worker was lost; another one resumes it."""
         known = replace(self._of(trial), status=WAITING)
         self._set(known)
         self._store()
-        self._board.lost(known)
+        self._table.lost(known)
 
     def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:  # noqa: ARG002
         """Ray gave it up."""
@@ -120,18 +120,18 @@ class Recorder(tune.Callback):  # type: ignore[misc]  # Ray has no types
 
     def close(self) -> None:
         """The search is over or broken off: runs that are still open are closed as killed."""
-        self._children.interrupt()
-        self._board.close(tuple(self.trials.values()))
+        self._table.close(tuple(self.trials.values()))  # first: a live table hides the cursor
+        self._runs.interrupt()
 
     def __reduce__(self) -> Any:
-        """Ray pickles callbacks when a search starts; whoever restores it gets the one of the search that is on."""
+        """Ray pickles callbacks when a search starts; whoever restores it gets the one of the running search."""
         return live.recorder, ()
 
     def _end(self, trial: Trial) -> None:
         self._set(trial)
-        self._children.end(trial)
+        self._runs.end(trial)
         self._store()
-        self._board.ended(trial)
+        self._table.ended(trial)
 
     def _of(self, trial: Any) -> Trial:
         known = self.trials.get(trial.trial_id)

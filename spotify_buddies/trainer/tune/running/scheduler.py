@@ -1,4 +1,4 @@
-"""ASHA that remembers, across a restored search, what the trials had reached."""
+"""ASHA that keeps the scores of trials across a restored search."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from spotify_buddies.trainer.tune.settings import TuneSettings
 class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no types
     """Asynchronous successive halving (Li et al. 2020, arXiv:1810.05934): stops the worse trials at every rung.
 
-    Ray restores a search with an empty scheduler, in which every trial is the best one so far. So the scores that Ray
-    had heard before come again, from the experiment's own record, when it adds the restored trials.
+    Ray restores a search with an empty scheduler, in which every trial is the best one so far. So the earlier scores
+    are reported again, from the experiment's own record, when Ray adds the restored trials.
     """
 
     def __init__(self, settings: TuneSettings, remembered: Mapping[str, Trial]) -> None:
@@ -39,5 +39,5 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no types
                 super().on_trial_result(tune_controller, trial, {EPOCH: epoch.epoch, SCORE: epoch.score})
 
     def __reduce__(self) -> Any:
-        """Ray pickles the scheduler when a search starts; whoever restores it gets the one of the search that is on."""
+        """Ray pickles the scheduler when a search starts; whoever restores it gets the one of the running search."""
         return live.scheduler, ()

@@ -1,4 +1,4 @@
-"""Ray Tune on an experiment: begun, or gone on with where a killed or interrupted process left it."""
+"""Ray Tune on an experiment: begun, or resumed where a killed or interrupted process left it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from spotify_buddies.trainer.tune.running.cluster import quiet
 from spotify_buddies.trainer.tune.running.trial import SCORE, Job, run_trial
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import domains
-from spotify_buddies.trainer.tune.trial_runs import Children
-from spotify_buddies.trainer.tune.trial_table import Board
+from spotify_buddies.trainer.tune.trial_runs import TrialRuns
+from spotify_buddies.trainer.tune.trial_table import TrialTable
 
 # Tune's folder in the experiment's, the whole copy of its state, and the trials' checkpoints.
 _RAY, _SNAPSHOT, _WORK = "ray", "snapshot", "trials"
-# A worker may be lost with its node or for want of memory; its trial goes on from its checkpoint elsewhere.
+# A worker may be lost with its node or for want of memory; its trial resumes from its checkpoint elsewhere.
 _LOSSES = 2
 
 
 def complete(experiment: Experiment) -> bool:
     """Whether all trials have ended."""
-    found = experiment.trials()
-    return len(found) >= experiment.tune.trials and all(trial.status in ENDED for trial in found)
+    trials = experiment.trials()
+    return len(trials) >= experiment.tune.trials and all(trial.status in ENDED for trial in trials)
 
 
 def search(
-    experiment: Experiment, dataset: Path, resources: Mapping[str, float], children: Children, board: Board
+    experiment: Experiment, dataset: Path, resources: Mapping[str, float], runs: TrialRuns, table: TrialTable
 ) -> tuple[Trial, ...]:
     """Run the trials that are wanted and return all, by number. Ray is connected.
 
-    resources: what a trial asks Ray for. KeyboardInterrupt: Ctrl-C; the same call goes on. TuneError: Ray gave up.
+    resources: what a trial asks Ray for. KeyboardInterrupt: Ctrl-C; the same call resumes. TuneError: Ray gave up.
     """
     from ray.exceptions import RayError
     from ray.tune import TuneError as RayTuneError
@@ -44,13 +44,13 @@ def search(
 
     snapshot = experiment.directory / _SNAPSHOT
     remembered = {trial.trial_id: trial for trial in experiment.trials()}
-    recorder = Recorder(experiment, children, board, snapshot, restored=snapshot.exists())
+    recorder = Recorder(experiment, runs, table, snapshot, restored=snapshot.exists())
     before = signal.getsignal(signal.SIGINT)
     try:
         with live.searching(recorder, Asha(experiment.tune, remembered)), quiet():
             _tuner(experiment, dataset, resources, snapshot).fit()
     except (RayError, RayTuneError) as error:
-        raise TuneError(f"Ray Tune gave up: {str(error).splitlines()[0]}; run the same command to go on") from error
+        raise TuneError(f"Ray Tune gave up: {str(error).splitlines()[0]}; run the same command to resume") from error
     finally:
         signal.signal(signal.SIGINT, before)  # Tune leaves its own handler behind, which swallows the next Ctrl-C
         recorder.close()
@@ -60,7 +60,7 @@ def search(
 
 
 def tidy(experiment: Experiment) -> None:
-    """Remove what only a search that is still on needs: Ray's state and the trials' checkpoints."""
+    """Remove what only an unfinished search needs: Ray's state and the trials' checkpoints."""
     for name in (_RAY, _SNAPSHOT, _WORK):
         shutil.rmtree(experiment.directory / name, ignore_errors=True)
 

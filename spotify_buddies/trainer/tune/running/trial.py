@@ -21,12 +21,12 @@ from spotify_buddies.trainer.tune.space import trial_settings
 
 # The names that the scheduler and the search read in a report to Ray.
 EPOCH, SCORE, REPORT, ERROR = "epoch", "score", "report", "error"
-_SAID = "said.json"
+_REPORTED = "said.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all trials share. Both paths must mean the same on every node: the data is mapped, not sent.
+    """The part that all trials share. Both paths must mean the same on every node: the data is mapped, not sent.
 
     work: a directory in which each trial keeps the checkpoints of its training, under Ray's id of it.
     """
@@ -42,65 +42,65 @@ class Job:
 def run_trial(config: dict[str, Any], job: Job) -> None:
     """Train with a point of the space and report every epoch to Ray Tune.
 
-    The training keeps its own checkpoint in job.work; Ray's holds how many epochs Ray has heard of. So after a kill
-    the epochs that ran and were not heard of are reported again, not trained again. Losses that explode are a score of
-    0 with the error beside it: the search shall learn to keep away from there.
+    The training keeps its own checkpoint in job.work; Ray's holds how many epochs were reported to Ray. So after a kill
+    the epochs that ran but were not reported yet are reported, not trained again. Losses that explode are a score of 0
+    with the error beside it, so that the search learns to avoid such points.
     """
     from ray import tune
 
     settings = trial_settings(job.train, job.tune, job.backend, config)
-    said = _said(tune.get_checkpoint())
-    teller = _Teller(job.tune.metric, said)
+    reported = _reported_before(tune.get_checkpoint())
+    reporter = _EpochReporter(job.tune.metric, reported)
     try:
-        _train(job, settings, job.work / tune.get_context().get_trial_id(), teller)
-        teller.end()
+        _train(job, settings, job.work / tune.get_context().get_trial_id(), reporter)
+        reporter.end()
     except TrainingError as error:
-        tune.report({EPOCH: teller.last + 1, SCORE: 0.0, ERROR: str(error)})
+        tune.report({EPOCH: reporter.last + 1, SCORE: 0.0, ERROR: str(error)})
 
 
-def _train(job: Job, settings: TrainSettings, directory: Path, teller: _Teller) -> None:
+def _train(job: Job, settings: TrainSettings, directory: Path, reporter: _EpochReporter) -> None:
     data = open_dataset(job.dataset)
     if data.fingerprint != job.fingerprint:
-        raise TrainingError(f"{job.dataset} was built anew during the search; run `buddies tune run` again")
+        raise TrainingError(f"{job.dataset} was built again during the search; run `buddies tune run` again")
     key = training_key(f"{data.fingerprint}/full", settings)
     for known in reports(directory, key):
-        teller.again(known)
-    fit(data, settings, directory, key=key, on_epoch=teller)
+        reporter.again(known)
+    fit(data, settings, directory, key=key, on_epoch=reporter)
 
 
-class _Teller:
+class _EpochReporter:
     """Reports epochs to Ray Tune, those after `last`, with the score that the training would keep."""
 
     def __init__(self, metric: str, last: int) -> None:
         self.last = last
         self._metric, self._score = metric, 0.0
         self._known: Epoch | None = None
-        self._told = False
+        self._reported = False
         self._since = time.monotonic()
 
     def __call__(self, report: EpochReport) -> None:
         """An epoch that was trained now."""
         now = time.monotonic()
-        self._tell(report, round(now - self._since, 3))
+        self._pass_on(report, round(now - self._since, 3))
         self._since = time.monotonic()
 
     def again(self, report: EpochReport) -> None:
         """An epoch from the training's own record."""
-        self._tell(report, None)
+        self._pass_on(report, None)
 
     def end(self) -> None:
-        """The last epoch once more, where Ray had heard of all: it makes nothing of a trial without a report."""
-        if not self._told and self._known is not None:
+        """Report the last epoch once more where all had been reported: Ray needs one report of every trial."""
+        if not self._reported and self._known is not None:
             _report(self._known)
 
-    def _tell(self, report: EpochReport, seconds: float | None) -> None:
+    def _pass_on(self, report: EpochReport, seconds: float | None) -> None:
         if report.best:
             self._score = report.metrics[self._metric]
         self._known = Epoch(report.epoch, report.loss, report.best, self._score, dict(report.metrics), seconds)
         if report.epoch <= self.last:
             return
         self.last = report.epoch
-        self._told = True
+        self._reported = True
         _report(self._known)
 
 
@@ -108,16 +108,16 @@ def _report(epoch: Epoch) -> None:
     from ray import tune
 
     with tempfile.TemporaryDirectory() as directory:
-        Path(directory, _SAID).write_text(json.dumps({EPOCH: epoch.epoch}), encoding="utf-8")
+        Path(directory, _REPORTED).write_text(json.dumps({EPOCH: epoch.epoch}), encoding="utf-8")
         tune.report(
             {EPOCH: epoch.epoch, SCORE: epoch.score, REPORT: json.dumps(asdict(epoch))},
             checkpoint=tune.Checkpoint.from_directory(directory),
         )
 
 
-def _said(found: Any) -> int:
-    if found is None:
+def _reported_before(checkpoint: Any) -> int:
+    if checkpoint is None:
         return 0
-    with found.as_directory() as directory:
-        body: Mapping[str, int] = json.loads(Path(directory, _SAID).read_bytes())
+    with checkpoint.as_directory() as directory:
+        body: Mapping[str, int] = json.loads(Path(directory, _REPORTED).read_bytes())
     return body[EPOCH]

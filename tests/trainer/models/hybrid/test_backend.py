@@ -6,7 +6,7 @@ import pytest
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
-from spotify_buddies.trainer.models.backend import recipe
+from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import HybridBackend, taste_dimensions
 from spotify_buddies.trainer.models.hybrid.songs import SongSets

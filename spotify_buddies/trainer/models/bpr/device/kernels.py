@@ -1,4 +1,4 @@
-"""The update of triplets as one Triton kernel, where there is Triton: it comes with torch's builds for CUDA devices."""
+"""The update by triplets as a Triton kernel; Triton comes with torch's builds for CUDA devices."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def _update(  # type: ignore[no-untyped-def]
     tile: tl.constexpr,
 ):
     # Everything between the loads and the atomic sums stays in registers, float32.
-    at = tl.program_id(0) * tile + tl.arange(0, tile)
-    valid = at < count
-    u = tl.load(triplets + 3 * at, mask=valid, other=0).to(tl.int64)
-    p = tl.load(triplets + 3 * at + 1, mask=valid, other=0).to(tl.int64)
-    n = tl.load(triplets + 3 * at + 2, mask=valid, other=0).to(tl.int64)
+    places = tl.program_id(0) * tile + tl.arange(0, tile)
+    valid = places < count
+    u = tl.load(triplets + 3 * places, mask=valid, other=0).to(tl.int64)
+    p = tl.load(triplets + 3 * places + 1, mask=valid, other=0).to(tl.int64)
+    n = tl.load(triplets + 3 * places + 2, mask=valid, other=0).to(tl.int64)
     columns = tl.arange(0, width)
     inside = valid[:, None] & (columns < dimension)[None, :]
     at_user = users + u[:, None] * dimension + columns[None, :]
@@ -44,7 +44,7 @@ def _update(  # type: ignore[no-untyped-def]
     difference = positive - negative
     margin = tl.sum(user * difference, 1)
     small = tl.exp(-tl.abs(margin))  # never overflows
-    tl.store(losses + at, tl.maximum(-margin, 0.0) + tl.log(1.0 + small), mask=valid)
+    tl.store(losses + places, tl.maximum(-margin, 0.0) + tl.log(1.0 + small), mask=valid)
     push = (tl.where(margin > 0, small, 1.0) / (1.0 + small))[:, None]
     of_user = decay * user - push * difference
     of_positive = decay * positive - push * user
@@ -52,7 +52,7 @@ def _update(  # type: ignore[no-untyped-def]
     su = tl.sum(of_user * of_user, 1) / dimension
     sp = tl.sum(of_positive * of_positive, 1) / dimension
     sn = tl.sum(of_negative * of_negative, 1) / dimension
-    # An atomic sum tells what was there before.
+    # An atomic sum returns what was there before, so this is the sum with the triplet's own gradient in it.
     ru = rate / tl.sqrt(tl.atomic_add(user_squares + u, su, mask=valid) + su)
     rp = rate / tl.sqrt(tl.atomic_add(playlist_squares + p, sp, mask=valid) + sp)
     rn = rate / tl.sqrt(tl.atomic_add(playlist_squares + n, sn, mask=valid) + sn)

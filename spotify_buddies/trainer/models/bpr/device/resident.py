@@ -1,4 +1,4 @@
-"""The data of a source of triplets in the memory of a device, where an epoch's triplets are put together."""
+"""The data of a source of triplets in the memory of a device, which assembles an epoch's triplets itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ResidentRows:
 
 
 class ResidentPools:
-    """Positives with their users, and both pools one behind the other."""
+    """Positives with their users, and both pools in one array, the hard one first."""
 
     def __init__(self, source: Drawn, device: torch.device) -> None:
         self._negatives, self._from_hard = source.negatives, source.from_hard

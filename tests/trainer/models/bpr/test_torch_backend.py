@@ -1,15 +1,11 @@
-"""Which backend is chosen, and with what."""
+"""Steps of the torch backend, worked by hand."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from spotify_buddies.trainer.models import backend
-from spotify_buddies.trainer.models.backend import NumbaBackend, open_backend, recipe
+from spotify_buddies.trainer.models.backends import open_backend
 from spotify_buddies.trainer.models.model import initial_model
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -17,28 +13,6 @@ from spotify_buddies.trainer.settings import TrainSettings
 def state(users: int = 6, playlists: int = 5, dimension: int = 4) -> dict[str, np.ndarray]:
     model = initial_model(users, playlists, dimension, seed=1)
     return {"user_factors": model.user_factors, "playlist_factors": model.playlist_factors}
-
-
-def test_each_backend_has_its_own_defaults_and_settings_win():
-    numba = recipe(TrainSettings(model="bpr", backend="numba"))
-    torch = recipe(TrainSettings(model="bpr", backend="torch"))
-    assert (numba.learning_rate, numba.regularisation) == (0.05, 0.005)
-    assert (torch.learning_rate, torch.regularisation) == (0.005, 0)
-    chosen = recipe(TrainSettings(model="bpr", backend="numba", learning_rate=0.2, regularisation=0))
-    assert (chosen.learning_rate, chosen.regularisation) == (0.2, 0)
-
-
-def test_without_a_gpu_auto_is_numba(monkeypatch):
-    monkeypatch.setattr(backend, "_GPU_DEVICES", ("/dev/nothing-here",))
-    assert recipe(TrainSettings(model="bpr")).backend == "numba"
-    assert isinstance(open_backend(TrainSettings(model="bpr"), state()), NumbaBackend)
-
-
-def test_auto_asks_torch_where_there_is_a_gpu_device(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(backend, "_GPU_DEVICES", ("/dev/null",))
-    assert recipe(TrainSettings(model="bpr")).backend == ("torch" if torch.cuda.is_available() else "numba")
 
 
 def test_torch_takes_the_step_of_adam_worked_by_hand():
@@ -67,14 +41,3 @@ def test_accumulated_batches_equal_one_large_batch():
         models.append(fitted.model())
     assert np.allclose(models[0].user_factors, models[1].user_factors, atol=1e-5)
     assert np.allclose(models[0].playlist_factors, models[1].playlist_factors, atol=1e-5)
-
-
-def test_training_does_not_import_torch_unless_it_is_used():
-    code = (
-        "import sys, spotify_buddies.trainer.publish.release, spotify_buddies.trainer.models.backend as b\n"
-        "b._GPU_DEVICES = ()\n"
-        "b.recipe(b.TrainSettings(model='bpr'))\n"
-        "print('torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"

@@ -15,9 +15,10 @@ import torch
 from scipy.stats import chisquare
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.models.backend import START_SQUARES, NumbaBackend, open_backend
-from spotify_buddies.trainer.models.bpr.device import backend as device_backend
+from spotify_buddies.trainer.models.backends import open_backend
+from spotify_buddies.trainer.models.bpr.device import fused_backend
 from spotify_buddies.trainer.models.bpr.device.resident import resident
+from spotify_buddies.trainer.models.bpr.numba_backend import START_SQUARES, NumbaBackend
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import TrainingError, initial_model
 from spotify_buddies.trainer.models.order import TripletFile
@@ -93,7 +94,7 @@ def test_no_rows_give_no_loss():
 
 
 def test_an_epoch_of_a_file_visits_every_triplet_once(monkeypatch):
-    monkeypatch.setattr(device_backend, "BLOCK", 7)
+    monkeypatch.setattr(fused_backend, "BLOCK", 7)
     seen: list[list[int]] = []
     fitted = open_backend(SETTINGS, state(10, 40))
     learn = fitted._learn

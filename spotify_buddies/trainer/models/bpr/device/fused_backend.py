@@ -19,6 +19,7 @@ import torch
 
 from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.trainer.models.bpr.device.resident import Resident, resident
+from spotify_buddies.trainer.models.bpr.numba_backend import START_SQUARES
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.order import BLOCK, TripletSource, visit
 from spotify_buddies.trainer.settings import TrainSettings
@@ -32,9 +33,7 @@ LEAST_BATCHES = 100
 class FusedBackend:
     """Row-wise Adagrad on a device. Reproducible on a CPU, and on a CUDA device with `deterministic`."""
 
-    def __init__(
-        self, settings: TrainSettings, rate: float, decay: float, state: Mapping[str, Array], start_squares: float
-    ) -> None:
+    def __init__(self, settings: TrainSettings, rate: float, decay: float, state: Mapping[str, Array]) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._rate, self._decay, self._most = rate, decay, settings.fused_batch
         self._deterministic = settings.deterministic
@@ -42,7 +41,7 @@ class FusedBackend:
         self._user_squares, self._playlist_squares = (
             self._copy(state[f"{kind}_squares"])
             if f"{kind}_squares" in state
-            else torch.full((len(table),), start_squares, device=self._device)
+            else torch.full((len(table),), START_SQUARES, device=self._device)
             for kind, table in (("user", self._users), ("playlist", self._playlists))
         )
         self._resident: tuple[TripletSource, Resident] | None = None
