@@ -60,12 +60,14 @@ _HISTORY = f"SELECT {_COLUMNS} FROM rollout_generations ORDER BY number DESC LIM
 # Without the playlists shown, those of before stay.
 _COUNT = """
 INSERT INTO rollout_counts (
-  generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown, compared, lost, overlap, drift
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, ''::bytea), %s, %s, %s, %s)
+  generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown, compared, lost, overlap, drift,
+  asked_squares, answered_squares, sized_latencies
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, ''::bytea), %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (generation, replica, arm) DO UPDATE SET
   listeners = excluded.listeners, errors = excluded.errors, empty = excluded.empty, cold = excluded.cold,
   latencies = excluded.latencies, shown = coalesce(%s, rollout_counts.shown), compared = excluded.compared,
-  lost = excluded.lost, overlap = excluded.overlap, drift = excluded.drift
+  lost = excluded.lost, overlap = excluded.overlap, drift = excluded.drift, asked_squares = excluded.asked_squares,
+  answered_squares = excluded.answered_squares, sized_latencies = excluded.sized_latencies
 """
 
 
@@ -158,7 +160,8 @@ async def count(connection: psycopg.AsyncConnection, generation: int, replica: s
             _COUNT,
             (
                 generation, replica, row.arm, row.version, row.listeners, row.errors, row.empty, row.cold,
-                list(row.latencies), row.shown, row.compared, row.lost, row.overlap, row.drift, row.shown,
+                list(row.latencies), row.shown, row.compared, row.lost, row.overlap, row.drift, row.asked_squares,
+                row.answered_squares, list(row.sized_latencies), row.shown,
             ),
         )  # fmt: skip
 

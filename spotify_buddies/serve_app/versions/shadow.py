@@ -86,7 +86,7 @@ class Shadow:
         rules = self.answers.rules(query, piece.blocked, 0, count)
         started = time.perf_counter()
         found = engine.rank_known(query.user_ids[:count], query.limit, excluded, rules)
-        self.counts.time(time.perf_counter() - started)
+        self.counts.time(time.perf_counter() - started, count)
         served = piece.ranked[0].lists
         # What production found elsewhere is not what a ranking of candidates can be compared with.
         live = np.flatnonzero(served.source_numbers[:count] == Source.LIVE)

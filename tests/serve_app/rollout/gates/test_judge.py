@@ -1,4 +1,4 @@
-"""Judging on a real Postgres: from what replicas and listeners wrote to a verdict."""
+"""Judging on a real Postgres: from the counts of replicas and the reactions of users to a verdict."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from spotify_buddies.serve_app.rollout.gates.read import (
     read_likes,
     read_position,
 )
-from spotify_buddies.serve_app.rollout.gates.sequential import Likes
+from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
 from spotify_buddies.serve_app.settings.gates import GateSettings
 from spotify_buddies.serve_app.store.database.migrate import migrate
+from spotify_buddies.serve_app.versions.counts import EDGES_MS as COUNTED_MS
+from spotify_buddies.serve_app.versions.counts import ArmCounter
 
 EDGES_MS = (10.0, 100.0)
 SETTINGS = GateSettings(min_step_s=0, min_answers=100, min_reacting=50)
@@ -65,10 +67,11 @@ async def count(
     bits = np.packbits(np.isin(np.arange(100), shown))
     await connection.execute(
         "INSERT INTO rollout_counts (generation, replica, arm, version, listeners, errors, empty, cold, latencies,"
-        " shown) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (generation, replica, arm) DO UPDATE SET"
-        " listeners = excluded.listeners, errors = excluded.errors",
+        " shown, sized_latencies, asked_squares, answered_squares)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, '{}', %s, %s, %s, %s) ON CONFLICT (generation, replica, arm)"
+        " DO UPDATE SET listeners = excluded.listeners, errors = excluded.errors",
         (generation, replica, arm, version, counts.answers, counts.errors, counts.empty, counts.cold,
-         list(counts.latencies), zlib.compress(bits.tobytes())),
+         zlib.compress(bits.tobytes()), list(counts.latencies), counts.asked_squares, counts.answered_squares),
     )  # fmt: skip
 
 
@@ -129,15 +132,33 @@ def test_counts_are_summed_over_replicas_and_the_generations_of_the_step(postgre
         await count(connection, last.number, "shadow", "3", StepCounts(7, 7, 0, 0, (7, 0, 0)), [4], "a")
         found = await read_counts(connection, last, first.number)
         assert found == {
-            "canary": StepCounts(40, 8, 4, 12, (16, 20, 24)),
-            "production": StepCounts(7, 0, 0, 0, (7, 0, 0)),
+            "canary": StepCounts(40, 8, 4, 12, (16, 20, 24), 48, 40),
+            "production": StepCounts(7, 0, 0, 0, (7, 0, 0), 7, 7),
         }
         assert await read_coverage(connection, last, first.number) == {"canary": 2, "production": 1}
 
     on(postgres_url, work)
 
 
-def test_each_listener_has_one_like_rate_of_this_canary_alone(postgres_url: str) -> None:
+def test_counts_of_calls_are_read_and_those_of_the_release_before_stand_for_calls_of_one_user(
+    postgres_url: str,
+) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await live(connection, CANARY)
+        own = StepCounts(500, 500, 0, 0, (1, 0, 0, 2, 0, 0), asked_squares=500_000, answered_squares=250_000)
+        await count(connection, generation.number, "canary", "2", own, [1], "new")
+        # As a replica of the release before writes its row.
+        await connection.execute(
+            "INSERT INTO rollout_counts (generation, replica, arm, version, listeners, errors, empty, cold, latencies,"
+            " shown) VALUES (%s, 'old', 'canary', '2', 30, 3, 0, 0, '{3,0,0}', ''::bytea)", (generation.number,),
+        )  # fmt: skip
+        found = await read_counts(connection, generation, generation.number)
+        assert found["canary"] == StepCounts(530, 503, 0, 0, (1, 0, 0, 2, 0, 0), 500_033, 250_030)
+
+    on(postgres_url, work)
+
+
+def test_each_user_has_one_like_rate_of_this_canary_alone(postgres_url: str) -> None:
     async def work(connection: Connection) -> None:
         generation = await live(connection, CANARY)
         since = datetime.now(UTC) - timedelta(minutes=1)
@@ -146,10 +167,64 @@ def test_each_listener_has_one_like_rate_of_this_canary_alone(postgres_url: str)
         await react(connection, "canary", "8", {"old": [1]})
         await react(connection, "production", "2", {"was": [1]})
         await react(connection, "canary", "2", {"before": [1]}, at=since - timedelta(seconds=1))
-        found = await read_likes(connection, generation, since)
-        assert found == {"canary": Likes(3, 1.5, 1.25, 7), "production": Likes(1, 0.5, 0.25, 2)}
+        found = await read_likes(connection, generation, [since])
+        assert found == LikeRates((StepLikes(Likes(3, 1.5, 1.25, 7), Likes(1, 0.5, 0.25, 2)),), (), 3, 1)
 
     on(postgres_url, work)
+
+
+def test_likes_are_read_by_step_and_users_who_come_back_are_known(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await live(connection, CANARY)
+        begun = datetime.now(UTC) - timedelta(hours=3)
+        starts = [begun + timedelta(hours=hour) for hour in range(3)]
+        await react(connection, "canary", "2", {"ann": [1, 0], "bob": [0]}, at=starts[0])
+        await react(connection, "production", "1", {"eve": [1], "zoe": [1]}, at=starts[0] + timedelta(minutes=59))
+        await react(connection, "canary", "2", {"ann": [1, 1, 1, 0], "eve": [1]}, at=starts[2])
+        found = await read_likes(connection, generation, starts)
+        assert [step.canary for step in found.steps] == [Likes(2, 0.5, 0.25, 3), Likes(), Likes(2, 1.75, 1.5625, 5)]
+        assert [step.production for step in found.steps] == [Likes(2, 2.0, 2.0, 2), Likes(), Likes()]
+        assert found.returned == (Returned(True, 0, 2, 1, 0.5, 0.75, 0.375),)
+        assert (found.canary_users, found.production_users) == (3, 2)
+
+    on(postgres_url, work)
+
+
+def test_an_equal_canary_is_not_rolled_back_because_all_like_rates_fall_while_it_grows(postgres_url: str) -> None:
+    async def work(connection: Connection) -> Verdict:
+        now, number = datetime.now(UTC), 0
+        for share, hours, likes in ((0.05, 4, 6), (0.25, 2, 2)):
+            generation = await live(connection, Wanted("1", canary="2", share=share, salt="s"))
+            since = now - timedelta(hours=hours)
+            await connection.execute(
+                "UPDATE rollout_generations SET decided_at = %s WHERE number = %s", (since, generation.number)
+            )
+            for arm, version, users in (
+                ("canary", "2", round(6_000 * share)),
+                ("production", "1", round(6_000 * (1 - share))),
+            ):
+                # Users who like all or nothing, so that rates are the parts of users.
+                scores = {f"{number + user}": [int(user % 10 < likes)] for user in range(users)}
+                await react(connection, arm, version, scores, since + timedelta(minutes=1))
+                number += users
+        return await ask(connection, generation)
+
+    verdict = on(postgres_url, work)
+    assert verdict.kind is VerdictKind.HOLD, verdict.reason
+    (gate,) = [gate for gate in verdict.gates if gate.name == "like rate"]
+    assert gate.canary == pytest.approx(gate.production, abs=1e-9)
+
+
+def test_one_failed_call_of_500_users_does_not_roll_back(postgres_url: str) -> None:
+    async def work(connection: Connection) -> Verdict:
+        generation = await live(connection, CANARY)
+        counts = ArmCounter("canary", "2", 100)
+        counts.fail(500)
+        await ledger.count(connection, generation.number, "r", [counts.row()])
+        return await judge(connection, generation, SETTINGS, datetime.now(UTC), COUNTED_MS, ReadingState())
+
+    verdict = on(postgres_url, work)
+    assert verdict.kind is VerdictKind.HOLD, verdict.reason
 
 
 async def fill(connection: Connection, generation: int, *, canary_likes: int, errors: int = 0, many: int = 400) -> None:
@@ -184,7 +259,7 @@ def test_errors_that_begin_after_hours_are_found_by_the_next_looks(postgres_url:
         await count(connection, generation.number, "canary", "2", StepCounts(answers=5_000, errors=40), [])
         verdict = await ask(connection, generation, memory, settings)
         assert verdict.kind is VerdictKind.ROLL_BACK
-        assert verdict.reason.startswith("recent errors: 40 of 40")
+        assert verdict.reason.startswith("recent errors: the canary failed 40 of 40 users")
 
     on(postgres_url, work)
 
@@ -206,14 +281,14 @@ def test_likes_are_not_read_at_every_look_and_anew_for_another_canary(postgres_u
         generation = await live(connection, CANARY)
         await fill(connection, generation.number, canary_likes=4)
         await ask(connection, generation, memory)
-        assert memory.likes["canary"].listeners == 400
+        assert memory.likes.canary_users == 400
         memory.due = time.monotonic() + 600
         await react(connection, "canary", "2", {"late": [1]})
         await ask(connection, generation, memory)
-        assert memory.likes["canary"].listeners == 400
+        assert memory.likes.canary_users == 400
         other = await live(connection, Wanted("1", canary="3", share=0.25, salt="t"))
         await ask(connection, other, memory)
-        assert "canary" not in memory.likes
+        assert memory.likes.canary_users == 0
 
     on(postgres_url, work)
 
@@ -227,7 +302,7 @@ def test_likes_that_take_too_long_to_read_leave_the_errors_judged(postgres_url: 
             await connection.execute("SET statement_timeout = '200ms'")
             verdict = await ask(connection, generation)
         assert verdict.kind is VerdictKind.ROLL_BACK
-        assert "50 of 50 calls" in verdict.reason
+        assert "failed 50 of 50 users" in verdict.reason
 
     on(postgres_url, work)
 
