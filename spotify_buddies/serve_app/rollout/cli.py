@@ -28,7 +28,7 @@ app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote,
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 Who = Annotated[str | None, typer.Option(help="Your name, for the history; default: user@host.")]
 Why = Annotated[str, typer.Option(help="Reason, for the history.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is served everywhere; exit 1 if it never is.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until every replica serves it; exit 1 if they never do.")]
 Percent = Annotated[float, typer.Argument(min=0, max=100, help="Percent of the users.")]
 
 
