@@ -1,1 +1,1 @@
-"""Generations: what replicas shall serve and what they do serve, as rows in Postgres."""
+"""Generations: the versions that replicas are to serve and those that they do serve, as rows in Postgres."""

@@ -1,4 +1,4 @@
-"""What an arm did, as rows of rollout_counts."""
+"""Counts of one arm on one replica: a row of rollout_counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class ArmCounts:
     """A row of rollout_counts, but for generation and replica; columns as there.
 
     shown: one bit per playlist row of the version's bundle, first row first, the highest bit of a byte first
-    (numpy.packbits), compressed with zlib; None: as in the row before.
+    (numpy.packbits), compressed with zlib; None: as in the row before. asked_squares, answered_squares: sums over calls
+    of the squared numbers of users that the arm was asked for and that it answered. sized_latencies: as latencies, for
+    each size class of versions/counts.py, one after another.
     """
 
     arm: str
@@ -32,6 +34,9 @@ class ArmCounts:
     lost: int = 0
     overlap: float = 0.0
     drift: float = 0.0
+    asked_squares: int = 0
+    answered_squares: int = 0
+    sized_latencies: tuple[int, ...] = ()
 
 
 def unpack(shown: bytes, playlists: int) -> Array:

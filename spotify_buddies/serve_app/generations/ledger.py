@@ -26,7 +26,7 @@ from spotify_buddies.serve_app.generations.state import (
     Wanted,
 )
 
-# Told of with every change of a generation; the payload is its number.
+# Notified with every change of a generation; the payload is its number.
 CHANNEL = "buddies_rollout"
 # A replica that has not reported for this long is gone. Replicas report about once a second.
 LIVE_S = 5.0
@@ -62,17 +62,19 @@ _HISTORY = f"SELECT {_COLUMNS} FROM rollout_generations ORDER BY number DESC LIM
 # Without the playlists shown, those of before stay.
 _COUNT = """
 INSERT INTO rollout_counts (
-  generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown, compared, lost, overlap, drift
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, ''::bytea), %s, %s, %s, %s)
+  generation, replica, arm, version, listeners, errors, empty, cold, latencies, shown, compared, lost, overlap, drift,
+  asked_squares, answered_squares, sized_latencies
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, ''::bytea), %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (generation, replica, arm) DO UPDATE SET
   listeners = excluded.listeners, errors = excluded.errors, empty = excluded.empty, cold = excluded.cold,
   latencies = excluded.latencies, shown = coalesce(%s, rollout_counts.shown), compared = excluded.compared,
-  lost = excluded.lost, overlap = excluded.overlap, drift = excluded.drift
+  lost = excluded.lost, overlap = excluded.overlap, drift = excluded.drift, asked_squares = excluded.asked_squares,
+  answered_squares = excluded.answered_squares, sized_latencies = excluded.sized_latencies
 """
 
 
 class Overtaken(Exception):
-    """Somebody else changed what is wanted since it was read."""
+    """Somebody else changed the wanted versions since they were read."""
 
     def __init__(self, newest: Generation) -> None:
         super().__init__(newest)
@@ -89,7 +91,7 @@ class Overtaken(Exception):
 async def propose(
     connection: psycopg.AsyncConnection, model: str, wanted: Wanted, *, after: int, who: str, action: str, why: str
 ) -> Generation:
-    """Append the generation after+1, preparing, and tell the replicas. Overtaken: `after` is not the newest now."""
+    """Append the generation after+1, preparing, and notify the replicas. Overtaken: `after` is not the newest now."""
     cursor = await connection.execute(
         _PROPOSE.encode(),
         (
@@ -107,7 +109,7 @@ async def propose(
 
 
 async def decide(connection: psycopg.AsyncConnection, number: int, state: GenerationState, message: str = "") -> bool:
-    """Make a preparing generation active or failed and tell the replicas; whether this call did it."""
+    """Make a preparing generation active or failed and notify the replicas; whether this call did it."""
     cursor = await connection.execute(
         _DECIDE.encode(),
         (state, message, number),
@@ -126,7 +128,7 @@ async def read_newest(connection: psycopg.AsyncConnection, state: GenerationStat
 
 
 async def read_current(connection: psycopg.AsyncConnection) -> Generation | None:
-    """The newest generation that did not fail: what a change starts from. None where there is none."""
+    """The newest generation that did not fail, which a change starts from. None where there is none."""
     cursor = await connection.execute(_CURRENT.encode())
     row = await cursor.fetchone()
     return None if row is None else _generation(row)
@@ -139,7 +141,7 @@ async def read_history(connection: psycopg.AsyncConnection, limit: int = 50) -> 
 
 
 async def report(connection: psycopg.AsyncConnection, told: Report) -> None:
-    """Replace what is known of a replica; its age starts anew."""
+    """Replace the report of a replica; its age starts at 0."""
     versions = {version: json.loads(json.dumps(asdict(held), default=str)) for version, held in told.versions.items()}
     await connection.execute(
         "INSERT INTO rollout_replicas (replica, role, seen_at, prepared, following, versions)"
@@ -151,19 +153,20 @@ async def report(connection: psycopg.AsyncConnection, told: Report) -> None:
 
 
 async def count(connection: psycopg.AsyncConnection, generation: int, replica: str, rows: Sequence[ArmCounts]) -> None:
-    """Replace what a replica counted of a generation."""
+    """Replace the counts of a replica in a generation."""
     for row in rows:
         await connection.execute(
             _COUNT,
             (
                 generation, replica, row.arm, row.version, row.listeners, row.errors, row.empty, row.cold,
-                list(row.latencies), row.shown, row.compared, row.lost, row.overlap, row.drift, row.shown,
+                list(row.latencies), row.shown, row.compared, row.lost, row.overlap, row.drift, row.asked_squares,
+                row.answered_squares, list(row.sized_latencies), row.shown,
             ),
         )  # fmt: skip
 
 
 async def retire(connection: psycopg.AsyncConnection, replica: str) -> None:
-    """Forget a replica that stops, and those that have been gone for long."""
+    """Delete the report of a replica that stops, and of those that left long ago."""
     await connection.execute(
         "DELETE FROM rollout_replicas WHERE replica = %s OR seen_at < now() - make_interval(secs => %s)",
         (replica, FORGOTTEN_S),

@@ -1,4 +1,4 @@
-"""What replicas shall serve and what they do serve, as it stands in Postgres."""
+"""Versions that replicas are to serve, and those that they do serve, as stored in Postgres."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class GenerationState(StrEnum):
-    """What became of a generation: `preparing` until all live replicas have its versions, then one of the others."""
+    """State of a generation: `preparing` until all live replicas have its versions, then one of the others."""
 
     PREPARING = "preparing"
     ACTIVE = "active"
@@ -18,7 +18,7 @@ class GenerationState(StrEnum):
 
 
 class Load(StrEnum):
-    """What a replica does with a version."""
+    """State of a version on a replica."""
 
     LOADING = "loading"
     READY = "ready"
@@ -34,9 +34,9 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Versions by their numbers in the registry. share: of the listeners, 0 to 1, answered by the canary.
+    """Versions by their numbers in the registry. share: of the users, 0 to 1, answered by the canary.
 
-    salt: decides with a listener's id who they are (serve_app/versions/arms.py); kept as long as the canary is. shadow:
+    salt: decides with a user's id who they are (serve_app/versions/arms.py); kept as long as the canary is. shadow:
     ranks beside production, unseen. previous: kept loaded. paused: gates decide nothing.
     """
 
@@ -50,14 +50,14 @@ class Wanted:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """What must be loaded, production first, none twice."""
+        """The versions to load, production first, none twice."""
         named = (self.production, self.canary, self.shadow, self.previous)
         return tuple(dict.fromkeys(version for version in named if version is not None))
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One change of what is wanted: who made it, how and why. at, decided_at: UTC."""
+    """One change of the wanted versions: who made it, how and why. at, decided_at: UTC."""
 
     number: int
     wanted: Wanted
@@ -82,7 +82,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Report:
-    """What one replica has. prepared, following: generations, 0 for none. age_s: since it said so, by the database."""
+    """The versions on one replica. prepared, following: generations, 0 for none. age_s: by the database's clock."""
 
     replica: str
     role: Role
@@ -94,7 +94,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that was decided or found, with its figures."""
+    """A decision or an observation, with its figures."""
 
     at: datetime
     generation: int

@@ -1,19 +1,24 @@
-"""What people and gates can do to a rollout, as functions from what is wanted to what shall be wanted. Pure."""
+"""Changes that people and gates make to a rollout, as functions of the wanted versions and of the history. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from spotify_buddies.serve_app.generations.state import Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 
 
 class Refused(Exception):
     """The change makes no sense as things stand, or must not be made; the message says why and what to do."""
 
 
+class NoCanary(Refused):
+    """The change is of the canary, and there is none."""
+
+
 def start(wanted: Wanted, version: str, percent: float, *, paused: bool, salt: Callable[[], str]) -> Wanted:
-    """Give a version a share of the listeners; for the canary of now only the share changes. salt: makes a new one."""
+    """Give a version a share of the users; of the present canary only the share changes. salt: makes a new one."""
     if version == wanted.production:
         raise Refused(f"version {version} is production already")
     if wanted.canary not in (None, version):
@@ -49,7 +54,7 @@ def produce(wanted: Wanted, version: str) -> Wanted:
 
 
 def roll_back(wanted: Wanted) -> Wanted:
-    """Without the canary; where there is none, production and previous change places."""
+    """Remove the canary; where there is none, production and previous change places (see `refuse_return`)."""
     if wanted.canary is not None:
         return without_canary(wanted)
     if wanted.previous is None:
@@ -57,18 +62,58 @@ def roll_back(wanted: Wanted) -> Wanted:
     return produce(wanted, wanted.previous)
 
 
+def refuse_return(history: Sequence[Generation]) -> None:
+    """Refused: `roll_back` would make a version production again that was rolled back before.
+
+    history: generations, newest first. After a rollback `previous` is the version that it took away, so a second one
+    would bring it back. If that was meant, a third one is a rollback again, and so on: the number of such steps in a
+    row is what counts.
+    """
+    newest = next((one for one in history if one.state is not GenerationState.FAILED), None)
+    if newest is None or newest.wanted.canary is not None:
+        return
+    steps: list[tuple[Generation, Generation]] = []
+    for after, before in _changed(history):
+        if after.wanted.production == before.wanted.production:
+            continue
+        if after.wanted.production != before.wanted.previous:
+            break
+        steps.append((after, before))
+    if len(steps) % 2 and newest.wanted.previous == steps[0][1].wanted.production:
+        raise Refused(
+            f"version {newest.wanted.previous} was rolled back by {_told(steps[0][0])}, and this would make it "
+            "production again; use --force if that is what you want"
+        )
+
+
+def promotion(history: Sequence[Generation]) -> Generation | None:
+    """The generation that made the last canary production; None where production or canary changed otherwise since.
+
+    history: generations, newest first.
+    """
+    after, before = next(_changed(history), (None, None))
+    if after is None or before is None or before.wanted.canary is None or after.wanted.canary is not None:
+        return None
+    return after if after.wanted.production == before.wanted.canary else None
+
+
+def already(done: Generation) -> str:
+    """A sentence for who promotes a canary that somebody promoted before."""
+    return f"version {done.wanted.production} is production already: promoted by {_told(done)}"
+
+
 def without_canary(wanted: Wanted) -> Wanted:
-    """No canary, and no pause either: it was the canary's."""
+    """Remove the canary, and with it a pause, which was the canary's."""
     return replace(wanted, canary=None, share=0.0, salt="", paused=False)
 
 
 def pause(wanted: Wanted) -> Wanted:
-    """Gates go on measuring and decide nothing."""
+    """Let gates measure and decide nothing."""
     return replace(wanted, paused=True)
 
 
 def resume(wanted: Wanted) -> Wanted:
-    """Gates decide again."""
+    """Let gates decide again."""
     return replace(wanted, paused=False)
 
 
@@ -80,16 +125,28 @@ def shadow(wanted: Wanted, version: str | None) -> Wanted:
 
 
 def show_percent(share: float) -> str:
-    """A share of the listeners, 0 to 1, for people: "12.5 %"."""
+    """A share of the users, 0 to 1, for people: "12.5 %"."""
     return f"{percent_text(share)} %"
 
 
 def percent_text(share: float) -> str:
-    """A share of the listeners, 0 to 1, as the percent that stands in the registry: "12.5"."""
+    """A share of the users, 0 to 1, as the percent in the registry: "12.5"."""
     return f"{share * 100:.6g}"
 
 
 def _canary(wanted: Wanted) -> str:
     if wanted.canary is None:
-        raise Refused("there is no canary; start one with `buddies rollout start VERSION`")
+        raise NoCanary("there is no canary; start one with `buddies rollout start VERSION`")
     return wanted.canary
+
+
+def _changed(history: Sequence[Generation]) -> Iterator[tuple[Generation, Generation]]:
+    """Generations that changed production or the canary, each with the one before, newest first; none that failed."""
+    kept = [one for one in history if one.state is not GenerationState.FAILED]
+    for after, before in pairwise(kept):
+        if (after.wanted.production, after.wanted.canary) != (before.wanted.production, before.wanted.canary):
+            yield after, before
+
+
+def _told(made: Generation) -> str:
+    return f"{made.who} (generation {made.number}, {made.at:%Y-%m-%d %H:%M:%S} UTC)"

@@ -1,4 +1,4 @@
-"""`buddies rollout`: which versions the service answers with, and bringing a new one to its listeners."""
+"""`buddies rollout`: the versions that the service answers with, and bringing a new one to its users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import getpass
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,8 +17,8 @@ from spotify_buddies.serve_app.settings.command import Settings, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 
 if TYPE_CHECKING:
+    from spotify_buddies.serve_app.generations.state import Generation
     from spotify_buddies.serve_app.rollout.commands.drive import Change, ChangeOutcome
-    from spotify_buddies.trainer.registry.registry import Registry
 
 SECTIONS = {"rollout": RolloutSettings}
 WATCH_S = 1.0
@@ -26,10 +26,10 @@ WATCH_S = 1.0
 app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote, roll back.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
-Who = Annotated[str | None, typer.Option(help="Who does it, for the history; default: user@host.")]
-Why = Annotated[str, typer.Option(help="Why, for the history.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is served everywhere; exit 1 if it never is.")]
-Percent = Annotated[float, typer.Argument(min=0, max=100, help="Percent of the listeners.")]
+Who = Annotated[str | None, typer.Option(help="Your name, for the history; default: user@host.")]
+Why = Annotated[str, typer.Option(help="Reason, for the history.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until every replica serves it; exit 1 if they never do.")]
+Percent = Annotated[float, typer.Argument(min=0, max=100, help="Percent of the users.")]
 
 
 @app.command()
@@ -38,7 +38,7 @@ def status(
     watch: Annotated[bool, typer.Option(help="Show it anew every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show generation, arms, replicas with their versions, what the gates say, and the last events.
+    """Show generation, arms, replicas with their versions, the verdict of the gates, and the last events.
 
     Example: buddies rollout status --watch
     """
@@ -74,7 +74,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Show who changed what, when and why, and what became of it.
+    """Show who changed what, when and why, and whether it was served.
 
     Example: buddies rollout history --limit 10
     """
@@ -86,11 +86,11 @@ def history(
     from spotify_buddies.serve_app.rollout.commands.view import console, history_view
 
     with explained(psycopg.Error):
-        found = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
+        generations = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
     if as_json:
-        say(json.dumps(found, indent=1))
+        say(json.dumps(generations, indent=1))
         return
-    console().print(history_view(found))
+    console().print(history_view(generations))
 
 
 @app.command()
@@ -98,7 +98,7 @@ def start(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number in the registry.")],
     percent: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Percent of the listeners; default: the first step.")
+        float | None, typer.Option(min=0, max=100, help="Percent of the users; default: the first step.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Skip the checks of metrics, data set and ids.")] = False,
     manual: Annotated[bool, typer.Option(help="Gates only measure; people decide, until `resume`.")] = False,
@@ -107,7 +107,7 @@ def start(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version the canary and give it a share of the listeners, after a look at its metrics and ids.
+    """Make a version the canary and give it a share of the users, after a check of its metrics and ids.
 
     Example: buddies rollout start 7 --percent 10 --why "twice the songs" --wait
     """
@@ -159,15 +159,23 @@ def promote(
 
 @app.command()
 def rollback(
-    context: typer.Context, why: Why = "", who: Who = None, wait: Wait = False, as_json: AsJson = False
+    context: typer.Context,
+    force: Annotated[
+        bool, typer.Option(help="Make a version production again that an earlier rollback took away.")
+    ] = False,
+    why: Why = "",
+    who: Who = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Take the canary away; without one, go back to the previous version.
+    """Remove the canary; without one, go back to the previous version.
 
-    Example: buddies rollout rollback --why "listeners complain"
+    Example: buddies rollout rollback --why "users complain"
     """
     from spotify_buddies.serve_app.rollout import changes
 
-    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json)
+    guard = None if force else changes.refuse_return
+    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json, guard=guard)
 
 
 @app.command()
@@ -208,13 +216,14 @@ def shadow(
     """
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout import changes
+    from spotify_buddies.serve_app.rollout.commands.check import registry_of
     from spotify_buddies.trainer.registry.registry import RegistryError
 
     if (version is None) != off:
         raise typer.BadParameter("name a version, or say --off", param_hint="VERSION")
     if version is not None:
         with explained(RegistryError):
-            _registry(context.obj).get(version)
+            registry_of(context.obj).get(version)
     _change(
         context, "shadow", lambda wanted: changes.shadow(wanted, version), why, who, wait=wait, as_json=as_json
     )  # fmt: skip
@@ -230,40 +239,28 @@ def _change(
     wait: bool,
     as_json: bool,
     look_at: str | None = None,
+    guard: Callable[[Sequence[Generation]], None] | None = None,
 ) -> None:
-    """Propose a generation and say so. look_at: a version that is looked at first, beside production."""
+    """Propose a generation and print it. look_at: a version that is checked first, beside production."""
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.generations.ledger import Overtaken
     from spotify_buddies.serve_app.rollout.changes import Refused
+    from spotify_buddies.serve_app.rollout.commands.check import checker
     from spotify_buddies.serve_app.rollout.commands.drive import Proposal, drive
     from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
     within_s = settings.rollout.prepare_within_s if wait else 0.0
-    look = None if look_at is None else _look(settings, look_at)
-    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look)
+    look = None if look_at is None else checker(settings, look_at)
+    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look, guard)
     with explained(psycopg.Error, Overtaken, Refused, RegistryError):
         outcome = asyncio.run(drive(store_url(settings, "postgres"), proposal, within_s))
     _tell(outcome, as_json=as_json)
     if outcome.problem:
         say(f"error: {outcome.problem}", err=True)
         raise typer.Exit(1)
-
-
-def _look(settings: Settings, version: str) -> Callable[[str], list[str]]:
-    """What speaks against the version beside a production version."""
-    from spotify_buddies.serve_app.rollout.preflight import objections
-    from spotify_buddies.serve_app.versions.fetch import Shelf
-
-    def look(production: str) -> list[str]:
-        registry = _registry(settings)
-        # Beside replicas on this machine, which may be fetching the same version.
-        fetch = Shelf(registry.uri, registry.model, (settings.state_dir / "bundles").resolve()).fetch
-        return objections(registry, fetch, version, production, settings.rollout)
-
-    return look
 
 
 def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
@@ -275,15 +272,9 @@ def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
         say(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
         return
     if not outcome.changed:
-        say(f"nothing to change: generation {generation.number} says so already")
+        say(f"nothing to change: {outcome.note or f'generation {generation.number} says so already'}")
         return
     say(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
-
-
-def _registry(settings: Settings) -> Registry:
-    from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
-
-    return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
 
 
 def _me() -> str:

@@ -8,30 +8,32 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class GateSettings(BaseModel):
-    """What a canary has to show. Rates and shares are 0 to 1, steps are percent; docs/rollout-gates.md says why."""
+    """Limits of a canary. Rates and shares are 0 to 1, steps are percent; docs/rollout-gates.md says why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    manual: bool = Field(False, description="work the verdicts out and show them, and leave acting to people")
+    manual: bool = Field(False, description="work out the verdicts and show them, and let people act")
     steps: tuple[float, ...] = Field(
-        (1, 5, 25, 50, 100), description="percent of the listeners, ascending; 100 makes the canary production"
+        (1, 5, 25, 50, 100), description="percent of the users, ascending; 100 makes the canary production"
     )
     min_step_s: float = Field(600.0, ge=0, description="seconds in a step at least")
-    min_answers: int = Field(1_000, ge=1, description="listeners that the canary answers in a step at least")
-    min_reacting: int = Field(
-        100, ge=2, description="listeners of each arm who reacted, before like rates are compared"
-    )
+    min_answers: int = Field(1_000, ge=1, description="users that the canary answers in a step at least")
+    min_reacting: int = Field(100, ge=2, description="users of each arm who reacted, before like rates are compared")
     max_canary_s: float = Field(604_800.0, gt=0, description="seconds from the start of a canary to the end of it")
     on_timeout: Literal["roll_back", "hold"] = Field(
-        "roll_back", description="what becomes of a canary that could not show in that time that it is as good"
+        "roll_back", description="what happens to a canary that did not show in that time that it is as good"
     )
-    min_error_calls: int = Field(10, ge=1, description="calls to the canary before its errors are judged")
+    min_error_calls: int = Field(
+        10, ge=1, description="calls to the canary before its errors are judged; users of one call count as one"
+    )
     error_window_s: float = Field(30.0, gt=0, description="seconds of calls that the recent error rate is taken from")
-    max_error_rate: float = Field(0.05, ge=0, lt=1, description="share of the canary's calls that may fail")
+    max_error_rate: float = Field(0.05, ge=0, lt=1, description="share of the canary's users whose calls may fail")
     max_error_rise: float = Field(0.01, ge=0, lt=1, description="by how much it may be above production's")
-    max_p99_ratio: float = Field(1.5, ge=1, description="the canary's p99 latency over production's")
+    max_p99_ratio: float = Field(
+        1.5, ge=1, description="the canary's p99 latency over production's, for calls of like sizes"
+    )
     p99_slack_ms: float = Field(5.0, ge=0, description="milliseconds above that, so that two fast arms do not differ")
-    max_cold_rise: float = Field(0.1, ge=0, lt=1, description="rise of the share of listeners answered without factor")
+    max_cold_rise: float = Field(0.1, ge=0, lt=1, description="rise of the share of users answered without a factor")
     max_empty_rise: float = Field(0.02, ge=0, lt=1, description="rise of the share of empty lists")
     max_coverage_drop: float = Field(
         0.3, ge=0, lt=1, description="share of the distinct playlists that may be missing, for as many answers"
@@ -55,5 +57,5 @@ class GateSettings(BaseModel):
         return self
 
     def after(self, share: float) -> float:
-        """The next step above a share of the listeners, both 0 to 1; 1 above the last."""
+        """The next step above a share of the users, both 0 to 1; 1 above the last."""
         return next((step / 100 for step in self.steps if step / 100 > share + 1e-9), 1.0)

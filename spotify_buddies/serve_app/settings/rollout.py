@@ -8,20 +8,35 @@ from spotify_buddies.serve_app.settings.gates import GateSettings
 
 
 class RolloutSettings(GateSettings):
-    """The [rollout] section: the controller's and the gates'."""
+    """The [rollout] section: settings of the controller and of the gates."""
 
     poll_s: float = Field(1.0, gt=0, description="seconds between two looks of the controller at the registry")
     registry_within_s: float = Field(
         5.0, gt=0, description="longest wait for an answer of the registry before it counts as away"
     )
     prepare_within_s: float = Field(
-        120.0, gt=0, description="longest time that replicas may take to load what a change needs; then it is given up"
+        120.0,
+        gt=0,
+        description="longest time that replicas may take to load the versions of a change; then the change fails",
     )
     max_metric_drop: float = Field(
         0.02,
         ge=0,
         le=1,
-        description="by how much an offline MRR of a new version may be below production's, as a share of production's",
+        description="by how much an offline MRR of a new version may be below production's beyond noise, as a share of "
+        "that",
+    )
+    seed_noise: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="standard deviation of an offline MRR over the seeds of a training, as a share of it",
+    )
+    hard_seed_noise: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="the same of an MRR among hard negatives, which training does not choose its epoch by",
     )
     min_id_overlap: float = Field(
         0.5, ge=0, le=1, description="share of production's user ids, and of its playlist ids, that a version must know"
@@ -35,5 +50,5 @@ class RolloutSettings(GateSettings):
 
     @property
     def first_percent(self) -> float:
-        """What a canary starts with where nobody says anything else."""
+        """The share of a canary that was started without one, in percent."""
         return self.steps[0]

@@ -1,4 +1,4 @@
-"""Who answers whom: the versions in rotation, the arm of every listener, and one answer in the order asked.
+"""Versions in rotation: the arm of every user of a call, and one answer in the order asked.
 
 A call reads the assignment once and keeps it to its end, so a swap never mixes two generations in one list, and a
 version that left the rotation lives as long as the last call that uses it.
@@ -21,22 +21,21 @@ from spotify_buddies.serve_app.ranking.encoding import encode_refused, merge
 from spotify_buddies.serve_app.ranking.query import Arm, Query
 from spotify_buddies.serve_app.versions.answers import Answered, Answers
 from spotify_buddies.serve_app.versions.arms import canaries
-from spotify_buddies.serve_app.versions.counts import ArmCounter
+from spotify_buddies.serve_app.versions.counts import ArmCounter, CallCounter
 from spotify_buddies.serve_app.versions.shadow import Shadow
 
 Array = npt.NDArray[Any]
-# What is excluded, as rows of each version that a call has asked so far.
-Excluded = dict[Answers, Array]
 
-# A failing canary is written about this often; every failure is counted.
-SAY_EVERY_S = 10.0
+# A failing canary is logged at most this often; every failure is counted.
+LOG_EVERY_S = 10.0
+# The place of the refused in what _both merges, behind the arms.
 _REFUSED = 2
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Answering:
-    """A version that answers, and what it does; counts: None without a generation."""
+    """A version that answers, and its counters; counts: None without a generation."""
 
     answers: Answers
     counts: ArmCounter | None = None
@@ -44,8 +43,8 @@ class Answering:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What is served. canary: None where nobody gets it. generation: 0 is what the replica was started with; since
-    then, in UTC.
+    """The versions that are served. canary: None where nobody gets it. generation: 0 is what the replica was started
+    with; since then, in UTC.
     """
 
     production: Answering
@@ -61,6 +60,23 @@ class Assignment:
 class _Part:
     answered: Answered
     by: Answering
+    users: int
+
+
+class _Call:
+    """One call of a client, over all parts of a stream. excluded: rows of each version that the call asked so far."""
+
+    def __init__(self) -> None:
+        self.excluded: dict[Answers, Array] = {}
+        self._counters: dict[ArmCounter, CallCounter] = {}
+
+    def count(self, side: Answering) -> CallCounter | None:
+        """The counter of this call in the arm of `side`; None where nothing is counted."""
+        if side.counts is None:
+            return None
+        if side.counts not in self._counters:
+            self._counters[side.counts] = side.counts.begin()
+        return self._counters[side.counts]
 
 
 class Rotation:
@@ -68,91 +84,94 @@ class Rotation:
 
     def __init__(self, assigned: Assignment) -> None:
         self.current = assigned
-        self._said = -SAY_EVERY_S
+        self._logged = -LOG_EVERY_S
 
     async def answer(self, query: Query) -> bytes:
-        """One Recommendation per listener in the order asked, as fields of a RecommendResponse."""
-        return await self._answer(query, {})
+        """One Recommendation per user in the order asked, as fields of a RecommendResponse."""
+        return await self._answer(query, _Call())
 
     async def stream(self, query: Query, part_size: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """The same in parts: the place of the first listener of each, and the fields. Others get a turn in between.
+        """The same in parts: the place of the first user of each, and the fields. Other calls get a turn in between.
 
         Each part is answered with what is assigned when it is its turn.
         """
-        excluded: Excluded = {}
+        call = _Call()
         for first in range(0, len(query), part_size):
             if first:
                 await asyncio.sleep(0)
-            yield first, await self._answer(query.part(first, part_size), excluded)
+            yield first, await self._answer(query.part(first, part_size), call)
 
-    async def _answer(self, query: Query, excluded: Excluded) -> bytes:
+    async def _answer(self, query: Query, call: _Call) -> bytes:
         now = self.current
         chosen = None if now.canary is None else _chosen(query, now)
         if now.canary is None or chosen is None or not chosen.any():
-            part = await _by(now.production, Arm.PRODUCTION, query, excluded)
+            part = await _by(now.production, Arm.PRODUCTION, query, call)
             data, parts = part.answered.data, [part]
         elif chosen.all() and not query.refused:
-            part = await self._canary(now, now.canary, query, excluded)
+            part = await self._canary(now, now.canary, query, call)
             data, parts = part.answered.data, [part]
         else:
-            data, parts = await self._both(now, now.canary, query, chosen, excluded)
+            data, parts = await self._both(now, now.canary, query, chosen, call)
         for part in parts:
             part.by.answers.note(part.answered, part.by.counts)
+            if (counter := call.count(part.by)) is not None:
+                counter.answered(part.users)
             if now.shadow is not None and part.by is now.production:
                 now.shadow.offer(part.answered)
         return data
 
     async def _both(
-        self, now: Assignment, canary: Answering, query: Query, chosen: Array, excluded: Excluded
+        self, now: Assignment, canary: Answering, query: Query, chosen: Array, call: _Call
     ) -> tuple[bytes, list[_Part]]:
-        """The listeners of a call by arm, and their answers in the order asked."""
-        parts: list[_Part | None] = [None, None]
-        work = []
-        if not chosen.all():
-            work.append(_by(now.production, Arm.PRODUCTION, query.only(~chosen), excluded))
-        work.append(self._canary(now, canary, query.only(chosen), excluded))
-        parts[2 - len(work) :] = await asyncio.gather(*work)
+        """The users of a call by arm, and their answers in the order asked."""
+        asked = self._canary(now, canary, query.only(chosen), call)
+        if chosen.all():
+            parts = [await asked]
+            messages = [b"", parts[0].answered.data]
+        else:
+            others = _by(now.production, Arm.PRODUCTION, query.only(~chosen), call)
+            parts = list(await asyncio.gather(others, asked))
+            messages = [part.answered.data for part in parts]
+        messages.append(b"".join(map(encode_refused, query.refused)))
+        # For each place of the call the message that holds its answer: 0 production's, 1 the canary's, 2 the refused.
         which = np.full(len(query), _REFUSED, np.int64)
         answered = np.ones(len(query), np.bool_)
         answered[[refused.place for refused in query.refused]] = False
         which[answered] = chosen
-        messages = [b"" if part is None else part.answered.data for part in parts]
-        messages.append(b"".join(map(encode_refused, query.refused)))
-        return merge(messages, which), [part for part in parts if part is not None]
+        return merge(messages, which), parts
 
-    async def _canary(self, now: Assignment, canary: Answering, query: Query, excluded: Excluded) -> _Part:
+    async def _canary(self, now: Assignment, canary: Answering, query: Query, call: _Call) -> _Part:
         """The canary's answer; where it fails, production's, under production's name."""
         try:
-            return await _by(canary, Arm.CANARY, query, excluded)
-        except Exception as error:  # noqa: BLE001 - whatever a canary does, listeners are answered
-            if time.monotonic() - self._said > SAY_EVERY_S:
-                self._said = time.monotonic()
+            return await _by(canary, Arm.CANARY, query, call)
+        except Exception as error:  # noqa: BLE001 - whatever a canary does, users are answered
+            if time.monotonic() - self._logged > LOG_EVERY_S:
+                self._logged = time.monotonic()
                 _log.exception("canary %s fails (%s); production answers", canary.answers.version, type(error).__name__)
-            return await _by(now.production, Arm.PRODUCTION, query, excluded)
+            return await _by(now.production, Arm.PRODUCTION, query, call)
 
 
-async def _by(side: Answering, arm: Arm, query: Query, excluded: Excluded) -> _Part:
-    """One arm's answer, timed; what it raises is counted as its error."""
+async def _by(side: Answering, arm: Arm, query: Query, call: _Call) -> _Part:
+    """One arm's answer, timed; an exception is counted as its error."""
     started = time.perf_counter()
+    users = len(query) - len(query.refused)
+    counter = call.count(side) if users else None
     try:
-        rows = excluded.get(side.answers)
+        rows = call.excluded.get(side.answers)
         if rows is None:
-            rows = excluded[side.answers] = side.answers.exclude(query)
+            rows = call.excluded[side.answers] = side.answers.exclude(query)
         answered = await side.answers.answer(query, rows, arm)
     except Exception:
-        if side.counts is not None:
-            side.counts.fail(len(query) - len(query.refused))
+        if counter is not None:
+            counter.failed(users)
         raise
     except asyncio.CancelledError:
-        _time(side, started)
+        if counter is not None:
+            counter.time(time.perf_counter() - started, users)
         raise
-    _time(side, started)
-    return _Part(answered, side)
-
-
-def _time(side: Answering, started: float) -> None:
-    if side.counts is not None:
-        side.counts.time(time.perf_counter() - started)
+    if counter is not None:
+        counter.time(time.perf_counter() - started, users)
+    return _Part(answered, side, users)
 
 
 def _chosen(query: Query, now: Assignment) -> Array:

@@ -86,7 +86,7 @@ class Shadow:
         rules = self.answers.rules(query, batch.blocked, 0, count)
         started = time.perf_counter()
         ranked = engine.rank_known(query.user_ids[:count], query.limit, excluded, rules)
-        self.counts.time(time.perf_counter() - started)
+        self.counts.time(time.perf_counter() - started, count)
         served = batch.ranked[0].lists
         # Lists that production took from elsewhere (daily, cold, popular) are no ranking of candidates.
         live = np.flatnonzero(served.source_numbers[:count] == Source.LIVE)

@@ -37,6 +37,11 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def standard_error(self) -> float:
+        """As of a normal distribution with this interval."""
+        return (self.high - self.low) / (2 * 1.96)
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -65,6 +70,19 @@ class Evaluation:
             for metric, estimate in result.scorers[scorer].items()
         }
         return flat | ({"coverage": self.coverage[scorer]} if self.coverage else {})
+
+    def version_metrics(self) -> dict[str, float]:
+        """The model's numbers with what a version is checked by before it serves: flat, for a bundle's manifest.
+
+        Of each MRR its standard error over users and the MRRs of two baselines: "random/mrr_se",
+        "random/mrr_popularity", "random/mrr_overlap".
+        """
+        flat = self.metrics()
+        for batch, result in self.batches.items():
+            flat[f"{batch}/mrr_se"] = _round(result.scorers["model"]["mrr"].standard_error)
+            for baseline in ("popularity", "overlap"):
+                flat[f"{batch}/mrr_{baseline}"] = result.scorers[baseline]["mrr"].value
+        return flat
 
     def to_json(self) -> dict[str, Any]:
         """JSON values: batches -> {rows, users, scorers -> metric -> [value, low, high]}, coverage."""

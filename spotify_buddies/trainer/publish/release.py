@@ -84,7 +84,7 @@ def train_and_release(
             candidates,
             model,
             training=work.facts(),
-            metrics=evaluation.metrics(),
+            metrics=evaluation.version_metrics(),
             taste=_taste(work.settings),
             songs=_song_factors(work, progress),
             progress=progress,

@@ -1,10 +1,12 @@
-"""What people and gates can do."""
+"""Changes of people and gates, and what the history says against them."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from spotify_buddies.serve_app.generations.state import Wanted
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import changes
 from spotify_buddies.serve_app.rollout.changes import Refused
 
@@ -21,7 +23,7 @@ def test_a_start_gives_a_share_and_ends_the_shadow_of_the_same_version() -> None
     assert start(Wanted("1"), "2", 0).versions == ("1", "2"), "with no share it is loaded all the same"
 
 
-def test_the_canary_of_now_keeps_its_listeners_when_it_is_started_again() -> None:
+def test_the_present_canary_keeps_its_users_when_it_is_started_again() -> None:
     again = start(CANARY, "2", 25)
     assert (again.salt, again.share) == ("old", 0.25)
 
@@ -58,3 +60,52 @@ def test_a_shadow_is_not_production() -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.0, "0"), (0.29, "29"), (0.125, "12.5"), (1.0, "100"), (0.001, "0.1")])
 def test_a_share_is_written_as_people_write_percent(share: float, text: str) -> None:
     assert changes.percent_text(share) == text
+
+
+def history(*wanted: Wanted, failed: tuple[int, ...] = ()) -> list[Generation]:
+    """Generations of these, the newest first; given the oldest first, from number 1 on."""
+    now = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    states = dict.fromkeys(failed, GenerationState.FAILED)
+    return [
+        Generation(number, one, now, "ann", "?", "", states.get(number, GenerationState.ACTIVE))
+        for number, one in reversed(list(enumerate(wanted, 1)))
+    ]
+
+
+FIRST, TRIED = Wanted("1"), Wanted("1", canary="2", share=0.5, salt="s")
+PROMOTED, BACK = Wanted("2", previous="1"), Wanted("1", previous="2")
+
+
+def test_a_second_rollback_is_asked_for_since_it_brings_the_version_back() -> None:
+    changes.refuse_return(history(FIRST, TRIED, PROMOTED))
+    with pytest.raises(Refused, match=r"version 2 was rolled back by ann \(generation 4, 2026-05-01 12:00:00 UTC\)"):
+        changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK))
+    # A generation that failed, a pause, and another canary that came and went since change nothing.
+    third = Wanted("1", canary="3", share=0.1, salt="t", previous="2")
+    with pytest.raises(Refused, match="generation 4"):
+        changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, PROMOTED, third, BACK, failed=(5,)))
+
+
+def test_a_rollback_after_a_forced_one_is_a_rollback_again() -> None:
+    changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, PROMOTED))
+    with pytest.raises(Refused, match="version 2 was rolled back"):
+        changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, PROMOTED, BACK))
+
+
+def test_a_rollback_of_a_canary_or_to_another_version_is_not_asked_for() -> None:
+    changes.refuse_return([])
+    changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, Wanted("1", canary="3", share=0.1, previous="2")))
+    changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, Wanted("1", previous="0")))
+    changes.refuse_return(history(FIRST, TRIED, PROMOTED, BACK, Wanted("4", previous="1")))
+
+
+def test_the_promotion_of_the_last_canary_is_found_until_something_else_changes() -> None:
+    made = changes.promotion(history(FIRST, TRIED, PROMOTED, Wanted("2", previous="1", paused=True)))
+    assert made is not None
+    assert changes.already(made) == (
+        "version 2 is production already: promoted by ann (generation 3, 2026-05-01 12:00:00 UTC)"
+    )
+    for later in ((BACK,), (Wanted("2", canary="3", share=0.1), Wanted("2", previous="1"))):
+        assert changes.promotion(history(FIRST, TRIED, PROMOTED, *later)) is None
+    assert changes.promotion(history(FIRST, Wanted("2", previous="1"))) is None, "no canary was promoted"
+    assert changes.promotion([]) is None

@@ -73,7 +73,9 @@ def test_a_version_goes_from_canary_to_production_and_back(world: World, command
             promoted = json.loads(await command("promote", "--wait", "--json"))
             assert (promoted["state"], promoted["wanted"]["production"]) == ("active", "2")
             await world.aliases(production="2", previous="1")
+            assert "nothing to change: version 2 is production already: promoted by" in await command("promote")
             assert "production 1, previous 2" in await command("rollback", "--wait")
+            assert "version 2 was rolled back by" in await command("rollback", expect=1)
             history = json.loads(await command("history", "--json"))
             assert [one["action"] for one in history] == ["rollback", "promote", "set-percent", "start", "registry"]
             assert history[2]["who"] == "bob"
@@ -84,6 +86,7 @@ def test_a_version_goes_from_canary_to_production_and_back(world: World, command
             shown = await command("status")
             assert "generation 5 active, rollback by" in shown
             assert "r-2" in shown
+            assert "production 2, previous 1" in await command("rollback", "--force", "--wait")
 
     asyncio.run(run())
 
@@ -92,7 +95,10 @@ def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any
     async def run() -> None:
         async with world.working(), world.replicas("r-1", broken=("5",)):
             await world.active(1)
-            assert "20.0% below the 0.5 of version 1; 2.0% is allowed. --force" in await command("start", "3", expect=1)
+            assert (
+                "20.0% below the 0.5 of version 1; 2.0% is allowed, and users and seeds explain 6.6%. --force"
+                in await command("start", "3", expect=1)
+            )
             assert "no version '9'" in await command("start", "9", expect=1)
             assert "1 is production already" in await command("start", "1", expect=1)
             assert "neither a canary nor a previous" in await command("rollback", expect=1)

@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.generations.counts import unpack
 from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.versions.answers import Answers
-from spotify_buddies.serve_app.versions.counts import EDGES_MS, ArmCounter
+from spotify_buddies.serve_app.versions.counts import EDGES_MS, SIZES, ArmCounter
 from tests.serve_app.conftest import PLAYLISTS
 
 
@@ -28,6 +28,38 @@ def test_a_call_at_an_edge_counts_below_it_and_a_longer_one_above_all() -> None:
         counts.time(seconds)
     row = counts.row()
     assert {at: n for at, n in enumerate(row.latencies) if n} == {0: 1, 10: 1, 11: 1, len(EDGES_MS): 1}
+
+
+def test_latencies_are_kept_by_the_number_of_users_too() -> None:
+    counts = ArmCounter("canary", "2", 1)
+    for users in (1, 2, 3, 4, 512, 513, 1_000):
+        counts.time(0.001, users)
+    row = counts.row()
+    wide = len(EDGES_MS) + 1
+    classes = [row.sized_latencies[first : first + wide] for first in range(0, len(row.sized_latencies), wide)]
+    assert (len(classes), SIZES[:3], SIZES[-1]) == (len(SIZES) + 1, (1, 2, 4), 512)
+    assert [sum(one) for one in classes] == [1, 1, 2, 0, 0, 0, 0, 0, 0, 1, 2]
+    assert tuple(map(sum, zip(*classes, strict=True))) == row.latencies
+
+
+def test_the_users_of_a_call_are_squared_over_all_its_parts() -> None:
+    counts = ArmCounter("canary", "2", 1)
+    call = counts.begin()
+    call.answered(3)
+    call.failed(2)
+    call.answered(4)
+    counts.begin().answered(5)
+    counts.fail(1)
+    row = counts.row()
+    assert (row.errors, row.asked_squares, row.answered_squares) == (3, 9**2 + 5**2 + 1, 7**2 + 5**2)
+
+
+def test_only_the_first_part_of_a_call_is_timed() -> None:
+    counts = ArmCounter("canary", "2", 1)
+    call = counts.begin()
+    for _ in range(3):
+        call.time(0.001, 10)
+    assert sum(counts.row().latencies) == 1
 
 
 def test_lists_are_counted_by_what_they_hold(answers: Callable[..., Answers]) -> None:
@@ -46,7 +78,7 @@ def test_lists_are_counted_by_what_they_hold(answers: Callable[..., Answers]) ->
     assert shown.tolist() == sorted(set(ranked.lists.rows.ravel().tolist()) - {-1})
 
 
-def test_a_listener_without_any_playlist_counts_as_empty(answers: Callable[..., Answers]) -> None:
+def test_a_user_without_any_playlist_counts_as_empty(answers: Callable[..., Answers]) -> None:
     made = answers("1")
     counts = ArmCounter("production", "1", PLAYLISTS)
     ask = Query(user_ids=("user-1",), exclude_playlist_ids=tuple(f"list-{n}" for n in range(PLAYLISTS)))
@@ -77,11 +109,13 @@ def test_rows_replace_those_of_before_and_keep_the_playlists_that_are_left_out(p
             assert row.shown is None
             await ledger.count(connection, 4, "r-1", [row])
             cursor = await connection.execute(
-                "SELECT generation, replica, arm, version, errors, latencies, shown FROM rollout_counts"
+                "SELECT generation, replica, arm, version, errors, latencies, shown, asked_squares, answered_squares,"
+                " sized_latencies FROM rollout_counts"
             )
-            (found,) = await cursor.fetchall()
-            assert found[:5] == (4, "r-1", "canary", "2", 3)
-            assert tuple(found[5]) == row.latencies
-            assert unpack(found[6], 9).tolist() == [False] * 9
+            (stored,) = await cursor.fetchall()
+            assert stored[:5] == (4, "r-1", "canary", "2", 3)
+            assert tuple(stored[5]) == row.latencies
+            assert unpack(stored[6], 9).tolist() == [False] * 9
+            assert (*stored[7:9], tuple(stored[9])) == (9, 0, row.sized_latencies)
 
     asyncio.run(work())

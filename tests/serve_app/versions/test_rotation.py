@@ -1,4 +1,4 @@
-"""Arms in one call: each listener gets what a call alone would, in the order asked, under the version that answered."""
+"""Arms in one call: each user gets what a call alone would, in the order asked, under the version that answered."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ask(made: Rotation, query: Query) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 60, 700])
-def test_answers_across_arms_are_those_of_each_listener_alone_in_the_order_asked(answers: Make, count: int) -> None:
+def test_answers_across_arms_are_those_of_each_user_alone_in_the_order_asked(answers: Make, count: int) -> None:
     made = rotation(answers("1"), answers("2"))
     user_ids = tuple((USER_IDS * 12)[:count])
     together = ask(made, Query(user_ids=user_ids))
@@ -163,6 +163,9 @@ def test_a_canary_that_raises_is_answered_by_production_and_counted(answers: Mak
     assert main.counts is not None
     assert (side.counts.row().errors, side.counts.row().listeners) == (failed, 0)
     assert (main.counts.row().errors, main.counts.row().listeners) == (0, len(USER_IDS))
+    # Production answers its own users and the canary's in one call.
+    assert (side.counts.row().asked_squares, side.counts.row().answered_squares) == (failed**2, 0)
+    assert main.counts.row().answered_squares == len(USER_IDS) ** 2
 
 
 def vars_of(made: Answers) -> dict[str, Any]:
@@ -179,7 +182,23 @@ def test_an_error_of_production_is_counted_and_passed_on(answers: Make) -> None:
     assert counts.row().errors == 2
 
 
-def test_the_counts_of_the_arms_add_up_to_the_listeners(answers: Make) -> None:
+def test_all_parts_of_a_stream_are_one_call(answers: Make) -> None:
+    made = rotation(answers("1"), answers("2"))
+
+    async def work() -> None:
+        for _ in range(2):
+            async for _ in made.stream(Query(user_ids=tuple(USER_IDS)), 7):
+                pass
+
+    asyncio.run(work())
+    rows = [side.counts.row() for side in (made.current.canary, made.current.production) if side and side.counts]
+    share = int(canaries(USER_IDS, "salt", 0.5).sum())
+    assert [row.asked_squares for row in rows] == [2 * share**2, 2 * (60 - share) ** 2]
+    assert [row.answered_squares for row in rows] == [row.asked_squares for row in rows]
+    assert [sum(row.latencies) for row in rows] == [2, 2], "the parts of a stream are not independent"
+
+
+def test_the_counts_of_the_arms_add_up_to_the_users(answers: Make) -> None:
     made = rotation(answers("1"), answers("2"))
     for _ in range(3):
         ask(made, Query(user_ids=tuple(USER_IDS)))
@@ -191,10 +210,10 @@ def test_the_counts_of_the_arms_add_up_to_the_listeners(answers: Make) -> None:
     share = int(canaries(USER_IDS, "salt", 0.5).sum())
     assert [row.listeners for row in rows] == [3 * (60 - share), 3 * share]
     assert [sum(row.latencies) for row in rows] == [3, 3]
-    assert rows[0].cold + rows[1].cold == 3, "one listener has no candidates"
+    assert rows[0].cold + rows[1].cold == 3, "one user has no candidates"
 
 
-def test_with_a_canary_known_listeners_of_one_arm_are_answered_without_waiting(answers: Make) -> None:
+def test_with_a_canary_known_users_of_one_arm_are_answered_without_waiting(answers: Make) -> None:
     made = rotation(answers("1"), answers("2"))
     for user_id in USER_IDS[:8]:
         call = made.answer(Query(user_ids=(user_id,)))

@@ -64,6 +64,17 @@ def test_the_evaluation_is_json_and_the_same_each_time(evaluation, planted):
     assert again.table()[1][-1] == "-"
 
 
+def test_a_version_says_how_certain_its_mrrs_are_and_what_the_baselines_reach(evaluation):
+    metrics = evaluation.version_metrics()
+    assert {name: metrics[name] for name in evaluation.metrics()} == evaluation.metrics()
+    scorers = evaluation.batches["random"].scorers
+    assert metrics["random/mrr_popularity"] == scorers["popularity"]["mrr"].value
+    assert metrics["random/mrr_overlap"] == scorers["overlap"]["mrr"].value
+    popularity = scorers["popularity"]["mrr"]
+    assert popularity.standard_error == pytest.approx((popularity.high - popularity.low) / 3.92)
+    assert metrics["random/mrr_se"] == 0, "this model knows the planted genres"
+
+
 def test_an_unfinished_data_set_is_named(tmp_path):
     model = Model(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
     with pytest.raises(StageError, match="no finished stage"):

@@ -1,18 +1,18 @@
-"""A change made by a person: read what is, propose what shall be, and wait for what becomes of it."""
+"""A change made by a person: read the newest generation, propose the next one, and wait until it is served."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
-from spotify_buddies.serve_app.rollout.changes import Refused
+from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Report, Role, Wanted
+from spotify_buddies.serve_app.rollout.changes import NoCanary, Refused, already, promote, promotion
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate
 
@@ -20,13 +20,17 @@ CONNECT_S = 5.0
 POLL_S = 0.1
 # Beyond the time that replicas may take: for the controller to see it, and for a restart of the controller.
 SPARE_S = 30.0
+# Generations that are looked at for how production came about.
+HISTORY = 100
 Change = Callable[[Wanted], Wanted]
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change, what it is called, and whose it is. look: what speaks against it beside a production version."""
+    """A change, its name, and who makes it. look: gives the objections beside a production version. guard: raises
+    Refused where the history, generations newest first, speaks against it.
+    """
 
     model: str
     change: Change
@@ -34,17 +38,19 @@ class Proposal:
     who: str
     why: str
     look: Callable[[str], list[str]] | None = None
+    guard: Callable[[Sequence[Generation]], None] | None = None
 
 
 @dataclass(frozen=True)
 class ChangeOutcome:
-    """The generation as it was last seen. changed: False where it says already what was asked for. problem: why it is
-    not served, "" where it is or nobody waited.
+    """The generation as it was last seen. changed: False where it was there before. problem: why it is not served, ""
+    where it is or nobody waited. note: who made the change before us, "" where nobody did.
     """
 
     generation: Generation
     changed: bool
     problem: str = ""
+    note: str = ""
 
 
 async def ask(url: str, question: Callable[[psycopg.AsyncConnection], Awaitable[Answer]]) -> Answer:
@@ -65,13 +71,16 @@ async def drive(url: str, proposal: Proposal, wait_s: float) -> ChangeOutcome:
         if wait_s <= 0:
             return outcome
         generation, problem = await follow(connection, outcome.generation, wait_s)
-        return ChangeOutcome(generation, outcome.changed, problem)
+        return ChangeOutcome(generation, outcome.changed, problem, outcome.note)
 
     return await ask(url, work)
 
 
 async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> ChangeOutcome:
-    """Make the change a generation, unless there is nothing to change. Refused, ledger.Overtaken, RegistryError."""
+    """Make the change a generation, unless there is nothing to change or somebody else made the same change just now.
+
+    Refused, ledger.Overtaken, RegistryError.
+    """
     newest = await ledger.read_newest(connection)
     current = await ledger.read_current(connection)
     if newest is None or current is None:
@@ -79,22 +88,34 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ch
             "nothing is served yet: start the service with `buddies serve start`, and point the registry's alias "
             "production at a version that loads"
         )
-    wanted = proposal.change(current.wanted)
+    history = await ledger.read_history(connection, HISTORY)
+    try:
+        wanted = proposal.change(current.wanted)
+    except NoCanary as error:
+        # The slower of two who promote: what was asked for is done.
+        done = promotion(history)
+        if done is None:
+            raise
+        if proposal.change is not promote:
+            raise Refused(f"{already(done)}; {error}") from error
+        return ChangeOutcome(done, changed=False, note=already(done))
     if wanted == current.wanted:
         return ChangeOutcome(current, changed=False)
+    if proposal.guard is not None:
+        proposal.guard(history)
     if proposal.look is not None:
         against = await asyncio.to_thread(proposal.look, current.wanted.production)
         if against:
             raise Refused(f"refused: {'; '.join(against)}. --force starts it all the same")
-    made = await ledger.propose(
-        connection,
-        proposal.model,
-        wanted,
-        after=newest.number,
-        who=proposal.who,
-        action=proposal.action,
-        why=proposal.why,
-    )
+    said = {"who": proposal.who, "action": proposal.action, "why": proposal.why}
+    try:
+        made = await ledger.propose(connection, proposal.model, wanted, after=newest.number, **said)
+    except ledger.Overtaken as error:
+        if error.newest.wanted != wanted or error.newest.state is GenerationState.FAILED:
+            raise
+        done = error.newest
+        note = already(done) if proposal.change is promote else f"{done.who} did the same just now"
+        return ChangeOutcome(done, changed=False, note=note)
     return ChangeOutcome(made, changed=True)
 
 
@@ -103,26 +124,28 @@ async def follow(
 ) -> tuple[Generation, str]:
     """Wait until the generation failed, or is active and every live replica follows it or one that came later.
 
-    The generation as it is then, and why it is not served, "" if it is.
+    Returns the generation as it is then, and why it is not served, "" if it is. Without a live ranker it is not.
     """
     deadline = time.monotonic() + prepare_within_s + SPARE_S
     while True:
-        found = await _read(connection, generation.number)
-        if found.state is GenerationState.FAILED:
-            return found, f"generation {found.number} failed: {found.message}"
-        if found.state is GenerationState.ACTIVE:
-            reports = await ledger.read_reports(connection)
-            if all(report.following >= found.number for report in reports):
-                return found, ""
+        seen = await _read(connection, generation.number)
+        if seen.state is GenerationState.FAILED:
+            return seen, f"generation {seen.number} failed: {seen.message}"
+        reports = await ledger.read_reports(connection)
+        if seen.state is GenerationState.ACTIVE and _is_served(seen, reports):
+            return seen, ""
         if time.monotonic() > deadline:
+            where = "everywhere" if reports else "anywhere: no replica reports"
             waited = f"after {prepare_within_s + SPARE_S:g} s"
-            return (
-                found,
-                f"generation {found.number} is still not served everywhere {waited}; see `buddies rollout status`",
-            )
+            return seen, f"generation {seen.number} is not served {where} {waited}; see `buddies rollout status`"
         await asyncio.sleep(POLL_S)
 
 
+def _is_served(generation: Generation, reports: Sequence[Report]) -> bool:
+    rankers = [report for report in reports if report.role is Role.RANKER]
+    return bool(rankers) and all(report.following >= generation.number for report in reports)
+
+
 async def _read(connection: psycopg.AsyncConnection, number: int) -> Generation:
-    history = await ledger.read_history(connection, 100)
+    history = await ledger.read_history(connection, HISTORY)
     return next(generation for generation in history if generation.number == number)

@@ -1,4 +1,4 @@
-"""The whole state of a rollout, for people and scripts."""
+"""The state of a rollout as JSON values, for people and scripts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CONTROLLER_LIVE_S = 10.0
 
 
 async def read_status(connection: psycopg.AsyncConnection) -> dict[str, Any]:
-    """JSON values. generation: the newest; active: the one that is served, null before the first; arms of that one,
-    with what they did since; replicas that live; controller; registry; verdict of the gates; the last events, newest
+    """JSON values. generation: the newest; active: the one that replicas follow, null before the first; arms: of that
+    one, with their counts; replicas that live; controller; registry; verdict of the gates; the last events, newest
     first.
     """
     newest = await ledger.read_newest(connection)
@@ -40,11 +40,11 @@ async def read_status(connection: psycopg.AsyncConnection) -> dict[str, Any]:
 
 async def read_history(connection: psycopg.AsyncConnection, limit: int) -> list[dict[str, Any]]:
     """Generations, newest first, each with what it changed: field -> [from, to]."""
-    found = await ledger.read_history(connection, limit + 1)
+    history = await ledger.read_history(connection, limit + 1)
     shown = []
-    for at, generation in enumerate(found[:limit]):
+    for place, generation in enumerate(history[:limit]):
         # A change starts from the newest generation that had not failed then.
-        before = next((one for one in found[at + 1 :] if one.state is not GenerationState.FAILED), None)
+        before = next((one for one in history[place + 1 :] if one.state is not GenerationState.FAILED), None)
         changed = _changes(None if before is None else before.wanted, generation.wanted)
         shown.append({**generation_json(generation), "changed": changed})
     return shown

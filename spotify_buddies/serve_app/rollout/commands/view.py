@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +14,28 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-# Texts of any length; the others keep to one line.
-WRAPPED = ("versions", "what", "changed", "why")
-# Where no terminal says how wide it is.
-WIDTH = 160
+# Texts of any length, and names: a narrow terminal folds them, and rich would cut what must keep to one line.
+FOLDED = ("versions", "what", "changed", "why", "replica", "who")
+# For a file or a pipe: wider than any row, so that each keeps to a line with its names whole.
+WIDTH = 100_000
 
 
 def console() -> Console:
-    """Where tables go: the terminal, or a file with lines of WIDTH unless COLUMNS says otherwise."""
+    """The console for tables: the terminal's, or one without colours whose lines are as long as their text."""
     from rich.console import Console
 
-    found = Console(highlight=False)
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=WIDTH)
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def status_view(status: Mapping[str, Any]) -> Group:
-    """What `read_status` gave, as lines and tables."""
+    """The result of `read_status` as lines and tables."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = [Text(visible(line)) for line in headline(status)]
     if status["arms"]:
-        parts.append(
-            _table(["arm", "version", "share", "listeners", "errors", "empty", "cold"], map(_arm, status["arms"]))
-        )
+        parts.append(_table(["arm", "version", "share", "users", "errors", "empty", "cold"], map(_arm, status["arms"])))
     if status["replicas"]:
         columns = ["replica", "role", "prepared", "follows", "seen", "versions"]
         parts.append(_table(columns, map(_replica, status["replicas"])))
@@ -48,14 +45,18 @@ def status_view(status: Mapping[str, Any]) -> Group:
 
 
 def headline(status: Mapping[str, Any]) -> list[str]:
-    """What matters most, a sentence a line."""
+    """The most important facts, a sentence a line."""
     newest, active, registry = status["generation"], status["active"], status["registry"]
+    rankers = [replica for replica in status["replicas"] if replica["role"] == "ranker"]
     if newest is None:
         lines = ["no generation yet: the controller makes the first one of the registry's alias production"]
     else:
         lines = [_sentence(newest)]
         if newest["state"] != "active":
-            lines.append("nothing is active yet" if active is None else f"served: {_sentence(active)}")
+            served = "served" if rankers else "active"
+            lines.append("nothing is active yet" if active is None else f"{served}: {_sentence(active)}")
+    if active is not None and not rankers:
+        lines.append("no replica reports: nothing is served; does the service run?")
     if (verdict := status["verdict"]) is not None:
         paused = " (paused: nothing is done)" if active and active["wanted"]["paused"] else ""
         lines.append(f"gates: {verdict.get('kind')}: {verdict.get('reason')}{paused}")
@@ -69,13 +70,13 @@ def headline(status: Mapping[str, Any]) -> list[str]:
 
 
 def history_view(history: Sequence[Mapping[str, Any]]) -> Table:
-    """What `read_history` gave, a line each."""
+    """The result of `read_history`, a line each."""
     columns = ["no.", "state", "at (UTC)", "who", "action", "changed", "why"]
     return _table(columns, map(_past, history))
 
 
 def wanted_text(wanted: Wanted) -> str:
-    """What is wanted, for people: "production 3, canary 4 with 10 %, previous 2"."""
+    """The wanted versions, for people: "production 3, canary 4 with 10 %, previous 2"."""
     parts = [f"production {wanted.production}"]
     if wanted.canary is not None:
         parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}")
@@ -144,7 +145,7 @@ def _table(columns: Sequence[str], rows: Any) -> Table:
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in WRAPPED)
+        table.add_column(column, overflow="fold", no_wrap=column not in FOLDED)
     for row in rows:
         # As text: a message may hold what rich takes for markup.
         table.add_row(*(Text(visible(cell)) for cell in row))

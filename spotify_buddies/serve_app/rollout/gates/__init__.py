@@ -1,1 +1,1 @@
-"""Gates: whether a canary goes on, waits, goes back, or becomes production, and with which figures."""
+"""Gates: the verdict on a canary (advance, hold, roll back or promote) and its figures."""

@@ -1,4 +1,4 @@
-"""The one entry of the controller: read what a canary does and say what shall become of it."""
+"""The entry of the controller: read the figures of a canary and give the verdict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def judge(
     """Judge the canary of an active generation; call it about every second with the same memory. Changes nothing.
 
     connection: autocommit, schema up to date. now: UTC. edges_ms: upper edges of the latency counts. ValueError: the
-    generation has no canary or is not active. psycopg.Error: Postgres is away; nothing is known, so nothing changes.
+    generation has no canary or is not active. psycopg.Error: Postgres is unreachable, so nothing changes.
     """
     if generation.wanted.canary is None:
         raise ValueError(f"generation {generation.number} has no canary to judge")
@@ -36,7 +36,7 @@ async def judge(
 def watching(
     settings: GateSettings, edges_ms: Sequence[float]
 ) -> Callable[[psycopg.AsyncConnection, Generation], Awaitable[Verdict]]:
-    """`judge` by the clock of this machine, with a memory of its own, for one caller that goes on and on."""
+    """`judge` by the clock of this machine, with a memory of its own, for one caller that looks again and again."""
     memory = ReadingState()
 
     async def look(connection: psycopg.AsyncConnection, generation: Generation) -> Verdict:

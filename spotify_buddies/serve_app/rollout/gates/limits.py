@@ -1,7 +1,9 @@
-"""Thresholds: what a canary must not do, compared with production at the same time.
+"""Thresholds: limits that a canary must not exceed, compared with production at the same time.
 
 Each compares bounds, not estimates: a gate breaks where the figure is surely beyond its limit (Clopper and Pearson's
-exact binomial bounds), so a few calls do where all of them fail, and chance does not where few do.
+exact binomial bounds), so a few calls do where all of them fail, and chance does not where few do. Shares are of users,
+since each user is in either arm with the same probability whatever the size of the call; the bounds count independent
+calls, since the users of one call succeed or fail together (docs/adr/0014-gates-count-calls.md).
 """
 
 from __future__ import annotations
@@ -11,14 +13,8 @@ from enum import StrEnum
 
 from scipy.special import betaincinv
 
-from spotify_buddies.serve_app.rollout.gates.measures import (
-    ArmFigures,
-    Measures,
-    StepCounts,
-    quantile_ms,
-    share,
-    slower,
-)
+from spotify_buddies.serve_app.rollout.gates.latency import compare_sizes
+from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts, share
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 # Of each bound. They are looked at every second, for days: far beyond the customary 0.05.
@@ -26,7 +22,7 @@ UNSURE = 1e-4
 
 
 class GateOutcome(StrEnum):
-    """What a gate says: go on; not enough is known, or not yet as asked; go back."""
+    """Result of a gate: go on; too little is known, or not yet as required; roll back."""
 
     PASSED = "passed"
     WAITING = "waiting"
@@ -44,13 +40,13 @@ class Gate:
     production: float | None = None
 
 
-def lower(part: int, whole: int) -> float:
-    """Lower bound of the probability behind a count; 0 of nothing."""
+def lower(part: float, whole: float) -> float:
+    """Lower bound of the probability behind a count, which may be fractional; 0 of nothing."""
     return float(betaincinv(part, whole - part + 1, UNSURE)) if part else 0.0
 
 
-def upper(part: int, whole: int) -> float:
-    """Upper bound of the probability behind a count; 1 of nothing."""
+def upper(part: float, whole: float) -> float:
+    """Upper bound of the probability behind a count, which may be fractional; 1 of nothing."""
     return float(betaincinv(part + 1, whole - part, 1 - UNSURE)) if part < whole else 1.0
 
 
@@ -68,70 +64,100 @@ def thresholds(measures: Measures, settings: GateSettings) -> tuple[Gate, ...]:
 
 
 def _errors(name: str, canary: StepCounts, production: StepCounts, settings: GateSettings) -> Gate:
-    figures = share(canary.errors, canary.calls), share(production.errors, production.calls)
-    text = f"{canary.errors:,} of {canary.calls:,} calls of the canary failed, {_percent(figures[1])} of production's"
-    if canary.calls < settings.min_error_calls:
+    figures = share(canary.errors, canary.asked), share(production.errors, production.asked)
+    calls = canary.asked_calls
+    text = (
+        f"the canary failed {canary.errors:,} of {canary.asked:,} users, who count as {calls:,.0f} calls; production "
+        f"{_percent(figures[1])}"
+    )
+    if calls < settings.min_error_calls:
         # Of the recent ones there need not be so many: a canary of 1 % is asked seldom.
         outcome = GateOutcome.PASSED if name.startswith("recent") else GateOutcome.WAITING
-        return Gate(name, outcome, f"{text}; judged from {settings.min_error_calls} on", *figures)
-    least = lower(canary.errors, canary.calls)
+        return Gate(name, outcome, f"{text}; judged from {settings.min_error_calls} calls on", *figures)
+    least = _least(canary.errors, canary.asked, calls)
     if least > settings.max_error_rate:
         text += f": surely more than {settings.max_error_rate:.2%}"
         return Gate(name, GateOutcome.BROKEN, text, *figures)
-    if least > upper(production.errors, production.calls) + settings.max_error_rise:
+    most = _most(production.errors, production.asked, production.asked_calls)
+    if least > most + settings.max_error_rise:
         text += f": surely {settings.max_error_rise:.2%} more than there"
         return Gate(name, GateOutcome.BROKEN, text, *figures)
     return Gate(name, GateOutcome.PASSED, text, *figures)
 
 
 def _latency(measures: Measures, settings: GateSettings) -> Gate:
-    canary, production = measures.canary.step.latencies, measures.production.step.latencies
-    edges_ms = measures.edges_ms
-    mine, theirs = quantile_ms(canary, edges_ms, 0.99), quantile_ms(production, edges_ms, 0.99)
-    if mine is None or theirs is None:
-        return Gate("p99", GateOutcome.WAITING, "no latencies of both arms yet", mine, theirs)
-    limit_ms = theirs * settings.max_p99_ratio + settings.p99_slack_ms
-    text = f"p99 {mine:.1f} ms, production's {theirs:.1f} ms; limit {limit_ms:.1f} ms"
-    calls = sum(canary)
-    if sum(production) < settings.min_answers or calls < settings.min_answers:
-        return Gate(
-            "p99", GateOutcome.WAITING, f"{text}; judged from {settings.min_answers:,} calls of both on", mine, theirs
-        )
-    late = slower(canary, edges_ms, limit_ms)
-    if lower(late, calls) > 0.01:
-        return Gate("p99", GateOutcome.BROKEN, f"{text}; {late:,} of {calls:,} calls took longer", mine, theirs)
-    return Gate("p99", GateOutcome.PASSED, text, mine, theirs)
+    seen = compare_sizes(
+        measures.canary.step.latencies, measures.production.step.latencies, measures.edges_ms, settings.min_answers
+    )
+    if seen.canary_ms is None or seen.production_ms is None:
+        text = "no latencies of both arms for calls of like sizes yet"
+        return Gate("p99", _unlike(measures, seen.calls, settings), text, seen.canary_ms, seen.production_ms)
+    figures = seen.canary_ms, seen.production_ms
+    limit_ms = seen.production_ms * settings.max_p99_ratio + settings.p99_slack_ms
+    text = (
+        f"p99 {seen.canary_ms:.1f} ms, production's {seen.production_ms:.1f} ms for calls of the same sizes; limit "
+        f"{limit_ms:.1f} ms"
+    )
+    if seen.comparable < settings.min_answers:
+        text += f"; judged from {settings.min_answers:,} calls of both on"
+        return Gate("p99", _unlike(measures, seen.calls, settings), text, *figures)
+    late = seen.slower(limit_ms)
+    if lower(late, seen.comparable) > 0.01:
+        text += f"; {late:,} of {seen.comparable:,} calls took longer"
+        return Gate("p99", GateOutcome.BROKEN, text, *figures)
+    return Gate("p99", GateOutcome.PASSED, text, *figures)
+
+
+def _unlike(measures: Measures, calls: int, settings: GateSettings) -> GateOutcome:
+    """The outcome without enough calls of like sizes.
+
+    A canary with more than half of the users gets the larger part of each call, and production may never have as large
+    ones: it passes, since the steps before were compared. Below that it is a matter of time.
+    """
+    larger = measures.canary.step.answers > measures.production.step.answers
+    return GateOutcome.PASSED if larger and calls >= settings.min_answers else GateOutcome.WAITING
 
 
 def _rise(name: str, mine: int, theirs: int, measures: Measures, most: float) -> Gate:
-    """A share of the answers that may be above production's by `most`."""
-    answers, others = measures.canary.step.answers, measures.production.step.answers
-    figures = share(mine, answers), share(theirs, others)
+    """A share of the answered users that may be above production's by `most`."""
+    canary, production = measures.canary.step, measures.production.step
+    figures = share(mine, canary.answers), share(theirs, production.answers)
     text = f"{_percent(figures[0])} of the canary's answers, {_percent(figures[1])} of production's"
     text += f"; at most {most:.1%} more"
-    broken = lower(mine, answers) > upper(theirs, others) + most
-    outcome = GateOutcome.BROKEN if broken else GateOutcome.PASSED if answers else GateOutcome.WAITING
+    limit = _most(theirs, production.answers, production.answered_calls) + most
+    broken = _least(mine, canary.answers, canary.answered_calls) > limit
+    outcome = GateOutcome.BROKEN if broken else GateOutcome.PASSED if canary.answers else GateOutcome.WAITING
     return Gate(name, outcome, text, *figures)
+
+
+def _least(part: int, users: int, calls: float) -> float:
+    """Lower bound of the probability behind a share of users who are worth so many independent calls."""
+    return lower(part / users * calls, calls) if users else 0.0
+
+
+def _most(part: int, users: int, calls: float) -> float:
+    """Upper bound of it."""
+    return upper(part / users * calls, calls) if users else 1.0
 
 
 def _coverage(canary: ArmFigures, production: ArmFigures, settings: GateSettings) -> Gate:
     """Distinct playlists. More answers bring more of them, by less and less: with a part q of production's answers an
-    equal canary has at least a part q of its playlists, so that is asked of it, less the allowance.
+    equal canary has at least a part q of its playlists, so that is required of it, less the allowance.
     """
     if canary.coverage is None or production.coverage is None or not canary.step.answers:
         return Gate("coverage", GateOutcome.WAITING, "not counted yet")
     figures = float(canary.coverage), float(production.coverage)
     part = min(1.0, canary.step.answers / max(1, production.step.answers))
-    asked = (1 - settings.max_coverage_drop) * part * production.coverage
+    required = (1 - settings.max_coverage_drop) * part * production.coverage
     text = (
         f"{canary.coverage:,} playlists in {canary.step.answers:,} answers, production's {production.coverage:,} in "
-        f"{production.step.answers:,}; at least {asked:,.0f}"
+        f"{production.step.answers:,}; at least {required:,.0f}"
     )
     if canary.step.answers < settings.min_answers:
         return Gate(
             "coverage", GateOutcome.WAITING, f"{text}; judged from {settings.min_answers:,} answers on", *figures
         )
-    outcome = GateOutcome.BROKEN if canary.coverage < asked else GateOutcome.PASSED
+    outcome = GateOutcome.BROKEN if canary.coverage < required else GateOutcome.PASSED
     return Gate("coverage", outcome, text, *figures)
 
 

@@ -1,8 +1,8 @@
-"""The figures of a canary, read from Postgres.
+"""Reading the figures of a canary from Postgres.
 
-Counts are a few small rows and are read at every look. Like rates and coverage are read at a distance of at least
-twenty times what the last reading took, so that they cost Postgres a twentieth of a processor at most. All functions
-take a connection in autocommit mode whose schema is up to date, and raise psycopg.Error.
+Counts are a few small rows and are read at every look. Like rates and coverage are expensive reads: after each of them
+the reader waits twenty times as long as it took, so that they cost Postgres a twentieth of a processor at most. All
+functions take a connection in autocommit mode whose schema is up to date, and raise psycopg.Error.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
-from spotify_buddies.serve_app.rollout.gates.sequential import Likes
+from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
 CANARY, PRODUCTION = "canary", "production"
-# Seconds between two readings of what is dear to read; after one that the server ended for its length.
+# Seconds between two expensive reads; after one that the server cancelled for its length.
 SPACING_S, SPACING_FACTOR, AGAIN_S = 1.0, 20.0, 60.0
 
 # Generations that differ in something else (a pause, another shadow) belong to the same canary, and to the same step.
@@ -40,33 +40,49 @@ WITH active AS (
   FROM active
 )
 SELECT min(since) FILTER (WHERE number > others.canary), min(since) FILTER (WHERE number > others.step),
-  min(number) FILTER (WHERE number > others.step)
+  min(number) FILTER (WHERE number > others.step),
+  array_agg(since ORDER BY number) FILTER (WHERE number > others.canary),
+  array_agg(share ORDER BY number) FILTER (WHERE number > others.canary)
 FROM active, others
 """
+# A replica of a release that did not count calls leaves the squares out: each user is taken for a call, as it did.
 _COUNTS = """
-SELECT arm, listeners, errors, empty, cold, latencies FROM rollout_counts
+SELECT arm, listeners, errors, empty, cold, sized_latencies, coalesce(asked_squares, listeners + errors),
+  coalesce(answered_squares, listeners)
+FROM rollout_counts
 WHERE generation BETWEEN %s AND %s AND ((arm = 'canary' AND version = %s) OR (arm = 'production' AND version = %s))
 """
 _SHOWN = """
 SELECT arm, shown FROM rollout_counts
 WHERE generation BETWEEN %s AND %s AND ((arm = 'canary' AND version = %s) OR (arm = 'production' AND version = %s))
 """
+# Pairs of steps, the earlier one first: of a step with itself the users of that step and their squared rates, of two
+# steps the users who reacted in both. The last rows count the distinct users of each arm.
 _LIKES = """
-SELECT arm, count(*), sum(rate), sum(rate * rate), sum(reactions)::bigint FROM (
-  SELECT arm, avg((score = 1)::int)::double precision AS rate, count(*) AS reactions FROM reactions
-  WHERE at >= %s AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
-  GROUP BY arm, user_id
-) AS listeners GROUP BY arm
+WITH rates AS MATERIALIZED (
+  SELECT arm, width_bucket(at, %(starts)s::timestamptz[]) - 1 AS step, user_id,
+    avg((score = 1)::int)::double precision AS rate, count(*) AS reactions
+  FROM reactions
+  WHERE at >= %(since)s
+    AND ((arm = 'canary' AND model_version = %(canary)s) OR (arm = 'production' AND model_version = %(production)s))
+  GROUP BY arm, step, user_id
+)
+SELECT one.arm, one.step, other.step, count(*), sum(one.rate), sum(other.rate), sum(one.rate * other.rate),
+  sum(one.reactions)::bigint
+FROM rates AS one JOIN rates AS other ON one.arm = other.arm AND one.user_id = other.user_id AND one.step <= other.step
+GROUP BY one.arm, one.step, other.step
+UNION ALL
+SELECT arm, NULL, NULL, count(DISTINCT user_id), 0, 0, 0, 0 FROM rates GROUP BY arm
 """
 
 
 @dataclass
 class ReadingState:
-    """What is kept between two looks at a canary; a new one costs a reading, and the recent errors start anew."""
+    """State between two looks at a canary; without it likes are read anew, and the recent errors start anew."""
 
     step: tuple[int, str] | None = None
     looks: deque[tuple[datetime, StepCounts, StepCounts]] = field(default_factory=deque)
-    likes: dict[str, Likes] = field(default_factory=dict)
+    likes: LikeRates = field(default_factory=LikeRates)
     coverage: dict[str, int] = field(default_factory=dict)
     # By time.monotonic.
     due: float = 0.0
@@ -83,10 +99,11 @@ async def read_position(connection: psycopg.AsyncConnection, generation: Generat
         },
     )  # fmt: skip
     (row,) = await cursor.fetchall()
-    canary_since, step_since, first = row
+    canary_since, step_since, first, since, shares = row
     if first is None:
         raise ValueError(f"generation {generation.number} is not active; gates judge what takes traffic")
-    return Position(wanted.share, canary_since, step_since, wanted.paused), first
+    starts = tuple(one for number, one in enumerate(since) if number == 0 or shares[number] != shares[number - 1])
+    return Position(wanted.share, canary_since, step_since, wanted.paused, starts), first
 
 
 async def read_measures(
@@ -105,18 +122,16 @@ async def read_measures(
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
         memory.step, memory.due = (first, wanted.salt), 0.0
         memory.looks.clear()
-        memory.likes, memory.coverage = {}, {}
+        memory.likes, memory.coverage = LikeRates(), {}
     counts = await read_counts(connection, generation, first)
     if time.monotonic() >= memory.due:
         await _read_slowly(connection, generation, position, first, memory)
     before = _look_back(memory, counts, settings.error_window_s, now)
     arms = {
-        arm: ArmFigures(
-            counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm), memory.likes.get(arm, Likes())
-        )
+        arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm))
         for arm in (CANARY, PRODUCTION)
     }
-    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms))
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), memory.likes)
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
@@ -129,23 +144,43 @@ async def read_counts(connection: psycopg.AsyncConnection, generation: Generatio
 async def read_coverage(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, int]:
     """Distinct playlists of each arm in those generations; arms without counts are left out."""
     cursor = await connection.execute(_SHOWN, _step(generation, first))
-    seen: dict[str, np.ndarray] = {}
+    shown: dict[str, np.ndarray] = {}
     async for arm, packed in cursor:
         bits = np.frombuffer(zlib.decompress(packed), np.uint8)
-        known = seen.get(arm, bits)
+        known = shown.get(arm, bits)
         size = max(known.size, bits.size)
         whole = np.zeros(size, np.uint8)
         whole[: known.size] = known
         whole[: bits.size] |= bits
-        seen[arm] = whole
-    return {arm: int(np.bitwise_count(bits).sum()) for arm, bits in seen.items()}
+        shown[arm] = whole
+    return {arm: int(np.bitwise_count(bits).sum()) for arm, bits in shown.items()}
 
 
-async def read_likes(connection: psycopg.AsyncConnection, generation: Generation, since: datetime) -> dict[str, Likes]:
-    """Listeners who reacted to each arm since then, each with the like rate of the own reactions."""
+async def read_likes(
+    connection: psycopg.AsyncConnection, generation: Generation, starts: Sequence[datetime]
+) -> LikeRates:
+    """Users who reacted to each arm, each with the like rate of their reactions in a step.
+
+    starts: of the steps, ascending, at least one. A reaction belongs to the step in which it came. One to a list of the
+    step before keeps that step's mix of arms, so for as long as users take to react a drift is not fully removed.
+    """
     wanted = generation.wanted
-    cursor = await connection.execute(_LIKES, (since, wanted.canary, wanted.production))
-    return {row[0]: Likes(*row[1:]) for row in await cursor.fetchall()}
+    names = {"canary": wanted.canary, "production": wanted.production}
+    cursor = await connection.execute(_LIKES, {"starts": list(starts), "since": starts[0], **names})
+    likes: dict[tuple[str, int], Likes] = {}
+    users, returned = {}, []
+    for arm, first, second, count, *sums, reactions in await cursor.fetchall():
+        if first is None:
+            users[arm] = count
+        elif first == second:
+            likes[arm, first] = Likes(count, sums[0], sums[2], reactions)
+        else:
+            returned.append(Returned(arm == CANARY, first, second, count, *sums))
+    steps = tuple(
+        StepLikes(likes.get((CANARY, step), Likes()), likes.get((PRODUCTION, step), Likes()))
+        for step in range(len(starts))
+    )
+    return LikeRates(steps, tuple(returned), users.get(CANARY, 0), users.get(PRODUCTION, 0))
 
 
 async def _read_slowly(
@@ -153,10 +188,10 @@ async def _read_slowly(
 ) -> None:
     started = time.monotonic()
     try:
-        memory.likes = await read_likes(connection, generation, position.canary_since)
+        memory.likes = await read_likes(connection, generation, position.starts)
         memory.coverage = await read_coverage(connection, generation, first)
     except psycopg.errors.QueryCanceled:
-        # Errors are judged all the same; what was known stays, and the gates that need more wait.
+        # Errors are still judged; the figures of the last read stay, and the gates that need more wait.
         memory.due = time.monotonic() + AGAIN_S
         return
     ended = time.monotonic()
@@ -170,8 +205,8 @@ def _look_back(
     memory.looks.append((now, counts[CANARY], counts[PRODUCTION]))
     while len(memory.looks) > 1 and (now - memory.looks[1][0]).total_seconds() >= window_s:
         memory.looks.popleft()
-    at, canary, production = memory.looks[0]
-    if (now - at).total_seconds() < window_s:
+    looked_at, canary, production = memory.looks[0]
+    if (now - looked_at).total_seconds() < window_s:
         return {CANARY: StepCounts(), PRODUCTION: StepCounts()}
     return {CANARY: canary, PRODUCTION: production}
 
@@ -181,6 +216,9 @@ def _step(generation: Generation, first: int) -> tuple[int, int, str | None, str
 
 
 def _sum(rows: Sequence[tuple[Any, ...]]) -> StepCounts:
-    answers, errors, empty, cold = (sum(int(row[at]) for row in rows) for at in range(4))
-    latencies = tuple(sum(column) for column in zip(*(row[4] for row in rows), strict=True))
-    return StepCounts(answers, errors, empty, cold, latencies)
+    answers, errors, empty, cold, asked_squares, answered_squares = (
+        sum(int(row[column]) for row in rows) for column in (0, 1, 2, 3, 5, 6)
+    )
+    sized = [row[4] for row in rows if row[4]]
+    latencies = tuple(sum(counts) for counts in zip(*sized, strict=True))
+    return StepCounts(answers, errors, empty, cold, latencies, asked_squares, answered_squares)

@@ -1,4 +1,4 @@
-"""From figures to a verdict. Pure: times and figures are arguments."""
+"""Verdicts on a canary, from its figures. Pure: times and figures are arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.settings.gates import GateSettings
 
 
 class VerdictKind(StrEnum):
-    """What shall become of the canary."""
+    """What happens to the canary."""
 
     ADVANCE = "advance"
     HOLD = "hold"
@@ -24,7 +24,7 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gates say now. reason: a sentence with the figures. share: what it has, and what it shall have: the next
+    """The result of all gates. reason: a sentence with the figures. share: the canary's now; next_share: the next
     step's with ADVANCE, 0 with ROLL_BACK, 1 with PROMOTE. acts: False where people decide.
     """
 
@@ -47,18 +47,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a canary is. share: of the listeners, 0 to 1. canary_since, step_since: when it, and when this share, went
-    live, UTC.
+    """The step of a canary. share: of the users, 0 to 1. canary_since, step_since: when it, and when this share, went
+    live, UTC. starts: of all its steps until now, ascending.
     """
 
     share: float
     canary_since: datetime
     step_since: datetime
     paused: bool = False
+    starts: tuple[datetime, ...] = ()
 
 
 def decide(measures: Measures, position: Position, settings: GateSettings, now: datetime) -> Verdict:
-    """The verdict at `now`, UTC. What is broken comes before what is missing, and a pause before everything."""
+    """The verdict at `now`, UTC. A pause comes before everything, and a broken gate before a missing figure."""
     following = settings.after(position.share)
     gates = thresholds(measures, settings)
     if settings.like_gate:
@@ -94,7 +95,7 @@ def _decide(
 def _missing(
     measures: Measures, position: Position, settings: GateSettings, now: datetime, gates: tuple[Gate, ...]
 ) -> str:
-    """What the next step waits for; "" for nothing."""
+    """The reason to wait with the next step; "" for none."""
     in_step_s = (now - position.step_since).total_seconds()
     if in_step_s < settings.min_step_s:
         return f"{in_step_s:.0f} s of {settings.min_step_s:g} s in this step"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
-from spotify_buddies.serve_app.rollout.gates.sequential import Likes
+from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position, Verdict, VerdictKind, decide
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
@@ -17,8 +17,8 @@ SETTINGS = GateSettings(min_step_s=60, min_answers=100, max_canary_s=3_600)
 EDGES_MS = (10.0,)
 COUNTS = StepCounts(answers=100_000, latencies=(100_000, 0))
 SURE = Likes(100_000, 20_000.0, 20_000.0, 500_000)
-ARM = ArmFigures(COUNTS, coverage=500, likes=SURE)
-GOOD = Measures(ARM, ARM, EDGES_MS)
+ARM = ArmFigures(COUNTS, coverage=500)
+GOOD = Measures(ARM, ARM, EDGES_MS, LikeRates((StepLikes(SURE, SURE),), (), 100_000, 100_000))
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -52,11 +52,11 @@ def test_a_step_lasts_its_time_and_its_answers() -> None:
 
 
 def test_the_last_step_asks_for_likes_and_the_ones_before_do_not() -> None:
-    unknown = Measures(replace(ARM, likes=Likes()), replace(ARM, likes=Likes()), EDGES_MS)
+    unknown = Measures(ARM, ARM, EDGES_MS)
     assert judged(at(0.25), unknown).kind is VerdictKind.ADVANCE
     last = judged(at(0.5), unknown)
     assert last.kind is VerdictKind.HOLD
-    assert "listeners reacted" in last.reason
+    assert "users reacted" in last.reason
     without = judged(at(0.5), unknown, SETTINGS.model_copy(update={"like_gate": False}))
     assert without.kind is VerdictKind.PROMOTE
 
@@ -65,7 +65,7 @@ def test_a_broken_gate_rolls_back_before_the_step_has_its_time() -> None:
     failing = replace(GOOD, canary=replace(ARM, recent=StepCounts(errors=10)))
     verdict = judged(at(0.1, step_s=1), failing)
     assert (verdict.kind, verdict.next_share) == (VerdictKind.ROLL_BACK, 0.0)
-    assert verdict.reason.startswith("recent errors: 10 of 10 calls of the canary failed")
+    assert verdict.reason.startswith("recent errors: the canary failed 10 of 10 users")
 
 
 def test_nothing_is_decided_in_a_pause() -> None:
@@ -81,7 +81,7 @@ def test_manual_verdicts_are_worked_out_and_not_acted_on() -> None:
 
 
 def test_a_canary_that_takes_too_long_goes_back_or_stays_as_asked() -> None:
-    unknown = Measures(replace(ARM, likes=Likes()), ARM, EDGES_MS)
+    unknown = Measures(ARM, ARM, EDGES_MS)
     late = at(0.5, canary_s=3_600)
     assert judged(late, unknown).kind is VerdictKind.ROLL_BACK
     assert judged(late, unknown).reason.startswith("not shown to be as good within 3600 s: like rate")
@@ -101,6 +101,6 @@ def test_a_verdict_is_json_with_every_gate() -> None:
 
 
 @pytest.mark.parametrize("steps", [(), (5, 1, 100), (0, 100), (1, 50), (10, 10, 100)])
-def test_steps_that_do_not_lead_to_all_listeners_are_refused(steps: tuple[float, ...]) -> None:
+def test_steps_that_do_not_lead_to_all_users_are_refused(steps: tuple[float, ...]) -> None:
     with pytest.raises(ValidationError, match="ascend"):
         GateSettings(steps=steps)

@@ -1,0 +1,75 @@
+"""Status and history as people read them, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from spotify_buddies.serve_app.rollout.commands.view import console, headline, history_view, status_view
+
+AT = datetime(2026, 5, 1, 12, tzinfo=UTC).isoformat()
+WANTED = {"production": "1", "canary": None, "share": 0.0, "shadow": None, "previous": None, "paused": False}
+ACTIVE = {"number": 3, "state": "active", "action": "start", "who": "ann", "at": AT, "why": "", "message": "",
+          "wanted": WANTED}  # fmt: skip
+REPLICA = {
+    "replica": "ranker-" + "0123456789abcdef" * 8, "role": "ranker", "prepared": 3, "following": 3, "age_s": 0.4,
+    "versions": {"1": {"state": "ready", "message": ""}},
+}  # fmt: skip
+
+
+def status(**changed: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "generation": ACTIVE, "active": ACTIVE, "arms": [], "replicas": [REPLICA], "verdict": None, "events": [],
+        "controller": {"state": "works"}, "registry": {"state": "here"},
+    }  # fmt: skip
+    return {**known, **changed}
+
+
+def test_without_a_ranker_nothing_is_called_served() -> None:
+    failed = {**ACTIVE, "number": 4, "state": "failed"}
+    index = {**REPLICA, "role": "index"}
+    for replicas in ([], [index]):
+        lines = headline(status(generation=failed, replicas=replicas))
+        assert not any(line.startswith("served:") for line in lines)
+        assert "no replica reports: nothing is served; does the service run?" in lines
+    lines = headline(status(generation=failed))
+    assert lines[1].startswith("served: generation 3 active")
+    assert not any("no replica" in line for line in lines)
+
+
+def piped(view: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    console().print(view)
+    return out.getvalue()
+
+
+def test_in_a_pipe_a_row_is_a_line_with_its_names_whole_and_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    event = {"at": AT, "generation": 3, "kind": "refused", "version": "1", "message": "far too long " * 40}
+    lines = piped(status_view(status(events=[event])), monkeypatch).splitlines()
+    assert any(REPLICA["replica"] in line and "1 ready" in line for line in lines)
+    assert any(event["message"].strip() in line for line in lines)
+    past = {**ACTIVE, "who": "ann@" + "host" * 50, "changed": {"share": [0.1, 0.25]}}
+    text = piped(history_view([past]), monkeypatch)
+    assert past["who"] in text
+    assert "share 10 % -> 25 %" in text
+    assert "\x1b" not in "".join([*lines, text])
+
+
+def test_a_narrow_terminal_folds_names_and_cuts_none() -> None:
+    screen = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None, highlight=False)
+    screen.print(status_view(status()))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "\u2026" not in shown
+    column = "".join((line.split() or [""])[0] for line in shown.splitlines())
+    assert REPLICA["replica"] in column
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = piped(status_view(status(replicas=[{**REPLICA, "replica": "\x1b[2J[red]x"}])), monkeypatch)
+    assert r"\x1b[2J[red]x" in text
