@@ -28,7 +28,7 @@ from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
+from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry, flushing
 from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Nobody waits for a job's answer as for a call's: what a call would leave out for want of time is waited for.
@@ -91,6 +91,8 @@ class ServiceAnswering:
         return (await self._service.recommend(request)).SerializeToString()
 
     async def _open(self, serving: WorkerSetup) -> Service:
+        # Entered first, so that what the stores count while they close is handed on too.
+        telemetry = await self._stack.enter_async_context(flushing(RayTelemetry()))
         return await open_service(
             serving.settings.model_copy(update={"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}),
             Path(serving.bundle),
@@ -98,7 +100,7 @@ class ServiceAnswering:
             serving.services,
             self._stack,
             model=serving.model,
-            telemetry=RayTelemetry(),
+            telemetry=telemetry,
             neighbours=local,
             replica=f"worker#{uuid.uuid4().hex[:8]}",
         )

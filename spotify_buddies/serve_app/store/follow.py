@@ -195,5 +195,7 @@ def load(url: str, timeout_s: float) -> tuple[SortedBlocks, Position]:
                 playlists.append(names.setdefault(playlist_id, len(names)))
                 until.append(ends)
                 numbers.append(number)
-    columns = (np.frombuffer(column, column.typecode) for column in (users, playlists, until, numbers))
-    return pack(*columns, NameTable.of(names)), Position(*position)
+    who, what, ends_at, number_of = (
+        np.frombuffer(column, column.typecode) for column in (users, playlists, until, numbers)
+    )
+    return pack(who, what, ends_at, number_of, NameTable.of(names)), Position(*position)

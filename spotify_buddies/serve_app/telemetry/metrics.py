@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 FLUSH_S = 1.0
@@ -243,3 +245,16 @@ class RayTelemetry:
                 self.flush()
         finally:
             self.flush()
+
+
+@asynccontextmanager
+async def flushing(telemetry: RayTelemetry) -> AsyncIterator[RayTelemetry]:
+    """Hand counts on every FLUSH_S, and once more when the block has ended: open before what counts while it closes."""
+    task = asyncio.create_task(telemetry.flush_forever())
+    try:
+        yield telemetry
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        # A task that was cancelled before it began has not flushed.
+        telemetry.flush()
