@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+# The arm of an action whose caller does not say one.
+UNSPECIFIED = "unspecified"
+
 
 @dataclass(frozen=True)
 class Snooze:
@@ -29,7 +32,7 @@ class Feedback:
     disliked: tuple[str, ...]
     idempotency_key: str
     model_version: str = ""
-    arm: str = "unspecified"
+    arm: str = UNSPECIFIED
     wishes: tuple[Snooze, ...] = ()
     caller: str = ""
 

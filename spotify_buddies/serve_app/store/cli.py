@@ -63,6 +63,7 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
         return
     typer.echo(
         f"partitions: {len(done.created)} created, {len(done.dropped)} dropped, {len(done.sorted)} sorted; "
+        f"reactions that got version and arm of their list: {done.attributed:,}; "
         f"rows deleted: {done.stray_rows:,} "
         f"outside the partitions, {done.keys:,} idempotency keys, {done.blocks:,} blocks that had run out"
     )

@@ -12,6 +12,7 @@ from typing import Any, Self
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.actions import Change, Feedback, StoredAction
+from spotify_buddies.serve_app.store.attribution import Attribution, is_attributed
 from spotify_buddies.serve_app.store.blocklist import Blocklist
 from spotify_buddies.serve_app.store.database.maintain import Maintenance, Retention
 from spotify_buddies.serve_app.store.database.schema import Schema
@@ -65,9 +66,10 @@ class Store:
             url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
         )
         self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
+        self._attribution = Attribution(url, self._schema, self._impressions.origin_of)
         self._seen = SeenReader(url, timeout_s, settings.seen_s, self._schema)
         self.follower = BlocklistFollower(url, timeout_s, self._schema, self._blocks, self._telemetry)
-        self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention)
+        self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention, self._telemetry)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -95,6 +97,7 @@ class Store:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background = []
         await self._impressions.close(self._settings.flush_s)
+        await self._attribution.close()
         await self._reactions.close()
         await self._seen.close()
         await self._schema.close()
@@ -105,8 +108,17 @@ class Store:
         return self._impressions.waiting
 
     async def store(self, feedback: Feedback) -> StoredAction:
-        """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s."""
-        return await self._reactions.store(feedback)
+        """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s.
+
+        An action without model version or arm gets those of the list it is about, where that is known by now.
+        """
+        if is_attributed(feedback):
+            return await self._reactions.store(feedback)
+        attributed = await self._attribution.attribute(feedback)
+        stored = await self._reactions.store(attributed)
+        if stored.new:
+            self._telemetry.count_attribution("resolved" if is_attributed(attributed) else "unresolved", 1)
+        return stored
 
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         """As History.blocked."""

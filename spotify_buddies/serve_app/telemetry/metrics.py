@@ -31,6 +31,12 @@ class Telemetry(Protocol):
     def count_feedback(self, outcome: str, count: int) -> None:
         """Feedbacks by what became of them: accepted, duplicate, unavailable."""
 
+    def count_attribution(self, outcome: str, count: int) -> None:
+        """Feedbacks without version or arm: resolved by the list they are about, or unresolved.
+
+        late: reactions that were resolved by the upkeep.
+        """
+
     def time_commit(self, seconds: float, actions: int) -> None:
         """One transaction that stored so many feedbacks."""
 
@@ -72,6 +78,9 @@ class Silent:
         """Nothing."""
 
     def count_feedback(self, outcome: str, count: int) -> None:
+        """Nothing."""
+
+    def count_attribution(self, outcome: str, count: int) -> None:
         """Nothing."""
 
     def time_commit(self, seconds: float, actions: int) -> None:
@@ -139,6 +148,11 @@ class RayTelemetry:
         self._feedback = metrics.Counter(
             "feedback_total", description="Feedbacks by what became of them", tag_keys=("outcome",)
         )
+        self._attribution = metrics.Counter(
+            "feedback_attribution_total",
+            description="Feedbacks whose caller did not say version and arm, by whether their list was found",
+            tag_keys=("outcome",),
+        )
         self._commit_seconds = metrics.Histogram(
             "feedback_commit_seconds",
             description="Seconds of one transaction that stores feedbacks",
@@ -192,6 +206,10 @@ class RayTelemetry:
     def count_feedback(self, outcome: str, count: int) -> None:
         """Add feedbacks."""
         self._counted[self._feedback, (("outcome", outcome),)] += count
+
+    def count_attribution(self, outcome: str, count: int) -> None:
+        """Add feedbacks or, for late, reactions."""
+        self._counted[self._attribution, (("outcome", outcome),)] += count
 
     def time_commit(self, seconds: float, actions: int) -> None:
         """Observe one transaction."""

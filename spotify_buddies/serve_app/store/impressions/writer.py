@@ -100,6 +100,14 @@ class Impressions:
                         found.setdefault(place, []).extend(shown.playlist_ids[row] for row in rows)
         return found
 
+    def origin_of(self, recommendation_id: str, user_id: str) -> tuple[str, str] | None:
+        """Model version and arm of a list that waits to be written; None: no such list of this user waits."""
+        for shown in self._unwritten():
+            if recommendation_id in shown.recommendation_ids:
+                place = shown.recommendation_ids.index(recommendation_id)
+                return (shown.model_version, shown.arm) if shown.user_ids[place] == user_id else None
+        return None
+
     async def run(self) -> None:
         """Write batches until it is cancelled. What cannot be written stays and is tried again."""
         retry_s = RETRY_S[0]
