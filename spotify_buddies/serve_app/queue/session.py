@@ -55,7 +55,7 @@ def opened_queue(settings: CommandSettings) -> Iterator[tuple[Jobs, Callable[[],
 
 
 def wait_for(jobs: Jobs, names: Sequence[str]) -> None:
-    """Until every job has an answer or is a dead letter."""
+    """Return when every job has an answer or is a dead letter."""
     from spotify_buddies.foundation.stages.progress import Reporter
 
     progress, left = Reporter(), list(names)
@@ -69,7 +69,7 @@ def wait_for(jobs: Jobs, names: Sequence[str]) -> None:
 
 
 def read_user_ids(path: Path) -> list[str]:
-    """One user id a line; empty lines are left out, and so are spaces around an id. Exits with a sentence."""
+    """One user id a line, without empty lines and spaces around an id. Exits with a sentence on a bad file."""
     from spotify_buddies.foundation.text.ids import fault
 
     try:
@@ -77,7 +77,7 @@ def read_user_ids(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         say(f"error: {path}: {error}", err=True)
         raise typer.Exit(1) from error
-    # Not splitlines, which also cuts at characters that no id may hold: two ids would come of one.
+    # Not splitlines, which also splits at characters that are not allowed in ids: one bad id would become two.
     lines = ((number, line.strip(" \t\r")) for number, line in enumerate(text.removeprefix(BOM).split("\n"), 1))
     users = {number: line for number, line in lines if line}
     if not users:

@@ -18,14 +18,14 @@ from spotify_buddies.serve_app.store.actions import UNSPECIFIED, Feedback
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
 
-# Whoever waits for a commit does not wait longer for this: a week that is being sorted cannot be read for seconds.
+# The longest delay of a commit: a week that is being sorted cannot be read for seconds.
 WITHIN_S = 0.25
 AT_ONCE = 2
 
 # Model version and arm.
 Origin = tuple[str, str]
 
-# The index finds the user's lists; so few are left that no index on the recommendation's id is worth its writes.
+# The index finds the user's lists, which are few; an index on the recommendation's id is not worth its writes.
 _GIVEN = """
 SELECT model_version, arm FROM impressions WHERE user_id = %s AND recommendation_id = %s LIMIT 1
 """
@@ -39,7 +39,7 @@ def is_attributed(action: Feedback) -> bool:
 
 
 class Attribution:
-    """Looks lists up over connections of its own; make it inside the running event loop.
+    """Looks up lists over connections of its own; make it inside the running event loop.
 
     waiting: version and arm of a list that this process has given and not written, by recommendation id and user id.
     """
@@ -63,7 +63,7 @@ class Attribution:
         return action if origin is None else replace(action, model_version=origin[0], arm=origin[1])
 
     async def close(self) -> None:
-        """End what is asked and close the connections."""
+        """Cancel all look-ups and close the connections."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -82,7 +82,7 @@ class Attribution:
         return task.result()
 
     async def _ask(self, action: Feedback) -> Origin | None:
-        """None where nothing is found, or nothing can be asked now: the commit that follows says what is wrong."""
+        """None: not found, or the database cannot answer now; the commit that follows reports its errors."""
         try:
             await self._schema.ready()
             async with self._connections.take() as connection:

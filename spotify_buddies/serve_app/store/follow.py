@@ -1,7 +1,7 @@
-"""The follower that keeps the blocks in memory like those in Postgres: loaded at the start, then every change.
+"""The follower that keeps the blocks in memory equal to those in Postgres: one load, then every change.
 
-A notification says only that something changed. What changed is asked for by transaction number: everything that was
-not finished at the last question is asked for again, so neither the order of commits nor a lost notification matters.
+A notification says only that something changed. The follower then asks for changes by transaction number: again for all
+that had not finished at its last question, so neither the order of commits nor a lost notification matters.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 
-# Without a notification the changes are asked for this often: it finds a connection that is dead without a word.
+# Without a notification it asks this often, which also detects a connection that died silently.
 POLL_S = 5.0
 ANSWER_WITHIN_S = 10.0
 # At least this long between two questions, and four times what the last one took.
 PAUSE_S = 0.01
 RECONNECT_S = (0.1, 2.0)
-# More changes than this are loaded anew, in a thread.
+# With more changes than this, everything is loaded again, in a thread.
 MANY = 50_000
 APPLY_AT_ONCE = 1_000
 MERGE_EVERY_S = 3_600.0
@@ -86,7 +86,7 @@ class _Known:
 class BlocklistFollower:
     """Runs until it is cancelled; make it inside the running event loop.
 
-    ready: set once the blocks are loaded. tried: set then, or once that has failed.
+    ready: set once the blocks are loaded. tried: set then, or once loading has failed.
     """
 
     def __init__(self, url: str, timeout_s: float, schema: Schema, blocks: Blocklist, telemetry: Telemetry) -> None:
@@ -101,7 +101,7 @@ class BlocklistFollower:
         self.tried = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow, and connect again whenever the connection is lost."""
+        """Follow, and reconnect whenever the connection is lost."""
         wait_s = RECONNECT_S[0]
         while True:
             started = time.monotonic()
@@ -182,7 +182,7 @@ class BlocklistFollower:
 
 
 def load(url: str, timeout_s: float) -> tuple[SortedBlocks, Position]:
-    """Every block in force, and the position up to which all is in it. psycopg.Error."""
+    """Every block in force, and the position up to which changes are contained. psycopg.Error."""
     users, playlists, until, numbers = array("q"), array("i"), array("I"), array("q")
     names: dict[str, int] = {}
     with psycopg.connect(url, **parameters(url, timeout_s, None)) as connection, connection.transaction():

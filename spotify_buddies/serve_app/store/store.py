@@ -1,4 +1,4 @@
-"""The memory of the service: one object over Postgres for Feedback and for the ranking's History."""
+"""The store: one object over Postgres for Feedback and for the ranking's History."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
+    """Limits. timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
 
     load_s: longest wait for the blocks at the start. flush_s: longest wait for the impressions at the end.
     """
@@ -44,8 +44,8 @@ class StoreSettings:
 class Store:
     """Feedback and History over Postgres; make and use it inside one event loop, as `async with`.
 
-    A database that is away stops nothing: Feedback is told so, `seen` too, impressions wait, and blocks are those known
-    so far. Wishes and dislikes hold in this process when `store` returns, and in others as soon as they are told.
+    An unreachable database stops nothing: Feedback and `seen` raise, impressions wait, and blocks are those known so
+    far. Wishes and dislikes hold in this process when `store` returns, and in others as soon as they are notified.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class Store:
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:
-        """As History.seen; what waits in this process to be written is in it. Listeners without an id met nothing."""
-        # First what waits: what is written between the two is then in both, not in neither.
-        found = self._impressions.unwritten(user_ids, since) if shown else {}
+        """As History.seen, including lists that wait in this process. Users without an id have met nothing."""
+        # What waits comes first: a list that is written between the two is then in both, not in neither.
+        seen = self._impressions.unwritten(user_ids, since) if shown else {}
         known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
         if not known:
-            return found
+            return seen
         try:
             met = dict(await self._seen.ask(known, since, shown=shown, liked=liked))
         except HistoryUnavailable:
@@ -142,8 +142,8 @@ class Store:
         for place, user_id in enumerate(user_ids):
             playlists = met.get(user_id)
             if playlists:
-                found[place] = list(dict.fromkeys([*found.get(place, ()), *playlists]))
-        return found
+                seen[place] = list(dict.fromkeys([*seen.get(place, ()), *playlists]))
+        return seen
 
     def record(self, shown: Shown) -> None:
         """As History.record."""

@@ -1,4 +1,4 @@
-"""Counters and latencies; through Ray's metrics (Prometheus) inside a replica, nowhere elsewhere."""
+"""Counters and latencies: through Ray's metrics (Prometheus) in a replica or worker, nowhere else."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Telemetry(Protocol):
         """Lists answered from one source."""
 
     def count_cold(self, step: str, count: int) -> None:
-        """Listeners without candidates of their own whom one step of the cold path answered, or failed to."""
+        """Users without candidates of their own whom one step of the cold path answered, or failed to."""
 
     def time_inference(self, seconds: float) -> None:
         """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
 
     def count_feedback(self, outcome: str, count: int) -> None:
-        """Feedbacks by what became of them: accepted, duplicate, unavailable."""
+        """Feedbacks by outcome: accepted, duplicate, reused, unavailable."""
 
     def count_attribution(self, outcome: str, count: int) -> None:
         """Feedbacks without version or arm: resolved by the list they are about, or unresolved.
@@ -47,13 +47,13 @@ class Telemetry(Protocol):
         """Lists that wait to be written."""
 
     def set_blocks(self, count: int, size_bytes: int) -> None:
-        """Blocks in memory and what they take."""
+        """Blocks in memory and their bytes."""
 
     def count_follow(self, event: str) -> None:
-        """Following the blocks of other replicas: loaded, caught_up, lost."""
+        """Events of following the blocks of other replicas: loaded, caught_up, merged, lost."""
 
     def count_seen(self, outcome: str) -> None:
-        """Questions for what listeners have seen: answered, unavailable."""
+        """Questions for what users have seen: answered, unavailable."""
 
     def set_generation(self, number: int) -> None:
         """The rollout's generation that this replica serves."""
@@ -111,8 +111,8 @@ class Silent:
 class RayTelemetry:
     """Ray's metrics, scraped from the node's metrics port with the replica as a tag.
 
-    One call of theirs costs about as much as looking up a listener. So counts are kept here and handed on once in a
-    while, and one of SAMPLED latencies is observed. All but time_inference and count_arm on one thread.
+    One call of Ray's costs about as much as looking up a user. So counts are kept here and handed on every FLUSH_S
+    (`flushing`), and one of SAMPLED latencies is observed. All but time_inference and count_arm on one thread.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class RayTelemetry:
         self._store()
 
     def _store(self) -> None:
-        """The metrics of what is remembered of listeners."""
+        """The metrics of the store and of the rollout."""
         from ray.serve import metrics
 
         self._feedback = metrics.Counter(
@@ -195,7 +195,7 @@ class RayTelemetry:
             self._counted[self._cold, ()] += count
 
     def count_cold(self, step: str, count: int) -> None:
-        """Add listeners."""
+        """Add users."""
         self._counted[self._steps, (("step", step),)] += count
 
     def time_inference(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What one process does for all, about once a day: partitions ahead, retention, and sweeping what has run out."""
+"""The daily upkeep that one process does for all: partitions, retention, late attribution, expired blocks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LOCK = 0x62756465
 EVERY = timedelta(hours=20)
 LOOK_EVERY_S = 3_600.0
 LOOK_AGAIN_S = 60.0
-# A lock that is not to be had is asked for another time: waiting for it holds up the writers behind it.
+# A lock that is not free is tried again later: waiting for it would hold up the writers behind it.
 LOCK_S = 2
 # Lists are written within minutes of their feedback, so the upkeep looks back a little farther than to the last one.
 LATE, LATE_EVERY_LOOK = timedelta(days=2), timedelta(hours=3)
-# What is read by listener.
+# Tables that are read by user.
 SORTED = ("impressions", "reactions")
-# Blocks that were lifted or ran out stay for whoever follows the changes and was away.
-KEEP_RUN_OUT = "1 day"
+# Lifted and expired blocks stay for followers that were disconnected.
+KEEP_EXPIRED = "1 day"
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +58,7 @@ class Done:
 
 
 class Maintenance:
-    """Looks once an hour whether anybody has done the work; whoever finds it undone does it."""
+    """Checks once an hour whether any process has done the work, and else does it."""
 
     def __init__(self, url: str, timeout_s: float, schema: Schema, retention: Retention, telemetry: Telemetry) -> None:
         self._url = url
@@ -93,10 +93,10 @@ async def maintain(
     when_due: bool = False,
     now: datetime | None = None,
 ) -> Done | None:
-    """Do the work; None when somebody else does it, or, with when_due, has done it. now: the database's clock.
+    """Do the work; None when another process does it or, with when_due, has done it. now: the database's clock.
 
-    The database's clock alone decides what is old: a replica whose clock jumps drops nothing. psycopg.Error: done in
-    part, and safe to repeat.
+    Only the database's clock decides what is old: a replica whose clock jumps drops nothing. psycopg.Error: part of the
+    work is done; it is safe to repeat.
     """
     if not await _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK):
         return None
@@ -116,8 +116,8 @@ INSERT INTO store_work (name, done_at) VALUES ('maintain', now())
 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at
 """
 _SWEEP = f"""
-DELETE FROM blocks WHERE disliked IS NOT TRUE AND coalesce(until, '-infinity') < now() - interval '{KEEP_RUN_OUT}'
-  AND changed_at < now() - interval '{KEEP_RUN_OUT}'
+DELETE FROM blocks WHERE disliked IS NOT TRUE AND coalesce(until, '-infinity') < now() - interval '{KEEP_EXPIRED}'
+  AND changed_at < now() - interval '{KEEP_EXPIRED}'
 """  # noqa: S608 - a constant
 
 
