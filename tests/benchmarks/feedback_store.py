@@ -21,21 +21,18 @@ import itertools
 import json
 import os
 import selectors
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from trees import HERE, Figures, ask, cpu_s, measuring, show
 
-HERE = Path(__file__).resolve().parents[2]
-Figures = dict[str, float]
 UNITS = {
     "per_s": "feedbacks/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "batch": "in one commit",
     "process_ms": "process ms", "postgres_ms": "Postgres ms", "wal_bytes": "WAL bytes",
@@ -54,14 +51,14 @@ def main() -> None:
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        work(given.worker)
+        answer(given.worker)
         return
     trees = [HERE, *(tree.resolve() for tree in given.tree)]
     works = [Work(callers=callers) for callers in given.callers] + [Work(rate=rate) for rate in given.rates]
     rounds, seconds = given.rounds, given.seconds
     if given.profile:
         trees, works, rounds, seconds = trees[:1], [Work(rate=1500)], 1, given.profile
-    show(measure(trees, works, rounds, seconds))
+    show(measure(trees, works, rounds, seconds), UNITS)
 
 
 @dataclass(frozen=True)
@@ -79,51 +76,26 @@ def measure(
     trees: Sequence[Path], works: Sequence[Work], rounds: int, seconds: float
 ) -> dict[tuple[Work, Path], list[Figures]]:
     """Figures of every round by work and tree."""
-    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
+    rounds_of: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedback-"))
         # Postgres runs as another user where this is root.
         Path(directory).chmod(0o755)
         workers = {}
         for number, tree in enumerate(trees):
-            command = [sys.executable, str(Path(__file__).resolve()), "--worker", f"{directory}/{number}"]
-            environment = os.environ | {"PYTHONPATH": str(tree)}
-            workers[tree] = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-            )
-            print(f"{tree}: process {json.loads(_ask(workers[tree], None))}", flush=True)
+            workers[tree] = stack.enter_context(measuring(Path(__file__), tree, f"{directory}/{number}"))
+            print(f"{tree}: process {json.loads(ask(workers[tree]))}", flush=True)
         for worker in workers.values():
-            _ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
+            ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
         for _ in range(rounds):
-            for one in works:
+            for work in works:
                 for tree, worker in workers.items():
-                    found[one, tree].append(json.loads(_ask(worker, {**asdict(one), "seconds": seconds})))
-        for worker in workers.values():
-            worker.stdin.close()  # type: ignore[union-attr]
-    return found
+                    figures = json.loads(ask(worker, {**asdict(work), "seconds": seconds}))
+                    rounds_of[work, tree].append(figures)
+    return rounds_of
 
 
-def _ask(worker: subprocess.Popen[str], question: dict[str, float] | None) -> str:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    if question is not None:
-        worker.stdin.write(json.dumps(question) + "\n")
-        worker.stdin.flush()
-    line = worker.stdout.readline()
-    if not line:
-        raise SystemExit("a process that measured has ended; see what it said above")
-    return line
-
-
-def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
-    """Print the medians of the rounds."""
-    print(f"{'':>10}" + "".join(f"{unit:>15}" for unit in UNITS.values()) + "  tree")
-    for (one, tree), rounds in found.items():
-        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
-        print(f"{one!s:>10}" + "".join(f"{figure:>15,.2f}" for figure in medians) + f"  {tree}")
-
-
-def work(directory: Path) -> None:
+def answer(directory: Path) -> None:
     """Start Postgres, say which process this is, and measure as often as it is asked to."""
     from spotify_buddies.serve_app.embedded import postgres
 
@@ -193,13 +165,13 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
             await asyncio.gather(*(closed(opened, time.perf_counter() + 0.3) for _ in range(4)))
             commits.clear()
             taken.clear()
-            before = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
+            before = (cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
             started = time.perf_counter()
             if asked.rate:
                 await open_loop(opened, asked.rate, started, started + seconds)
             await asyncio.gather(*(closed(opened, started + seconds) for _ in range(asked.callers)))
             spent = time.perf_counter() - started
-            after = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
+            after = (cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
     count = len(taken)
     ranked = sorted(taken)
     return {
@@ -211,17 +183,6 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
         "process_ms": (after[1] - before[1]) * 1e3 / count,
         "wal_bytes": (after[2] - before[2]) / count,
     }
-
-
-def _cpu_s(postmaster: psutil.Process) -> float:
-    """Processor seconds of the server and its processes, those that have ended among them."""
-    own = postmaster.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for process in postmaster.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return float(total)
 
 
 def _wal_bytes(connection: object) -> float:
