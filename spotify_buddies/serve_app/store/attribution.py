@@ -8,8 +8,10 @@ replica, or lost: its feedback is stored all the same, without version and arm, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -18,19 +20,29 @@ from spotify_buddies.serve_app.store.actions import UNSPECIFIED, Feedback
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
 
-# The longest delay of a commit: a week that is being sorted cannot be read for seconds.
-WITHIN_S = 0.25
+# Statements at a time, and actions in one of them: those that come together share one.
 AT_ONCE = 2
+MOST = 64
 
 # Model version and arm.
 Origin = tuple[str, str]
 
 # The index finds the user's lists, which are few; an index on the recommendation's id is not worth its writes.
 _GIVEN = """
-SELECT model_version, arm FROM impressions WHERE user_id = %s AND recommendation_id = %s LIMIT 1
+SELECT place, model_version, arm
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (who, recommendation, place)
+CROSS JOIN LATERAL (
+  SELECT model_version, arm FROM impressions
+  WHERE user_id = asked.who AND recommendation_id = asked.recommendation LIMIT 1
+) AS given
 """
 # As for what was seen: planned once, and by the index even where a week was empty at that time.
 _OPTIONS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+
+
+class _Asked(NamedTuple):
+    action: Feedback
+    origin: asyncio.Future[Origin | None]
 
 
 def is_attributed(action: Feedback) -> bool:
@@ -44,19 +56,21 @@ class Attribution:
     waiting: version and arm of a list that this process has given and not written, by recommendation id and user id.
     """
 
-    def __init__(self, url: str, schema: Schema, waiting: Callable[[str, str], Origin | None]) -> None:
+    def __init__(self, url: str, within_s: float, schema: Schema, waiting: Callable[[str, str], Origin | None]) -> None:
         # An argument replaces what the address says, so the user's own options go in front of ours.
         own = conninfo_to_dict(url).get("options") or ""
-        self._connections = Connections(make_conninfo(url, options=f"{own} {_OPTIONS}".strip()), WITHIN_S, AT_ONCE)
+        self._connections = Connections(make_conninfo(url, options=f"{own} {_OPTIONS}".strip()), within_s, AT_ONCE)
+        self._within_s = within_s
         self._schema = schema
         self._waiting = waiting
-        self._tasks: set[asyncio.Task[Origin | None]] = set()
+        self._asked: deque[_Asked] = deque()
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def attribute(self, action: Feedback) -> Feedback:
         """The action with version and arm of the list it is about; the action itself where that is not found.
 
-        Within WITHIN_S, whatever the database does. Both come from the list: a pair of which the caller said one half
-        could name an arm that the version never had.
+        Within within_s, whatever the database does: a week that is being sorted cannot be read for seconds. Both come
+        from the list: a pair of which the caller said one half could name an arm that the version never had.
         """
         # What waits comes first: a list that is written between the two is then found twice, not missed.
         origin = self._waiting(action.recommendation_id, action.user_id) or await self._stored(action)
@@ -64,29 +78,45 @@ class Attribution:
 
     async def close(self) -> None:
         """Cancel all look-ups and close the connections."""
-        tasks = set(self._tasks)
-        for task in tasks:
+        sending = set(self._sending)
+        for task in sending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*sending, return_exceptions=True)
         await self._connections.close_idle()
 
     async def _stored(self, action: Feedback) -> Origin | None:
-        # A task of its own: cancelling a statement asks the server, which may not answer either.
-        task = asyncio.create_task(self._ask(action))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task}, timeout=WITHIN_S)
-        if not task.done():
-            task.cancel()
+        asked = _Asked(action, asyncio.get_running_loop().create_future())
+        self._asked.append(asked)
+        if len(self._sending) < AT_ONCE:
+            # A task of its own: a statement is not cancelled with its callers, which would cost the connection.
+            task = asyncio.create_task(self._send())
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        await asyncio.wait({asked.origin}, timeout=self._within_s)
+        if not asked.origin.done():
+            asked.origin.cancel()
             return None
-        return task.result()
+        return asked.origin.result()
 
-    async def _ask(self, action: Feedback) -> Origin | None:
-        """None: not found, or the database cannot answer now; the commit that follows reports its errors."""
+    async def _send(self) -> None:
+        """Ask until no action waits."""
+        while self._asked:
+            batch = [self._asked.popleft() for _ in range(min(MOST, len(self._asked)))]
+            batch = [asked for asked in batch if not asked.origin.done()]
+            origins = await self._ask([asked.action for asked in batch]) if batch else {}
+            for place, asked in enumerate(batch, 1):
+                if not asked.origin.done():
+                    asked.origin.set_result(origins.get(place))
+
+    async def _ask(self, actions: Sequence[Feedback]) -> dict[int, Origin]:
+        """By place from 1 on. Empty where the database cannot answer: the commits that follow report its errors."""
+        users = [action.user_id for action in actions]
+        recommendations = [action.recommendation_id for action in actions]
         try:
             await self._schema.ready()
-            async with self._connections.take() as connection:
-                cursor = await connection.execute(_GIVEN, (action.user_id, action.recommendation_id), prepare=True)
-                return await cursor.fetchone()
-        except (psycopg.Error, OSError, UnicodeEncodeError):
-            return None
+            # The server ends what takes longer, but it may not answer at all.
+            async with asyncio.timeout(2 * self._within_s), self._connections.take() as connection:
+                cursor = await connection.execute(_GIVEN, (users, recommendations), prepare=True)
+                return {place: (version, arm) for place, version, arm in await cursor.fetchall()}
+        except (psycopg.Error, OSError, TimeoutError, UnicodeEncodeError):
+            return {}

@@ -29,11 +29,13 @@ _log = logging.getLogger(__name__)
 class StoreSettings:
     """Limits. timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
 
-    load_s: longest wait for the blocks at the start. flush_s: longest wait for the impressions at the end.
+    attribution_s: longest delay of a commit by looking for version and arm. load_s: longest wait for the blocks at the
+    start. flush_s: longest wait for the impressions at the end.
     """
 
     timeout_s: float = 1.5
     seen_s: float = 0.02
+    attribution_s: float = 0.25
     impressions_waiting: int = 100_000
     load_s: float = 10.0
     flush_s: float = 2.0
@@ -66,7 +68,7 @@ class Store:
             url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
         )
         self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
-        self._attribution = Attribution(url, self._schema, self._impressions.origin_of)
+        self._attribution = Attribution(url, settings.attribution_s, self._schema, self._impressions.origin_of)
         self._seen = SeenReader(url, timeout_s, settings.seen_s, self._schema)
         self.follower = BlocklistFollower(url, timeout_s, self._schema, self._blocks, self._telemetry)
         self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention, self._telemetry)
