@@ -3,13 +3,13 @@
     python tests/benchmarks/seen.py                           1,000,000 lists shown, this tree
     python tests/benchmarks/seen.py --tree ../other           beside other trees of the source, in turn
     python tests/benchmarks/seen.py --rows 1e6 1e7 --data D   several sizes; the databases stay in D for the next time
-    python tests/benchmarks/seen.py --sorted                  weeks in the order of listeners, as upkeep leaves them
+    python tests/benchmarks/seen.py --sorted                  weeks in the order of users, as upkeep leaves them
     python tests/benchmarks/seen.py --cold --rates 20         nothing of the tables in memory when a round begins
 
-The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its listener may get, and
-a like for every fifth list; one listener for every 100 lists, some far more active than others (the listener of a list
+The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its user may get, and
+a like for every fifth list; one user for every 100 lists, some far more active than others (the user of a list
 is the number n * u ** 1.5 for an even u), and who is more active asks more. Callers ask in turn, together so many times
-a second whatever the answers do, for 60 days, one listener each, and record a list after every answer, as the service
+a second whatever the answers do, for 60 days, one user each, and record a list after every answer, as the service
 does. Hogs are processes that only compute.
 
 Every round measures each tree at each rate, one after the other; the table tells the medians of the rounds. On a
@@ -148,21 +148,21 @@ def answer(url: str) -> None:
     """Measure as often as it is asked to."""
     with psycopg.connect(url) as connection:
         percent = SAMPLE * 3_000 / max(1, connection.execute("SELECT sum(reltuples) FROM pg_class").fetchone()[0])  # type: ignore[index]
-        listeners = [
+        users = [
             user_id
             for (user_id,) in connection.execute(
                 f"SELECT user_id FROM impressions TABLESAMPLE SYSTEM ({min(100.0, percent)})".encode()
             )
         ]
-    random.shuffle(listeners)
+    random.shuffle(users)
     with asyncio.Runner() as runner:
         for line in sys.stdin:
             asked = json.loads(line)
             seconds = asked.pop("seconds")
-            print(json.dumps(runner.run(question(url, Work(**asked), seconds, listeners))), flush=True)
+            print(json.dumps(runner.run(question(url, Work(**asked), seconds, users))), flush=True)
 
 
-async def question(url: str, asked: Work, seconds: float, listeners: list[str]) -> Figures:
+async def question(url: str, asked: Work, seconds: float, users: list[str]) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
     from spotify_buddies.serve_app.errors import HistoryUnavailable
     from spotify_buddies.serve_app.ranking.history import Shown
@@ -178,7 +178,7 @@ async def question(url: str, asked: Work, seconds: float, listeners: list[str]) 
         nonlocal skipped
         while due < until:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            user_id = random.choice(listeners)
+            user_id = random.choice(users)
             started = time.perf_counter()
             try:
                 await store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)

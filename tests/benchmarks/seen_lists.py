@@ -61,20 +61,18 @@ async def make_weeks(url: str) -> None:
 def statements(rows: int, first: int, last: int) -> Iterator[str]:
     """What makes the lists with the numbers first to last, and their likes."""
     at = f"now() - interval '{DAYS} days' * (1 - n / {rows}.0::float8)"
-    listener = f"floor({rows // LISTS_EACH} * power({_number(0)} / 2.0 ^ 53, 1.5))::bigint"
+    who = f"floor({rows // LISTS_EACH} * power({_number(0)} / 2.0 ^ 53, 1.5))::bigint"
     playlists = [
-        f"'playlist-' || ((listener * 7919 + {_number(seed)} % {CANDIDATES}) % {PLAYLISTS})" for seed in range(1, 11)
+        f"'playlist-' || ((who * 7919 + {_number(seed)} % {CANDIDATES}) % {PLAYLISTS})" for seed in range(1, 11)
     ]
-    # OFFSET 0: the listener is drawn once for a row, not wherever it is named.
-    drawn = (
-        f"(SELECT n, {listener} AS listener FROM generate_series({first}::bigint, {last}, %s) AS n OFFSET 0) AS drawn"
-    )
+    # OFFSET 0: the user is drawn once for a row, not wherever it is named.
+    drawn = f"(SELECT n, {who} AS who FROM generate_series({first}::bigint, {last}, %s) AS n OFFSET 0) AS drawn"
     yield (
-        f"INSERT INTO impressions SELECT {at}, 'rec-' || md5(n::text), md5(listener::text),"
+        f"INSERT INTO impressions SELECT {at}, 'rec-' || md5(n::text), md5(who::text),"
         f" ARRAY[{', '.join(playlists)}], '0123456789ab', 'production', 'live' FROM {drawn.replace('%s', '1')}"
     )
     yield (
-        f"INSERT INTO reactions SELECT {at}, n, 'rec-' || md5(n::text), md5(listener::text), {playlists[0]}, 1,"
+        f"INSERT INTO reactions SELECT {at}, n, 'rec-' || md5(n::text), md5(who::text), {playlists[0]}, 1,"
         f" '0123456789ab', 'production' FROM {drawn.replace('%s', '5')}"
     )
 
@@ -108,5 +106,5 @@ def depth(database: str) -> str:
         whole = connection.execute("SELECT pg_size_pretty(pg_database_size(current_database()))").fetchone() or ("",)
     return (
         f"{level + 1} pages of the index of a week ({tuples:,} lists, {size / 2**20:,.0f} MiB) are read to find a"
-        f" listener; all of it {whole[0]}"
+        f" user; all of it {whole[0]}"
     )

@@ -14,10 +14,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from spotify_buddies.serve_app.store.actions import UNSPECIFIED, Feedback
-from spotify_buddies.serve_app.store.database.connections import Connections
+from spotify_buddies.serve_app.store.database.connections import Connections, with_options
 from spotify_buddies.serve_app.store.database.schema import Schema
 
 # Statements at a time, and actions in one of them: those that come together share one.
@@ -57,9 +56,7 @@ class Attribution:
     """
 
     def __init__(self, url: str, within_s: float, schema: Schema, waiting: Callable[[str, str], Origin | None]) -> None:
-        # An argument replaces what the address says, so the user's own options go in front of ours.
-        own = conninfo_to_dict(url).get("options") or ""
-        self._connections = Connections(make_conninfo(url, options=f"{own} {_OPTIONS}".strip()), within_s, AT_ONCE)
+        self._connections = Connections(with_options(url, _OPTIONS), within_s, AT_ONCE)
         self._within_s = within_s
         self._schema = schema
         self._waiting = waiting

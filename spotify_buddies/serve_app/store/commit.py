@@ -93,9 +93,9 @@ class Committed:
 
 
 async def commit(
-    connection: psycopg.AsyncConnection, actions: Sequence[Feedback], at: datetime | None = None
+    connection: psycopg.AsyncConnection, actions: Sequence[Feedback], happened_at: datetime | None = None
 ) -> Committed:
-    """Store the actions whose keys are new, all or none. at: when they happened; None: the database's clock.
+    """Store the actions whose keys are new, all or none. happened_at: None: now, by the database's clock.
 
     Of actions with the same key and caller the first is stored; the others are repetitions of it, or differ from it.
     psycopg.Error: it is unknown whether anything was stored.
@@ -106,7 +106,7 @@ async def commit(
     for place, key in enumerate(keys):
         places.setdefault(key, place)
     sent = [(actions[place], prints[place]) for place in places.values()]
-    values = {"at": at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
+    values = {"at": happened_at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
     answer = await (await connection.execute(_COMMIT, values, prepare=True)).fetchall()
     accepted = {(row[0], row[1]) for row in answer if row[3] is None}
     held: dict[_Key, _Held] = {key: (actions[places[key]].rows(), prints[places[key]]) for key in accepted}

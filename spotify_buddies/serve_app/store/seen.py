@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from spotify_buddies.serve_app.errors import HistoryUnavailable
-from spotify_buddies.serve_app.store.database.connections import Connections
+from spotify_buddies.serve_app.store.database.connections import Connections, with_options
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
 
@@ -58,9 +57,7 @@ class SeenReader:
     """
 
     def __init__(self, url: str, timeout_s: float, budget_s: float, schema: Schema) -> None:
-        # An argument replaces what the address says, so the user's own options go in front of ours.
-        own = conninfo_to_dict(url).get("options") or ""
-        self._connections = Connections(make_conninfo(url, options=f"{own} {_OPTIONS}".strip()), timeout_s, AT_ONCE)
+        self._connections = Connections(with_options(url, _OPTIONS), timeout_s, AT_ONCE)
         self._timeout_s = timeout_s
         self._budget_s = budget_s
         self._schema = schema

@@ -128,10 +128,10 @@ class RayTelemetry:
         self._lists = metrics.Counter(
             "inference_lists_total", description="Lists answered, by where they came from", tag_keys=("source",)
         )
-        self._cold = metrics.Counter("cold_user_total", description="Lists for listeners without a pairing")
+        self._cold = metrics.Counter("cold_user_total", description="Lists for users without a pairing")
         self._steps = metrics.Counter(
             "cold_steps_total",
-            description="Steps of the cold path: what answered a listener without candidates, and what failed before",
+            description="Steps of the cold path: what answered a user without candidates, and what failed before",
             tag_keys=("step",),
         )
         self._seconds = metrics.Histogram(
@@ -173,14 +173,14 @@ class RayTelemetry:
             "blocks_follow_total", description="Loads, catch-ups and losses of the feed of blocks", tag_keys=("event",)
         )
         self._seen = metrics.Counter(
-            "seen_total", description="Questions for what listeners have seen", tag_keys=("outcome",)
+            "seen_total", description="Questions for what users have seen", tag_keys=("outcome",)
         )
         self._generation = metrics.Gauge("rollout_generation", description="The generation that this replica serves")
         self._arm_lists, self._arm_errors = (
             metrics.Counter(f"rollout_{what}_total", description=description, tag_keys=("arm", "version"))
             for what, description in (
                 ("lists", "Lists by the arm that answered; of a shadow, lists compared"),
-                ("errors", "Listeners whom an arm should have answered and could not"),
+                ("errors", "Users whom an arm should have answered and could not"),
             )
         )
 
