@@ -29,10 +29,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import psutil
-from trees import HERE, Figures, ask, cpu_s, measuring, show
+import psycopg
+from trees import HERE, Figures, Meter, ask, measuring, show
 
+WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'"
 UNITS = {
     "per_s": "feedbacks/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "batch": "in one commit",
     "process_ms": "process ms", "postgres_ms": "Postgres ms", "wal_bytes": "WAL bytes",
@@ -116,38 +118,46 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 async def store(url: str, asked: Work, seconds: float) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
-    import psycopg
-
-    from spotify_buddies.serve_app.store.actions import Feedback
     from spotify_buddies.serve_app.store.store import Store
     from spotify_buddies.serve_app.telemetry.metrics import Silent
 
     commits: list[int] = []
-    taken: list[float] = []
 
     class Counting(Silent):
         def time_commit(self, seconds: float, actions: int) -> None:
             commits.append(actions)
 
-    run = f"{time.time_ns():x}"
-    numbers = itertools.count()
+    with psycopg.connect(url, autocommit=True) as connection:
+        async with Store(url, telemetry=Counting()) as opened:
+            likes = Likes(opened)
+            await asyncio.gather(*(likes.in_turn(time.perf_counter() + 0.3) for _ in range(4)))
+            commits.clear()
+            likes.taken.clear()
+            meter, started = Meter(connection, WAL), time.perf_counter()
+            if asked.rate:
+                await likes.at_rate(asked.rate, started, started + seconds)
+            await asyncio.gather(*(likes.in_turn(started + seconds) for _ in range(asked.callers)))
+            figures = meter.figures(likes.taken)
+    count = len(likes.taken)
+    return {**figures, "batch": count / len(commits), "wal_bytes": figures["counted"] / count}
 
-    async def once(store: Store, started: float) -> None:
-        number = next(numbers)
-        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
-        await store.store(
-            Feedback(
-                f"{run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
-                f"load-{run}-{number}", "0123456789ab", "production",
-            )
-        )  # fmt: skip
-        taken.append(time.perf_counter() - started)
 
-    async def closed(store: Store, until: float) -> None:
+class Likes:
+    """One like after the other, each of its own. taken: seconds until each was committed."""
+
+    def __init__(self, opened: Any) -> None:
+        self._store = opened
+        self._run = f"{time.time_ns():x}"
+        self._numbers = itertools.count()
+        self.taken: list[float] = []
+
+    async def in_turn(self, until: float) -> None:
+        """One caller, who waits for each commit before the next."""
         while (started := time.perf_counter()) < until:
-            await once(store, started)
+            await self._once(started)
 
-    async def open_loop(store: Store, rate: int, start: float, until: float) -> None:
+    async def at_rate(self, rate: int, start: float, until: float) -> None:
+        """At even times, whatever the store does."""
         async with asyncio.TaskGroup() as tasks:
             for number in itertools.count():
                 due = start + number / rate
@@ -155,43 +165,20 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
                     return
                 if (wait_s := due - time.perf_counter()) > 0:
                     await asyncio.sleep(wait_s)
-                tasks.create_task(once(store, due))
+                tasks.create_task(self._once(due))
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        server = int(connection.execute("SELECT pg_backend_pid()").fetchone()[0])  # type: ignore[index]
-        postmaster = psutil.Process(server).parent()
-        assert postmaster is not None
-        async with Store(url, telemetry=Counting()) as opened:
-            await asyncio.gather(*(closed(opened, time.perf_counter() + 0.3) for _ in range(4)))
-            commits.clear()
-            taken.clear()
-            before = (cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
-            started = time.perf_counter()
-            if asked.rate:
-                await open_loop(opened, asked.rate, started, started + seconds)
-            await asyncio.gather(*(closed(opened, started + seconds) for _ in range(asked.callers)))
-            spent = time.perf_counter() - started
-            after = (cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
-    count = len(taken)
-    ranked = sorted(taken)
-    return {
-        "per_s": count / spent,
-        "p50_ms": ranked[count // 2] * 1e3,
-        "p99_ms": ranked[count * 99 // 100] * 1e3,
-        "batch": count / len(commits),
-        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
-        "process_ms": (after[1] - before[1]) * 1e3 / count,
-        "wal_bytes": (after[2] - before[2]) / count,
-    }
+    async def _once(self, started: float) -> None:
+        from spotify_buddies.serve_app.store.actions import Feedback
 
-
-def _wal_bytes(connection: object) -> float:
-    import psycopg
-
-    assert isinstance(connection, psycopg.Connection)
-    row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
-    assert row is not None
-    return float(row[0])
+        number = next(self._numbers)
+        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
+        await self._store.store(
+            Feedback(
+                f"{self._run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
+                f"load-{self._run}-{number}", "0123456789ab", "production",
+            )
+        )  # fmt: skip
+        self.taken.append(time.perf_counter() - started)
 
 
 if __name__ == "__main__":

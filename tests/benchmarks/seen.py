@@ -33,15 +33,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 import psycopg
 from seen_lists import PLAYLISTS, depth, fill, lay_in_order
-from trees import HERE, Figures, ask, cpu_s, measuring, show
+from trees import HERE, Figures, Meter, ask, measuring, show
 
 WINDOW_DAYS = 60
 SAMPLE = 20_000
+# Connections that were made to this database.
+SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
 UNITS = {
     "per_s": "asked/s", "skipped": "skipped %", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "sessions": "connections made",
     "process_ms": "process ms", "postgres_ms": "Postgres ms",
@@ -164,65 +166,54 @@ def answer(url: str) -> None:
 
 async def question(url: str, asked: Work, seconds: float, users: list[str]) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
-    from spotify_buddies.serve_app.errors import HistoryUnavailable
-    from spotify_buddies.serve_app.ranking.history import Shown
-    from spotify_buddies.serve_app.ranking.query import Source
     from spotify_buddies.serve_app.store.store import Store
 
-    taken: list[float] = []
-    skipped = 0
-    names = [f"playlist-{number}" for number in range(PLAYLISTS)]
-    window = timedelta(days=WINDOW_DAYS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        async with Store(url) as store:
+            meter, start = Meter(connection, SESSIONS), time.perf_counter() + 0.1
+            callers = Callers(store, users, asked.callers / asked.rate, start + seconds)
+            await asyncio.gather(*(callers.call(start + place / asked.rate) for place in range(asked.callers)))
+            figures = meter.figures(callers.taken)
+    return {**figures, "sessions": figures["counted"], "skipped": 100 * callers.skipped / len(callers.taken)}
 
-    async def caller(store: Store, due: float, until: float) -> None:
-        nonlocal skipped
-        while due < until:
+
+class Callers:
+    """Who asks, each every `pause_s` until that time. taken: seconds of each question. skipped: without an answer."""
+
+    def __init__(self, store: Any, users: list[str], pause_s: float, until: float) -> None:
+        self._store, self._users, self._pause_s, self._until = store, users, pause_s, until
+        self._names = [f"playlist-{number}" for number in range(PLAYLISTS)]
+        self.taken: list[float] = []
+        self.skipped = 0
+
+    async def call(self, due: float) -> None:
+        """One caller, who asks first at that time."""
+        from spotify_buddies.serve_app.errors import HistoryUnavailable
+
+        window = timedelta(days=WINDOW_DAYS)
+        while due < self._until:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            user_id = random.choice(users)
+            user_id = random.choice(self._users)
             started = time.perf_counter()
             try:
-                await store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)
+                await self._store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)
             except HistoryUnavailable:
-                skipped += 1
-            taken.append(time.perf_counter() - started)
-            rows = np.array([random.sample(range(PLAYLISTS), 10)], np.int32)
-            store.record(
-                Shown(
-                    (user_id,), (f"rec-{started}",), (Source.LIVE,), rows, np.array([10], np.int32), names,
-                    "0123456789ab", "production", datetime.now(UTC),
-                )
-            )  # fmt: skip
-            due += asked.callers / asked.rate
+                self.skipped += 1
+            self.taken.append(time.perf_counter() - started)
+            self._record(user_id, started)
+            due += self._pause_s
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        postmaster = psutil.Process(connection.info.backend_pid).parent()
-        assert postmaster is not None
-        async with Store(url) as store:
-            start = time.perf_counter() + 0.1
-            before = (cpu_s(postmaster), time.process_time(), _sessions(connection))
-            await asyncio.gather(
-                *(caller(store, start + place / asked.rate, start + seconds) for place in range(asked.callers))
+    def _record(self, user_id: str, started: float) -> None:
+        from spotify_buddies.serve_app.ranking.history import Shown
+        from spotify_buddies.serve_app.ranking.query import Source
+
+        rows = np.array([random.sample(range(PLAYLISTS), 10)], np.int32)
+        self._store.record(
+            Shown(
+                (user_id,), (f"rec-{started}",), (Source.LIVE,), rows, np.array([10], np.int32), self._names,
+                "0123456789ab", "production", datetime.now(UTC),
             )
-            spent = time.perf_counter() - start
-            after = (cpu_s(postmaster), time.process_time(), _sessions(connection))
-    count = len(taken)
-    ranked = sorted(taken)
-    return {
-        "per_s": count / spent,
-        "skipped": 100 * skipped / count,
-        "p50_ms": ranked[count // 2] * 1e3,
-        "p99_ms": ranked[count * 99 // 100] * 1e3,
-        "sessions": after[2] - before[2],
-        "process_ms": (after[1] - before[1]) * 1e3 / count,
-        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
-    }
-
-
-def _sessions(connection: psycopg.Connection) -> float:
-    """Connections that were made to this database."""
-    row = connection.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()").fetchone()
-    assert row is not None
-    return float(row[0])
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

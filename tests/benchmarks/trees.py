@@ -11,12 +11,14 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+import psycopg
 
 HERE = Path(__file__).resolve().parents[2]
 Figures = dict[str, float]
@@ -54,6 +56,36 @@ def show(rounds_of: Mapping[tuple[Work, Path], Sequence[Figures]], units: Mappin
     for (work, tree), rounds in rounds_of.items():
         medians = [statistics.median(figures[name] for figures in rounds) for name in units]
         print(f"{work!s:>22}" + "".join(f"{figure:>18,.2f}" for figure in medians) + f"  {tree}", flush=True)
+
+
+class Meter:
+    """What has passed since it was made: time, processor time of this process and of Postgres, and a counter of it.
+
+    counter: a query of one number.
+    """
+
+    def __init__(self, connection: psycopg.Connection, counter: str) -> None:
+        postmaster = psutil.Process(connection.info.backend_pid).parent()
+        assert postmaster is not None
+        self._postmaster, self._connection, self._counter = postmaster, connection, counter
+        self._started = self._read()
+
+    def figures(self, taken: Sequence[float]) -> Figures:
+        """Of calls that took so many seconds each, at least one. counted: the counter's difference."""
+        spent, process, postgres, counted = (now - then for now, then in zip(self._read(), self._started, strict=True))
+        count, ranked = len(taken), sorted(taken)
+        return {
+            "per_s": count / spent,
+            "p50_ms": ranked[count // 2] * 1e3,
+            "p99_ms": ranked[count * 99 // 100] * 1e3,
+            "process_ms": process * 1e3 / count,
+            "postgres_ms": postgres * 1e3 / count,
+            "counted": counted,
+        }
+
+    def _read(self) -> tuple[float, float, float, float]:
+        ((counter,),) = self._connection.execute(self._counter.encode()).fetchall()
+        return time.perf_counter(), time.process_time(), cpu_s(self._postmaster), float(counter)
 
 
 def cpu_s(postmaster: psutil.Process) -> float:

@@ -66,17 +66,10 @@ def run(
         registry, version, bundle = _open(settings, name)
         with _workers(context, ray) as blocks:
             report = run_daily(
-                bundle,
-                version.number,
-                store,
-                model=settings.registry.model,
-                now=datetime.now(UTC),
-                ttl_s=settings.serve.daily_ttl_s,
-                again=again,
-                serving=_named(registry),
-                blocks=blocks,
+                bundle, version.number, store, model=settings.registry.model, now=datetime.now(UTC),
+                ttl_s=settings.serve.daily_ttl_s, again=again, serving=_named(registry), blocks=blocks,
                 progress=Reporter(),
-            )
+            )  # fmt: skip
         now = registry.resolve(name).number
     show(_summary(report, now), as_json=True) if as_json else _tell(report, name, now)
 

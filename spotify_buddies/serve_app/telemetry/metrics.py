@@ -139,10 +139,10 @@ class RayTelemetry:
             description="Seconds from the decoded request to the ranked lists, of one request in eight",
             boundaries=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
         )
-        self._store()
+        self._add_feedback()
+        self._add_store()
 
-    def _store(self) -> None:
-        """The metrics of the store and of the rollout."""
+    def _add_feedback(self) -> None:
         from ray.serve import metrics
 
         self._feedback = metrics.Counter(
@@ -163,6 +163,11 @@ class RayTelemetry:
             description="Feedbacks in one transaction",
             boundaries=[1, 2, 4, 8, 16, 32, 64],
         )
+
+    def _add_store(self) -> None:
+        """The other metrics of the store, and those of the rollout."""
+        from ray.serve import metrics
+
         self._impressions = metrics.Counter(
             "impressions_total", description="Lists written to the store, or lost and why", tag_keys=("outcome",)
         )
