@@ -82,16 +82,16 @@ def one_set_a_user(bundle: Bundle, store: Redis) -> None:
     users, entry = bundle.manifest.users, np.dtype([("row", "<i4"), ("score", "<f4")])
     for first in range(0, users, SET_BLOCK):
         rows = np.arange(first, min(first + SET_BLOCK, users), dtype=np.int32)
-        found, scores = np.full((rows.size, LENGTH), -1, np.int32), np.zeros((rows.size, LENGTH), np.float32)
+        rows_of, scores = np.full((rows.size, LENGTH), -1, np.int32), np.zeros((rows.size, LENGTH), np.float32)
         best(
             first, bundle.user_factors, bundle.candidates.indptr, bundle.candidates.indices, bundle.playlist_factors,
-            bundle.owner, found, scores,
+            bundle.owner, rows_of, scores,
         )  # fmt: skip
-        counts = (found >= 0).sum(axis=1)
+        counts = (rows_of >= 0).sum(axis=1)
         pipeline = store.pipeline(transaction=False)
         for i, row in enumerate(rows):
             entries = np.empty(int(counts[i]), entry)
-            entries["row"], entries["score"] = found[i, : counts[i]], scores[i, : counts[i]]
+            entries["row"], entries["score"] = rows_of[i, : counts[i]], scores[i, : counts[i]]
             pipeline.set(f"daily:7:0000000000000000:{row}", entries.tobytes(), ex=3600)
         pipeline.execute()
 
@@ -118,7 +118,7 @@ def _bytes(store: Redis) -> float:
 
 
 def read_ms(url: str, bundle: Bundle, store: Redis) -> dict[str, float]:
-    """Median milliseconds of one read, of 1 and of 1,000 listeners, in both forms."""
+    """Median milliseconds of one read, of 1 and of 1,000 users, in both forms."""
     engine, rng = cast(Engine, _Engine(bundle)), np.random.default_rng(2)
     asked = {n: [rng.integers(0, bundle.manifest.users, n).astype(np.int32) for _ in range(READS)] for n in (1, 1000)}
 
@@ -159,15 +159,15 @@ def main() -> None:
     given = parser.parse_args()
     bundle = made_up(given.users, given.playlists, dimension=128, candidates=75)
     score(inputs(bundle, new_space("7", bundle, "warm", now=datetime.now(UTC), ttl_s=1, block_users=8), (0,)), 0, 1)
-    found: dict[str, list[tuple[float, float]]] = {"blocks": [], "one_set_a_user": []}
+    rounds_of: dict[str, list[tuple[float, float]]] = {"blocks": [], "one_set_a_user": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, valkey(Path(directory) / "v") as url:
         store = Redis.from_url(url)
         for _ in range(given.rounds):
             for name, way in {"one_set_a_user": one_set_a_user, "blocks": blocks}.items():
-                found[name].append(taken(way, bundle, store))
+                rounds_of[name].append(taken(way, bundle, store))
         reading = read_ms(url, bundle, store)
         store.close()
-    rates = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in found.items()}
+    rates = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in rounds_of.items()}
     result = {
         "users": given.users,
         "threads": processors(),
@@ -176,7 +176,7 @@ def main() -> None:
         "ratio": round(rates["blocks"] / rates["one_set_a_user"], 2),
         **{
             f"{name}_bytes_per_user": round(statistics.median(size for _, size in rounds))
-            for name, rounds in found.items()
+            for name, rounds in rounds_of.items()
         },
         **reading,
     }

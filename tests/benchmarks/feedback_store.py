@@ -21,21 +21,20 @@ import itertools
 import json
 import os
 import selectors
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import psutil
+import psycopg
+from trees import HERE, Figures, Meter, ask, measuring, show
 
-HERE = Path(__file__).resolve().parents[2]
-Figures = dict[str, float]
+WAL = "SELECT pg_current_wal_insert_lsn() - '0/0'"
 UNITS = {
     "per_s": "feedbacks/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "batch": "in one commit",
     "process_ms": "process ms", "postgres_ms": "Postgres ms", "wal_bytes": "WAL bytes",
@@ -54,14 +53,14 @@ def main() -> None:
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        work(given.worker)
+        answer(given.worker)
         return
     trees = [HERE, *(tree.resolve() for tree in given.tree)]
     works = [Work(callers=callers) for callers in given.callers] + [Work(rate=rate) for rate in given.rates]
     rounds, seconds = given.rounds, given.seconds
     if given.profile:
         trees, works, rounds, seconds = trees[:1], [Work(rate=1500)], 1, given.profile
-    show(measure(trees, works, rounds, seconds))
+    show(measure(trees, works, rounds, seconds), UNITS)
 
 
 @dataclass(frozen=True)
@@ -79,51 +78,26 @@ def measure(
     trees: Sequence[Path], works: Sequence[Work], rounds: int, seconds: float
 ) -> dict[tuple[Work, Path], list[Figures]]:
     """Figures of every round by work and tree."""
-    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
+    rounds_of: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="feedback-"))
         # Postgres runs as another user where this is root.
         Path(directory).chmod(0o755)
         workers = {}
         for number, tree in enumerate(trees):
-            command = [sys.executable, str(Path(__file__).resolve()), "--worker", f"{directory}/{number}"]
-            environment = os.environ | {"PYTHONPATH": str(tree)}
-            workers[tree] = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-            )
-            print(f"{tree}: process {json.loads(_ask(workers[tree], None))}", flush=True)
+            workers[tree] = stack.enter_context(measuring(Path(__file__), tree, f"{directory}/{number}"))
+            print(f"{tree}: process {json.loads(ask(workers[tree]))}", flush=True)
         for worker in workers.values():
-            _ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
+            ask(worker, {**asdict(Work(callers=32)), "seconds": 1.0})
         for _ in range(rounds):
-            for one in works:
+            for work in works:
                 for tree, worker in workers.items():
-                    found[one, tree].append(json.loads(_ask(worker, {**asdict(one), "seconds": seconds})))
-        for worker in workers.values():
-            worker.stdin.close()  # type: ignore[union-attr]
-    return found
+                    figures = json.loads(ask(worker, {**asdict(work), "seconds": seconds}))
+                    rounds_of[work, tree].append(figures)
+    return rounds_of
 
 
-def _ask(worker: subprocess.Popen[str], question: dict[str, float] | None) -> str:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    if question is not None:
-        worker.stdin.write(json.dumps(question) + "\n")
-        worker.stdin.flush()
-    line = worker.stdout.readline()
-    if not line:
-        raise SystemExit("a process that measured has ended; see what it said above")
-    return line
-
-
-def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
-    """Print the medians of the rounds."""
-    print(f"{'':>10}" + "".join(f"{unit:>15}" for unit in UNITS.values()) + "  tree")
-    for (one, tree), rounds in found.items():
-        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
-        print(f"{one!s:>10}" + "".join(f"{figure:>15,.2f}" for figure in medians) + f"  {tree}")
-
-
-def work(directory: Path) -> None:
+def answer(directory: Path) -> None:
     """Start Postgres, say which process this is, and measure as often as it is asked to."""
     from spotify_buddies.serve_app.embedded import postgres
 
@@ -144,38 +118,46 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 async def store(url: str, asked: Work, seconds: float) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
-    import psycopg
-
-    from spotify_buddies.serve_app.store.actions import Feedback
     from spotify_buddies.serve_app.store.store import Store
     from spotify_buddies.serve_app.telemetry.metrics import Silent
 
     commits: list[int] = []
-    taken: list[float] = []
 
     class Counting(Silent):
         def time_commit(self, seconds: float, actions: int) -> None:
             commits.append(actions)
 
-    run = f"{time.time_ns():x}"
-    numbers = itertools.count()
+    with psycopg.connect(url, autocommit=True) as connection:
+        async with Store(url, telemetry=Counting()) as opened:
+            likes = Likes(opened)
+            await asyncio.gather(*(likes.in_turn(time.perf_counter() + 0.3) for _ in range(4)))
+            commits.clear()
+            likes.taken.clear()
+            meter, started = Meter(connection, WAL), time.perf_counter()
+            if asked.rate:
+                await likes.at_rate(asked.rate, started, started + seconds)
+            await asyncio.gather(*(likes.in_turn(started + seconds) for _ in range(asked.callers)))
+            figures = meter.figures(likes.taken)
+    count = len(likes.taken)
+    return {**figures, "batch": count / len(commits), "wal_bytes": figures["counted"] / count}
 
-    async def once(store: Store, started: float) -> None:
-        number = next(numbers)
-        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
-        await store.store(
-            Feedback(
-                f"{run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
-                f"load-{run}-{number}", "0123456789ab", "production",
-            )
-        )  # fmt: skip
-        taken.append(time.perf_counter() - started)
 
-    async def closed(store: Store, until: float) -> None:
+class Likes:
+    """One like after the other, each of its own. taken: seconds until each was committed."""
+
+    def __init__(self, opened: Any) -> None:
+        self._store = opened
+        self._run = f"{time.time_ns():x}"
+        self._numbers = itertools.count()
+        self.taken: list[float] = []
+
+    async def in_turn(self, until: float) -> None:
+        """One caller, who waits for each commit before the next."""
         while (started := time.perf_counter()) < until:
-            await once(store, started)
+            await self._once(started)
 
-    async def open_loop(store: Store, rate: int, start: float, until: float) -> None:
+    async def at_rate(self, rate: int, start: float, until: float) -> None:
+        """At even times, whatever the store does."""
         async with asyncio.TaskGroup() as tasks:
             for number in itertools.count():
                 due = start + number / rate
@@ -183,54 +165,20 @@ async def store(url: str, asked: Work, seconds: float) -> Figures:
                     return
                 if (wait_s := due - time.perf_counter()) > 0:
                     await asyncio.sleep(wait_s)
-                tasks.create_task(once(store, due))
+                tasks.create_task(self._once(due))
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        server = int(connection.execute("SELECT pg_backend_pid()").fetchone()[0])  # type: ignore[index]
-        postmaster = psutil.Process(server).parent()
-        assert postmaster is not None
-        async with Store(url, telemetry=Counting()) as opened:
-            await asyncio.gather(*(closed(opened, time.perf_counter() + 0.3) for _ in range(4)))
-            commits.clear()
-            taken.clear()
-            before = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
-            started = time.perf_counter()
-            if asked.rate:
-                await open_loop(opened, asked.rate, started, started + seconds)
-            await asyncio.gather(*(closed(opened, started + seconds) for _ in range(asked.callers)))
-            spent = time.perf_counter() - started
-            after = (_cpu_s(postmaster), time.process_time(), _wal_bytes(connection))
-    count = len(taken)
-    ranked = sorted(taken)
-    return {
-        "per_s": count / spent,
-        "p50_ms": ranked[count // 2] * 1e3,
-        "p99_ms": ranked[count * 99 // 100] * 1e3,
-        "batch": count / len(commits),
-        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
-        "process_ms": (after[1] - before[1]) * 1e3 / count,
-        "wal_bytes": (after[2] - before[2]) / count,
-    }
+    async def _once(self, started: float) -> None:
+        from spotify_buddies.serve_app.store.actions import Feedback
 
-
-def _cpu_s(postmaster: psutil.Process) -> float:
-    """Processor seconds of the server and its processes, those that have ended among them."""
-    own = postmaster.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for process in postmaster.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return float(total)
-
-
-def _wal_bytes(connection: object) -> float:
-    import psycopg
-
-    assert isinstance(connection, psycopg.Connection)
-    row = connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
-    assert row is not None
-    return float(row[0])
+        number = next(self._numbers)
+        about = f"{hash(number * 7919) & (2**64 - 1):016x}"
+        await self._store.store(
+            Feedback(
+                f"{self._run}-{about}", f"user-{number * 7919 % 100_000}", (f"playlist-{about[-4:]}",), (), (),
+                f"load-{self._run}-{number}", "0123456789ab", "production",
+            )
+        )  # fmt: skip
+        self.taken.append(time.perf_counter() - started)
 
 
 if __name__ == "__main__":

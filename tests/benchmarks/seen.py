@@ -3,13 +3,13 @@
     python tests/benchmarks/seen.py                           1,000,000 lists shown, this tree
     python tests/benchmarks/seen.py --tree ../other           beside other trees of the source, in turn
     python tests/benchmarks/seen.py --rows 1e6 1e7 --data D   several sizes; the databases stay in D for the next time
-    python tests/benchmarks/seen.py --sorted                  weeks in the order of listeners, as upkeep leaves them
+    python tests/benchmarks/seen.py --sorted                  weeks in the order of users, as upkeep leaves them
     python tests/benchmarks/seen.py --cold --rates 20         nothing of the tables in memory when a round begins
 
-The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its listener may get, and
-a like for every fifth list; one listener for every 100 lists, some far more active than others (the listener of a list
+The lists are made in the server: 90 days of them, evenly, each ten of the 75 playlists that its user may get, and
+a like for every fifth list; one user for every 100 lists, some far more active than others (the user of a list
 is the number n * u ** 1.5 for an even u), and who is more active asks more. Callers ask in turn, together so many times
-a second whatever the answers do, for 60 days, one listener each, and record a list after every answer, as the service
+a second whatever the answers do, for 60 days, one user each, and record a list after every answer, as the service
 does. Hogs are processes that only compute.
 
 Every round measures each tree at each rate, one after the other; the table tells the medians of the rounds. On a
@@ -23,7 +23,6 @@ import asyncio
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,18 +36,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import psycopg
-from psycopg.conninfo import make_conninfo
+from seen_lists import PLAYLISTS, depth, fill, lay_in_order
+from trees import HERE, Figures, Meter, ask, measuring, show
 
-HERE = Path(__file__).resolve().parents[2]
-DAYS, WINDOW_DAYS = 90, 60
-PLAYLISTS, CANDIDATES = 100_000, 75
-LISTS_EACH = 100
+WINDOW_DAYS = 60
 SAMPLE = 20_000
-# Rows of one INSERT.
-STEP = 200_000
-Figures = dict[str, float]
+# Connections that were made to this database.
+SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
 UNITS = {
     "per_s": "asked/s", "skipped": "skipped %", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "sessions": "connections made",
     "process_ms": "process ms", "postgres_ms": "Postgres ms",
@@ -94,7 +89,7 @@ def main() -> None:
             if given.sorted:
                 lay_in_order(database)
             print(f"\n{rows:,} lists: {depth(database)}", flush=True)
-            show(measure(trees, works, database, data, given.rounds, given.seconds))
+            show(measure(trees, works, database, data, given.rounds, given.seconds), UNITS)
 
 
 @contextmanager
@@ -111,124 +106,22 @@ def server(data: Path | None) -> Iterator[tuple[str, Path]]:
         yield stack.enter_context(postgres(directory)), directory
 
 
-def fill(url: str, rows: int) -> str:
-    """Address of a database with so many lists shown; one that is there is taken as it is."""
-    name = f"seen_{rows}_{datetime.now(UTC):%Y%m%d}"
-    database = make_conninfo(url, dbname=name)
-    with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            return database
-        connection.execute(f"DROP DATABASE IF EXISTS {name}_filling".encode())
-        connection.execute(f"CREATE DATABASE {name}_filling".encode())
-    filling = make_conninfo(url, dbname=f"{name}_filling")
-    asyncio.run(make_weeks(filling))
-    with psycopg.connect(filling, autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
-        for first in range(1, rows + 1, STEP):
-            for statement in statements(rows, first, min(rows, first + STEP - 1)):
-                connection.execute(statement.encode())
-            print(f"\r{first + STEP - 1:,} of {rows:,} lists made", end="", file=sys.stderr, flush=True)
-        for statement in ("VACUUM ANALYZE", "CHECKPOINT", "CREATE EXTENSION pageinspect"):
-            connection.execute(statement)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name}_filling RENAME TO {name}".encode())
-    return database
-
-
-async def make_weeks(url: str) -> None:
-    """The tables, and a partition for each of the weeks: a row in each makes the upkeep create it."""
-    from spotify_buddies.serve_app.store.database.connections import connect
-    from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
-    from spotify_buddies.serve_app.store.database.migrate import migrate
-
-    days = f"FROM generate_series(0, {DAYS}) AS day"
-    at = "now() - day * interval '1 day'"
-    async with await connect(url, connect_s=10.0) as connection:
-        await migrate(connection)
-        await connection.execute(f"INSERT INTO impressions SELECT {at}, '', '', '{{}}', '', '', '' {days}".encode())
-        await connection.execute(f"INSERT INTO reactions SELECT {at}, 0, '', '', '', 0, '', '' {days}".encode())
-        await maintain(connection, Retention(DAYS + 7, DAYS + 7))
-        for table in ("impressions", "reactions"):
-            await connection.execute(f"DELETE FROM {table}".encode())
-
-
-def statements(rows: int, first: int, last: int) -> Iterator[str]:
-    """What makes the lists with the numbers first to last, and their likes."""
-    at = f"now() - interval '{DAYS} days' * (1 - n / {rows}.0::float8)"
-    listener = f"floor({rows // LISTS_EACH} * power({_number(0)} / 2.0 ^ 53, 1.5))::bigint"
-    playlists = [
-        f"'playlist-' || ((listener * 7919 + {_number(seed)} % {CANDIDATES}) % {PLAYLISTS})" for seed in range(1, 11)
-    ]
-    # OFFSET 0: the listener is drawn once for a row, not wherever it is named.
-    drawn = (
-        f"(SELECT n, {listener} AS listener FROM generate_series({first}::bigint, {last}, %s) AS n OFFSET 0) AS drawn"
-    )
-    yield (
-        f"INSERT INTO impressions SELECT {at}, 'rec-' || md5(n::text), md5(listener::text),"
-        f" ARRAY[{', '.join(playlists)}], '0123456789ab', 'production', 'live' FROM {drawn.replace('%s', '1')}"
-    )
-    yield (
-        f"INSERT INTO reactions SELECT {at}, n, 'rec-' || md5(n::text), md5(listener::text), {playlists[0]}, 1,"
-        f" '0123456789ab', 'production' FROM {drawn.replace('%s', '5')}"
-    )
-
-
-def _number(seed: int) -> str:
-    """A number below 2 ** 53 that looks drawn, the same for a row in every statement."""
-    return f"(hashint8extended(n, {seed}) & {2**53 - 1})"
-
-
-def lay_in_order(database: str) -> None:
-    """What the store's upkeep does with a week that is over; the weeks here were empty when it came by."""
-    weeks = (
-        "SELECT indrelid::regclass::text, indexrelid::regclass::text FROM pg_inherits JOIN pg_index ON indexrelid ="
-        " inhrelid WHERE inhparent IN ('impressions_user'::regclass, 'reactions_user'::regclass)"
-    )
-    with psycopg.connect(database, autocommit=True) as connection:
-        for week, index in connection.execute(weeks).fetchall():
-            connection.execute(f"CLUSTER {week} USING {index}".encode())
-            connection.execute(f"ANALYZE {week}".encode())
-
-
-def depth(database: str) -> str:
-    """How deep the indexes are: levels above the leaves, of the largest week."""
-    with psycopg.connect(database) as connection:
-        level, tuples, size = connection.execute(
-            "SELECT (bt_metap(indexes.relname)).level, tables.reltuples::bigint, pg_relation_size(indexrelid)"
-            " FROM pg_inherits JOIN pg_class AS tables ON tables.oid = inhrelid JOIN pg_index ON indrelid = inhrelid"
-            " JOIN pg_class AS indexes ON indexes.oid = indexrelid WHERE inhparent = 'impressions'::regclass"
-            " ORDER BY 2 DESC LIMIT 1"
-        ).fetchone() or (0, 0, 0)
-        whole = connection.execute("SELECT pg_size_pretty(pg_database_size(current_database()))").fetchone() or ("",)
-    return (
-        f"{level + 1} pages of the index of a week ({tuples:,} lists, {size / 2**20:,.0f} MiB) are read to find a"
-        f" listener; all of it {whole[0]}"
-    )
-
-
 def measure(
     trees: Sequence[Path], works: Sequence[Work], database: str, data: Path, rounds: int, seconds: float
 ) -> dict[tuple[Work, Path], list[Figures]]:
     """Figures of every round by work and tree."""
-    found: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
+    rounds_of: dict[tuple[Work, Path], list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
-        workers = {}
-        for tree in trees:
-            command = [sys.executable, str(Path(__file__).resolve()), "--worker", database]
-            environment = os.environ | {"PYTHONPATH": str(tree)}
-            workers[tree] = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-            )
+        workers = {tree: stack.enter_context(measuring(Path(__file__), tree, database)) for tree in trees}
         for _ in range(rounds):
-            for one in works:
+            for work in works:
                 for tree, worker in workers.items():
-                    if one.cold:
+                    if work.cold:
                         forget(data)
-                    with hogs(one.hogs):
-                        found[one, tree].append(json.loads(ask(worker, {**asdict(one), "seconds": seconds})))
-        for worker in workers.values():
-            worker.stdin.close()  # type: ignore[union-attr]
-    return found
+                    with hogs(work.hogs):
+                        figures = json.loads(ask(worker, {**asdict(work), "seconds": seconds}))
+                        rounds_of[work, tree].append(figures)
+    return rounds_of
 
 
 def forget(data: Path) -> None:
@@ -253,116 +146,74 @@ def hogs(count: int) -> Iterator[None]:
             process.wait()
 
 
-def ask(worker: subprocess.Popen[str], question: dict[str, Any]) -> str:
-    """The worker's answer, a line."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write(json.dumps(question) + "\n")
-    worker.stdin.flush()
-    line = worker.stdout.readline()
-    if not line:
-        raise SystemExit("a process that measured has ended; see what it said above")
-    return line
-
-
-def show(found: dict[tuple[Work, Path], list[Figures]]) -> None:
-    """Print the medians of the rounds."""
-    print(f"{'':>22}" + "".join(f"{unit:>18}" for unit in UNITS.values()) + "  tree")
-    for (one, tree), rounds in found.items():
-        medians = [statistics.median(figures[name] for figures in rounds) for name in UNITS]
-        print(f"{one!s:>22}" + "".join(f"{figure:>18,.2f}" for figure in medians) + f"  {tree}", flush=True)
-
-
 def answer(url: str) -> None:
     """Measure as often as it is asked to."""
     with psycopg.connect(url) as connection:
         percent = SAMPLE * 3_000 / max(1, connection.execute("SELECT sum(reltuples) FROM pg_class").fetchone()[0])  # type: ignore[index]
-        listeners = [
+        users = [
             user_id
             for (user_id,) in connection.execute(
                 f"SELECT user_id FROM impressions TABLESAMPLE SYSTEM ({min(100.0, percent)})".encode()
             )
         ]
-    random.shuffle(listeners)
+    random.shuffle(users)
     with asyncio.Runner() as runner:
         for line in sys.stdin:
             asked = json.loads(line)
             seconds = asked.pop("seconds")
-            print(json.dumps(runner.run(question(url, Work(**asked), seconds, listeners))), flush=True)
+            print(json.dumps(runner.run(question(url, Work(**asked), seconds, users))), flush=True)
 
 
-async def question(url: str, asked: Work, seconds: float, listeners: list[str]) -> Figures:
+async def question(url: str, asked: Work, seconds: float, users: list[str]) -> Figures:
     """Figures of the work for so long, without the time that the store takes to open."""
-    from spotify_buddies.serve_app.errors import HistoryUnavailable
-    from spotify_buddies.serve_app.ranking.history import Shown
-    from spotify_buddies.serve_app.ranking.query import Source
     from spotify_buddies.serve_app.store.store import Store
 
-    taken: list[float] = []
-    skipped = 0
-    names = [f"playlist-{number}" for number in range(PLAYLISTS)]
-    window = timedelta(days=WINDOW_DAYS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        async with Store(url) as store:
+            meter, start = Meter(connection, SESSIONS), time.perf_counter() + 0.1
+            callers = Callers(store, users, asked.callers / asked.rate, start + seconds)
+            await asyncio.gather(*(callers.call(start + place / asked.rate) for place in range(asked.callers)))
+            figures = meter.figures(callers.taken)
+    return {**figures, "sessions": figures["counted"], "skipped": 100 * callers.skipped / len(callers.taken)}
 
-    async def caller(store: Store, due: float, until: float) -> None:
-        nonlocal skipped
-        while due < until:
+
+class Callers:
+    """Who asks, each every `pause_s` until that time. taken: seconds of each question. skipped: without an answer."""
+
+    def __init__(self, store: Any, users: list[str], pause_s: float, until: float) -> None:
+        self._store, self._users, self._pause_s, self._until = store, users, pause_s, until
+        self._names = [f"playlist-{number}" for number in range(PLAYLISTS)]
+        self.taken: list[float] = []
+        self.skipped = 0
+
+    async def call(self, due: float) -> None:
+        """One caller, who asks first at that time."""
+        from spotify_buddies.serve_app.errors import HistoryUnavailable
+
+        window = timedelta(days=WINDOW_DAYS)
+        while due < self._until:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            user_id = random.choice(listeners)
+            user_id = random.choice(self._users)
             started = time.perf_counter()
             try:
-                await store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)
+                await self._store.seen([user_id], datetime.now(UTC) - window, shown=True, liked=True)
             except HistoryUnavailable:
-                skipped += 1
-            taken.append(time.perf_counter() - started)
-            rows = np.array([random.sample(range(PLAYLISTS), 10)], np.int32)
-            store.record(
-                Shown(
-                    (user_id,), (f"rec-{started}",), (Source.LIVE,), rows, np.array([10], np.int32), names,
-                    "0123456789ab", "production", datetime.now(UTC),
-                )
-            )  # fmt: skip
-            due += asked.callers / asked.rate
+                self.skipped += 1
+            self.taken.append(time.perf_counter() - started)
+            self._record(user_id, started)
+            due += self._pause_s
 
-    with psycopg.connect(url, autocommit=True) as connection:
-        postmaster = psutil.Process(connection.info.backend_pid).parent()
-        assert postmaster is not None
-        async with Store(url) as store:
-            start = time.perf_counter() + 0.1
-            before = (_cpu_s(postmaster), time.process_time(), _sessions(connection))
-            await asyncio.gather(
-                *(caller(store, start + place / asked.rate, start + seconds) for place in range(asked.callers))
+    def _record(self, user_id: str, started: float) -> None:
+        from spotify_buddies.serve_app.ranking.history import Shown
+        from spotify_buddies.serve_app.ranking.query import Source
+
+        rows = np.array([random.sample(range(PLAYLISTS), 10)], np.int32)
+        self._store.record(
+            Shown(
+                (user_id,), (f"rec-{started}",), (Source.LIVE,), rows, np.array([10], np.int32), self._names,
+                "0123456789ab", "production", datetime.now(UTC),
             )
-            spent = time.perf_counter() - start
-            after = (_cpu_s(postmaster), time.process_time(), _sessions(connection))
-    count = len(taken)
-    ranked = sorted(taken)
-    return {
-        "per_s": count / spent,
-        "skipped": 100 * skipped / count,
-        "p50_ms": ranked[count // 2] * 1e3,
-        "p99_ms": ranked[count * 99 // 100] * 1e3,
-        "sessions": after[2] - before[2],
-        "process_ms": (after[1] - before[1]) * 1e3 / count,
-        "postgres_ms": (after[0] - before[0]) * 1e3 / count,
-    }
-
-
-def _cpu_s(postmaster: psutil.Process) -> float:
-    """Processor seconds of the server and its processes, those that have ended among them."""
-    own = postmaster.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for process in postmaster.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system
-    return float(total)
-
-
-def _sessions(connection: psycopg.Connection) -> float:
-    """Connections that were made to this database."""
-    row = connection.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()").fetchone()
-    assert row is not None
-    return float(row[0])
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

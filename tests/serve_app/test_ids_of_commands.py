@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from spotify_buddies.serve_app.daily import cli as daily
 from spotify_buddies.serve_app.queue import cli as queue
+from spotify_buddies.serve_app.queue.session import read_user_ids
 from spotify_buddies.serve_app.runtime import cli as serve
 
 BAD = [
@@ -35,7 +36,7 @@ def test_the_queue_refuses_a_file_with_something_that_is_no_id_and_names_its_lin
 def test_the_queue_reads_ids_between_spaces_and_blank_lines(tmp_path: Path) -> None:
     ids = tmp_path / "users.txt"
     ids.write_text(" user 1\r\n\r\n\tZoë\n\na\u00a0b", newline="")
-    assert queue._read_ids(ids) == ["user 1", "Zoë", "a\u00a0b"]
+    assert read_user_ids(ids) == ["user 1", "Zoë", "a\u00a0b"]
 
 
 @pytest.mark.parametrize(("bad", "problem"), BAD)

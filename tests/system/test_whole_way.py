@@ -141,7 +141,7 @@ def test_doctor_is_content_beside_the_running_service(trained: Commands, service
 def test_a_second_service_in_the_same_place_is_refused(trained: Commands, service: Endpoints) -> None:
     assert f"already runs in {trained.state_dir} (process {service.pid})" in trained.run("serve", "start", expect=1)
     with Client(service.grpc, timeout_s=10) as client:
-        client.feedback("r", user_id="u", liked=["p"])
+        client.feedback("0f" * 16, user_id="u", liked=["p"])
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: Commands, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def _recommend(rng: random.Random, texts: tuple[str, ...]) -> pb.RecommendReques
 
 def _feedback(rng: random.Random, texts: tuple[str, ...]) -> pb.FeedbackRequest:
     request = pb.FeedbackRequest(
-        recommendation_id=rng.choice(texts),
+        recommendation_id=rng.choice((*texts, *(rng.randbytes(16).hex() for _ in texts))),
         user_id=rng.choice(texts),
         liked=_texts(rng, texts, 3),
         ignored=_texts(rng, texts, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -20,6 +21,8 @@ from spotify_buddies.serve_app.store.actions import Feedback, Snooze
 NANOS = 10**9
 _ARMS = {number: name.removeprefix("ARM_").lower() for name, number in pb.Arm.items()}
 _SAID = "liked, ignored, disliked and do_not_recommend"
+# 16 random bytes as hexadecimal digits, which versions/answers.py draws.
+_GIVEN_ID = re.compile("[0-9a-f]{32}")
 # What google.protobuf.Timestamp holds, in seconds since 1970.
 _TIMES = (-62_135_596_800, 253_402_300_799)
 Parsed = TypeVar("Parsed", bound=Message)
@@ -205,7 +208,8 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
 
 
 def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
-    yield from _id("recommendation_id", request.recommendation_id)
+    if not _GIVEN_ID.fullmatch(request.recommendation_id):
+        yield Violation("recommendation_id", "is not as Recommend gives them: 32 hexadecimal digits, in lower case")
     yield from _id("user_id", request.user_id)
     yield from _id("idempotency_key", request.idempotency_key)
     yield from _id("model_version", request.model_version, least=0)

@@ -1,1 +1,1 @@
-"""Lists of the day: every listener scored ahead into Redis, read back under a budget (docs/daily.md)."""
+"""Lists of the day: precomputed for all users into Redis, read back under a budget (docs/daily.md)."""

@@ -1,4 +1,4 @@
-"""`buddies daily`: write the lists of the day, and look at them."""
+"""`buddies daily`: precompute the lists of the day, and look at them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.console import an_id
-from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.pairing.cli import CLUSTER
 from spotify_buddies.serve_app.settings.command import Settings, store_url
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 READ_WITHIN_S = 5.0
 STORE_TIMEOUT_S = 30.0
 
-app = typer.Typer(help="Lists computed once a day.", no_args_is_help=True)
+app = typer.Typer(help="Lists that are precomputed once a day.", no_args_is_help=True)
 
+_COLUMNS = ("version", "day", "state", "lists", "users", "blocks", "memory", "age", "time left")
 OfAlias = Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
@@ -36,18 +37,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 def run(
     context: typer.Context,
     alias: OfAlias = None,
-    again: Annotated[bool, typer.Option(help="Also when today's lists are complete.")] = False,
+    again: Annotated[bool, typer.Option(help="Write today's lists again although they are complete.")] = False,
     ray: Annotated[
         str | None,
         typer.Option(
-            "--ray", metavar="auto|HOST:PORT", help="Score on a Ray cluster: one that runs, else one on this machine."
+            "--ray", metavar="auto|HOST:PORT", help="Score on a Ray cluster: a running one, or one on this machine."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score every listener with one version and write the lists into Redis, for Recommend in daily mode.
+    """Precompute the lists of all users with one version into Redis, for Recommend in daily mode.
 
-    Readers see the lists when all of them are there. A run that was cut off goes on when the command is repeated.
+    Readers see the lists once all are there. Rerun the command to resume a run that was cut off.
 
     Example: buddies daily run && buddies recommend USER_ID --mode daily
     """
@@ -65,44 +66,33 @@ def run(
         registry, version, bundle = _open(settings, name)
         with _workers(context, ray) as blocks:
             report = run_daily(
-                bundle,
-                version.number,
-                store,
-                model=settings.registry.model,
-                now=datetime.now(UTC),
-                ttl_s=settings.serve.daily_ttl_s,
-                again=again,
-                serving=_named(registry),
-                blocks=blocks,
+                bundle, version.number, store, model=settings.registry.model, now=datetime.now(UTC),
+                ttl_s=settings.serve.daily_ttl_s, again=again, serving=_named(registry), blocks=blocks,
                 progress=Reporter(),
-            )
+            )  # fmt: skip
         now = registry.resolve(name).number
     show(_summary(report, now), as_json=True) if as_json else _tell(report, name, now)
 
 
 @app.command()
 def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what is stored: versions, lists, whether they are complete and read, age, life left, memory.
+    """Show the stored lists: version, state, number, age, time left, memory.
 
     Example: buddies daily status --json
     """
     from spotify_buddies.foundation.terminal.console import explained, show
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.serve_app.daily.index import look
 
     settings: Settings = context.obj
     with explained(_redis_error()), _store(settings) as store:
-        found = [_shown(state, datetime.now(UTC)) for state in look(store, settings.registry.model)]
+        spaces = [_shown(state, datetime.now(UTC)) for state in look(store, settings.registry.model)]
     if as_json:
-        show({"spaces": found}, as_json=True)
+        show({"spaces": spaces}, as_json=True)
         return
-    say(f"{len(found)} sets of lists of {settings.registry.model}")
-    for item in found:
-        what = "read" if item["read"] else "complete" if item["complete"] else "unfinished"
-        say(
-            f"  version {item['version']}  {item['name']}  {what:<10}  {item['lists']:,} lists of {item['users']:,} "
-            f"users  blocks {item['blocks']:,}/{item['blocks_total']:,}  {item['stored_bytes'] / 2**20:,.1f} MiB  "
-            f"age {item['age_s']:,} s  {item['ttl_left_s']:,} s left"
-        )
+    say(f"{len(spaces)} sets of lists of {settings.registry.model}")
+    if spaces:
+        say(table(_COLUMNS, map(_row, spaces), right=range(3, len(_COLUMNS))))
 
 
 @app.command("show")
@@ -112,11 +102,12 @@ def show_list(
     alias: OfAlias = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the stored list of one listener, as it would be read with nothing left out.
+    """Show the stored list of one user, without any exclusions.
 
     Example: buddies daily show 4e73d9e058d2b1f2dba9c1fe4a8f416f9f58364f
     """
     from spotify_buddies.foundation.terminal.console import explained, show
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.serve_app.ranking.engine import Engine
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry.registry import RegistryError
@@ -128,17 +119,19 @@ def show_list(
     if lists is None:
         say(f"error: version {version.number} has no list of the day for user {user!r}", err=True)
         raise typer.Exit(1)
-    playlists = [_playlist(bundle, lists, at) for at in range(int(lists.counts[0]))]
+    playlists = [_playlist(bundle, lists, rank) for rank in range(int(lists.counts[0]))]
     if as_json:
         show({"user_id": user, "version": version.number, "playlists": playlists}, as_json=True)
         return
     say(f"{len(playlists)} playlists for {user} with version {version.number}")
-    for rank, item in enumerate(playlists, 1):
-        say(f"  {rank:>2}  {item['score']:8.4f}  {visible(item['playlist_id'])}  {visible(item['title'])}")
+    rows = [
+        (rank, f"{item['score']:.4f}", item["playlist_id"], item["title"]) for rank, item in enumerate(playlists, 1)
+    ]
+    say(table(("#", "score", "playlist", "title"), rows, right=(0, 1)))
 
 
 async def _read(engine: Any, url: str, user: str) -> RankedLists | None:
-    """The stored list, ranked; None: there is none. RedisError, TimeoutError: the store does not answer."""
+    """The stored list, ranked; None: there is none. RedisError, TimeoutError: Redis does not answer."""
     import numpy as np
     from redis.asyncio import Redis
 
@@ -157,7 +150,7 @@ async def _read(engine: Any, url: str, user: str) -> RankedLists | None:
 
 
 def _open(settings: Settings, alias: str) -> tuple[Registry, VersionInfo, Bundle]:
-    """The version that an alias names now, for the whole of the command."""
+    """The version that an alias names now; pinned for the whole command."""
     from spotify_buddies.trainer.bundle import open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, tracking_uri
 
@@ -206,15 +199,24 @@ def _summary(report: Report, now: str) -> dict[str, Any]:
 def _tell(report: Report, alias: str, now: str) -> None:
     space = report.space
     if not report.written:
-        say(f"the lists of {space.name} are complete already; --again writes them anew")
+        say(f"the lists of {space.name} are already complete; --again writes them again")
     say(
         f"{space.lists:,} lists of version {space.version} for {space.users:,} users, until {space.expires:%F %T} UTC; "
         "the rest is answered live"
     )
     if report.kept and report.written:
-        say(f"{report.kept:,} of {space.blocks:,} blocks were there from a run that had been cut off")
+        say(f"{report.kept:,} of {space.blocks:,} blocks were already there from a run that was cut off")
     if now != space.version:
-        say(f"{alias} is version {now} by now: run the command again for its lists")
+        say(f"{alias} is now version {now}: run the command again for its lists")
+
+
+def _row(space: dict[str, Any]) -> tuple[str, ...]:
+    state = "read" if space["read"] else "complete" if space["complete"] else "unfinished"
+    return (
+        space["version"], space["name"], state, f"{space['lists']:,}", f"{space['users']:,}",
+        f"{space['blocks']:,}/{space['blocks_total']:,}", f"{space['stored_bytes'] / 2**20:,.1f} MiB",
+        f"{space['age_s']:,} s", f"{space['ttl_left_s']:,} s",
+    )  # fmt: skip
 
 
 def _shown(state: SpaceState, now: datetime) -> dict[str, Any]:
@@ -235,10 +237,10 @@ def _shown(state: SpaceState, now: datetime) -> dict[str, Any]:
     }
 
 
-def _playlist(bundle: Bundle, lists: RankedLists, at: int) -> dict[str, Any]:
-    row = int(lists.rows[0, at])
+def _playlist(bundle: Bundle, lists: RankedLists, rank: int) -> dict[str, Any]:
+    row = int(lists.rows[0, rank])
     return {
         "playlist_id": bundle.playlist_ids.table[row],
         "title": bundle.playlist_titles[row],
-        "score": float(lists.scores[0, at]),
+        "score": float(lists.scores[0, rank]),
     }

@@ -1,4 +1,4 @@
-"""The index of all key spaces: what is there, how much it takes, and its removal. The store is never searched."""
+"""The index of all key spaces: their states, sizes and removal. Redis is never searched for keys."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from spotify_buddies.serve_app.daily.space import Space, from_json, index
 
-# Keys unlinked in one trip. The server frees them in the background.
+# Keys unlinked in one round trip. The server frees them in the background.
 UNLINK_KEYS = 200
 
 
-class Store(Protocol):
-    """The part of redis.Redis that is used."""
+class ListStore(Protocol):
+    """The part of redis.Redis that writing and looking at lists uses."""
 
     def pipeline(self, transaction: bool = True) -> Any:
         """A pipeline of commands."""
@@ -21,10 +21,16 @@ class Store(Protocol):
     def hgetall(self, name: str) -> Any:
         """All fields of a hash."""
 
+    def hset(self, name: str, key: str, value: str) -> Any:
+        """Set a field of a hash."""
+
 
 @dataclass(frozen=True)
 class SpaceState:
-    """A key space as it is. blocks: there in full; stored_bytes: the store's memory for them; read: by the pointer."""
+    """A key space as Redis holds it.
+
+    blocks: complete ones. stored_bytes: memory that Redis uses for them. read: whether the pointer names this one.
+    """
 
     space: Space
     blocks: int
@@ -32,14 +38,14 @@ class SpaceState:
     read: bool
 
 
-def read_index(store: Store, model: str) -> list[Space]:
+def read_index(store: ListStore, model: str) -> list[Space]:
     """Every key space of a model, oldest first. Entries of an unknown form are left out."""
-    found = (from_json(value) for value in store.hgetall(index(model)).values())
-    return sorted((space for space in found if space is not None), key=lambda space: (space.created, space.name))
+    spaces = (from_json(value) for value in store.hgetall(index(model)).values())
+    return sorted((space for space in spaces if space is not None), key=lambda space: (space.created, space.name))
 
 
-def look(store: Store, model: str) -> Iterator[SpaceState]:
-    """Every key space with what the store holds of it, oldest first."""
+def look(store: ListStore, model: str) -> Iterator[SpaceState]:
+    """Every key space and what Redis holds of it, oldest first."""
     for space in read_index(store, model):
         pipeline = store.pipeline(transaction=False)
         pipeline.get(space.pointer)
@@ -53,10 +59,10 @@ def look(store: Store, model: str) -> Iterator[SpaceState]:
         yield SpaceState(space, whole, sum(size or 0 for size in sizes), pointed == space.pointed.encode())
 
 
-def remove(store: Store, model: str, spaces: Sequence[Space]) -> None:
-    """Unlink key spaces, in batches, and then their entries; a pointer goes only when it names one of them.
+def remove(store: ListStore, model: str, spaces: Sequence[Space]) -> None:
+    """Unlink key spaces in batches, then their entries; a pointer only when it names one of them.
 
-    A removal that is cut off is repeated by the next run: the entry goes last.
+    The entry goes last, so that the next run repeats a removal that was cut off.
     """
     for space in spaces:
         keys = [*(space.key(block) for block in range(space.blocks)), space.counts]

@@ -1,4 +1,4 @@
-"""Reading the lists of the day: one round trip for all listeners of a request, and the ranking's own rules on top."""
+"""Reading the lists of the day: one round trip for all users of a request, then the rules of the ranking."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped,
 Array = npt.NDArray[Any]
 _NO_RULES = Rules()
 
-# KEYS[1]: the version's pointer. ARGV[1]: rows, int32 little-endian, -1 has no list. Answers what the pointer holds
-# and the lists, one behind the other; 0xff (row -1) stands for whatever is missing.
+# KEYS[1]: the version's pointer. ARGV[1]: user rows, int32 little-endian; -1 has no list. Returns the length of a list
+# and all lists, one after the other; a missing one is 0xff (row -1).
 SCRIPT = r"""
 local pointed = redis.call('GET', KEYS[1])
 if not pointed then return false end
@@ -43,7 +43,6 @@ for at = 1, #ARGV[1], 4 do
 end
 return {length, table.concat(lists)}
 """
-_NO_RULES = Rules()
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -54,24 +53,24 @@ class Reader(Protocol):
         """Run a script that the server knows."""
 
     def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any] | Any:
-        """Run a script, and let the server remember it."""
+        """Run a script; the server remembers it."""
 
 
 @dataclass(frozen=True)
 class StoredLists:
-    """Lists as they were stored: rows int32 (listeners, length), best first, -1 behind the last one."""
+    """Lists as they were stored: rows int32 (users, length), best first, then -1."""
 
     rows: Array
 
     @property
     def counts(self) -> Array:
-        """Playlists of each listener, (listeners,)."""
+        """Number of playlists of each user, (users,)."""
         counts: Array = (self.rows >= 0).sum(axis=1)
         return counts
 
     @property
     def cut(self) -> Array:
-        """Whether a list may have been longer, bool (listeners,)."""
+        """Whether a list may have been cut at its length, bool (users,)."""
         cut: Array = self.counts == self.rows.shape[1]
         return cut
 
@@ -85,20 +84,21 @@ class StoredLists:
 async def read_daily(
     engine: Engine, redis: Reader | None, live: RankedLists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
 ) -> RankedLists:
-    """Put the lists of the day in the place of live ones, where there are any.
+    """Replace live lists by lists of the day, where there are any.
 
-    live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
-    without a list of the day, for one whose list cannot fill the answer once the excluded are gone and the rules kept
-    (nothing is left of it, or less than asked for and more was cut off when it was written), and for everybody when the
-    store does not answer within budget_s. What is left out of a list, and its scores, come from the ranking itself,
-    with the stored playlists as the candidates.
+    live: the answer of Engine.rank_known to the same request. A live list stays, marked DAILY_LIST skipped, for a user
+    - without a list of the day,
+    - whose list cannot fill the answer after exclusions and rules: nothing is left, or less than asked for although
+      more candidates were cut off when it was written,
+    and for all users when Redis does not answer within budget_s. Exclusions, rules and scores come from the ranking
+    itself, with the stored playlists as the candidates.
     """
     stored = await fetch(engine, redis, live.song_rows, budget_s)
     limit = live.rows.shape[1]
     candidates = stored.candidates(engine.bundle.manifest.playlists)
     daily = engine.rank_candidates(live.song_rows, candidates, limit, excluded, rules)
-    found = np.array([source is Source.LIVE for source in daily.sources], bool)
-    serves = found & ~(stored.cut & (daily.counts < limit))
+    ranked = np.array([source is Source.LIVE for source in daily.sources], bool)
+    serves = ranked & ~(stored.cut & (daily.counts < limit))
     return replace(
         live,
         rows=np.where(serves[:, None], daily.rows, live.rows),
@@ -110,7 +110,7 @@ async def read_daily(
 
 
 async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: float) -> StoredLists:
-    """The lists of the day of user rows, in order; -1 has none. Nothing when the store does not answer in time."""
+    """The lists of the day of user rows, in order; -1 has none. Empty lists when Redis does not answer in time."""
     nothing = StoredLists(np.full((len(rows), 1), -1, np.int32))
     if redis is None or not len(rows):
         return nothing
@@ -122,7 +122,7 @@ async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: flo
 
 
 async def stored_lists(engine: Engine, redis: Reader, rows: Array) -> StoredLists | None:
-    """As `fetch`, for as long as it takes; None: no lists of this version. RedisError, OSError."""
+    """As `fetch`, without a budget; None: no lists of this version. RedisError, OSError."""
     answer = await _ask(redis, pointer(engine.version, engine.bundle.sha256), rows.astype("<i4").tobytes())
     return _unpack(answer, len(rows), engine.bundle.manifest.playlists)
 
@@ -135,7 +135,7 @@ async def _ask(redis: Reader, key: str, rows: bytes) -> Any:
 
 
 def _unpack(answer: Any, count: int, playlists: int) -> StoredLists | None:
-    """The store is shared and outside our control: what cannot be ours counts as missing."""
+    """Redis is shared and outside our control: a value that cannot be ours counts as missing."""
     match answer:
         case [bytes() as length, bytes() as lists] if len(lists) == count * int(length) * 4:
             rows = np.frombuffer(lists, "<i4").reshape(count, int(length)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Writing the lists of the day: only what is missing, and readers see them when all of them are there."""
+"""Writing the lists of the day: only missing blocks; readers see the lists once all are there."""
 
 from __future__ import annotations
 
@@ -6,38 +6,25 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.serve_app.daily.index import read_index, remove
+from spotify_buddies.serve_app.daily.index import ListStore, read_index, remove
 from spotify_buddies.serve_app.daily.score import Block, inputs, score
 from spotify_buddies.serve_app.daily.space import BLOCK_USERS, ENTRY_BYTES, DailyError, Space, index, new_space
 from spotify_buddies.trainer.bundle import Bundle
 
-# Blocks of one task: some 3 MiB of lists, and one trip to the store.
+# Blocks of one task: some 3 MiB of lists, and one round trip to Redis.
 TASK_BLOCKS = 16
 _MIB = 2**20
 
 
-class Store(Protocol):
-    """The part of redis.Redis that is used."""
-
-    def pipeline(self, transaction: bool = True) -> Any:
-        """A pipeline of commands."""
-
-    def hgetall(self, name: str) -> Any:
-        """All fields of a hash."""
-
-    def hset(self, name: str, key: str, value: str) -> Any:
-        """Set a field of a hash."""
-
-
 @dataclass(frozen=True)
 class Report:
-    """What a run did. written, kept: blocks that it wrote, and that were there; removed: key spaces of earlier runs."""
+    """Result of a run. written, kept: blocks written now and before. removed: key spaces of earlier runs."""
 
     space: Space
     written: int
@@ -48,7 +35,7 @@ class Report:
 def run_daily(
     bundle: Bundle,
     version: str,
-    store: Store,
+    store: ListStore,
     *,
     model: str,
     now: datetime,
@@ -59,12 +46,12 @@ def run_daily(
     blocks: Blocks = THREADS,
     progress: Progress = silent,
 ) -> Report:
-    """Score every listener of the bundle and let readers of this version see the lists.
+    """Precompute the lists of all users of the bundle and publish them to the readers of this version.
 
-    A run of the same day that was cut off is gone on with: blocks that are there are not written again. One that is
-    complete is left as it is, unless `again`. Afterwards earlier key spaces go: those of this version, and those of
-    versions that are not in `serving` but for the newest. DailyError: the store failed or is full; what is written
-    stays for the next run, and readers see what they saw.
+    Resumes a run of the same day that was cut off: blocks that are there are not written again. A complete run stays
+    as it is, unless `again`. Afterwards removes earlier key spaces: those of this version, and those of versions that
+    are not in `serving`, except the newest. DailyError: Redis failed or is full; what was written stays for the next
+    run, and readers see the lists they had.
     """
     spaces = _asked(lambda: read_index(store, model), "before anything was written")
     day = now.date().isoformat()
@@ -84,7 +71,7 @@ def run_daily(
 
 
 def _choose(spaces: Sequence[Space], fresh: Space, *, again: bool) -> Space:
-    """The key space of the day to go on with, or the fresh one, under a name that is not taken."""
+    """The key space of the day to resume, or the fresh one under a name that is not taken."""
     day = fresh.name
     version = (fresh.version, fresh.sha256)
     today = [s for s in spaces if (s.version, s.sha256) == version and s.name.split(".")[0] == day]
@@ -98,8 +85,8 @@ def _choose(spaces: Sequence[Space], fresh: Space, *, again: bool) -> Space:
     return replace(fresh, name=next(f"{day}.{n}" for n in range(2, len(taken) + 3) if f"{day}.{n}" not in taken))
 
 
-def _missing(store: Store, space: Space) -> tuple[int, ...]:
-    """Blocks that are not there in full."""
+def _missing(store: ListStore, space: Space) -> tuple[int, ...]:
+    """Blocks that are not complete in Redis."""
     pipeline = store.pipeline(transaction=False)
     pipeline.hkeys(space.counts)
     for block in range(space.blocks):
@@ -112,7 +99,7 @@ def _missing(store: Store, space: Space) -> tuple[int, ...]:
 
 
 def _write(
-    bundle: Bundle, store: Store, space: Space, missing: tuple[int, ...], blocks: Blocks, progress: Progress
+    bundle: Bundle, store: ListStore, space: Space, missing: tuple[int, ...], blocks: Blocks, progress: Progress
 ) -> None:
     there = space.blocks - len(missing)
 
@@ -125,26 +112,26 @@ def _write(
             _store(store, space, done)
 
 
-def _store(store: Store, space: Space, done: Sequence[Block]) -> None:
-    """One trip; a block counts as finished with its count, which is set after its value."""
+def _store(store: ListStore, space: Space, done: Sequence[Block]) -> None:
+    """One round trip. A block is finished once its count is set, which happens after its value."""
     pipeline = store.pipeline(transaction=False)
     for block in done:
         pipeline.set(space.key(block.number), block.value, pxat=space.expires_ms)
     pipeline.hset(space.counts, mapping={str(block.number): block.lists for block in done})
     pipeline.pexpireat(space.counts, space.expires_ms)
     for answer in pipeline.execute(raise_on_error=False):
-        # Raised by redis-py itself they come with the whole command in their text, values and all.
+        # Raised by redis-py itself, an error would repeat the whole command in its text, with all values.
         if isinstance(answer, RedisError):
             raise answer
 
 
-def _publish(store: Store, space: Space, model: str) -> Space:
-    """Switch readers over, if everything is there by now."""
+def _publish(store: ListStore, space: Space, model: str) -> Space:
+    """Switch readers over, if every block is there."""
     if gone := _missing(store, space):
         raise DailyError(
-            f"{len(gone):,} of {space.blocks:,} blocks of lists are not in Redis any more: it evicts keys for want of "
-            "memory, or somebody deletes them; give it more memory (maxmemory), or a policy that does not evict, and "
-            "repeat the command"
+            f"{len(gone):,} of {space.blocks:,} blocks of lists have gone from Redis: it evicts keys because memory is "
+            "short, or somebody deletes them; give it more memory (maxmemory) or a policy without eviction, and rerun "
+            "the command"
         )
     pipeline = store.pipeline(transaction=False)
     pipeline.hvals(space.counts)
@@ -156,7 +143,7 @@ def _publish(store: Store, space: Space, model: str) -> Space:
 
 
 def _superseded(others: Sequence[Space], space: Space, serving: Collection[str]) -> list[Space]:
-    """What nobody reads any more. Of the versions that no alias names the newest stays: a replica may still have it."""
+    """Key spaces that nobody reads. The newest version without an alias stays: a replica may still serve it."""
     mine = (space.version, space.sha256)
     foreign = [other for other in others if (other.version, other.sha256) != mine]
     unnamed = [other for other in foreign if other.version not in serving]
@@ -175,12 +162,12 @@ def _explained(space: Space) -> Iterator[None]:
         need = space.users * space.length * ENTRY_BYTES / _MIB
         raise DailyError(
             f"Redis is full ({error}): the lists of version {space.version} need {need:,.1f} MiB; raise its maxmemory "
-            "or shorten serve.daily_ttl_s; the same command goes on from here, and readers see the lists they had"
+            "or shorten serve.daily_ttl_s, and rerun the command to resume; readers still see the lists they had"
         ) from error
     except (RedisError, OSError) as error:
         raise DailyError(
-            f"Redis failed in the middle of the run: {_first_line(error)}; once it answers, the same command goes on "
-            "from here, and readers see the lists they had"
+            f"Redis failed during the run: {_first_line(error)}; rerun the command to resume once Redis answers; "
+            "readers still see the lists they had"
         ) from error
 
 

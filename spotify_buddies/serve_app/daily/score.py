@@ -1,4 +1,4 @@
-"""Lists of listeners, block by block: what runs on the threads of this machine, or on the machines of a cluster."""
+"""Scoring block by block, on the threads of this machine or on the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a list is made of, as arrays of the bundle, and the numbers of the blocks that are wanted."""
+    """Arrays of the bundle that lists are computed from, and the numbers of the wanted blocks."""
 
     space: Space
     wanted: tuple[int, ...]
@@ -31,7 +31,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Block:
-    """A finished block: its number, its lists as bytes, and how many of them are not empty."""
+    """A finished block. value: its lists as bytes. lists: how many of them are not empty."""
 
     number: int
     value: bytes
@@ -46,15 +46,15 @@ def inputs(bundle: Bundle, space: Space, wanted: tuple[int, ...]) -> Inputs:
 
 
 def score(given: Inputs, first: int, last: int) -> list[Block]:
-    """The blocks wanted[first:last]. Candidates best first, as rows; -1 behind the last one."""
+    """Compute the blocks wanted[first:last]. Candidates are rows, best first, then -1."""
     return [_block(given, number) for number in given.wanted[first:last]]
 
 
 def _block(given: Inputs, number: int) -> Block:
     first, last = given.space.rows(number)
     rows = np.full((last - first, given.space.length), -1, np.int32)
-    lists = best(
+    users_with_list = best(
         first, given.user_factors, given.indptr, given.indices, given.playlist_factors, given.owner, rows,
         np.empty(rows.shape, np.float32),
     )  # fmt: skip
-    return Block(number, rows.astype("<i4", copy=False).tobytes(), int(lists))
+    return Block(number, rows.astype("<i4", copy=False).tobytes(), int(users_with_list))

@@ -1,8 +1,8 @@
-"""Where the lists of one run lie in Redis, and how they are laid out there.
+"""The key space of one run in Redis, and the layout of its lists.
 
-A run writes one key space: blocks of listeners in the order of their rows, each one string of fixed-width lists, so
-that the store spends next to nothing on keys and one list is a GETRANGE. A pointer of the version names the key space
-that readers use; it is set when every block is there, so half a run is never read. All keys of a version share a hash
+A run writes one key space: blocks of users in the order of their rows. Each block is one string of fixed-width lists,
+so that Redis spends next to nothing on keys, and one list is a GETRANGE. A pointer of the version names the key space
+that readers use. It is set once every block is there, so nobody reads half a run. All keys of a version share a hash
 tag, and so a node of a Redis cluster.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 from spotify_buddies.trainer.bundle import Bundle
 
-# Playlists kept of each listener: more than is asked for at once, so that reading can leave some out.
+# Playlists kept for each user: more than one request asks for, so that reading can leave some out.
 LENGTH = 50
-# Listeners of one block: 200 KiB a value.
+# Users of one block: 200 KiB a value.
 BLOCK_USERS = 1024
 ENTRY_BYTES = 4
 
@@ -32,8 +32,8 @@ class Space:
 
     version, sha256: the model version and the hash of its bundle; rows mean something only within one bundle.
     name: the day in UTC, with ".2" and so on for further runs of it. users: lists, one a row. length: entries of a
-    list. block_users: lists of a block. created, expires: UTC; every key of the run goes at the same moment.
-    complete: readers may use it. lists: how many listeners have one, known when it is complete.
+    list. block_users: lists of a block. created, expires: UTC; all keys of the run expire at one moment.
+    complete: readers may use it. lists: how many users have one, known when it is complete.
     """
 
     version: str
@@ -59,12 +59,12 @@ class Space:
 
     @property
     def pointed(self) -> str:
-        """What the pointer holds when this one is read: name, listeners a block, entries a list."""
+        """Value of the pointer when this one is read: name, users of a block, entries of a list."""
         return f"{self.name} {self.block_users} {self.length}"
 
     @property
     def counts(self) -> str:
-        """The hash of the finished blocks: listeners with a list, by block."""
+        """The hash of the finished blocks: users with a list, by block."""
         return f"{prefix(self.version, self.sha256)}{self.name}:lists"
 
     @property
@@ -74,7 +74,7 @@ class Space:
 
     @property
     def expires_ms(self) -> int:
-        """When its keys go, in Unix milliseconds."""
+        """When its keys expire, in Unix milliseconds."""
         return round(self.expires.timestamp() * 1000)
 
     def key(self, block: int) -> str:
@@ -82,7 +82,7 @@ class Space:
         return f"{prefix(self.version, self.sha256)}{self.name}:{block}"
 
     def rows(self, block: int) -> tuple[int, int]:
-        """First and last listener of a block, last exclusive."""
+        """First and last user row of a block, last exclusive."""
         return block * self.block_users, min((block + 1) * self.block_users, self.users)
 
     def block_bytes(self, block: int) -> int:
@@ -117,7 +117,7 @@ def from_json(text: bytes | str) -> Space | None:
 
 
 def prefix(version: str, sha256: str) -> str:
-    """What all keys of a version begin with."""
+    """Common prefix of all keys of a version."""
     return f"daily:{{{version}-{sha256[:16]}}}:"
 
 

@@ -1,1 +1,1 @@
-"""Recommend jobs through a broker: submitted by producers, ranked by workers, answers kept in Redis (docs/daily.md)."""
+"""Recommendation jobs through a broker: producers submit, workers answer, Redis keeps the answers (docs/daily.md)."""

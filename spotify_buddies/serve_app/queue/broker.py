@@ -1,4 +1,4 @@
-"""Celery with Redis as its broker, as workers and producers use it. Producers need no Ray."""
+"""The broker: Celery over Redis, for workers and producers. Producers need no Ray."""
 
 from __future__ import annotations
 
@@ -25,26 +25,25 @@ class Producer:
         self._jobs = jobs
         self._url = redis_url
         self._app = application(settings, redis_url)
-        # Of its own, not of the pool that Celery never closes.
+        # A connection of its own: Celery never closes those of its pool.
         self._connection = self._app.connection_for_write()
 
     def ready(self) -> Self:
-        """Reach the broker, so that what cannot be queued is not recorded.
+        """Connect to the broker, so that nothing is recorded that cannot be queued.
 
         QueueError: Celery cannot use the address, or nothing answers there.
         """
         try:
             self._connection.ensure_connection(max_retries=1, interval_start=0)
         except (OperationalError, RedisError, OSError, ValueError) as error:
-            raise QueueError(f"the queue's broker cannot be used: {self._told(error)}") from error
+            raise QueueError(f"the queue's broker cannot be used: {self._first_line(error)}") from error
         return self
 
     def submit(self, job_id: str, request: bytes) -> bool:
-        """Queue a serialized RecommendRequest; False: it is answered already, and nothing was queued.
+        """Queue a serialized RecommendRequest; False: it is already answered, and nothing was queued.
 
-        May be repeated with the same id: the job is answered once. JobConflict: the id has another request. QueueError,
-        RedisError: the broker did not confirm the job, which does not count as open unless it did before; submitting it
-        again is safe.
+        Safe to repeat with the same id: the job is answered once. JobConflict: the id has another request. QueueError,
+        RedisError: the broker did not confirm the job, so it does not count as open, unless it did before.
         """
         known = self._jobs.is_known(job_id)
         if not self._jobs.record(job_id, request):
@@ -53,7 +52,7 @@ class Producer:
             self._send(job_id)
         except BaseException:
             if not known:
-                with suppress(RedisError):  # what broke the sending may break this too; then it is sent as a lost one
+                with suppress(RedisError):  # Redis may be away altogether; then the job is later found as a lost one
                     self._jobs.withdraw(job_id)
             raise
         return True
@@ -64,11 +63,11 @@ class Producer:
         self._send(job_id)
 
     def send_lost(self) -> list[str]:
-        """Queue the jobs again that nobody has any more; their ids."""
-        found = self._jobs.lost()
-        for job_id in found:
+        """Queue the jobs again that the broker has lost; returns their ids."""
+        lost = self._jobs.lost()
+        for job_id in lost:
             self._send(job_id)
-        return found
+        return lost
 
     def close(self) -> None:
         """Close the connections to the broker."""
@@ -88,10 +87,10 @@ class Producer:
             with self._app.amqp.Producer(self._connection, auto_declare=False) as sender:
                 self._app.send_task(TASK, args=[job_id], queue=JOBS, task_id=job_id, producer=sender)
         except (OperationalError, ValueError) as error:
-            raise QueueError(f"job {job_id!r} cannot be queued: {self._told(error)}") from error
+            raise QueueError(f"job {job_id!r} cannot be queued: {self._first_line(error)}") from error
 
-    def _told(self, error: Exception) -> str:
-        """The first line of what Celery says; it may repeat the address."""
+    def _first_line(self, error: Exception) -> str:
+        """The first line of Celery's message, which may repeat the address, without its secrets."""
         return (
             scrubbed(next(iter(str(error).split("\n")), ""), parse(self._url, AddressKind.REDIS))
             or type(error).__name__
@@ -100,16 +99,16 @@ class Producer:
 
 def application(settings: QueueSettings, redis_url: str) -> Any:
     """A Celery application that sends into the queue."""
-    # A worker has Ray's application, which tasks find as the current one. No backend: nobody waits here for what
-    # becomes of a task, and Celery would listen for it, with twenty tries where Redis is away.
+    # Not the current application: in a worker that is Ray's. No backend: nobody waits here for the result of a task,
+    # and Celery would listen for it, with twenty attempts where Redis is unreachable.
     app = Celery(JOBS, broker=broker_url(redis_url), set_as_current=False)
-    once = {"max_retries": 1, "interval_start": 0}  # otherwise it is tried for ever
+    once = {"max_retries": 1, "interval_start": 0}  # Celery's default is to try for ever
     app.conf.update(broker_transport_options={**transport(settings), **once}, **tls(redis_url))
     return app
 
 
 def results(settings: QueueSettings) -> dict[str, Any]:
-    """Where Celery keeps the states of tasks; answers are kept by us."""
+    """Celery's settings for the states of tasks; the answers are kept by us."""
     return {
         "result_expires": settings.result_ttl_s,
         "result_backend_transport_options": {"global_keyprefix": prefix(settings)},
@@ -117,7 +116,7 @@ def results(settings: QueueSettings) -> dict[str, Any]:
 
 
 def transport(settings: QueueSettings) -> dict[str, Any]:
-    """How messages lie in Redis, and when those of a dead worker come back."""
+    """Celery's settings for messages in Redis, and for the redelivery of a dead worker's."""
     return {
         "global_keyprefix": prefix(settings),
         "visibility_timeout": settings.redeliver_s,
@@ -128,35 +127,36 @@ def transport(settings: QueueSettings) -> dict[str, Any]:
 
 
 def broker_url(redis_url: str) -> str:
-    """A redis-py address as Celery writes it: login, host and database, or a unix socket; options of TLS are not in it.
+    """A redis-py address in Celery's notation: login, host and database, or a unix socket; without options of TLS.
 
-    Celery reads an address by rules of its own, so that it gets one made of what redis-py has read.
+    Celery parses addresses by rules of its own, so this one is built from what redis-py has parsed.
     """
-    found = _read(redis_url)
-    user, password = (quote(found.get(name, ""), safe="") for name in ("username", "password"))
+    parts = _parse(redis_url)
+    user, password = (quote(parts.get(name, ""), safe="") for name in ("username", "password"))
     login = f"{user}{':' if password else ''}{password}@" if user or password else ""
-    database = found.get("db", 0)
-    if "path" in found:
-        return f"redis+socket://{login}{quote(found['path'])}?virtual_host={database}"
-    host = found.get("host", "localhost")
+    database = parts.get("db", 0)
+    if "path" in parts:
+        return f"redis+socket://{login}{quote(parts['path'])}?virtual_host={database}"
+    host = parts.get("host", "localhost")
     host = f"[{host}]" if ":" in host else host
-    return f"{redis_url.partition(':')[0]}://{login}{host}:{found.get('port', 6379)}/{database}"
+    return f"{redis_url.partition(':')[0]}://{login}{host}:{parts.get('port', 6379)}/{database}"
 
 
 def tls(redis_url: str) -> dict[str, Any]:
-    """Celery's settings of a rediss:// address, with redis-py's defaults, which it has none of: {} without TLS.
+    """Celery's settings for a rediss:// address, with redis-py's defaults, since Celery has none: {} without TLS.
 
-    Not as a part of the address: from there it takes four of the options, and two of its halves read them differently.
+    Not as a part of the address: Celery takes only four of the options from there, and its broker and its backend parse
+    them differently.
     """
-    found = _read(redis_url)
-    if "path" in found or not redis_url.startswith("rediss://"):
+    parts = _parse(redis_url)
+    if "path" in parts or not redis_url.startswith("rediss://"):
         return {}
-    options = {name: value for name, value in found.items() if name.startswith("ssl_")}
+    options = {name: value for name, value in parts.items() if name.startswith("ssl_")}
     options.setdefault("ssl_cert_reqs", "required")
     return {"broker_use_ssl": options, "redis_backend_use_ssl": dict(options)}
 
 
-def _read(redis_url: str) -> dict[str, Any]:
+def _parse(redis_url: str) -> dict[str, Any]:
     """The parts of an address by the names of redis-py's arguments."""
-    found: dict[str, Any] = parse_url(redis_url)  # type: ignore[no-untyped-call]
-    return found
+    parts: dict[str, Any] = parse_url(redis_url)  # type: ignore[no-untyped-call]
+    return parts

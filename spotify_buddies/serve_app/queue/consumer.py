@@ -1,4 +1,4 @@
-"""How Ray Serve's task consumer takes jobs: its configuration, and what we add to its adapter. Imports Ray."""
+"""The configuration of Ray Serve's task consumer, and our extension of its adapter. Imports Ray."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RETRY_BACKOFF_MAX_S = 10
 
 
 class Adapter(CeleryTaskProcessorAdapter):  # type: ignore[misc]
-    """Ray's, and a job that no worker can answer goes to the queue for those, where Ray's puts unknown tasks alone."""
+    """Ray's adapter; the queue that Ray keeps for unknown tasks also gets jobs that no worker can answer."""
 
     def _handle_task_failure(
         self,
@@ -28,14 +28,14 @@ class Adapter(CeleryTaskProcessorAdapter):  # type: ignore[misc]
         einfo: Any = None,
         **_: Any,
     ) -> None:
-        # Not einfo's exception, which Ray's takes: that one is a wrapper whose text is the whole stack.
+        # Not the exception of einfo, as in Ray's adapter: that is a wrapper whose text is the whole stack.
         queue = UNPROCESSABLE if isinstance(exception, UnprocessableJob) else DEAD
-        told = f"{type(exception).__name__}: {exception}"
-        self._move_task_to_queue(queue, sender.name, [task_id, told, str(args), str(kwargs), str(einfo)])
+        message = f"{type(exception).__name__}: {exception}"
+        self._move_task_to_queue(queue, sender.name, [task_id, message, str(args), str(kwargs), str(einfo)])
 
     @property
     def consumes(self) -> bool:
-        """Whether the thread that takes jobs is alive. Celery's ends by itself, and Ray does not look."""
+        """Whether the thread that takes jobs is alive. Celery's may end by itself, which Ray does not notice."""
         return self._worker_thread is not None and self._worker_thread.is_alive()
 
 
@@ -51,7 +51,7 @@ def config(settings: QueueSettings, redis_url: str) -> TaskProcessorConfig:
             app_custom_config={
                 **results(settings),
                 **tls(redis_url),
-                # One message for each thread; more would wait for this worker while others are idle.
+                # One message per thread: more would wait for this worker while others are idle.
                 "worker_prefetch_multiplier": 1,
                 "broker_connection_retry_on_startup": True,
                 "broker_connection_max_retries": None,

@@ -1,18 +1,18 @@
-"""What can be wrong with a job."""
+"""Errors of jobs and of the queue."""
 
 from __future__ import annotations
 
 
 class QueueError(Exception):
-    """The queue cannot do what was asked; the message says what to do."""
+    """The queue cannot do this; the message says what to do."""
 
 
 class UnprocessableJob(QueueError):
-    """No worker will ever be able to answer it: its request is not valid, or not there any more."""
+    """No worker can ever answer the job: its request is not valid, or has expired."""
 
 
 class JobFailed(QueueError):
-    """Every attempt ended the worker; another one would too."""
+    """Every attempt killed its worker; another one would too."""
 
 
 class JobConflict(QueueError):

@@ -1,11 +1,11 @@
-"""Jobs and their answers in Redis. The broker carries ids alone, so a message may come twice, late or never again.
+"""Jobs and their answers in Redis. The broker carries only ids, so a message may come twice, late or never.
 
 queue:<name>:job:<id>      hash: request (RecommendRequest), attempts; lives for result_ttl_s
 queue:<name>:answer:<id>   RecommendResponse, written once; lives for result_ttl_s
 queue:<name>:answered      how many answers were written
-queue:<name>:open          ids without an answer, by when they were queued or begun last, Unix time
-queue:<name>:looked        there while somebody has looked for lost jobs a moment ago
-queue:<name>:*             what Celery keeps: the queues as lists, and messages that are not acknowledged
+queue:<name>:open          ids without an answer, by the Unix time at which they were last queued or begun
+queue:<name>:looked        exists while a look for lost jobs is recent
+queue:<name>:*             Celery's: the queues as lists, and messages that are not acknowledged
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spotify_buddies.serve_app.queue.settings import QueueSettings
 TASK = "buddies.recommend"
 JOBS, DEAD, UNPROCESSABLE = "jobs", "dead", "unprocessable"
 
-# Together, so that the count is the number of answers whatever ends the worker.
+# In one step, so that the count is the number of answers whatever ends the worker.
 _ANSWER = """
 redis.call('ZREM', KEYS[3], ARGV[3])
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2]) then return redis.call('INCR', KEYS[2]) end
@@ -44,7 +44,7 @@ class Letter:
 
 @dataclass(frozen=True)
 class JobCounts:
-    """Jobs by where they are. taken: given to a worker and not acknowledged, those that wait for a retry among them."""
+    """Jobs by state. taken: given to a worker and not acknowledged, including those that wait for a retry."""
 
     waiting: int
     taken: int
@@ -63,12 +63,12 @@ class Jobs:
         self._answer = redis.register_script(_ANSWER)
 
     def record(self, job_id: str, request: bytes) -> bool:
-        """Keep a request under an id; False: it is answered already. JobConflict: the id has another request."""
+        """Keep a request under an id; False: it is already answered. JobConflict: the id has another request."""
         key = self._key("job", job_id)
         self._redis.hsetnx(key, "request", request)
         self._redis.expire(key, self._settings.result_ttl_s)
         if self._redis.hget(key, "request") != request:
-            raise JobConflict(f"job {job_id!r} has another request; take another id, or wait until it has expired")
+            raise JobConflict(f"job {job_id!r} has another request; use another id, or wait until it has expired")
         if self._redis.exists(self._key("answer", job_id)):
             return False
         self._open(job_id)
@@ -79,26 +79,26 @@ class Jobs:
         return bool(self._redis.hexists(self._key("job", job_id), "request"))
 
     def withdraw(self, job_id: str) -> None:
-        """Take back that a job is open: its message did not reach the queue. Its request stays until it expires."""
+        """Close a job whose message did not reach the queue. Its request stays until it expires."""
         self._redis.zrem(f"{self._prefix}open", job_id)
 
     def begin(self, job_id: str) -> bytes | None:
-        """Count an attempt and return the request; None: it is answered already.
+        """Count an attempt and return the request; None: it is already answered.
 
-        UnprocessableJob: there is no such job any more. JobFailed: its attempts are used up.
+        UnprocessableJob: its request has expired. JobFailed: its attempts are used up.
         """
         key = self._key("job", job_id)
         request = cast("bytes | None", self._redis.hget(key, "request"))
         if self._redis.exists(self._key("answer", job_id)):
             return None
         if request is None:
-            raise UnprocessableJob("its request is not in Redis any more")
+            raise UnprocessableJob("its request has expired")
         self._open(job_id)
         attempts = self._redis.hincrby(key, "attempts", 1)
         self._redis.expire(key, self._settings.result_ttl_s)
         if attempts > self._settings.attempts:
             raise JobFailed(
-                f"{self._settings.attempts} attempts ended without an answer or an error: they end the worker"
+                f"{self._settings.attempts} attempts ended without an answer or an error: they kill the worker"
             )
         return request
 
@@ -108,11 +108,11 @@ class Jobs:
         return bool(self._answer(keys=keys, args=[answer, self._settings.result_ttl_s, job_id]))
 
     def lost(self) -> list[str]:
-        """Jobs whose message is gone, to be queued again: without an answer or a sign of life for redeliver_s.
+        """Jobs whose message is lost, to be queued again: no answer, and not queued or begun for redeliver_s.
 
-        Celery takes a message off the list and then notes who has it; a worker killed in between takes it along. Only
-        an empty queue says that a message is nowhere. Told to one caller in redeliver_s / 2; a job twice, if it is
-        nowhere still.
+        Celery takes a message off the list and only then notes its worker; a worker killed in between loses it. That a
+        message is nowhere is certain only while the queue is empty. Returns jobs to one caller in redeliver_s / 2, and
+        a job again if it is still nowhere.
         """
         settings = self._settings
         every_ms = max(1, settings.redeliver_s * 500)
@@ -127,7 +127,7 @@ class Jobs:
             return []
         taken = cast("Sequence[bytes]", self._redis.hvals(f"{self._prefix}unacked"))
         somewhere = {_task_id(raw) for raw in taken} | {letter.job_id for letter in self.letters()}
-        found = []
+        lost = []
         for job_id in (raw.decode() for raw in old):
             if job_id in somewhere:
                 continue
@@ -137,15 +137,15 @@ class Jobs:
                 self._redis.zrem(f"{self._prefix}open", job_id)
                 continue
             self._open(job_id)
-            found.append(job_id)
-        return found
+            lost.append(job_id)
+        return lost
 
     def answer(self, job_id: str) -> bytes | None:
-        """The serialized RecommendResponse; None: there is none, or not any more."""
+        """The serialized RecommendResponse; None: there is none, or it has expired."""
         return cast("bytes | None", self._redis.get(self._key("answer", job_id)))
 
     def unanswered(self, job_ids: Iterable[str]) -> list[str]:
-        """Those without an answer."""
+        """The jobs without an answer, in the order given."""
         asked = list(job_ids)
         pipeline = self._redis.pipeline(transaction=False)
         for job_id in asked:
@@ -153,7 +153,7 @@ class Jobs:
         return [job_id for job_id, there in zip(asked, pipeline.execute(), strict=True) if not there]
 
     def counts(self) -> JobCounts:
-        """How many jobs there are, by where they are."""
+        """The number of jobs in each state."""
         pipeline = self._redis.pipeline(transaction=False)
         for queue in (JOBS, DEAD, UNPROCESSABLE):
             pipeline.llen(f"{self._prefix}{queue}")
@@ -179,7 +179,7 @@ class Jobs:
         self._open(job_id)
 
     def discard(self, letter: Letter, *, forget: bool = True) -> None:
-        """Take a dead letter away. forget: its job is given up; else it was queued again."""
+        """Remove a dead letter. forget: its job is cancelled; else it was queued again."""
         self._redis.lrem(f"{self._prefix}{letter.queue}", 1, cast(str, letter.raw))
         if forget and letter.job_id:
             self._redis.zrem(f"{self._prefix}open", letter.job_id)
@@ -199,12 +199,12 @@ class Jobs:
 
 
 def prefix(settings: QueueSettings) -> str:
-    """What every key of a queue begins with, Celery's own among them."""
+    """Common prefix of all keys of a queue, including Celery's."""
     return f"queue:{settings.name}:"
 
 
 def _task_id(raw: bytes) -> str:
-    """The id in a message of Celery's that a worker has; empty where it is none."""
+    """The job id in a message that Celery has given to a worker; empty where there is none."""
     try:
         return str(json.loads(raw)[0]["headers"]["id"])
     except (ValueError, KeyError, TypeError, IndexError):
@@ -212,7 +212,7 @@ def _task_id(raw: bytes) -> str:
 
 
 def _letter(queue: str, raw: bytes) -> Letter:
-    """Read a message of Celery's as the adapter writes it: of a task of ours its id and error, else what there is."""
+    """Read a message as the adapter writes it; its arguments are job id and error for our tasks, another order else."""
     try:
         message: dict[str, Any] = json.loads(raw)
         (first, second, _, fourth, *_), *_ = json.loads(base64.b64decode(message["body"]))

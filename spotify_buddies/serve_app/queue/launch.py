@@ -1,4 +1,4 @@
-"""Starting the workers on this machine, and stopping them without leaving anything behind."""
+"""Start and stop of the workers on this machine, without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ APPLICATION = "buddies-queue"
 def launch_workers(
     serving: Callable[[], Any], queue: QueueSettings, *, state_dir: Path
 ) -> Iterator[list[psutil.Process]]:
-    """Take jobs until the block ends or a signal arrives; yields Ray's processes that cannot be done without.
+    """Take jobs until the block ends or a signal arrives; yields the processes of Ray that are vital.
 
-    serving: makes a worker.Serving, whose module imports Ray: that must wait for the switches set here. When the block
-    ends, running jobs are finished and what was taken and not begun goes back. Serve's proxies stay off: no ports.
-    LaunchError: Ray does not come up, or a worker does not. One run per process, as for the service.
+    serving: makes a worker.WorkerSetup, whose module imports Ray: that must wait for the flags set here. When the block
+    ends, running jobs are finished, and jobs that were taken but not begun go back to the queue. Serve's proxies stay
+    off, so no port is open. LaunchError: Ray or a worker does not start. One run per process, as for the service.
     """
     make_private(state_dir)
     with ExitStack() as stack:
@@ -41,7 +41,7 @@ def launch_workers(
         (run.path / HAPROXY).mkdir(mode=0o700)
         stack.callback(keep_logs, run, state_dir / "logs")
         without = ServeSettings(haproxy=False)
-        # Made for many small requests; here it would keep the workers' log back until there are a thousand lines.
+        # The throughput mode would hold the workers' log back until it has a thousand lines.
         plain = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "0"}
         stack.enter_context(applied({**flags(without, run, write_token(state_dir)), **plain}))
         others = children()
@@ -55,7 +55,7 @@ def launch_workers(
 
 
 def died(vital: list[psutil.Process]) -> str | None:
-    """The name of a process that is gone and cannot be done without."""
+    """The name of a vital process that has ended; None: all are alive."""
     return next(("Ray" for process in vital if not is_alive(process)), None)
 
 

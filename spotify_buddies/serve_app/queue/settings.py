@@ -13,7 +13,7 @@ class QueueSettings(BaseModel):
     name: str = Field("buddies", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="queue; part of its keys in Redis")
     workers: int = Field(1, ge=1, description="worker processes, one job at a time each")
     attempts: int = Field(3, ge=1, description="tries of a job before it is a dead letter")
-    # Longer than any job: one that outlives it is ranked twice, and answered once.
+    # Longer than any job: a job that takes longer is ranked twice, and answered once.
     redeliver_s: int = Field(
         60, ge=1, description="seconds without an end after which a job is given to another worker"
     )

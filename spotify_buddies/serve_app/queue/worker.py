@@ -1,4 +1,4 @@
-"""The worker: a Ray Serve deployment that takes jobs from the queue and answers them as Recommend does."""
+"""The worker: a Ray Serve deployment that takes jobs from the queue and answers them like Recommend."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
+from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry, flushing
 from spotify_buddies.serve_app.telemetry.redact import cause
 
-# Nobody waits for a job's answer as for a call's: what a call would leave out for want of time is waited for.
+# Nobody waits for the answer of a job as for that of a call, so steps that a call would skip get the time they need.
 BUDGET_MS = 10_000.0
 # Ray's adapter gives running jobs this long when a worker stops.
 DRAIN_S = 10.0
@@ -39,18 +39,18 @@ _log = logging.getLogger(__name__)
 
 
 class Answering(Protocol):
-    """What answers a request."""
+    """Answers requests."""
 
     def answer(self, request: bytes) -> bytes:
-        """A serialized RecommendRequest to a serialized RecommendResponse. UnprocessableJob: it is not valid."""
+        """The serialized RecommendResponse to a serialized RecommendRequest. UnprocessableJob: it is not valid."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release everything it holds."""
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker serves with. open: makes what answers, in the worker; the service, except in tests."""
+    """Inputs of a worker. open: makes its Answering, in the worker's process; the service, except in tests."""
 
     settings: ServeSettings
     bundle: str
@@ -61,7 +61,7 @@ class WorkerSetup:
 
 
 class ServiceAnswering:
-    """The service of the online path on an event loop of its own, in a thread: jobs come on Celery's threads."""
+    """The online service on an event loop in a thread of its own, since jobs come on Celery's threads."""
 
     def __init__(self, serving: WorkerSetup) -> None:
         self._loop = asyncio.new_event_loop()
@@ -71,7 +71,7 @@ class ServiceAnswering:
         self._service: Service = self._run(self._open(serving))
 
     def answer(self, request: bytes) -> bytes:
-        """As the protocol says."""
+        """As Answering.answer."""
         try:
             answer: bytes = self._run(self._recommend(pb.RecommendRequest.FromString(request)))
         except (InvalidRequest, DecodeError) as error:
@@ -79,7 +79,7 @@ class ServiceAnswering:
         return answer
 
     def close(self) -> None:
-        """Close the stores and end the thread. Serve calls a destructor, and Python calls it again."""
+        """Close the stores and end the thread. Safe to repeat: Serve calls the destructor, and then Python does."""
         if self._loop.is_closed():
             return
         self._run(self._stack.aclose())
@@ -91,6 +91,8 @@ class ServiceAnswering:
         return (await self._service.recommend(request)).SerializeToString()
 
     async def _open(self, serving: WorkerSetup) -> Service:
+        # Entered first, so that what the stores count while they close is handed on too.
+        telemetry = await self._stack.enter_async_context(flushing(RayTelemetry()))
         return await open_service(
             serving.settings.model_copy(update={"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}),
             Path(serving.bundle),
@@ -98,7 +100,7 @@ class ServiceAnswering:
             serving.services,
             self._stack,
             model=serving.model,
-            telemetry=RayTelemetry(),
+            telemetry=telemetry,
             neighbours=local,
             replica=f"worker#{uuid.uuid4().hex[:8]}",
         )
@@ -108,7 +110,7 @@ class ServiceAnswering:
 
 
 class Worker:
-    """Answers jobs. A job that was answered before is acknowledged and left alone."""
+    """Answers jobs. A job that already has an answer is only acknowledged."""
 
     _adapter: Any  # Ray's wrapper sets it
 
@@ -118,20 +120,20 @@ class Worker:
         self._answering = serving.open(serving)
         self._ended = threading.Event()
         producer = Producer(queue, url, self._jobs)
-        # Without a reference to the worker, whose destructor ends it.
+        # Without a reference to the worker: its destructor ends the thread.
         threading.Thread(
-            target=_send_lost, args=(producer, queue.redeliver_s / 2, self._ended), name="lost", daemon=True
+            target=_send_lost_jobs, args=(producer, queue.redeliver_s / 2, self._ended), name="lost", daemon=True
         ).start()
 
     @task_handler(name=TASK)
     def recommend(self, job_id: str) -> None:
-        """Answer one job. What it raises is tried again, except UnprocessableJob and JobFailed."""
+        """Answer one job. Celery retries after any error except UnprocessableJob and JobFailed."""
         request = self._jobs.begin(job_id)
         if request is not None:
             self._jobs.finish(job_id, self._answering.answer(request))
 
     def check_health(self) -> None:
-        """Ray replaces a worker that takes no jobs any more."""
+        """RuntimeError: the worker takes no jobs any more, and Ray replaces it."""
         if not self._adapter.consumes:
             raise RuntimeError("the thread that takes jobs has ended")
 
@@ -143,14 +145,14 @@ class Worker:
             self._answering.close()
 
 
-def _send_lost(producer: Producer, every_s: float, ended: threading.Event) -> None:
-    """Queue jobs again that a killed worker took along, until the worker ends."""
+def _send_lost_jobs(producer: Producer, every_s: float, ended: threading.Event) -> None:
+    """Queue the jobs again that were lost with a killed worker, until this worker ends."""
     while not ended.wait(every_s):
         try:
-            if found := producer.send_lost():
-                _log.warning("%d jobs were lost with a worker and are queued again", len(found))
+            if lost := producer.send_lost():
+                _log.warning("%d jobs were lost with a worker and are queued again", len(lost))
         except Exception as error:  # noqa: BLE001 - whatever the broker raises, there is a next time
-            _log.warning("lost jobs are looked for later: %s", cause(error))
+            _log.warning("looking for lost jobs failed and is repeated later: %s", cause(error))
 
 
 def build_workers(serving: WorkerSetup, queue: QueueSettings) -> Any:
@@ -159,7 +161,7 @@ def build_workers(serving: WorkerSetup, queue: QueueSettings) -> Any:
     return serve.deployment(
         name="QueueWorker",
         num_replicas=queue.workers,
-        # Jobs of one worker at once: a job that ends it must not take others with it, whose attempts would be used up.
+        # One job at a time: a job that kills the worker must not use up the attempts of others.
         max_ongoing_requests=1,
         health_check_period_s=2.0,
         graceful_shutdown_timeout_s=DRAIN_S + 5.0,

@@ -1,4 +1,4 @@
-"""What is remembered of listeners, in Postgres: reactions, wishes, impressions, and what must not come back.
+"""The service's memory of users, in Postgres: reactions, wishes, impressions, and blocks.
 
-Imports nothing itself: the command's verbs lie in here too, and must start without Postgres' client or numpy.
+Imports nothing itself: the command's verbs live here too, and must start without Postgres' client or numpy.
 """

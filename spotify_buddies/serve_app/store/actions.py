@@ -1,4 +1,4 @@
-"""What one listener did, and what became of it: frozen data between the edge and the store."""
+"""Actions of users and their outcomes: frozen data between the edge and the store."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+# The arm of an action whose caller does not say one.
+UNSPECIFIED = "unspecified"
+
 
 @dataclass(frozen=True)
 class Snooze:
-    """A playlist that must not come back before `until` (UTC); a time in the past takes an earlier wish back."""
+    """A playlist that must not come back before `until` (UTC); a time in the past withdraws an earlier wish."""
 
     playlist_id: str
     until: datetime
@@ -17,9 +20,9 @@ class Snooze:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What one listener did with one recommendation, checked. arm: production, canary or unspecified.
+    """What one user did with one recommendation, checked. arm: production, canary or unspecified.
 
-    caller: whose idempotency_key it is; empty where nobody says.
+    caller: the owner of idempotency_key; empty where nobody says.
     """
 
     recommendation_id: str
@@ -29,7 +32,7 @@ class Feedback:
     disliked: tuple[str, ...]
     idempotency_key: str
     model_version: str = ""
-    arm: str = "unspecified"
+    arm: str = UNSPECIFIED
     wishes: tuple[Snooze, ...] = ()
     caller: str = ""
 
@@ -45,10 +48,10 @@ class Feedback:
 
 @dataclass(frozen=True)
 class StoredAction:
-    """new: stored by this call, else by an earlier one with the same key. reactions: rows under that key.
+    """Outcome of one action. new: stored by this call, else by an earlier one with the same key.
 
-    differs: fields in which the earlier one was another action, as fingerprint.FIELDS names them; then this one is not
-    stored.
+    reactions: rows under that key. differs: fields in which the earlier action was another one, as in
+    fingerprint.FIELDS; then this one is not stored.
     """
 
     new: bool
@@ -61,7 +64,7 @@ class Change:
     """The state of one block after a commit.
 
     until: seconds since 1970 up to which the playlist must not come back, FOREVER for a dislike, 0 when it was lifted.
-    number: of two changes of one (listener, playlist) the later has the greater number.
+    number: of two changes of one (user, playlist) the later has the greater number.
     """
 
     user_id: str
@@ -70,5 +73,5 @@ class Change:
     number: int
 
 
-# The largest until: it is kept in 32 bits, and later times mean the same.
+# The largest until, since it is kept in 32 bits; later times mean the same.
 FOREVER = 2**32 - 1

@@ -1,15 +1,19 @@
-"""`buddies store`: how much the feedback store holds, and its upkeep."""
+"""`buddies store`: sizes and upkeep of the feedback store."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.settings.command import store_url
+
+if TYPE_CHECKING:
+    from spotify_buddies.serve_app.store.report import TableSize
 
 app = typer.Typer(help="The feedback store: reactions, impressions, blocks.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
@@ -24,25 +28,23 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.serve_app.store.report import read_sizes
 
     with explained(psycopg.Error):
         sizes = read_sizes(store_url(context.obj, "postgres"))
     if as_json:
-        typer.echo(json.dumps([asdict(size) for size in sizes], indent=1, default=str))
+        say(json.dumps([asdict(size) for size in sizes], indent=1, default=str))
         return
     if not sizes:
-        typer.echo("nothing is stored yet")
-    for size in sizes:
-        rows = f"{'about ' if size.estimated else ''}{size.rows:,} rows"
-        oldest = f"oldest {size.oldest:%Y-%m-%d %H:%M}" if size.oldest else ""
-        partitions = f"{size.partitions} partitions" if size.partitions > 1 else ""
-        typer.echo(f"{size.table:<12} {rows:>24} {size.bytes / 2**20:>10,.1f} MiB  {partitions:<16} {oldest}".rstrip())
+        say("nothing is stored yet")
+        return
+    say(table(("table", "rows", "size", "partitions", "oldest"), map(_row, sizes), right=(1, 2, 3)))
 
 
 @app.command()
 def maintain(context: typer.Context, as_json: AsJson = False) -> None:
-    """Make partitions ahead, drop what is older than the retention, sweep blocks that ran out. Replicas do it daily.
+    """Create partitions, drop rows older than the retention, delete expired blocks. Replicas do it daily.
 
     Example: BUDDIES_SERVE__IMPRESSIONS_DAYS=30 buddies store maintain
     """
@@ -56,16 +58,23 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     with explained(psycopg.Error):
         done = asyncio.run(_maintain(store_url(settings, "postgres"), retention))
     if as_json:
-        typer.echo(json.dumps(None if done is None else asdict(done)))
+        say(json.dumps(None if done is None else asdict(done)))
         return
     if done is None:
-        typer.echo("another process maintains the store right now")
+        say("another process is maintaining the store")
         return
-    typer.echo(
+    say(
         f"partitions: {len(done.created)} created, {len(done.dropped)} dropped, {len(done.sorted)} sorted; "
+        f"reactions that got version and arm of their list: {done.attributed:,}; "
         f"rows deleted: {done.stray_rows:,} "
-        f"outside the partitions, {done.keys:,} idempotency keys, {done.blocks:,} blocks that had run out"
+        f"outside the partitions, {done.keys:,} idempotency keys, {done.blocks:,} expired blocks"
     )
+
+
+def _row(size: TableSize) -> tuple[str, ...]:
+    about = "about " if size.estimated else ""
+    oldest = f"{size.oldest:%Y-%m-%d %H:%M}" if size.oldest else ""
+    return size.table, f"{about}{size.rows:,}", f"{size.bytes / 2**20:,.1f} MiB", f"{size.partitions}", oldest
 
 
 async def _maintain(url: str, retention: Any) -> Any:

@@ -1,7 +1,7 @@
-"""One transaction, and one statement, for several actions.
+"""The commit of several actions in one transaction and one statement.
 
-No two transactions can wait for each other in a circle: each takes the keys in ascending order, then the blocks in
-ascending order (their sort reads every key first), and nothing else that another one could hold.
+Two transactions never deadlock: each locks the keys in ascending order, then the blocks in ascending order (their sort
+reads every key first), and nothing else that another one could hold.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ UNTIL = f"""CASE WHEN disliked THEN {FOREVER} WHEN until > now()
 
 # One statement is one round trip, and half the processor time of BEGIN, an INSERT for each table, and COMMIT; rows as
 # JSON are a third cheaper to send than as arrays.
-# Of what was said of a (listener, playlist) the last word counts, on dislikes and on wishes each. A like or a wish
-# taken back has nothing to change where nothing holds. A block that another transaction is about to commit is not seen
-# here: then that one counts as the later. (Not EXISTS: a plan made while blocks were few would read all of them for
-# every batch, until they are analysed again: a second for a million.)
+# For each (user, playlist) the last word counts, for dislikes and for wishes separately. A like or a withdrawn wish
+# changes nothing where no block holds. A block that another transaction is about to commit is not visible here: that
+# transaction then counts as the later one. (Not EXISTS: a plan made while blocks were few would read all of them for
+# every batch until they are analysed again: a second for a million.)
 _COMMIT = f"""
 WITH said AS (
   SELECT * FROM json_to_recordset(%(said)s::json) AS action (
-    number int, caller text, key text, fingerprint bytea, rows smallint, recommendation text, listener text,
+    number int, caller text, key text, fingerprint bytea, rows smallint, recommendation text, who text,
     version text, arm text)
 ), accepted AS (
   INSERT INTO feedback (caller, idempotency_key, fingerprint, at, rows)
@@ -40,29 +40,29 @@ WITH said AS (
   ON CONFLICT (caller, idempotency_key) DO NOTHING
   RETURNING caller, idempotency_key, id, at
 ), word AS (
-  SELECT id, at, number, recommendation, listener, version, arm, playlist, score, until
+  SELECT id, at, number, recommendation, who, version, arm, playlist, score, until
   FROM accepted JOIN said ON key = idempotency_key AND said.caller = accepted.caller
   JOIN json_to_recordset(%(words)s::json) AS word (action int, playlist text, score smallint, until timestamptz)
     ON action = number
 ), reacted AS (
   INSERT INTO reactions (at, feedback_id, recommendation_id, user_id, playlist_id, score, model_version, arm)
-  SELECT at, id, recommendation, listener, playlist, score, version, arm FROM word WHERE score IS NOT NULL
+  SELECT at, id, recommendation, who, playlist, score, version, arm FROM word WHERE score IS NOT NULL
 ), wished AS (
   INSERT INTO wishes (at, feedback_id, recommendation_id, user_id, playlist_id, until)
-  SELECT at, id, recommendation, listener, playlist, until FROM word WHERE until IS NOT NULL
+  SELECT at, id, recommendation, who, playlist, until FROM word WHERE until IS NOT NULL
 ), wanted AS (
-  SELECT listener, playlist,
+  SELECT who, playlist,
     (array_agg(score < 0 ORDER BY number DESC) FILTER (WHERE score <> 0))[1] AS disliked,
     (array_agg(until ORDER BY number DESC) FILTER (WHERE until IS NOT NULL))[1] AS until
   FROM word WHERE score <> 0 OR until IS NOT NULL
-  GROUP BY listener, playlist
+  GROUP BY who, playlist
 ), changed AS (
   INSERT INTO blocks AS block (user_id, playlist_id, disliked, until)
-  SELECT listener, playlist, wanted.disliked, wanted.until FROM wanted
+  SELECT who, playlist, wanted.disliked, wanted.until FROM wanted
   WHERE wanted.disliked OR wanted.until > now() OR (
     SELECT held.disliked OR held.until > now() FROM blocks AS held
-    WHERE held.user_id = listener AND held.playlist_id = playlist)
-  ORDER BY listener COLLATE "C", playlist COLLATE "C"
+    WHERE held.user_id = who AND held.playlist_id = playlist)
+  ORDER BY who COLLATE "C", playlist COLLATE "C"
   ON CONFLICT (user_id, playlist_id) DO UPDATE SET
     disliked = coalesce(excluded.disliked, block.disliked),
     until = coalesce(excluded.until, block.until),
@@ -73,32 +73,32 @@ SELECT caller, idempotency_key, NULL::bigint, NULL::bigint, NULL FROM accepted
 UNION ALL
 SELECT user_id, playlist_id, until, change, pg_notify('{CHANNEL}', '')::text FROM changed
 """  # noqa: S608 - constants of this module
-# Of several callers this may find keys that were not asked for, which is cheaper than a join of pairs.
+# With several callers this may return keys that were not asked for, which is cheaper than a join of pairs.
 _EARLIER = """SELECT caller, idempotency_key, rows, fingerprint FROM feedback
 WHERE caller = ANY(%s) AND idempotency_key = ANY(%s)"""
 # Caller and idempotency key; rows under such a key and the fingerprint of what was stored.
 _Key = tuple[str, str]
 _Held = tuple[int, bytes | None]
-# Deleted between the two statements.
+# The key was deleted between the two statements.
 _GONE: _Held = (0, None)
 _encode = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
 class Committed:
-    """What became of each action, in their order, and the blocks that changed."""
+    """Outcome of each action, in their order, and the blocks that changed."""
 
     stored: tuple[StoredAction, ...]
     changes: tuple[Change, ...]
 
 
 async def commit(
-    connection: psycopg.AsyncConnection, actions: Sequence[Feedback], at: datetime | None = None
+    connection: psycopg.AsyncConnection, actions: Sequence[Feedback], happened_at: datetime | None = None
 ) -> Committed:
-    """Store the actions whose keys are new, all or none. at: when they happened; None: the database's clock.
+    """Store the actions whose keys are new, all or none. happened_at: None: now, by the database's clock.
 
-    Of actions with one key of one caller the first is stored; the others are repetitions of it, or differ from it.
-    psycopg.Error: nothing is known to be stored.
+    Of actions with the same key and caller the first is stored; the others are repetitions of it, or differ from it.
+    psycopg.Error: it is unknown whether anything was stored.
     """
     keys = [(action.caller, action.idempotency_key) for action in actions]
     prints = [fingerprint(action) for action in actions]
@@ -106,12 +106,12 @@ async def commit(
     for place, key in enumerate(keys):
         places.setdefault(key, place)
     sent = [(actions[place], prints[place]) for place in places.values()]
-    values = {"at": at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
+    values = {"at": happened_at, "said": _encode(_said(sent)), "words": _encode(_words([action for action, _ in sent]))}
     answer = await (await connection.execute(_COMMIT, values, prepare=True)).fetchall()
     accepted = {(row[0], row[1]) for row in answer if row[3] is None}
     held: dict[_Key, _Held] = {key: (actions[places[key]].rows(), prints[places[key]]) for key in accepted}
     if len(accepted) < len(sent):
-        # In a statement of its own: who was first may have committed after the one above had begun.
+        # In a second statement: the first action may have been committed after the statement above began.
         held = await _earlier(connection, places.keys() - accepted) | held
     stored = tuple(
         _stored(key in accepted and place == places[key], prints[place], held.get(key, _GONE))
@@ -136,7 +136,7 @@ def _said(actions: Sequence[tuple[Feedback, bytes]]) -> list[dict[str, object]]:
         {
             "number": number, "caller": action.caller, "key": action.idempotency_key,
             "fingerprint": rf"\x{mine.hex()}", "rows": action.rows(),
-            "recommendation": action.recommendation_id, "listener": action.user_id,
+            "recommendation": action.recommendation_id, "who": action.user_id,
             "version": action.model_version, "arm": action.arm,
         }
         for number, (action, mine) in enumerate(actions)

@@ -1,4 +1,4 @@
-"""What an action says, short enough to be kept with its key for as long as the key is known."""
+"""Fingerprints of actions, short enough to be kept with each key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xxhash import xxh32_digest
 
 from spotify_buddies.serve_app.store.actions import Feedback
 
-# In the order in which their hashes are kept. Version and arm are left out: a repetition may have lost them.
+# In the order of their hashes. Version and arm are left out: a repetition may have lost them.
 FIELDS = ("user_id", "recommendation_id", "liked", "ignored", "disliked", "do_not_recommend")
 HASH_BYTES = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,9 +17,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def fingerprint(action: Feedback) -> bytes:
-    """XXH32 of every one of FIELDS, 24 bytes; the order of playlists does not matter.
+    """XXH32 of each of FIELDS, 24 bytes; the order of playlists does not matter.
 
-    Two values of a field look the same once in 4 billion: enough to tell a mistake from a repetition.
+    Two values of a field collide once in 4 billion: enough to tell a mistake from a repetition.
     """
     wishes = [f"{wish.playlist_id}\0{(wish.until - _EPOCH) // _MICROSECOND}" for wish in action.wishes]
     lists = map(_joined, (action.liked, action.ignored, action.disliked, wishes))
@@ -27,7 +27,7 @@ def fingerprint(action: Feedback) -> bytes:
 
 
 def differing(one: bytes, other: bytes | None) -> tuple[str, ...]:
-    """The fields in which two fingerprints differ; none where the other is not known."""
+    """The fields in which two fingerprints differ; none where the other one is unknown."""
     if other is None or one == other:
         return ()
     starts = range(0, len(FIELDS) * HASH_BYTES, HASH_BYTES)

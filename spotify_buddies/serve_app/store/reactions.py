@@ -1,4 +1,4 @@
-"""Feedback, committed before it is acknowledged: what waits is taken and committed together."""
+"""The writer of feedback: commits before it acknowledges, and commits together what waits together."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 class Batching:
     """most: actions in one transaction. at_once: transactions at a time.
 
-    One is best, since a transaction costs nearly the same for one action as for eight, and those who come meanwhile
-    share the next; that begins beside it only when it has not ended within patience_s, as where it waits for a lock.
-    (A pause in which more could gather made every answer later and the work no less.)
+    One is best, since a transaction costs nearly the same for one action as for eight, and callers who come meanwhile
+    share the next. A second one begins beside it only when it has not ended within patience_s, for example because it
+    waits for a lock. (A pause to gather more made every answer later and saved no work.)
     """
 
     most: int = 64
@@ -49,9 +49,9 @@ class _Waiting(NamedTuple):
 class Reactions:
     """Stores feedback; make it inside the running event loop.
 
-    Connections are made when they are needed, so a database that is away costs its callers the wait and nothing else,
-    and one that is back is used at once. (A pool that reconnects in the background makes the first callers after an
-    outage wait for its back-off.) `changed` is told of every changed block before its action is acknowledged.
+    Connections are made on demand: an unreachable database costs its callers only the wait, and is used again as soon
+    as it is back. (A pool that reconnects in the background makes the first callers after an outage wait for its
+    back-off.) `changed` is called with every changed block before its action is acknowledged.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class Reactions:
     async def store(self, action: Feedback) -> StoredAction:
         """Commit one action; safe to repeat with the same key. FeedbackUnavailable within timeout_s otherwise.
 
-        KeyReused: its caller has used the key for another action, and this one is not stored.
-        After FeedbackUnavailable the action may still have been committed (the answer was lost on the way); the
-        same call then returns new=False.
+        KeyReused: the caller has used the key for another action, and this one is not stored.
+        After FeedbackUnavailable the action may still be committed, where only the answer was lost; the same call then
+        returns new=False.
         """
         if self._writer is None or self._writer.done():
             self._writer = self._start(self._write())
@@ -90,7 +90,7 @@ class Reactions:
         waiting = _Waiting(action, loop.create_future())
         self._waiting.append(waiting)
         self._ready.set()
-        # A caller who leaves cancels the future; an action whose future is done before it is taken is never sent.
+        # A caller who leaves cancels the future; an action whose future is done before its batch is never sent.
         expiry = loop.call_later(self._timeout_s, self._expire, waiting)
         try:
             return await waiting.answer
@@ -98,7 +98,7 @@ class Reactions:
             expiry.cancel()
 
     async def close(self) -> None:
-        """Stop writing, tell whoever still waits, and close every connection."""
+        """Stop writing, refuse what still waits, and close every connection."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
@@ -121,8 +121,8 @@ class Reactions:
             _, sending = await asyncio.wait(sending, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
 
     async def _send(self, batch: Sequence[_Waiting]) -> None:
-        # A task of its own: cancelling a statement asks the server, which may not answer either, and those who come
-        # next must not wait for that.
+        # A task of its own: cancelling a statement asks the server, which may not answer either, and the next callers
+        # must not wait for that.
         attempt = self._start(self._attempt(batch))
         try:
             await asyncio.wait({attempt}, timeout=self._timeout_s)
@@ -156,13 +156,13 @@ class Reactions:
             _log.error("writing feedback failed", exc_info=error)
 
     async def _attempt(self, batch: Sequence[_Waiting], *, again: bool = True) -> None:
-        """Commit and answer. A row that the database refuses fails alone; its neighbours are sent without it."""
+        """Commit and answer. A row that the database refuses fails alone; the others are sent without it."""
         started = time.perf_counter()
         try:
             committed = await self._commit([waiting.action for waiting in batch])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             if again and isinstance(error, psycopg.errors.CheckViolation):
-                # The row was on its way to the default partition when its week was attached.
+                # The row went to the default partition while its week was attached.
                 await self._attempt(batch, again=False)
                 return
             if len(batch) == 1:
@@ -172,15 +172,15 @@ class Reactions:
             await self._attempt(batch[:half], again=again)
             await self._attempt(batch[half:], again=again)
         except psycopg.Error as error:
-            # The server was restarted, replaced by another one, or restored without our tables: what was kept open or
-            # known of it is worth nothing. The keys make it safe to send again.
+            # The server was restarted, replaced, or restored without our tables: open connections and what is known of
+            # the schema are worthless. The keys make it safe to send again.
             self._schema.forget()
             await self._connections.close_idle()
             if again:
                 await self._attempt(batch, again=False)
             else:
                 self._fail(batch, error)
-        except Exception as error:  # whoever waits must be answered whatever went wrong; _forget logs it
+        except Exception as error:  # callers must get an answer whatever went wrong; _forget logs it
             self._fail(batch, error)
             raise
         else:
@@ -208,9 +208,9 @@ class Reactions:
                 waiting.answer.set_result(stored)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        # The log tells where Postgres was looked for, and what it refused; callers are told no addresses.
-        listeners = ", ".join(f"#{hash_id(user_id)}" for user_id in {waiting.action.user_id for waiting in batch})
-        _log.warning("feedback of listeners %s was not acknowledged: %s", listeners, cause(error))
+        # The log says where Postgres was sought and what it refused; callers get no addresses.
+        users = ", ".join(f"#{hash_id(user_id)}" for user_id in {waiting.action.user_id for waiting in batch})
+        _log.warning("feedback of users %s was not acknowledged: %s", users, cause(error))
         self._telemetry.count_feedback("unavailable", len(batch))
         _refuse(batch, type(error).__name__)
 

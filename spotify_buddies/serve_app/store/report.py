@@ -1,4 +1,4 @@
-"""Looking at the store: the reactions to one recommendation, and how much there is of everything. For people."""
+"""Reports on the store, for people: the reactions to one recommendation, and the sizes of all tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHERE parent.oid IN ('feedback'::regclass, 'reactions'::regclass, 'wishes'::regc
   'blocks'::regclass)
 GROUP BY parent.oid, parent.relname ORDER BY parent.relname
 """
-# Up to this size rows are counted; beyond it Postgres' own estimate is told.
+# Up to this size rows are counted; beyond it Postgres' estimate is reported.
 COUNTED_BYTES = 64 * 2**20
 
 

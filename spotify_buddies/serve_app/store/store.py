@@ -1,4 +1,4 @@
-"""The memory of the service: one object over Postgres for Feedback and for the ranking's History."""
+"""The store: one object over Postgres for Feedback and for the ranking's History."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Self
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.actions import Change, Feedback, StoredAction
+from spotify_buddies.serve_app.store.attribution import Attribution, is_attributed
 from spotify_buddies.serve_app.store.blocklist import Blocklist
 from spotify_buddies.serve_app.store.database.maintain import Maintenance, Retention
 from spotify_buddies.serve_app.store.database.schema import Schema
@@ -26,13 +27,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
+    """Limits. timeout_s: longest wait for a commit. seen_s: budget of `seen`. impressions_waiting: lists that may wait.
 
-    load_s: longest wait for the blocks at the start. flush_s: longest wait for the impressions at the end.
+    attribution_s: longest delay of a commit by looking for version and arm. load_s: longest wait for the blocks at the
+    start. flush_s: longest wait for the impressions at the end.
     """
 
     timeout_s: float = 1.5
     seen_s: float = 0.02
+    attribution_s: float = 0.25
     impressions_waiting: int = 100_000
     load_s: float = 10.0
     flush_s: float = 2.0
@@ -43,8 +46,8 @@ class StoreSettings:
 class Store:
     """Feedback and History over Postgres; make and use it inside one event loop, as `async with`.
 
-    A database that is away stops nothing: Feedback is told so, `seen` too, impressions wait, and blocks are those known
-    so far. Wishes and dislikes hold in this process when `store` returns, and in others as soon as they are told.
+    An unreachable database stops nothing: Feedback and `seen` raise, impressions wait, and blocks are those known so
+    far. Wishes and dislikes hold in this process when `store` returns, and in others as soon as they are notified.
     """
 
     def __init__(
@@ -65,9 +68,10 @@ class Store:
             url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
         )
         self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
+        self._attribution = Attribution(url, settings.attribution_s, self._schema, self._impressions.origin_of)
         self._seen = SeenReader(url, timeout_s, settings.seen_s, self._schema)
         self.follower = BlocklistFollower(url, timeout_s, self._schema, self._blocks, self._telemetry)
-        self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention)
+        self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention, self._telemetry)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -95,6 +99,7 @@ class Store:
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background = []
         await self._impressions.close(self._settings.flush_s)
+        await self._attribution.close()
         await self._reactions.close()
         await self._seen.close()
         await self._schema.close()
@@ -105,8 +110,17 @@ class Store:
         return self._impressions.waiting
 
     async def store(self, feedback: Feedback) -> StoredAction:
-        """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s."""
-        return await self._reactions.store(feedback)
+        """Commit one action and honour it; safe to repeat with the same key. FeedbackUnavailable within timeout_s.
+
+        An action without model version or arm gets those of the list it is about, where that is known by now.
+        """
+        if is_attributed(feedback):
+            return await self._reactions.store(feedback)
+        attributed = await self._attribution.attribute(feedback)
+        stored = await self._reactions.store(attributed)
+        if stored.new:
+            self._telemetry.count_attribution("resolved" if is_attributed(attributed) else "unresolved", 1)
+        return stored
 
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         """As History.blocked."""
@@ -115,12 +129,12 @@ class Store:
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:
-        """As History.seen; what waits in this process to be written is in it. Listeners without an id met nothing."""
-        # First what waits: what is written between the two is then in both, not in neither.
-        found = self._impressions.unwritten(user_ids, since) if shown else {}
+        """As History.seen, including lists that wait in this process. Users without an id have met nothing."""
+        # What waits comes first: a list that is written between the two is then in both, not in neither.
+        seen = self._impressions.unwritten(user_ids, since) if shown else {}
         known = [user_id for user_id in dict.fromkeys(user_ids) if user_id]
         if not known:
-            return found
+            return seen
         try:
             met = dict(await self._seen.ask(known, since, shown=shown, liked=liked))
         except HistoryUnavailable:
@@ -130,8 +144,8 @@ class Store:
         for place, user_id in enumerate(user_ids):
             playlists = met.get(user_id)
             if playlists:
-                found[place] = list(dict.fromkeys([*found.get(place, ()), *playlists]))
-        return found
+                seen[place] = list(dict.fromkeys([*seen.get(place, ()), *playlists]))
+        return seen
 
     def record(self, shown: Shown) -> None:
         """As History.record."""

@@ -1,1 +1,1 @@
-"""Counters, latencies and logs, without what identifies listeners or opens stores."""
+"""Counters, latencies and logs, without what identifies users or opens stores."""

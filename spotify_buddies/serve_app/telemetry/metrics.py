@@ -1,10 +1,12 @@
-"""Counters and latencies; through Ray's metrics (Prometheus) inside a replica, nowhere elsewhere."""
+"""Counters and latencies: through Ray's metrics (Prometheus) in a replica or worker, nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 FLUSH_S = 1.0
@@ -21,13 +23,19 @@ class Telemetry(Protocol):
         """Lists answered from one source."""
 
     def count_cold(self, step: str, count: int) -> None:
-        """Listeners without candidates of their own whom one step of the cold path answered, or failed to."""
+        """Users without candidates of their own whom one step of the cold path answered, or failed to."""
 
     def time_inference(self, seconds: float) -> None:
         """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
 
     def count_feedback(self, outcome: str, count: int) -> None:
-        """Feedbacks by what became of them: accepted, duplicate, unavailable."""
+        """Feedbacks by outcome: accepted, duplicate, reused, unavailable."""
+
+    def count_attribution(self, outcome: str, count: int) -> None:
+        """Feedbacks without version or arm: resolved by the list they are about, or unresolved.
+
+        late: reactions that were resolved by the upkeep.
+        """
 
     def time_commit(self, seconds: float, actions: int) -> None:
         """One transaction that stored so many feedbacks."""
@@ -39,13 +47,13 @@ class Telemetry(Protocol):
         """Lists that wait to be written."""
 
     def set_blocks(self, count: int, size_bytes: int) -> None:
-        """Blocks in memory and what they take."""
+        """Blocks in memory and their bytes."""
 
     def count_follow(self, event: str) -> None:
-        """Following the blocks of other replicas: loaded, caught_up, lost."""
+        """Events of following the blocks of other replicas: loaded, caught_up, merged, lost."""
 
     def count_seen(self, outcome: str) -> None:
-        """Questions for what listeners have seen: answered, unavailable."""
+        """Questions for what users have seen: answered, unavailable."""
 
     def set_generation(self, number: int) -> None:
         """The rollout's generation that this replica serves."""
@@ -70,6 +78,9 @@ class Silent:
         """Nothing."""
 
     def count_feedback(self, outcome: str, count: int) -> None:
+        """Nothing."""
+
+    def count_attribution(self, outcome: str, count: int) -> None:
         """Nothing."""
 
     def time_commit(self, seconds: float, actions: int) -> None:
@@ -100,8 +111,8 @@ class Silent:
 class RayTelemetry:
     """Ray's metrics, scraped from the node's metrics port with the replica as a tag.
 
-    One call of theirs costs about as much as looking up a listener. So counts are kept here and handed on once in a
-    while, and one of SAMPLED latencies is observed. All but time_inference and count_arm on one thread.
+    One call of Ray's costs about as much as looking up a user. So counts are kept here and handed on every FLUSH_S
+    (`flushing`), and one of SAMPLED latencies is observed. All but time_inference and count_arm on one thread.
     """
 
     def __init__(self) -> None:
@@ -117,10 +128,10 @@ class RayTelemetry:
         self._lists = metrics.Counter(
             "inference_lists_total", description="Lists answered, by where they came from", tag_keys=("source",)
         )
-        self._cold = metrics.Counter("cold_user_total", description="Lists for listeners without a pairing")
+        self._cold = metrics.Counter("cold_user_total", description="Lists for users without a pairing")
         self._steps = metrics.Counter(
             "cold_steps_total",
-            description="Steps of the cold path: what answered a listener without candidates, and what failed before",
+            description="Steps of the cold path: what answered a user without candidates, and what failed before",
             tag_keys=("step",),
         )
         self._seconds = metrics.Histogram(
@@ -128,14 +139,19 @@ class RayTelemetry:
             description="Seconds from the decoded request to the ranked lists, of one request in eight",
             boundaries=[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0],
         )
-        self._store()
+        self._add_feedback()
+        self._add_store()
 
-    def _store(self) -> None:
-        """The metrics of what is remembered of listeners."""
+    def _add_feedback(self) -> None:
         from ray.serve import metrics
 
         self._feedback = metrics.Counter(
             "feedback_total", description="Feedbacks by what became of them", tag_keys=("outcome",)
+        )
+        self._attribution = metrics.Counter(
+            "feedback_attribution_total",
+            description="Feedbacks whose caller did not say version and arm, by whether their list was found",
+            tag_keys=("outcome",),
         )
         self._commit_seconds = metrics.Histogram(
             "feedback_commit_seconds",
@@ -147,6 +163,11 @@ class RayTelemetry:
             description="Feedbacks in one transaction",
             boundaries=[1, 2, 4, 8, 16, 32, 64],
         )
+
+    def _add_store(self) -> None:
+        """The other metrics of the store, and those of the rollout."""
+        from ray.serve import metrics
+
         self._impressions = metrics.Counter(
             "impressions_total", description="Lists written to the store, or lost and why", tag_keys=("outcome",)
         )
@@ -157,14 +178,14 @@ class RayTelemetry:
             "blocks_follow_total", description="Loads, catch-ups and losses of the feed of blocks", tag_keys=("event",)
         )
         self._seen = metrics.Counter(
-            "seen_total", description="Questions for what listeners have seen", tag_keys=("outcome",)
+            "seen_total", description="Questions for what users have seen", tag_keys=("outcome",)
         )
         self._generation = metrics.Gauge("rollout_generation", description="The generation that this replica serves")
         self._arm_lists, self._arm_errors = (
             metrics.Counter(f"rollout_{what}_total", description=description, tag_keys=("arm", "version"))
             for what, description in (
                 ("lists", "Lists by the arm that answered; of a shadow, lists compared"),
-                ("errors", "Listeners whom an arm should have answered and could not"),
+                ("errors", "Users whom an arm should have answered and could not"),
             )
         )
 
@@ -179,7 +200,7 @@ class RayTelemetry:
             self._counted[self._cold, ()] += count
 
     def count_cold(self, step: str, count: int) -> None:
-        """Add listeners."""
+        """Add users."""
         self._counted[self._steps, (("step", step),)] += count
 
     def time_inference(self, seconds: float) -> None:
@@ -190,6 +211,10 @@ class RayTelemetry:
     def count_feedback(self, outcome: str, count: int) -> None:
         """Add feedbacks."""
         self._counted[self._feedback, (("outcome", outcome),)] += count
+
+    def count_attribution(self, outcome: str, count: int) -> None:
+        """Add feedbacks or, for late, reactions."""
+        self._counted[self._attribution, (("outcome", outcome),)] += count
 
     def time_commit(self, seconds: float, actions: int) -> None:
         """Observe one transaction."""
@@ -243,3 +268,16 @@ class RayTelemetry:
                 self.flush()
         finally:
             self.flush()
+
+
+@asynccontextmanager
+async def flushing(telemetry: RayTelemetry) -> AsyncIterator[RayTelemetry]:
+    """Hand counts on every FLUSH_S, and once more when the block has ended: open before what counts while it closes."""
+    task = asyncio.create_task(telemetry.flush_forever())
+    try:
+        yield telemetry
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        # A task that was cancelled before it began has not flushed.
+        telemetry.flush()

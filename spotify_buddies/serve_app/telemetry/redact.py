@@ -1,4 +1,4 @@
-"""What logs may say: listeners by a keyed hash, stores' errors without the values they were given."""
+"""Redaction of logs: users as a keyed hash, errors of stores without the values they were given."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from spotify_buddies.foundation.addresses import scrubbed
 
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - a variable's name
 _PURPOSE = b"user ids in logs"
-# libpq quotes what it could not use, which of an address that was read wrongly is a part of the password. Hosts,
-# sockets and names stay where they are plain.
+# libpq quotes what it could not use. Of an address that was parsed wrongly, that can be a part of the password. Plain
+# hosts, sockets and names stay.
 _QUOTED = re.compile(
     r"""(server at |resolve host |host name |socket |user |database |role )?(["'])(.*?)\2""", re.DOTALL
 )
@@ -25,19 +25,19 @@ _PLAIN = re.compile(r"[\w.:/-]+")
 
 
 def hash_id(user_id: str) -> str:
-    """12 hex digits that stand for a listener: the same in all logs of one state directory, and in no other's.
+    """12 hexadecimal digits for a user: the same in all logs of one state directory, and in no other's.
 
-    HMAC-SHA256 with a key of its own, derived from the state directory's token, so that ids cannot be tried out
-    without it. In a process without the token the key is random and dies with the process.
+    HMAC-SHA256 with a key of its own, derived from the state directory's token, so that ids cannot be guessed
+    without it. A process without the token uses a random key of its own.
     """
     return hmac.new(_key(), user_id.encode(), hashlib.sha256).hexdigest()[:12]
 
 
 def store_error(error: psycopg.Error) -> str:
-    """A Postgres error for the log: its kind and its message, without the detail that repeats rows and ids.
+    """A Postgres error for the log: kind and message, without the detail that repeats rows and ids.
 
-    What the driver itself refuses is named by its kind alone: it may repeat the address, password and all. Of a failed
-    connection it says where the server was looked for.
+    Of the driver's own errors only the kind, since the text may repeat the address with its password; of a failed
+    connection also where the server was sought.
     """
     kind = type(error).__name__
     if error.diag.message_primary:
@@ -48,13 +48,13 @@ def store_error(error: psycopg.Error) -> str:
 
 
 def cause(error: Exception) -> str:
-    """Any error of a store for the log: as store_error, and others by their kind alone."""
+    """Any error of a store for the log: as store_error; of other errors only the kind."""
     return store_error(error) if isinstance(error, psycopg.Error) else type(error).__name__
 
 
-def _unquoted(found: re.Match[str]) -> str:
-    told, mark, said = found.groups()
-    return f"{told or ''}{mark}{said if told and _PLAIN.fullmatch(said) else '***'}{mark}"
+def _unquoted(match: re.Match[str]) -> str:
+    prefix, mark, quoted = match.groups()
+    return f"{prefix or ''}{mark}{quoted if prefix and _PLAIN.fullmatch(quoted) else '***'}{mark}"
 
 
 @cache

@@ -34,7 +34,7 @@ def seen(seconds: int, nanos: int = 0) -> pb.ExcludeSeen:
 
 
 def feedback(**changes: object) -> pb.FeedbackRequest:
-    base = {"recommendation_id": "r", "user_id": "u", "liked": ["a"], "idempotency_key": "k"}
+    base = {"recommendation_id": "0f" * 16, "user_id": "u", "liked": ["a"], "idempotency_key": "k"}
     return pb.FeedbackRequest(**{**base, **changes})  # type: ignore[arg-type]
 
 
@@ -211,6 +211,10 @@ def test_the_ends_of_the_ranges_belong_to_them(request_: pb.RecommendRequest) ->
     [
         (feedback(recommendation_id=""), ["recommendation_id"]),
         (feedback(recommendation_id="x" * 129), ["recommendation_id"]),
+        (feedback(recommendation_id="r"), ["recommendation_id"]),
+        (feedback(recommendation_id="0f" * 15 + "0"), ["recommendation_id"]),
+        (feedback(recommendation_id="0F" * 16), ["recommendation_id"]),
+        (feedback(recommendation_id="0f" * 16 + "\n"), ["recommendation_id"]),
         (feedback(user_id=""), ["user_id"]),
         (feedback(user_id="a\0b"), ["user_id"]),
         (feedback(user_id="a\x7fb", recommendation_id="\n"), ["recommendation_id", "user_id"]),

@@ -198,7 +198,7 @@ def test_the_warm_path_awaits_nothing(engine: Engine) -> None:
 
 
 def test_feedback_without_a_store_is_unavailable(engine: Engine) -> None:
-    request = pb.FeedbackRequest(recommendation_id="r", user_id="u", liked=["a"], idempotency_key="k")
+    request = pb.FeedbackRequest(recommendation_id="0f" * 16, user_id="u", liked=["a"], idempotency_key="k")
     with pytest.raises(FeedbackUnavailable, match="no Postgres is configured"):
         asyncio.run(service(engine).feedback(request))
 

@@ -82,7 +82,7 @@ def test_a_store_that_goes_away_leaves_readers_what_they_had_and_the_next_run_on
     run: Run, store: Redis, pipelines: int
 ) -> None:
     before = run().space
-    with pytest.raises(DailyError, match=r"the store is gone.*goes on from here"):
+    with pytest.raises(DailyError, match=r"the store is gone.*rerun the command to resume"):
         run(again=True, store=Failing(store, pipelines), blocks=Threads(1))
     assert store.get(before.pointer) == before.pointed.encode()
     report = run()
@@ -211,7 +211,7 @@ def test_a_store_that_dies_in_the_middle_is_said(run: Run, tmp_path: Path) -> No
             if done == 21:
                 client.shutdown(nosave=True, now=True, force=True)
 
-        with pytest.raises(DailyError, match=r"failed in the middle.*goes on from here"):
+        with pytest.raises(DailyError, match=r"failed during the run.*rerun the command to resume"):
             run(store=client, blocks=Threads(1), progress=stop_half_way)
 
 

@@ -50,7 +50,7 @@ def test_attempts_are_counted_and_end(jobs: Jobs) -> None:
 
 
 def test_a_job_that_is_not_there_cannot_be_processed(jobs: Jobs) -> None:
-    with pytest.raises(UnprocessableJob, match="not in Redis any more"):
+    with pytest.raises(UnprocessableJob, match="request has expired"):
         jobs.begin("never")
     with pytest.raises(UnprocessableJob, match="submit it again"):
         jobs.revive("never")

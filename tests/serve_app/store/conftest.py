@@ -24,6 +24,7 @@ class Counting(Silent):
     def __init__(self) -> None:
         self.impressions: dict[str, int] = {}
         self.feedback: dict[str, int] = {}
+        self.attribution: dict[str, int] = {}
         self.follow: list[str] = []
         self.batches: list[int] = []
 
@@ -32,6 +33,10 @@ class Counting(Silent):
 
     def count_feedback(self, outcome: str, count: int) -> None:
         self.feedback[outcome] = self.feedback.get(outcome, 0) + count
+
+    def count_attribution(self, outcome: str, count: int) -> None:
+        if count:
+            self.attribution[outcome] = self.attribution.get(outcome, 0) + count
 
     def count_follow(self, event: str) -> None:
         self.follow.append(event)

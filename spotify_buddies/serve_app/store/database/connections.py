@@ -1,4 +1,4 @@
-"""A few Postgres connections, made when they are needed and kept for the next caller."""
+"""A few Postgres connections, made on demand and kept for the next caller."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # A peer that has vanished is noticed by the kernel within about 20 s; on unix sockets these do nothing.
 KEEPALIVE: dict[str, Any] = {
@@ -20,14 +20,23 @@ KEEPALIVE: dict[str, Any] = {
 
 
 def parameters(url: str, connect_s: float, statement_s: float | None) -> dict[str, Any]:
-    """What every connection of ours is made with. statement_s: the server ends statements and waits for locks then."""
-    found: dict[str, Any] = {**KEEPALIVE, "autocommit": True, "connect_timeout": max(2, round(connect_s))}
+    """Parameters of every connection. statement_s: after that the server ends statements and waits for locks."""
+    made_with: dict[str, Any] = {**KEEPALIVE, "autocommit": True, "connect_timeout": max(2, round(connect_s))}
     if statement_s is not None:
         milliseconds = max(1, round(statement_s * 1000))
-        # An argument replaces what the address says, so the user's own options go in front of ours.
-        own = conninfo_to_dict(url).get("options") or ""
-        found["options"] = f"{own} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}".strip()
-    return found
+        made_with["options"] = _options(url, f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}")
+    return made_with
+
+
+def with_options(url: str, options: str) -> str:
+    """The address with options of the server beside its own, as "-c jit=off"."""
+    return make_conninfo(url, options=_options(url, options))
+
+
+def _options(url: str, options: str) -> str:
+    # An argument replaces what the address says, so the user's own options go in front.
+    own = conninfo_to_dict(url).get("options") or ""
+    return f"{own} {options}".strip()
 
 
 async def connect(url: str, *, connect_s: float, statement_s: float | None = None) -> psycopg.AsyncConnection:

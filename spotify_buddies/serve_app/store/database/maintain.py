@@ -1,4 +1,4 @@
-"""What one process does for all, about once a day: partitions ahead, retention, and sweeping what has run out."""
+"""The daily upkeep that one process does for all: partitions, retention, late attribution, expired blocks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import psycopg
 
 from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.late_attribution import attribute_late
 from spotify_buddies.serve_app.store.database.partitions import TABLES, create, drop, sort
 from spotify_buddies.serve_app.store.database.schema import Schema
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Any number that is ours, as in migrate.py.
@@ -20,12 +22,14 @@ LOCK = 0x62756465
 EVERY = timedelta(hours=20)
 LOOK_EVERY_S = 3_600.0
 LOOK_AGAIN_S = 60.0
-# A lock that is not to be had is asked for another time: waiting for it holds up the writers behind it.
+# A lock that is not free is tried again later: waiting for it would hold up the writers behind it.
 LOCK_S = 2
-# What is read by listener.
+# Lists are written within minutes of their feedback, so the upkeep looks back a little farther than to the last one.
+LATE, LATE_EVERY_LOOK = timedelta(days=2), timedelta(hours=3)
+# Tables that are read by user.
 SORTED = ("impressions", "reactions")
-# Blocks that were lifted or ran out stay for whoever follows the changes and was away.
-KEEP_RUN_OUT = "1 day"
+# Lifted and expired blocks stay for followers that were disconnected.
+KEEP_EXPIRED = "1 day"
 _log = logging.getLogger(__name__)
 
 
@@ -39,24 +43,29 @@ class Retention:
 
 @dataclass(frozen=True)
 class Done:
-    """What one run did. created, dropped, sorted: names of partitions. The rest: rows that were deleted."""
+    """Results of one run. created, dropped, sorted: names of partitions.
+
+    attributed: reactions that got version and arm of their list. The rest: rows that were deleted.
+    """
 
     created: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     sorted: tuple[str, ...] = ()
+    attributed: int = 0
     stray_rows: int = 0
     keys: int = 0
     blocks: int = 0
 
 
 class Maintenance:
-    """Looks once an hour whether anybody has done the work; whoever finds it undone does it."""
+    """Checks once an hour whether any process has done the work, and else does it."""
 
-    def __init__(self, url: str, timeout_s: float, schema: Schema, retention: Retention) -> None:
+    def __init__(self, url: str, timeout_s: float, schema: Schema, retention: Retention, telemetry: Telemetry) -> None:
         self._url = url
         self._timeout_s = timeout_s
         self._schema = schema
         self._retention = retention
+        self._telemetry = telemetry
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -66,6 +75,8 @@ class Maintenance:
                 connection = await connect(self._url, connect_s=self._timeout_s)
                 async with connection:
                     done = await maintain(connection, self._retention, when_due=True)
+                    late = await attribute_late(connection, LATE_EVERY_LOOK) if done is None else done.attributed
+                self._telemetry.count_attribution("late", late)
                 if done is not None:
                     _log.info("the store was maintained: %s", done)
                 wait_s = LOOK_EVERY_S
@@ -82,10 +93,10 @@ async def maintain(
     when_due: bool = False,
     now: datetime | None = None,
 ) -> Done | None:
-    """Do the work; None when somebody else does it, or, with when_due, has done it. now: the database's clock.
+    """Do the work; None when another process does it or, with when_due, has done it. now: the database's clock.
 
-    The database's clock alone decides what is old: a replica whose clock jumps drops nothing. psycopg.Error: done in
-    part, and safe to repeat.
+    Only the database's clock decides what is old: a replica whose clock jumps drops nothing. psycopg.Error: part of the
+    work is done; it is safe to repeat.
     """
     if not await _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK):
         return None
@@ -105,8 +116,8 @@ INSERT INTO store_work (name, done_at) VALUES ('maintain', now())
 ON CONFLICT (name) DO UPDATE SET done_at = excluded.done_at
 """
 _SWEEP = f"""
-DELETE FROM blocks WHERE disliked IS NOT TRUE AND coalesce(until, '-infinity') < now() - interval '{KEEP_RUN_OUT}'
-  AND changed_at < now() - interval '{KEEP_RUN_OUT}'
+DELETE FROM blocks WHERE disliked IS NOT TRUE AND coalesce(until, '-infinity') < now() - interval '{KEEP_EXPIRED}'
+  AND changed_at < now() - interval '{KEEP_EXPIRED}'
 """  # noqa: S608 - a constant
 
 
@@ -123,9 +134,10 @@ async def _maintain(connection: psycopg.AsyncConnection, retention: Retention, n
     # A key outlives what it stored, by the week that is dropped whole, so that no retry can store a second time.
     keys = await connection.execute("DELETE FROM feedback WHERE at < %s", (feedback_before - timedelta(days=7),))
     blocks = await connection.execute(_SWEEP.encode())
+    attributed = await attribute_late(connection, LATE)
     in_order = [week.name for table in SORTED for week in await sort(connection, table, now)]
     await connection.execute(_DONE)
-    return Done(tuple(created), tuple(dropped), tuple(in_order), stray, keys.rowcount, blocks.rowcount)
+    return Done(tuple(created), tuple(dropped), tuple(in_order), attributed, stray, keys.rowcount, blocks.rowcount)
 
 
 async def _one(connection: psycopg.AsyncConnection, query: str, *values: object) -> Any:

@@ -1,4 +1,4 @@
-"""Versioned changes of the database schema: numbered SQL files, each applied once, in order."""
+"""Migrations of the database schema: numbered SQL files, each applied once, in order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LOCK = 0x62756464
 def migrations() -> list[tuple[int, str]]:
     """The SQL of every migration by its number, ascending."""
     directory = files("spotify_buddies.serve_app.store.database") / "migrations"
-    found = [item for item in directory.iterdir() if item.name.endswith(".sql")]
-    return sorted((int(item.name.split("_")[0]), item.read_text(encoding="utf-8")) for item in found)
+    scripts = [item for item in directory.iterdir() if item.name.endswith(".sql")]
+    return sorted((int(item.name.split("_")[0]), item.read_text(encoding="utf-8")) for item in scripts)
 
 
 async def migrate(connection: AsyncConnection) -> list[int]:
-    """Apply what is missing in one transaction under an advisory lock; returns the numbers applied now.
+    """Apply missing migrations in one transaction under an advisory lock; returns their numbers.
 
-    psycopg.Error when the database refuses; then nothing was changed.
+    psycopg.Error: the database refuses, and nothing was changed.
     """
     applied: list[int] = []
     async with connection.transaction():

@@ -1,4 +1,4 @@
-"""Weeks of a partitioned table: made ahead, filled from the default partition, dropped whole."""
+"""Weekly partitions: created in advance, filled from the default partition, dropped whole."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Week:
         return f"{self.table}_{self.first:%Y%m%d}"
 
 
-def week_of(table: str, at: datetime) -> Week:
-    """The week in which `at` lies."""
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def week_of(table: str, moment: datetime) -> Week:
+    """The week that contains the moment."""
+    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return Week(table, day - timedelta(days=day.weekday()))
 
 
@@ -49,17 +49,17 @@ async def existing(connection: AsyncConnection, table: str) -> list[Week]:
 
 
 async def create(connection: AsyncConnection, table: str, now: datetime) -> list[Week]:
-    """Make this week, the next ones, and those of rows that wait in the default partition; returns the new ones.
+    """Create this week, the next ones, and those of rows in the default partition; returns the new ones.
 
-    Attaching a new table locks nobody out but the writers of the default partition. Each week is a transaction.
+    Attaching a new table locks out only the writers of the default partition. Each week is a transaction.
     """
     wanted = {week_of(table, now + n * WEEK) for n in range(WEEKS_AHEAD + 1)}
     cursor = await connection.execute(
         sql.SQL("SELECT DISTINCT date_trunc('week', at, 'UTC') FROM {}").format(sql.Identifier(f"{table}_default"))
     )
-    # Only times near now: a clock that was wrong once must not leave a partition for each year it went through.
+    # Only times near now: a clock that was wrong once must not leave a partition for every year.
     oldest, newest = now - 1_500 * timedelta(days=1), now + WEEKS_AHEAD * WEEK
-    wanted |= {week_of(table, at) for (at,) in await cursor.fetchall() if oldest < at < newest}
+    wanted |= {week_of(table, first) for (first,) in await cursor.fetchall() if oldest < first < newest}
     missing = sorted(wanted - set(await existing(connection, table)), key=lambda week: week.first)
     for week in missing:
         await _attach(connection, week)
@@ -79,12 +79,12 @@ async def drop(connection: AsyncConnection, table: str, before: datetime) -> tup
 
 
 async def sort(connection: AsyncConnection, table: str, now: datetime) -> list[Week]:
-    """Lay the rows of every week that is over in the order of their listeners, once; returns the weeks done now.
+    """Sort the rows of every finished week by user, once; returns the weeks sorted now.
 
-    What a listener met in a week then lies in one page or two, where it lay in one for every list, and is read from
-    disk in a third of the time. Nobody can read a week while it is sorted, some 3 s for a million lists.
+    A user's rows of a week then lie in one or two pages instead of one page per list, and are read from disk in a third
+    of the time. A week cannot be read while it is sorted, about 3 s for a million lists.
 
-    psycopg.errors.LockNotAvailable: somebody reads it for longer than lock_timeout; what was sorted before stays so.
+    psycopg.errors.LockNotAvailable: a reader holds the week for longer than lock_timeout; weeks sorted before stay so.
     """
     cursor = await connection.execute(
         "SELECT indrelid::regclass::text, indexrelid::regclass::text FROM pg_inherits"
@@ -92,14 +92,14 @@ async def sort(connection: AsyncConnection, table: str, now: datetime) -> list[W
         (f"{table}_user",),
     )
     unsorted: dict[str, str] = dict(await cursor.fetchall())
-    # A day later, so that what waited to be written while the database was away is mostly in it.
+    # A day later, when nearly all lists that waited for an unreachable database are in it.
     weeks = [
         week for week in await existing(connection, table) if week.last + SORT_AFTER <= now and week.name in unsorted
     ]
     for week in weeks:
         names = {"week": sql.Identifier(week.name), "index": sql.Identifier(unsorted[week.name])}
         await connection.execute(sql.SQL("CLUSTER {week} USING {index}").format(**names))
-        # Otherwise the planner goes on to think that every list is a page of its own.
+        # Otherwise the planner still assumes a page of its own for every list.
         await connection.execute(sql.SQL("ANALYZE {week}").format(**names))
     return weeks
 
@@ -118,7 +118,7 @@ def _statements(week: Week) -> Iterator[sql.Composed]:
         "first": sql.Literal(week.first),
         "last": sql.Literal(week.last),
     }
-    # The lock comes first: a row that arrived in between would make the attaching fail.
+    # The lock comes first: a row that arrives in between would make attaching fail.
     yield sql.SQL("LOCK TABLE {default} IN ACCESS EXCLUSIVE MODE").format(**parts)
     yield sql.SQL("CREATE TABLE {week} (LIKE {parent} INCLUDING ALL)").format(**parts)
     yield sql.SQL(

@@ -1,4 +1,4 @@
-"""The schema, brought up to date once by whoever needs it first."""
+"""The schema, migrated once by whoever needs it first."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import psycopg
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate
 
-# Connection exceptions, the server ends or starts or has no such database, there is no such schema or table.
+# SQLSTATEs: connection exceptions; the server stops, starts or has no such database; no such schema or table.
 _LOST = ("08", "57P", "3D000", "3F000", "42P01")
 
 
 class Schema:
-    """Migrates in a task of its own: a migration of much data takes longer than any caller waits."""
+    """Migrates in a task of its own, since migrating much data takes longer than any caller waits."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url = url
@@ -23,13 +23,13 @@ class Schema:
         self._task: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
-        """Look again: the database may be another one, or restored without our tables."""
+        """Check again: the database may be another one, or restored without our tables."""
         self._known = False
 
     def doubt(self, error: Exception) -> bool:
-        """Look again if the error says that the database may be another one now; whether it says so.
+        """Check again if the error means that the database may be another one now; whether it does.
 
-        A statement that was refused, or took too long, says nothing of the kind.
+        A statement that was refused or took too long does not.
         """
         lost = is_lost(error)
         if lost:
@@ -37,7 +37,7 @@ class Schema:
         return lost
 
     async def ready(self) -> None:
-        """Return when the schema is up to date. psycopg.Error when the database is away or refuses."""
+        """Return when the schema is up to date. psycopg.Error: the database is unreachable or refuses."""
         if self._known:
             return
         if self._task is None or self._task.done():
@@ -61,5 +61,5 @@ def is_lost(error: Exception) -> bool:
     """Whether the connection was lost, or none could be made, or our tables are gone."""
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
         return error.sqlstate.startswith(_LOST)
-    # Without a state it is not the server that speaks; what the driver refuses to send is no fault of the connection.
+    # An error without a state is the driver's; values that it refuses to send are no fault of the connection.
     return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError))

@@ -1,4 +1,4 @@
-"""Answers as the bytes of a binary COPY, many listeners at a time."""
+"""Answers as the bytes of a binary COPY, many lists at a time (measured in docs/adr/0016)."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Array = npt.NDArray[Any]
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-# What Postgres counts its microseconds from.
+# The epoch of Postgres' microseconds.
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# Postgres holds neither NUL nor halves of surrogate pairs.
+# Postgres stores neither NUL nor halves of surrogate pairs.
 _UNSTORED = re.compile("[\0\ud800-\udfff]")
-# Tables of playlist ids that are kept packed; a replica has one per model version.
+# Packed tables of playlist ids that are kept; a replica has one per model version.
 TABLES = 4
 _SOURCES = StringTable.of(["", *(source.name.lower() for source in Source)])
 
 
 @dataclass(frozen=True)
-class _Names:
-    """A table of playlist ids, packed. unstorable: its rows that Postgres cannot hold; they are empty in `packed`.
+class _PackedTable:
+    """A packed table of playlist ids. unstorable: its rows that Postgres cannot store; they are empty in `packed`.
 
-    The table is kept beside its packed form, so that no other one can get its id.
+    The table is kept beside its packed form, so that its id() stays taken.
     """
 
     table: Sequence[str]
@@ -47,14 +47,14 @@ class Encoder:
     """Turns columns into rows. Remembers the tables of playlist ids."""
 
     def __init__(self) -> None:
-        self._tables: dict[int, _Names] = {}
+        self._tables: dict[int, _PackedTable] = {}
 
     def fit(self, shown: Shown) -> Shown:
-        """The answer without the lists that Postgres cannot hold; mostly the answer itself.
+        """The answer without the lists that Postgres cannot store; mostly the answer itself.
 
-        An id is never changed so that it can be stored: another listener could have that one, and get the history.
+        An id is never changed to make it storable: another user could have that id, and would inherit the history.
         """
-        unstorable = self._names(shown.playlist_ids).unstorable
+        unstorable = self._packed(shown.playlist_ids).unstorable
         versions = shown.model_version + shown.arm
         if not unstorable.size and not _UNSTORED.search(
             "".join((*shown.user_ids, *shown.recommendation_ids, versions))
@@ -78,32 +78,32 @@ class Encoder:
         )
 
     def encode(self, answers: Sequence[Shown], at_once: int) -> Iterator[bytes]:
-        """Rows for COPY impressions, in parts of about `at_once` listeners; header and trailer are the caller's.
+        """Rows for COPY impressions, in parts of about `at_once` lists; the caller adds header and trailer.
 
         answers: as `fit` returns them.
         """
         for _, group in groupby(answers, lambda shown: (id(shown.playlist_ids), shown.model_version, shown.arm)):
             part: list[Shown] = []
-            listeners = 0
+            lists = 0
             for shown in group:
                 part.append(shown)
-                listeners += len(shown.user_ids)
-                if listeners >= at_once:
+                lists += len(shown.user_ids)
+                if lists >= at_once:
                     yield self._encode(part)
-                    part, listeners = [], 0
+                    part, lists = [], 0
             if part:
                 yield self._encode(part)
 
     def warm_up(self) -> None:
-        """Compile the kernel, which would hold up everybody when the first answer is written."""
+        """Compile the kernel, which would block the event loop when the first answer is written."""
         row = np.zeros((1, 1), np.int32)
         nothing = Shown(("",), ("",), (Source.LIVE,), row, row[0], ("",), "", "", _EPOCH)
         list(self.encode([nothing], 1))
 
     def _encode(self, answers: Sequence[Shown]) -> bytes:
-        """Rows of answers that have table, version and arm in common."""
+        """Rows of answers that share table, version and arm."""
         first = answers[0]
-        names = self._names(first.playlist_ids).packed
+        names = self._packed(first.playlist_ids).packed
         sizes = [len(shown.user_ids) for shown in answers]
         moments = np.repeat([(shown.at - _EPOCH) // _MICROSECOND for shown in answers], sizes)
         widths = np.repeat([shown.rows.shape[1] for shown in answers], sizes)
@@ -120,29 +120,29 @@ class Encoder:
         data: bytes = encoded.tobytes()
         return data
 
-    def _names(self, table: Sequence[str]) -> _Names:
-        found = self._tables.get(id(table))
-        if found is None:
+    def _packed(self, table: Sequence[str]) -> _PackedTable:
+        packed = self._tables.get(id(table))
+        if packed is None:
             if len(self._tables) >= TABLES:
                 self._tables.clear()
-            found = self._tables[id(table)] = _pack(table)
-        return found
+            packed = self._tables[id(table)] = _pack(table)
+        return packed
 
 
-def _pack(table: Sequence[str]) -> _Names:
+def _pack(table: Sequence[str]) -> _PackedTable:
     if isinstance(table, StringTable):
-        # Packed text is UTF-8, so NUL is all that can be wrong with it.
+        # Packed text is UTF-8, so only NUL can be wrong with it.
         places = np.flatnonzero(table.data == 0)
-        return _Names(table, _frozen(table), np.unique(np.searchsorted(table.offsets, places, side="right") - 1))
+        return _PackedTable(table, _frozen(table), np.unique(np.searchsorted(table.offsets, places, side="right") - 1))
     unstorable = [row for row, text in enumerate(table) if _UNSTORED.search(text)]
     texts = list(table)
     for row in unstorable:
         texts[row] = ""
-    return _Names(table, _frozen(StringTable.of(texts)), np.array(unstorable, np.int64))
+    return _PackedTable(table, _frozen(StringTable.of(texts)), np.array(unstorable, np.int64))
 
 
 def _frozen(table: StringTable) -> StringTable:
-    """Views that nothing is written through: numba compiles anew for what can be written."""
+    """Read-only views: numba would compile again for writable arrays."""
     offsets, data = table.offsets.view(), table.data.view()
     offsets.flags.writeable = data.flags.writeable = False
     return StringTable(offsets, data)

@@ -1,4 +1,4 @@
-"""What was shown, written in the background: a bounded queue, a COPY per batch, every loss counted with its reason."""
+"""The background writer of impressions: a bounded queue, a COPY per batch, every loss counted with its reason."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAI
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 
-# Lists of one COPY, and of one turn on the event loop, about a millisecond's worth.
+# Lists of one COPY, and of one turn on the event loop, which takes about a millisecond.
 BATCH = 5_000
 AT_ONCE = 500
-# Between two writes at least this long, so that single answers share one, and at least as long as the last one took.
+# The pause between two writes, so that single answers share one; at least as long as the last write took.
 PAUSE_S = 0.1
 RETRY_S = (0.2, 2.0)
 _COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN BINARY"
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class _Batch:
     """Answers that are written together.
 
-    uncertain: the connection was lost when it may have been committed. again: it was not refused before.
+    uncertain: the connection was lost, and the batch may be committed. again: it was not refused before.
     """
 
     answers: list[Shown]
@@ -49,7 +49,7 @@ class _Batch:
 class Impressions:
     """Writes what is recorded; make it inside the running event loop, and `run` it there.
 
-    most: lists that may wait. Beyond it the oldest are given up: the newest matter to a listener who asks again.
+    most: lists that may wait. Beyond it the oldest are dropped: the newest matter to a user who asks again.
     """
 
     def __init__(self, url: str, timeout_s: float, most: int, schema: Schema, telemetry: Telemetry) -> None:
@@ -71,11 +71,11 @@ class Impressions:
         return self._lists + (self._writing.lists if self._writing else 0)
 
     def warm_up(self) -> None:
-        """Compile what writes them."""
+        """Compile the kernels."""
         self._encoder.warm_up()
 
     def record(self, shown: Shown) -> None:
-        """Take one answer; costs the same for one listener and for a thousand."""
+        """Take one answer; costs the same for one user and for a thousand."""
         self._queue.append(shown)
         self._lists += len(shown.user_ids)
         while self._lists > self._most:
@@ -84,7 +84,7 @@ class Impressions:
 
     def unwritten(self, user_ids: Sequence[str], since: datetime) -> dict[int, list[str]]:
         """Playlists that were shown since then and wait to be written, by place in user_ids."""
-        found: dict[int, list[str]] = {}
+        unwritten: dict[int, list[str]] = {}
         wanted: dict[str, list[int]] = {}
         for place, user_id in enumerate(user_ids):
             if user_id:
@@ -92,16 +92,24 @@ class Impressions:
         for shown in self._unwritten():
             if shown.at < since or wanted.keys().isdisjoint(shown.user_ids):
                 continue
-            for at, user_id in enumerate(shown.user_ids):
+            for shown_place, user_id in enumerate(shown.user_ids):
                 places = wanted.get(user_id, ())
                 if places:
-                    rows = shown.rows[at, : shown.counts[at]].tolist()
+                    rows = shown.rows[shown_place, : shown.counts[shown_place]].tolist()
                     for place in places:
-                        found.setdefault(place, []).extend(shown.playlist_ids[row] for row in rows)
-        return found
+                        unwritten.setdefault(place, []).extend(shown.playlist_ids[row] for row in rows)
+        return unwritten
+
+    def origin_of(self, recommendation_id: str, user_id: str) -> tuple[str, str] | None:
+        """Model version and arm of a list that waits to be written; None: no such list of this user waits."""
+        for shown in self._unwritten():
+            if recommendation_id in shown.recommendation_ids:
+                place = shown.recommendation_ids.index(recommendation_id)
+                return (shown.model_version, shown.arm) if shown.user_ids[place] == user_id else None
+        return None
 
     async def run(self) -> None:
-        """Write batches until it is cancelled. What cannot be written stays and is tried again."""
+        """Write batches until it is cancelled. A batch that cannot be written stays and is tried again."""
         retry_s = RETRY_S[0]
         while True:
             await self._ready.wait()
@@ -115,7 +123,7 @@ class Impressions:
             self._telemetry.set_impressions_waiting(self.waiting)
 
     async def close(self, within_s: float) -> None:
-        """Write what waits, for so long at most; the rest is counted as lost. Call it when `run` has ended."""
+        """Write what waits, within this time; the rest counts as lost. Call it when `run` has ended."""
         try:
             async with asyncio.timeout(within_s):
                 while self.waiting and await self._write():
@@ -152,7 +160,7 @@ class Impressions:
         except psycopg.Error as error:
             self._schema.doubt(error)
             if batch.again:
-                # The tables are gone and will be made again, or a week was attached while the rows were on their way.
+                # The tables are missing and will be created again, or a week was attached while the rows were sent.
                 batch.again = False
                 return False
             outcome = "refused"
@@ -174,7 +182,7 @@ class Impressions:
         self._lists -= lists
         if unstorable := lists - sum(len(shown.user_ids) for shown in answers):
             self._telemetry.count_impressions("unstorable", unstorable)
-            _log.error("%d impressions have ids that Postgres cannot hold", unstorable)
+            _log.error("%d impressions have ids that Postgres cannot store", unstorable)
         return _Batch(answers)
 
     async def _send(self, batch: _Batch) -> str:
