@@ -15,6 +15,7 @@ import grpc
 
 from spotify_buddies.clients.python import codec
 from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, deadline_s
+from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
 from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -39,6 +40,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         direct: bool = False,
     ) -> None:
+        check_address(address)
         deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()

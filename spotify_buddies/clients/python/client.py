@@ -14,6 +14,7 @@ import grpc
 
 from spotify_buddies.clients.python import codec
 from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, deadline_s
+from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
 from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -29,6 +30,7 @@ class Client:
     timeout_s is the deadline of one call, all attempts together; infinity: none. ValueError for one below 0 and for
     NaN, here and in every call. credentials None means plaintext, for loopback and private networks only. http_proxy
     does not count for an address on this machine, nor where `direct` is set. Errors are BuddiesError and its kinds.
+    ValueError: the address is a URL. TypeError: an address that is not text; one string where a list of ids belongs.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         direct: bool = False,
     ) -> None:
+        check_address(address)
         deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()

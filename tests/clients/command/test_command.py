@@ -17,7 +17,7 @@ from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.foundation.addresses import AddressKind
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
-from tests.clients.python.test_client import ANSWER
+from tests.clients.python.answers import ANSWER
 
 
 def buddies(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
