@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.command.calls import print_recommendations
 from spotify_buddies.clients.command.endpoints import CONFIGURED, Endpoints, running
 from spotify_buddies.clients.command.invoke import CommandFailed, answer, command
+from spotify_buddies.clients.command.recommendations import print_recommendations
 from spotify_buddies.clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
 from spotify_buddies.foundation.addresses import masked
 from spotify_buddies.foundation.terminal.visible import say, visible

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.command.invoke import stop
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import Record
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
+from spotify_buddies.clients.load.worker.record import Record
 
 # From the last process that is ready to the first call: messages reach every process before.
 LEAD_S = 0.2
@@ -86,7 +86,7 @@ class Crew:
         self._lines = lines
         self._rounds = 0
 
-    def measure(self, plan: Plan, on_second: OnSecond, around: Around) -> Measured:
+    def measure(self, plan: LoadPlan, on_second: OnSecond, around: Around) -> Measured:
         """Run a plan, in all processes at once. on_second: told "warm-up" or "measuring", calls, errors, every second.
 
         around: told when the measured part begins and ends. LoadError: a process cannot go on. Ctrl-C ends the
@@ -128,7 +128,7 @@ class Crew:
 
     def _collect(
         self,
-        plan: Plan,
+        plan: LoadPlan,
         start: float,
         on_second: OnSecond,
         around: Around,

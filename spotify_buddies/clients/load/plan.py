@@ -10,7 +10,7 @@ from spotify_buddies.clients.load.mix import CallKind
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """One measurement against one server.
 
     rate: calls a second of all processes together, sent at fixed times whatever the server does; None: a closed loop.
@@ -42,7 +42,7 @@ class Plan:
         connections = len(range(process, self.connections, self.processes))
         return Part(self, process, max(1, callers), max(1, min(connections, callers)))
 
-    def at(self, address: str) -> Plan:
+    def at(self, address: str) -> LoadPlan:
         """The same work against another server."""
         return replace(self, address=address)
 
@@ -51,7 +51,7 @@ class Plan:
         return {**asdict(self), "mix": {kind.value: weight for kind, weight in self.mix.items()}}
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Plan:
+    def from_json(cls, body: Mapping[str, Any]) -> LoadPlan:
         """Read what to_json wrote."""
         return cls(**{**body, "mix": {CallKind(name): weight for name, weight in body["mix"].items()}})
 
@@ -60,7 +60,7 @@ class Plan:
 class Part:
     """One process's share of a plan, process counted from 0."""
 
-    plan: Plan
+    plan: LoadPlan
     process: int
     callers: int
     connections: int

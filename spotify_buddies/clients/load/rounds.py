@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.load.client_processes import Around, ClientUsage, Crew, Measured, OnSecond
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import CallTally, Record
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.usage import Usage, Watch, add
+from spotify_buddies.clients.load.worker.record import CallTally, Record
 
 # A client process above this share of a core is at its limit: the server could do more.
 CLIENT_LIMIT = 0.85
@@ -38,7 +38,7 @@ class Result:
     """All rounds of one server, in their order."""
 
     server: Server
-    plan: Plan
+    plan: LoadPlan
     rounds: list[Round] = field(default_factory=list)
 
     @property
@@ -119,7 +119,7 @@ class Comparison:
 
 def measure(
     crew: Crew,
-    plan: Plan,
+    plan: LoadPlan,
     servers: Sequence[Server],
     rounds: int,
     on_second: Callable[[str], OnSecond],

@@ -9,7 +9,7 @@ import pytest
 
 from spotify_buddies.clients.python import AsyncClient, Client
 from spotify_buddies.clients.python.channel import deadline_s, is_local
-from tests.clients.command.test_command import buddies
+from tests.clients.buddies_process import buddies
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from spotify_buddies.clients.load.mix import CallKind, deal
-from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
@@ -48,7 +48,7 @@ class Received:
 class Requests:
     """Draws requests of a plan without end. RequestsError: the mix needs listeners, songs or playlists that lack."""
 
-    def __init__(self, plan: Plan, sample: Sample, rng: random.Random) -> None:
+    def __init__(self, plan: LoadPlan, sample: Sample, rng: random.Random) -> None:
         self._plan = plan
         self._rng = rng
         self._kinds = deal(plan.mix, rng)
@@ -126,7 +126,7 @@ def _taste(songs: tuple[tuple[str, str], ...], number: int) -> pb.Taste:
 
 
 def _pool(
-    plan: Plan, kind: CallKind, build: Callable[[], pb.RecommendRequest], rng: random.Random
+    plan: LoadPlan, kind: CallKind, build: Callable[[], pb.RecommendRequest], rng: random.Random
 ) -> Iterator[Request]:
     made = []
     for _ in range(max(FEWEST, min(REQUESTS, LISTENERS // plan.users_per_call))):

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Protocol
 
 from spotify_buddies.clients.load.plan import Part
-from spotify_buddies.clients.load.record import NOT_SENT, CallOutcome, Record
-from spotify_buddies.clients.load.requests import Request
+from spotify_buddies.clients.load.worker.record import NOT_SENT, CallOutcome, Record
+from spotify_buddies.clients.load.worker.requests import Request
 
 
 class Sender(Protocol):

@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Part
-from spotify_buddies.clients.load.record import WRONG_ANSWER, CallOutcome
-from spotify_buddies.clients.load.requests import Request, Requests
+from spotify_buddies.clients.load.worker.record import WRONG_ANSWER, CallOutcome
+from spotify_buddies.clients.load.worker.requests import Request, Requests
 from spotify_buddies.clients.python.channel import direct
 from spotify_buddies.clients.python.errors import from_grpc
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spotify_buddies.clients.load.histogram import Histogram
 from spotify_buddies.clients.load.mix import CallKind
+from spotify_buddies.clients.load.worker.histogram import Histogram
 
 # Codes of our own, beside gRPC's.
 NOT_SENT = "NOT_SENT"

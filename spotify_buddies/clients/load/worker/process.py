@@ -1,4 +1,4 @@
-"""One client process: measures what it is told on standard input, and reports on standard output, a JSON line each.
+"""One client process: it measures what standard input asks for, and reports on standard output, a JSON line each.
 
 In: {"sample"} once; then for each measurement {"plan", "process"} and, once all are ready, {"start"}.
 Out: {"ready"} or {"failed"}; {"calls", "errors"} every second; {"record", "cpu_s", "rss_mib"}.
@@ -18,12 +18,12 @@ from typing import Any
 
 import psutil
 
-from spotify_buddies.clients.load.drive import Drive
-from spotify_buddies.clients.load.exchange import Exchange, NotThere
-from spotify_buddies.clients.load.plan import Part, Plan
-from spotify_buddies.clients.load.record import Record
-from spotify_buddies.clients.load.requests import Requests, RequestsError
+from spotify_buddies.clients.load.plan import LoadPlan, Part
 from spotify_buddies.clients.load.sample import Sample
+from spotify_buddies.clients.load.worker.drive import Drive
+from spotify_buddies.clients.load.worker.exchange import Exchange, NotThere
+from spotify_buddies.clients.load.worker.record import Record
+from spotify_buddies.clients.load.worker.requests import Requests, RequestsError
 
 TICK_S = 1.0
 
@@ -32,7 +32,7 @@ async def serve() -> None:
     """Measure until the input ends."""
     sample = Sample.from_json((await _read())["sample"])
     while asked := await _read():
-        part = Plan.from_json(asked["plan"]).part(asked["process"])
+        part = LoadPlan.from_json(asked["plan"]).part(asked["process"])
         try:
             await _measure(part, sample, asked["round"])
         except* (NotThere, RequestsError) as failures:
@@ -40,14 +40,14 @@ async def serve() -> None:
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = failures
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+    first: BaseException = failures
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 async def _measure(part: Part, sample: Sample, number: int) -> None:
-    # Another round of the same plan asks for the same listeners, in another order and with keys of its own.
+    # Another round of the same plan asks for the same users, in another order and with its own keys.
     rng = random.Random(f"{part.plan.seed}/{part.process}/{number}")  # noqa: S311 - draws, no secrets
     requests = Requests(part.plan, sample, rng)
     async with Exchange(part, requests) as exchange:
@@ -97,9 +97,3 @@ def _write(body: dict[str, Any]) -> None:
 def new_loop() -> asyncio.AbstractEventLoop:
     """A loop whose timers go by microseconds: epoll's, the default, round up to the next millisecond."""
     return asyncio.SelectorEventLoop(selectors.SelectSelector())
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command is told, and tells us
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(serve())

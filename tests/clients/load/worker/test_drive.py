@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from spotify_buddies.clients.load.drive import Drive
 from spotify_buddies.clients.load.mix import CallKind
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import NOT_SENT, CallOutcome, Record
-from spotify_buddies.clients.load.requests import Request
+from spotify_buddies.clients.load.plan import LoadPlan
+from spotify_buddies.clients.load.worker.drive import Drive
+from spotify_buddies.clients.load.worker.record import NOT_SENT, CallOutcome, Record
+from spotify_buddies.clients.load.worker.requests import Request
 
 
 class JumpingSelector(selectors.SelectSelector):
@@ -60,7 +60,7 @@ class Server:
 
 
 def driven(server: Server, **changes) -> Record:
-    plan = Plan("x", {CallKind.KNOWN: 1.0}, **{"duration_s": 10.0, "warmup_s": 0.0, **changes})
+    plan = LoadPlan("x", {CallKind.KNOWN: 1.0}, **{"duration_s": 10.0, "warmup_s": 0.0, **changes})
     record = Record()
     with asyncio.Runner(loop_factory=JumpingLoop) as runner:
         runner.run(Drive(plan.part(0), server, server, record).run(0.0))
@@ -145,7 +145,7 @@ def test_every_second_of_the_measurement_has_its_calls() -> None:
 
 def test_a_cancelled_measurement_keeps_what_was_counted() -> None:
     server = Server(lambda number: 0.1)
-    plan = Plan("x", {CallKind.KNOWN: 1.0}, duration_s=10.0, warmup_s=0.0, callers=1)
+    plan = LoadPlan("x", {CallKind.KNOWN: 1.0}, duration_s=10.0, warmup_s=0.0, callers=1)
     record = Record()
 
     async def cut() -> None:
@@ -161,7 +161,7 @@ def test_a_cancelled_measurement_keeps_what_was_counted() -> None:
 
 
 def test_processes_share_one_schedule() -> None:
-    plan = Plan(
+    plan = LoadPlan(
         "x", {CallKind.KNOWN: 1.0}, rate=100.0, processes=3, callers=4, connections=2, warmup_s=0, duration_s=0.1
     )
     parts = [plan.part(number) for number in range(3)]

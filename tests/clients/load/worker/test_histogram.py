@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spotify_buddies.clients.load.histogram import Histogram
+from spotify_buddies.clients.load.worker.histogram import Histogram
 
 
 def counted(values: list[int]) -> Histogram:
