@@ -17,8 +17,7 @@ import grpc
 
 from spotify_buddies.clients.command.invoke import stop
 from spotify_buddies.clients.drills.flood.wire import Door
-from spotify_buddies.clients.drills.machine import CannotRun
-from spotify_buddies.clients.drills.service_under_test import DrillError
+from spotify_buddies.clients.drills.framework.service import CannotRun, DrillError
 from spotify_buddies.clients.python import secure
 
 EDGE = Path(__file__).resolve().parents[4] / "deploy" / "edge"

@@ -31,7 +31,7 @@ WATCH = "/grpc.health.v1.Health/Watch"
 STREAMS = 100  # that a server lets a connection have at once, by default of most
 CONNECTIONS = 1_000
 UNREAD = 64
-UNREAD_LISTENERS = 1_000
+UNREAD_USERS = 1_000
 WATCHES = 400
 SIZES = range(1_024, 65_537, 1_024)
 
@@ -74,13 +74,13 @@ class Flood:
 async def _many(door: Door, count: int) -> AsyncIterator[list[Connection]]:
     """As many connections as there are to be had."""
     async with AsyncExitStack() as stack:
-        found = []
+        connections = []
         for _ in range(count):
             try:
-                found.append(await stack.enter_async_context(connected(door)))
+                connections.append(await stack.enter_async_context(connected(door)))
             except OSError:
                 break
-        yield found
+        yield connections
 
 
 async def _spread(door: Door, pace: Pace, count: int, send: Send, most: float = math.inf) -> int:
@@ -111,7 +111,7 @@ async def watches(door: Door, pace: Pace) -> int:
 
 async def unread(door: Door, pace: Pace) -> int:
     """Long answers in streams that nobody reads."""
-    asked = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_LISTENERS)], limit=100)
+    asked = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_USERS)], limit=100)
     message = pb.RecommendStreamRequest(request=asked).SerializeToString()
     headers, sent = block(STREAM, door.headers), 0
     async with AsyncExitStack() as stack:

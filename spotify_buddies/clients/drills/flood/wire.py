@@ -76,7 +76,7 @@ class Connection:
         """Open a stream; body None: no message at all, end: half-close it. Returns its number."""
         number = self.stream()
         last = END_STREAM if end else 0
-        parts = [headers[at : at + LARGEST_FRAME] for at in range(0, len(headers), LARGEST_FRAME)]
+        parts = [headers[offset : offset + LARGEST_FRAME] for offset in range(0, len(headers), LARGEST_FRAME)]
         ends = [0] * (len(parts) - 1) + [END_HEADERS]
         frames = [frame(HEADERS, ends[0] | (last if body is None else 0), number, parts[0])]
         frames += [frame(CONTINUATION, flags, number, part) for flags, part in zip(ends[1:], parts[1:], strict=True)]

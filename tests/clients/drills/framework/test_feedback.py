@@ -9,12 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from spotify_buddies.clients.drills.traffic import Listeners, Traffic, count_lost, errors_of
+from spotify_buddies.clients.drills.framework.account import count_lost, errors_by_method
+from spotify_buddies.clients.drills.framework.traffic import Traffic, Users
+from spotify_buddies.clients.drills.processes.under_traffic import MIX
 from spotify_buddies.clients.python import Song, Taste
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 
-LISTENERS = Listeners(["known"], [Taste([Song(song_id="SO1")])])
+USERS = Users(["known"], [Taste([Song(song_id="SO1")])])
 
 
 class Store:
@@ -44,8 +46,8 @@ def recommend(request: Any, context: grpc.ServicerContext) -> pb.RecommendRespon
     return pb.RecommendResponse(recommendations=[found])
 
 
-def listen(address: str, until: Callable[[Traffic], bool]) -> Traffic:
-    traffic = Traffic(address, LISTENERS)
+def call(address: str, until: Callable[[Traffic], bool]) -> Traffic:
+    traffic = Traffic(address, USERS, 100.0, mix=MIX)
     with traffic.running():
         wait_until(lambda: until(traffic))
     return traffic
@@ -67,15 +69,15 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 def test_what_a_server_acknowledged_and_did_not_keep_is_counted_as_lost(store: Store) -> None:
     with serving(Recommend=recommend, Feedback=store.feedback) as address:
-        traffic = listen(address, lambda traffic: len(traffic.acknowledged) >= 20)
+        traffic = call(address, lambda traffic: len(traffic.acknowledged) >= 20)
         lost = count_lost(address, traffic.acknowledged)
     assert lost == (0 if store.keeps else len(traffic.acknowledged))
-    assert errors_of(traffic.calls) == {}
+    assert errors_by_method(traffic.calls) == {}
 
 
 def test_steps_left_out_are_degraded_and_not_failed() -> None:
     with serving(Recommend=recommend, Feedback=Store(keeps=True).feedback) as address:
-        traffic = listen(address, lambda traffic: sum(call.degraded for call in traffic.calls) >= 2)
+        traffic = call(address, lambda traffic: sum(call.degraded for call in traffic.calls) >= 2)
     assert not any(call.error for call in traffic.calls)
     assert {call.method for call in traffic.calls if call.degraded} == {"known"}
 
@@ -86,6 +88,6 @@ def test_a_failed_call_is_counted_by_method_and_status_and_ends_the_quiet() -> N
         raise AssertionError
 
     with serving(Recommend=broken) as address:
-        traffic = listen(address, lambda traffic: {call.method for call in traffic.calls} == {"known", "taste"})
-    assert set(errors_of(traffic.calls)) == {"known INTERNAL", "taste INTERNAL"}
+        traffic = call(address, lambda traffic: {call.method for call in traffic.calls} == {"known", "taste"})
+    assert set(errors_by_method(traffic.calls)) == {"known INTERNAL", "taste INTERNAL"}
     assert traffic.quiet_since_s() == 0.0

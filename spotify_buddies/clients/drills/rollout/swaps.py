@@ -1,4 +1,4 @@
-"""Version after version becomes production under steady traffic: no call fails, none is slow, and nothing grows."""
+"""The drill `swaps`: version after version becomes production; no call fails, none is slow, and nothing grows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from typing import Any
 
 import psutil
 
-from spotify_buddies.clients.drills.rehearsal import Rehearsal, Stage, markdown, milliseconds, percentile
-from spotify_buddies.clients.drills.service_under_test import DrillError, Served
-from spotify_buddies.clients.drills.steady import Call, Steady, capacity, errors_of, half_of, unsigned
+from spotify_buddies.clients.drills.framework.account import Window, errors_of, milliseconds, unsigned
+from spotify_buddies.clients.drills.framework.drill import Say, Stage
+from spotify_buddies.clients.drills.framework.result import DrillResult
+from spotify_buddies.clients.drills.framework.service import DrillError, Served
+from spotify_buddies.clients.drills.framework.traffic import Call, Traffic
+from spotify_buddies.clients.drills.rollout.driven import Rollout
+from spotify_buddies.clients.python import Skipped
+from spotify_buddies.foundation.terminal.tables import table
 
-# Production, and as many as make each swap load a version that was let go of before.
+# With production three versions take turns, so that each swap loads one that the replicas have dropped.
 DERIVED = 2
 ROUNDS = 2
 CALM_S = 20.0
 SETTLE_S = 3.0
-# Of the time in which listeners go over, and the longest wait for it.
+# The time in which users change over, and the longest wait for it.
 OVER_S, WITHIN_S, POLL_S = 1.0, 120.0, 0.05
 MOST_SLOWER = 2.0
 MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
@@ -43,22 +48,6 @@ class Swap:
 
 
 @dataclass(frozen=True)
-class Window:
-    """Calls of a time. p50_s, p99_s: from the time at which a call was due; None where none was answered."""
-
-    calls: int
-    failed: int
-    p50_s: float | None
-    p99_s: float | None
-
-    @classmethod
-    def of(cls, calls: Sequence[Call]) -> Window:
-        """Of the calls that were due in it."""
-        times = [call.latency_s for call in calls if not call.error]
-        return cls(len(calls), len(calls) - len(times), percentile(times, 50), percentile(times, 99))
-
-
-@dataclass(frozen=True)
 class ReplicaMemory:
     """The replicas' processes in MiB, all together. pss: shared pages by their share; uss: pages of their own."""
 
@@ -67,26 +56,22 @@ class ReplicaMemory:
     uss: float
 
 
-def play(stage: Stage) -> Rehearsal:
+def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = stage.rollout
+    rollout = Rollout.of(stage.served, stage.options.model)
     with rollout.restored() as production:
         ring = [production, *(rollout.derive(production, "same", seed) for seed in range(1, DERIVED + 1))]
-        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))
-        stage.say(f"swaps: {asked:.0f} calls/s; {stage.swaps} swaps of versions {', '.join(ring)}")
-        with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
+        rate, count = stage.rate(), stage.options.swaps
+        stage.say(f"swaps: {rate:.0f} calls/s; {count} swaps of versions {', '.join(ring)}")
+        with Traffic(stage.address, stage.users, rate).running() as traffic:
             # Every version twice: what is made only once is there, and the allocators have what they keep.
-            for number in range(1, ROUNDS * len(ring) + 1):
-                _move(stage, ring[(number - 1) % len(ring)], ring[number % len(ring)], traffic)
+            _swap_round(rollout, ring, ROUNDS * len(ring), traffic, lambda _: None)
             time.sleep(SETTLE_S)
             first = time.time()
             time.sleep(CALM_S)
             before = memory_of(rollout.served)
             began = time.time()
-            moves = []
-            for number in range(1, stage.swaps + 1):
-                moves.append(_move(stage, ring[(number - 1) % len(ring)], ring[number % len(ring)], traffic))
-                stage.say(f"swaps: {number} of {stage.swaps}, {moves[-1].first - moves[-1].moved:.1f} s")
+            moves = _swap_round(rollout, ring, count, traffic, stage.say)
             ended = time.time()
             time.sleep(SETTLE_S + CALM_S)
             after = memory_of(rollout.served)
@@ -97,7 +82,7 @@ def play(stage: Stage) -> Rehearsal:
         whole = Window.of(traffic.between(began, ended))
         behind = Window.of(traffic.between(ended + SETTLE_S, last))
         problems = judge(traffic.calls, steady, during, before, after, expected=set(ring))
-        return _told(traffic, swaps, (steady, during, whole, behind), (before, after), problems)
+        return _result(traffic, swaps, (steady, during, whole, behind), (before, after), problems)
 
 
 @dataclass(frozen=True)
@@ -111,12 +96,21 @@ class _Move:
     pss_mib: float
 
 
-def _move(stage: Stage, before: str, version: str, traffic: Steady) -> _Move:
-    # Moved as in MLflow and seen by the answers: a command would take its start from the service's own processors.
-    rollout, moved, seen = stage.rollout, time.time(), len(traffic.calls)
+def _swap_round(rollout: Rollout, ring: Sequence[str], count: int, traffic: Traffic, say: Say) -> list[_Move]:
+    """So many swaps, around the ring."""
+    moves = []
+    for number in range(1, count + 1):
+        moves.append(_move(rollout, ring[(number - 1) % len(ring)], ring[number % len(ring)], traffic))
+        say(f"swaps: {number} of {count}, {moves[-1].first - moves[-1].moved:.1f} s")
+    return moves
+
+
+def _move(rollout: Rollout, before: str, version: str, traffic: Traffic) -> _Move:
+    # By the registry and seen in the answers: to start a command would take time from the service's processors.
+    moved, seen = time.time(), len(traffic.calls)
     rollout.aliases.move("production", version)
     deadline = time.monotonic() + WITHIN_S
-    # Of the answers only what is new is looked at: the callers are in this process, and would have to wait for more.
+    # Only new answers are looked at: the callers are in this process, and would have to wait for more.
     while (first := _first(new := traffic.calls[seen:], version)) is None:
         seen += len(new)
         if time.monotonic() > deadline:
@@ -124,42 +118,41 @@ def _move(stage: Stage, before: str, version: str, traffic: Steady) -> _Move:
         time.sleep(POLL_S)
     time.sleep(max(0.0, first + OVER_S - time.time()))
     # Written when every replica serves the version.
-    found = rollout.wait_aliases(lambda found: found.get("previous") == before, WITHIN_S)
-    if found.get("previous") != before:
-        raise DrillError(f"version {version} is production, and {before} not previous after {WITHIN_S:.0f} s: {found}")
+    aliases = rollout.wait_aliases(lambda named: named.get("previous") == before, WITHIN_S)
+    if aliases.get("previous") != before:
+        raise DrillError(
+            f"version {version} is production, and {before} not previous after {WITHIN_S:.0f} s: {aliases}"
+        )
     return _Move(before, version, moved, first, memory_of(rollout.served).pss)
 
 
-def _swaps(moves: Sequence[_Move], ended: float, traffic: Steady) -> list[Swap]:
+def _swaps(moves: Sequence[_Move], ended: float, traffic: Traffic) -> list[Swap]:
     """What callers saw of each, once every call has ended."""
-    found = []
+    swaps = []
     for move, until in zip(moves, [*(later.moved for later in moves[1:]), ended], strict=True):
-        old = [call.ended_at for call in traffic.between(move.moved, until) if call.version == move.before]
+        old = [call.ended for call in traffic.between(move.moved, until) if call.version == move.before]
         spans = ((move.moved, move.first), (move.first, move.first + OVER_S))
         loading, swapping = (Window.of(traffic.between(*span)) for span in spans)
-        over_s = max([0.0, *(at - move.first for at in old)])
-        found.append(
-            Swap(
-                move.version, move.first - move.moved, over_s, spans, loading.p99_s, swapping.p99_s, move.pss_mib
-            )
-        )  # fmt: skip
-    return found
+        over_s = max([0.0, *(ended_unix - move.first for ended_unix in old)])
+        loaded_s = move.first - move.moved
+        swaps.append(Swap(move.version, loaded_s, over_s, spans, loading.p99_s, swapping.p99_s, move.pss_mib))
+    return swaps
 
 
 def _first(calls: Sequence[Call], version: str) -> float | None:
     """When the version first answered."""
-    return min((call.ended_at for call in calls if call.version == version), default=None)
+    return min((call.ended for call in calls if call.version == version), default=None)
 
 
 def memory_of(served: Served) -> ReplicaMemory:
     """What the replicas take now."""
-    found = []
+    sizes = []
     for process in served.find("replica"):
         try:
-            found.append(process.memory_full_info())
+            sizes.append(process.memory_full_info())
         except psutil.NoSuchProcess:
             continue
-    return ReplicaMemory(len(found), sum(one.pss for one in found) / 2**20, sum(one.uss for one in found) / 2**20)
+    return ReplicaMemory(len(sizes), sum(one.pss for one in sizes) / 2**20, sum(one.uss for one in sizes) / 2**20)
 
 
 def judge(
@@ -196,56 +189,14 @@ def judge(
     return tuple(problems)
 
 
-def _told(
-    traffic: Steady,
+def _result(
+    traffic: Traffic,
     swaps: Sequence[Swap],
     windows: Sequence[Window],
     memory: tuple[ReplicaMemory, ReplicaMemory],
     problems: tuple[str, ...],
-) -> Rehearsal:
+) -> DrillResult:
     calls, errors = traffic.calls, errors_of(traffic.calls)
-    names = ("steady before", f"during {len(swaps)} swaps",
-             "the whole time, moves of the alias included", "steady after")  # fmt: skip
-    lines = [
-        *markdown(
-            ("calls", "sent", "failed", "p50", "p99"),
-            [
-                (name, f"{one.calls:,}", f"{one.failed:,}", milliseconds(one.p50_s), milliseconds(one.p99_s))
-                for name, one in zip(names, windows, strict=True)
-            ],
-        ),
-        "",
-        *markdown(
-            (
-                "swap to version",
-                "first answer of it after",
-                "p99 meanwhile",
-                "last answer of the old one after that",
-                "p99 of that second",
-                "PSS",
-            ),
-            [
-                (
-                    s.version,
-                    f"{s.loaded_s:.1f} s",
-                    milliseconds(s.loading_p99_s),
-                    f"{s.swapped_s:.2f} s",
-                    milliseconds(s.swapping_p99_s),
-                    f"{s.pss_mib:,.0f} MiB",
-                )
-                for s in swaps
-            ],
-        ),
-        "",
-        *markdown(
-            ("memory of the replicas", "processes", "PSS", "USS"),
-            [
-                (name, str(one.processes), f"{one.pss:,.0f} MiB", f"{one.uss:,.0f} MiB")
-                for name, one in zip(("before the swaps", "afterwards"), memory, strict=True)
-            ],
-        ),
-    ]
-    cut = sum(call.cut for call in calls)
     figures: dict[str, Any] = {
         "calls_per_s": round(traffic.rate, 1),
         "windows": {
@@ -253,6 +204,41 @@ def _told(
         },
         "swaps": [asdict(swap) for swap in swaps],
         "memory_mib": {name: asdict(one) for name, one in zip(("before", "after"), memory, strict=True)},
-        "without_neighbours": cut,
+        "without_neighbours": sum(Skipped.NEIGHBOUR_SEARCH in call.skipped for call in calls),
     }
-    return Rehearsal("swaps", len(calls), sum(errors.values()), errors, figures, tuple(lines), problems)
+    lines = (_window_table(len(swaps), windows), "", _swap_table(swaps), "", _memory_table(memory))
+    return DrillResult(
+        "swaps", len(calls), sum(errors.values()), errors, figures=figures, lines=lines, problems=problems
+    )
+
+
+def _window_table(swaps: int, windows: Sequence[Window]) -> str:
+    names = ("steady before", f"during {swaps} swaps", "the whole time, moves of the alias included", "steady after")
+    rows = [
+        (name, f"{one.calls:,}", f"{one.failed:,}", milliseconds(one.p50_s), milliseconds(one.p99_s))
+        for name, one in zip(names, windows, strict=True)
+    ]
+    return table(("calls", "sent", "failed", "p50", "p99"), rows, right=range(1, 5))
+
+
+def _swap_table(swaps: Sequence[Swap]) -> str:
+    headers = (
+        "swap to version", "first answer of it after", "p99 meanwhile", "last answer of the old one after that",
+        "p99 of that second", "PSS",
+    )  # fmt: skip
+    rows = [
+        (
+            swap.version, f"{swap.loaded_s:.1f} s", milliseconds(swap.loading_p99_s), f"{swap.swapped_s:.2f} s",
+            milliseconds(swap.swapping_p99_s), f"{swap.pss_mib:,.0f} MiB",
+        )
+        for swap in swaps
+    ]  # fmt: skip
+    return table(headers, rows, right=range(1, 6))
+
+
+def _memory_table(memory: tuple[ReplicaMemory, ReplicaMemory]) -> str:
+    rows = [
+        (name, str(one.processes), f"{one.pss:,.0f} MiB", f"{one.uss:,.0f} MiB")
+        for name, one in zip(("before the swaps", "afterwards"), memory, strict=True)
+    ]
+    return table(("memory of the replicas", "processes", "PSS", "USS"), rows, right=range(1, 4))

@@ -6,9 +6,9 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from spotify_buddies.clients.command.invoke import command, stop
 START_WITHIN_S = 300.0
 STOP_WITHIN_S = 120.0
 
-# What stands in the name or command line of a part's processes.
+# Part of the name or command line of a part's processes.
 PARTS: Mapping[str, str] = {
     "replica": "ServeReplica:buddies:Recommender",
     "controller": "ServeController",
@@ -36,6 +36,49 @@ class DrillError(Exception):
     """A drill cannot be run; the message says what to do."""
 
 
+class CannotRun(Exception):
+    """This machine lacks what the drill needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a service is started. prefix: a command that runs it, as `unshare --mount`."""
+
+    prefix: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def _unchanged(state_dir: Path) -> Iterator[Launch]:
+    del state_dir
+    yield Launch()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The service that a drill needs. prepared: holds what the service stands on; CannotRun: not on this machine.
+
+    attachable: any running service does.
+    """
+
+    prepared: Callable[[Path], AbstractContextManager[Launch]] = _unchanged
+    attachable: bool = False
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], *, attachable: bool = False) -> Setting:
+        """A service with settings of its own."""
+
+        @contextmanager
+        def prepared(state_dir: Path) -> Iterator[Launch]:
+            del state_dir
+            yield Launch(environment=environment)
+
+        return cls(prepared, attachable)
+
+
+ORDINARY = Setting(attachable=True)
+
+
 @dataclass(frozen=True)
 class Served:
     """A running service. state_dir: with its data set and the files of its embedded stores."""
@@ -46,13 +89,13 @@ class Served:
     def find(self, part: str) -> list[psutil.Process]:
         """The living processes of one of PARTS, oldest first; empty when there are none."""
         wanted = PARTS[part]
-        found = []
+        alive = []
         for process in psutil.Process(self.endpoints.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 words = [process.name(), *process.cmdline()]
                 if process.status() != psutil.STATUS_ZOMBIE and _is_part(part, wanted, words):
-                    found.append(process)
-        return sorted(found, key=_age)
+                    alive.append(process)
+        return sorted(alive, key=_age)
 
 
 def _is_part(part: str, wanted: str, words: Sequence[str]) -> bool:
@@ -72,13 +115,13 @@ def _age(process: psutil.Process) -> float:
 def serving(
     state_dir: Path, *, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Iterator[Served]:
-    """Run `buddies serve start` until the block ends. prefix: a command that runs it, as `unshare --mount`.
+    """Run `buddies serve start` until the block ends. prefix, environment: as in Launch.
 
-    DrillError when it does not start; the message holds what it said.
+    DrillError when it does not start; the message holds what it printed.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    if (found := running(state_dir)) is not None:
-        raise DrillError(f"a service runs in {state_dir} already (process {found.pid}); stop it, or use --attach")
+    if (other := running(state_dir)) is not None:
+        raise DrillError(f"a service runs in {state_dir} already (process {other.pid}); stop it, or use --attach")
     with tempfile.NamedTemporaryFile(prefix="buddies-drill-", suffix=".log") as log:
         # A session of its own: Ctrl-C reaches it through us.
         process = subprocess.Popen(

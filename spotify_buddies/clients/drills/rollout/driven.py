@@ -1,4 +1,4 @@
-"""The rollout of a running service, driven with the commands that a person types."""
+"""The rollout of a running service, driven with the commands that an operator types."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from spotify_buddies.clients.command.endpoints import CONFIGURED
 from spotify_buddies.clients.command.invoke import CommandFailed, answer, command, stop
-from spotify_buddies.clients.drills.aliases import Aliases, RegistryAway
-from spotify_buddies.clients.drills.service_under_test import DrillError, Served
+from spotify_buddies.clients.drills.framework.service import DrillError, Served
+from spotify_buddies.clients.drills.rollout.aliases import Aliases, RegistryUnreachable
 
 WITHIN_S = 240.0
 POLL_S = 0.5
-# A person's command runs on another machine, and takes no processor from the service; as replicas fetch versions.
+# An operator's command runs on another machine and takes no processor from the service.
 GENTLY = ("nice", "-n", "10")
-CONFIGURED = "configured"
-# Of the registry, which belong to the rollout.
+# The registry's aliases that belong to the rollout.
 NAMES = ("production", "canary", "shadow", "previous")
 
 
 @dataclass(frozen=True)
 class Done:
-    """A command that ended. said: its error. body: what it printed as JSON, None where it failed. ended_at: Unix."""
+    """A command that ended. said: its error. body: its JSON output, None where it failed. ended_unix: Unix time."""
 
     code: int
     said: str
     body: Any
-    ended_at: float
+    ended_unix: float
 
     @property
     def generation(self) -> int:
@@ -40,8 +40,8 @@ class Done:
 
     @property
     def seconds(self) -> float:
-        """From when its change was proposed until it was served everywhere and the command had ended."""
-        return self.ended_at - moment(self.body["at"])
+        """From the proposal of its change until it was served everywhere and the command had ended."""
+        return self.ended_unix - moment(self.body["at"])
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Rollout:
 
     @classmethod
     def of(cls, served: Served, model: str) -> Rollout:
-        """DrillError: its registry is not the embedded one, which alone is anybody's to break."""
+        """DrillError: its registry is not the embedded one; another is not a drill's to break."""
         if served.endpoints.mlflow == CONFIGURED:
             raise DrillError("drills of the rollout need the embedded MLflow; unset MLFLOW_TRACKING_URI for them")
         return cls(served, Aliases(served.endpoints.mlflow, model))
@@ -109,17 +109,18 @@ class Rollout:
         return status
 
     def wait_aliases(self, condition: Callable[[dict[str, str]], bool], within_s: float) -> dict[str, str]:
-        """The rollout's aliases once the condition holds, or as they are after that time; a registry that is away is
-        waited for, and has none.
+        """The rollout's aliases once the condition holds, or as they are after that time.
+
+        A registry that is unreachable is waited for; it has none.
         """
         deadline = time.monotonic() + within_s
         while True:
             try:
-                found = self._named()
-            except RegistryAway:
-                found = {}
-            if (found and condition(found)) or time.monotonic() > deadline:
-                return found
+                named = self._named()
+            except RegistryUnreachable:
+                named = {}
+            if (named and condition(named)) or time.monotonic() > deadline:
+                return named
             time.sleep(POLL_S)
 
     def derive(self, version: str, kind: str, seed: int = 1) -> str:
@@ -134,11 +135,11 @@ class Rollout:
     def restored(self) -> Iterator[str]:
         """Yields production, and makes it production again afterwards, with the other aliases as they were.
 
-        DrillError: a canary is on its way, or nothing is served yet.
+        DrillError: a canary is being rolled out, or nothing is served yet.
         """
         active = self.wait(lambda status: status["active"] is not None, "the first generation")["active"]
         if active["wanted"]["canary"] is not None:
-            raise DrillError("a canary is on its way; promote it or roll back before a drill")
+            raise DrillError("a canary is being rolled out; promote it or roll back before a drill")
         before = self._named()
         try:
             yield active["wanted"]["production"]
@@ -151,7 +152,7 @@ class Rollout:
     def _restore(self, before: dict[str, str]) -> None:
         if (self.status()["active"] or {"wanted": {}})["wanted"].get("canary") is not None:
             self.do("rollback", "--wait", "--why", "end of a drill")
-        self.wait_aliases(lambda found: "canary" not in found, WITHIN_S)
+        self.wait_aliases(lambda named: "canary" not in named, WITHIN_S)
         # One after the other: a new production makes the old one previous, which is then moved in its turn.
         for name in NAMES:
             wanted = before.get(name)
@@ -159,9 +160,9 @@ class Rollout:
                 continue
             self.aliases.move(name, wanted)
             self.wait(lambda status: _as_served(status).get(name) == wanted, f"alias {name} as before the drill")  # noqa: B023
-            self.wait_aliases(lambda found: found == _as_served(self.status()), WITHIN_S)
-        if (found := self._named()) != before:
-            raise DrillError(f"they are {found}")
+            self.wait_aliases(lambda named: named == _as_served(self.status()), WITHIN_S)
+        if (left := self._named()) != before:
+            raise DrillError(f"they are {left}")
 
     def _named(self) -> dict[str, str]:
         return {name: version for name, version in self.aliases.read().items() if name in NAMES}
@@ -173,9 +174,9 @@ def finish(process: subprocess.Popen[str], within_s: float = WITHIN_S) -> Done:
         out, said = process.communicate(timeout=within_s)
     except subprocess.TimeoutExpired as error:
         raise DrillError(f"a command did not end within {within_s:.0f} s; is the machine too busy?") from error
-    ended_at = time.time()
+    ended_unix = time.time()
     body = json.loads(out) if process.returncode == 0 and out.strip() else None
-    return Done(process.returncode, said.strip().removeprefix("error: "), body, ended_at)
+    return Done(process.returncode, said.strip().removeprefix("error: "), body, ended_unix)
 
 
 def moment(text: str) -> float:

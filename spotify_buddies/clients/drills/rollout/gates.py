@@ -1,7 +1,7 @@
-"""Three canaries before simulated listeners: one that fails, one that ranks worse, and one that is as good.
+"""The drill `gates`: three canaries before simulated users; one fails, one ranks worse, and one is as good.
 
-The gates alone decide, with steps that are short and limits that few listeners can show; what the steps of an ordinary
-service are is no part of the drill.
+The gates alone decide, with short steps and limits that few users can show. The steps of an ordinary service are no
+part of the drill.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.command.invoke import command, stop
-from spotify_buddies.clients.drills.rehearsal import Rehearsal, Stage, markdown
-from spotify_buddies.clients.drills.rollout import POLL_S, moment
-from spotify_buddies.clients.drills.service_under_test import DrillError
-from spotify_buddies.clients.drills.steady import capacity, half_of
+from spotify_buddies.clients.drills.framework.drill import Stage
+from spotify_buddies.clients.drills.framework.result import DrillResult
+from spotify_buddies.clients.drills.framework.service import DrillError
+from spotify_buddies.clients.drills.rollout.driven import POLL_S, Rollout, moment
+from spotify_buddies.foundation.terminal.tables import table
 
 SETTINGS: Mapping[str, str] = {
     "BUDDIES_ROLLOUT__STEPS": "[25, 50, 100]",
@@ -32,13 +33,13 @@ MOST_VISITS = 100.0
 LONGEST_S = 200.0
 STOP_S = 60.0
 ERRORS_S = 10.0
-# The tag that the registry holds of a version that the gates took back.
+# The registry's tag of a version that the gates rolled back.
 TAG, TAG_WITHIN_S = "rollout_rolled_back", 15.0
 
 
 @dataclass(frozen=True)
-class Case:
-    """A version of a kind, and what the gates have to do with it: the action, by the gates of these names."""
+class CanaryCase:
+    """A kind of version, and what the gates have to do with it: the action, by the gates of these names."""
 
     kind: str
     action: str
@@ -47,9 +48,9 @@ class Case:
 
 
 CASES = (
-    Case("erring", "rollback", ("recent errors", "errors"), ERRORS_S),
-    Case("shuffled", "rollback", ("like rate",)),
-    Case("same", "promote"),
+    CanaryCase("erring", "rollback", ("recent errors", "errors"), ERRORS_S),
+    CanaryCase("shuffled", "rollback", ("like rate",)),
+    CanaryCase("same", "promote"),
 )
 
 
@@ -81,34 +82,33 @@ class Trial:
 
     @property
     def failed(self) -> int:
-        """Calls of the simulated listeners that failed."""
+        """Calls of the simulated users that failed."""
         return int(self.tally.get("errors", 0))
 
 
-def play(stage: Stage) -> Rehearsal:
+def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = stage.rollout
+    rollout = Rollout.of(stage.served, stage.options.model)
     trials = []
     with rollout.restored() as production:
         versions = {case.kind: rollout.derive(production, case.kind) for case in CASES}
         # As many calls as half of what is answered, two for each visit.
-        visits = min(MOST_VISITS, (stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))) / 2)
+        visits = min(MOST_VISITS, stage.rate() / 2)
         for seed, case in enumerate(CASES, 1):
             stage.say(f"gates: {case.kind} version {versions[case.kind]}, {visits:.0f} visits/s")
-            trials.append(_try(stage, versions[case.kind], visits, seed))
+            trials.append(_try(rollout, versions[case.kind], visits, seed))
             last = trials[-1].decisions[-1] if trials[-1].decisions else None
             stage.say(f"gates: {case.kind}: {f'{last.action} after {last.seconds:.1f} s' if last else 'no decision'}")
     problems = [problem for case, trial in zip(CASES, trials, strict=True) for problem in judge(case, trial)]
-    return _told(trials, tuple(problems))
+    return _result(trials, tuple(problems))
 
 
-def _try(stage: Stage, version: str, visits: float, seed: int) -> Trial:
-    rollout = stage.rollout
-    with _simulated(stage, visits, seed) as process:
+def _try(rollout: Rollout, version: str, visits: float, seed: int) -> Trial:
+    with _simulated(rollout, visits, seed) as process:
         started = rollout.do("start", version, "--percent", str(FIRST), "--wait", "--why", "a drill of the gates")
         active_at = moment(started.body["decided_at"])
         deadline = time.monotonic() + LONGEST_S
-        # The newest generation has no canary any more: it was promoted, or taken back.
+        # The newest generation has no canary any more: it was promoted, or rolled back.
         while (status := rollout.status())["active"]["wanted"]["canary"] is not None and time.monotonic() < deadline:
             time.sleep(POLL_S)
         process.terminate()
@@ -121,17 +121,17 @@ def _try(stage: Stage, version: str, visits: float, seed: int) -> Trial:
         )
         for one in made
     ]
-    taken_back = next((one["number"] for one in made if one["action"] == "rollback"), None)
-    tag = "" if taken_back is None else _tag(stage, version, int(taken_back))
+    rolled_back = next((one["number"] for one in made if one["action"] == "rollback"), None)
+    tag = "" if rolled_back is None else _tag(rollout, version, int(rolled_back))
     return Trial(version, decisions, tag, json.loads(out.strip().rpartition("\n")[2] or "{}"))
 
 
 @contextmanager
-def _simulated(stage: Stage, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
-    """Listeners of the data set who visit the service until the block ends."""
-    window_s, dataset = 4 * LONGEST_S, stage.rollout.served.state_dir / "dataset"
+def _simulated(rollout: Rollout, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
+    """Users of the data set who visit the service until the block ends."""
+    window_s, dataset = 4 * LONGEST_S, rollout.served.state_dir / "dataset"
     process = subprocess.Popen(
-        command("simulate", "run", "--address", stage.rollout.address, "--dataset", str(dataset), "--json",
+        command("simulate", "run", "--address", rollout.address, "--dataset", str(dataset), "--json",
                 "--over", f"{window_s:.0f}s", "--visits", f"{visits * window_s:.0f}", "--seed", str(seed)),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
@@ -145,23 +145,23 @@ def _simulated(stage: Stage, visits: float, seed: int) -> Iterator[subprocess.Po
         raise DrillError(f"`buddies simulate run` ended with {process.returncode}")
 
 
-def _tag(stage: Stage, version: str, generation: int) -> str:
-    """The tag of a version that says why it was taken back, "" where it is not of this generation."""
+def _tag(rollout: Rollout, version: str, generation: int) -> str:
+    """The tag of a version that says why it was rolled back, "" where it is not of this generation."""
     deadline = time.monotonic() + TAG_WITHIN_S
     while True:
-        found = stage.rollout.aliases.tags(version).get(TAG, "")
-        if found.startswith(f"generation {generation}:"):
-            return found
+        tag = rollout.aliases.tags(version).get(TAG, "")
+        if tag.startswith(f"generation {generation}:"):
+            return tag
         if time.monotonic() > deadline:
             return ""
         time.sleep(POLL_S)
 
 
-def judge(case: Case, trial: Trial) -> list[str]:
+def judge(case: CanaryCase, trial: Trial) -> list[str]:
     """What breaks the limits, one sentence each."""
     problems = []
     if trial.failed:
-        problems.append(f"{case.kind}: {trial.failed:,} calls of the listeners failed")
+        problems.append(f"{case.kind}: {trial.failed:,} calls of the users failed")
     if not trial.decisions:
         return [*problems, f"{case.kind}: the gates decided nothing within {LONGEST_S:.0f} s"]
     last = trial.decisions[-1]
@@ -178,19 +178,25 @@ def judge(case: Case, trial: Trial) -> list[str]:
     return problems
 
 
-def _told(trials: Sequence[Trial], problems: tuple[str, ...]) -> Rehearsal:
+def _result(trials: Sequence[Trial], problems: tuple[str, ...]) -> DrillResult:
     rows, lines, requests = [], [], 0
     for case, trial in zip(CASES, trials, strict=True):
         requests += 2 * int(trial.tally.get("visits", 0))
-        for decision in trial.decisions:
-            rows.append((f"{case.kind} ({trial.version})", decision.action, f"{decision.seconds:.1f} s",
-                         ", ".join(decision.broken) or "none"))  # fmt: skip
-            lines += ["", f"{case.kind}, {decision.action} after {decision.seconds:.1f} s:"]
-            lines += [f"  {gate['name']:<14}{gate['outcome']:<9}{gate['message']}" for gate in decision.gates]
+        rows += [
+            (f"{case.kind} ({trial.version})", one.action, f"{one.seconds:.1f} s", ", ".join(one.broken) or "none")
+            for one in trial.decisions
+        ]
+        lines += [line for one in trial.decisions for line in _decision_lines(case.kind, one)]
         if trial.tag:
             lines += ["", f"tag {TAG} of version {trial.version}: {trial.tag}"]
-    head = markdown(("canary", "the gates'", "after", "broken"), rows)
-    errors = {"simulated": sum(trial.failed for trial in trials)}
-    figures = {case.kind: asdict(trial) for case, trial in zip(CASES, trials, strict=True)}
-    return Rehearsal("gates", requests, errors["simulated"], errors if errors["simulated"] else {}, figures,
-                     (*head, *lines), problems)  # fmt: skip
+    failed = sum(trial.failed for trial in trials)
+    return DrillResult(
+        "gates", requests, failed, {"simulated": failed} if failed else {},
+        figures={case.kind: asdict(trial) for case, trial in zip(CASES, trials, strict=True)},
+        lines=(table(("canary", "decision", "after", "broken gates"), rows, right={2}), *lines), problems=problems,
+    )  # fmt: skip
+
+
+def _decision_lines(kind: str, decision: Decision) -> list[str]:
+    gates = [(gate["name"], gate["outcome"], gate["message"]) for gate in decision.gates]
+    return ["", f"{kind}, {decision.action} after {decision.seconds:.1f} s:", table(("gate", "outcome", ""), gates)]

@@ -1,4 +1,4 @@
-"""The registry as a person sees it in MLflow: aliases moved by hand, and tags that say what became of a version."""
+"""The registry as an operator sees it in MLflow: aliases moved by hand, and tags that say what became of a version."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from spotify_buddies.clients.drills.service_under_test import DrillError
+from spotify_buddies.clients.drills.framework.service import DrillError
 
 API = "/api/2.0/mlflow"
 WITHIN_S = 10.0
 
 
-class RegistryAway(DrillError):
-    """MLflow does not answer, or refuses; the message says what it was asked."""
+class RegistryUnreachable(DrillError):
+    """MLflow does not answer, or refuses; the message names the request."""
 
 
 @dataclass(frozen=True)
 class Aliases:
     """One registered model at an MLflow server: http, with user and password where it asks for them.
 
-    RegistryAway of every method.
+    RegistryUnreachable of every method.
     """
 
     uri: str
@@ -31,8 +31,8 @@ class Aliases:
 
     def read(self) -> dict[str, str]:
         """Alias -> version number."""
-        found = self._call("GET", "/registered-models/get", {"name": self.model})
-        return {one["alias"]: str(one["version"]) for one in found["registered_model"].get("aliases", ())}
+        answer = self._call("GET", "/registered-models/get", {"name": self.model})
+        return {one["alias"]: str(one["version"]) for one in answer["registered_model"].get("aliases", ())}
 
     def move(self, alias: str, version: str | None) -> None:
         """Point an alias at a version; None deletes it, and one that is not there stays so."""
@@ -43,8 +43,8 @@ class Aliases:
 
     def tags(self, version: str) -> dict[str, str]:
         """The tags of a version."""
-        found = self._call("GET", "/model-versions/get", {"name": self.model, "version": version})
-        return {one["key"]: one["value"] for one in found["model_version"].get("tags", ())}
+        answer = self._call("GET", "/model-versions/get", {"name": self.model, "version": version})
+        return {one["key"]: one["value"] for one in answer["model_version"].get("tags", ())}
 
     def _call(self, method: str, path: str, values: dict[str, str]) -> Any:
         asked = f"?{urllib.parse.urlencode(values)}" if method == "GET" else ""
@@ -62,4 +62,4 @@ class Aliases:
             with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
                 return json.load(answer)
         except OSError as error:
-            raise RegistryAway(f"MLflow at {place} does not answer {method} {path}: {error}") from error
+            raise RegistryUnreachable(f"MLflow at {place} does not answer {method} {path}: {error}") from error

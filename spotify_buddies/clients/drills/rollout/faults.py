@@ -1,4 +1,4 @@
-"""What can go wrong while a version is brought to its listeners, under steady traffic."""
+"""The drill `rollout-faults`: what can go wrong while a version is brought to its users."""
 
 from __future__ import annotations
 
@@ -6,45 +6,47 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from spotify_buddies.clients.drills.broken import flipped, missing
-from spotify_buddies.clients.drills.fault_result import Found, counted
-from spotify_buddies.clients.drills.rehearsal import Rehearsal, Stage, markdown
-from spotify_buddies.clients.drills.rollout import finish, followed
-from spotify_buddies.clients.drills.steady import Steady, capacity, errors_of, half_of
+from spotify_buddies.clients.drills.framework.account import errors_of
+from spotify_buddies.clients.drills.framework.drill import Stage
+from spotify_buddies.clients.drills.framework.result import DrillResult
+from spotify_buddies.clients.drills.framework.traffic import Traffic
+from spotify_buddies.clients.drills.rollout.broken import byte_flipped, half_written
+from spotify_buddies.clients.drills.rollout.driven import Rollout, finish, followed
+from spotify_buddies.clients.drills.rollout.fault_result import FaultResult, counted
 from spotify_buddies.clients.python import BuddiesError, Client
+from spotify_buddies.foundation.terminal.tables import table
 
+NAME = "rollout-faults"
 AWAY_S, TICK_S = 8.0, 0.1
 BACK_S = 90.0
 SETTLE_S = 3.0
 
 
-Fault = Callable[[Stage, Steady, str], Found]
+RolloutFault = Callable[[Rollout, Traffic, str], FaultResult]
 
 
-def play(stage: Stage) -> Rehearsal:
+def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = stage.rollout
-    found = []
-    with rollout.restored() as production:
-        asked = stage.rate or half_of(capacity(rollout.address, stage.user_ids, stage.tastes))
-        with Steady(rollout.address, stage.user_ids, stage.tastes, asked).running() as traffic:
-            for fault in FAULTS:
-                began = time.time()
-                one = fault(stage, traffic, production)
-                time.sleep(SETTLE_S)
-                found.append(counted(one, traffic.between(began, time.time())))
-                stage.say(f"rollout-faults: {one.name}: {'; '.join(found[-1].problems) or 'passed'}")
+    rollout = Rollout.of(stage.served, stage.options.model)
+    results = []
+    with rollout.restored() as production, Traffic(stage.address, stage.users, stage.rate()).running() as traffic:
+        for fault in FAULTS:
+            began = time.time()
+            one = fault(rollout, traffic, production)
+            time.sleep(SETTLE_S)
+            results.append(counted(one, traffic.between(began, time.time())))
+            stage.say(f"rollout-faults: {one.name}: {'; '.join(results[-1].problems) or 'passed'}")
     calls, errors = traffic.calls, errors_of(traffic.calls)
-    problems = tuple(f"{one.name}: {problem}" for one in found for problem in one.problems)
-    figures = {"calls_per_s": round(asked, 1), "faults": [asdict(one) for one in found]}
-    return Rehearsal(
-        "rollout-faults", len(calls), sum(errors.values()), errors, figures, tuple(_lines(found)), problems
+    problems = tuple(f"{one.name}: {problem}" for one in results for problem in one.problems)
+    figures = {"calls_per_s": round(traffic.rate, 1), "faults": [asdict(one) for one in results]}
+    return DrillResult(
+        NAME, len(calls), sum(errors.values()), errors, figures=figures, lines=(_table(results),), problems=problems
     )
 
 
-def registry_killed(stage: Stage, traffic: Steady, production: str) -> Found:
+def registry_killed(rollout: Rollout, traffic: Traffic, production: str) -> FaultResult:
     """Kill -9 of MLflow, again and again for some seconds, while a version becomes canary."""
-    rollout, problems = stage.rollout, []
+    problems = []
     version = rollout.derive(production, "same", 11)
     with rollout.doing("start", version, "--percent", "10", "--force", "--manual", "--wait") as process:
         killed_at = time.time()
@@ -52,40 +54,40 @@ def registry_killed(stage: Stage, traffic: Steady, production: str) -> Found:
         while time.time() - killed_at < AWAY_S or (not said_so and time.time() - killed_at < 2 * AWAY_S):
             for server in rollout.served.find("mlflow"):
                 server.kill()
-            said_so = said_so or (time.time() - killed_at > AWAY_S / 2 and _says_away(stage))
+            said_so = said_so or (time.time() - killed_at > AWAY_S / 2 and _says_away(rollout))
             time.sleep(TICK_S)
-        ended_at = time.time()
-        answered = [call for call in traffic.between(killed_at, ended_at) if not call.error]
+        ended_unix = time.time()
+        answered = [call for call in traffic.between(killed_at, ended_unix) if not call.error]
         started = finish(process)
     if not answered:
-        problems.append("nothing was answered while the registry was away")
+        problems.append("nothing was answered while the registry was unreachable")
     if not said_so:
-        problems.append("the status does not say that the registry is away")
+        problems.append("the status does not say that the registry is unreachable")
     if started.code:
         problems.append(f"the rollout was not completed: {started.said}")
-    written = rollout.wait_aliases(lambda found: found.get("canary") == version, BACK_S)
-    seconds = time.time() - ended_at
+    written = rollout.wait_aliases(lambda aliases: aliases.get("canary") == version, BACK_S)
+    seconds = time.time() - ended_unix
     if written.get("canary") != version:
         problems.append(f"alias canary is {written.get('canary')} after the registry came back, not {version}")
     rollout.do("rollback", "--wait")
-    return Found(
-        "registry killed", f"aliases right after it may come back, {AWAY_S:g} s away", seconds, tuple(problems)
+    return FaultResult(
+        "registry killed", f"aliases right after it may come back, {AWAY_S:g} s unreachable", seconds, tuple(problems)
     )
 
 
-def _says_away(stage: Stage) -> bool:
-    return bool(stage.rollout.status()["registry"]["state"] == "away")
+def _says_away(rollout: Rollout) -> bool:
+    return bool(rollout.status()["registry"]["state"] == "away")
 
 
-def replica_killed(stage: Stage, traffic: Steady, production: str) -> Found:
+def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> FaultResult:
     """Kill -9 of a ranker while it loads the version that becomes production."""
-    rollout, problems = stage.rollout, []
+    problems = []
     version = rollout.derive(production, "same", 12)
     replicas = len(rollout.served.find("replica"))
     with rollout.doing("start", version, "--percent", "50", "--manual", "--wait") as process:
         began = time.time()
-        # A command that ended has loaded it everywhere: too late for the middle, and a defect of the drill's making.
-        while not (loading := _is_held(stage, version)) and process.poll() is None:
+        # A command that ended has loaded it everywhere: too late to be in the middle.
+        while not (loading := _is_held(rollout, version)) and process.poll() is None:
             time.sleep(TICK_S / 2)
         killed_at = time.time()
         rollout.served.find("replica")[0].kill()
@@ -109,22 +111,22 @@ def replica_killed(stage: Stage, traffic: Steady, production: str) -> Found:
         problems.append(f"{now} replicas of {replicas} came back within {BACK_S:.0f} s")
     # The new replica too has to have the version before the next fault.
     rollout.do("rollback", "--wait")
-    return Found("replica killed", "production everywhere after it", seconds, tuple(problems), killed_at)
+    return FaultResult("replica killed", "production everywhere after it", seconds, tuple(problems), killed_at)
 
 
-def _is_held(stage: Stage, version: str) -> bool:
+def _is_held(rollout: Rollout, version: str) -> bool:
     """Whether the replica that happens to answer has begun to load a version."""
-    with Client(stage.rollout.address) as client:
+    with Client(rollout.address) as client:
         try:
             return any(one.version == version for one in client.model_status().versions)
         except BuddiesError:
             return False
 
 
-def two_at_once(stage: Stage, traffic: Steady, production: str) -> Found:
-    """Two people promote the same canary at the same moment."""
+def two_at_once(rollout: Rollout, traffic: Traffic, production: str) -> FaultResult:
+    """Two operators promote the same canary at the same moment."""
     del traffic
-    rollout, problems = stage.rollout, []
+    problems = []
     version = rollout.derive(production, "same", 11)
     rollout.do("start", version, "--percent", "10", "--manual", "--wait")
     with (
@@ -135,23 +137,22 @@ def two_at_once(stage: Stage, traffic: Steady, production: str) -> Found:
     won = [one for one in done if one.code == 0 and one.body["changed"]]
     told = [one.said for one in done if one.code != 0]
     if len(won) != 1 or len(told) != 1 or not told[0]:
-        problems.append(f"not one of two won and the other was told: {[(one.code, one.said) for one in done]}")
+        problems.append(f"not one of two succeeded and the other was refused: {[(one.code, one.said) for one in done]}")
     active = rollout.status()["active"]["wanted"]
     if (active["production"], active["canary"]) != (version, None):
         problems.append(f"production is version {active['production']} afterwards, canary {active['canary']}")
     rollout.do("rollback", "--wait")
-    what = f"the winner's change; the other was told: {told[0] if told else 'nothing'}"
-    return Found("two promote at once", what, won[0].seconds if won else 0.0, tuple(problems))
+    what = f"the change of the first; the other was refused: {told[0] if told else 'nothing'}"
+    return FaultResult("two promote at once", what, won[0].seconds if won else 0.0, tuple(problems))
 
 
-def _lines(found: Sequence[Found]) -> list[str]:
-    head = ("fault", "calls", "failed", "seconds", "until", "verdict")
+def _table(results: Sequence[FaultResult]) -> str:
     rows = [
         (one.name, f"{one.requests:,}", f"{sum(one.errors.values()):,}", f"{one.seconds:.1f}", one.what,
          "; ".join(one.problems) or "passed")
-        for one in found
+        for one in results
     ]  # fmt: skip
-    return markdown(head, rows)
+    return table(("fault", "calls", "failed", "seconds", "until", "verdict"), rows, right=range(1, 4))
 
 
-FAULTS: tuple[Fault, ...] = (registry_killed, replica_killed, flipped, missing, two_at_once)
+FAULTS: tuple[RolloutFault, ...] = (registry_killed, replica_killed, byte_flipped, half_written, two_at_once)

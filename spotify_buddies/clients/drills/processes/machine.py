@@ -1,4 +1,4 @@
-"""Faults of the machine below the service: its clock, and its disk. Such a service is started for the drill."""
+"""Faults of the machine below the service, its clock and its disk, and the services that are started for them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
-from spotify_buddies.clients.drills.faults import Healed
-from spotify_buddies.clients.drills.service_under_test import Served
+from spotify_buddies.clients.drills.framework.service import CannotRun, Launch, Served
+from spotify_buddies.clients.drills.processes.faults import Healed
 
 SMALL_DISK = "256m"
 FULL_FOR_S = 5.0
@@ -23,27 +22,8 @@ JUMPED_FOR_S = 5.0
 CLOCK = "FAKETIME_TIMESTAMP_FILE"
 
 
-class CannotRun(Exception):
-    """This machine lacks what the drill needs; the message says what."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How the service of a drill is started. prefix: a command that runs it."""
-
-    prefix: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
 @contextmanager
-def ordinary(state_dir: Path) -> Iterator[Setting]:
-    """Nothing special."""
-    del state_dir
-    yield Setting()
-
-
-@contextmanager
-def small_disk(state_dir: Path) -> Iterator[Setting]:
+def small_disk(state_dir: Path) -> Iterator[Launch]:
     """Postgres' directory on a file system of 256 MiB that only the service sees; the real directory is untouched.
 
     CannotRun where this user may not mount.
@@ -56,7 +36,7 @@ def small_disk(state_dir: Path) -> Iterator[Setting]:
             raise CannotRun("it mounts a small file system, which takes root and `unshare` of util-linux")
     data = state_dir.absolute() / "postgres"
     data.mkdir(parents=True, exist_ok=True)
-    yield Setting(prefix=[*command, f'{mount} && exec "$@"', str(data)])
+    yield Launch(prefix=[*command, f'{mount} && exec "$@"', str(data)])
 
 
 @contextmanager
@@ -94,14 +74,13 @@ def _fill(path: Path) -> None:
 
 
 @contextmanager
-def faked_clock(state_dir: Path) -> Iterator[Setting]:
+def faked_clock(state_dir: Path) -> Iterator[Launch]:
     """The wall clock of the service follows a file (libfaketime). CannotRun where that is not installed."""
     del state_dir
-    found = find_spec("libfaketime")
-    places = list(Path(found.submodule_search_locations[0]).rglob("libfaketime.so.1")) if found and (
-        found.submodule_search_locations
-    ) else []  # fmt: skip
-    if not places:
+    package = find_spec("libfaketime")
+    folders = package.submodule_search_locations if package else None
+    libraries = list(Path(folders[0]).rglob("libfaketime.so.1")) if folders else []
+    if not libraries:
         raise CannotRun("it needs libfaketime: pip install libfaketime")
     with tempfile.TemporaryDirectory(prefix="buddies-clock-") as directory:
         file = Path(directory) / "offset"
@@ -109,9 +88,9 @@ def faked_clock(state_dir: Path) -> Iterator[Setting]:
         # Every user reads it: Postgres runs as one of its own.
         Path(directory).chmod(0o755)
         file.chmod(0o644)
-        yield Setting(
+        yield Launch(
             environment={
-                "LD_PRELOAD": str(places[0]),
+                "LD_PRELOAD": str(libraries[0]),
                 CLOCK: str(file),
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_CACHE_DURATION": "1",
