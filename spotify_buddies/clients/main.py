@@ -36,7 +36,28 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
 
 def build_app() -> typer.Typer:
-    """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    """Assemble the command."""
+    app = typer.Typer(
+        cls=PlainHelp,
+        help="Organic playlists: recommend playlists made by people whose taste is near.",
+        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, group in _groups().items():
+        app.add_typer(group, name=name)
+    app.command()(recommend)
+    app.command()(feedback)
+    app.command()(load)
+    app.command()(doctor)
+    app.command()(demo)
+    return app
+
+
+def _groups() -> dict[str, typer.Typer]:
+    """The nouns of the command. Their cli modules import nothing heavy until a verb runs."""
     from spotify_buddies.clients.drills.cli import app as drill_app
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
@@ -48,16 +69,7 @@ def build_app() -> typer.Typer:
     from spotify_buddies.trainer.cli import bench_app, data_app, registry_app, train_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
 
-    app = typer.Typer(
-        cls=PlainHelp,
-        help="Organic playlists: recommend playlists made by people whose taste is near.",
-        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_root)
-    for name, group in {
+    return {
         "data": data_app,
         "pair": pair_app,
         "train": train_app,
@@ -72,14 +84,7 @@ def build_app() -> typer.Typer:
         "rollout": rollout_app,
         "store": store_app,
         "config": config_app,
-    }.items():
-        app.add_typer(group, name=name)
-    app.command()(recommend)
-    app.command()(feedback)
-    app.command()(load)
-    app.command()(doctor)
-    app.command()(demo)
-    return app
+    }
 
 
 def sections() -> dict[str, Any]:

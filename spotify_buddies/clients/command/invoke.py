@@ -1,4 +1,4 @@
-"""Running `buddies` commands from a command: other packages are reached by what a user would type."""
+"""`buddies` commands run by a command: other packages are reached by what a person would type."""
 
 from __future__ import annotations
 

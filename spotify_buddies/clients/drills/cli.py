@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from spotify_buddies.clients.command.invoke import CommandFailed, answer
+from spotify_buddies.clients.command.option_groups import grouped
 from spotify_buddies.clients.drills.framework.drill import Group, Options
 from spotify_buddies.clients.drills.framework.result import DrillResult, text
 from spotify_buddies.clients.drills.framework.runner import Ground, run
@@ -39,22 +41,30 @@ def list_drills(as_json: Annotated[bool, typer.Option("--json", help="JSON for s
     say(table(("drill", "what happens"), rows))
 
 
-@app.command("run")
-def run_drills(
-    context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="Drills by name, or 'faults' or 'rollouts' for all of a kind.")],
-    attach: Annotated[
-        bool, typer.Option(help="Break the service that runs in this state directory, instead of one of our own.")
-    ] = False,
-    cases: Annotated[int, typer.Option(min=1, help="Cases of the drill 'fuzz'.")] = 100_000,
-    seed: Annotated[int, typer.Option(help="Seed of the drill 'fuzz'.")] = 7,
-    swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20,
+@dataclass(frozen=True)
+class SingleDrills:
+    """Options of single drills."""
+
+    cases: Annotated[int, typer.Option(min=1, help="Cases of the drill 'fuzz'.")] = 100_000
+    seed: Annotated[int, typer.Option(help="Seed of the drill 'fuzz'.")] = 7
+    swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20
     rate: Annotated[
         float | None,
         typer.Option(
             min=1, help="Calls a second of the rollouts' drills; default: half of what is answered. Of 'flood': 100."
         ),
-    ] = None,
+    ] = None
+
+
+@app.command("run")
+@grouped
+def run_drills(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(help="Drills by name, or 'faults' or 'rollouts' for all of a kind.")],
+    single: SingleDrills,
+    attach: Annotated[
+        bool, typer.Option(help="Break the service that runs in this state directory, instead of one of our own.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
     """Run drills under traffic; exit code 1 when one of them finds more than its limits allow.
@@ -71,7 +81,7 @@ def run_drills(
         drills = chosen(names)
     except KeyError as error:
         raise typer.BadParameter(f"no drill {error.args[0]!r}; see `buddies drill list`") from None
-    options = Options(context.obj.registry.model, swaps, rate, cases, seed)
+    options = Options(context.obj.registry.model, single.swaps, single.rate, single.cases, single.seed)
     ground = Ground(context.obj.state_dir.absolute(), options, _users, _progress, attach)
     results: list[DrillResult] = []
     try:

@@ -1,4 +1,4 @@
-"""What is to be measured: frozen, and the same for every client process."""
+"""The plan of a measurement: frozen, and the same for every client process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoadPlan:
 
     rate: calls a second of all processes together, sent at fixed times whatever the server does; None: a closed loop.
     callers: calls in flight at most, of all processes together; a closed loop keeps exactly so many. connections: TCP
-    connections, shared by the callers. users_per_call: listeners in a Recommend. limit: playlists per listener.
+    connections, shared by the callers. users_per_call: users in a Recommend. limit: playlists per user.
     reactions: likes in a Feedback. timeout_s: deadline of a call. check_every: one answer in so many is decoded and
     checked. warmup_s: load before the measurement, which lasts duration_s.
     """

@@ -10,7 +10,7 @@ from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.rounds import Comparison, Result
 
-# What the way this service replaces reached: FastAPI with a process pool and Redis, 32 callers, on two idle cores.
+# Reached by what this service replaces: FastAPI with a process pool and Redis, 32 callers, on two idle cores.
 REFERENCE_CALLS_PER_S = 288.0
 SOAK_SHARE = 0.6
 
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class TargetCase:
-    """One piece of work. rows: what its results say; the comparison is None without a baseline."""
+    """One kind of load. rows: the figures of its results; the comparison is None without a baseline."""
 
     name: str
     change: Callable[[LoadPlan], LoadPlan]
@@ -52,7 +52,7 @@ class TargetCase:
 
 
 def cases() -> list[TargetCase]:
-    """The work of the table, in its order."""
+    """The loads of the table, in its order."""
     return [
         TargetCase("one user per call, 32 callers", _many, _many_rows),
         TargetCase("one caller", lambda plan: replace(_many(plan), callers=1), _single_rows),

@@ -70,7 +70,7 @@ class Client:
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A listener whose id or taste breaks a range has `error` set while the others are answered.
+        A user whose id or taste breaks a range has `error` set while the others are answered.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
@@ -92,9 +92,9 @@ class Client:
         part_size: int | None = None,
         timeout_s: float = 60.0,
     ) -> Iterator[Recommendation]:
-        """The same for up to 50,000 listeners, in the order given, as the parts of the answer arrive.
+        """The same for up to 50,000 users, in the order given, as the parts of the answer arrive.
 
-        part_size: listeners per part, 1 to 1,000. Not retried: when it breaks, ask again for those without an answer.
+        part_size: users per part, 1 to 1,000. Not retried: when it breaks, ask again for those without an answer.
         Leaving the loop and closing the iterator cancels the call.
         """
         request = codec.recommend_request(
@@ -123,9 +123,9 @@ class Client:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
     ) -> FeedbackResult:
-        """Store what a listener did; when this returns it is committed. Retried under one key: stored once.
+        """Store what a user did; when this returns it is committed. Retried under one key: stored once.
 
-        Without user_id the recommendation's own is taken. do_not_recommend: playlists not to be seen before a time,
+        Without user_id the recommendation's own is taken. do_not_recommend: playlists not to show before a time,
         which needs a time zone (ValueError). To try again later, give the failed call's key, which the error carries as
         idempotency_key, and everything else as it was: KeyReused otherwise.
         """
@@ -140,7 +140,7 @@ class Client:
         return codec.feedback_result(response, key)
 
     def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:
-        """What the answering replica serves."""
+        """The versions that the answering replica serves."""
         request = pb.GetModelStatusRequest()
         return codec.model_status(self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s))
 

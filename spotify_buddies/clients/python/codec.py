@@ -1,4 +1,4 @@
-"""Between our values and protobuf messages."""
+"""Encoding and decoding: our values to protobuf messages, and back."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class BuddiesError(Exception):
 
 
 class InvalidRequest(BuddiesError):
-    """The request breaks a documented range; retrying it cannot help."""
+    """The request breaks a documented range; retrying cannot help."""
 
 
 class KeyReused(BuddiesError):
@@ -81,7 +81,7 @@ class DeadlineExceeded(BuddiesError):
 
 
 class AccessDenied(BuddiesError):
-    """The token or certificate is missing, unknown or taken back; retrying it cannot help."""
+    """The token or certificate is missing, unknown or revoked; retrying cannot help."""
 
 
 class ServiceFailure(BuddiesError):
@@ -119,10 +119,10 @@ def from_grpc(error: grpc.RpcError) -> BuddiesError:
 
 def _short(message: str) -> str:
     """A message without gRPC's repetitions; any other as it is."""
-    if found := _CONNECT.fullmatch(message):
-        return f"cannot connect: {found['cause']}"
-    if found := _RESOLVE.fullmatch(message):
-        return f"cannot find the host of {found['address']}: {found['cause']}"
+    if failed := _CONNECT.fullmatch(message):
+        return f"cannot connect: {failed['cause']}"
+    if unknown := _RESOLVE.fullmatch(message):
+        return f"cannot find the host of {unknown['address']}: {unknown['cause']}"
     return message
 
 

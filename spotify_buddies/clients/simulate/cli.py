@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ import typer
 
 from spotify_buddies.clients.command.access import NoService, Target, client_options, target
 from spotify_buddies.clients.command.calls import Address, AsJson, Ca
+from spotify_buddies.clients.command.option_groups import grouped
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say
@@ -37,26 +38,40 @@ def _group() -> None:
     """A group, so that `run` stays a verb although it is the only one."""
 
 
-@app.command()
-def run(
-    context: typer.Context,
-    over: Annotated[str, typer.Option(help="Window of the visits, as 10m; 0: all at once.")] = "1m",
-    visits: Annotated[float, typer.Option(min=0, help="Expected visits in a window.")] = 1_000.0,
-    every: Annotated[str | None, typer.Option(help="Repeat: start a window at this interval, as 10m.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the users, times and moods that are drawn.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists in a list.")] = 5,
-    p_true: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Probability of liking a playlist of the user's taste, once looked at."),
-    ] = 0.8,
-    p_noise: Annotated[float, typer.Option(min=0, max=1, help="Probability of liking any other.")] = 0.02,
-    falling: Annotated[
-        float, typer.Option(min=0, max=5, help="A playlist of rank r is looked at with probability r ** -falling.")
-    ] = 0.5,
+@dataclass(frozen=True)
+class VisitOptions:
+    """When users come, how many, and what they ask for."""
+
+    over: Annotated[str, typer.Option(help="Window of the visits, as 10m; 0: all at once.")] = "1m"
+    visits: Annotated[float, typer.Option(min=0, help="Expected visits in a window.")] = 1_000.0
+    every: Annotated[str | None, typer.Option(help="Repeat: start a window at this interval, as 10m.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the users, times and moods that are drawn.")] = 1
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists in a list.")] = 5
     include_known: Annotated[
         bool, typer.Option("--include-known", help="Also ask for what the user liked before, which is not new.")
-    ] = False,
-    callers: Annotated[int, typer.Option(min=1, max=10_000, help="Most visits at a time.")] = 64,
+    ] = False
+    callers: Annotated[int, typer.Option(min=1, max=10_000, help="Most visits at a time.")] = 64
+
+
+@dataclass(frozen=True)
+class TasteOptions:
+    """How users react to a list."""
+
+    p_true: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of liking a playlist of the user's taste, once looked at.")
+    ] = 0.8
+    p_noise: Annotated[float, typer.Option(min=0, max=1, help="Probability of liking any other.")] = 0.02
+    falling: Annotated[
+        float, typer.Option(min=0, max=5, help="A playlist of rank r is looked at with probability r ** -falling.")
+    ] = 0.5
+
+
+@app.command()
+@grouped
+def run(
+    context: typer.Context,
+    options: VisitOptions,
+    taste: TasteOptions,
     dataset: Annotated[Path | None, typer.Option(help="Data set of the users; default: <state>/dataset.")] = None,
     address: Address = None,
     ca: Ca = None,
@@ -70,13 +85,8 @@ def run(
     Examples: buddies simulate run --over 10m --visits 6000  |  buddies simulate run --over 10m --every 10m --json
     """
     from spotify_buddies.clients.simulate.audience import AudienceError, open_audience
-    from spotify_buddies.clients.simulate.clicks import Clicks
-    from spotify_buddies.clients.simulate.visits import VisitPlan
 
-    over_s, every_s = _seconds(over, "--over"), None if every is None else _seconds(every, "--every")
-    if every_s is not None and (every_s <= 0 or every_s < over_s):
-        raise typer.BadParameter(f"{every} is shorter than the window of {over}", param_hint="--every")
-    plan = VisitPlan(visits, over_s, limit, callers, not include_known, seed, clicks=Clicks(p_true, p_noise, falling))
+    plan, every_s = _plan(options, taste)
     try:
         audience = open_audience(dataset or context.obj.state_dir / "dataset")
         service = target(context.obj, address)
@@ -85,6 +95,22 @@ def run(
     code = _Runner(service, client_options(context.obj, service, ca), as_json=as_json).run(audience, plan, every_s)
     if code:
         raise typer.Exit(code)
+
+
+def _plan(options: VisitOptions, taste: TasteOptions) -> tuple[VisitPlan, float | None]:
+    """The plan of the first window, and the seconds between two; None: there is one. typer.BadParameter."""
+    from spotify_buddies.clients.simulate.clicks import Clicks
+    from spotify_buddies.clients.simulate.visits import VisitPlan
+
+    over_s = _seconds(options.over, "--over")
+    every_s = None if options.every is None else _seconds(options.every, "--every")
+    if every_s is not None and (every_s <= 0 or every_s < over_s):
+        raise typer.BadParameter(f"{options.every} is shorter than the window of {options.over}", param_hint="--every")
+    clicks = Clicks(taste.p_true, taste.p_noise, taste.falling)
+    plan = VisitPlan(
+        options.visits, over_s, options.limit, options.callers, not options.include_known, options.seed, clicks=clicks
+    )
+    return plan, every_s
 
 
 class _Runner:

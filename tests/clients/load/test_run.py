@@ -75,7 +75,7 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
     assert one.errors == Counter({("known", "RESOURCE_EXHAUSTED", ""): 20})
     assert one.messages == {("known", "RESOURCE_EXHAUSTED", ""): "full"}
     assert other.errors == Counter({("known", WRONG_ANSWER, ""): 20})
-    assert other.messages[("known", WRONG_ANSWER, "")] == "0 recommendations for 1 listeners"
+    assert other.messages[("known", WRONG_ANSWER, "")] == "0 recommendations for 1 users"
     assert one.answered == other.answered == 0
 
 

@@ -1,4 +1,4 @@
-"""The two loops: callers that wait for their answers, and a schedule that waits for nobody."""
+"""The closed loop, whose callers wait for their answers, and the open loop, whose schedule waits for nobody."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from spotify_buddies.clients.load.worker.requests import Request
 
 
 class Sender(Protocol):
-    """What carries requests: Exchange, or a test's."""
+    """A carrier of requests: Exchange, or a test's."""
 
     async def send(self, request: Request, caller: int) -> bytes | CallOutcome:
         """The answer, or how it failed."""
 
     def judge(self, request: Request, answer: bytes) -> CallOutcome:
-        """What the answer is worth. Its time has been taken."""
+        """How an answered call ended; its time has been taken."""
 
 
 class RequestSource(Protocol):
-    """What requests come from: Requests, or a test's."""
+    """A source of requests: Requests, or a test's."""
 
     def next(self) -> Request:
         """The next one."""

@@ -1,4 +1,4 @@
-"""Sending one request and judging the answer."""
+"""One request sent, and its answer judged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = (
 _Methods = dict[CallKind, Any]
 
 
-class NotThere(Exception):
+class Unreachable(Exception):
     """Nothing answers at the address."""
 
 
@@ -49,19 +49,19 @@ class Exchange:
         self.checked = 0
 
     async def __aenter__(self) -> Self:
-        """Connect, and fetch recommendations where feedback needs them. NotThere: nothing answers in 5 seconds."""
+        """Connect, and fetch recommendations where feedback needs them. Unreachable: nothing answers in 5 seconds."""
         try:
             async with asyncio.timeout(CONNECT_WITHIN_S):
                 await asyncio.gather(*(channel.channel_ready() for channel in self._channels))
         except TimeoutError:
             await self.__aexit__()
-            raise NotThere(f"nothing answers at {self._plan.address} within {CONNECT_WITHIN_S:g} s") from None
+            raise Unreachable(f"nothing answers at {self._plan.address} within {CONNECT_WITHIN_S:g} s") from None
         for payload in self._requests.priming():
             try:
                 answer = await self._methods[0][CallKind.KNOWN](payload, timeout=30.0)
             except grpc.aio.AioRpcError as error:
                 await self.__aexit__()
-                raise NotThere(
+                raise Unreachable(
                     f"{self._plan.address} gives no recommendations for feedback: {from_grpc(error)}"
                 ) from error
             self._requests.keep(pb.RecommendResponse.FromString(answer))
@@ -82,7 +82,7 @@ class Exchange:
         return answer
 
     def judge(self, request: Request, answer: bytes) -> CallOutcome:
-        """What an answer is worth; one in `check_every` is decoded for it."""
+        """How a call ended that was answered; one answer in `check_every` is decoded and checked."""
         self._answered += 1
         if self._answered % self._plan.check_every != 0:
             return CallOutcome(users=request.users)
@@ -99,13 +99,13 @@ class Exchange:
                 return _wrong("the feedback was not stored")
             return CallOutcome()
         response = pb.RecommendResponse.FromString(answer)
-        found = response.recommendations
-        if len(found) != request.users:
-            return _wrong(f"{len(found)} recommendations for {request.users} listeners")
-        self.sources.update(pb.Source.Name(item.source).removeprefix("SOURCE_").lower() for item in found)
+        answers = response.recommendations
+        if len(answers) != request.users:
+            return _wrong(f"{len(answers)} recommendations for {request.users} users")
+        self.sources.update(pb.Source.Name(item.source).removeprefix("SOURCE_").lower() for item in answers)
         self._requests.keep(response)
-        refused = next((item.error.message for item in found if item.HasField("error")), None)
-        return CallOutcome(users=request.users) if refused is None else _wrong(f"a listener was refused: {refused}")
+        refused = next((item.error.message for item in answers if item.HasField("error")), None)
+        return CallOutcome(users=request.users) if refused is None else _wrong(f"a user was refused: {refused}")
 
 
 def _wrong(message: str) -> CallOutcome:

@@ -74,9 +74,9 @@ class Histogram:
 
     def summary_ms(self) -> dict[str, float | None]:
         """p50, p90, p99, p99.9, max and mean in milliseconds; null of nothing."""
-        found: dict[str, float | None] = {f"p{percent:g}": self.percentile(percent) for percent in PERCENTILES}
-        found |= {"max": self.highest if self.count else None, "mean": self.mean()}
-        return {name: None if value is None else round(value / 1000, 3) for name, value in found.items()}
+        values: dict[str, float | None] = {f"p{percent:g}": self.percentile(percent) for percent in PERCENTILES}
+        values |= {"max": self.highest if self.count else None, "mean": self.mean()}
+        return {name: None if value is None else round(value / 1000, 3) for name, value in values.items()}
 
 
 def _highest_in(bucket: int) -> int:

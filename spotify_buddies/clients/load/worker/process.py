@@ -21,7 +21,7 @@ import psutil
 from spotify_buddies.clients.load.plan import LoadPlan, Part
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.worker.drive import Drive
-from spotify_buddies.clients.load.worker.exchange import Exchange, NotThere
+from spotify_buddies.clients.load.worker.exchange import Exchange, Unreachable
 from spotify_buddies.clients.load.worker.record import Record
 from spotify_buddies.clients.load.worker.requests import Requests, RequestsError
 
@@ -35,7 +35,7 @@ async def serve() -> None:
         part = LoadPlan.from_json(asked["plan"]).part(asked["process"])
         try:
             await _measure(part, sample, asked["round"])
-        except* (NotThere, RequestsError) as failures:
+        except* (Unreachable, RequestsError) as failures:
             _write({"failed": str(_first(failures))})
 
 

@@ -1,4 +1,4 @@
-"""What was measured: counted by the client processes, merged by the command."""
+"""The record of a measurement: counted by the client processes, merged by the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WRONG_ANSWER = "WRONG_ANSWER"
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """How one call ended. code: gRPC's name, or one of ours. reason: a constant, or nothing. users: listeners answered.
+    """How one call ended. code: gRPC's name, or one of ours. reason: a constant, or nothing. users: users answered.
 
     message: for people.
     """
@@ -37,7 +37,7 @@ class CallOutcome:
 class CallTally:
     """Calls of one kind. latency: of answered calls, from when they were to be sent; service: from when they were sent.
 
-    failed: the same as latency for calls that failed, so that neither hides in the other. users: listeners answered.
+    failed: the same as latency for calls that failed, so that neither hides in the other. users: users answered.
     """
 
     latency: Histogram = field(default_factory=Histogram)
@@ -78,7 +78,7 @@ class Record:
 
     errors: counts by (kind, code, reason); messages: one example of each. sources: of the answers that were decoded.
     answered, answered_users: good answers that came within the measurement, whenever they were asked for, and the
-    listeners in them; tallies hold the calls that were to be sent within it, whenever they were answered.
+    users in them; tallies hold the calls that were to be sent within it, whenever they were answered.
     span_s: how long was measured, summed over merged rounds; processes count once.
     """
 
@@ -130,7 +130,7 @@ class Record:
 
     @property
     def users_per_s(self) -> float:
-        """Listeners answered a second."""
+        """Users answered a second."""
         return self.answered_users / self.span_s if self.span_s else 0.0
 
     def after(self, other: Record) -> None:
@@ -141,10 +141,10 @@ class Record:
     def _merge(self, other: Record, offset: int) -> None:
         for kind, tally in other.tallies.items():
             self.tallies.setdefault(kind, CallTally()).merge(tally)
-        for second, found in other.seconds.items():
+        for second, theirs in other.seconds.items():
             mine = self.seconds.setdefault(second + offset, Second())
-            mine.latency.merge(found.latency)
-            mine.failed += found.failed
+            mine.latency.merge(theirs.latency)
+            mine.failed += theirs.failed
         self.delay.merge(other.delay)
         self.errors += other.errors
         self.messages = {**other.messages, **self.messages}
@@ -157,7 +157,7 @@ class Record:
         """What from_json reads."""
         return {
             "tallies": {kind.value: tally.to_json() for kind, tally in self.tallies.items()},
-            "seconds": [[at, one.latency.to_json(), one.failed] for at, one in self.seconds.items()],
+            "seconds": [[number, one.latency.to_json(), one.failed] for number, one in self.seconds.items()],
             "delay": self.delay.to_json(),
             "errors": [[*key, count, self.messages[key]] for key, count in self.errors.items()],
             "sources": dict(self.sources),
@@ -173,7 +173,9 @@ class Record:
         errors = {(kind, code, reason): (count, said) for kind, code, reason, count, said in body["errors"]}
         return cls(
             tallies={CallKind(name): CallTally.from_json(tally) for name, tally in body["tallies"].items()},
-            seconds={int(at): Second(Histogram.from_json(found), failed) for at, found, failed in body["seconds"]},
+            seconds={
+                int(number): Second(Histogram.from_json(latency), failed) for number, latency, failed in body["seconds"]
+            },
             delay=Histogram.from_json(body["delay"]),
             errors=Counter({key: count for key, (count, _) in errors.items()}),
             messages={key: said for key, (_, said) in errors.items()},

@@ -1,4 +1,4 @@
-"""The requests of a measurement, encoded ahead: building them would count as the server's time."""
+"""The requests of a measurement, encoded before it: building them would count as the server's time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
-# Distinct requests of a kind, and the listeners in all of them together: enough to leave the processor's caches.
+# Distinct requests of a kind, and the users in all of them together: enough to leave the processor's caches.
 REQUESTS = 5_000
-LISTENERS = 200_000
+USERS = 200_000
 FEWEST = 16
 # Recommendations kept for feedback; when all were used it starts again from the first.
 KEPT = 20_000
 
 
 class RequestsError(Exception):
-    """What is asked for cannot be made from what there is."""
+    """The requests cannot be made: users, songs or playlists are missing."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One call, ready to send. users: listeners in it, 0 for feedback."""
+    """One call, ready to send. users: users in it, 0 for feedback."""
 
     kind: CallKind
     payload: bytes
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Received:
-    """What feedback needs of a recommendation."""
+    """The parts of a recommendation that feedback needs."""
 
     recommendation_id: str
     user_id: str
@@ -46,7 +46,7 @@ class Received:
 
 
 class Requests:
-    """Draws requests of a plan without end. RequestsError: the mix needs listeners, songs or playlists that lack."""
+    """Draws requests of a plan without end. RequestsError: the mix needs users, songs or playlists that are missing."""
 
     def __init__(self, plan: LoadPlan, sample: Sample, rng: random.Random) -> None:
         self._plan = plan
@@ -58,7 +58,7 @@ class Requests:
         self._received: deque[Received] = deque(maxlen=KEPT)
         builders = {CallKind.KNOWN: self._known, CallKind.TASTE: self._taste, CallKind.UNKNOWN: self._unknown}
         if CallKind.KNOWN in plan.mix and not sample.user_ids:
-            raise RequestsError("the mix has known listeners, and no ids are given")
+            raise RequestsError("the mix has known users, and no ids are given")
         if CallKind.TASTE in plan.mix and not sample.tastes:
             raise RequestsError("the mix has tastes, and no songs are given")
         self._sample = sample
@@ -76,7 +76,7 @@ class Requests:
         if CallKind.FEEDBACK not in self._plan.mix:
             return
         if not self._sample.user_ids:
-            raise RequestsError("feedback is about recommendations to known listeners, and no ids are given")
+            raise RequestsError("feedback is about recommendations to known users, and no ids are given")
         ids = list(self._sample.user_ids)
         for first in range(0, KEPT, 500):
             chosen = ids[first : first + 500] if len(ids) >= KEPT else self._rng.choices(ids, k=500)
@@ -129,7 +129,7 @@ def _pool(
     plan: LoadPlan, kind: CallKind, build: Callable[[], pb.RecommendRequest], rng: random.Random
 ) -> Iterator[Request]:
     made = []
-    for _ in range(max(FEWEST, min(REQUESTS, LISTENERS // plan.users_per_call))):
+    for _ in range(max(FEWEST, min(REQUESTS, USERS // plan.users_per_call))):
         message = build()
         message.limit, message.explain = plan.limit, plan.explain
         made.append(Request(kind, message.SerializeToString(), plan.users_per_call))
