@@ -1,4 +1,4 @@
-"""The two ways to the service: its front on loopback, and the TLS edge before it."""
+"""The two entrances of the service: its front on loopback, and the TLS edge before it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EDGE = Path(__file__).resolve().parents[4] / "deploy" / "edge"
 READY = "Loading success"
 START_S, STOP_S = 20.0, 20.0
 VICTIM, FLOODER = "victim", "flooder"
-# Another address is another caller to the front, which knows no names.
+# The front tells callers apart by address.
 ELSEWHERE = "127.0.0.2"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way in. address, credentials: of the caller who must not notice. flooder, door: of the one who floods."""
+    """A way in. address, credentials: of the caller who must not notice. flooder, door: of the flooding caller."""
 
     name: str
     address: str
@@ -47,7 +47,7 @@ def front(address: str) -> Way:
 
 @contextmanager
 def edge(backend: str, port: int) -> Iterator[Way]:
-    """An edge of its own before the service until the block ends. CannotRun: there is none to be started here."""
+    """An edge of its own before the service until the block ends. CannotRun: none can be started here."""
     if not (EDGE / "run.sh").is_file() or find_spec("trustme") is None:
         raise CannotRun("the edge needs the checkout (deploy/edge) and trustme: pip install trustme")
     with tempfile.TemporaryDirectory(prefix="buddies-edge-") as directory:

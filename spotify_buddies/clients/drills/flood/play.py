@@ -25,12 +25,12 @@ from spotify_buddies.foundation.terminal.tables import table
 NAME = "flood"
 RATE = 100.0
 CALM_S, FLOOD_S, SETTLE_S = 12.0, 12.0, 3.0
-# Of the flood's process, past its time.
+# How long the flooding process may take past its time.
 PATIENCE_S = 60.0
 MOST_SLOWER = 2.0
-# A p99 below this is nobody's trouble, whatever it was before.
+# A p99 below this troubles nobody, whatever it was before.
 NOTICED_S = 0.01
-# Allocators keep some of what was needed at once, once.
+# Allocators keep some of the most that was needed at once.
 MEMORY_MIB = 128.0
 
 
@@ -118,7 +118,7 @@ def _waves(stage: Stage, ways: Sequence[Way], rate: float) -> tuple[list[Wave], 
 
 
 def _wave(name: str, way: Way, served: Served, traffic: Traffic) -> Wave:
-    """Calm, the flood, and what is left of it."""
+    """Calm, the flood, and its aftermath."""
     began = time.time()
     time.sleep(CALM_S)
     calm = Window.of(traffic.between(began, time.time()))
