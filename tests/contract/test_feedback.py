@@ -1,4 +1,4 @@
-"""What every server must do with Feedback, whatever carries it."""
+"""Feedback, the same on every server, whatever carries it."""
 
 from __future__ import annotations
 

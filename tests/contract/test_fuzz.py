@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, the caller is told what is wrong with them, and the server goes on."""
+"""Arbitrary bytes: the caller is told what is wrong with them, and the server answers others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every server must answer to Recommend, whatever carries it."""
+"""Recommend, the same on every server, whatever carries it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every server must answer to RecommendStream, whatever carries it."""
+"""RecommendStream, the same on every server, whatever carries it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def target(settings: Any, address: str | None = None) -> Target:
     """The service that the option, else the setting, else the state directory names.
 
     NoService: none of them does. An address is never guessed: another service could listen there, and would store what
-    it is told. typer.BadParameter: the option is no gRPC address.
+    it gets. typer.BadParameter: the option is no gRPC address.
     """
     if address is not None:
         try:
@@ -53,7 +53,7 @@ def target(settings: Any, address: str | None = None) -> Target:
 
 
 def client_options(settings: Any, service: Target, ca: Path | None = None) -> dict[str, Any]:
-    """What `Client` and `AsyncClient` take beside the address. SettingsError as credentials."""
+    """Arguments of `Client` and `AsyncClient` beside the address. SettingsError as credentials."""
     return {
         "timeout_s": settings.client.timeout_s,
         "retry": Retry(attempts=settings.client.attempts),

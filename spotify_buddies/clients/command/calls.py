@@ -159,7 +159,7 @@ def connected(
 
 
 def _end(days: float | None, until: str | None) -> datetime:
-    """When what is put off may be shown again: a moment, which a second try under the same key needs unchanged."""
+    """The end of what is put off: a moment, which a second try under the same key needs unchanged."""
     if until is None:
         return datetime.now(UTC) + timedelta(days=DAYS if days is None else days)
     if days is not None:
@@ -172,7 +172,7 @@ def _end(days: float | None, until: str | None) -> datetime:
 
 
 def _answered(recommendation_id: str, user: str, model_version: str, arm: Arm) -> Recommendation:
-    """As much of the recommendation as the command line says: what the like is to count for."""
+    """A recommendation with the version and arm that the reactions count for."""
     return Recommendation(user, recommendation_id, (), model_version, arm, Source.UNKNOWN, (), 0)
 
 

@@ -18,7 +18,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def answer(*arguments: str) -> Any:
-    """What `buddies ARGUMENTS --json` prints. CommandFailed when it fails."""
+    """The output of `buddies ARGUMENTS --json`. CommandFailed when it fails."""
     finished = subprocess.run(command(*arguments, "--json"), capture_output=True, check=False)
     if finished.returncode != 0:
         said = finished.stderr.decode(errors="replace").strip()

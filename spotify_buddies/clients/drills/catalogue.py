@@ -15,7 +15,7 @@ from spotify_buddies.clients.drills.rollout import canary, gates, swaps
 from spotify_buddies.clients.drills.rollout import faults as rollout_faults
 
 NOTHING = Limits(0.0, 0)
-# While the part is away every call of the schedule fails; what counts is for how long.
+# While the part is down every call of the schedule fails; what counts is for how long.
 AN_OUTAGE = 0.75
 REPLICAS: Mapping[str, str] = {"BUDDIES_SERVE__REPLICAS": "2"}
 TWO_REPLICAS = Setting.of(REPLICAS, attachable=True)

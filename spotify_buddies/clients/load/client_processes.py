@@ -36,7 +36,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class ClientUsage:
-    """What one client process used during the measurement."""
+    """Usage of one client process during the measurement."""
 
     pid: int
     cpu_s: float

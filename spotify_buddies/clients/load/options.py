@@ -34,7 +34,7 @@ _SERVICE, _PACE, _CALLS, _RUN, _LIMITS = "Service and users", "Pace", "Calls", "
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """Who is called, and on whose behalf."""
+    """Options of the service, and of the users that calls are for."""
 
     address: Annotated[str | None, _option("host:port; default: the one this state directory runs.", _SERVICE)] = None
     bundle: Annotated[
@@ -48,7 +48,7 @@ class ServiceOptions:
 
 @dataclass(frozen=True)
 class PaceOptions:
-    """How many calls, for how long, and by how many clients."""
+    """Options of the pace: calls, their time, and the clients."""
 
     duration: Annotated[float, _option("Seconds measured in each round.", _PACE)] = 10.0
     warmup: Annotated[float, _option("Seconds of load before the measurement.", _PACE)] = 2.0
@@ -66,7 +66,7 @@ class PaceOptions:
 
 @dataclass(frozen=True)
 class CallOptions:
-    """What each call asks for, and how it is checked."""
+    """Options of each call, and of its check."""
 
     users_per_call: Annotated[int, _option("Users in a Recommend, 1 to 1,000.", _CALLS)] = 1
     limit: Annotated[int, _option("Playlists per user, 1 to 100.", _CALLS)] = 5
@@ -86,7 +86,7 @@ class CallOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which measurements, and how often."""
+    """Options of the measurements."""
 
     rounds: Annotated[int | None, _option("Number of rounds; default: 1, with a baseline 3.", _RUN)] = None
     baseline: Annotated[
@@ -106,7 +106,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What ends the command with exit code 1 although the measurement succeeded."""
+    """Thresholds that end the command with exit code 1 after a measurement that succeeded."""
 
     max_error_rate: Annotated[float | None, _option("Fail above this share of failed calls.", _LIMITS)] = None
     max_p99_ms: Annotated[float | None, _option("Fail when p99 is above, in milliseconds.", _LIMITS)] = None

@@ -37,7 +37,7 @@ class LoadPlan:
     seed: int = 1
 
     def part(self, process: int) -> Part:
-        """What one of the processes does; the callers and connections are dealt out in turn, at least one each."""
+        """The part of one process; the callers and connections are dealt out in turn, at least one each."""
         callers = len(range(process, self.callers, self.processes))
         connections = len(range(process, self.connections, self.processes))
         return Part(self, process, max(1, callers), max(1, min(connections, callers)))
@@ -47,7 +47,7 @@ class LoadPlan:
         return replace(self, address=address)
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return {**asdict(self), "mix": {kind.value: weight for kind, weight in self.mix.items()}}
 
     @classmethod

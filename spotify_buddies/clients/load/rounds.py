@@ -18,7 +18,7 @@ CLIENT_LIMIT = 0.85
 
 @dataclass(frozen=True)
 class Server:
-    """What is measured. pids: its processes' roots on this machine, none where it is elsewhere."""
+    """A server that is measured. pids: its processes' roots on this machine, none where it is elsewhere."""
 
     name: str
     address: str
@@ -85,7 +85,7 @@ class Result:
 
     @property
     def clients(self) -> tuple[ClientUsage, ...]:
-        """What the client processes used, all rounds together."""
+        """Usage of the client processes, all rounds together."""
         rows = zip(*(one.measured.clients for one in self.rounds), strict=True)
         return tuple(
             ClientUsage(uses[-1].pid, sum(use.cpu_s for use in uses), max(use.rss_mib for use in uses)) for uses in rows

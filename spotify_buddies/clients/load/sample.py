@@ -28,7 +28,7 @@ class Sample:
     tastes: tuple[tuple[tuple[str, str], ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return asdict(self)
 
     @classmethod

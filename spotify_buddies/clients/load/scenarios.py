@@ -115,7 +115,7 @@ def _described(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _find_sample(plan: LoadPlan, users: ServiceOptions) -> Sample:
-    """What the mix needs, from the files given, else from the bundle."""
+    """The users and songs that the mix needs, from the files given, else from the bundle."""
     given = sample.read(users.ids, users.songs, random.Random(plan.seed))  # noqa: S311 - a draw, no secret
     needs_ids = users.ids is None and bool({CallKind.KNOWN, CallKind.FEEDBACK} & set(plan.mix))
     needs_songs = users.songs is None and CallKind.TASTE in plan.mix
@@ -128,7 +128,7 @@ def _find_sample(plan: LoadPlan, users: ServiceOptions) -> Sample:
 
 
 def _ask_status(address: str) -> dict[str, Any]:
-    """What is served there. LoadError: nothing answers."""
+    """The versions that are served there. LoadError: nothing answers."""
     try:
         with Client(address, timeout_s=5.0, retry=Retry(attempts=1)) as client:
             status = client.model_status()

@@ -9,7 +9,7 @@ from spotify_buddies.clients.load.options import Thresholds
 
 
 def broken(body: Mapping[str, Any], thresholds: Thresholds) -> list[str]:
-    """What was not kept, a sentence each, of the service in every part of the run. body: as --json prints it."""
+    """A sentence for each threshold that the service did not keep in a part of the run. body: as --json prints it."""
     parts = [("", body), *((f"{case['name']}: ", case) for case in body.get("cases", []))]
     parts.append(("soak: ", body.get("soak", {})))
     problems = [

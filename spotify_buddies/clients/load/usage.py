@@ -82,7 +82,7 @@ class Watch:
         self._last, self._times[1], self._machine[1] = _look(self._pids), time.monotonic(), _machine_cpu_s()
 
     def usage(self) -> Usage:
-        """What was used between; a process that came later counts from its start, one that ended is left out."""
+        """Usage between the two looks; a process that came later counts from its start, one that ended is left out."""
         used = []
         for process, (name, cpu_s, rss) in self._last.items():
             _, cpu_before_s, rss_before = self._first.get(process, (name, 0.0, 0))

@@ -9,14 +9,14 @@ from enum import Enum
 
 
 class Mode(Enum):
-    """Whether a list is scored now or read from the lists of the day."""
+    """The way to a list: scored now, or read from the lists of the day."""
 
     LIVE = "live"
     DAILY = "daily"
 
 
 class Source(Enum):
-    """Where the playlists of one recommendation came from."""
+    """The source of the playlists of one recommendation."""
 
     UNKNOWN = "unspecified"
     LIVE = "live"
@@ -44,7 +44,7 @@ class Skipped(Enum):
 
 
 class VersionState(Enum):
-    """What a replica does with a version."""
+    """The state of a version in a replica."""
 
     UNKNOWN = "unspecified"
     LOADING = "loading"
@@ -83,7 +83,7 @@ class ExcludeSeen:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a playlist is recommended: how many songs its owner shares with the user, and up to three of them."""
+    """The reason of a playlist: how many songs its owner shares with the user, and up to three of them."""
 
     shared_songs: int
     examples: tuple[Song, ...]
@@ -103,7 +103,7 @@ class Playlist:
 
 @dataclass(frozen=True)
 class ListenerError:
-    """Why one user has no answer while others do. field: of the request, as "user_ids[3]"; code: a gRPC name."""
+    """The error of one user while others are answered. field: of the request, as "user_ids[3]"; code: a gRPC name."""
 
     code: str
     field: str

@@ -40,7 +40,7 @@ def _group() -> None:
 
 @dataclass(frozen=True)
 class VisitOptions:
-    """When users come, how many, and what they ask for."""
+    """Options of the visits: their times and number, and the lists that are asked for."""
 
     over: Annotated[str, typer.Option(help="Window of the visits, as 10m; 0: all at once.")] = "1m"
     visits: Annotated[float, typer.Option(min=0, help="Expected visits in a window.")] = 1_000.0
@@ -55,7 +55,7 @@ class VisitOptions:
 
 @dataclass(frozen=True)
 class TasteOptions:
-    """How users react to a list."""
+    """Options of the reactions to a list."""
 
     p_true: Annotated[
         float, typer.Option(min=0, max=1, help="Probability of liking a playlist of the user's taste, once looked at.")

@@ -1,4 +1,4 @@
-"""What people read."""
+"""The report that people read."""
 
 from spotify_buddies.clients.load.report import _by_name, target_lines
 from spotify_buddies.clients.load.targets import Row

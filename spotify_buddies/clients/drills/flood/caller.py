@@ -43,7 +43,7 @@ def flooding(name: str, door: Door, seconds: float) -> Iterator[subprocess.Popen
 
 
 def sent_by(process: subprocess.Popen[str], within_s: float) -> int:
-    """How much it sent, once its time is over. subprocess.TimeoutExpired, ValueError: it did not end well."""
+    """The amount that it sent, once its time is over. subprocess.TimeoutExpired, ValueError: it did not end well."""
     said, _ = process.communicate(timeout=within_s)
     return int(json.loads(said)["sent"])
 

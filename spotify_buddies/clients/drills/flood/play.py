@@ -54,11 +54,11 @@ class Wave:
 
     @property
     def slower(self) -> float | None:
-        """How many times the p99 before."""
+        """The p99 as a multiple of the one before."""
         return self.p99_s / self.calm_p99_s if self.p99_s and self.calm_p99_s else None
 
     def problems(self) -> Iterator[str]:
-        """What breaks the limits."""
+        """A sentence for each limit that is broken."""
         where = f"{self.flood} at the {self.way}"
         if self.sent == 0:
             yield f"{where}: nothing could be sent"

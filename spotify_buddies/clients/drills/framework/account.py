@@ -51,7 +51,7 @@ def unsigned(calls: Sequence[Call]) -> int:
 
 
 def count_lost(address: str, acknowledged: Sequence[Acknowledged]) -> int:
-    """How many acknowledged feedbacks are not stored as they were: sent again, each must be known as a duplicate."""
+    """The number of acknowledged feedbacks that are not stored as they were: sent again, each must be a duplicate."""
     lost = 0
     with Client(address, timeout_s=AUDIT_TIMEOUT_S) as client:
         for one in acknowledged:

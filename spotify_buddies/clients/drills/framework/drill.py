@@ -22,7 +22,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says of single drills. model: its name in the registry.
+    """Options of single drills. model: its name in the registry.
 
     swaps: of the drill `swaps`. cases, seed: of `fuzz`. rate: calls a second, None: the drill's own.
     """
@@ -36,7 +36,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Stage:
-    """What a drill is run on. patience_s: the longest wait for a recovery."""
+    """The service, users and options of a drill. patience_s: the longest wait for a recovery."""
 
     served: Served
     users: Users

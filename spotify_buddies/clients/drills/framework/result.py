@@ -19,7 +19,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class FaultCost:
-    """What one fault cost its callers, beside calls that failed.
+    """Costs of one fault for its callers, beside calls that failed.
 
     degraded: answers with a step left out, or without personal playlists for a known user. acknowledged: feedback that
     was answered; lost: of it, what is not stored. recovery_s: from the fault to the end of the last call that failed, 0
@@ -38,7 +38,7 @@ class FaultCost:
 
 @dataclass(frozen=True)
 class DrillResult:
-    """What a drill found.
+    """The result of a drill.
 
     requests, failed: calls and those that ended with an error, by status in `errors`. cost: of a drill that is one
     fault; figures: JSON values of any other, and lines: the same for people. problems: what breaks a limit, a sentence
@@ -80,7 +80,7 @@ class DrillResult:
 
 
 def judge(result: DrillResult, limits: Limits) -> tuple[str, ...]:
-    """What breaks the limits of one fault, one sentence each. Lost feedback always does."""
+    """A sentence for each limit of one fault that is broken. Lost feedback always does."""
     problems, cost = [], result.cost or FaultCost()
     if cost.lost:
         problems.append(f"{cost.lost:,} acknowledged feedback is not stored")

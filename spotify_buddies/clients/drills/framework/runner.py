@@ -18,7 +18,7 @@ NOT_ATTACHED = "it starts a service of its own; run it without --attach"
 
 @dataclass(frozen=True)
 class Ground:
-    """Where drills run. attach: on the service that runs there. users: asked for as many as a drill needs."""
+    """The place of the drills. attach: to the service that runs there. users: gives as many as a drill needs."""
 
     state_dir: Path
     options: Options

@@ -42,7 +42,7 @@ class CannotRun(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """How a service is started. prefix: a command that runs it, as `unshare --mount`."""
+    """The start of a service. prefix: a command that runs it, as `unshare --mount`."""
 
     prefix: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Traffic at a steady rate, with an account of every call.
 
-Calls follow a schedule that waits for nobody, and latency counts from the scheduled time: a service that stands still
-is not asked less for it (coordinated omission, https://www.scylladb.com/2021/04/22/on-coordinated-omission/).
+Calls follow a schedule that waits for nobody, and latency counts from the scheduled time: a service that hangs is
+not asked less for it (coordinated omission, https://www.scylladb.com/2021/04/22/on-coordinated-omission/).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def ask(address: str, user_ids: Sequence[str]) -> dict[str, tuple[str, Arm]]:
 
 
 def judge(calls: Sequence[Call], steps: Sequence[Step], wrong: int, *, expected: set[str]) -> tuple[str, ...]:
-    """What breaks the limits, one sentence each. wrong: answers that name another version or arm than the step has."""
+    """A sentence for each limit that is broken. wrong: answers that name another version or arm than the step has."""
     if not calls:
         return ("no call was answered",)
     problems = []

@@ -147,7 +147,7 @@ class Rollout:
             try:
                 self._restore(before)
             except (CommandFailed, DrillError) as error:
-                raise DrillError(f"the aliases were {before} before the drill and are not put back: {error}") from error
+                raise DrillError(f"the aliases were {before} and could not be restored: {error}") from error
 
     def _restore(self, before: dict[str, str]) -> None:
         if (self.status()["active"] or {"wanted": {}})["wanted"].get("canary") is not None:

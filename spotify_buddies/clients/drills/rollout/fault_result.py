@@ -14,7 +14,7 @@ MOST_FAILED, RECOVERY_S = 0.05, 15.0
 
 @dataclass(frozen=True)
 class FaultResult:
-    """What one fault did. seconds: of what `what` says; broken_at: Unix time of a fault that may cost calls."""
+    """The result of one fault. seconds: of what `what` says; broken_at: Unix time of a fault that may cost calls."""
 
     name: str
     what: str

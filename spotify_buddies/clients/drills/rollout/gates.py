@@ -158,7 +158,7 @@ def _tag(rollout: Rollout, version: str, generation: int) -> str:
 
 
 def judge(case: CanaryCase, trial: Trial) -> list[str]:
-    """What breaks the limits, one sentence each."""
+    """A sentence for each limit that is broken."""
     problems = []
     if trial.failed:
         problems.append(f"{case.kind}: {trial.failed:,} calls of the users failed")

@@ -127,7 +127,7 @@ def _move(rollout: Rollout, before: str, version: str, traffic: Traffic) -> _Mov
 
 
 def _swaps(moves: Sequence[_Move], ended: float, traffic: Traffic) -> list[Swap]:
-    """What callers saw of each, once every call has ended."""
+    """Each swap as the callers saw it, once every call has ended."""
     swaps = []
     for move, until in zip(moves, [*(later.moved for later in moves[1:]), ended], strict=True):
         old = [call.ended for call in traffic.between(move.moved, until) if call.version == move.before]
@@ -145,7 +145,7 @@ def _first(calls: Sequence[Call], version: str) -> float | None:
 
 
 def memory_of(served: Served) -> ReplicaMemory:
-    """What the replicas take now."""
+    """Memory of the replicas now."""
     sizes = []
     for process in served.find("replica"):
         try:
@@ -164,7 +164,7 @@ def judge(
     *,
     expected: set[str],
 ) -> tuple[str, ...]:
-    """What breaks the limits, one sentence each. steady: before the swaps. expected: the versions that may answer."""
+    """A sentence for each limit that is broken. steady: before the swaps. expected: the versions that may answer."""
     problems = []
     if not calls or steady.p99_s is None or during.p99_s is None:
         return ("no call was answered",)

@@ -60,7 +60,7 @@ class Histogram:
         return self.total / self.count if self.count else None
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return {"total": self.total, "highest": self.highest, "buckets": sorted(self._buckets.items())}
 
     @classmethod

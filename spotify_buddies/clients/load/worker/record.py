@@ -17,7 +17,7 @@ WRONG_ANSWER = "WRONG_ANSWER"
 
 @dataclass(frozen=True)
 class CallOutcome:
-    """How one call ended. code: gRPC's name, or one of ours. reason: a constant, or nothing. users: users answered.
+    """The end of one call. code: gRPC's name, or one of ours. reason: a constant, or nothing. users: users answered.
 
     message: for people.
     """
@@ -53,7 +53,7 @@ class CallTally:
         self.users += other.users
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         histograms = {name: getattr(self, name).to_json() for name in ("latency", "service", "failed")}
         return {**histograms, "users": self.users}
 
@@ -154,7 +154,7 @@ class Record:
         self.answered_users += other.answered_users
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return {
             "tallies": {kind.value: tally.to_json() for kind, tally in self.tallies.items()},
             "seconds": [[number, one.latency.to_json(), one.failed] for number, one in self.seconds.items()],
