@@ -1,11 +1,13 @@
-"""The `buddies` command: every package's verbs under one roof, loaded when they are needed."""
+"""The `buddies` command: the verbs of every package, loaded when they are needed."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +16,13 @@ import typer
 from spotify_buddies.clients.command.calls import feedback, recommend
 from spotify_buddies.clients.command.demo import demo
 from spotify_buddies.clients.command.doctor import doctor
+from spotify_buddies.clients.command.plain_help import PlainHelp
 from spotify_buddies.clients.command.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 from spotify_buddies.clients.load.command import load
 from spotify_buddies.foundation.process.private import UMASK, NotPrivate, make_private
 from spotify_buddies.foundation.terminal.visible import say
+
+PACKAGE = "spotify-buddies"
 
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
@@ -31,7 +36,28 @@ config_app = typer.Typer(help="The settings in force.", no_args_is_help=True)
 
 
 def build_app() -> typer.Typer:
-    """Assemble the command. The packages' cli modules import nothing heavy until a verb runs."""
+    """Assemble the command."""
+    app = typer.Typer(
+        cls=PlainHelp,
+        help="Organic playlists: recommend playlists made by people whose taste is near.",
+        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, group in _groups().items():
+        app.add_typer(group, name=name)
+    app.command()(recommend)
+    app.command()(feedback)
+    app.command()(load)
+    app.command()(doctor)
+    app.command()(demo)
+    return app
+
+
+def _groups() -> dict[str, typer.Typer]:
+    """The nouns of the command. Their cli modules import nothing heavy until a verb runs."""
     from spotify_buddies.clients.drills.cli import app as drill_app
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
@@ -46,15 +72,7 @@ def build_app() -> typer.Typer:
     from spotify_buddies.trainer.registry.cli import app as registry_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
 
-    app = typer.Typer(
-        help="Organic playlists: recommend playlists made by people whose taste is near.",
-        epilog="The whole way on made-up data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_root)
-    for name, group in {
+    return {
         "data": data_app,
         "pair": pair_app,
         "train": train_app,
@@ -69,14 +87,7 @@ def build_app() -> typer.Typer:
         "rollout": rollout_app,
         "store": store_app,
         "config": config_app,
-    }.items():
-        app.add_typer(group, name=name)
-    app.command()(recommend)
-    app.command()(feedback)
-    app.command()(load)
-    app.command()(doctor)
-    app.command()(demo)
-    return app
+    }
 
 
 def sections() -> dict[str, Any]:
@@ -93,12 +104,27 @@ def sections() -> dict[str, Any]:
     return {**DATA, **TRAIN, **REGISTRY, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            number = version(PACKAGE)
+        except PackageNotFoundError:
+            number = "(not installed)"
+        say(f"{PACKAGE} {number}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
 def _root(
     context: typer.Context,
     config: Annotated[
         Path | None, typer.Option(help="Settings file; default: buddies.toml where there is one.")
     ] = None,
+    print_version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the versions and exit."),
+    ] = False,
 ) -> None:
+    del print_version  # its callback has ended the command
     from spotify_buddies.pairing.cli import CLUSTER
     from spotify_buddies.trainer.dataset.cli import open_cluster
 
@@ -136,13 +162,13 @@ def show_config(
 
 
 def main() -> None:
-    """Run the command and turn what went wrong into one sentence and an exit code."""
+    """Run the command and turn an error into one sentence and an exit code."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.umask(UMASK)  # what people listen to is nobody else's business, nor are lists and logs
     _leave_out_proxies()
     try:
-        build_app()()
+        build_app()(prog_name="buddies")
     except SettingsError as error:
         sys.exit(_fail(str(error), 2))
     except ModuleNotFoundError as error:
@@ -150,7 +176,7 @@ def main() -> None:
 
 
 def _leave_out_proxies() -> None:
-    """What runs on this machine is reached without http_proxy, by every library of this command and its children."""
+    """Reach what runs on this machine without http_proxy, in every library of this command and its children."""
     if not any(
         os.environ.get(name) or os.environ.get(name.upper()) for name in ("http_proxy", "https_proxy", "all_proxy")
     ):
@@ -164,7 +190,7 @@ def _missing(error: ModuleNotFoundError) -> int:
     noun = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if noun not in EXTRAS:
         raise error
-    return _fail(f"{error.name} is not installed; install 'spotify-buddies[{EXTRAS[noun]}]' for `buddies {noun}`", 1)
+    return _fail(f"{error.name} is not installed; install '{PACKAGE}[{EXTRAS[noun]}]' for `buddies {noun}`", 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -1,17 +1,17 @@
-"""Whatever bytes arrive, the caller is told what is wrong with them, and the server goes on."""
+"""Arbitrary bytes: the caller is told what is wrong with them, and the server answers others."""
 
 from __future__ import annotations
 
 import asyncio
 
-from spotify_buddies.clients.drills.fuzz import fuzz
+from spotify_buddies.clients.drills.fuzz.play import fuzz
 
 IDS = ("user-39", "user-5", "list-1", "list-2", "SO0004", "song 7")
 
 
 def test_no_request_brings_out_an_internal_error(address: str) -> None:
-    found = asyncio.run(fuzz(address, 1_500, seed=11, ids=IDS))
-    assert found.worst == {}
-    assert sum(found.statuses.values()) == 1_500
-    assert found.statuses["OK"] > 100
-    assert found.statuses["INVALID_ARGUMENT"] > 100
+    fuzzed = asyncio.run(fuzz(address, 1_500, seed=11, ids=IDS))
+    assert fuzzed.worst == {}
+    assert sum(fuzzed.statuses.values()) == 1_500
+    assert fuzzed.statuses["OK"] > 100
+    assert fuzzed.statuses["INVALID_ARGUMENT"] > 100

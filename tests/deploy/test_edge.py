@@ -30,9 +30,9 @@ from spotify_buddies.clients.python import (
 )
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from tests.clients.command.test_command import buddies
+from tests.clients.buddies_process import buddies
 from tests.clients.grpc_server import serving
-from tests.clients.python.test_client import ANSWER
+from tests.clients.python.answers import ANSWER
 from tests.deploy.conftest import EDGE, Edge, Start, connect, script, wait_until
 from tests.front import NOTHING, STATUS, WATCH, Http2
 

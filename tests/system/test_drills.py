@@ -5,8 +5,8 @@ import json
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints
-from spotify_buddies.clients.drills.service_under_test import Served
-from spotify_buddies.clients.drills.steady import Steady
+from spotify_buddies.clients.drills.framework.service import Served
+from spotify_buddies.clients.drills.framework.traffic import Traffic, Users
 from tests.system.conftest import Commands, wait_until
 
 pytestmark = pytest.mark.ray
@@ -42,7 +42,7 @@ def test_while_haproxy_is_replaced_callers_are_told_unavailable_and_nothing_else
 ) -> None:
     users = [one["user_id"] for one in json.loads(trained.run("data", "listeners", "--count", "20", "--json"))]
     served = Served(service, trained.state_dir)
-    with Steady(service.grpc, users, (), 100.0).running() as traffic:
+    with Traffic(service.grpc, Users(users), 100.0).running() as traffic:
         wait_until(lambda: len(traffic.calls) > 20, 60.0, "calls")
         before = served.find("haproxy")
         before[0].kill()

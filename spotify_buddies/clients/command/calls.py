@@ -13,17 +13,18 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.command.access import credentials
-from spotify_buddies.clients.command.endpoints import running
+from spotify_buddies.clients.command.access import NoService, client_options, target
+from spotify_buddies.clients.command.recommendations import print_recommendations
 from spotify_buddies.clients.python import (
+    Arm,
     BuddiesError,
     Client,
     InvalidRequest,
     KeyReused,
     Mode,
     Recommendation,
-    Retry,
     Song,
+    Source,
     Taste,
 )
 from spotify_buddies.foundation.terminal.visible import say, visible
@@ -40,31 +41,46 @@ Ca = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
+Liked = Annotated[list[str] | None, typer.Option(help="A liked playlist; repeatable.")]
+Ignored = Annotated[list[str] | None, typer.Option(help="A playlist that was shown and not chosen; repeatable.")]
+Disliked = Annotated[list[str] | None, typer.Option(help="A playlist never to show again; repeatable.")]
+PutOff = Annotated[list[str] | None, typer.Option(help="A playlist not to show for --days; repeatable.")]
+Days = Annotated[float | None, typer.Option(min=0, max=3_650, help="How long --put-off holds, from now; default: 30.")]
+Until = Annotated[
+    str | None, typer.Option(metavar="ISO-TIME", help="When --put-off ends, instead of --days; UTC without a zone.")
+]
+ModelVersion = Annotated[str, typer.Option(help="Version that answered, as `buddies recommend` printed it.")]
+AnsweringArm = Annotated[Arm, typer.Option(help="Arm that answered, as `buddies recommend` printed it.")]
+Key = Annotated[
+    str | None, typer.Option(help="Idempotency key: the same feedback, sent again with it, is stored once.")
+]
+
+
 def recommend(
     context: typer.Context,
-    user_ids: Annotated[list[str] | None, typer.Argument(help="Listeners.")] = None,
+    user_ids: Annotated[list[str] | None, typer.Argument(help="Ids of users.")] = None,
     song: Annotated[
-        list[str] | None, typer.Option(help="A song of a new listener, 'Title - Artist'; repeatable.")
+        list[str] | None, typer.Option(help="A song that a new user likes, 'Title - Artist'; repeatable.")
     ] = None,
     songs_file: Annotated[
-        Path | None, typer.Option(help="Songs of a new listener, one 'Title - Artist' a line.")
+        Path | None, typer.Option(help="File of songs that a new user likes, one 'Title - Artist' per line.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Playlists per listener, 1 to 100.")] = 5,
-    mode: Annotated[Mode, typer.Option(help="Score now, or the list of the day.")] = Mode.LIVE,
-    exclude: Annotated[list[str] | None, typer.Option(help="A playlist that must not come back; repeatable.")] = None,
+    limit: Annotated[int, typer.Option(help="Playlists per user, 1 to 100.")] = 5,
+    mode: Annotated[Mode, typer.Option(help="Score now, or read the list of the day.")] = Mode.LIVE,
+    exclude: Annotated[list[str] | None, typer.Option(help="A playlist to leave out; repeatable.")] = None,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for playlists, for known listeners or for a new one described by songs.
+    """Recommend playlists to known users, or to a new one described by songs.
 
     Examples: buddies recommend 4e6a..  |  buddies recommend --song "Wild World - Yusuf / Cat Stevens"
     """
     songs = _songs([*(song or []), *_lines(songs_file)])
     if not user_ids and not songs:
-        raise typer.BadParameter("name a listener, or give songs with --song or --songs-file")
+        raise typer.BadParameter("name a user, or give songs with --song or --songs-file")
     with connected(context, address, ca) as client:
-        found = client.recommend(
+        recommendations = client.recommend(
             user_ids or (),
             tastes=(Taste(songs, user_id="you"),) if songs else (),
             limit=limit,
@@ -72,33 +88,29 @@ def recommend(
             exclude_playlist_ids=exclude or (),
         )
     if as_json:
-        say(json.dumps([plain(item) for item in found], indent=1))
+        say(json.dumps([plain(item) for item in recommendations], indent=1))
         return
-    print_recommendations(found)
+    print_recommendations(recommendations, address)
 
 
 def feedback(
     context: typer.Context,
     recommendation_id: Annotated[str, typer.Argument(help="From the answer of `buddies recommend`.")],
-    user: Annotated[str, typer.Option(help="The listener.")],
-    like: Annotated[list[str] | None, typer.Option(help="A liked playlist; repeatable.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="A playlist shown and not chosen; repeatable.")] = None,
-    dislike: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen again; repeatable.")] = None,
-    put_off: Annotated[list[str] | None, typer.Option(help="A playlist not to be seen for --days; repeatable.")] = None,
-    days: Annotated[
-        float | None, typer.Option(min=0, max=3_650, help="How long --put-off holds, from now; default: 30.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="ISO-TIME", help="When --put-off ends, in place of --days; UTC if not said.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Idempotency key; the same key stores once, and one feedback alone.")
-    ] = None,
+    user: Annotated[str, typer.Option(help="Id of the user.")],
+    like: Liked = None,
+    ignore: Ignored = None,
+    dislike: Disliked = None,
+    put_off: PutOff = None,
+    days: Days = None,
+    until: Until = None,
+    model_version: ModelVersion = "",
+    arm: AnsweringArm = Arm.NONE,
+    key: Key = None,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a listener did with a recommendation. Done means committed.
+    """Store what a user did with a recommendation. It is committed when the command succeeds.
 
     Example: buddies feedback 1f0c.. --user 4e6a.. --like 575012 --ignore 575013
     """
@@ -106,7 +118,7 @@ def feedback(
     repeat = f" --until {end.isoformat()}" if put_off else ""
     with connected(context, address, ca, repeat) as client:
         result = client.feedback(
-            recommendation_id,
+            _answered(recommendation_id, user, model_version, arm),
             user_id=user,
             liked=like or (),
             ignored=ignore or (),
@@ -127,19 +139,19 @@ def connected(
 ) -> Iterator[Client]:
     """A client of the service that the command line, the settings or the state directory names.
 
-    repeat: what a feedback that failed needs beside its key to be sent again as it was.
+    repeat: the options that a failed feedback needs beside its key to be sent again unchanged.
     """
     settings = context.obj
-    endpoints = running(settings.state_dir)
-    chosen = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
-    own = endpoints is not None and chosen == endpoints.grpc
-    retry = Retry(attempts=settings.client.attempts)
-    secure = credentials(settings.client, ca)
     try:
-        with Client(chosen, timeout_s=settings.client.timeout_s, retry=retry, credentials=secure, direct=own) as client:
+        service = target(settings, address)
+    except NoService as error:
+        say(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    try:
+        with Client(service.address, **client_options(settings, service, ca)) as client:
             yield client
     except BuddiesError as error:
-        say(f"error: {chosen}: {error}", err=True)
+        say(f"error: {service.address}: {error}", err=True)
         wrong = isinstance(error, InvalidRequest | KeyReused)
         if error.idempotency_key and not wrong:
             say(f"send it again with --key {error.idempotency_key}{repeat}; it is stored once at most", err=True)
@@ -147,7 +159,7 @@ def connected(
 
 
 def _end(days: float | None, until: str | None) -> datetime:
-    """When what is put off may come back. A repetition needs the same moment, so it is a time and no distance."""
+    """The end of what is put off: a moment, which a second try under the same key needs unchanged."""
     if until is None:
         return datetime.now(UTC) + timedelta(days=DAYS if days is None else days)
     if days is not None:
@@ -159,44 +171,16 @@ def _end(days: float | None, until: str | None) -> datetime:
     return end if end.tzinfo else end.replace(tzinfo=UTC)
 
 
+def _answered(recommendation_id: str, user: str, model_version: str, arm: Arm) -> Recommendation:
+    """A recommendation with the version and arm that the reactions count for."""
+    return Recommendation(user, recommendation_id, (), model_version, arm, Source.UNKNOWN, (), 0)
+
+
 def plain(value: Any) -> Any:
     """A frozen value as JSON values, enums by their names."""
     return json.loads(
         json.dumps(asdict(value), default=lambda item: item.value if isinstance(item, Enum) else str(item))
     )
-
-
-def print_recommendations(found: Sequence[Recommendation]) -> None:
-    """A table for each listener: title, owner, score, reason, and where it came from."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
-    for item in found:
-        if item.error is not None:
-            console.print(visible(f"{item.user_id or 'listener'}: {item.error.field}: {item.error.message}") + "\n")
-            continue
-        labels = [f"source {item.source.value}", f"version {item.model_version} ({item.arm.value})"]
-        labels += [f"skipped {step.value}" for step in item.skipped]
-        labels += [f"{item.unknown_songs} songs unknown"] if item.unknown_songs else []
-        title = Text(visible(f"{item.user_id or 'listener'}: {', '.join(labels)}"))
-        table = Table(title=title, title_justify="left", expand=True)
-        for name, ratio in (("#", None), ("title", 3), ("playlist", 2), ("owner", 2), ("score", None), ("reason", 6)):
-            table.add_column(name, ratio=ratio, overflow="fold", justify="right" if name in "#score" else "left")
-        for rank, playlist in enumerate(item.playlists, 1):
-            owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
-            row = (playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason))
-            table.add_row(str(rank), *(Text(visible(cell)) for cell in row))
-        console.print(table)
-        console.print(f"recommendation {visible(item.recommendation_id)}\n")
-
-
-def _reason(reason: Any) -> str:
-    if reason is None:
-        return ""
-    names = ", ".join(song.title for song in reason.examples)
-    return f"{reason.text} ({names})" if names else str(reason.text)
 
 
 def _songs(lines: Sequence[str]) -> tuple[Song, ...]:

@@ -1,4 +1,4 @@
-"""`buddies demo`: the whole way once, with the commands that a user would type."""
+"""`buddies demo`: the whole way once, with the commands that a person would type."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.command.calls import print_recommendations
 from spotify_buddies.clients.command.endpoints import CONFIGURED, Endpoints, running
 from spotify_buddies.clients.command.invoke import CommandFailed, answer, command
+from spotify_buddies.clients.command.recommendations import print_recommendations
 from spotify_buddies.clients.python import BuddiesError, Client, Recommendation, Song, Source, Taste
 from spotify_buddies.foundation.addresses import masked
 from spotify_buddies.foundation.terminal.visible import say, visible
@@ -24,7 +24,7 @@ from spotify_buddies.foundation.terminal.visible import say, visible
 START_TIMEOUT_S = 180.0
 # A session of its own: Ctrl-C in the terminal reaches a command through us, once.
 _ALONE: dict[str, Any] = {"start_new_session": True}
-UNKNOWN_LISTENER = "somebody-new"
+UNKNOWN_USER = "somebody-new"
 
 
 class _Failed(Exception):
@@ -92,19 +92,19 @@ def _wait_until_up(process: subprocess.Popen[bytes], state_dir: Path) -> Endpoin
 
 
 def _use(endpoints: Endpoints) -> None:
-    """Three known listeners, a new one with a taste, an unknown one; then a like."""
+    """Three known users, a new one with a taste, an unknown one; then a like."""
     known = answer("data", "listeners", "--count", "3")
     cold = answer("data", "listeners", "--cold", "--count", "1")
-    taste = Taste([Song(**song) for song in cold[0]["songs"]], user_id="a-new-listener") if cold else None
+    taste = Taste([Song(**song) for song in cold[0]["songs"]], user_id="a-new-user") if cold else None
     with Client(endpoints.grpc, timeout_s=10.0) as client:
         typer.secho(f"\nRecommend over gRPC at {endpoints.grpc}", bold=True)
-        found = client.recommend(
-            [*(listener["user_id"] for listener in known), UNKNOWN_LISTENER], tastes=[taste] if taste else []
+        recommendations = client.recommend(
+            [*(user["user_id"] for user in known), UNKNOWN_USER], tastes=[taste] if taste else []
         )
-        print_recommendations(found)
-        chosen = next((item for item in found if item.source is Source.LIVE and item.playlists), None)
+        print_recommendations(recommendations)
+        chosen = next((item for item in recommendations if item.source is Source.LIVE and item.playlists), None)
         if chosen is None:
-            raise _Failed("Recommend (no known listener got a playlist; is the data set too small?)")
+            raise _Failed("Recommend (no known user got a playlist; is the data set too small?)")
         _like(client, chosen)
 
 

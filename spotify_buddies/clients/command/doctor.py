@@ -1,4 +1,4 @@
-"""`buddies doctor`: is this machine fit for the work, and what is wrong when it is not."""
+"""`buddies doctor`: checks of the machine, the installation and the configured services."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import typer
 from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.foundation.addresses import AddressKind, parse
 from spotify_buddies.foundation.process.private import open_to_others, replaceable_by_others
+from spotify_buddies.foundation.terminal.tables import table
 from spotify_buddies.foundation.terminal.visible import say
 
 EXTRAS = {
@@ -32,13 +33,18 @@ DEFAULT_PORTS = {AddressKind.POSTGRES: 5432, AddressKind.REDIS: 6379}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. advice is empty when all is well; a failed one that is not required is a warning."""
+    """One check. advice: empty when all is well. A failed one that is not required is a warning."""
 
     what: str
     ok: bool
     found: str
     advice: str = ""
     required: bool = True
+
+    @property
+    def mark(self) -> str:
+        """For people."""
+        return "ok" if self.ok else "FAIL" if self.required else "warn"
 
 
 def doctor(
@@ -52,9 +58,8 @@ def doctor(
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        for finding in findings:
-            mark = "ok  " if finding.ok else "FAIL" if finding.required else "warn"
-            say(f"{mark}  {finding.what}: {finding.found}" + (f"; {finding.advice}" if finding.advice else ""))
+        rows = [(one.mark, one.what, one.found, one.advice) for one in findings]
+        say(table(("", "check", "found", "what to do"), rows))
     if any(not finding.ok and finding.required for finding in findings):
         raise typer.Exit(1)
 
@@ -99,8 +104,8 @@ def _state(settings: Any) -> Finding:
     if not place.exists():
         return Finding("state directory", ok=True, found=f"{place} is not there yet")
     if (above := replaceable_by_others(place)) is not None:
-        found, advice = f"other users can replace what lies in {above}", "set BUDDIES_STATE_DIR to a place of your own"
-        return Finding("state directory", ok=False, found=found, advice=advice, required=False)
+        text, advice = f"other users can replace what lies in {above}", "set BUDDIES_STATE_DIR to a place of your own"
+        return Finding("state directory", ok=False, found=text, advice=advice, required=False)
     if open_to_others(place):
         advice = f"chmod go= {place}; `buddies serve start` closes it and what is in it"
         return Finding("state directory", ok=False, found=f"other users can enter {place}", advice=advice)
@@ -109,13 +114,13 @@ def _state(settings: Any) -> Finding:
 
 def _extra(extra: str, modules: tuple[str, ...], *, required: bool) -> Finding:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    found = f"missing {', '.join(missing)}" if missing else "installed"
+    text = f"missing {', '.join(missing)}" if missing else "installed"
     advice = f"pip install 'spotify-buddies[{extra}]'" if missing else ""
-    return Finding(f"extra {extra}", not missing, found, advice, required)
+    return Finding(f"extra {extra}", not missing, text, advice, required)
 
 
 def _ports(settings: Any) -> Iterator[Finding]:
-    """A port that our own running service holds is well."""
+    """Ports that a service would take; none while our own runs and holds them."""
     serving = running(settings.state_dir)
     for key in ("grpc_port", "http_port", "dashboard_port", "mlflow_port"):
         port = getattr(settings.serve, key)

@@ -1,4 +1,4 @@
-"""Where the running service of a state directory listens, as `buddies serve start` wrote it."""
+"""Addresses of the running service of a state directory, as `buddies serve start` wrote them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 FILE = "serving.json"
-# Stands there for an address that the settings name: it may hold a password.
+# In place of an address that the settings name: it may hold a password.
 CONFIGURED = "configured"
 
 
@@ -35,8 +35,10 @@ def running(state_dir: Path) -> Endpoints | None:
     """
     path = state_dir / FILE
     try:
-        found = json.loads(path.read_bytes())
-        endpoints = Endpoints(**{field.name: found[field.name] for field in fields(Endpoints) if field.name in found})
+        written = json.loads(path.read_bytes())
+        endpoints = Endpoints(
+            **{field.name: written[field.name] for field in fields(Endpoints) if field.name in written}
+        )
     except (FileNotFoundError, ValueError, TypeError):
         return None
     return endpoints if psutil.pid_exists(endpoints.pid) else None

@@ -1,4 +1,4 @@
-"""Running `buddies` commands from a command: other packages are reached by what a user would type."""
+"""`buddies` commands run by a command: other packages are reached by what a person would type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def answer(*arguments: str) -> Any:
-    """What `buddies ARGUMENTS --json` prints. CommandFailed when it fails."""
+    """The output of `buddies ARGUMENTS --json`. CommandFailed when it fails."""
     finished = subprocess.run(command(*arguments, "--json"), capture_output=True, check=False)
     if finished.returncode != 0:
         said = finished.stderr.decode(errors="replace").strip()

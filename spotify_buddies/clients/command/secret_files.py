@@ -1,4 +1,4 @@
-"""Secrets that stand in files, as Docker and Kubernetes hand them over: NAME_file beside each setting NAME."""
+"""Secrets in files, as Docker and Kubernetes provide them: NAME_file beside each setting NAME."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def filled(values: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> d
 
     SecretError: the secret is given twice, or its file cannot be read or is empty.
     """
-    found = dict(values)
+    complete = dict(values)
     for name, others in names.items():
-        file = found.get(f"{name}_file")
+        file = complete.get(f"{name}_file")
         if file is None:
             continue
-        if any(spelling in found for spelling in (name, *others)):
+        if any(spelling in complete for spelling in (name, *others)):
             raise SecretError(f"{name} and {name}_file are both set; keep one")
-        found[name] = read_secret(Path(file), f"{name}_file")
-    return found
+        complete[name] = read_secret(Path(file), f"{name}_file")
+    return complete
 
 
 def read_secret(path: Path, setting: str) -> str:

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from spotify_buddies.clients.command.secret_files import SecretError, filled
+from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.foundation.addresses import AddressError, AddressKind, masked, parse
 
 PREFIX = "BUDDIES_"
@@ -49,7 +50,7 @@ class SettingsError(Exception):
 
 
 class ClientSettings(BaseModel):
-    """The [client] section: how the command reaches the service."""
+    """The [client] section: the way from the command to the service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,6 +70,13 @@ class ClientSettings(BaseModel):
     @classmethod
     def _read_files(cls, values: Any) -> Any:
         return filled(values, {"token": ()}) if isinstance(values, dict) else values
+
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_address(value)
+        return value
 
 
 class BaseConfig(BaseSettings):
@@ -140,10 +148,11 @@ def read_settings(
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: not TOML: {error}") from error
     except SecretError as error:
-        raise SettingsError(f"{file or 'settings'} (or its {PREFIX}* variable): {error}") from error
+        where = f"{file} or a {PREFIX}* variable" if file else f"{PREFIX}* variables"
+        raise SettingsError(f"{where}: {error}") from error
     except ValidationError as error:
         # The cause would show what was given, secrets too.
-        raise SettingsError(_explain(error, file, models)) from None
+        raise SettingsError(_explain(error, file, models, environment)) from None
 
 
 def shown(settings: BaseSettings) -> dict[str, Any]:
@@ -170,23 +179,39 @@ def _check_variables(sections: Mapping[str, type[BaseModel]], environment: Mappi
             raise SettingsError(f"{variable}: no such setting{_nearest(variable, known)}")
 
 
-def _explain(error: ValidationError, file: Path | None, models: Mapping[str, type[BaseModel]]) -> str:
+def _explain(
+    error: ValidationError,
+    file: Path | None,
+    models: Mapping[str, type[BaseModel]],
+    environment: Mapping[str, str],
+) -> str:
+    """One sentence for each problem, with the file or the variable that it came from."""
     known = [*BaseConfig.model_fields, *models]
     for name, section in models.items():
         known += [f"{name}.{key}" for key in section.model_fields]
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
-        unknown = problem["type"] == "extra_forbidden"
-        secret = isinstance(problem["input"], dict) or key.removeprefix("client.") in (
-            "token",
-            *_SECRETS,
-            *MLFLOW_NAMES,
-        )
-        got = "" if secret else f", got {problem['input']!r}"
-        lines.append(f"{key}: " + (f"no such setting{_nearest(key, known)}" if unknown else f"{problem['msg']}{got}"))
-    where = f"{file or 'settings'} (or its {PREFIX}* variable)"
-    return f"{where}: " + "; ".join(lines)
+        if problem["type"] == "extra_forbidden":
+            said = f"no such setting{_nearest(key, known)}"
+        else:
+            given, said = repr(problem["input"]), problem["msg"].removeprefix("Value error, ")
+            said += "" if given in said or _is_secret(key, problem["input"]) else f", got {given}"
+        lines.append(f"{_source(key, file, environment)}: {said}")
+    return "; ".join(lines)
+
+
+def _source(key: str, file: Path | None, environment: Mapping[str, str]) -> str:
+    """The variable that sets a key, which wins over the file, else the file and the key."""
+    section, _, rest = key.partition(".")
+    names = {f"{PREFIX}{section}", f"{PREFIX}{section}__{rest.partition('.')[0]}"}
+    variable = next((name for name in environment if name.upper() in {one.upper() for one in names}), None)
+    return variable or (f"{file}: {key}" if file else key)
+
+
+def _is_secret(key: str, given: Any) -> bool:
+    """Whether what was given must not be repeated; a whole section can hold a secret too."""
+    return isinstance(given, dict) or key.removeprefix("client.") in ("token", *_SECRETS, *MLFLOW_NAMES)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

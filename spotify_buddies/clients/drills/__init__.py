@@ -1,1 +1,1 @@
-"""Game days: break a part of the running service on purpose, under traffic, and count what callers noticed."""
+"""Game days: a part of the running service is broken on purpose, under traffic, and what callers noticed is counted."""

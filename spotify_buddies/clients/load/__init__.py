@@ -1,1 +1,1 @@
-"""`buddies load`: what a running service does under load, measured without coordinated omission."""
+"""`buddies load`: a running service under load, measured without coordinated omission."""

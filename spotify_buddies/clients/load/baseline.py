@@ -61,7 +61,7 @@ def _first_line(process: subprocess.Popen[bytes]) -> bytes:
             if not part:
                 code = process.wait()
                 raise LoadError(
-                    f"the baseline server ended with code {code}; what it said is above. --bundle names one"
+                    f"the baseline server ended with code {code}; its messages are above; --bundle names a bundle"
                 )
             text += part
     return text

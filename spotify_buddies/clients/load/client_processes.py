@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.command.invoke import stop
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import Record
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
+from spotify_buddies.clients.load.worker.record import Record
 
 # From the last process that is ready to the first call: messages reach every process before.
 LEAD_S = 0.2
@@ -36,7 +36,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class ClientUsage:
-    """What one client process used during the measurement."""
+    """Usage of one client process during the measurement."""
 
     pid: int
     cpu_s: float
@@ -69,8 +69,8 @@ class _Process:
         except BrokenPipeError:
             raise LoadError(f"a client process ended with code {self.popen.wait()}; its messages are above") from None
 
-    def listen(self) -> None:
-        """Put what the process says into the queue; None at its end."""
+    def read_lines(self) -> None:
+        """Put what the process reports into the queue; None at its end."""
         if self.popen.stdout is not None:
             with self.popen.stdout:
                 for line in self.popen.stdout:
@@ -79,17 +79,17 @@ class _Process:
 
 
 class Crew:
-    """So many client processes with one sample."""
+    """Client processes with one sample."""
 
     def __init__(self, processes: list[_Process], lines: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
         self._processes = processes
         self._lines = lines
         self._rounds = 0
 
-    def measure(self, plan: Plan, on_second: OnSecond, around: Around) -> Measured:
-        """Run a plan, in all processes at once. on_second: told "warm-up" or "measuring", calls, errors, every second.
+    def measure(self, plan: LoadPlan, on_second: OnSecond, around: Around) -> Measured:
+        """Run a plan in all processes. on_second: gets "warm-up" or "measuring", calls and errors, every second.
 
-        around: told when the measured part begins and ends. LoadError: a process cannot go on. Ctrl-C ends the
+        around: notified when the measured part begins and ends. LoadError: a process cannot go on. Ctrl-C ends the
         measurement, not the method: what was counted until then is returned. Before the first call it is passed on.
         """
         self._rounds += 1
@@ -128,7 +128,7 @@ class Crew:
 
     def _collect(
         self,
-        plan: Plan,
+        plan: LoadPlan,
         start: float,
         on_second: OnSecond,
         around: Around,
@@ -214,7 +214,7 @@ def crew(count: int, sample: Sample) -> Iterator[Crew]:
     """Start client processes and stop them with the block."""
     lines: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
     processes: list[_Process] = []
-    listeners: list[threading.Thread] = []
+    readers: list[threading.Thread] = []
     try:
         for number in range(count):
             # A session of its own: Ctrl-C in the terminal reaches a client through us.
@@ -224,16 +224,16 @@ def crew(count: int, sample: Sample) -> Iterator[Crew]:
             )  # fmt: skip
             process = _Process(popen, lines, number)
             processes.append(process)
-            listeners.append(threading.Thread(target=process.listen, daemon=True))
-            listeners[-1].start()
+            readers.append(threading.Thread(target=process.read_lines, daemon=True))
+            readers[-1].start()
         for process in processes:
             process.tell({"sample": sample.to_json()})
         yield Crew(processes, lines)
     finally:
         for process in processes:
             _stop(process.popen)
-        for listener in listeners:
-            listener.join()
+        for reader in readers:
+            reader.join()
 
 
 def _stop(popen: subprocess.Popen[str]) -> None:

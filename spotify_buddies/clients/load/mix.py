@@ -1,4 +1,4 @@
-"""What kinds of calls are made, and in which shares."""
+"""The mix of calls: kinds and their shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be measured: frozen, and the same for every client process."""
+"""The plan of a measurement: frozen, and the same for every client process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from spotify_buddies.clients.load.mix import CallKind
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """One measurement against one server.
 
     rate: calls a second of all processes together, sent at fixed times whatever the server does; None: a closed loop.
     callers: calls in flight at most, of all processes together; a closed loop keeps exactly so many. connections: TCP
-    connections, shared by the callers. users_per_call: listeners in a Recommend. limit: playlists per listener.
+    connections, shared by the callers. users_per_call: users in a Recommend. limit: playlists per user.
     reactions: likes in a Feedback. timeout_s: deadline of a call. check_every: one answer in so many is decoded and
     checked. warmup_s: load before the measurement, which lasts duration_s.
     """
@@ -37,21 +37,21 @@ class Plan:
     seed: int = 1
 
     def part(self, process: int) -> Part:
-        """What one of the processes does; the callers and connections are dealt out in turn, at least one each."""
+        """The part of one process; the callers and connections are dealt out in turn, at least one each."""
         callers = len(range(process, self.callers, self.processes))
         connections = len(range(process, self.connections, self.processes))
         return Part(self, process, max(1, callers), max(1, min(connections, callers)))
 
-    def at(self, address: str) -> Plan:
+    def at(self, address: str) -> LoadPlan:
         """The same work against another server."""
         return replace(self, address=address)
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return {**asdict(self), "mix": {kind.value: weight for kind, weight in self.mix.items()}}
 
     @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Plan:
+    def from_json(cls, body: Mapping[str, Any]) -> LoadPlan:
         """Read what to_json wrote."""
         return cls(**{**body, "mix": {CallKind(name): weight for name, weight in body["mix"].items()}})
 
@@ -60,7 +60,7 @@ class Plan:
 class Part:
     """One process's share of a plan, process counted from 0."""
 
-    plan: Plan
+    plan: LoadPlan
     process: int
     callers: int
     connections: int

@@ -1,20 +1,22 @@
-"""What people read at the end of a measurement."""
+"""The report of a measurement for people, and its progress."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
 from spotify_buddies.clients.load.client_processes import OnSecond
-from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.plan import LoadPlan
+from spotify_buddies.foundation.terminal.tables import table
 
 EVERY_S = 5.0
 _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 
 
-def ticker(plan: Plan) -> Callable[[str], OnSecond]:
+def ticker(plan: LoadPlan) -> Callable[[str], OnSecond]:
     """Progress on standard error: a rewritten line on a terminal, one every few seconds elsewhere."""
     terminal = sys.stderr.isatty()
 
@@ -24,7 +26,7 @@ def ticker(plan: Plan) -> Callable[[str], OnSecond]:
         def tell(phase: str, calls: int, errors: int) -> None:
             nonlocal started, shown
             now = time.monotonic()
-            started = min(started, now - 1.0)  # the first second is told at its end
+            started = min(started, now - 1.0)  # the first second is reported at its end
             if now - shown < (0.5 if terminal else EVERY_S):
                 return
             shown = now
@@ -38,52 +40,55 @@ def ticker(plan: Plan) -> Callable[[str], OnSecond]:
     return of_round
 
 
+def whole(body: Mapping[str, Any]) -> Iterator[str]:
+    """The report of a run with all its parts, from what --json prints."""
+    if "service" in body:
+        yield from lines(body)
+    for case in body.get("cases", []):
+        yield from ("", f"== {case['name']}", *lines(case))
+    if "soak" in body:
+        yield from ("", "== soak", *lines(body["soak"]))
+    if body.get("targets"):
+        yield from ("", "== targets", *target_lines(body["targets"]))
+
+
 def lines(body: Mapping[str, Any]) -> list[str]:
-    """The report of one run, from what --json prints."""
+    """The report of one measurement, from what --json prints."""
     plan, service = body["plan"], body["service"]
-    found = [_headline(plan), ""]
-    table: list[tuple[str, ...]] = [("", "calls/s", "users/s", "failed", *_PERCENTILES)]
     results = [service, *([body["baseline"]] if body.get("baseline") else [])]
-    for result in results:
-        table.append(_row(result["server"]["name"], result))
-        if plan["rate"] is not None:
-            times = tuple(_ms(result["service_ms"][name]) for name in _PERCENTILES)
-            table.append(("  from actual sending", "", "", "", *times))
-        kinds = result["kinds"] if len(result["kinds"]) > 1 else {}
-        for kind, tally in kinds.items():
-            times = tuple(_ms(tally["latency_ms"][name]) for name in _PERCENTILES)
-            table.append((f"  {kind}", f"{tally['calls']:,} calls", "", f"{tally['failed']:,}", *times))
-    found += aligned(table)
+    rows = [row for result in results for row in _rows(plan, result)]
+    said = [_headline(plan), "", table(("", "calls/s", "users/s", "failed", *_PERCENTILES), rows, right=range(1, 9))]
     if (ratio := body.get("ratio_to_baseline")) is not None:
-        found += ["", "ratio to baseline (medians of rounds): " + ", ".join(
+        said += ["", "ratio to baseline (medians of rounds): " + ", ".join(
             f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in ratio.items())]  # fmt: skip
     for result in results:
-        found += _errors(result)
+        said += _errors(result)
     for result in results:
-        found += _usage(result)
-    found += ["", *_notes(plan, service)]
-    return found
+        said += _usage(result)
+    return [*said, "", *_notes(plan, service)]
 
 
 def target_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The table of targets."""
-    table = [("work", "figure", "target", "reached", "")]
-    for row in rows:
-        mark = {True: "yes", False: "no", None: ""}[row["met"]]
-        table.append((row["work"], row["figure"], row["target"], row["reached"], mark))
-    return aligned(table, left=4)
+    marks = {True: "yes", False: "no", None: ""}
+    cells = [(row["work"], row["figure"], row["target"], row["reached"], marks[row["met"]]) for row in rows]
+    return table(("work", "figure", "target", "reached", "met"), cells).splitlines()
 
 
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
-    """Columns of equal width, two spaces between; the first `left` are left-aligned."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if at < left else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def _rows(plan: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A server's rates and times, and the same by kind of call where there are several."""
+    rates = (f"{result['calls_per_s']:,.1f}", f"{result['users_per_s']:,.0f}", f"{result['failed']:,}")
+    yield (result["server"]["name"], *rates, *_times(result["latency_ms"]))
+    if plan["rate"] is not None:
+        yield ("  from actual sending", "", "", "", *_times(result["service_ms"]))
+    if len(result["kinds"]) > 1:
+        for kind, tally in result["kinds"].items():
+            counts = (f"{tally['calls']:,} calls", "", f"{tally['failed']:,}")
+            yield (f"  {kind}", *counts, *_times(tally["latency_ms"]))
+
+
+def _times(values: Mapping[str, float | None]) -> tuple[str, ...]:
+    return tuple(_ms(values[name]) for name in _PERCENTILES)
 
 
 def _headline(plan: Mapping[str, Any]) -> str:
@@ -94,50 +99,45 @@ def _headline(plan: Mapping[str, Any]) -> str:
     )
     whole = sum(plan["mix"].values())
     mix = ", ".join(f"{kind} {weight / whole:.0%}" for kind, weight in plan["mix"].items())
-    listeners = f"{plan['users_per_call']:,} listener{'s' if plan['users_per_call'] > 1 else ''} a call"
+    users = f"{plan['users_per_call']:,} user{'s' if plan['users_per_call'] > 1 else ''} a call"
     return (
-        f"{loop}; {mix}; {listeners}, {plan['limit']} playlists each; {plan['processes']} client process(es), "
+        f"{loop}; {mix}; {users}, {plan['limit']} playlists each; {plan['processes']} client process(es), "
         f"{plan['connections']} connection(s); times in ms"
     )
-
-
-def _row(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    times = tuple(_ms(result["latency_ms"][percentile]) for percentile in _PERCENTILES)
-    return (name, f"{result['calls_per_s']:,.1f}", f"{result['users_per_s']:,.0f}", f"{result['failed']:,}", *times)
 
 
 def _errors(result: Mapping[str, Any]) -> list[str]:
     if not result["errors"]:
         return []
-    rows = [("calls", "kind", "code", "reason", "as")]
+    rows = []
     for one in result["errors"]:
         message = one["message"].splitlines()[0][:70] if one["message"] else ""
         rows.append((f"{one['calls']:,}", one["kind"], one["code"], one["reason"], message))
-    return ["", f"failed calls of {result['server']['name']}", *("  " + line for line in aligned(rows, left=5))]
+    listed = table(("calls", "kind", "code", "reason", "message"), rows, right={0})
+    return ["", f"failed calls of {result['server']['name']}", indent(listed, "  ")]
 
 
 def _usage(result: Mapping[str, Any]) -> list[str]:
     usage, name = result["server_usage"], result["server"]["name"]
     if usage is None:
         return []
-    rows: list[tuple[str, ...]] = [("process", "pid", "cpu s", "rss MiB")]
-    rows += [row for row, cpu_s in _by_name(usage["processes"]) if cpu_s >= 0.01 * result["measured_s"]]
+    rows = [row for row, cpu_s in _by_name(usage["processes"]) if cpu_s >= 0.01 * result["measured_s"]]
     grown = "" if usage["rss_growth"] is None else f" ({usage['rss_growth']:+.1%})"
     each = "" if result["cpu_ms_per_call"] is None else f" ({result['cpu_ms_per_call']:.3f} ms a call)"
     total = (
         f"{name} used {usage['cpu_s']:.2f} processor seconds{each} in {result['measured_s']:.1f} s, "
         f"{usage['rss_mib']:,.0f} MiB{grown}"
     )
-    return ["", total, *("  " + line for line in aligned(rows))]
+    return ["", total, indent(table(("process", "pid", "cpu s", "rss MiB"), rows, right=range(1, 4)), "  ")]
 
 
 def _by_name(processes: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[str, str, str, str], float]]:
     """A row for each name, the busiest first, and its processor seconds; processes of one name are added up."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
     for one in processes:
-        found.setdefault(one["name"], []).append(one)
+        by_name.setdefault(one["name"], []).append(one)
     rows = []
-    for name, same in found.items():
+    for name, same in by_name.items():
         cpu_s, rss_mib = sum(one["cpu_s"] for one in same), sum(one["rss_after_mib"] for one in same)
         title, pid = (f"{name} x {len(same)}", "") if len(same) > 1 else (name, str(same[0]["pid"]))
         rows.append(((title, pid, f"{cpu_s:.2f}", f"{rss_mib:.0f}"), cpu_s))

@@ -1,4 +1,4 @@
-"""One plan measured in rounds, against the service and a baseline in turn, and what comes of it."""
+"""One plan measured in rounds, against the service and a baseline in turn, and the results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.load.client_processes import Around, ClientUsage, Crew, Measured, OnSecond
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import CallTally, Record
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.usage import Usage, Watch, add
+from spotify_buddies.clients.load.worker.record import CallTally, Record
 
 # A client process above this share of a core is at its limit: the server could do more.
 CLIENT_LIMIT = 0.85
@@ -18,7 +18,7 @@ CLIENT_LIMIT = 0.85
 
 @dataclass(frozen=True)
 class Server:
-    """What is measured. pids: its processes' roots on this machine, none where it is elsewhere."""
+    """A server that is measured. pids: its processes' roots on this machine, none where it is elsewhere."""
 
     name: str
     address: str
@@ -38,7 +38,7 @@ class Result:
     """All rounds of one server, in their order."""
 
     server: Server
-    plan: Plan
+    plan: LoadPlan
     rounds: list[Round] = field(default_factory=list)
 
     @property
@@ -66,9 +66,9 @@ class Result:
 
     def latency_ms(self, percent: float) -> float | None:
         """Median over the rounds of a percentile of answered calls; None where a round has none."""
-        found = [one.measured.record.whole().latency.percentile(percent) for one in self.rounds]
-        known = [value for value in found if value is not None]
-        return _median([value / 1000 for value in known]) if known and len(known) == len(found) else None
+        per_round = [one.measured.record.whole().latency.percentile(percent) for one in self.rounds]
+        known = [value for value in per_round if value is not None]
+        return _median([value / 1000 for value in known]) if known and len(known) == len(per_round) else None
 
     @property
     def cpu_ms_per_call(self) -> float | None:
@@ -85,7 +85,7 @@ class Result:
 
     @property
     def clients(self) -> tuple[ClientUsage, ...]:
-        """What the client processes used, all rounds together."""
+        """Usage of the client processes, all rounds together."""
         rows = zip(*(one.measured.clients for one in self.rounds), strict=True)
         return tuple(
             ClientUsage(uses[-1].pid, sum(use.cpu_s for use in uses), max(use.rss_mib for use in uses)) for uses in rows
@@ -119,7 +119,7 @@ class Comparison:
 
 def measure(
     crew: Crew,
-    plan: Plan,
+    plan: LoadPlan,
     servers: Sequence[Server],
     rounds: int,
     on_second: Callable[[str], OnSecond],
@@ -127,7 +127,7 @@ def measure(
     """Measure every server in turn, `rounds` times over; so a machine that slows down slows all of them.
 
     Results in the order of the servers, and whether it was interrupted; then later rounds are missing.
-    on_second: given a round's title, gives what is told once a second.
+    on_second: takes a round's title and returns what is called once a second.
     """
     results = [Result(server, plan.at(server.address)) for server in servers]
     for number in range(rounds):
@@ -147,8 +147,8 @@ def compare(service: Result, baseline: Result) -> Comparison:
 
     def ratio(read: Callable[[Round], float | None]) -> float | None:
         values = [(read(ours), read(theirs)) for ours, theirs in pairs]
-        found = [ours / theirs for ours, theirs in values if ours is not None and theirs]
-        return _median(found) if found and len(found) == len(pairs) else None
+        ratios = [ours / theirs for ours, theirs in values if ours is not None and theirs]
+        return _median(ratios) if ratios and len(ratios) == len(pairs) else None
 
     return Comparison(
         ratio(lambda one: one.measured.record.calls_per_s),
@@ -197,8 +197,8 @@ def describe(result: Result) -> dict[str, Any]:
         "other_cpu_s": round(_others(result, usage), 3) if result.server.pids else None,
         "rounds": [_round(one.measured.record) for one in result.rounds],
         "seconds": [
-            {"second": at, "calls": one.latency.count, "failed": one.failed, **one.latency.summary_ms()}
-            for at, one in sorted(record.seconds.items())
+            {"second": number, "calls": one.latency.count, "failed": one.failed, **one.latency.summary_ms()}
+            for number, one in sorted(record.seconds.items())
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Whom the calls are about: ids of known listeners, and tastes as songs."""
+"""The users that the calls are for: ids of known ones, and tastes as songs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TASTES = 500
 
 
 class SampleError(Exception):
-    """There is nobody to ask for; the message says what to do."""
+    """There are no users to call for; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """user_ids: listeners that the model knows. tastes: each a list of (title, artist)."""
+    """user_ids: users that the model knows. tastes: each a list of (title, artist)."""
 
     user_ids: tuple[str, ...] = ()
     tastes: tuple[tuple[tuple[str, str], ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What from_json reads."""
+        """The form that from_json reads."""
         return asdict(self)
 
     @classmethod
@@ -48,7 +48,7 @@ def ask(count: int, bundle: Path | None = None) -> Sample:
         return Sample.from_json(answer("serve", "sample", "--count", str(count), *named))
     except CommandFailed as error:
         raise SampleError(
-            f"no listeners to ask for: {error}; or name them with --ids FILE, and songs with --songs FILE"
+            f"no users to call for: {error}; or name them with --ids FILE, and songs with --songs FILE"
         ) from error
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spotify_buddies.clients.load.mix import CallKind
-from spotify_buddies.clients.load.plan import Plan
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.rounds import Comparison, Result
 
-# What the way this service replaces reached: FastAPI with a process pool and Redis, 32 callers, on two idle cores.
+# Reached by what this service replaces: FastAPI with a process pool and Redis, 32 callers, on two idle cores.
 REFERENCE_CALLS_PER_S = 288.0
 SOAK_SHARE = 0.6
 
@@ -42,23 +42,23 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Case:
-    """One piece of work. rows: what its results say; the comparison is None without a baseline."""
+class TargetCase:
+    """One kind of load. rows: the figures of its results; the comparison is None without a baseline."""
 
     name: str
-    change: Callable[[Plan], Plan]
+    change: Callable[[LoadPlan], LoadPlan]
     rows: Callable[[Result, Comparison | None], list[Row]]
     feedback: bool = False
 
 
-def cases() -> list[Case]:
-    """The work of the table, in its order."""
+def cases() -> list[TargetCase]:
+    """The loads of the table, in its order."""
     return [
-        Case("one user per call, 32 callers", _many, _many_rows),
-        Case("one caller", lambda plan: replace(_many(plan), callers=1), _single_rows),
-        Case("1,000 users per call", _batch, _batch_rows),
-        Case("taste", lambda plan: replace(_many(plan), callers=1, mix={CallKind.TASTE: 1.0}), _taste_rows),
-        Case(
+        TargetCase("one user per call, 32 callers", _many, _many_rows),
+        TargetCase("one caller", lambda plan: replace(_many(plan), callers=1), _single_rows),
+        TargetCase("1,000 users per call", _batch, _batch_rows),
+        TargetCase("taste", lambda plan: replace(_many(plan), callers=1, mix={CallKind.TASTE: 1.0}), _taste_rows),
+        TargetCase(
             "feedback, 32 callers",
             lambda plan: replace(_many(plan), mix={CallKind.FEEDBACK: 1.0}),
             _feedback_rows,
@@ -67,7 +67,7 @@ def cases() -> list[Case]:
     ]
 
 
-def soak_plan(plan: Plan, capacity: float, duration_s: float) -> Plan:
+def soak_plan(plan: LoadPlan, capacity: float, duration_s: float) -> LoadPlan:
     """Open loop at a share of the calls a second that a closed loop reached."""
     return replace(_many(plan), rate=SOAK_SHARE * capacity, callers=512, duration_s=duration_s)
 
@@ -85,11 +85,11 @@ def soak_rows(result: Result) -> list[Row]:
     ]
 
 
-def _many(plan: Plan) -> Plan:
+def _many(plan: LoadPlan) -> LoadPlan:
     return replace(plan, mix={CallKind.KNOWN: 1.0}, callers=32, users_per_call=1, rate=None)
 
 
-def _batch(plan: Plan) -> Plan:
+def _batch(plan: LoadPlan) -> LoadPlan:
     return replace(_many(plan), callers=4, users_per_call=1_000, timeout_s=max(plan.timeout_s, 30.0))
 
 

@@ -1,4 +1,4 @@
-"""What processes use: processor time and memory, by process, of a whole tree; and what else runs on the machine."""
+"""Processor time and memory of a tree of processes, and of everything else on the machine."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ class Watch:
         self._last, self._times[1], self._machine[1] = _look(self._pids), time.monotonic(), _machine_cpu_s()
 
     def usage(self) -> Usage:
-        """What was used between; a process that came later is counted from its start, one that went is left out."""
-        found = []
+        """Usage between the two looks; a process that came later counts from its start, one that ended is left out."""
+        used = []
         for process, (name, cpu_s, rss) in self._last.items():
             _, cpu_before_s, rss_before = self._first.get(process, (name, 0.0, 0))
-            found.append(ProcessUsage(name, process.pid, cpu_s - cpu_before_s, rss_before / 2**20, rss / 2**20))
-        found.sort(key=lambda process: -process.cpu_s)
-        return Usage(tuple(found), self._times[1] - self._times[0], self._machine[1] - self._machine[0])
+            used.append(ProcessUsage(name, process.pid, cpu_s - cpu_before_s, rss_before / 2**20, rss / 2**20))
+        used.sort(key=lambda process: -process.cpu_s)
+        return Usage(tuple(used), self._times[1] - self._times[0], self._machine[1] - self._machine[0])
 
 
 def add(usages: Sequence[Usage]) -> Usage:
@@ -123,36 +123,36 @@ def environment() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": platform.platform(),
         "python": sys.version.split()[0],
-        "packages": {name: found for name in _PACKAGES if (found := _version(name))},
+        "packages": {name: number for name in _PACKAGES if (number := _version(name))},
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
 
 
 def _look(pids: Sequence[int]) -> dict[psutil.Process, tuple[str, float, int]]:
-    found = {}
+    seen = {}
     for process in _trees(pids):
         try:
             with process.oneshot():
                 times = process.cpu_times()
-                found[process] = (_name(process), times.user + times.system, process.memory_info().rss)
+                seen[process] = (_name(process), times.user + times.system, process.memory_info().rss)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it ended since it was listed, or is another user's
-    return found
+    return seen
 
 
 def _trees(pids: Sequence[int]) -> set[psutil.Process]:
-    found: set[psutil.Process] = set()
+    processes: set[psutil.Process] = set()
     for pid in pids:
         try:
             root = psutil.Process(pid)
-            found |= {root, *root.children(recursive=True)}
+            processes |= {root, *root.children(recursive=True)}
         except psutil.NoSuchProcess:
             continue
-    return found
+    return processes
 
 
 def _name(process: psutil.Process) -> str:
-    """What tells a process apart: Ray's title of it, python's module, else the program."""
+    """A name that tells a process apart: Ray's title of it, python's module, else the program."""
     command = process.cmdline()
     if not command:
         return str(process.name())

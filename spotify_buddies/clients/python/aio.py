@@ -15,6 +15,7 @@ import grpc
 
 from spotify_buddies.clients.python import codec
 from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, deadline_s
+from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
 from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -39,6 +40,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         direct: bool = False,
     ) -> None:
+        check_address(address)
         deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
@@ -86,7 +88,7 @@ class AsyncClient:
         part_size: int | None = None,
         timeout_s: float = 60.0,
     ) -> AsyncGenerator[Recommendation, None]:
-        """The same for up to 50,000 listeners, as the parts of the answer arrive; as Client.recommend_stream."""
+        """The same for up to 50,000 users, as the parts of the answer arrive; as Client.recommend_stream."""
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
         )
@@ -95,8 +97,8 @@ class AsyncClient:
         )
         try:
             async for part in call:
-                for found in codec.recommendations(part):
-                    yield found
+                for recommendation in codec.recommendations(part):
+                    yield recommendation
         except grpc.RpcError as failure:
             raise from_grpc(failure) from failure
         finally:
@@ -114,7 +116,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
     ) -> FeedbackResult:
-        """Store what a listener did; when this returns it is committed. Retried under one key: stored once."""
+        """Store what a user did; when this returns it is committed. Retried under one key: stored once."""
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
@@ -126,7 +128,7 @@ class AsyncClient:
         return codec.feedback_result(response, key)
 
     async def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:
-        """What the answering replica serves."""
+        """The versions that the answering replica serves."""
         request = pb.GetModelStatusRequest()
         return codec.model_status(
             await self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s)

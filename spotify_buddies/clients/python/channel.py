@@ -1,4 +1,4 @@
-"""How a channel to an address is opened: its options, and how long its calls may take."""
+"""Options of the channel to an address, and the deadline of its calls."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _is_here(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        found = ipaddress.ip_address(name.partition("%")[0])
+        ip = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:
         return False
-    found = getattr(found, "ipv4_mapped", None) or found
-    return found.is_loopback or found.is_unspecified
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_unspecified

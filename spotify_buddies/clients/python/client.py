@@ -14,6 +14,7 @@ import grpc
 
 from spotify_buddies.clients.python import codec
 from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, deadline_s
+from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
 from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
@@ -29,6 +30,7 @@ class Client:
     timeout_s is the deadline of one call, all attempts together; infinity: none. ValueError for one below 0 and for
     NaN, here and in every call. credentials None means plaintext, for loopback and private networks only. http_proxy
     does not count for an address on this machine, nor where `direct` is set. Errors are BuddiesError and its kinds.
+    ValueError: the address is a URL. TypeError: an address that is not text; one string where a list of ids belongs.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         direct: bool = False,
     ) -> None:
+        check_address(address)
         deadline_s(timeout_s)
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
@@ -67,7 +70,7 @@ class Client:
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A listener whose id or taste breaks a range has `error` set while the others are answered.
+        A user whose id or taste breaks a range has `error` set while the others are answered.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
@@ -89,9 +92,9 @@ class Client:
         part_size: int | None = None,
         timeout_s: float = 60.0,
     ) -> Iterator[Recommendation]:
-        """The same for up to 50,000 listeners, in the order given, as the parts of the answer arrive.
+        """The same for up to 50,000 users, in the order given, as the parts of the answer arrive.
 
-        part_size: listeners per part, 1 to 1,000. Not retried: when it breaks, ask again for those without an answer.
+        part_size: users per part, 1 to 1,000. Not retried: when it breaks, ask again for those without an answer.
         Leaving the loop and closing the iterator cancels the call.
         """
         request = codec.recommend_request(
@@ -120,9 +123,9 @@ class Client:
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
     ) -> FeedbackResult:
-        """Store what a listener did; when this returns it is committed. Retried under one key: stored once.
+        """Store what a user did; when this returns it is committed. Retried under one key: stored once.
 
-        Without user_id the recommendation's own is taken. do_not_recommend: playlists not to be seen before a time,
+        Without user_id the recommendation's own is taken. do_not_recommend: playlists not to show before a time,
         which needs a time zone (ValueError). To try again later, give the failed call's key, which the error carries as
         idempotency_key, and everything else as it was: KeyReused otherwise.
         """
@@ -137,7 +140,7 @@ class Client:
         return codec.feedback_result(response, key)
 
     def model_status(self, *, timeout_s: float | None = None) -> ModelStatus:
-        """What the answering replica serves."""
+        """The versions that the answering replica serves."""
         request = pb.GetModelStatusRequest()
         return codec.model_status(self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s))
 

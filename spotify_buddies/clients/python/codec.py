@@ -1,4 +1,4 @@
-"""Between our values and protobuf messages."""
+"""Encoding and decoding: our values to protobuf messages, and back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from spotify_buddies.clients.python.checks import items, text, texts
 from spotify_buddies.clients.python.errors import InvalidRequest
 from spotify_buddies.clients.python.types import (
     Arm,
@@ -47,14 +48,19 @@ def recommend_request(
     max_per_owner: int | None = None,
     max_song_overlap: float | None = None,
 ) -> pb.RecommendRequest:
-    """Encode; the server checks the ranges. InvalidRequest: text that UTF-8 cannot hold."""
+    """Encode; the server checks the ranges.
+
+    InvalidRequest: text that UTF-8 cannot hold. TypeError: one string or taste in place of a list, or no strings.
+    """
+    users, excluded = texts("user_ids", user_ids), texts("exclude_playlist_ids", exclude_playlist_ids)
+    described = items("tastes", tastes, Taste, "Tastes")
     with _encodable():
         return pb.RecommendRequest(
-            user_ids=user_ids,
-            tastes=[pb.Taste(user_id=taste.user_id, songs=[_song(song) for song in taste.songs]) for taste in tastes],
+            user_ids=users,
+            tastes=[_taste(taste) for taste in described],
             limit=limit,
             mode=_MODES[mode],
-            exclude_playlist_ids=exclude_playlist_ids,
+            exclude_playlist_ids=excluded,
             explain=explain,
             exclude_seen=None if exclude_seen is None else _exclude_seen(exclude_seen),
             max_per_owner=max_per_owner,
@@ -71,17 +77,20 @@ def feedback_request(
     idempotency_key: str,
     do_not_recommend: Mapping[str, datetime] | None = None,
 ) -> pb.FeedbackRequest:
-    """Encode. Given the recommendation itself, its version and arm go along, so that likes count for them."""
+    """Encode. Given the recommendation itself, its version and arm go along, so that likes count for them.
+
+    Errors as recommend_request, and ValueError: a time without a zone.
+    """
     with _encodable():
         message = pb.FeedbackRequest(
-            user_id=user_id,
-            liked=liked,
-            ignored=ignored,
-            disliked=disliked,
+            user_id=text("user_id", user_id),
+            liked=texts("liked", liked),
+            ignored=texts("ignored", ignored),
+            disliked=texts("disliked", disliked),
             idempotency_key=idempotency_key,
         )
-        if isinstance(recommendation, str):
-            message.recommendation_id = recommendation
+        if not isinstance(recommendation, Recommendation):
+            message.recommendation_id = text("recommendation", recommendation)
         else:
             message.recommendation_id = recommendation.recommendation_id
             message.model_version = recommendation.model_version
@@ -116,6 +125,11 @@ def _encodable() -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:
         raise InvalidRequest(f"{error.object!r} is not UTF-8 text", "INVALID_ARGUMENT") from error
+
+
+def _taste(taste: Taste) -> pb.Taste:
+    songs = items("songs of a Taste", taste.songs, Song, "Songs")
+    return pb.Taste(user_id=text("user_id of a Taste", taste.user_id), songs=[_song(song) for song in songs])
 
 
 def _song(song: Song) -> pb.Song:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -11,6 +12,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS = "grpc-status-details-bin"
+# gRPC's words for a connection that fails hold the address and the failure twice; the cause is at their end.
+_CONNECT = re.compile(
+    r"failed to connect to all addresses; last error: .*?(?:to remote host|error): (?P<cause>.+)", re.DOTALL
+)
+_RESOLVE = re.compile(r"errors resolving (?P<address>.+?): .*: (?P<cause>[^\]]+)\]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,13 @@ class BuddiesError(Exception):
         self.violations = violations
 
     def __str__(self) -> str:
-        fields = "".join(f"\n  {violation.field}: {violation.description}" for violation in self.violations)
-        return f"{self.message} ({self.code}){fields}"
+        lines = [f"{violation.field}: {violation.description}" for violation in self.violations]
+        # The service names the fields in its message too; those that a long message has no room for are added.
+        return "\n  ".join([f"{self.message} ({self.code})", *(line for line in lines if line not in self.message)])
 
 
 class InvalidRequest(BuddiesError):
-    """The request breaks a documented range; retrying it cannot help."""
+    """The request breaks a documented range; retrying cannot help."""
 
 
 class KeyReused(BuddiesError):
@@ -74,7 +81,7 @@ class DeadlineExceeded(BuddiesError):
 
 
 class AccessDenied(BuddiesError):
-    """The token or certificate is missing, unknown or taken back; retrying it cannot help."""
+    """The token or certificate is missing, unknown or revoked; retrying cannot help."""
 
 
 class ServiceFailure(BuddiesError):
@@ -107,7 +114,16 @@ def from_grpc(error: grpc.RpcError) -> BuddiesError:
     violations, reason, retry_after_s = _details(metadata.get(_DETAILS, b""))
     code = status.code()
     kind = _KINDS.get(code, ServiceFailure)
-    return kind(status.details() or code.name, code.name, reason, retry_after_s, violations)
+    return kind(_short(status.details() or code.name), code.name, reason, retry_after_s, violations)
+
+
+def _short(message: str) -> str:
+    """A message without gRPC's repetitions; any other as it is."""
+    if failed := _CONNECT.fullmatch(message):
+        return f"cannot connect: {failed['cause']}"
+    if unknown := _RESOLVE.fullmatch(message):
+        return f"cannot find the host of {unknown['address']}: {unknown['cause']}"
+    return message
 
 
 def _details(encoded: bytes) -> tuple[tuple[Violation, ...], str, float | None]:

@@ -1,4 +1,4 @@
-"""When to try again and how long to wait. Every call is safe to retry: reads are, and Feedback carries a key."""
+"""Retries: after which errors, and how long to wait. Every call is safe to retry: reads are, and Feedback has a key."""
 
 from __future__ import annotations
 

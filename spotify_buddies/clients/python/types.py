@@ -1,4 +1,4 @@
-"""What callers give and get: frozen values that mirror the proto, where every range and default is documented."""
+"""The values of requests and answers, frozen; they mirror the proto, where every range and default is documented."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enum import Enum
 
 
 class Mode(Enum):
-    """Whether a list is scored now or read from the lists of the day."""
+    """The way to a list: scored now, or read from the lists of the day."""
 
     LIVE = "live"
     DAILY = "daily"
 
 
 class Source(Enum):
-    """Where the playlists of one recommendation came from."""
+    """The source of the playlists of one recommendation."""
 
     UNKNOWN = "unspecified"
     LIVE = "live"
@@ -44,7 +44,7 @@ class Skipped(Enum):
 
 
 class VersionState(Enum):
-    """What a replica does with a version."""
+    """The state of a version in a replica."""
 
     UNKNOWN = "unspecified"
     LOADING = "loading"
@@ -66,7 +66,7 @@ class Song:
 
 @dataclass(frozen=True)
 class Taste:
-    """A listener described by 1 to 1,000 songs. user_id comes back in the recommendation; it may be empty."""
+    """A user described by 1 to 1,000 songs. user_id comes back in the recommendation; it may be empty."""
 
     songs: Sequence[Song]
     user_id: str = ""
@@ -74,7 +74,7 @@ class Taste:
 
 @dataclass(frozen=True)
 class ExcludeSeen:
-    """Leave out what a listener was shown, or liked, within a window of 1 second to 365 days; None: 60 days."""
+    """Leave out what a user was shown, or liked, within a window of 1 second to 365 days; None: 60 days."""
 
     window: timedelta | None = None
     shown: bool = True
@@ -83,7 +83,7 @@ class ExcludeSeen:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a playlist is recommended: how many songs its owner shares with the listener, and up to three of them."""
+    """The reason of a playlist: how many songs its owner shares with the user, and up to three of them."""
 
     shared_songs: int
     examples: tuple[Song, ...]
@@ -103,7 +103,7 @@ class Playlist:
 
 @dataclass(frozen=True)
 class ListenerError:
-    """Why one listener has no answer while others do. field: of the request, as "user_ids[3]"; code: a gRPC name."""
+    """The error of one user while others are answered. field: of the request, as "user_ids[3]"; code: a gRPC name."""
 
     code: str
     field: str
@@ -112,7 +112,7 @@ class ListenerError:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The playlists for one listener, best first; or, with `error` set, none and no recommendation_id."""
+    """The playlists for one user, best first; or, with `error` set, none and no recommendation_id."""
 
     user_id: str
     recommendation_id: str
@@ -136,7 +136,7 @@ class FeedbackResult:
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """One loaded model version; share is that of the listeners it answers for, 0 to 1."""
+    """One loaded model version; share is that of the users it answers, 0 to 1."""
 
     version: str
     state: VersionState
@@ -151,7 +151,7 @@ class VersionStatus:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """What the answering replica serves."""
+    """The versions that the answering replica serves."""
 
     model: str
     versions: tuple[VersionStatus, ...]

@@ -1,1 +1,1 @@
-"""`buddies simulate`: listeners who like what they like, so that a good model earns more likes than a bad one."""
+"""`buddies simulate`: users with a taste of their own, so that a good model earns more likes than a bad one."""

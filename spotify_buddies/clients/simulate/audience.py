@@ -1,4 +1,4 @@
-"""Listeners of a data set who have likes that training has not seen: what they truly like."""
+"""Users of a data set with likes that training has not seen, which are what they truly like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 TEST, KNOWN = 2, (0, 1)
-# As many as a request takes.
+# The most that a request may exclude.
 MOST_KNOWN = 1_000
 
 
@@ -22,7 +22,7 @@ class AudienceError(Exception):
 
 
 @dataclass(frozen=True)
-class Listener:
+class SimulatedUser:
     """user_id: in the data set. likes: playlists of the test split. known: liked ones that training saw, best first."""
 
     user_id: str
@@ -31,30 +31,30 @@ class Listener:
 
 
 class Audience:
-    """The listeners with test likes; files are mapped, so that of a large data set little is read."""
+    """The users with test likes; the files are mapped, so that little of a large data set is read."""
 
     def __init__(self, users: Any, playlists: Any, indptr: Array, indices: Array, split: Array) -> None:
         self._users, self._playlists = users, playlists
         self._indptr, self._indices, self._split = indptr, indices, split
         self._likes = np.flatnonzero(split == TEST)
         if not self._likes.size:
-            raise AudienceError("the data set has no test likes; build it from more listeners or playlists")
+            raise AudienceError("the data set has no test likes; build it from more users or playlists")
 
-    def draw(self, rng: np.random.Generator) -> Listener:
-        """A listener by one of the test likes, each as likely: who likes more comes more often."""
+    def draw(self, rng: np.random.Generator) -> SimulatedUser:
+        """A user by one of the test likes, each as likely: a user with more likes comes more often."""
         like = int(self._likes[rng.integers(self._likes.size)])
-        return self.listener(int(np.searchsorted(self._indptr, like, side="right")) - 1)
+        return self.user(int(np.searchsorted(self._indptr, like, side="right")) - 1)
 
-    def listener(self, row: int) -> Listener:
-        """The listener of a user row."""
+    def user(self, row: int) -> SimulatedUser:
+        """The user of a row."""
         span = slice(int(self._indptr[row]), int(self._indptr[row + 1]))
         liked, split = self._indices[span], self._split[span]
         known = liked[np.isin(split, KNOWN)][:MOST_KNOWN]
-        return Listener(self._users[row], frozenset(self._names(liked[split == TEST])), tuple(self._names(known)))
+        return SimulatedUser(self._users[row], frozenset(self._names(liked[split == TEST])), tuple(self._names(known)))
 
     @cached_property
     def size(self) -> int:
-        """Listeners that may be drawn."""
+        """Users that may be drawn."""
         return int(np.unique(np.searchsorted(self._indptr, self._likes, side="right")).size)
 
     def _names(self, rows: Array) -> list[str]:

@@ -1,4 +1,4 @@
-"""`buddies simulate`: traffic of listeners who like what they like."""
+"""`buddies simulate`: visits of simulated users."""
 
 from __future__ import annotations
 
@@ -9,99 +9,117 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotify_buddies.clients.command.access import credentials
+from spotify_buddies.clients.command.access import NoService, Target, client_options, target
 from spotify_buddies.clients.command.calls import Address, AsJson, Ca
-from spotify_buddies.clients.command.endpoints import running
-from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client, Retry
+from spotify_buddies.clients.command.option_groups import grouped
+from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say
 
 if TYPE_CHECKING:
     from spotify_buddies.clients.simulate.audience import Audience
     from spotify_buddies.clients.simulate.tally import VisitTally
-    from spotify_buddies.clients.simulate.visits import Plan
+    from spotify_buddies.clients.simulate.visits import VisitPlan
 
 INTERRUPTED = 130
 TICK_S = 5.0
 
-app = typer.Typer(help="Simulated listeners, whose likes tell a good model from a bad one.", no_args_is_help=True)
+app = typer.Typer(help="Simulated users, whose likes tell a good model from a bad one.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Keep `run` a verb although it is the only one."""
+    """A group, so that `run` stays a verb although it is the only one."""
+
+
+@dataclass(frozen=True)
+class VisitOptions:
+    """Options of the visits: their times and number, and the lists that are asked for."""
+
+    over: Annotated[str, typer.Option(help="Window of the visits, as 10m; 0: all at once.")] = "1m"
+    visits: Annotated[float, typer.Option(min=0, help="Expected visits in a window.")] = 1_000.0
+    every: Annotated[str | None, typer.Option(help="Repeat: start a window at this interval, as 10m.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the users, times and moods that are drawn.")] = 1
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists in a list.")] = 5
+    include_known: Annotated[
+        bool, typer.Option("--include-known", help="Also ask for what the user liked before, which is not new.")
+    ] = False
+    callers: Annotated[int, typer.Option(min=1, max=10_000, help="Most visits at a time.")] = 64
+
+
+@dataclass(frozen=True)
+class TasteOptions:
+    """Options of the reactions to a list."""
+
+    p_true: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of liking a playlist of the user's taste, once looked at.")
+    ] = 0.8
+    p_noise: Annotated[float, typer.Option(min=0, max=1, help="Probability of liking any other.")] = 0.02
+    falling: Annotated[
+        float, typer.Option(min=0, max=5, help="A playlist of rank r is looked at with probability r ** -falling.")
+    ] = 0.5
 
 
 @app.command()
+@grouped
 def run(
     context: typer.Context,
-    over: Annotated[str, typer.Option(help="Window over which they come, as 10m; 0: all at once.")] = "1m",
-    visits: Annotated[float, typer.Option(min=0, help="Visits to be expected in a window.")] = 1_000.0,
-    every: Annotated[str | None, typer.Option(help="Again and again, a window begins every so often, as 10m.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws other listeners, times and moods.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists a list.")] = 5,
-    p_true: Annotated[
-        float, typer.Option(min=0, max=1, help="Probability of liking a seen playlist that is to the own taste.")
-    ] = 0.8,
-    p_noise: Annotated[float, typer.Option(min=0, max=1, help="Probability of liking any other.")] = 0.02,
-    falling: Annotated[
-        float, typer.Option(min=0, max=5, help="The playlist of rank r is looked at with probability r ** -falling.")
-    ] = 0.5,
-    include_known: Annotated[
-        bool, typer.Option("--include-known", help="Also ask for what the listener liked before; it is not new.")
-    ] = False,
-    callers: Annotated[int, typer.Option(min=1, max=10_000, help="Visits at a time, at most.")] = 64,
-    dataset: Annotated[Path | None, typer.Option(help="Data set of the listeners; default: <state>/dataset.")] = None,
+    options: VisitOptions,
+    taste: TasteOptions,
+    dataset: Annotated[Path | None, typer.Option(help="Data set of the users; default: <state>/dataset.")] = None,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let listeners of the data set visit the service, look down their lists and react to what is to their taste.
+    """Let users of the data set visit the service, look down their lists and react to what is to their taste.
 
-    They come by a Poisson process. What they truly like are their test likes, which training has not seen. Ends with
-    calls, playlists shown, likes and like rate by version and arm; with --every a line of it after each window.
+    Visits are a Poisson process. What a user truly likes are the test likes, which training has not seen. The end is a
+    table of calls, playlists shown, likes and like rate by version and arm; with --every, one after each window.
 
     Examples: buddies simulate run --over 10m --visits 6000  |  buddies simulate run --over 10m --every 10m --json
     """
     from spotify_buddies.clients.simulate.audience import AudienceError, open_audience
-    from spotify_buddies.clients.simulate.clicks import Clicks
-    from spotify_buddies.clients.simulate.visits import Plan
 
-    over_s, every_s = _seconds(over, "--over"), None if every is None else _seconds(every, "--every")
-    if every_s is not None and (every_s <= 0 or every_s < over_s):
-        raise typer.BadParameter(f"{every} is shorter than the window of {over}", param_hint="--every")
-    plan = Plan(visits, over_s, limit, callers, not include_known, seed, clicks=Clicks(p_true, p_noise, falling))
+    plan, every_s = _plan(options, taste)
     try:
         audience = open_audience(dataset or context.obj.state_dir / "dataset")
-    except AudienceError as error:
+        service = target(context.obj, address)
+    except (AudienceError, NoService) as error:
         raise _failed(str(error)) from error
-    code = _Runner(context, address, ca, as_json=as_json).run(audience, plan, every_s)
+    code = _Runner(service, client_options(context.obj, service, ca), as_json=as_json).run(audience, plan, every_s)
     if code:
         raise typer.Exit(code)
 
 
+def _plan(options: VisitOptions, taste: TasteOptions) -> tuple[VisitPlan, float | None]:
+    """The plan of the first window, and the seconds between two; None: there is one. typer.BadParameter."""
+    from spotify_buddies.clients.simulate.clicks import Clicks
+    from spotify_buddies.clients.simulate.visits import VisitPlan
+
+    over_s = _seconds(options.over, "--over")
+    every_s = None if options.every is None else _seconds(options.every, "--every")
+    if every_s is not None and (every_s <= 0 or every_s < over_s):
+        raise typer.BadParameter(f"{options.every} is shorter than the window of {options.over}", param_hint="--every")
+    clicks = Clicks(taste.p_true, taste.p_noise, taste.falling)
+    plan = VisitPlan(
+        options.visits, over_s, options.limit, options.callers, not options.include_known, options.seed, clicks=clicks
+    )
+    return plan, every_s
+
+
 class _Runner:
-    """One service, asked window after window."""
+    """One service, visited in one window after the other."""
 
-    def __init__(self, context: typer.Context, address: str | None, ca: Path | None, *, as_json: bool) -> None:
-        settings = context.obj
-        endpoints = running(settings.state_dir)
-        self._address = address or settings.client.address or (endpoints.grpc if endpoints else "127.0.0.1:9000")
-        self._options: dict[str, Any] = {
-            "timeout_s": settings.client.timeout_s,
-            "retry": Retry(attempts=settings.client.attempts),
-            "credentials": credentials(settings.client, ca),
-            "direct": endpoints is not None and self._address == endpoints.grpc,
-        }
-        self._as_json = as_json
+    def __init__(self, service: Target, options: dict[str, Any], *, as_json: bool) -> None:
+        self._address, self._options, self._as_json = service.address, options, as_json
 
-    def run(self, audience: Audience, plan: Plan, every_s: float | None) -> int:
+    def run(self, audience: Audience, plan: VisitPlan, every_s: float | None) -> int:
         """The exit code: 1 where nothing was answered, 130 where a single window was interrupted."""
         if every_s is None:
             self._ask_status()
@@ -113,7 +131,7 @@ class _Runner:
                 if every_s is None:
                     return INTERRUPTED if not whole else 0 if tally.arms or not tally.visits else 1
                 if not whole:
-                    return 0  # a service is ended so
+                    return 0  # the ordinary end of a run that repeats
                 plan = replace(plan, window=plan.window + 1)
                 time.sleep(max(0.0, started + every_s - time.monotonic()))
         except KeyboardInterrupt:
@@ -125,11 +143,11 @@ class _Runner:
                 client.model_status()
         except BuddiesError as error:
             raise _failed(
-                f"{self._address} does not answer as the service: {error}; start it with `buddies serve start`, or "
-                "name another with --address"
+                f"no service answers at {self._address}: {error}; start it with `buddies serve start`, or name another "
+                "with --address"
             ) from error
 
-    def _window(self, audience: Audience, plan: Plan) -> tuple[VisitTally, bool]:
+    def _window(self, audience: Audience, plan: VisitPlan) -> tuple[VisitTally, bool]:
         """The counts of a window, and whether it was not interrupted."""
         from spotify_buddies.clients.simulate.tally import VisitTally
         from spotify_buddies.clients.simulate.visits import simulate
@@ -152,7 +170,7 @@ class _Runner:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
         return tally, True
 
-    def _print(self, tally: VisitTally, plan: Plan, audience: Audience) -> None:
+    def _print(self, tally: VisitTally, plan: VisitPlan, audience: Audience) -> None:
         body = {
             "audience": audience.size,
             "window": plan.window,
@@ -165,7 +183,7 @@ class _Runner:
             sys.stdout.flush()
 
 
-def _ticker(plan: Plan) -> Callable[[VisitTally], None]:
+def _ticker(plan: VisitPlan) -> Callable[[VisitTally], None]:
     """Progress on standard error: a rewritten line on a terminal, one every few seconds elsewhere."""
     terminal = sys.stderr.isatty()
     shown = time.monotonic()
@@ -177,7 +195,7 @@ def _ticker(plan: Plan) -> Callable[[VisitTally], None]:
             return
         shown = now
         line = f"{tally.visits:,} of about {plan.visits:,.0f} visits, {tally.errors:,} failed calls"
-        typer.echo("\r\x1b[2K" + line if terminal else line, nl=not terminal, err=True)
+        print("\r\x1b[2K" + line if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)  # noqa: T201
 
     return tell
 

@@ -1,4 +1,4 @@
-"""What the simulated listeners saw and did, by version and arm."""
+"""Counts of the lists shown to simulated users and of their likes, by version and arm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.python import Recommendation
+from spotify_buddies.foundation.terminal.tables import table
 
 
 @dataclass
@@ -18,14 +19,14 @@ class ArmTally:
     likes: int = 0
     empty: int = 0
     errors: int = 0
-    listeners: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
     sources: Counter[str] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:
         """Counts, and like_rate: likes per playlist shown, None where none was."""
         rate = round(self.likes / self.impressions, 6) if self.impressions else None
         return {
-            "calls": self.calls, "listeners": len(self.listeners), "impressions": self.impressions,
+            "calls": self.calls, "listeners": len(self.users), "impressions": self.impressions,
             "likes": self.likes, "like_rate": rate, "empty": self.empty, "errors": self.errors,
             "sources": dict(self.sources),
         }  # fmt: skip
@@ -33,7 +34,7 @@ class ArmTally:
 
 @dataclass
 class VisitTally:
-    """One window. visits: listeners who came. failed: calls without an answer, by gRPC status."""
+    """One window. visits: users who came. failed: calls without an answer, by gRPC status."""
 
     visits: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -50,7 +51,7 @@ class VisitTally:
         arm.impressions += len(answer.playlists)
         arm.likes += liked
         arm.empty += not answer.playlists
-        arm.listeners.add(answer.user_id)
+        arm.users.add(answer.user_id)
         arm.sources[answer.source.value] += 1
 
     @property
@@ -67,12 +68,12 @@ class VisitTally:
 
     def lines(self) -> list[str]:
         """For people."""
-        names = ("calls", "listeners", "shown", "likes", "like rate", "errors")
-        lines = [f"{'version':<12}{'arm':<12}" + "".join(f"{name:>11}" for name in names)]
-        for (version, name), arm in sorted(self.arms.items()):
-            rate = f"{arm.likes / arm.impressions:.4f}" if arm.impressions else "-"
-            counts = (arm.calls, len(arm.listeners), arm.impressions, arm.likes)
-            line = f"{version:<12}{name:<12}" + "".join(f"{count:>11,}" for count in counts)
-            lines.append(f"{line}{rate:>11}{arm.errors:>11,}")
+        rows = [
+            (version, name, f"{arm.calls:,}", f"{len(arm.users):,}", f"{arm.impressions:,}", f"{arm.likes:,}",
+             f"{arm.likes / arm.impressions:.4f}" if arm.impressions else "-", f"{arm.errors:,}")
+            for (version, name), arm in sorted(self.arms.items())
+        ]  # fmt: skip
+        headers = ("version", "arm", "calls", "users", "shown", "likes", "like rate", "errors")
+        lines = table(headers, rows, right=range(2, 8)).splitlines()
         lines += [f"{count:,} calls failed: {code}" for code, count in sorted(self.failed.items())]
         return lines

@@ -1,4 +1,4 @@
-"""Listeners come, look at a list and react, over the service's own client."""
+"""Visits of simulated users: each asks for a list and reacts to it, over the service's own client."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Recommendation
-from spotify_buddies.clients.simulate.audience import Audience, Listener
+from spotify_buddies.clients.simulate.audience import Audience, SimulatedUser
 from spotify_buddies.clients.simulate.clicks import Clicks
 from spotify_buddies.clients.simulate.tally import VisitTally
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One window. visits: how many are to be expected in over_s seconds, 0 for all at once; callers: at most at a time.
+class VisitPlan:
+    """One window. visits: expected in over_s seconds, 0 for all at once; callers: most visits at a time.
 
-    exclude_known: leave out what the listener liked before, as an app does that shows new things. seed, window: draw
-    other listeners, times and moods.
+    exclude_known: leave out what the user liked before, as an app does that shows new things. seed, window: of the
+    users, times and moods that are drawn.
     """
 
     visits: float = 1_000.0
@@ -32,19 +32,19 @@ class Plan:
     clicks: Clicks = field(default_factory=Clicks)
 
 
-def arrivals(plan: Plan, rng: np.random.Generator) -> Iterator[float]:
-    """Seconds from the start at which listeners come, ascending: a Poisson process over the window."""
+def arrivals(plan: VisitPlan, rng: np.random.Generator) -> Iterator[float]:
+    """Seconds from the start at which users come, ascending: a Poisson process over the window."""
     count = int(rng.poisson(plan.visits))
     # Given their number, the times of a Poisson process are uniform.
     yield from np.sort(rng.random(count) * plan.over_s).tolist()
 
 
 async def simulate(
-    client: AsyncClient, audience: Audience, plan: Plan, tally: VisitTally, on_visit: Callable[[VisitTally], None]
+    client: AsyncClient, audience: Audience, plan: VisitPlan, tally: VisitTally, on_visit: Callable[[VisitTally], None]
 ) -> None:
-    """One window of visits, counted in `tally` as they end, so that a cancelled one is counted until then.
+    """One window of visits, counted in `tally` as they end; a cancelled window is counted until then.
 
-    The same seed gives the same listeners at the same times with the same moods, whatever the service answers.
+    The same seed gives the same users at the same times with the same moods, whatever the service answers.
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
@@ -66,30 +66,30 @@ async def simulate(
 
 
 async def _visit(
-    client: AsyncClient, audience: Audience, plan: Plan, tally: VisitTally, rng: np.random.Generator
+    client: AsyncClient, audience: Audience, plan: VisitPlan, tally: VisitTally, rng: np.random.Generator
 ) -> None:
     tally.visits += 1
-    listener = audience.draw(rng)
-    answer = await _ask(client, listener, plan, tally)
+    user = audience.draw(rng)
+    answer = await _ask(client, user, plan, tally)
     if answer is None:
         return
     shown = [playlist.playlist_id for playlist in answer.playlists]
-    liked = plan.clicks.like(listener, shown, rng)
+    liked = plan.clicks.like(user, shown, rng)
     tally.show(answer, len(liked))
     if not shown:
         return
     try:
-        # A list is over when the listener leaves it: what was not liked by then was ignored.
+        # The visit ends here: what was not liked by now was ignored.
         await client.feedback(answer, liked=liked, ignored=[name for name in shown if name not in liked])
     except BuddiesError:
         tally.of(answer).errors += 1
 
 
-async def _ask(client: AsyncClient, listener: Listener, plan: Plan, tally: VisitTally) -> Recommendation | None:
-    excluded = listener.known if plan.exclude_known else ()
+async def _ask(client: AsyncClient, user: SimulatedUser, plan: VisitPlan, tally: VisitTally) -> Recommendation | None:
+    excluded = user.known if plan.exclude_known else ()
     try:
         (answer,) = await client.recommend(
-            [listener.user_id], limit=plan.limit, exclude_playlist_ids=excluded, explain=False
+            [user.user_id], limit=plan.limit, exclude_playlist_ids=excluded, explain=False
         )
     except BuddiesError as error:
         tally.failed[error.code] += 1

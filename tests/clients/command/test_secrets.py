@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from spotify_buddies.clients.command.access import credentials
 from spotify_buddies.clients.command.settings import ClientSettings, SettingsError, read_settings, shown
 from spotify_buddies.clients.main import build_app, sections
-from tests.clients.command.test_command import buddies
+from tests.clients.buddies_process import buddies
 
 SECRET = "s3cret-Pa55"
 

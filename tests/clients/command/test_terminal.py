@@ -1,4 +1,4 @@
-"""What strangers wrote reaches no terminal as anything but letters: titles, names, ids, errors and paths."""
+"""Text of strangers reaches no terminal as anything but letters: titles, names, ids, errors and paths."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.clients.load.mix import DECK, CallKind, MixError, deal, parse_mix
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.requests import Requests, RequestsError
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample, SampleError, read
+from spotify_buddies.clients.load.worker.requests import Requests, RequestsError
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
 SAMPLE = Sample(("anna", "ben", "cleo"), ((("Wild World", "Yusuf"), ("Hurt", "Johnny Cash")),))
 
 
-def requests(plan: Plan, sample: Sample = SAMPLE) -> Requests:
+def requests(plan: LoadPlan, sample: Sample = SAMPLE) -> Requests:
     return Requests(plan, sample, random.Random(5))
 
 
@@ -46,7 +46,7 @@ def test_a_mix_that_cannot_be_read_says_why(text: str, said: str) -> None:
 
 
 def test_a_known_call_asks_for_listeners_of_the_sample() -> None:
-    request = requests(Plan("x", {CallKind.KNOWN: 1.0}, users_per_call=7, limit=3, explain=False)).next()
+    request = requests(LoadPlan("x", {CallKind.KNOWN: 1.0}, users_per_call=7, limit=3, explain=False)).next()
     message = pb.RecommendRequest.FromString(request.payload)
     assert request.users == 7
     assert len(message.user_ids) == 7
@@ -55,25 +55,25 @@ def test_a_known_call_asks_for_listeners_of_the_sample() -> None:
 
 
 def test_an_unknown_call_asks_for_nobody_of_the_sample() -> None:
-    message = pb.RecommendRequest.FromString(requests(Plan("x", {CallKind.UNKNOWN: 1.0})).next().payload)
+    message = pb.RecommendRequest.FromString(requests(LoadPlan("x", {CallKind.UNKNOWN: 1.0})).next().payload)
     assert len(message.user_ids) == 1
     assert not set(message.user_ids) & set(SAMPLE.user_ids)
 
 
 def test_a_taste_call_holds_the_songs_of_a_taste() -> None:
-    message = pb.RecommendRequest.FromString(requests(Plan("x", {CallKind.TASTE: 1.0})).next().payload)
+    message = pb.RecommendRequest.FromString(requests(LoadPlan("x", {CallKind.TASTE: 1.0})).next().payload)
     assert [(song.name.title, song.name.artist) for song in message.tastes[0].songs] == list(SAMPLE.tastes[0])
 
 
 def test_feedback_is_about_recommendations_that_were_received_each_with_a_key_of_its_own() -> None:
-    made = requests(Plan("x", {CallKind.FEEDBACK: 1.0}, reactions=2))
+    made = requests(LoadPlan("x", {CallKind.FEEDBACK: 1.0}, reactions=2))
     found = pb.Recommendation(
         recommendation_id="r1", user_id="anna", model_version="7", arm=pb.ARM_PRODUCTION,
         playlists=[pb.RecommendedPlaylist(playlist_id=name) for name in "abc"],
     )  # fmt: skip
     short = pb.Recommendation(recommendation_id="r2", playlists=[pb.RecommendedPlaylist(playlist_id="a")])
     made.keep(pb.RecommendResponse(recommendations=[short, found]))
-    again = requests(Plan("x", {CallKind.FEEDBACK: 1.0}, reactions=2))  # of the same seed, as another run
+    again = requests(LoadPlan("x", {CallKind.FEEDBACK: 1.0}, reactions=2))  # of the same seed, as another run
     again.keep(pb.RecommendResponse(recommendations=[found]))
     sent = [pb.FeedbackRequest.FromString(one.next().payload) for one in (made, made, made, again, again)]
     assert {(one.recommendation_id, one.user_id, tuple(one.liked), one.model_version) for one in sent} == {
@@ -84,18 +84,18 @@ def test_feedback_is_about_recommendations_that_were_received_each_with_a_key_of
 
 def test_feedback_without_a_recommendation_cannot_be_made() -> None:
     with pytest.raises(RequestsError, match="none came"):
-        requests(Plan("x", {CallKind.FEEDBACK: 1.0})).next()
+        requests(LoadPlan("x", {CallKind.FEEDBACK: 1.0})).next()
 
 
 @pytest.mark.parametrize("kind", [CallKind.KNOWN, CallKind.TASTE])
 def test_a_mix_without_anybody_to_ask_for_is_refused(kind: CallKind) -> None:
     with pytest.raises(RequestsError, match="are given"):
-        requests(Plan("x", {kind: 1.0}), Sample())
+        requests(LoadPlan("x", {kind: 1.0}), Sample())
 
 
 def test_priming_asks_for_recommendations_only_where_feedback_is_sent() -> None:
-    assert list(requests(Plan("x", {CallKind.KNOWN: 1.0})).priming()) == []
-    first = pb.RecommendRequest.FromString(next(requests(Plan("x", {CallKind.FEEDBACK: 1.0})).priming()))
+    assert list(requests(LoadPlan("x", {CallKind.KNOWN: 1.0})).priming()) == []
+    first = pb.RecommendRequest.FromString(next(requests(LoadPlan("x", {CallKind.FEEDBACK: 1.0})).priming()))
     assert len(first.user_ids) == 500
 
 

@@ -1,6 +1,6 @@
-"""What people read."""
+"""The report that people read."""
 
-from spotify_buddies.clients.load.report import _by_name, aligned, target_lines
+from spotify_buddies.clients.load.report import _by_name, target_lines
 from spotify_buddies.clients.load.targets import Row
 
 
@@ -16,10 +16,6 @@ def test_processes_of_one_name_are_one_row_the_busiest_first() -> None:
     ]
 
 
-def test_columns_are_as_wide_as_their_widest_cell() -> None:
-    assert aligned([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc   d"]
-
-
 def test_targets_are_shown_with_what_was_reached_and_whether_it_is_enough() -> None:
     rows = [
         Row("w", "users/s", 130_000.4, least=120_000.0),
@@ -28,6 +24,6 @@ def test_targets_are_shown_with_what_was_reached_and_whether_it_is_enough() -> N
     ]
     assert target_lines([row.to_json() for row in rows])[1:] == [
         "w     users/s  >= 120,000  130,000       yes",
-        "w     p50, ms  <= 6        6.250          no",
+        "w     p50, ms  <= 6        6.250         no",
         "w     x        <= 1        not measured",
     ]

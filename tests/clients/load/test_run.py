@@ -16,11 +16,11 @@ import pytest
 from spotify_buddies.clients.load.baseline import Bare, bare_server
 from spotify_buddies.clients.load.client_processes import Around, Crew, LoadError, Measured, crew
 from spotify_buddies.clients.load.mix import CallKind
-from spotify_buddies.clients.load.plan import Plan
-from spotify_buddies.clients.load.record import WRONG_ANSWER
+from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.targets import Row
 from spotify_buddies.clients.load.usage import Watch, growth
+from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.load.grpc_aio import Stalling, serving
 
@@ -28,12 +28,12 @@ SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
 
 
-def run(workers: Crew, plan: Plan) -> Measured:
+def run(workers: Crew, plan: LoadPlan) -> Measured:
     return workers.measure(plan, lambda phase, calls, errors: None, Around(lambda: None, lambda: None))
 
 
-def short(address: str, mix: dict[CallKind, float], **changes) -> Plan:
-    return Plan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
+def short(address: str, mix: dict[CallKind, float], **changes) -> LoadPlan:
+    return LoadPlan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
 
 
 def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
@@ -75,7 +75,7 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
     assert one.errors == Counter({("known", "RESOURCE_EXHAUSTED", ""): 20})
     assert one.messages == {("known", "RESOURCE_EXHAUSTED", ""): "full"}
     assert other.errors == Counter({("known", WRONG_ANSWER, ""): 20})
-    assert other.messages[("known", WRONG_ANSWER, "")] == "0 recommendations for 1 listeners"
+    assert other.messages[("known", WRONG_ANSWER, "")] == "0 recommendations for 1 users"
     assert one.answered == other.answered == 0
 
 

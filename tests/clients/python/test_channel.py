@@ -9,9 +9,9 @@ import pytest
 
 from spotify_buddies.clients.python import AsyncClient, Client
 from spotify_buddies.clients.python.channel import deadline_s, is_local
-from tests.clients.command.test_command import buddies
+from tests.clients.buddies_process import buddies
 from tests.clients.grpc_server import serving
-from tests.clients.python.test_client import ANSWER
+from tests.clients.python.answers import ANSWER
 
 NOBODY = "http://127.0.0.1:9"
 

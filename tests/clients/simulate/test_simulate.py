@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from spotify_buddies.clients.python import AsyncClient
-from spotify_buddies.clients.simulate.audience import AudienceError, Listener, open_audience
+from spotify_buddies.clients.simulate.audience import AudienceError, SimulatedUser, open_audience
 from spotify_buddies.clients.simulate.clicks import Clicks
 from spotify_buddies.clients.simulate.tally import VisitTally
-from spotify_buddies.clients.simulate.visits import Plan, arrivals, simulate
+from spotify_buddies.clients.simulate.visits import VisitPlan, arrivals, simulate
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.baseline.server import serve_plain
 from spotify_buddies.serve_app.settings.serve import ServeSettings
@@ -27,7 +27,7 @@ from spotify_buddies.serve_app.settings.services import Services
 from tests.clients.simulate.conftest import World
 
 SERVE = ServeSettings(grpc_port=0, feedback_timeout_s=30.0, request_timeout_s=60.0)
-ANN = Listener("ann", frozenset({"a", "c"}), ())
+ANN = SimulatedUser("ann", frozenset({"a", "c"}), ())
 
 
 def rng(seed: int = 1) -> np.random.Generator:
@@ -42,8 +42,8 @@ def test_what_is_to_the_taste_is_liked_and_nothing_else_where_nothing_is_left_to
 
 def test_a_lower_place_is_looked_at_less_by_the_square_root_of_its_rank() -> None:
     clicks, draws = Clicks(p_true=1.0, p_noise=0.0, falling=0.5), rng()
-    listener = Listener("bob", frozenset({"p0", "p3"}), ())
-    liked = [clicks.like(listener, ["p0", "p1", "p2", "p3"], draws) for _ in range(4_000)]
+    user = SimulatedUser("bob", frozenset({"p0", "p3"}), ())
+    liked = [clicks.like(user, ["p0", "p1", "p2", "p3"], draws) for _ in range(4_000)]
     assert all("p0" in own for own in liked)
     # 4 ** -0.5 = 0.5, its standard error sqrt(0.25 / 4000) = 0.008
     assert sum("p3" in own for own in liked) / 4_000 == pytest.approx(0.5, abs=0.04)
@@ -56,7 +56,7 @@ def test_noise_is_liked_by_chance() -> None:
 
 
 def test_arrivals_are_spread_over_the_window_in_the_number_expected() -> None:
-    plan = Plan(visits=10_000, over_s=600)
+    plan = VisitPlan(visits=10_000, over_s=600)
     times = list(arrivals(plan, rng()))
     assert len(times) == pytest.approx(10_000, abs=500)
     assert times == sorted(times)
@@ -64,8 +64,8 @@ def test_arrivals_are_spread_over_the_window_in_the_number_expected() -> None:
     # Exponential gaps: their standard deviation is their mean.
     gaps = np.diff(times)
     assert gaps.std() / gaps.mean() == pytest.approx(1.0, abs=0.1)
-    assert set(arrivals(Plan(visits=50, over_s=0), rng())) == {0.0}
-    assert list(arrivals(Plan(visits=0), rng())) == []
+    assert set(arrivals(VisitPlan(visits=50, over_s=0), rng())) == {0.0}
+    assert list(arrivals(VisitPlan(visits=0), rng())) == []
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("1.5h", 5_400), ("10m", 600), ("500ms", 0.5), ("0", 0)])
@@ -79,16 +79,16 @@ def test_other_times_are_refused(text: str) -> None:
         seconds(text)
 
 
-def test_listeners_are_those_with_test_likes_and_come_with_the_ones_that_training_saw(world: World) -> None:
+def test_users_are_those_with_test_likes_and_come_with_the_ones_that_training_saw(world: World) -> None:
     audience = open_audience(world.dataset)
     assert audience.size == 228  # every twentieth of 240 is cold
     draws = rng()
     for _ in range(50):
-        listener = audience.draw(draws)
-        user = int(listener.user_id.removeprefix("user-"))
-        assert (len(listener.likes), len(listener.known)) == (1, 9)
-        assert {int(name.removeprefix("playlist-")) % 6 for name in (*listener.likes, *listener.known)} == {user % 6}
-        assert listener.likes.isdisjoint(listener.known)
+        drawn = audience.draw(draws)
+        user = int(drawn.user_id.removeprefix("user-"))
+        assert (len(drawn.likes), len(drawn.known)) == (1, 9)
+        assert {int(name.removeprefix("playlist-")) % 6 for name in (*drawn.likes, *drawn.known)} == {user % 6}
+        assert drawn.likes.isdisjoint(drawn.known)
 
 
 def test_what_is_no_data_set_is_said_with_what_to_do(world: World, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_what_is_no_data_set_is_said_with_what_to_do(world: World, tmp_path: Pat
         open_audience(tmp_path)
 
 
-def visit(world: World, bundle: Path, version: str, url: str | None, plan: Plan) -> VisitTally:
+def visit(world: World, bundle: Path, version: str, url: str | None, plan: VisitPlan) -> VisitTally:
     async def run() -> VisitTally:
         tally = VisitTally()
         async with (
@@ -132,28 +132,28 @@ def stored(url: str, version: str) -> tuple[int, int, int]:
 
 
 def test_a_good_model_earns_more_likes_than_the_same_with_shuffled_factors(world: World, postgres_url: str) -> None:
-    plan = Plan(visits=600, seed=3, callers=16)
+    plan = VisitPlan(visits=600, seed=3, callers=16)
     rates = {}
     for version, bundle in (("good", world.good), ("bad", world.shuffled)):
         tally = visit(world, bundle, version, postgres_url, plan)
         (arm,) = tally.arms.values()
         assert (tally.errors, arm.calls, arm.empty) == (0, tally.visits, 0)
         # Every reaction is committed, with the version that earned it.
-        assert stored(postgres_url, version) == (arm.likes, arm.impressions, len(arm.listeners))
+        assert stored(postgres_url, version) == (arm.likes, arm.impressions, len(arm.users))
         rates[version] = arm.likes / arm.impressions
     assert rates["good"] > 2 * rates["bad"]
 
 
-def test_a_seed_draws_the_same_listeners_and_likes_and_another_window_others(world: World, postgres_url: str) -> None:
-    runs = [visit(world, world.good, name, postgres_url, Plan(visits=60, seed=4, callers=callers, window=window))
+def test_a_seed_draws_the_same_users_and_likes_and_another_window_others(world: World, postgres_url: str) -> None:
+    runs = [visit(world, world.good, name, postgres_url, VisitPlan(visits=60, seed=4, callers=callers, window=window))
             for name, callers, window in (("one", 1, 0), ("two", 32, 0), ("three", 32, 1))]  # fmt: skip
     one, two, three = (next(iter(tally.arms.values())) for tally in runs)
-    assert (one.listeners, one.likes, one.impressions) == (two.listeners, two.likes, two.impressions)
-    assert one.listeners != three.listeners
+    assert (one.users, one.likes, one.impressions) == (two.users, two.likes, two.impressions)
+    assert one.users != three.users
 
 
 def test_feedback_that_is_not_stored_is_an_error_and_the_visits_go_on(world: World) -> None:
-    tally = visit(world, world.good, "v", None, Plan(visits=20, seed=5))
+    tally = visit(world, world.good, "v", None, VisitPlan(visits=20, seed=5))
     (arm,) = tally.arms.values()
     assert arm.errors == arm.calls == tally.visits > 0
     assert tally.to_json()["errors"] == arm.errors
@@ -207,7 +207,7 @@ def test_the_command_says_what_was_shown_and_liked_by_version_and_arm(
     assert arm["impressions"] == 5 * arm["calls"]
     assert arm["like_rate"] == pytest.approx(arm["likes"] / arm["impressions"], abs=1e-6)
     table = buddies(tmp_path, *arguments).stdout.splitlines()
-    assert table[0].split() == ["version", "arm", "calls", "listeners", "shown", "likes", "like", "rate", "errors"]
+    assert table[0].split() == ["version", "arm", "calls", "users", "shown", "likes", "like", "rate", "errors"]
     assert table[1].split()[:2] == ["7", "production"]
 
 
@@ -246,3 +246,9 @@ def test_a_service_that_is_not_there_is_named_with_how_to_start_one(world: World
     finished = buddies(tmp_path, "--address", "127.0.0.1:1", "--dataset", str(world.dataset))
     assert finished.returncode == 1
     assert "buddies serve start" in finished.stderr
+
+
+def test_where_no_service_runs_it_visits_nobody(world: World, tmp_path: Path) -> None:
+    finished = buddies(tmp_path, "--dataset", str(world.dataset))
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: no service runs here")

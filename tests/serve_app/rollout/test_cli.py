@@ -138,7 +138,7 @@ def test_of_two_people_one_is_told_who_was_faster(world: World, command: Any) ->
 
 
 def test_without_a_service_and_a_database_the_command_says_what_to_do(tmp_path: Path) -> None:
-    from tests.clients.command.test_command import buddies
+    from tests.clients.buddies_process import buddies
 
     result = buddies("rollout", "status", cwd=tmp_path)
     assert result.returncode == 1

@@ -1,1 +1,1 @@
-"""The drill `flood`: one caller does all that HTTP/2 lets it do, and another one must not notice."""
+"""The drill `flood`: one caller does everything that HTTP/2 allows, and another one must not notice."""

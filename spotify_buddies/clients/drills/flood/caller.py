@@ -1,6 +1,6 @@
-"""The process that floods: run as a module, it reads a job as JSON and prints what it sent.
+"""The process that floods: run as a module, it reads a job as JSON and prints how much it sent.
 
-At the lowest priority: it stands for a caller elsewhere, and takes no processor from the service.
+It has the lowest priority: it stands for a caller on another machine, and takes no processor from the service.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOWEST = 19
 def flooding(name: str, door: Door, seconds: float) -> Iterator[subprocess.Popen[str]]:
     """Flood a door until time is over, from a process of its own, which is gone after the block."""
     with tempfile.TemporaryFile("w+") as job:
-        # A token among the headers is nobody else's business: the command line can be read by everybody.
+        # The headers can hold a token, and everybody can read a command line.
         json.dump({"name": name, "door": asdict(door), "seconds": seconds}, job)
         job.seek(0)
         process = subprocess.Popen(
@@ -43,7 +43,7 @@ def flooding(name: str, door: Door, seconds: float) -> Iterator[subprocess.Popen
 
 
 def sent_by(process: subprocess.Popen[str], within_s: float) -> int:
-    """How much it sent, once its time is over. subprocess.TimeoutExpired, ValueError: it did not end well."""
+    """The amount that it sent, once its time is over. subprocess.TimeoutExpired, ValueError: it did not end well."""
     said, _ = process.communicate(timeout=within_s)
     return int(json.loads(said)["sent"])
 

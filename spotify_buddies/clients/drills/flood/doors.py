@@ -1,4 +1,4 @@
-"""The two ways to the service: its front on loopback, and the TLS edge before it."""
+"""The two entrances of the service: its front on loopback, and the TLS edge before it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ import grpc
 
 from spotify_buddies.clients.command.invoke import stop
 from spotify_buddies.clients.drills.flood.wire import Door
-from spotify_buddies.clients.drills.machine import CannotRun
-from spotify_buddies.clients.drills.service_under_test import DrillError
+from spotify_buddies.clients.drills.framework.service import CannotRun, DrillError
 from spotify_buddies.clients.python import secure
 
 EDGE = Path(__file__).resolve().parents[4] / "deploy" / "edge"
 READY = "Loading success"
 START_S, STOP_S = 20.0, 20.0
 VICTIM, FLOODER = "victim", "flooder"
-# Another address is another caller to the front, which knows no names.
+# The front tells callers apart by address.
 ELSEWHERE = "127.0.0.2"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way in. address, credentials: of the caller who must not notice. flooder, door: of the one who floods."""
+    """A way in. address, credentials: of the caller who must not notice. flooder, door: of the flooding caller."""
 
     name: str
     address: str
@@ -48,7 +47,7 @@ def front(address: str) -> Way:
 
 @contextmanager
 def edge(backend: str, port: int) -> Iterator[Way]:
-    """An edge of its own before the service until the block ends. CannotRun: there is none to be started here."""
+    """An edge of its own before the service until the block ends. CannotRun: none can be started here."""
     if not (EDGE / "run.sh").is_file() or find_spec("trustme") is None:
         raise CannotRun("the edge needs the checkout (deploy/edge) and trustme: pip install trustme")
     with tempfile.TemporaryDirectory(prefix="buddies-edge-") as directory:

@@ -1,4 +1,4 @@
-"""What one caller can do to a server of HTTP/2. Each flood ends by itself when its time is over."""
+"""The floods: what one caller can do to an HTTP/2 server. Each ends by itself when its time is over."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ RECOMMEND = "/buddies.v1.RecommenderService/Recommend"
 STREAM = "/buddies.v1.RecommenderService/RecommendStream"
 STATUS = "/buddies.v1.RecommenderService/GetModelStatus"
 WATCH = "/grpc.health.v1.Health/Watch"
-STREAMS = 100  # that a server lets a connection have at once, by default of most
+STREAMS = 100  # that most servers let a connection have at once
 CONNECTIONS = 1_000
 UNREAD = 64
-UNREAD_LISTENERS = 1_000
+UNREAD_USERS = 1_000
 WATCHES = 400
 SIZES = range(1_024, 65_537, 1_024)
 
@@ -40,24 +40,34 @@ Send = Callable[[Connection], Awaitable[object]]
 
 
 class Pace:
-    """Lets through so many a second, evenly, until a time of the loop."""
+    """Lets through so many a second, evenly, for some seconds from the first turn on.
+
+    Not from its making: to open a thousand connections can take longer than a flood.
+    """
 
     def __init__(self, rate: float, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._every, self._next = 1.0 / rate, self._loop.time()
-        self._until = self._next + seconds
+        self._every, self._seconds = 1.0 / rate, seconds
+        self._next = self._until = 0.0
 
     async def turn(self) -> bool:
-        """Wait for the next turn; False: time is over. Turns that were missed are not made up for."""
-        now = self._loop.time()
+        """Wait for the next turn; False: time is over. Missed turns are not made up for."""
+        now = self._start()
         self._next = max(self._next + self._every, now - 0.1)
         if self._next > now:
             await asyncio.sleep(self._next - now)
         return self._loop.time() < self._until
 
     async def rest(self) -> None:
-        """Do nothing more until time is over."""
-        await asyncio.sleep(max(0.0, self._until - self._loop.time()))
+        """Wait until time is over."""
+        await asyncio.sleep(max(0.0, self._until - self._start()))
+
+    def _start(self) -> float:
+        """The time now, from which the seconds count where nothing came before."""
+        now = self._loop.time()
+        if not self._until:
+            self._next, self._until = now, now + self._seconds
+        return now
 
 
 @dataclass(frozen=True)
@@ -72,15 +82,15 @@ class Flood:
 
 @asynccontextmanager
 async def _many(door: Door, count: int) -> AsyncIterator[list[Connection]]:
-    """As many connections as there are to be had."""
+    """Connections, `count` of them or as many as are accepted."""
     async with AsyncExitStack() as stack:
-        found = []
+        connections = []
         for _ in range(count):
             try:
-                found.append(await stack.enter_async_context(connected(door)))
+                connections.append(await stack.enter_async_context(connected(door)))
             except OSError:
                 break
-        yield found
+        yield connections
 
 
 async def _spread(door: Door, pace: Pace, count: int, send: Send, most: float = math.inf) -> int:
@@ -111,7 +121,7 @@ async def watches(door: Door, pace: Pace) -> int:
 
 async def unread(door: Door, pace: Pace) -> int:
     """Long answers in streams that nobody reads."""
-    asked = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_LISTENERS)], limit=100)
+    asked = pb.RecommendRequest(user_ids=[f"nobody-{i}" for i in range(UNREAD_USERS)], limit=100)
     message = pb.RecommendStreamRequest(request=asked).SerializeToString()
     headers, sent = block(STREAM, door.headers), 0
     async with AsyncExitStack() as stack:
@@ -132,7 +142,7 @@ async def unfinished(door: Door, pace: Pace) -> int:
 
 
 async def resets(door: Door, pace: Pace) -> int:
-    """Calls that are taken back in the same breath."""
+    """Calls that are cancelled at once."""
     headers = block(RECOMMEND, door.headers)
 
     async def send(connection: Connection) -> None:
@@ -179,7 +189,7 @@ FLOODS = {
         Flood(
             "unfinished", f"{CONNECTIONS:,} connections x {STREAMS} calls whose messages never come", unfinished, 10_000
         ),
-        Flood("resets", "calls taken back at once", resets, 2_000),
+        Flood("resets", "calls cancelled at once", resets, 2_000),
         Flood("continuations", "empty CONTINUATION frames, by the hundred", continuations, 100),
         Flood("metadata", "headers of 1 to 64 KiB", metadata, 200),
     )

@@ -1,10 +1,9 @@
-"""Each flood through each way, beside the steady calls of somebody else."""
+"""The drill: each flood through each way, beside the steady calls of another caller."""
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,22 +13,24 @@ import psutil
 from spotify_buddies.clients.drills.flood.caller import flooding, sent_by
 from spotify_buddies.clients.drills.flood.doors import Way, edge, front
 from spotify_buddies.clients.drills.flood.floods import FLOODS
-from spotify_buddies.clients.drills.machine import CannotRun
-from spotify_buddies.clients.drills.rehearsal import Rehearsal, markdown, milliseconds
-from spotify_buddies.clients.drills.service_under_test import Served
-from spotify_buddies.clients.drills.steady import Steady, errors_of
-from spotify_buddies.clients.drills.swaps import Window
+from spotify_buddies.clients.drills.framework.account import Window, errors_of, milliseconds
+from spotify_buddies.clients.drills.framework.drill import Stage
+from spotify_buddies.clients.drills.framework.result import DrillResult
+from spotify_buddies.clients.drills.framework.service import CannotRun, Served
+from spotify_buddies.clients.drills.framework.traffic import Call, Traffic
 from spotify_buddies.clients.python import Client
+from spotify_buddies.foundation.process.ports import free_port
+from spotify_buddies.foundation.terminal.tables import table
 
 NAME = "flood"
 RATE = 100.0
 CALM_S, FLOOD_S, SETTLE_S = 12.0, 12.0, 3.0
-# Of the flood's process, past its time.
+# How long the flooding process may take past its time.
 PATIENCE_S = 60.0
 MOST_SLOWER = 2.0
-# A p99 below this is nobody's trouble, whatever it was before.
+# A p99 below this troubles nobody, whatever it was before.
 NOTICED_S = 0.01
-# Allocators keep some of what was needed at once, once.
+# Allocators keep some of the most that was needed at once.
 MEMORY_MIB = 128.0
 
 
@@ -53,11 +54,11 @@ class Wave:
 
     @property
     def slower(self) -> float | None:
-        """How many times the p99 before."""
+        """The p99 as a multiple of the one before."""
         return self.p99_s / self.calm_p99_s if self.p99_s and self.calm_p99_s else None
 
     def problems(self) -> Iterator[str]:
-        """What breaks the limits."""
+        """A sentence for each limit that is broken."""
         where = f"{self.flood} at the {self.way}"
         if self.sent == 0:
             yield f"{where}: nothing could be sent"
@@ -69,57 +70,55 @@ class Wave:
             yield f"{where}: another caller's p99 is {self.slower:.1f} times as long ({milliseconds(self.p99_s)})"
 
 
-def play(
-    served: Served, user_ids: Sequence[str], tastes: Sequence[Any], say: Callable[[str], None], rate: float | None
-) -> Rehearsal:
-    """The drill. DrillError: the edge does not start. BuddiesError: the one who floods is not let in."""
+def play(stage: Stage) -> DrillResult:
+    """The drill. DrillError: the edge does not start. BuddiesError: the flooding caller is not let in."""
+    served, rate = stage.served, stage.options.rate or RATE
     with ExitStack() as stack:
-        ways, left_out = [front(served.endpoints.grpc)], ""
+        ways, left_out = [front(stage.address)], ""
         try:
-            ways.append(stack.enter_context(edge(served.endpoints.grpc, _free_port())))
+            ways.append(stack.enter_context(edge(stage.address, free_port())))
         except CannotRun as reason:
             left_out = str(reason)
         for way in ways:
             with Client(way.address, credentials=way.flooder) as client:
-                client.model_status()  # who floods is let in
+                client.model_status()  # the flooding caller is let in
         before, mib = _processes(served), _mib(served)
-        waves, calls = [], []
-        for way in ways:
-            with Steady(way.address, user_ids, tastes, rate or RATE, credentials=way.credentials).running() as traffic:
-                for name in FLOODS:
-                    waves.append(_wave(name, way, served, traffic))
-                    say(
-                        f"flood: {name} at the {way.name}: {waves[-1].sent:,} sent, p99 {milliseconds(waves[-1].p99_s)}"
-                    )
-            calls += traffic.calls
+        waves, calls = _waves(stage, ways, rate)
         problems = [problem for wave in waves for problem in wave.problems()]
         kept = _mib(served) - mib
     if kept > MEMORY_MIB:
         problems.append(f"the service keeps {kept:.0f} MiB")
     if replaced := before - _processes(served):
         problems.append(f"{len(replaced)} of the service's processes were replaced")
-    return Rehearsal(
+    figures = {"rate": rate, "waves": [_plain(w) for w in waves], "kept_mib": round(kept, 1), "left_out": left_out}
+    notes = (f"kept afterwards: {kept:+.1f} MiB", *((f"left out: {left_out}",) if left_out else ()))
+    return DrillResult(
         NAME,
         requests=len(calls),
         failed=sum(bool(call.error) for call in calls),
         errors=errors_of(calls),
-        figures={
-            "rate": rate or RATE,
-            "waves": [_plain(wave) for wave in waves],
-            "kept_mib": round(kept, 1),
-            "left_out": left_out,
-        },
-        lines=(
-            *_table(waves),
-            f"kept afterwards: {kept:+.1f} MiB",
-            *((f"left out: {left_out}",) if left_out else ()),
-        ),
+        figures=figures,
+        lines=(_table(waves), *notes),
         problems=tuple(problems),
     )
 
 
-def _wave(name: str, way: Way, served: Served, traffic: Steady) -> Wave:
-    """Calm, the flood, and what is left of it."""
+def _waves(stage: Stage, ways: Sequence[Way], rate: float) -> tuple[list[Wave], list[Call]]:
+    """Every flood through every way, and the calls beside them."""
+    waves: list[Wave] = []
+    calls: list[Call] = []
+    for way in ways:
+        with Traffic(way.address, stage.users, rate, credentials=way.credentials).running() as traffic:
+            for name in FLOODS:
+                waves.append(_wave(name, way, stage.served, traffic))
+                sent, p99 = waves[-1].sent, milliseconds(waves[-1].p99_s)
+                stage.say(f"flood: {name} at the {way.name}: {sent:,} sent, p99 {p99}")
+        calls += traffic.calls
+    return waves, calls
+
+
+def _wave(name: str, way: Way, served: Served, traffic: Traffic) -> Wave:
+    """Calm, the flood, and its aftermath."""
     began = time.time()
     time.sleep(CALM_S)
     calm = Window.of(traffic.between(began, time.time()))
@@ -129,10 +128,10 @@ def _wave(name: str, way: Way, served: Served, traffic: Steady) -> Wave:
         sent = sent_by(process, FLOOD_S + PATIENCE_S)
         last = time.time()
     time.sleep(SETTLE_S)
-    found = traffic.between(first, last)
-    window = Window.of(found)
+    beside = traffic.between(first, last)
+    window = Window.of(beside)
     return Wave(
-        way.name, name, sent, window.calls, window.failed, errors_of(found), window.p50_s, window.p99_s, calm.p99_s,
+        way.name, name, sent, window.calls, window.failed, errors_of(beside), window.p50_s, window.p99_s, calm.p99_s,
         round(_mib(served) - before, 1),
     )  # fmt: skip
 
@@ -148,8 +147,7 @@ def _proxies(served: Served) -> set[int]:
 
 def _mib(served: Served) -> float:
     """PSS of the replicas and of HAProxy."""
-    found = [*served.find("replica"), *served.find("haproxy")]
-    return sum(_pss(process) for process in found) / 2**20
+    return sum(_pss(process) for part in ("replica", "haproxy") for process in served.find(part)) / 2**20
 
 
 def _pss(process: psutil.Process) -> int:
@@ -163,21 +161,14 @@ def _plain(wave: Wave) -> dict[str, Any]:
     return {**asdict(wave), "slower": wave.slower}
 
 
-def _table(waves: Sequence[Wave]) -> list[str]:
-    head = ("way, flood", "sent", "calls beside", "failed", "p50", "p99", "p99 before", "times", "kept")
-    return markdown(
-        head,
+def _table(waves: Sequence[Wave]) -> str:
+    headers = ("way, flood", "sent", "calls beside", "failed", "p50", "p99", "p99 before", "times", "kept")
+    rows = [
         (
-            (
-                f"{wave.way}, {wave.flood}", f"{wave.sent:,}", f"{wave.calls:,}", f"{wave.failed:,}",
-                milliseconds(wave.p50_s), milliseconds(wave.p99_s), milliseconds(wave.calm_p99_s),
-                "-" if wave.slower is None else f"{wave.slower:.2f}", f"{wave.mib:+.1f} MiB",
-            )
-            for wave in waves
-        ),
-    )  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+            f"{wave.way}, {wave.flood}", f"{wave.sent:,}", f"{wave.calls:,}", f"{wave.failed:,}",
+            milliseconds(wave.p50_s), milliseconds(wave.p99_s), milliseconds(wave.calm_p99_s),
+            "-" if wave.slower is None else f"{wave.slower:.2f}", f"{wave.mib:+.1f} MiB",
+        )
+        for wave in waves
+    ]  # fmt: skip
+    return table(headers, rows, right=range(1, 9))

@@ -1,4 +1,4 @@
-"""HTTP/2 frames as no client would send them (RFC 9113), over connections that are many and cheap."""
+"""HTTP/2 frames that no client would send (RFC 9113), over many cheap connections."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
 CANCEL = (8).to_bytes(4, "big")
-# SETTINGS_INITIAL_WINDOW_SIZE of one byte: whoever answers waits for the reader after the first.
+# SETTINGS_INITIAL_WINDOW_SIZE of one byte: after the first byte the server waits for the reader.
 SMALL_WINDOW = (4).to_bytes(2, "big") + (1).to_bytes(4, "big")
-# What a receiver takes in one frame unless it says more.
+# The most that a receiver takes in one frame unless it says more.
 LARGEST_FRAME = 16_384
 NOTHING = b"\0\0\0\0\0"
 
@@ -25,7 +25,7 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True)
 class Door:
-    """Where to knock. headers: what each call brings. ca: of a door with TLS. source: the address to come from."""
+    """An entrance of the service. headers: of each call. ca: of one with TLS. source: the address to call from."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ def block(path: str, headers: Sequence[Header]) -> bytes:
 
 @dataclass
 class Connection:
-    """One connection; what arrives is thrown away, unless nobody reads."""
+    """One connection; what arrives is discarded, or not read at all."""
 
     writer: asyncio.StreamWriter
     reading: asyncio.Task[None] | None
@@ -76,7 +76,7 @@ class Connection:
         """Open a stream; body None: no message at all, end: half-close it. Returns its number."""
         number = self.stream()
         last = END_STREAM if end else 0
-        parts = [headers[at : at + LARGEST_FRAME] for at in range(0, len(headers), LARGEST_FRAME)]
+        parts = [headers[offset : offset + LARGEST_FRAME] for offset in range(0, len(headers), LARGEST_FRAME)]
         ends = [0] * (len(parts) - 1) + [END_HEADERS]
         frames = [frame(HEADERS, ends[0] | (last if body is None else 0), number, parts[0])]
         frames += [frame(CONTINUATION, flags, number, part) for flags, part in zip(ends[1:], parts[1:], strict=True)]

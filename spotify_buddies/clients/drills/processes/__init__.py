@@ -1,0 +1,1 @@
+"""Drills of processes, connections and the machine: one fault each, under traffic with feedback."""
