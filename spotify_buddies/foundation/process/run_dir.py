@@ -69,7 +69,7 @@ def make(prefix: str, longest: int = LONGEST) -> RunDir:
 def sweep(parent: Path, prefix: str) -> None:
     """Remove what killed runs of this user left. What others put there, or remove meanwhile, is passed over."""
     for path in parent.glob(f"{prefix}*"):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, OverflowError):
             if _is_ours(path) and not psutil.pid_exists(_owner(path)):
                 shutil.rmtree(path, ignore_errors=True)
 

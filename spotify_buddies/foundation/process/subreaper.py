@@ -18,7 +18,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def guard(stop_within_s: float = STOP_WITHIN_S) -> int | None:
+def fork_under_subreaper(stop_within_s: float = STOP_WITHIN_S) -> int | None:
     """Fork. None in the child, which goes on as the service; in the parent its exit code, once all processes are gone.
 
     Ray's driver can end without a word to Python: by Ray's handlers in C, or with a raylet that dies. The parent passes

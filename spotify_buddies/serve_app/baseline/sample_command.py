@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app.settings.command import ENDPOINTS, Settings
+from spotify_buddies.serve_app.settings.command import Settings, read_endpoints
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.bundle import Bundle
@@ -131,7 +131,4 @@ def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
 
 def _served(settings: Settings) -> dict[str, Any]:
     """What the service of this state directory said of itself; empty where none runs."""
-    try:
-        return dict(json.loads((settings.state_dir / ENDPOINTS).read_bytes()))
-    except FileNotFoundError:
-        return {}
+    return read_endpoints(settings.state_dir) or {}

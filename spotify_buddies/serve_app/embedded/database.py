@@ -23,7 +23,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import let_through
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import Supervised, Supervisor
 
 # Stands in Postgres' data directory once a connection worked: initdb that was cut off leaves one that looks finished.
 COMPLETE = "buddies-complete"
@@ -33,7 +33,7 @@ USERS = ".handle_pids.json"
 
 
 @contextmanager
-def postgres(data: Path, watch: Watch | None = None) -> Iterator[str]:
+def postgres(data: Path, supervisor: Supervisor | None = None) -> Iterator[str]:
     """A Postgres server on a unix socket with its data in `data`; yields its URL.
 
     It asks for no password: its socket lies in a directory that is closed to other users. As root it runs as the system
@@ -47,9 +47,9 @@ def postgres(data: Path, watch: Watch | None = None) -> Iterator[str]:
         def restart_postgres() -> None:
             _restart_postgres(server, data)
 
-        if watch is not None:
-            watch.keepers.append(
-                Keeper("Postgres", lambda: is_alive(server.get_postmaster_info().process), restart_postgres)
+        if supervisor is not None:
+            supervisor.servers.append(
+                Supervised("Postgres", lambda: is_alive(server.get_postmaster_info().process), restart_postgres)
             )
         yield str(server.get_uri())
 

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Keeper:
+class Supervised:
     """One server. alive: cheap, asked often. restart: blocks until it answers, and raises when it does not."""
 
     name: str
@@ -35,12 +35,12 @@ class _Record:
 
 
 @dataclass
-class Watch:
+class Supervisor:
     """Looks after servers from one thread. Times between attempts double, so that a broken one costs little."""
 
     errors: tuple[type[Exception], ...]
     clock: Callable[[], float] = time.monotonic
-    keepers: list[Keeper] = field(default_factory=list)
+    servers: list[Supervised] = field(default_factory=list)
     _records: dict[str, _Record] = field(default_factory=dict)
 
     def look(self) -> list[str]:
@@ -49,21 +49,21 @@ class Watch:
         Stopping signals wait while a server starts: one that is not known yet would be left behind.
         """
         said = []
-        for keeper in self.keepers:
-            record = self._records.setdefault(keeper.name, _Record())
-            if keeper.alive() or self.clock() < record.next_s:
+        for server in self.servers:
+            record = self._records.setdefault(server.name, _Record())
+            if server.alive() or self.clock() < record.next_s:
                 continue
-            said.append(self._attempt(keeper, record))
+            said.append(self._attempt(server, record))
         return said
 
-    def _attempt(self, keeper: Keeper, record: _Record) -> str:
+    def _attempt(self, server: Supervised, record: _Record) -> str:
         began = self.clock()
         if began - record.started_s > SETTLED_S:
             record.failures = 0
         problem = ""
         try:
             with held():
-                keeper.restart()
+                server.restart()
         except self.errors as error:
             problem = str(error)
         record.failures += 1
@@ -71,7 +71,7 @@ class Watch:
         record.started_s = self.clock()
         record.next_s = record.started_s + pause_s
         if problem:
-            _log.warning("%s does not start again: %s", keeper.name, problem)
-            return f"{keeper.name} had died and does not start again: {problem}; the next attempt is in {pause_s:g} s"
-        _log.warning("%s had died and was started again", keeper.name)
-        return f"{keeper.name} had died; started again after {self.clock() - began:.1f} s"
+            _log.warning("%s does not start again: %s", server.name, problem)
+            return f"{server.name} had died and does not start again: {problem}; the next attempt is in {pause_s:g} s"
+        _log.warning("%s had died and was started again", server.name)
+        return f"{server.name} had died; started again after {self.clock() - began:.1f} s"

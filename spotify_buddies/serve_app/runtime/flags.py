@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from spotify_buddies.foundation.process.environment import environment
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.ports import free_block, free_port
 from spotify_buddies.foundation.process.private import secret
@@ -21,6 +21,7 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 # One letter: Ray adds a directory of 56 characters below, and a socket's path is short.
 HAPROXY = "h"
 STOP_NOTE = "stopping"
+HAPROXY_METRICS = "RAY_SERVE_HAPROXY_METRICS_PORT"
 # More than the replicas of one node: Ray keeps a port back for minutes after its replica is gone.
 REPLICA_PORTS = 64
 CONNECTIONS = 20_000
@@ -63,7 +64,7 @@ def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, s
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(grpc.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(grpc.stop),
         # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        HAPROXY_METRICS: str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # Fixed too, and on loopback.
         "DASHBOARD_METRIC_PORT": str(free_port()),
@@ -84,7 +85,7 @@ def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, s
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
-        # Both ways. What a request may weigh is checked in `wire`, with a clear answer; beyond this gRPC cuts it off.
+        # Both ways. Requests have a lower limit (`api.limits`), with a clear answer; beyond this gRPC cuts them off.
         "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(MESSAGE_BYTES),
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -107,20 +108,10 @@ def write_token(state_dir: Path) -> Path:
 @contextmanager
 def applied(wanted: Mapping[str, str]) -> Iterator[None]:
     """Set the variables for the length of the block. LaunchError when Ray Serve was imported with other ones."""
-    before = {name: os.environ.get(name) for name in [*wanted, *UNWANTED]}
     fresh = "ray.serve" not in sys.modules
-    os.environ.update(wanted)
-    for name in UNWANTED:
-        os.environ.pop(name, None)
-    try:
+    with environment({**wanted, **dict.fromkeys(UNWANTED)}):
         _verify(wanted, fresh)
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _verify(wanted: Mapping[str, str], fresh: bool) -> None:
@@ -131,9 +122,9 @@ def _verify(wanted: Mapping[str, str], fresh: bool) -> None:
         raise LaunchError("Ray was imported before; start the server in a process of its own")
 
     for name in ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED"):
-        found = getattr(constants, name, None)
-        if found is None:
+        in_force = getattr(constants, name, None)
+        if in_force is None:
             raise LaunchError(f"this Ray release does not know {name}; install the one in pyproject.toml")
-        if bool(found) != (wanted[name] == "1"):
+        if bool(in_force) != (wanted[name] == "1"):
             hint = "" if fresh else ": Ray Serve was imported before; start the server in a process of its own"
-            raise LaunchError(f"Ray Serve runs with {name}={int(bool(found))}, wanted {wanted[name]}{hint}")
+            raise LaunchError(f"Ray Serve runs with {name}={int(bool(in_force))}, wanted {wanted[name]}{hint}")

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.foundation.process.run_dir import RunDir
+from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
-from spotify_buddies.serve_app.runtime.launch import APPLICATION, quiet
+from spotify_buddies.serve_app.runtime.start import APPLICATION
+from spotify_buddies.serve_app.settings.command import CONFIGURED, Settings, read_endpoints, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
 
 class ReleaseFailed(Exception):
@@ -42,6 +49,29 @@ class Released:
 
     seconds: float
     replicas: dict[str, int]
+
+
+def release_running(settings: Settings, build: str) -> Released:
+    """Release into the service that runs in the state directory, with the version that it follows by now.
+
+    As `release`; LaunchError too where no service runs there. typer.Exit: the service uses a store that these settings
+    do not name, which was said.
+    """
+    endpoints = read_endpoints(settings.state_dir)
+    if endpoints is None or not psutil.pid_exists(endpoints["pid"]):
+        raise LaunchError(f"no service runs in {settings.state_dir}; start one with `buddies serve start`")
+    version, bundle, services, rollout = _first(settings, endpoints)
+    return release(
+        Cluster(endpoints["ray"], RunDir(Path(endpoints.get("run") or endpoints["temp"]))),
+        settings.serve,
+        bundle,
+        version,
+        services,
+        state_dir=settings.state_dir,
+        model=settings.registry.model,
+        rollout=rollout,
+        build=build,
+    )
 
 
 def release(
@@ -67,8 +97,6 @@ def release(
         from ray import serve
         from ray.exceptions import RayError
 
-        for name in ("ray", "ray.serve"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         began = time.monotonic()
         try:
             with quiet():
@@ -88,15 +116,40 @@ def release(
                     serve.run(app, name=APPLICATION, route_prefix="/")
                 except RuntimeError as error:
                     raise ReleaseFailed(_why(serve.status()) or str(error)) from error
-                found = serve.status().applications[APPLICATION].deployments
+                deployments = serve.status().applications[APPLICATION].deployments
         finally:
             ray.shutdown()
-    running = {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in found.items()}
+    running = {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in deployments.items()}
     return Released(time.monotonic() - began, running)
+
+
+def _first(settings: Settings, endpoints: Mapping[str, Any]) -> tuple[str, Path, Services, RolloutSettings | None]:
+    """What new replicas begin with: version and bundle, their services, and the rollout that they follow."""
+    postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
+    embedded = endpoints["mlflow"]
+    mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
+    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
+    version, bundle = endpoints["model_version"], Path(endpoints["bundle"])
+    if not endpoints["follows"]:
+        return version, bundle, services, None
+    services = replace(services, bundles=(settings.state_dir / "bundles").resolve())
+    version, bundle = _newest(settings, services, endpoints["follows"]) or (version, bundle)
+    return version, bundle, services, settings.rollout
+
+
+def _newest(settings: Settings, services: Services, alias: str) -> tuple[str, Path] | None:
+    """The version that new replicas begin with, until they follow the active generation; None: no registry answers."""
+    registry = Registry(str(services.mlflow_uri), settings.registry.model)
+    try:
+        version = registry.resolve(alias).number
+        return version, registry.fetch(version, services.bundles or settings.state_dir / "bundles")
+    except RegistryError as error:
+        say(f"the registry does not help, replicas begin with the version of the start: {error}", err=True)
+        return None
 
 
 def _why(status: Any) -> str:
     """What Ray says of deployments that failed: the last line of each, which is the error; empty where none did."""
-    found = status.applications[APPLICATION].deployments
-    failed = {name: one.message.strip() for name, one in found.items() if one.status == "DEPLOY_FAILED"}
+    deployments = status.applications[APPLICATION].deployments
+    failed = {name: one.message.strip() for name, one in deployments.items() if one.status == "DEPLOY_FAILED"}
     return "; ".join(f"{name} does not start: {said.splitlines()[-1].strip()}" for name, said in failed.items() if said)

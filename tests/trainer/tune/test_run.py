@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from spotify_buddies.foundation.process.orphans import users_of
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.model import Validation
@@ -22,7 +23,6 @@ from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import RegistrySettings
 from spotify_buddies.trainer.tune.experiment import Experiment, experiments
-from spotify_buddies.trainer.tune.session import users_of
 from spotify_buddies.trainer.tune.space import trial_settings
 from tests.strangers import reached
 
