@@ -55,21 +55,21 @@ def _parse_url(text: str) -> Address:
 def _parse_pairs(text: str) -> Address:
     """Libpq takes blanks around = as well; here they are refused, for a forgotten value takes the next pair for one."""
     given: dict[str, str] = {}
-    shown, written, at = [], [], len(text) - len(text.lstrip())
-    while at < len(text):
-        found = _PAIR.match(text, at)
-        if found is None or (found.end() < len(text) and not text[found.end()].isspace()):
+    shown, written, cursor = [], [], len(text) - len(text.lstrip())
+    while cursor < len(text):
+        match = _PAIR.match(text, cursor)
+        if match is None or (match.end() < len(text) and not text[match.end()].isspace()):
             raise AddressError(
                 "it is neither a URL nor key=value pairs; a value with blanks stands in '', with \\ before ' and \\"
             )
-        key, raw = found["key"], found["quoted"] if found["plain"] is None else found["plain"]
+        key, raw = match["key"], match["quoted"] if match["plain"] is None else match["plain"]
         if key in given:
-            raise AddressError("a key stands twice; a value with blanks stands in ''")
+            raise AddressError("a key appears twice; a value with blanks stands in ''")
         given[key] = re.sub(r"\\(.)", r"\1", raw, flags=re.DOTALL)
         hidden = key in SECRET or ("@" in raw and key != "user")
-        shown.append(f"{key}={MASK}" if hidden else found.group())
+        shown.append(f"{key}={MASK}" if hidden else match.group())
         written += [raw, given[key]] if hidden else []
-        at = found.end() + len(text[found.end() :]) - len(text[found.end() :].lstrip())
+        cursor = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip())
     if not given:
         raise AddressError("it is empty")
     _check(given)

@@ -1,4 +1,4 @@
-"""Rows of ascending column numbers, the one array shape that every stage reads and writes."""
+"""Compressed sparse rows, the one array shape that every stage reads and writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 Array = npt.NDArray[Any]
 
+# Entries at a time, so that memory-mapped matrices larger than memory can be counted.
 _BLOCK = 1 << 22
 
 
@@ -98,7 +99,7 @@ class Csr:
         return Csr(indptr, self.indices[entries], self.columns, values)
 
     def to_scipy(self) -> sp.csr_array:
-        """As a scipy matrix (rows, columns) of float32; binary rows become ones."""
+        """A scipy matrix (rows, columns) of float32; binary rows become ones."""
         values = np.ones(self.nnz, np.float32) if self.values is None else self.values
         return sp.csr_array((values, self.indices, self.indptr), shape=(self.rows, self.columns))
 

@@ -1,4 +1,4 @@
-"""Strings as two arrays, and the way from a string to its row without a dict of Python strings."""
+"""Strings as two arrays, and a look-up from a string to its row without a dict of Python strings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class KeyIndex:
     """From a string to the row of the table that holds it: XXH3 hashes in ascending order, and the row of each.
 
     hashes uint64 (rows,), rows int32 (rows,). A hit is compared with the stored bytes, so a collision costs a
-    comparison and never gives a wrong row. Where a string stands twice, its first row is found.
+    comparison and never gives a wrong row. Where a string appears twice, its first row is found.
     """
 
     table: StringTable
@@ -90,12 +90,13 @@ class KeyIndex:
             len(encoded),
         )
 
-    def _match(self, key: bytes, hashed: int, at: int) -> int:
-        while at < self.hashes.size and int(self.hashes[at]) == hashed:
-            row = int(self.rows[at])
+    def _match(self, key: bytes, hashed: int, place: int) -> int:
+        # Equal hashes lie side by side; nearly always there is one.
+        while place < self.hashes.size and int(self.hashes[place]) == hashed:
+            row = int(self.rows[place])
             if self.table.raw(row) == key:
                 return row
-            at += 1
+            place += 1
         return -1
 
     def save(self, directory: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import sys
@@ -17,8 +18,8 @@ LOWEST = 1_025
 HIGHEST = 65_535
 
 _handed_out: set[int] = set()
-# By name; open until this process ends.
-_reserved: dict[str, socket.socket] = {}
+# By name: descriptors that stay open until this process ends.
+_reserved: dict[str, int] = {}
 _handing_out = threading.Lock()
 
 
@@ -120,7 +121,7 @@ def _reserve(port: int, host: str) -> bool:
     except OSError:
         holder.close()
         return False
-    _reserved[name] = holder
+    _reserved[name] = holder.detach()
     return True
 
 
@@ -130,5 +131,5 @@ def _reserve_all(block: range) -> bool:
     if all(_reserve(port, "") for port in block):
         return True
     for name in _reserved.keys() - before:
-        _reserved.pop(name).close()
+        os.close(_reserved.pop(name))
     return False

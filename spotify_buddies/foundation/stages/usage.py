@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, processor seconds and peak memory."""
+"""The cost of a piece of work: seconds, processor seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def watch() -> Callable[[], dict[str, float]]:
-    """What tells, when it is called, the cost since now.
+    """A function that returns the cost since now.
 
     seconds; cpu_seconds of this process, all threads, which other work on the machine hardly changes; peak_rss_mib, the
     most memory that was in use, or, where the system cannot start that count anew, process_peak_rss_mib since the

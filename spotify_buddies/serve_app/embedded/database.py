@@ -137,7 +137,7 @@ def _import_postgres() -> Any:
 
 
 def _forget_dead(data: Path) -> None:
-    """Forget the processes that a killed run noted in Postgres' directory; the wheel would take their word for it."""
+    """Forget the processes that a killed run noted in Postgres' directory; the wheel would believe that they run."""
     # The wheel counts the processes that use a server here; one that is gone would keep it running for ever.
     users = data / USERS
     if users.exists():
@@ -146,7 +146,7 @@ def _forget_dead(data: Path) -> None:
         except ValueError:
             pids = []
         users.write_text(json.dumps([pid for pid in pids if psutil.pid_exists(pid)]))
-    # The number of a server that is gone may belong to any process now.
+    # The id of a server that is gone may belong to any process now.
     server = data / "postmaster.pid"
     if server.exists():
         words = server.read_text().split()

@@ -1,4 +1,4 @@
-"""What is said where a server's package is not installed."""
+"""The error where a server's package is not installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All servers that a service needs and nobody has configured."""
+"""All servers that a service needs and that are not configured."""
 
 from __future__ import annotations
 

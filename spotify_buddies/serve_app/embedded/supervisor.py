@@ -1,4 +1,4 @@
-"""Servers that we started and that must live as long as the service: one that dies is started again."""
+"""A supervisor of the servers that we started: one that dies while the service runs is started again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spotify_buddies.foundation.process.signals import held
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-# A server that ran so long had started well; its next death is a new matter.
+# A server that ran this long had started well, so its next death counts as the first.
 SETTLED_S = 60.0
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class _Record:
 
 @dataclass
 class Supervisor:
-    """Looks after servers from one thread. Times between attempts double, so that a broken one costs little."""
+    """Restarts servers from one thread. Pauses between attempts double, so that a broken one costs little."""
 
     errors: tuple[type[Exception], ...]
     clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class Supervisor:
     def look(self) -> list[str]:
         """Start what is dead and due again; returns a sentence for each attempt, empty when all is well.
 
-        Stopping signals wait while a server starts: one that is not known yet would be left behind.
+        Stopping signals wait while a server starts: one that is not noted yet would be left behind.
         """
         said = []
         for server in self.servers:

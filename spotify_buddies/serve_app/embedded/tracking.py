@@ -1,4 +1,4 @@
-"""MLflow's server on SQLite, on loopback, for those who hold its token."""
+"""MLflow's server on SQLite, on loopback, behind a token."""
 
 from __future__ import annotations
 

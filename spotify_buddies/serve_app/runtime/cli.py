@@ -1,4 +1,4 @@
-"""`buddies serve`: run the service, and look at what it stored."""
+"""`buddies serve`: start and release the service, and show stored reactions."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
 def release(context: typer.Context) -> None:
     """Replace every replica of the running service by one with the code and settings of now, without failing a call.
 
-    After an upgrade of this package. New replicas start beside the old ones and are warm before those take no more
-    calls; where they do not start, the old ones go on. Ports and hosts stay.
+    After an upgrade of this package. New replicas start beside the old ones and are warm before those take no
+    more calls; where they do not start, the old ones stay. Ports and hosts stay too.
 
     Example: pip install --upgrade spotify-buddies && buddies serve release
     """
@@ -95,7 +95,7 @@ def reactions(
     recommendation: Annotated[str, typer.Option(help="Recommendation id.", callback=an_id)],
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
 ) -> None:
-    """Show what Postgres holds of one recommendation: one row per playlist.
+    """Show the stored reactions to one recommendation: one row per playlist.
 
     Example: buddies serve reactions --recommendation 1f0c..
     """

@@ -28,7 +28,7 @@ CONNECTIONS = 20_000
 SILENT_S = 30
 # Beside two for each connection HAProxy wants some thousands for its own listeners and checks.
 SPARE_FILES = 5_500
-# An answer for 1,000 listeners with 100 explained playlists each is about 35 MB.
+# An answer for 1,000 users with 100 explained playlists each is about 35 MB.
 MESSAGE_BYTES = 64 * 2**20
 # A token that would count in the place of ours, and a cluster of somebody else's.
 UNWANTED = ("RAY_AUTH_TOKEN", "RAY_ADDRESS")
@@ -45,9 +45,9 @@ def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, s
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
-        # An hour by default: connections that never say anything would keep newcomers out for so long.
+        # An hour by default: silent connections would keep newcomers out for that long.
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
-        # A hundred by default: a caller who does not read holds up everybody on its connection to the replica.
+        # A hundred by default: a caller who does not read blocks all others on its connection to the replica.
         "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
         # Fifteen by default, meant for batch work: replicas would get a thirtieth of what HAProxy and callers on this
         # machine get of a busy processor.

@@ -1,7 +1,7 @@
 """A code release: every replica is replaced by a new process, which imports the code that is installed now.
 
 Run in a process of its own, which has that code too: settings and what replicas are started with are its own, and
-nothing of what the running service's first process once imported is handed on. Ray's Serve controller, HAProxy and that
+nothing that the running service's first process once imported is handed on. Ray's Serve controller, HAProxy and that
 first process stay as they are, and with them ports, hosts and `serve_app.runtime.scaling`.
 """
 
@@ -89,8 +89,8 @@ def release(
     """Start new replicas, then stop the old ones, which finish the calls that they took; returns when all are new.
 
     The arguments after cluster are those of `launch`. build: a name that no release before had. ReleaseFailed: a new
-    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A caller who is interrupted leaves a
-    release that goes on. One release per process: Ray reads its switches when it is imported.
+    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release
+    goes on when its caller is interrupted. One release per process: Ray reads its switches when it is imported.
     """
     with applied(flags(settings, cluster.run, write_token(state_dir))):
         import ray
@@ -144,12 +144,12 @@ def _newest(settings: Settings, services: Services, alias: str) -> tuple[str, Pa
         version = registry.resolve(alias).number
         return version, registry.fetch(version, services.bundles or settings.state_dir / "bundles")
     except RegistryError as error:
-        say(f"the registry does not help, replicas begin with the version of the start: {error}", err=True)
+        say(f"the registry does not answer, so replicas begin with the version of the start: {error}", err=True)
         return None
 
 
 def _why(status: Any) -> str:
-    """What Ray says of deployments that failed: the last line of each, which is the error; empty where none did."""
+    """Ray's reasons why deployments failed: the last line of each, which is the error; empty where none did."""
     deployments = status.applications[APPLICATION].deployments
     failed = {name: one.message.strip() for name, one in deployments.items() if one.status == "DEPLOY_FAILED"}
     return "; ".join(f"{name} does not start: {said.splitlines()[-1].strip()}" for name, said in failed.items() if said)

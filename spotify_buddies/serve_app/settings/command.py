@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 ENDPOINTS = "serving.json"
 # The same for Prometheus's file_sd_configs: HAProxy's metrics, which Ray's own list of targets lacks.
 HAPROXY_TARGETS = "haproxy-targets.json"
-# Stands there for an address that the settings name: it may hold a password.
+# In the place of an address that the settings name: it may hold a password.
 CONFIGURED = "configured"
 
 
@@ -27,7 +27,7 @@ class RegistrySettings(Protocol):
 
 
 class Settings(Protocol):
-    """What `buddies` hands to its commands."""
+    """The settings that `buddies` gives to its commands."""
 
     state_dir: Path
     postgres_url: str | None
@@ -39,7 +39,7 @@ class Settings(Protocol):
 
 
 def read_endpoints(state_dir: Path) -> dict[str, Any] | None:
-    """What the service of a state directory wrote of itself when it was ready; None: nothing, or nothing readable.
+    """The endpoints that a state directory's service wrote when it was ready; None: none, or unreadable ones.
 
     A service that was killed leaves it behind.
     """
@@ -50,7 +50,7 @@ def read_endpoints(state_dir: Path) -> dict[str, Any] | None:
 
 
 def withdraw(state_dir: Path) -> None:
-    """Remove what a service wrote of itself, when it has ended."""
+    """Remove the files that a service wrote when it was ready; it has ended."""
     for name in (ENDPOINTS, HAPROXY_TARGETS):
         (state_dir / name).unlink(missing_ok=True)
 
@@ -69,6 +69,9 @@ def store_url(settings: Settings, store: str) -> str:
         say(f"error: no service runs in {settings.state_dir} and {variable} is not set; start one first", err=True)
         raise typer.Exit(1)
     if endpoints[store] == CONFIGURED:
-        say(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
+        say(
+            f"error: the service here uses a {store} that its settings name; set {variable} for this command too",
+            err=True,
+        )
         raise typer.Exit(1)
     return str(endpoints[store])

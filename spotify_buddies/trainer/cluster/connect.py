@@ -1,4 +1,4 @@
-"""Joining a Ray cluster that runs, or starting one on this machine for as long as it is needed."""
+"""A Ray cluster for a block of code: one that runs is joined, or one is started on this machine."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def cluster(address: str) -> Iterator[Blocks]:
         raise ClusterError("--ray needs Ray, which is not installed; install 'spotify-buddies[cluster]'") from error
     with ExitStack() as stack:
         handlers = stack.enter_context(unwinding())
-        found = _find(address)
-        if found is None:
+        running = _find(address)
+        if running is None:
             _start(stack)
         else:
-            _join(stack, found, announced=address == AUTO and not os.environ.get("RAY_ADDRESS"))
+            _join(stack, running, announced=address == AUTO and not os.environ.get("RAY_ADDRESS"))
         handlers()  # Ray puts in its own, in C, that end the process at once
         stack.enter_context(redirect_stdout(sys.stderr))
         from spotify_buddies.trainer.cluster.blocks import RayBlocks

@@ -170,7 +170,7 @@ def test_an_address_is_shown_without_what_it_keeps_secret(text: str, shown: str)
         (AddressKind.POSTGRES, "postgresql://db:12a/x", "host or port"),
         (AddressKind.POSTGRES, "postgresql://db/x?password=a&b=c", "does not know"),
         (AddressKind.POSTGRES, "postgresql://db/x?password=a&b", "key=value"),
-        (AddressKind.POSTGRES, "host=db password=a password=b", "stands twice"),
+        (AddressKind.POSTGRES, "host=db password=a password=b", "appears twice"),
         (AddressKind.POSTGRES, "host=db password=a b", "neither a URL nor"),
         (AddressKind.POSTGRES, "host=db password= user=a", "neither a URL nor"),
         (AddressKind.POSTGRES, "host=db password='it's' user=a", "neither a URL nor"),
