@@ -27,7 +27,8 @@ _PLAIN = (
 # What libpq takes. It repeats a key that it does not know, which may be the rest of a password.
 KNOWN = SECRET.union(_PLAIN)
 SHOWN = KNOWN - SECRET
-_PAIR = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\.)+))", re.DOTALL)
+# No escaped blank outside quotes, which libpq takes: a password that ends in a backslash would swallow the next pair.
+_PAIR = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\\S)+))", re.DOTALL)
 
 
 def parse(text: str) -> Address:

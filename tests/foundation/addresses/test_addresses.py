@@ -64,6 +64,7 @@ ALL = [(kind, template) for kind, templates in TEMPLATES.items() for template in
 @example((AddressKind.MLFLOW, TEMPLATES[AddressKind.MLFLOW][4]), "X&QJV=Y")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][0]), "XYZ@QJV!")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "XYZ QJV")
+@example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "GGG\\")
 @example((AddressKind.REDIS, TEMPLATES[AddressKind.REDIS][0]), "1234/XYZ@")
 def test_no_part_of_a_password_is_shown_however_it_was_written(where: tuple[AddressKind, str], password: str) -> None:
     kind, template = where

@@ -153,7 +153,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
 @pytest.mark.timeout(600)
 def test_ctrl_c_ends_with_one_sentence_and_no_run_left_running(story):
     assert story.interrupted == 130, story.said
-    assert "the same command goes on" in story.said
+    assert "rerun the same command to resume" in story.said
     assert "Traceback" not in story.said
     # A short trial may have come to its own end before the signal; the search itself never has.
     assert story.statuses[f"tune-{story.command.experiment().name}"] == "KILLED"
