@@ -1,4 +1,4 @@
-"""TCP ports: free ones, and whether a wanted one is taken."""
+"""TCP ports: free ones and wanted ones, reserved among the processes of this machine."""
 
 from __future__ import annotations
 

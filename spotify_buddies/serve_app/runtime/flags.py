@@ -37,49 +37,19 @@ TOKEN = "ray-token"  # noqa: S105 - a file name
 
 def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, str]:
     """Environment variables of one run. What is run or read as a note lies beside what Ray is given, not in it."""
-    haproxy = run.path / HAPROXY
-    http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
     return {
         NOTE: str(run.path / STOP_NOTE),
-        "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
-        # An hour by default: silent connections would keep newcomers out for that long.
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
-        # A hundred by default: a caller who does not read blocks all others on its connection to the replica.
-        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
         # Fifteen by default, meant for batch work: replicas would get a thirtieth of what HAProxy and callers on this
         # machine get of a busy processor.
         "RAY_worker_niceness": "0",
         # Ten seconds by default, and three of them until a dead HAProxy is replaced.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "2",
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
-        # The same for every run by default, and Ray turns SO_REUSEPORT off with a string, which gRPC ignores: the
-        # replicas of two services on one machine would share ports, and answer each other's requests.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(http.start),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(http.stop),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(grpc.start),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(grpc.stop),
-        # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
-        HAPROXY_METRICS: str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        # Fixed too, and on loopback.
-        "DASHBOARD_METRIC_PORT": str(free_port()),
-        "AUTOSCALER_METRIC_PORT": str(free_port()),
-        # The admin socket is open to every user of the machine by default, under /tmp.
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         # Thirty seconds by default, meant for load balancers outside the machine.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(settings.drain_s),
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(max(settings.drain_s, 0.1)),
         NODE: "0",
-        **({"RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy / wrapper.NAME)} if settings.haproxy else {}),
         # Five seconds by default, after which Ray ends a front that comes up slowly on a busy machine.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # The channel between replicas unpickles what it is sent: only for those who hold the token.
@@ -91,7 +61,51 @@ def flags(settings: ServeSettings, run: RunDir, token_file: Path) -> dict[str, s
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        **_ports(),
+        **_front(settings, run.path / HAPROXY),
     }
+
+
+def _ports() -> dict[str, str]:
+    """Ports of Ray's own servers, each of which every run would bind at the same place otherwise."""
+    http, grpc = free_block(REPLICA_PORTS), free_block(REPLICA_PORTS)
+    return {
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
+        # Ray turns SO_REUSEPORT off with a string, which gRPC ignores: the replicas of two services on one machine
+        # would share ports, and answer each other's requests.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(http.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(http.stop),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(grpc.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(grpc.stop),
+        # Both bind all interfaces on fixed ports otherwise, so a second run on the machine would fail.
+        HAPROXY_METRICS: str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # Fixed too, and on loopback.
+        "DASHBOARD_METRIC_PORT": str(free_port()),
+        "AUTOSCALER_METRIC_PORT": str(free_port()),
+    }
+
+
+def _front(settings: ServeSettings, directory: Path) -> dict[str, str]:
+    """HAProxy's limits, and its files."""
+    wanted = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1" if settings.haproxy else "0",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_MAXCONN": str(_most_connections()),
+        # An hour by default: silent connections would keep newcomers out for that long.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENT_S),
+        # A hundred by default: a caller who does not read blocks all others on its connection to the replica.
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": "1",
+        # The admin socket is open to every user of the machine by default, under /tmp.
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(directory / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(directory / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(directory / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(directory),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
+    }
+    binary = {"RAY_SERVE_HAPROXY_BINARY_PATH": str(directory / wrapper.NAME)} if settings.haproxy else {}
+    return wanted | binary
 
 
 def _most_connections() -> int:

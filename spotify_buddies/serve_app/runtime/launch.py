@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -83,21 +83,20 @@ def launch(
         stack.callback(keep_logs, run, logs)
         switches = _prepare(settings, run, write_token(state_dir))
         stack.enter_context(applied(switches))
-        others = children()
-        vital: list[psutil.Process] = []
-        stop = once(lambda: stop_serving(others, vital, partial(drain, settings, run.path / STOP_NOTE)))
+        processes = _Processes(children())
+        drained = partial(drain, settings, run.path / STOP_NOTE)
+        # Signals wait while things are torn down: half a shutdown leaves processes behind.
+        stop = partial(shielded, once(lambda: stop_serving(processes.others, processes.vital, drained)))
+        stack.callback(stop)
 
         def after_init() -> None:
-            vital.extend(process for process in children() - others if name_of(process) in VITAL)
+            processes.note_vital()
             put_handlers_back()  # Ray's own, in C, end this process at once
 
-        # Signals wait while things are torn down: half a shutdown leaves processes behind.
-        stack.callback(lambda: shielded(stop))
         app = build_app(settings, bundle.resolve(), version, services, model=model, rollout=rollout)
         start_application(settings, run, app, after_init)
         address, http_address = (f"{settings.host}:{port}" for port in (settings.grpc_port, settings.http_port))
         served = wait_until_ready(address, http_address, None if services.follows_registry else version)
-        named = [(name_of(process), process) for process in vital]
         yield Running(
             grpc=address,
             http=f"http://{http_address}",
@@ -107,9 +106,29 @@ def launch(
             logs=logs,
             version=served,
             haproxy_metrics=_haproxy_metrics(settings, switches),
-            stop=lambda: shielded(stop),
-            died=lambda: next((name for name, process in named if not is_alive(process)), None),
+            stop=stop,
+            died=processes.died,
         )
+
+
+@dataclass
+class _Processes:
+    """Processes below this one. others: those that are not Ray's. names: Ray's vital ones, by process."""
+
+    others: set[psutil.Process]
+    names: dict[psutil.Process, str] = field(default_factory=dict)
+
+    @property
+    def vital(self) -> list[psutil.Process]:
+        return list(self.names)
+
+    def note_vital(self) -> None:
+        """Now that they run: one that is gone has no name any more."""
+        named = {process: name_of(process) for process in children() - self.others}
+        self.names.update({process: name for process, name in named.items() if name in VITAL})
+
+    def died(self) -> str | None:
+        return next((name for process, name in self.names.items() if not is_alive(process)), None)
 
 
 def _prepare(settings: ServeSettings, run: RunDir, token: Path) -> dict[str, str]:

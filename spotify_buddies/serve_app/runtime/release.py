@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,38 +90,51 @@ def release(
     """Start new replicas, then stop the old ones, which finish the calls that they took; returns when all are new.
 
     The arguments after cluster are those of `launch`. build: a name that no release before had. ReleaseFailed: a new
-    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release
-    goes on when its caller is interrupted. One release per process: Ray reads its switches when it is imported.
+    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release goes on when its caller is
+    interrupted. One release per process: Ray reads its switches when it is imported.
     """
     with applied(flags(settings, cluster.run, write_token(state_dir))):
-        import ray
-        from ray import serve
-        from ray.exceptions import RayError
-
         began = time.monotonic()
-        try:
-            with quiet():
-                ray.init(
-                    cluster.ray,
-                    namespace="serve",
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    runtime_env={"worker_process_setup_hook": loopback.HOOK},
-                )
-        except (RayError, ConnectionError, ValueError) as error:
-            raise LaunchError(f"the service's Ray at {cluster.ray} cannot be joined: {error}") from error
-        try:
+        with _joined(cluster):
             app = build_app(settings, bundle, version, services, model=model, rollout=rollout, build=build)
-            with quiet():
-                try:
-                    serve.run(app, name=APPLICATION, route_prefix="/")
-                except RuntimeError as error:
-                    raise ReleaseFailed(_why(serve.status()) or str(error)) from error
-                deployments = serve.status().applications[APPLICATION].deployments
-        finally:
-            ray.shutdown()
-    running = {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in deployments.items()}
-    return Released(time.monotonic() - began, running)
+            replicas = _run(app)
+    return Released(time.monotonic() - began, replicas)
+
+
+@contextmanager
+def _joined(cluster: Cluster) -> Iterator[None]:
+    """Be a driver of the service's Ray until the block ends. LaunchError."""
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        with quiet():
+            ray.init(
+                cluster.ray,
+                namespace="serve",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"worker_process_setup_hook": loopback.HOOK},
+            )
+    except (RayError, ConnectionError, ValueError) as error:
+        raise LaunchError(f"the service's Ray at {cluster.ray} cannot be joined: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _run(app: Any) -> dict[str, int]:
+    """Replace the application; returns how many replicas run now, by deployment. ReleaseFailed."""
+    from ray import serve
+
+    with quiet():
+        try:
+            serve.run(app, name=APPLICATION, route_prefix="/")
+        except RuntimeError as error:
+            raise ReleaseFailed(_why(serve.status()) or str(error)) from error
+        deployments = serve.status().applications[APPLICATION].deployments
+    return {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in deployments.items()}
 
 
 def _first(settings: Settings, endpoints: Mapping[str, Any]) -> tuple[str, Path, Services, RolloutSettings | None]:
