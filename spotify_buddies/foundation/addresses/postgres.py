@@ -61,11 +61,11 @@ def _parse_pairs(text: str) -> Address:
         match = _PAIR.match(text, cursor)
         if match is None or (match.end() < len(text) and not text[match.end()].isspace()):
             raise AddressError(
-                "it is neither a URL nor key=value pairs; a value with blanks stands in '', with \\ before ' and \\"
+                "it is neither a URL nor key=value pairs; quote a value with blanks ('A B'), with \\ before ' and \\"
             )
         key, raw = match["key"], match["quoted"] if match["plain"] is None else match["plain"]
         if key in given:
-            raise AddressError("a key appears twice; a value with blanks stands in ''")
+            raise AddressError("a key appears twice; quote a value with blanks as 'A B'")
         given[key] = re.sub(r"\\(.)", r"\1", raw, flags=re.DOTALL)
         hidden = key in SECRET or ("@" in raw and key != "user")
         shown.append(f"{key}={MASK}" if hidden else match.group())
@@ -79,7 +79,7 @@ def _parse_pairs(text: str) -> Address:
 
 def _check(given: dict[str, str]) -> None:
     if any(key not in KNOWN and (key, value) != ("ssl", "true") for key, value in given.items()):
-        raise AddressError("it has a key that Postgres does not know; in a value & is %26, and blanks stand in ''")
+        raise AddressError("it has a key that Postgres does not know; in a value & is %26, quote blanks as 'A B'")
     if "\0" in "".join(given.values()):
         raise AddressError("it has a zero byte")
     ports = given.get("port", "").split(",")

@@ -69,7 +69,7 @@ def stop_ray(others: set[psutil.Process], shutdown: Callable[[set[psutil.Process
     try:
         shutdown(started)
     finally:
-        # Ray leaves its agents to notice by themselves, half a minute later, and they go on writing until then. Those
+        # Ray lets its agents notice by themselves, half a minute later, and until then they write. Those
         # whose parent is gone already are no longer below this process, hence the set from before.
         stop_all(started | (children() - others))
 

@@ -60,7 +60,7 @@ def stop_orphans(notes: Path) -> int:
     """Stop what is noted and still runs, with its children; returns how many processes. Without notes: 0.
 
     A noted directory is removed, after whoever has a file open there was stopped too. The caller holds the lock of the
-    notes' directory: otherwise these are the processes of a run that goes on.
+    notes' directory: otherwise these belong to a run that is alive.
     """
     left = _read(notes)
     orphans = {process for entry in left.processes for process in _family(*entry)}

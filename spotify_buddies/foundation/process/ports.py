@@ -32,6 +32,7 @@ def free_port() -> int:
     """
     with _handing_out:
         left = list(_outside(_local_range()) - _handed_out)
+        # At random: processes that do not know of each other would all begin with the lowest.
         while left:
             index = secrets.randbelow(len(left))
             left[index], left[-1] = left[-1], left[index]

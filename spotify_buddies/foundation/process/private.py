@@ -20,10 +20,10 @@ class NotPrivate(Exception):
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, or what stands there already, closed to other users. NotPrivate: it belongs to another user.
+    """Make a directory that is closed to other users, or close the one that exists.
 
-    One that belongs to root is left as it is: a volume is handed out so, and root is no stranger. Who was let through
-    (`let_through`) still is.
+    NotPrivate: it belongs to another user. One that belongs to root is left as it is: a volume is handed out so, and
+    root is no stranger. Who was let through (`let_through`) still is.
     """
     if directory.resolve() in (Path("/"), Path.home()):
         raise NotPrivate(f"{directory.resolve()} is not only ours: set BUDDIES_STATE_DIR to a directory of its own")

@@ -19,7 +19,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def fork_under_subreaper(stop_within_s: float = STOP_WITHIN_S) -> int | None:
-    """Fork. None in the child, which goes on as the service; in the parent its exit code, once all processes are gone.
+    """Fork. None in the child, which becomes the service; in the parent its exit code, once all processes are gone.
 
     Ray's driver can end without any Python code running: by Ray's handlers in C, or with a raylet that dies. The parent
     passes the first stopping signal on, waits, and ends whatever is left below it; orphans are handed to it, not to

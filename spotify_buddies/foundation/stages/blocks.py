@@ -156,6 +156,7 @@ def over_blocks(
         try:
             for first, last in spans(users, block_users):
                 waiting.append((last, pool.submit(work, first, last)))
+                # One more than there are threads, so that none idles while a result is taken.
                 if len(waiting) > most:
                     done, future = waiting.popleft()
                     yield future.result()

@@ -66,6 +66,7 @@ def run(
         return replace(last, reused=True)
     partial = parent / f".{name}.partial"
     with _Unfinished(partial, name):
+        # What an interrupted run left is of no use: a build expects an empty directory.
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         used = usage.watch()
@@ -197,6 +198,7 @@ def _read(directory: Path) -> Stamp | None:
 
 def _complete(stamp: Stamp) -> bool:
     paths = {name: stamp.directory / name for name in stamp.files}
+    # Sizes alone: hashing tens of gigabytes would take as long as some stages.
     return all(path.exists() and path.stat().st_size == stamp.files[name]["bytes"] for name, path in paths.items())
 
 

@@ -30,7 +30,7 @@ SILENT_S = 30
 SPARE_FILES = 5_500
 # An answer for 1,000 users with 100 explained playlists each is about 35 MB.
 MESSAGE_BYTES = 64 * 2**20
-# A token that would count in the place of ours, and a cluster of somebody else's.
+# A token that would replace ours, and another cluster's address.
 UNWANTED = ("RAY_AUTH_TOKEN", "RAY_ADDRESS")
 TOKEN = "ray-token"  # noqa: S105 - a file name
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 
-# Meant for systems whose firewalls ask about every listener, but read on all: "0" makes the node's address loopback.
+# Meant for systems whose firewalls ask about every open port, but read on all: "0" makes the node's address loopback.
 NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 HOOK = "spotify_buddies.serve_app.runtime.loopback.bind_workers"
 _EVERYWHERE = "[::]:"

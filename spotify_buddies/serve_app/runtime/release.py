@@ -33,7 +33,7 @@ from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
 
 class ReleaseFailed(Exception):
-    """New replicas do not come up; the message says why. The old ones go on."""
+    """New replicas do not come up; the message says why. The old ones stay."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def release(
     """Start new replicas, then stop the old ones, which finish the calls that they took; returns when all are new.
 
     The arguments after cluster are those of `launch`. build: a name that no release before had. ReleaseFailed: a new
-    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release goes on when its caller is
-    interrupted. One release per process: Ray reads its switches when it is imported.
+    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release continues when its caller
+    is interrupted. One release per process: Ray reads its switches when it is imported.
     """
     with applied(flags(settings, cluster.run, write_token(state_dir))):
         began = time.monotonic()

@@ -49,7 +49,7 @@ def serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool
     """Start everything and stay until a signal.
 
     bundle: served in the place of the alias' version, for good. any_port: a configured port that is taken is replaced
-    by a free one. pid: the process that others are told to stop. LaunchError, BundleError, RegistryError.
+    by a free one. pid: the process to stop, for others. LaunchError, BundleError, RegistryError.
     """
     # Before anything starts: a directory that is no bundle should not take half a minute to say so.
     named = None if bundle is None else open_bundle(bundle, check_hashes=False)

@@ -54,7 +54,7 @@ class ServeSettings(BaseModel):
     stop_notice_s: float = Field(
         1.0, ge=0, description="seconds of answering with health NOT_SERVING before a stop takes no more calls"
     )
-    drain_s: float = Field(2.0, ge=0, description="seconds a replica goes on answering before it stops")
+    drain_s: float = Field(2.0, ge=0, description="seconds a replica still answers before it stops")
     idle_connection_s: int = Field(3_600, ge=1, description="seconds without a call before a connection is closed")
 
     @property

@@ -49,7 +49,7 @@ def forget(state_dir: Path) -> None:
 def stop_orphans(state_dir: Path) -> int:
     """Stop what a killed search left running and remove its Ray's directory; returns how many processes.
 
-    The kernel kills Ray's raylet and GCS with the process that started them. Its workers go on until they notice, a
+    The kernel kills Ray's raylet and GCS with the process that started them. Its workers run until they notice, a
     second or two in which they may write to a checkpoint, and its agents stay for good. The caller holds the lock.
     """
     return orphans.stop_orphans(state_dir / HOME / _SESSION)

@@ -172,7 +172,7 @@ def _message(front: Front) -> Rules:
     yield f"    http-request wait-for-body time {front.message_s}s unless reflection"
     yield "    http-request set-var(txn.size) req.body_len"
     yield refuse(3, "the call holds no message", "if !reflection { var(txn.size) -m int lt 5 }")
-    # The message's length stands in its first five bytes. What fits into the buffer has arrived by now.
+    # The message's length is in its first five bytes. What fits into the buffer has arrived by now.
     yield "    http-request set-var(txn.message) req.body,bytes(1,4),hex,hex2i,add(5)"
     small = f"{{ var(txn.message) -m int lt {WHOLE_BYTES} }}"
     yield refuse(

@@ -25,7 +25,7 @@ from spotify_buddies.trainer.tune.settings import TuneSettings
 OBJECT_STORE_BYTES = 80 * 2**20
 RUN = "tune-"
 ACCELERATOR = "accelerator_type:"
-# Ray takes the machine's own address when it is told 127.0.0.1, and this one as it is.
+# For 127.0.0.1 Ray takes the machine's own address; this one it takes as it is.
 _LOOPBACK = "127.0.0.2"
 
 # Read when Ray is imported or started; Tune's own loggers, console and copies of the directory are not wanted.
