@@ -18,7 +18,7 @@ CA, CA_KEY, SERVER = "ca.pem", "ca.key", "server.pem"
 
 
 def make(directory: Path, hosts: list[str], callers: list[str]) -> None:
-    """Write what is missing; the server's certificate is made anew."""
+    """Write what is missing; the server's certificate is always new."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = _authority(directory)
     server = authority.issue_cert(*hosts)

@@ -1,1 +1,1 @@
-"""What every package stands on and none is about; imports nothing of ours."""
+"""The base that every package uses and none is about; imports nothing of ours."""

@@ -1,4 +1,4 @@
-"""What an address says, and how it is told without its secrets."""
+"""A checked address, and its form for people, without its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The addresses that there are, by what they lead to."""
+"""The kinds of addresses, by what they lead to."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ _PLAIN = (
 # What libpq takes. It repeats a key that it does not know, which may be the rest of a password.
 KNOWN = SECRET.union(_PLAIN)
 SHOWN = KNOWN - SECRET
-_PAIR = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\.)+))", re.DOTALL)
+# No escaped blank outside quotes, which libpq takes: a password that ends in a backslash would swallow the next pair.
+_PAIR = re.compile(r"(?P<key>[a-z_]+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>(?:[^\s'\\]|\\\S)+))", re.DOTALL)
 
 
 def parse(text: str) -> Address:
@@ -55,21 +56,21 @@ def _parse_url(text: str) -> Address:
 def _parse_pairs(text: str) -> Address:
     """Libpq takes blanks around = as well; here they are refused, for a forgotten value takes the next pair for one."""
     given: dict[str, str] = {}
-    shown, written, at = [], [], len(text) - len(text.lstrip())
-    while at < len(text):
-        found = _PAIR.match(text, at)
-        if found is None or (found.end() < len(text) and not text[found.end()].isspace()):
+    shown, written, cursor = [], [], len(text) - len(text.lstrip())
+    while cursor < len(text):
+        match = _PAIR.match(text, cursor)
+        if match is None or (match.end() < len(text) and not text[match.end()].isspace()):
             raise AddressError(
-                "it is neither a URL nor key=value pairs; a value with blanks stands in '', with \\ before ' and \\"
+                "it is neither a URL nor key=value pairs; quote a value with blanks ('A B'), with \\ before ' and \\"
             )
-        key, raw = found["key"], found["quoted"] if found["plain"] is None else found["plain"]
+        key, raw = match["key"], match["quoted"] if match["plain"] is None else match["plain"]
         if key in given:
-            raise AddressError("a key stands twice; a value with blanks stands in ''")
+            raise AddressError("a key appears twice; quote a value with blanks as 'A B'")
         given[key] = re.sub(r"\\(.)", r"\1", raw, flags=re.DOTALL)
         hidden = key in SECRET or ("@" in raw and key != "user")
-        shown.append(f"{key}={MASK}" if hidden else found.group())
+        shown.append(f"{key}={MASK}" if hidden else match.group())
         written += [raw, given[key]] if hidden else []
-        at = found.end() + len(text[found.end() :]) - len(text[found.end() :].lstrip())
+        cursor = match.end() + len(text[match.end() :]) - len(text[match.end() :].lstrip())
     if not given:
         raise AddressError("it is empty")
     _check(given)
@@ -78,7 +79,7 @@ def _parse_pairs(text: str) -> Address:
 
 def _check(given: dict[str, str]) -> None:
     if any(key not in KNOWN and (key, value) != ("ssl", "true") for key, value in given.items()):
-        raise AddressError("it has a key that Postgres does not know; in a value & is %26, and blanks stand in ''")
+        raise AddressError("it has a key that Postgres does not know; in a value & is %26, quote blanks as 'A B'")
     if "\0" in "".join(given.values()):
         raise AddressError("it has a zero byte")
     ports = given.get("port", "").split(",")

@@ -1,4 +1,4 @@
-"""What a library says about an address, without what the address keeps secret."""
+"""Messages of libraries about addresses, without the secrets of the addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spotify_buddies.foundation.addresses.address import MASK, Address
 # Up to the last @ of the word: a login that nobody has checked may have several.
 _LOGIN = re.compile(r"(://)\S*@")
 _VALUE = re.compile(r"((?:password|passwd|secret|token)\s*=\s*)('(?:[^'\\]|\\.)*'|\S*)", re.IGNORECASE)
-# A shorter one is found everywhere, and says nothing.
+# A shorter one occurs everywhere by chance, and masking it would leave no message.
 _SHORTEST = 3
 
 

@@ -57,15 +57,15 @@ def _pair(key: str, value: str, known: frozenset[str]) -> str:
 
 def split(text: str) -> Parts:
     """Take a URL apart. AddressError: it could be read in two ways, or libraries would refuse it and repeat it."""
-    if any(not sign.isprintable() or sign.isspace() for sign in text):
+    if any(not letter.isprintable() or letter.isspace() for letter in text):
         raise AddressError("a blank or a control character in it must be written as %20 and so on")
-    found = _URL.fullmatch(text)
-    if found is None:
+    match = _URL.fullmatch(text)
+    if match is None:
         raise AddressError("it is not of the form scheme://place, or has a # that must be written as %23")
-    scheme, authority, path, query = found["scheme"], found["authority"], found["path"], found["query"] or ""
-    login, at, authority = authority.rpartition("@")
+    scheme, authority, path, query = match["scheme"], match["authority"], match["path"], match["query"] or ""
+    login, end, authority = authority.rpartition("@")
     # Without any login a path may hold an @, which nobody takes for the end of one.
-    if "@" in login or ("@" in path + query and not (path.startswith("/") and not at and not authority)):
+    if "@" in login or ("@" in path + query and not (path.startswith("/") and not end and not authority)):
         raise AddressError("it has an @ that does not end the login, where it must be written as %40")
     if _BAD_ESCAPE.search(login + path + query):
         raise AddressError("it has a % that does not begin an escape; % itself is %25")
@@ -73,7 +73,7 @@ def split(text: str) -> Parts:
     _check_login(user + password)
     return Parts(
         scheme,
-        user if at else None,
+        user if end else None,
         password if colon else None,
         _places(authority),
         authority,
@@ -86,18 +86,18 @@ def _check_login(text: str) -> None:
     """Letters of other scripts are taken; what normalisation may turn into a reserved character is not."""
     if _RESERVED.search(text):
         raise AddressError("its login has a reserved character that must be escaped, such as [ as %5B or \\ as %5C")
-    if not all(sign.isascii() or unicodedata.normalize("NFKC", sign).isalnum() for sign in text):
-        raise AddressError("its login has a sign that is neither ASCII nor a letter and must be percent-encoded")
+    if not all(letter.isascii() or unicodedata.normalize("NFKC", letter).isalnum() for letter in text):
+        raise AddressError("its login has a character that is neither ASCII nor a letter and must be percent-encoded")
 
 
 def _places(authority: str) -> tuple[tuple[str, int | None], ...]:
     places = []
     for text in authority.split(","):
-        found = _PLACE.fullmatch(text)
-        if found is None or int(found["port"] or 0) > MOST_PORT:
+        match = _PLACE.fullmatch(text)
+        if match is None or int(match["port"] or 0) > MOST_PORT:
             raise AddressError("a host or port in it is none; in a password : / ? # @ must be escaped")
-        if host := unquote(found["host"]).strip("[]"):
-            places.append((host, int(found["port"]) if found["port"] else None))
+        if host := unquote(match["host"]).strip("[]"):
+            places.append((host, int(match["port"]) if match["port"] else None))
     return tuple(places)
 
 
@@ -108,5 +108,5 @@ def _pairs(query: str) -> tuple[tuple[str, str], ...]:
     if any(not equals or not key or "=" in value for key, equals, value in pairs):
         raise AddressError("behind the ? it must have key=value, joined by &; in a value & is %26 and = is %3D")
     if len({key for key, *_ in pairs}) < len(pairs):
-        raise AddressError("a key stands twice behind the ?; in a value & is %26")
+        raise AddressError("a key appears twice behind the ?; in a value & is %26")
     return tuple((key, value) for key, _, value in pairs)

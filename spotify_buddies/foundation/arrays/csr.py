@@ -1,4 +1,4 @@
-"""Rows of ascending column numbers, the one array shape that every stage reads and writes."""
+"""Compressed sparse rows, the one array shape that every stage reads and writes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 Array = npt.NDArray[Any]
 
+# Entries at a time, so that memory-mapped matrices larger than memory can be counted.
 _BLOCK = 1 << 22
 
 
@@ -96,12 +97,13 @@ class Csr:
         counts = self.indptr[rows + 1] - self.indptr[rows]
         indptr = np.zeros(rows.size + 1, np.int64)
         np.cumsum(counts, out=indptr[1:])
+        # An entry's place here, moved by the distance between its row's start there and here: no loop over rows.
         entries = np.arange(int(indptr[-1])) + np.repeat(self.indptr[rows] - indptr[:-1], counts)
         values = None if self.values is None else self.values[entries]
         return Csr(indptr, self.indices[entries], self.columns, values)
 
     def to_scipy(self) -> sp.csr_array:
-        """As a scipy matrix (rows, columns) of float32; binary rows become ones."""
+        """A scipy matrix (rows, columns) of float32; binary rows become ones."""
         values = np.ones(self.nnz, np.float32) if self.values is None else self.values
         return sp.csr_array((values, self.indices, self.indptr), shape=(self.rows, self.columns))
 

@@ -19,10 +19,11 @@ def flip(indptr: Array, indices: Array, columns: int) -> tuple[Array, Array]:
         starts[indices[i] + 1] += 1
     for column in range(columns):
         starts[column + 1] += starts[column]
-    at = starts[:-1].copy()
+    # Where the next entry of each column goes.
+    cursors = starts[:-1].copy()
     rows = np.empty(indices.size, np.int32)
     for row in range(indptr.size - 1):
         for i in range(indptr[row], indptr[row + 1]):
-            rows[at[indices[i]]] = row
-            at[indices[i]] += 1
+            rows[cursors[indices[i]]] = row
+            cursors[indices[i]] += 1
     return starts, rows

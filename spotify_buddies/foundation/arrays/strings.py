@@ -72,6 +72,7 @@ class KeyIndex:
         text, ends = table.data.tobytes(), table.offsets.tolist()
         rows = (xxhash.xxh3_64_intdigest(text[first:last]) for first, last in pairwise(ends))
         hashes = np.fromiter(rows, np.uint64, len(table))
+        # Stable: of equal strings the first row comes first, and `find` returns that one.
         order = np.argsort(hashes, kind="stable")
         return cls(table, hashes[order], order.astype(np.int32))
 

@@ -30,7 +30,7 @@ def name_of(process: psutil.Process) -> str:
 
 
 def stop_tree(pid: int, within_s: float = 5.0) -> None:
-    """End a process and all its children: first asked, then killed. A process that is gone is fine."""
+    """End a process and all its children: first asked, then killed. One that is gone already is fine."""
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         stop_all([root, *root.children(recursive=True)], within_s)
@@ -38,11 +38,11 @@ def stop_tree(pid: int, within_s: float = 5.0) -> None:
 
 def stop_all(processes: Iterable[psutil.Process], within_s: float = 5.0) -> None:
     """End these processes: first asked, then killed. psutil compares start times, so a reused id is left alone."""
-    found = list(processes)
-    for process in found:
+    wanted = list(processes)
+    for process in wanted:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=within_s)
+    _, alive = psutil.wait_procs(wanted, timeout=within_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

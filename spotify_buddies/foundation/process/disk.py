@@ -1,4 +1,4 @@
-"""A full disk: how it looks to the libraries that write, and what to say about it."""
+"""A full disk: the errors of libraries that say so, and the words for people."""
 
 from __future__ import annotations
 

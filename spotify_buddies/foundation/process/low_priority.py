@@ -12,18 +12,18 @@ from contextlib import suppress
 NICE = 10
 
 
-def patient_thread(name: str) -> ThreadPoolExecutor:
+def low_priority_thread(name: str) -> ThreadPoolExecutor:
     """An executor of one thread of low priority, where threads have priorities of their own (Linux).
 
     Low priority cannot be taken back. For work that comes often keep the executor: the allocator may take an arena for
     each new thread.
     """
-    return ThreadPoolExecutor(1, name, _be_patient)
+    return ThreadPoolExecutor(1, name, _lower_priority)
 
 
-def _be_patient() -> None:
+def _lower_priority() -> None:
     if sys.platform == "linux":
-        # A process that is more patient already stays so; a system that refuses does not keep the work from being done.
+        # A lower priority stays as it is; a system that refuses does not keep the work from being done.
         with suppress(OSError):
             thread = threading.get_native_id()
             os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -1,9 +1,11 @@
-"""TCP ports: free ones, and whether a wanted one is taken."""
+"""TCP ports: free ones and wanted ones, reserved among the processes of this machine."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import sys
 import threading
 from pathlib import Path
 
@@ -16,22 +18,26 @@ LOWEST = 1_025
 HIGHEST = 65_535
 
 _handed_out: set[int] = set()
+# By name: descriptors that stay open until this process ends.
+_reserved: dict[str, int] = {}
 _handing_out = threading.Lock()
 
 
 def free_port() -> int:
-    """A random port that nobody listens on now, never the same twice in one process. LaunchError when there is none.
+    """A random port that nobody listens on now, never the same twice. LaunchError when there is none.
 
-    It lies outside the range from which the kernel takes the ports of outgoing connections: one of those could take it
-    in the seconds before it is bound.
+    It is reserved until this process ends, so that no other process gets it from here. It lies outside the range from
+    which the kernel takes the ports of outgoing connections: one of those could take it in the seconds before it is
+    bound.
     """
     with _handing_out:
         left = list(_outside(_local_range()) - _handed_out)
+        # At random: processes that do not know of each other would all begin with the lowest.
         while left:
-            at = secrets.randbelow(len(left))
-            left[at], left[-1] = left[-1], left[at]
+            index = secrets.randbelow(len(left))
+            left[index], left[-1] = left[-1], left[index]
             port = left.pop()
-            if _refusal(port, "") is None:
+            if _refusal(port, "") is None and _reserve(port, ""):
                 _handed_out.add(port)
                 return port
     raise LaunchError(f"no free TCP port outside {LOCAL_RANGE} and Ray's own ranges; stop what listens on them")
@@ -46,17 +52,23 @@ def free_block(count: int) -> range:
         while starts:
             start = starts.pop(secrets.randbelow(len(starts)))
             block = range(start, start + count)
-            if left.issuperset(block) and all(_refusal(port, "") is None for port in block):
+            if left.issuperset(block) and all(_refusal(port, "") is None for port in block) and _reserve_all(block):
                 _handed_out.update(block)
                 return block
     raise LaunchError(f"no {count} free TCP ports in a row outside {LOCAL_RANGE} and Ray's own ranges")
 
 
 def claim(port: int, setting: str, host: str = "127.0.0.1") -> int:
-    """The port itself when it is free, a free one for 0. LaunchError names the port, its setting and what to do."""
+    """The port itself when it is free, a free one for 0; it is reserved until this process ends.
+
+    LaunchError names the port, its setting and what to do.
+    """
     if port == 0:
         return free_port()
-    if (reason := _refusal(port, host)) is not None:
+    reason = _refusal(port, host)
+    if reason is None and not _reserve(port, host):
+        reason = "another service that starts now has reserved it"
+    if reason is not None:
         raise LaunchError(
             f"port {port} ({setting}) on {host} is not free: {reason}; stop what listens there, or set another port "
             f"(0 takes a free one)"
@@ -92,3 +104,33 @@ def _refusal(port: int, host: str) -> str | None:
         except OSError as error:
             return error.strerror or str(error)
     return None
+
+
+def _reserve(port: int, host: str) -> bool:
+    """Take a port for this process among all that ask here; False: another one has it. host "": free_port's.
+
+    Between the look at a port and the server that listens on it, seconds pass; and HAProxy shares a port with another
+    one of the same user (SO_REUSEPORT), so two services that start together would answer each other's calls. A name in
+    the abstract namespace of unix sockets is as wide as ports are, the network namespace, and ends with its holder.
+    """
+    name = f"\0spotify-buddies/port/{host or '*'}:{port}"
+    if name in _reserved or sys.platform != "linux":
+        return True
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        holder.bind(name)
+    except OSError:
+        holder.close()
+        return False
+    _reserved[name] = holder.detach()
+    return True
+
+
+def _reserve_all(block: range) -> bool:
+    """All of them or none."""
+    before = set(_reserved)
+    if all(_reserve(port, "") for port in block):
+        return True
+    for name in _reserved.keys() - before:
+        os.close(_reserved.pop(name))
+    return False

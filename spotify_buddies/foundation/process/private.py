@@ -20,22 +20,22 @@ class NotPrivate(Exception):
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, or what stands there already, closed to other users. NotPrivate: it is somebody else's.
+    """Make a directory that is closed to other users, or close the one that exists.
 
-    One that belongs to root is left as it is: a volume is handed out so, and root is no stranger. Who was let through
-    (`let_through`) still is.
+    NotPrivate: it belongs to another user. One that belongs to root is left as it is: a volume is handed out so, and
+    root is no stranger. Who was let through (`let_through`) still is.
     """
     if directory.resolve() in (Path("/"), Path.home()):
         raise NotPrivate(f"{directory.resolve()} is not only ours: set BUDDIES_STATE_DIR to a directory of its own")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = directory.stat()
-    if found.st_uid not in (os.geteuid(), 0):
+    status = directory.stat()
+    if status.st_uid not in (os.geteuid(), 0):
         raise NotPrivate(
-            f"{directory} belongs to another user (id {found.st_uid}), who can change all that is in it; remove it, or "
-            "set BUDDIES_STATE_DIR to another place"
+            f"{directory} belongs to another user (id {status.st_uid}), who can change all that is in it; remove it, "
+            "or set BUDDIES_STATE_DIR to another place"
         )
-    wanted = stat.S_IMODE(found.st_mode) & ~(_OTHERS & ~_passage(found)) | stat.S_IRWXU
-    if stat.S_IMODE(found.st_mode) != wanted and found.st_uid == os.geteuid():
+    wanted = stat.S_IMODE(status.st_mode) & ~(_OTHERS & ~_passage(status)) | stat.S_IRWXU
+    if stat.S_IMODE(status.st_mode) != wanted and status.st_uid == os.geteuid():
         directory.chmod(wanted)
 
 
@@ -43,18 +43,19 @@ def let_through(path: Path) -> None:
     """Let this user's group pass through every directory above a path, without reading there.
 
     For a server that has this user's group and another user's id. A directory of another group that has rights there
-    keeps it, and is opened for passing to everybody. OSError: a directory that cannot be passed is somebody else's.
+    keeps it, and is opened for passing to everybody. OSError: a directory that cannot be passed belongs to another
+    user.
     """
     group = os.getegid()
     for directory in path.parents:
-        found = directory.stat()
-        mode = stat.S_IMODE(found.st_mode)
-        if mode & stat.S_IXOTH or (found.st_gid == group and mode & stat.S_IXGRP):
+        status = directory.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & stat.S_IXOTH or (status.st_gid == group and mode & stat.S_IXGRP):
             continue
-        if found.st_gid != group and mode & stat.S_IRWXG:
+        if status.st_gid != group and mode & stat.S_IRWXG:
             directory.chmod(mode | stat.S_IXOTH)
             continue
-        if found.st_gid != group:
+        if status.st_gid != group:
             os.chown(directory, -1, group)
         directory.chmod(mode | stat.S_IXGRP)
 
@@ -62,14 +63,14 @@ def let_through(path: Path) -> None:
 def secret(path: Path) -> Path:
     """A file with 256 random bits in hex that only this user can read; returns its path.
 
-    Made on first use, and anew where it is empty or was open to others. NotPrivate: it is somebody else's.
+    Made on first use, and again where it is empty or was open to others. NotPrivate: it belongs to another user.
     """
     if not _is_secret(path):
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
-        with suppress(FileExistsError):  # somebody was faster, with a whole one
+        with suppress(FileExistsError):  # another process was faster, and its file is whole
             os.link(partial, path)
         partial.unlink()
     return path
@@ -86,26 +87,26 @@ def repair(paths: Iterable[Path]) -> int:
 def open_to_others(directory: Path) -> bool:
     """Whether other users can do anything with a directory, beyond who was let through. Missing: no."""
     try:
-        found = directory.stat()
+        status = directory.stat()
     except FileNotFoundError:
         return False
-    return bool(found.st_mode & _OTHERS & ~_passage(found))
+    return bool(status.st_mode & _OTHERS & ~_passage(status))
 
 
 def replaceable_by_others(path: Path) -> Path | None:
     """The directory above a path in which another user could put something else in its place; None: there is none."""
     for directory in path.absolute().parents:
-        found = directory.stat()
-        foreign = found.st_uid not in (0, os.geteuid())
-        if foreign or (found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX):
+        status = directory.stat()
+        foreign = status.st_uid not in (0, os.geteuid())
+        if foreign or (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX):
             return directory
     return None
 
 
-def _passage(found: os.stat_result) -> int:
+def _passage(status: os.stat_result) -> int:
     """The right of root's own group to pass through and no more; other people's group may have many members."""
-    roots = os.geteuid() == 0 and found.st_gid == os.getegid()
-    return stat.S_IXGRP if roots and found.st_mode & stat.S_IRWXG == stat.S_IXGRP else 0
+    roots = os.geteuid() == 0 and status.st_gid == os.getegid()
+    return stat.S_IXGRP if roots and status.st_mode & stat.S_IRWXG == stat.S_IXGRP else 0
 
 
 def _is_secret(path: Path) -> bool:
@@ -114,12 +115,12 @@ def _is_secret(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
-        raise NotPrivate(f"{path} is not a file of this user's; remove it, and a new one is made")
-    if found.st_mode & _OTHERS or not found.st_size:
+    if status.st_uid != os.geteuid() or not stat.S_ISREG(status.st_mode):
+        raise NotPrivate(f"{path} is not a file of this user; remove it, and a new one is made")
+    if status.st_mode & _OTHERS or not status.st_size:
         path.unlink()  # others may have read it
         return False
     return True
@@ -148,10 +149,10 @@ def _close_one(name: str, directory: int) -> int:
     except OSError:
         return 0  # a link, a socket, gone, or not ours to read
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid() or not found.st_mode & _OTHERS:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or not status.st_mode & _OTHERS:
             return 0
-        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~_OTHERS)
+        os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~_OTHERS)
     finally:
         os.close(descriptor)
     return 1

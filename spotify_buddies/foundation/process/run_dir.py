@@ -59,7 +59,7 @@ def run_dir(prefix: str, longest: int = LONGEST) -> Iterator[RunDir]:
 
 
 def make(prefix: str, longest: int = LONGEST) -> RunDir:
-    """As `run_dir`, for the caller to remove."""
+    """A directory as `run_dir` makes it, for the caller to remove."""
     run = RunDir(Path(tempfile.mkdtemp(prefix=prefix, dir=_parent(prefix, longest))))  # mode 700 whatever the umask is
     (run.path / OWNER).write_text(str(os.getpid()))
     run.public.mkdir(mode=0o700)
@@ -67,9 +67,10 @@ def make(prefix: str, longest: int = LONGEST) -> RunDir:
 
 
 def sweep(parent: Path, prefix: str) -> None:
-    """Remove what killed runs of this user left. What others put there, or remove meanwhile, is passed over."""
+    """Remove what killed runs of this user left; what others put there, or remove meanwhile, is passed over."""
     for path in parent.glob(f"{prefix}*"):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, OverflowError):
+            # Another start may sweep at the same time: any look may find nothing.
             if _is_ours(path) and not psutil.pid_exists(_owner(path)):
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -83,8 +84,8 @@ def _parent(prefix: str, longest: int) -> Path:
 
 def _is_ours(path: Path) -> bool:
     """Whether it is a directory that this user made, and no link to one."""
-    found = path.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _owner(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Signals that end long work, and the stretches of it that none of them may cut in two."""
+"""Signals that end long work, and the parts of it that no signal may interrupt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stop_as_interrupt() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Keep stopping signals until the block ends; the first one that came is delivered then.
+    """Hold stopping signals back until the block ends; the first one that came is delivered then.
 
     Outside the main thread, where no signal lands, this does nothing.
     """

@@ -1,4 +1,4 @@
-"""The process that the user started stays behind as a guard: whatever ends the service, nothing of it is left."""
+"""A subreaper (prctl(2)): the parent of a service, which stays until nothing of the service is left."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def guard(stop_within_s: float = STOP_WITHIN_S) -> int | None:
-    """Fork. None in the child, which goes on as the service; in the parent its exit code, once all processes are gone.
+def fork_under_subreaper(stop_within_s: float = STOP_WITHIN_S) -> int | None:
+    """Fork. None in the child, which becomes the service; in the parent its exit code, once all processes are gone.
 
-    Ray's driver can end without a word to Python: by Ray's handlers in C, or with a raylet that dies. The parent passes
-    the first stopping signal on, waits, and ends whatever is left below it; orphans are handed to it, not to init.
-    Negative: the signal that ended the service. Call it before there are threads; afterwards stopping signals stay
-    blocked in the parent, which is about to exit. The child has a session of its own, so that Ctrl-C comes this way.
+    Ray's driver can end without any Python code running: by Ray's handlers in C, or with a raylet that dies. The parent
+    passes the first stopping signal on, waits, and ends whatever is left below it; orphans are handed to it, not to
+    init. Negative: the signal that ended the service. Call it before there are threads; afterwards stopping signals
+    stay blocked in the parent, which is about to exit. The child has a session of its own, so that Ctrl-C comes this
+    way.
     """
+    # Before the fork: a child that dies at once may have left children already.
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     watched = {number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN}
     sys.stdout.flush()
     sys.stderr.flush()
+    # Blocked, so that a signal between the fork and the wait is not lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*watched, signal.SIGCHLD})
     service = os.fork()
     if service == 0:
@@ -44,7 +47,7 @@ def guard(stop_within_s: float = STOP_WITHIN_S) -> int | None:
 
 
 def end_with_parent() -> None:
-    """Be told SIGTERM when the thread that started this process ends, however it ends."""
+    """Receive SIGTERM when the thread that started this process ends, however it ends."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -52,10 +55,10 @@ def _watch(service: int, stopping: set[signal.Signals], stop_within_s: float) ->
     """Wait for the end of the service; SIGTERM it at the first signal, and kill it when it does not end in time."""
     deadline: float | None = None
     while True:
-        found = signal.sigtimedwait({*stopping, signal.SIGCHLD}, TICK_S)
+        caught = signal.sigtimedwait({*stopping, signal.SIGCHLD}, TICK_S)
         if (code := _reap(service)) is not None:
             return code
-        if found is not None and found.si_signo != signal.SIGCHLD and deadline is None:
+        if caught is not None and caught.si_signo != signal.SIGCHLD and deadline is None:
             os.kill(service, signal.SIGTERM)
             deadline = time.monotonic() + stop_within_s
         if deadline is not None and time.monotonic() > deadline:

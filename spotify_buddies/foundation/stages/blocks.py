@@ -1,7 +1,7 @@
-"""Work that is done block by block over rows: the seam behind which blocks run on threads here, or on other machines.
+"""Work over rows, block by block: the seam behind which blocks run on threads here, or on other machines.
 
 A stage lays its big, read-only inputs out once (`share`) and asks for its work over all rows (`over`). The work is a
-plain function of (inputs, first, last) without side effects, so that a block may run anywhere, and more than once when
+plain function of (inputs, first, last) without side effects, so that a block may run anywhere, and again when
 a machine dies. Results do not depend on where the rows are cut: a block that does not fit into memory is cut in two.
 """
 
@@ -80,7 +80,7 @@ class _Here(Shared[Inputs_co]):
     def over(
         self, work: Callable[[Inputs_co, int, int], Result], rows: int, block: int, what: str, progress: Progress
     ) -> Iterator[Result]:
-        """As the protocol says. As many blocks are in memory as there are threads, and one more."""
+        """See Shared. As many blocks are in memory as there are threads, and one more."""
 
         def run(first: int, last: int) -> list[Result]:
             return _whole_or_halves(work, self.inputs, first, last, what)
@@ -105,7 +105,7 @@ def _whole_or_halves(
 
 
 def too_large(what: str, row: int) -> str:
-    """What a BlockError says of a row that does not fit into memory by itself."""
+    """The message of a BlockError about a row that does not fit into memory by itself."""
     return f"{what}: row {row} alone does not fit into memory; stop other programs, or use a machine with more memory"
 
 
@@ -157,6 +157,7 @@ def over_blocks(
         try:
             for first, last in spans(rows, block):
                 waiting.append((last, pool.submit(work, first, last)))
+                # One more than there are threads, so that none idles while a result is taken.
                 if len(waiting) > most:
                     done, future = waiting.popleft()
                     yield future.result()

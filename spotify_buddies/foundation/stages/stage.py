@@ -1,4 +1,4 @@
-"""A stage turns input files into a directory of output files, all or nothing, and is skipped when nothing changed."""
+"""Stages: input files become a directory of output files, all or nothing, and unchanged ones are skipped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StageError(Exception):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a finished stage says of itself.
+    """The record of a finished stage.
 
     key: hash of name, inputs, settings and release. inputs: what it was made from, each with its fingerprint. files:
     name to {"bytes", "sha256"}. statistics: numbers for people and reports. fingerprint: sha256 of the stamp, an input
@@ -62,10 +62,11 @@ def run(
     key = _hash_json({"name": name, "inputs": dict(inputs), "settings": dict(settings), "release": RELEASE})
     target = parent / name
     _put_back(target)
-    if (found := _read(target)) is not None and found.key == key and _complete(found):
-        return replace(found, reused=True)
+    if (last := _read(target)) is not None and last.key == key and _complete(last):
+        return replace(last, reused=True)
     partial = parent / f".{name}.partial"
     with _Unfinished(partial, name):
+        # What an interrupted run left is of no use: a build expects an empty directory.
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         used = usage.watch()
@@ -93,13 +94,15 @@ class Writing:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if isinstance(error, Exception) and not isinstance(error, StageError) and is_full(error):
             raise StageError(self.explain()) from error
 
     def explain(self) -> str:
-        """What to say and do about it."""
-        return f"{no_room(self.folder)}; free space there and repeat the command: it goes on from here"
+        """The message: where there is no room, and what to do."""
+        return f"{no_room(self.folder)}; free space there and rerun the command to resume"
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class _Unfinished(Writing):
         shutil.rmtree(self.folder, ignore_errors=True)
         return (
             f"{no_room(self.folder.parent)} now that the {size(written)} of the unfinished stage {self.name!r} are "
-            "removed; free space there and repeat the command: it goes on with this stage"
+            "removed; free space there and rerun the command to resume with this stage"
         )
 
 
@@ -122,7 +125,7 @@ def load(parent: Path, name: str) -> Stamp:
     """Read the stamp of a finished stage. StageError when there is none, or it is not one of ours."""
     stamp = _read(parent / name)
     if stamp is None:
-        raise StageError(f"{parent / name}: no finished stage {name!r} here; run the stage before this one first")
+        raise StageError(f"{parent}: no finished stage {name!r} here; run the command that makes it first")
     return stamp
 
 
@@ -132,28 +135,28 @@ def load_chain(parent: Path, names: Iterable[str], advice: str) -> dict[str, Sta
     StageError: one is missing, or was made from another result of an earlier stage than lies beside it, which is what
     an interrupted rebuild leaves behind; the message ends with `advice`.
     """
-    found: dict[str, Stamp] = {}
+    stamps: dict[str, Stamp] = {}
 
     def follow(name: str) -> None:
-        if name in found:
+        if name in stamps:
             return
-        found[name] = load(parent, name)
-        for earlier, fingerprint in sorted(found[name].inputs.items()):
+        stamps[name] = load(parent, name)
+        for earlier, fingerprint in sorted(stamps[name].inputs.items()):
             if not (parent / earlier / STAMP).exists():
                 continue  # a raw file, or a stage of another folder
             follow(earlier)
-            if found[earlier].fingerprint != fingerprint:
+            if stamps[earlier].fingerprint != fingerprint:
                 raise StageError(f"{parent / name}: made from another {earlier!r} than lies beside it; {advice}")
 
     for name in names:
         follow(name)
-    return found
+    return stamps
 
 
 def swap(new: Path, target: Path) -> None:
-    """Put a new directory in the place of `target`, which is deleted only when the new one is there.
+    """Replace the directory `target` by a new one; the old one is deleted only when the new one is there.
 
-    Where that fails half way the old one comes back; where the process is killed, at the next swap or run.
+    Where that fails half way the old one comes back at once; where the process is killed, at the next swap or run.
     """
     _put_back(target)
     old = _set_aside(target)
@@ -195,6 +198,7 @@ def _read(directory: Path) -> Stamp | None:
 
 def _complete(stamp: Stamp) -> bool:
     paths = {name: stamp.directory / name for name in stamp.files}
+    # Sizes alone: hashing tens of gigabytes would take as long as some stages.
     return all(path.exists() and path.stat().st_size == stamp.files[name]["bytes"] for name, path in paths.items())
 
 

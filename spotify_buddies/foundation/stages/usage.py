@@ -1,4 +1,4 @@
-"""What a piece of work costs: seconds, processor seconds and peak memory."""
+"""The cost of a piece of work: seconds, processor seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def watch() -> Callable[[], dict[str, float]]:
-    """What tells, when it is called, the cost since now.
+    """A function that returns the cost since now.
 
     seconds; cpu_seconds of this process, all threads, which other work on the machine hardly changes; peak_rss_mib, the
-    most memory that was in use, or, where the system cannot start that count anew, process_peak_rss_mib since the
+    most memory that was in use, or, where the system cannot reset that count, process_peak_rss_mib since the
     process began. Both count pages of mapped files that are in memory.
     """
     started, worked, memory = time.monotonic(), time.process_time(), _watch_memory()
@@ -38,7 +38,7 @@ def private_mib() -> float:
 
 def _watch_memory() -> Callable[[], dict[str, float]]:
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: start the high-water mark anew
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: reset the high-water mark
     except OSError:
         return lambda: {"process_peak_rss_mib": round(peak_rss_mib(), 1)}
     return lambda: {"peak_rss_mib": round(peak_rss_mib(), 1)}

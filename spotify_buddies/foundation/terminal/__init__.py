@@ -1,1 +1,1 @@
-"""What people see in a terminal."""
+"""Text for people in a terminal: messages, tables, durations."""

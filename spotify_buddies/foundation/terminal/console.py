@@ -1,4 +1,4 @@
-"""What the commands of every package share: errors become one sentence, numbers get their units."""
+"""The commands' common manners: an error becomes one sentence, statistics become lines or JSON."""
 
 from __future__ import annotations
 
@@ -28,23 +28,36 @@ def an_id(value: str) -> str:
 
 @contextmanager
 def explained(*expected: type[Exception]) -> Iterator[None]:
-    """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun goes on."""
+    """Print an expected error as a sentence and exit with 1; Ctrl-C exits with 130 and says that a rerun resumes.
+
+    expected: what the block may raise beside NotPrivate and OSError. Blocks nest: the inner one prints.
+    """
     caught: tuple[type[Exception], ...] = (NotPrivate, *expected)
     try:
         yield
     except caught as error:
-        say(f"error: {scrubbed(str(error))}", err=True)
+        say(f"error: {_message(error)}", err=True)
         raise typer.Exit(1) from error
     except OSError as error:
         if is_full(error):
             where = no_room(Path(os.fsdecode(error.filename)).parent) if error.filename else str(error)
-            say(f"error: {where}; free space there and repeat the command", err=True)
+            say(f"error: {where}; free space there and rerun the command", err=True)
             raise typer.Exit(1) from error
-        say(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+        say(f"error: {_message(error)}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
-        say("interrupted; the same command goes on from here", err=True)
+        say("interrupted; rerun the same command to resume", err=True)
         raise typer.Exit(130) from error
+
+
+def _message(error: Exception) -> str:
+    """An error in words, without the secrets of addresses, and without saying anything twice."""
+    if isinstance(error, OSError) and error.strerror:
+        # str() repeats the number, and some libraries put the file's name into the words as well.
+        place = "" if error.filename is None or str(error.filename) in error.strerror else f"{error.filename}: "
+        return scrubbed(f"{place}{error.strerror}")
+    # psycopg's own words before those of libpq, which say that the connection failed.
+    return scrubbed(str(error).removeprefix("connection failed: ")) or type(error).__name__
 
 
 def show(value: Any, *, as_json: bool) -> None:

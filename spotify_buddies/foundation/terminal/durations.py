@@ -1,4 +1,4 @@
-"""Times as people write them on a command line."""
+"""Durations as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400
 
 def seconds(text: str) -> float:
     """Seconds of "90", "30s", "10m", "1.5h" or "2d". ValueError: something else."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is not a time such as 30s, 10m or 2h")
-    return float(found[1]) * _UNITS_S[found[2]]
+    return float(match[1]) * _UNITS_S[match[2]]

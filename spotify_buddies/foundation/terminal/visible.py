@@ -1,6 +1,6 @@
-"""Texts of strangers on a terminal: signs that steer it are shown, not obeyed.
+"""Text from strangers on a terminal: characters that steer it are shown, not obeyed.
 
-A title may hold an escape sequence that clears the screen, or a sign that turns the direction of what follows
+A title may hold an escape sequence that clears the screen, or a character that turns the direction of what follows
 (https://trojansource.codes).
 """
 
@@ -20,7 +20,7 @@ _IN_A_TEXT = re.compile(f"(?![\\n\\t])[{_STEERING}]")
 
 
 def visible(text: object) -> str:
-    r"""A name, title, id or path as one line: each sign that steers a terminal, line ends too, as \x1b or \u202e."""
+    r"""A name, title, id or path as one line: what steers a terminal, line ends too, is shown as \x1b or \u202e."""
     return _IN_A_LINE.sub(_escape, str(text))
 
 
@@ -34,5 +34,5 @@ def say(text: object = "", *, err: bool = False) -> None:
     typer.echo(visible_text(text), err=err)
 
 
-def _escape(found: re.Match[str]) -> str:
-    return found.group().encode("unicode_escape", "surrogatepass").decode("ascii")
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -1,8 +1,8 @@
-"""What an id is: the one rule for ids of listeners, playlists, songs and calls, wherever one comes in.
+"""The one rule for ids of users, playlists, songs and calls, wherever one comes in.
 
 An id is text that UTF-8 can hold, 1 to 128 bytes of it, without control characters (U+0000 to U+001F, U+007F to U+009F)
 and without the line and paragraph separators (U+2028, U+2029). So Postgres can keep every id (it has no NUL), no id
-equals another one after a store has mended it, and ids can be written one a line. A lone surrogate has no UTF-8.
+equals another one after a store has normalised it, and ids can be written one a line. A lone surrogate has no UTF-8.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ _FEW = 64
 
 
 def fault(value: str, *, least: int = 1, most: int = ID_BYTES) -> str:
-    """What of the rule a value breaks, as in "is 0 bytes, must be 1 to 128"; empty for an id. least, most: bytes."""
+    """The part of the rule that a value breaks, as in "is 0 bytes, must be 1 to 128"; empty for an id.
+
+    least, most: bytes.
+    """
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
         return f"holds half of a surrogate pair (U+{ord(value[error.start]):04X}), which UTF-8 cannot"
     if not least <= size <= most:
         return f"is {size:,} bytes, must be {least} to {most}"
-    found = _REFUSED.search(value)
-    return f"holds the control character U+{ord(found[0]):04X}" if found else ""
+    control = _REFUSED.search(value)
+    return f"holds the control character U+{ord(control[0]):04X}" if control else ""
 
 
 def is_id(value: str) -> bool:
@@ -42,12 +45,12 @@ def is_id(value: str) -> bool:
 
 
 def are_ids(values: Sequence[str]) -> bool:
-    """Whether every one is an id; True for none. Many together take a fifth of the time that they take one by one."""
+    """Whether all are ids; True for none. Many together take a fifth of the time that they take one by one."""
     return (len(values) > _FEW and _are_plain(values)) or all(map(is_id, values))
 
 
 def may_hold_refused(data: bytes) -> bool:
-    """Whether UTF-8 text may hold a refused character from U+007F on, as a fast look at its bytes tells."""
+    """Whether UTF-8 text may hold a refused character from U+007F on, judged by a fast look at its bytes."""
     return any(lead in data for lead in _LEADS)
 
 

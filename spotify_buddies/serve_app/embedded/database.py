@@ -23,7 +23,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import let_through
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import Supervised, Supervisor
 
 # Stands in Postgres' data directory once a connection worked: initdb that was cut off leaves one that looks finished.
 COMPLETE = "buddies-complete"
@@ -33,7 +33,7 @@ USERS = ".handle_pids.json"
 
 
 @contextmanager
-def postgres(data: Path, watch: Watch | None = None) -> Iterator[str]:
+def postgres(data: Path, supervisor: Supervisor | None = None) -> Iterator[str]:
     """A Postgres server on a unix socket with its data in `data`; yields its URL.
 
     It asks for no password: its socket lies in a directory that is closed to other users. As root it runs as the system
@@ -47,9 +47,9 @@ def postgres(data: Path, watch: Watch | None = None) -> Iterator[str]:
         def restart_postgres() -> None:
             _restart_postgres(server, data)
 
-        if watch is not None:
-            watch.keepers.append(
-                Keeper("Postgres", lambda: is_alive(server.get_postmaster_info().process), restart_postgres)
+        if supervisor is not None:
+            supervisor.servers.append(
+                Supervised("Postgres", lambda: is_alive(server.get_postmaster_info().process), restart_postgres)
             )
         yield str(server.get_uri())
 
@@ -137,7 +137,7 @@ def _import_postgres() -> Any:
 
 
 def _forget_dead(data: Path) -> None:
-    """Forget the processes that a killed run noted in Postgres' directory; the wheel would take their word for it."""
+    """Forget the processes that a killed run noted in Postgres' directory; the wheel would believe that they run."""
     # The wheel counts the processes that use a server here; one that is gone would keep it running for ever.
     users = data / USERS
     if users.exists():
@@ -146,7 +146,7 @@ def _forget_dead(data: Path) -> None:
         except ValueError:
             pids = []
         users.write_text(json.dumps([pid for pid in pids if psutil.pid_exists(pid)]))
-    # The number of a server that is gone may belong to any process now.
+    # The id of a server that is gone may belong to any process now.
     server = data / "postmaster.pid"
     if server.exists():
         words = server.read_text().split()

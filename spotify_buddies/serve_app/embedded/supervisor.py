@@ -1,4 +1,4 @@
-"""Servers that we started and that must live as long as the service: one that dies is started again."""
+"""A supervisor of the servers that we started: one that dies while the service runs is started again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from spotify_buddies.foundation.process.signals import held
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-# A server that ran so long had started well; its next death is a new matter.
+# A server that ran this long had started well, so its next death counts as the first.
 SETTLED_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Keeper:
+class Supervised:
     """One server. alive: cheap, asked often. restart: blocks until it answers, and raises when it does not."""
 
     name: str
@@ -35,35 +35,35 @@ class _Record:
 
 
 @dataclass
-class Watch:
-    """Looks after servers from one thread. Times between attempts double, so that a broken one costs little."""
+class Supervisor:
+    """Restarts servers from one thread. Pauses between attempts double, so that a broken one costs little."""
 
     errors: tuple[type[Exception], ...]
     clock: Callable[[], float] = time.monotonic
-    keepers: list[Keeper] = field(default_factory=list)
+    servers: list[Supervised] = field(default_factory=list)
     _records: dict[str, _Record] = field(default_factory=dict)
 
     def look(self) -> list[str]:
         """Start what is dead and due again; returns a sentence for each attempt, empty when all is well.
 
-        Stopping signals wait while a server starts: one that is not known yet would be left behind.
+        Stopping signals wait while a server starts: one that is not noted yet would be left behind.
         """
         said = []
-        for keeper in self.keepers:
-            record = self._records.setdefault(keeper.name, _Record())
-            if keeper.alive() or self.clock() < record.next_s:
+        for server in self.servers:
+            record = self._records.setdefault(server.name, _Record())
+            if server.alive() or self.clock() < record.next_s:
                 continue
-            said.append(self._attempt(keeper, record))
+            said.append(self._attempt(server, record))
         return said
 
-    def _attempt(self, keeper: Keeper, record: _Record) -> str:
+    def _attempt(self, server: Supervised, record: _Record) -> str:
         began = self.clock()
         if began - record.started_s > SETTLED_S:
             record.failures = 0
         problem = ""
         try:
             with held():
-                keeper.restart()
+                server.restart()
         except self.errors as error:
             problem = str(error)
         record.failures += 1
@@ -71,7 +71,7 @@ class Watch:
         record.started_s = self.clock()
         record.next_s = record.started_s + pause_s
         if problem:
-            _log.warning("%s does not start again: %s", keeper.name, problem)
-            return f"{keeper.name} had died and does not start again: {problem}; the next attempt is in {pause_s:g} s"
-        _log.warning("%s had died and was started again", keeper.name)
-        return f"{keeper.name} had died; started again after {self.clock() - began:.1f} s"
+            _log.warning("%s does not start again: %s", server.name, problem)
+            return f"{server.name} had died and does not start again: {problem}; the next attempt is in {pause_s:g} s"
+        _log.warning("%s had died and was started again", server.name)
+        return f"{server.name} had died; started again after {self.clock() - began:.1f} s"

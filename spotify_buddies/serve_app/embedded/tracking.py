@@ -1,4 +1,4 @@
-"""MLflow's server on SQLite, on loopback, for those who hold its token."""
+"""MLflow's server on SQLite, on loopback, behind a token."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spotify_buddies.foundation.process.ports import claim
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded.missing import missing
-from spotify_buddies.serve_app.embedded.running import runs
-from spotify_buddies.serve_app.embedded.supervisor import Keeper, Watch
+from spotify_buddies.serve_app.embedded.running import NOTES, runs
+from spotify_buddies.serve_app.embedded.supervisor import Supervised, Supervisor
 from spotify_buddies.serve_app.embedded.tracking_app import TOKEN_FILE
 
 READY_WITHIN_S = 90.0
@@ -34,7 +34,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
-def mlflow(state_dir: Path, port: int, watch: Watch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def mlflow(state_dir: Path, port: int, supervisor: Supervisor) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The server's address, with the token in it, and its process; it may not be ready yet. LaunchError."""
     try:
         import mlflow.server  # noqa: F401
@@ -57,7 +57,7 @@ def mlflow(state_dir: Path, port: int, watch: Watch) -> Iterator[tuple[str, subp
 
         with held():
             start()
-        watch.keepers.append(Keeper("MLflow", lambda: runs(started[0]), restart))
+        supervisor.servers.append(Supervised("MLflow", lambda: runs(started[0]), restart))
         yield uri, started[0]
 
 
@@ -86,7 +86,7 @@ def _start_mlflow(state_dir: Path, port: int, stack: ExitStack) -> subprocess.Po
         )
     stack.callback(process.wait, timeout=10)
     stack.callback(stop_tree, process.pid)
-    stack.enter_context(noted(state_dir, process.pid))
+    stack.enter_context(noted(state_dir / NOTES, process.pid))
     return process
 
 

@@ -37,15 +37,15 @@ def start(
     Example: BUDDIES_QUEUE__WORKERS=2 buddies queue start
     """
     from spotify_buddies.foundation.process.errors import LaunchError
+    from spotify_buddies.foundation.process.lock import locked
     from spotify_buddies.foundation.process.signals import stop_as_interrupt
-    from spotify_buddies.foundation.process.subreaper import guard
+    from spotify_buddies.foundation.process.subreaper import fork_under_subreaper
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.queue.start import answer_jobs
-    from spotify_buddies.serve_app.runtime.lock import locked
 
     settings: CommandSettings = context.obj
-    with explained(LaunchError), locked(settings.state_dir / "queue"):
-        code = guard()
+    with explained(LaunchError), locked(settings.state_dir / "queue", "queue workers already run"):
+        code = fork_under_subreaper()
         if code is None:
             stop_as_interrupt()
             answer_jobs(settings, alias or settings.serve.alias)

@@ -12,13 +12,15 @@ import psutil
 
 from spotify_buddies.foundation.process.children import children, is_alive, name_of
 from spotify_buddies.foundation.process.errors import LaunchError
-from spotify_buddies.foundation.process.local_ray import free_agent_port
+from spotify_buddies.foundation.process.local_ray import free_agent_port, quiet
 from spotify_buddies.foundation.process.private import make_private
 from spotify_buddies.foundation.process.run_dir import RunDir, run_dir
 from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.runtime.flags import HAPROXY, applied, flags, write_token
-from spotify_buddies.serve_app.runtime.launch import OBJECT_STORE_BYTES, RUN, VITAL, keep_logs, quiet, stop_ray
+from spotify_buddies.serve_app.runtime.launch import RUN
+from spotify_buddies.serve_app.runtime.start import OBJECT_STORE_BYTES
+from spotify_buddies.serve_app.runtime.stop import VITAL, keep_logs, stop_serving
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 APPLICATION = "buddies-queue"
@@ -46,7 +48,7 @@ def launch_workers(
         stack.enter_context(applied({**flags(without, run, write_token(state_dir)), **plain}))
         others = children()
         vital: list[psutil.Process] = []
-        stack.callback(lambda: shielded(lambda: stop_ray(others, vital)))
+        stack.callback(lambda: shielded(lambda: stop_serving(others, vital)))
         _start_ray(queue, run)
         vital.extend(process for process in children() - others if name_of(process) in VITAL)
         terminate()
@@ -63,8 +65,6 @@ def _start_ray(queue: QueueSettings, run: RunDir) -> None:
     import ray
     from ray.exceptions import RayError
 
-    for name in ("ray", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with quiet(), free_agent_port():
             ray.init(

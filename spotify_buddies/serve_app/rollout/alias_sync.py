@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import psycopg
 
-from spotify_buddies.foundation.process.low_priority import patient_thread
+from spotify_buddies.foundation.process.low_priority import low_priority_thread
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import controller_state
@@ -159,7 +159,7 @@ class Agreement:
 
     async def _check(self, version: str, production: str) -> list[str]:
         # In its own thread: fetching can take minutes, and the registry must be readable meanwhile.
-        thread = patient_thread("preflight")
+        thread = low_priority_thread("preflight")
         checked = asyncio.get_running_loop().run_in_executor(
             thread, objections, self._registry, self._fetch, version, production, self._settings
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from spotify_buddies.foundation.process.low_priority import patient_thread
+from spotify_buddies.foundation.process.low_priority import low_priority_thread
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import RegistryError
@@ -67,7 +67,7 @@ async def retain(
 
 
 async def _in_thread(prune: Prune, keep: Collection[str]) -> Sequence[str]:
-    thread = patient_thread("retention")
+    thread = low_priority_thread("retention")
     try:
         return await asyncio.get_running_loop().run_in_executor(thread, prune, keep)
     finally:

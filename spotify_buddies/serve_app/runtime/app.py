@@ -12,7 +12,7 @@ from spotify_buddies.serve_app.settings.services import Services
 # Calls that Ray lets into a replica beyond those the replica takes on: it turns them away at once with RetryInfo, which
 # Ray's own refusal lacks. A call is let in before the replica counts it, so a burst of this size arrives together.
 REFUSALS = 1_024
-# Beyond those Ray refuses by itself.
+# Beyond these Ray itself refuses.
 QUEUED = 256
 # Percent of the replicas that a code release may start before it stops the old ones; 0 would stop them first.
 SURGE = 100

@@ -81,12 +81,12 @@ class Handle:
         stop = min(start + TASTES_PER_CALL, tastes.rows)
         indptr = tastes.indptr[start : stop + 1]
         indices = tastes.indices[indptr[0] : indptr[-1]]
-        found: tuple[Array, Array, Array] | None = await self._handle.search.remote(
+        nearest: tuple[Array, Array, Array] | None = await self._handle.search.remote(
             self._version, indptr - indptr[0], indices, k
         )
-        if found is None:
+        if nearest is None:
             raise NeighboursUnavailable(f"no index of version {self._version}")
-        return found
+        return nearest
 
 
 @serve.deployment(name="Recommender")
@@ -115,8 +115,8 @@ class Recommender(GrpcServicer):
             model=model, telemetry=telemetry, neighbours=neighbours, replica=_name(),
         )  # fmt: skip
         super().__init__(service, telemetry, settings)
-        # The first call of a handle finds the index's replicas; it must not cost the first listener the budget. An
-        # index that is away does not keep the ranker from serving.
+        # The first call of a handle finds the index's replicas; the first user must not pay for it. An index that
+        # is unreachable does not keep the ranker from serving.
         engine = service.engine
         await within(neighbours(engine), engine.find_songs([Taste("", ("",))]).songs, 1, INDEX_WITHIN_S)
         self._busy = Busy()

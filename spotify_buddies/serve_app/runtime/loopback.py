@@ -12,17 +12,17 @@ from typing import Any
 
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 
-# Meant for systems whose firewalls ask about every listener, but read on all: "0" makes the node's address loopback.
+# Meant for systems whose firewalls ask about every open port, but read on all: "0" makes the node's address loopback.
 NODE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 HOOK = "spotify_buddies.serve_app.runtime.loopback.bind_workers"
 _EVERYWHERE = "[::]:"
 
 
 def bind_workers() -> None:
-    """Run in each of Ray's workers before anything else there: how Serve's gRPC servers listen, and what they take."""
+    """Run in each of Ray's workers before anything else there: where Serve's gRPC servers listen, and their limits."""
     from ray.serve._private import constants
 
-    # The list that servers are made with; there is no setting for these.
+    # The list that servers are made with; Ray has no setting for these.
     constants.DEFAULT_GRPC_SERVER_OPTIONS += SERVER_OPTIONS
     if os.environ.get(NODE) != "0":
         return
@@ -33,7 +33,7 @@ def bind_workers() -> None:
 
 
 def _narrow(module: Any, name: str) -> None:
-    """Let module.name(server, address) take loopback where it is told every interface."""
+    """Make module.name(server, address) bind loopback where it is given every interface."""
     add = getattr(module, name)
 
     def narrowed(server: Any, address: str) -> Any:

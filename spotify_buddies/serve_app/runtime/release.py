@@ -1,7 +1,7 @@
 """A code release: every replica is replaced by a new process, which imports the code that is installed now.
 
 Run in a process of its own, which has that code too: settings and what replicas are started with are its own, and
-nothing of what the running service's first process once imported is handed on. Ray's Serve controller, HAProxy and that
+nothing that the running service's first process once imported is handed on. Ray's Serve controller, HAProxy and that
 first process stay as they are, and with them ports, hosts and `serve_app.runtime.scaling`.
 """
 
@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.foundation.process.run_dir import RunDir
+from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
-from spotify_buddies.serve_app.runtime.launch import APPLICATION, quiet
+from spotify_buddies.serve_app.runtime.start import APPLICATION
+from spotify_buddies.serve_app.settings.command import CONFIGURED, Settings, read_endpoints, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
 
 class ReleaseFailed(Exception):
-    """New replicas do not come up; the message says why. The old ones go on."""
+    """New replicas do not come up; the message says why. The old ones stay."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,29 @@ class Released:
     replicas: dict[str, int]
 
 
+def release_running(settings: Settings, build: str) -> Released:
+    """Release into the service that runs in the state directory, with the version that it follows by now.
+
+    As `release`; LaunchError too where no service runs there. typer.Exit: the service uses a store that these settings
+    do not name, which was said.
+    """
+    endpoints = read_endpoints(settings.state_dir)
+    if endpoints is None or not psutil.pid_exists(endpoints["pid"]):
+        raise LaunchError(f"no service runs in {settings.state_dir}; start one with `buddies serve start`")
+    version, bundle, services, rollout = _first(settings, endpoints)
+    return release(
+        Cluster(endpoints["ray"], RunDir(Path(endpoints.get("run") or endpoints["temp"]))),
+        settings.serve,
+        bundle,
+        version,
+        services,
+        state_dir=settings.state_dir,
+        model=settings.registry.model,
+        rollout=rollout,
+        build=build,
+    )
+
+
 def release(
     cluster: Cluster,
     settings: ServeSettings,
@@ -59,44 +90,80 @@ def release(
     """Start new replicas, then stop the old ones, which finish the calls that they took; returns when all are new.
 
     The arguments after cluster are those of `launch`. build: a name that no release before had. ReleaseFailed: a new
-    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A caller who is interrupted leaves a
-    release that goes on. One release per process: Ray reads its switches when it is imported.
+    replica ends while it starts. LaunchError: the service's Ray cannot be joined. A release continues when its caller
+    is interrupted. One release per process: Ray reads its switches when it is imported.
     """
     with applied(flags(settings, cluster.run, write_token(state_dir))):
-        import ray
-        from ray import serve
-        from ray.exceptions import RayError
-
-        for name in ("ray", "ray.serve"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         began = time.monotonic()
-        try:
-            with quiet():
-                ray.init(
-                    cluster.ray,
-                    namespace="serve",
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                    runtime_env={"worker_process_setup_hook": loopback.HOOK},
-                )
-        except (RayError, ConnectionError, ValueError) as error:
-            raise LaunchError(f"the service's Ray at {cluster.ray} cannot be joined: {error}") from error
-        try:
+        with _joined(cluster):
             app = build_app(settings, bundle, version, services, model=model, rollout=rollout, build=build)
-            with quiet():
-                try:
-                    serve.run(app, name=APPLICATION, route_prefix="/")
-                except RuntimeError as error:
-                    raise ReleaseFailed(_why(serve.status()) or str(error)) from error
-                found = serve.status().applications[APPLICATION].deployments
-        finally:
-            ray.shutdown()
-    running = {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in found.items()}
-    return Released(time.monotonic() - began, running)
+            replicas = _run(app)
+    return Released(time.monotonic() - began, replicas)
+
+
+@contextmanager
+def _joined(cluster: Cluster) -> Iterator[None]:
+    """Be a driver of the service's Ray until the block ends. LaunchError."""
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        with quiet():
+            ray.init(
+                cluster.ray,
+                namespace="serve",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"worker_process_setup_hook": loopback.HOOK},
+            )
+    except (RayError, ConnectionError, ValueError) as error:
+        raise LaunchError(f"the service's Ray at {cluster.ray} cannot be joined: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _run(app: Any) -> dict[str, int]:
+    """Replace the application; returns how many replicas run now, by deployment. ReleaseFailed."""
+    from ray import serve
+
+    with quiet():
+        try:
+            serve.run(app, name=APPLICATION, route_prefix="/")
+        except RuntimeError as error:
+            raise ReleaseFailed(_why(serve.status()) or str(error)) from error
+        deployments = serve.status().applications[APPLICATION].deployments
+    return {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in deployments.items()}
+
+
+def _first(settings: Settings, endpoints: Mapping[str, Any]) -> tuple[str, Path, Services, RolloutSettings | None]:
+    """What new replicas begin with: version and bundle, their services, and the rollout that they follow."""
+    postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
+    embedded = endpoints["mlflow"]
+    mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
+    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
+    version, bundle = endpoints["model_version"], Path(endpoints["bundle"])
+    if not endpoints["follows"]:
+        return version, bundle, services, None
+    services = replace(services, bundles=(settings.state_dir / "bundles").resolve())
+    version, bundle = _newest(settings, services, endpoints["follows"]) or (version, bundle)
+    return version, bundle, services, settings.rollout
+
+
+def _newest(settings: Settings, services: Services, alias: str) -> tuple[str, Path] | None:
+    """The version that new replicas begin with, until they follow the active generation; None: no registry answers."""
+    registry = Registry(str(services.mlflow_uri), settings.registry.model)
+    try:
+        version = registry.resolve(alias).number
+        return version, registry.fetch(version, services.bundles or settings.state_dir / "bundles")
+    except RegistryError as error:
+        say(f"the registry does not answer, so replicas begin with the version of the start: {error}", err=True)
+        return None
 
 
 def _why(status: Any) -> str:
-    """What Ray says of deployments that failed: the last line of each, which is the error; empty where none did."""
-    found = status.applications[APPLICATION].deployments
-    failed = {name: one.message.strip() for name, one in found.items() if one.status == "DEPLOY_FAILED"}
+    """Ray's reasons why deployments failed: the last line of each, which is the error; empty where none did."""
+    deployments = status.applications[APPLICATION].deployments
+    failed = {name: one.message.strip() for name, one in deployments.items() if one.status == "DEPLOY_FAILED"}
     return "; ".join(f"{name} does not start: {said.splitlines()[-1].strip()}" for name, said in failed.items() if said)

@@ -1,7 +1,7 @@
-"""How many rankers there should be: by the calls in flight, and by how busy their event loops are.
+"""The wanted number of rankers: by the calls in flight, and by how busy their event loops are.
 
-Calls in flight alone do not tell: a call for known listeners never waits, so a replica that is asked for more than it
-can do has one in flight at a time, and what waits does so in gRPC and in HAProxy, where Ray does not look.
+Calls in flight alone do not show it: a call for known users never waits, so an overloaded replica has one in flight at
+a time, and the others wait in gRPC and in HAProxy, where Ray does not look.
 """
 
 from __future__ import annotations

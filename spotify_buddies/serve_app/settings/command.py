@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import typer
 
@@ -14,7 +14,9 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 
 # Of the running service in the state directory: where everything listens.
 ENDPOINTS = "serving.json"
-# Stands there for an address that the settings name: it may hold a password.
+# The same for Prometheus's file_sd_configs: HAProxy's metrics, which Ray's own list of targets lacks.
+HAPROXY_TARGETS = "haproxy-targets.json"
+# In the place of an address that the settings name: it may hold a password.
 CONFIGURED = "configured"
 
 
@@ -25,7 +27,7 @@ class RegistrySettings(Protocol):
 
 
 class Settings(Protocol):
-    """What `buddies` hands to its commands."""
+    """The settings that `buddies` gives to its commands."""
 
     state_dir: Path
     postgres_url: str | None
@@ -36,19 +38,40 @@ class Settings(Protocol):
     registry: RegistrySettings
 
 
+def read_endpoints(state_dir: Path) -> dict[str, Any] | None:
+    """The endpoints that a state directory's service wrote when it was ready; None: none, or unreadable ones.
+
+    A service that was killed leaves it behind.
+    """
+    try:
+        return dict(json.loads((state_dir / ENDPOINTS).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def withdraw(state_dir: Path) -> None:
+    """Remove the files that a service wrote when it was ready; it has ended."""
+    for name in (ENDPOINTS, HAPROXY_TARGETS):
+        (state_dir / name).unlink(missing_ok=True)
+
+
 def store_url(settings: Settings, store: str) -> str:
-    """The configured store, else the embedded one of the service that runs in this state directory."""
+    """The configured store, else the embedded one of the service that runs in this state directory.
+
+    typer.Exit: there is neither, which was said.
+    """
     configured: str | None = getattr(settings, f"{store}_url")
     if configured:
         return configured
-    try:
-        endpoints = json.loads((settings.state_dir / ENDPOINTS).read_bytes())
-    except FileNotFoundError:
-        variable = f"BUDDIES_{store.upper()}_URL"
-        say(f"error: no service runs here and {variable} is not set; start one first", err=True)
-        raise typer.Exit(1) from None
+    variable = f"BUDDIES_{store.upper()}_URL"
+    endpoints = read_endpoints(settings.state_dir)
+    if endpoints is None:
+        say(f"error: no service runs in {settings.state_dir} and {variable} is not set; start one first", err=True)
+        raise typer.Exit(1)
     if endpoints[store] == CONFIGURED:
-        variable = f"BUDDIES_{store.upper()}_URL"
-        say(f"error: the service here uses a {store} of yours; set {variable} for this command too", err=True)
+        say(
+            f"error: the service here uses a {store} that its settings name; set {variable} for this command too",
+            err=True,
+        )
         raise typer.Exit(1)
     return str(endpoints[store])

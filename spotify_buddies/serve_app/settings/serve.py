@@ -21,7 +21,9 @@ class ServeSettings(BaseModel):
     replicas: int = Field(1, ge=1, description="Recommender replicas at start and at least")
     max_replicas: int = Field(2, ge=1, description="Recommender replicas at most; below replicas: as many as those")
     max_ongoing_requests: int = Field(
-        64, ge=1, description="calls in flight per replica; a further one is told to come back (RESOURCE_EXHAUSTED)"
+        64,
+        ge=1,
+        description="calls in flight per replica; further ones are refused with a time to retry (RESOURCE_EXHAUSTED)",
     )
     target_ongoing_requests: float | None = Field(
         None, gt=0, description="calls in flight per replica to scale for; unset: a quarter of max_ongoing_requests"
@@ -30,7 +32,7 @@ class ServeSettings(BaseModel):
         0.5, gt=0, le=1, description="share of the time that a replica's event loop should compute, to scale for"
     )
     upscale_delay_s: float = Field(5.0, ge=0, description="seconds above the target before replicas are added")
-    downscale_delay_s: float = Field(120.0, ge=0, description="seconds below the target before replicas are taken away")
+    downscale_delay_s: float = Field(120.0, ge=0, description="seconds below the target before replicas are removed")
     scale_interval_s: float = Field(2.0, gt=0, description="seconds between two reports of a replica's calls in flight")
     scale_window_s: float = Field(10.0, gt=0, description="seconds of reports that a scaling decision averages over")
     neighbour_budget_ms: float = Field(50.0, gt=0, description="time budget of the neighbour search for a taste")
@@ -38,7 +40,7 @@ class ServeSettings(BaseModel):
     request_timeout_s: float = Field(
         10.0, gt=0, description="longest work on one call, whatever its deadline; then DEADLINE_EXCEEDED"
     )
-    # Below the deadlines of clients (2 s in ours), which are told UNAVAILABLE and when to come back.
+    # Below the deadlines of clients (2 s in ours), so that they still receive UNAVAILABLE with a time to retry.
     feedback_timeout_s: float = Field(1.5, gt=0, description="longest wait for Postgres before Feedback is UNAVAILABLE")
     feedback_days: int = Field(
         730, ge=1, description="days that reactions and idempotency keys are kept, in whole weeks"
@@ -52,7 +54,7 @@ class ServeSettings(BaseModel):
     stop_notice_s: float = Field(
         1.0, ge=0, description="seconds of answering with health NOT_SERVING before a stop takes no more calls"
     )
-    drain_s: float = Field(2.0, ge=0, description="seconds a replica goes on answering before it stops")
+    drain_s: float = Field(2.0, ge=0, description="seconds a replica still answers before it stops")
     idle_connection_s: int = Field(3_600, ge=1, description="seconds without a call before a connection is closed")
 
     @property

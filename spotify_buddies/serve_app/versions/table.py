@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from spotify_buddies.foundation.process.low_priority import patient_thread
+from spotify_buddies.foundation.process.low_priority import low_priority_thread
 from spotify_buddies.serve_app.generations.state import Held, Load
 from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 
@@ -71,7 +71,7 @@ class Table(Generic[Item]):
         self._entries: dict[str, _Entry[Item]] = {}
         self._wanted: tuple[str, ...] = ()
         self._loading: asyncio.Task[None] | None = None
-        self._thread = patient_thread("load")
+        self._thread = low_priority_thread("load")
         self.changed = asyncio.Event()
 
     @property

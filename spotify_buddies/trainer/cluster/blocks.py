@@ -82,15 +82,15 @@ class _Stored(Shared[Inputs_co], Generic[Inputs_co]):
     def over(
         self, work: Callable[[Inputs_co, int, int], Result], rows: int, block: int, what: str, progress: Progress
     ) -> Iterator[Result]:
-        """As the protocol says. ClusterError: the cluster failed, and what to do about it."""
+        """See Shared. ClusterError: the cluster failed; the message says what to do."""
         progress(what, 0, rows, "users")
         waiting: deque[_Block] = deque()
-        size, at = cut(rows, block, _cpus()), 0
+        size, cursor = cut(rows, block, _cpus()), 0
         try:
-            while waiting or at < rows:
-                while at < rows and len(waiting) < AHEAD * _cpus():
-                    waiting.append(self._submit(work, at, min(at + size, rows)))
-                    at = waiting[-1].last
+            while waiting or cursor < rows:
+                while cursor < rows and len(waiting) < AHEAD * _cpus():
+                    waiting.append(self._submit(work, cursor, min(cursor + size, rows)))
+                    cursor = waiting[-1].last
                 first, last = waiting[0].first, waiting[0].last
                 try:
                     result: Result = _take(waiting.popleft())
@@ -132,14 +132,14 @@ def _take(block: _Block) -> Any:
 
 
 def _meaning(error: Exception) -> Exception:
-    """What to raise: the error itself where the work raised it, or where a smaller block may help."""
+    """The error to raise: itself where the work raised it, or where a smaller block may help."""
     if isinstance(error, _TOO_LARGE) or not isinstance(error, RayError):
         return error
     if isinstance(error, OutOfDiskError):
         return ClusterError(_store_full(error))
     return ClusterError(
-        f"Ray failed: {_first_line(error)}; every node needs spotify-buddies {RELEASE} with its extra 'cluster'; the "
-        "same command goes on from here"
+        f"Ray failed: {_first_line(error)}; every node needs spotify-buddies {RELEASE} with its extra 'cluster'; "
+        "rerun the same command to resume"
     )
 
 
@@ -155,7 +155,7 @@ def _halve(first: int, last: int, what: str, error: BaseException) -> int:
 def _store_full(error: RayError) -> str:
     return (
         f"Ray has no room for the data of this stage: {_first_line(error)}; give it more object store memory, or free "
-        "disk space where it spills; the same command goes on from here"
+        "disk space where it spills; rerun the same command to resume"
     )
 
 

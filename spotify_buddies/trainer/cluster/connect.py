@@ -1,4 +1,4 @@
-"""Joining a Ray cluster that runs, or starting one on this machine for as long as it is needed."""
+"""A Ray cluster for a block of code: one that runs is joined, or one is started on this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from pathlib import Path
 from typing import Any
 
-import psutil
-
-from spotify_buddies.foundation.process.children import children, stop_all
-from spotify_buddies.foundation.process.local_ray import announced_address, free_agent_port
+from spotify_buddies.foundation.process.children import children
+from spotify_buddies.foundation.process.environment import environment
+from spotify_buddies.foundation.process.local_ray import announced_address, free_agent_port, quiet, stop_ray
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, run_dir
 from spotify_buddies.foundation.process.signals import shielded, unwinding
@@ -53,11 +51,11 @@ def cluster(address: str) -> Iterator[Blocks]:
         raise ClusterError("--ray needs Ray, which is not installed; install 'spotify-buddies[cluster]'") from error
     with ExitStack() as stack:
         handlers = stack.enter_context(unwinding())
-        found = _find(address)
-        if found is None:
+        running = _find(address)
+        if running is None:
             _start(stack)
         else:
-            _join(stack, found, announced=address == AUTO and not os.environ.get("RAY_ADDRESS"))
+            _join(stack, running, announced=address == AUTO and not os.environ.get("RAY_ADDRESS"))
         handlers()  # Ray puts in its own, in C, that end the process at once
         stack.enter_context(redirect_stdout(sys.stderr))
         from spotify_buddies.trainer.cluster.blocks import RayBlocks
@@ -109,7 +107,7 @@ def _start(stack: ExitStack) -> None:
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), "RAY_AUTH_TOKEN": None}
     stack.enter_context(_variables({**_ALWAYS, **ours}))
     others = children()
-    stack.callback(shielded, lambda: _stop(others))
+    stack.callback(shielded, lambda: stop_ray(others, lambda _: _leave()))
     _initialise(
         "local",
         {
@@ -126,59 +124,36 @@ def _initialise(address: str, options: Mapping[str, object]) -> None:
     import ray
     from ray.exceptions import RayError
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        with _quiet(), free_agent_port():
+        with quiet(), free_agent_port():
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (RayError, RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ClusterError(f"--ray: no Ray cluster at {address}: {first}") from error
 
 
-def _stop(others: set[psutil.Process]) -> None:
-    """End Ray and every process that came with it; `others` are not its."""
-    started = children() - others
-    try:
-        _leave()
-    finally:
-        # Ray leaves its agents to notice by themselves, half a minute later, and they go on writing until then.
-        stop_all(started | (children() - others))
-
-
 def _leave() -> None:
     import ray
 
-    with _quiet():
+    with quiet():
         ray.shutdown()
 
 
 @contextmanager
 def _variables(wanted: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables of Ray's, None: unset. It reads them anew; by itself only when it is imported."""
-    before = {name: os.environ.get(name) for name in wanted}
+    """Set environment variables of Ray's, None: unset. It reads them again; by itself it does when it is imported."""
     try:
-        _set(wanted)
-        yield
+        with environment(wanted):
+            _read_variables()
+            yield
     finally:
-        _set(before)
+        _read_variables()
 
 
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+def _read_variables() -> None:
     importlib.import_module("ray._raylet").Config.initialize("")
     _tokens().reset_cache()
 
 
 def _tokens() -> Any:
     return importlib.import_module("ray._raylet").AuthenticationTokenLoader.instance()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Starting and stopping is of no interest; what goes wrong then is raised, or stands in Ray's logs."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        yield

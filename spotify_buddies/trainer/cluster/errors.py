@@ -1,4 +1,4 @@
-"""What can go wrong with a cluster."""
+"""Errors of a cluster."""
 
 from __future__ import annotations
 

@@ -64,6 +64,7 @@ ALL = [(kind, template) for kind, templates in TEMPLATES.items() for template in
 @example((AddressKind.MLFLOW, TEMPLATES[AddressKind.MLFLOW][4]), "X&QJV=Y")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][0]), "XYZ@QJV!")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "XYZ QJV")
+@example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "GGG\\")
 @example((AddressKind.REDIS, TEMPLATES[AddressKind.REDIS][0]), "1234/XYZ@")
 def test_no_part_of_a_password_is_shown_however_it_was_written(where: tuple[AddressKind, str], password: str) -> None:
     kind, template = where
@@ -170,7 +171,7 @@ def test_an_address_is_shown_without_what_it_keeps_secret(text: str, shown: str)
         (AddressKind.POSTGRES, "postgresql://db:12a/x", "host or port"),
         (AddressKind.POSTGRES, "postgresql://db/x?password=a&b=c", "does not know"),
         (AddressKind.POSTGRES, "postgresql://db/x?password=a&b", "key=value"),
-        (AddressKind.POSTGRES, "host=db password=a password=b", "stands twice"),
+        (AddressKind.POSTGRES, "host=db password=a password=b", "appears twice"),
         (AddressKind.POSTGRES, "host=db password=a b", "neither a URL nor"),
         (AddressKind.POSTGRES, "host=db password= user=a", "neither a URL nor"),
         (AddressKind.POSTGRES, "host=db password='it's' user=a", "neither a URL nor"),

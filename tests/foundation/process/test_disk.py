@@ -91,7 +91,7 @@ def test_a_command_names_the_file_system_of_a_file_outside_a_stage(
     assert left.value.exit_code == 1
     said = capsys.readouterr().err
     assert said.startswith(f"error: {tmp_path}: no space left on ")
-    assert said.endswith("free space there and repeat the command\n")
+    assert said.endswith("free space there and rerun the command\n")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_bytes_have_a_unit(count: int, shown: str) -> None:
 
 
 def test_a_full_disk_while_writing_below_a_folder_names_the_folder(tmp_path: Path) -> None:
-    expected = f"^{tmp_path}/raw: no space left on .* it goes on from here$"
+    expected = f"^{tmp_path}/raw: no space left on .* rerun the command to resume$"
     with pytest.raises(stage.StageError, match=expected), stage.Writing(tmp_path / "raw"):
         raise RuntimeError("database or disk is full")
     with pytest.raises(KeyError), stage.Writing(tmp_path):

@@ -16,9 +16,9 @@ def priority() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own there")
-def test_the_thread_is_patient_and_its_maker_is_not() -> None:
+def test_the_thread_has_low_priority_and_its_maker_keeps_its_own() -> None:
     before = priority()
-    with low_priority.patient_thread("a") as thread:
+    with low_priority.low_priority_thread("a") as thread:
         assert thread.submit(priority).result() == max(low_priority.NICE, before)
     assert priority() == before
 
@@ -28,5 +28,5 @@ def test_the_work_is_done_where_priorities_are_refused(monkeypatch: pytest.Monke
         raise PermissionError
 
     monkeypatch.setattr(low_priority.os, "setpriority", refuse)
-    with low_priority.patient_thread("a") as thread:
+    with low_priority.low_priority_thread("a") as thread:
         assert thread.submit(lambda: 1).result() == 1

@@ -118,7 +118,7 @@ def test_a_strangers_directory_or_secret_is_refused_also_by_root(tmp_path: Path)
     state.mkdir()
     (state / "token").write_text("known to the stranger")
     os.chown(state / "token", NOBODY, NOBODY)
-    with pytest.raises(NotPrivate, match="token is not a file of this user's"):
+    with pytest.raises(NotPrivate, match="token is not a file of this user;"):
         secret(state / "token")
     os.chown(state, NOBODY, NOBODY)
     with pytest.raises(NotPrivate, match="belongs to another user"):

@@ -86,13 +86,6 @@ def test_an_expected_error_is_a_sentence_and_exit_1(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "error: file x, line 3: two fields\n"
 
 
-def test_ctrl_c_exits_with_130_and_says_that_a_rerun_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as caught, explained():
-        raise KeyboardInterrupt
-    assert caught.value.exit_code == 130
-    assert "goes on" in capsys.readouterr().err
-
-
 def test_statistics_are_indented_for_people_and_json_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"users": 12345, "liked": {"mean": 6.19048}, "skipped": []}
     show(value, as_json=False)

@@ -1,4 +1,4 @@
-"""The stores that the service started are started again when they die, by the watch that looks after them."""
+"""The stores that the service started are started again when they die, by the supervisor that looks after them."""
 
 import os
 import signal
@@ -12,7 +12,13 @@ from redis import Redis
 
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.serve_app.embedded import postgres, valkey
-from spotify_buddies.serve_app.embedded.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, SETTLED_S, Keeper, Watch
+from spotify_buddies.serve_app.embedded.supervisor import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    SETTLED_S,
+    Supervised,
+    Supervisor,
+)
 
 WITHIN_S = 60.0
 
@@ -40,50 +46,50 @@ class Server:
         self.up = True
 
 
-def watched(server: Server) -> tuple[Watch, Clock]:
+def watched(server: Server) -> tuple[Supervisor, Clock]:
     clock = Clock()
-    return Watch((LaunchError,), clock, [Keeper("store", lambda: server.up, server.restart)]), clock
+    return Supervisor((LaunchError,), clock, [Supervised("store", lambda: server.up, server.restart)]), clock
 
 
 def test_a_living_server_is_left_alone() -> None:
-    watch, _ = watched(server := Server())
-    assert (watch.look(), server.starts) == ([], 0)
+    supervisor, _ = watched(server := Server())
+    assert (supervisor.look(), server.starts) == ([], 0)
 
 
 def test_a_dead_server_is_started_at_once() -> None:
-    watch, _ = watched(server := Server())
+    supervisor, _ = watched(server := Server())
     server.up = False
-    assert watch.look() == ["store had died; started again after 0.0 s"]
-    assert (server.up, watch.look()) == (True, [])
+    assert supervisor.look() == ["store had died; started again after 0.0 s"]
+    assert (server.up, supervisor.look()) == (True, [])
 
 
 def test_a_server_that_does_not_start_is_tried_again_after_pauses_that_double() -> None:
-    watch, clock = watched(server := Server(refusals=2))
+    supervisor, clock = watched(server := Server(refusals=2))
     server.up = False
-    assert "does not start again: the disk is full; the next attempt is in 0.5 s" in watch.look()[0]
-    assert watch.look() == []
+    assert "does not start again: the disk is full; the next attempt is in 0.5 s" in supervisor.look()[0]
+    assert supervisor.look() == []
     clock.now += FIRST_PAUSE_S
-    assert "the next attempt is in 1 s" in watch.look()[0]
+    assert "the next attempt is in 1 s" in supervisor.look()[0]
     clock.now += 0.9
-    assert watch.look() == []
+    assert supervisor.look() == []
     clock.now += 0.1
-    assert "started again" in watch.look()[0]
+    assert "started again" in supervisor.look()[0]
 
 
 def test_pauses_end_growing() -> None:
-    watch, clock = watched(server := Server(refusals=50))
+    supervisor, clock = watched(server := Server(refusals=50))
     server.up = False
     for _ in range(20):
-        said = watch.look()
+        said = supervisor.look()
         clock.now += LONGEST_PAUSE_S
     assert "the next attempt is in 30 s" in said[0]
 
 
 def test_a_server_that_ran_well_is_started_at_once_when_it_dies_again() -> None:
-    watch, clock = watched(server := Server())
+    supervisor, clock = watched(server := Server())
     for _ in range(3):
         server.up = False
-        watch.look()
+        supervisor.look()
         clock.now += SETTLED_S + 1
     assert server.starts == 3
 
@@ -93,7 +99,7 @@ def test_an_unexpected_error_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Watch((LaunchError,), keepers=[Keeper("store", lambda: False, broken)]).look()
+        Supervisor((LaunchError,), servers=[Supervised("store", lambda: False, broken)]).look()
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -104,28 +110,28 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_killed_postgres_is_back_at_its_address_with_its_rows(tmp_path: Path) -> None:
-    watch = Watch((LaunchError,))
-    with postgres(tmp_path / "postgres", watch) as url:
+    supervisor = Supervisor((LaunchError,))
+    with postgres(tmp_path / "postgres", supervisor) as url:
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
         first = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(first, signal.SIGKILL)
-        (keeper,) = watch.keepers
-        until(lambda: not keeper.alive())
-        until(lambda: bool(watch.look()) and keeper.alive())
+        (server,) = supervisor.servers
+        until(lambda: not server.alive())
+        until(lambda: bool(supervisor.look()) and server.alive())
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
-        assert watch.look() == []
+        assert supervisor.look() == []
 
 
 def test_a_killed_valkey_is_back_at_its_address_and_stops_with_the_block(tmp_path: Path) -> None:
-    watch = Watch((LaunchError,))
-    with valkey(tmp_path / "valkey", watch) as url:
+    supervisor = Supervisor((LaunchError,))
+    with valkey(tmp_path / "valkey", supervisor) as url:
         with Redis.from_url(url) as redis:
             os.kill(redis.info("server")["process_id"], signal.SIGKILL)
-        (keeper,) = watch.keepers
-        until(lambda: not keeper.alive())
-        assert "started again" in watch.look()[0]
+        (server,) = supervisor.servers
+        until(lambda: not server.alive())
+        assert "started again" in supervisor.look()[0]
         with Redis.from_url(url) as redis:
             second = redis.info("server")["process_id"]
             assert redis.ping()

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -20,14 +19,12 @@ import pytest
 
 from spotify_buddies.foundation.process.children import children
 from spotify_buddies.foundation.process.errors import LaunchError
-from spotify_buddies.foundation.process.orphans import LEFTOVERS
-from spotify_buddies.foundation.process.ports import LOCAL_RANGE, RAY, claim, free_block, free_port
+from spotify_buddies.foundation.process.ports import free_port
 from spotify_buddies.foundation.process.run_dir import RunDir
-from spotify_buddies.foundation.process.signals import held
 from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_services, valkey
+from spotify_buddies.serve_app.embedded.running import NOTES
 from spotify_buddies.serve_app.runtime.flags import HAPROXY, REPLICA_PORTS, flags, write_token
 from spotify_buddies.serve_app.runtime.launch import launch
-from spotify_buddies.serve_app.runtime.lock import LOCK, locked
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.trainer.bundle import BundleError
@@ -50,30 +47,6 @@ def test_a_taken_port_is_named_with_its_setting_and_what_to_do(setting: str, bun
             raise AssertionError("it started")
 
 
-def test_a_free_port_is_taken_as_it_is_and_zero_finds_one() -> None:
-    port = free_port()
-    assert claim(port, "x") == port
-    assert claim(0, "x") > 0
-
-
-def test_free_ports_differ_and_are_none_that_an_outgoing_connection_or_ray_may_take() -> None:
-    first, last = map(int, LOCAL_RANGE.read_text().split())
-    ports = [free_port() for _ in range(100)]
-    assert len(set(ports)) == 100
-    assert not any(first <= port <= last or any(port in taken for taken in RAY) or port <= 1024 for port in ports)
-
-
-def test_a_port_that_somebody_listens_on_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = free_port()
-    monkeypatch.setattr("spotify_buddies.foundation.process.ports._outside", lambda local: {taken, taken + 1})
-    monkeypatch.setattr("spotify_buddies.foundation.process.ports._handed_out", {taken + 1})
-    with socket.create_server(("127.0.0.1", taken)), pytest.raises(LaunchError, match="no free TCP port"):
-        free_port()
-    assert free_port() == taken
-    with pytest.raises(LaunchError, match="no free TCP port"):
-        free_port()
-
-
 def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path: Path) -> None:
     # Ray Serve's replicas set SO_REUSEPORT: on one port, each would answer requests of the other's listeners.
     taken: set[int] = set()
@@ -84,15 +57,6 @@ def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path
             assert last - first == REPLICA_PORTS
             assert taken.isdisjoint(range(first, last))
             taken.update(range(first, last))
-
-
-def test_a_block_of_ports_with_a_taken_one_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    block = free_block(4)
-    monkeypatch.setattr("spotify_buddies.foundation.process.ports._outside", lambda local: set(block))
-    monkeypatch.setattr("spotify_buddies.foundation.process.ports._handed_out", set())
-    with socket.create_server(("127.0.0.1", block.start + 2)), pytest.raises(LaunchError, match="no 4 free TCP ports"):
-        free_block(4)
-    assert free_block(4) == block
 
 
 def test_one_port_for_two_fronts_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
@@ -129,26 +93,6 @@ def test_the_mlflow_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_state_directory_is_held_by_one_service_and_free_when_it_is_gone_however_it_ended(tmp_path: Path) -> None:
-    (tmp_path / "serving.json").write_text("not JSON")
-    code = f"""
-import pathlib, signal
-from spotify_buddies.serve_app.runtime.lock import locked
-with locked(pathlib.Path({str(tmp_path)!r})):
-    print("held", flush=True)
-    signal.pause()
-"""
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        expected = rf"a service already runs in {tmp_path} \(process {holder.pid}\)"
-        with pytest.raises(LaunchError, match=expected), locked(tmp_path):
-            raise AssertionError("it was free")
-        holder.kill()
-    with locked(tmp_path) as pid:
-        assert (tmp_path / LOCK).read_text() == str(pid) == str(os.getpid())
-
-
 def test_an_initdb_that_was_cut_off_is_repeated_and_a_finished_one_is_kept(data_dir: Path) -> None:
     import psycopg
 
@@ -161,37 +105,6 @@ def test_an_initdb_that_was_cut_off_is_repeated_and_a_finished_one_is_kept(data_
     (data_dir / "postmaster.pid").write_text(f"{os.getpid()}\n{data_dir}\n")
     with postgres(data_dir) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
-
-
-def test_signals_wait_for_the_end_of_a_held_block_and_the_first_is_delivered() -> None:
-    done = []
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGHUP, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt) as raised, held():
-            done.extend(signal.raise_signal(number) for number in (signal.SIGHUP, signal.SIGTERM))
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert (done, raised.value.args) == ([None, None], (signal.SIGHUP,))
-
-
-def test_a_service_that_ends_without_a_word_leaves_nothing_to_run() -> None:
-    # The service starts a process in a session of its own, which starts another one, and is killed.
-    code = """
-import os, signal, subprocess, sys
-from spotify_buddies.foundation.process.subreaper import guard
-if (code := guard()) is not None:
-    sys.exit(-code)
-inner = "import subprocess, sys; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
-subprocess.run([sys.executable, "-c", inner], start_new_session=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == signal.SIGKILL
-    assert not psutil.pid_exists(int(done.stdout))
 
 
 def test_given_addresses_start_nothing(tmp_path: Path) -> None:
@@ -230,7 +143,7 @@ def test_haproxys_files_lie_in_the_runs_own_directory(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_running_is_stopped_by_the_next(tmp_path: Path) -> None:
     left = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
     started = psutil.Process(left.pid).create_time()
-    (tmp_path / LEFTOVERS).write_text(json.dumps([[left.pid, started], [os.getpid(), started]]))
+    (tmp_path / NOTES).write_text(json.dumps([[left.pid, started], [os.getpid(), started]]))
     with start_services(tmp_path, "postgresql://a", "redis://b", "http://c"):
         assert not psutil.pid_exists(left.pid)
     left.wait(timeout=10)

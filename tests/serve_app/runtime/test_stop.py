@@ -20,7 +20,7 @@ import pytest
 from spotify_buddies.foundation.process.children import children, name_of, stop_all
 from spotify_buddies.foundation.process.subreaper import PR_SET_CHILD_SUBREAPER, _prctl
 from spotify_buddies.serve_app.embedded import COMPLETE
-from spotify_buddies.serve_app.runtime.cli import ENDPOINTS
+from spotify_buddies.serve_app.settings.command import ENDPOINTS
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
 

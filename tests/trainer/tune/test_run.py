@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from spotify_buddies.foundation.process.orphans import users_of
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.model import Validation
@@ -22,7 +23,6 @@ from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import RegistrySettings
 from spotify_buddies.trainer.tune.experiment import Experiment, experiments
-from spotify_buddies.trainer.tune.session import users_of
 from spotify_buddies.trainer.tune.space import trial_settings
 from tests.strangers import reached
 
@@ -153,7 +153,7 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
 @pytest.mark.timeout(600)
 def test_ctrl_c_ends_with_one_sentence_and_no_run_left_running(story):
     assert story.interrupted == 130, story.said
-    assert "the same command goes on" in story.said
+    assert "rerun the same command to resume" in story.said
     assert "Traceback" not in story.said
     # A short trial may have come to its own end before the signal; the search itself never has.
     assert story.statuses[f"tune-{story.command.experiment().name}"] == "KILLED"

@@ -1,6 +1,6 @@
 """Ray Serve's configuration of HAProxy, rewritten with the front's rules.
 
-Ray writes the file anew at each change of replicas; no setting of its says any of this. The wrapper runs `main` before
+Ray rewrites the file at each change of replicas, and has no setting for any of this. The wrapper runs `main` before
 HAProxy reads the file, so this imports nothing but the standard library.
 """
 
@@ -102,7 +102,7 @@ def _rewritten(section: _Section, front: Front) -> Rules:
 
 
 def _global(lines: list[str]) -> Rules:
-    """The socket by which HAProxy is told what to do is ours alone, and one call's headers fit into a buffer."""
+    """The admin socket is for this user alone, and one call's headers fit into a buffer."""
     sockets = 0
     for line in lines:
         if line.strip().startswith("stats socket "):

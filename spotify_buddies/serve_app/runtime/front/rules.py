@@ -1,4 +1,4 @@
-"""The front's rules in HAProxy's words: what one caller can hold, and what callers are told."""
+"""The front's rules in HAProxy's language: limits of one caller, and the answers of refusals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Rules = Iterator[str]
 
 @dataclass(frozen=True)
 class Front:
-    """What the front is to allow.
+    """Limits and places of the front.
 
     host: where the status pages listen. token_sha256: of the bearer token they ask for, in hex; empty: nobody is asked.
     pages: the directory with the answers that `write_pages` makes. calls: in flight of one caller; everybody: of all
@@ -59,7 +59,7 @@ class Front:
 
 
 def write_pages(directory: Path) -> None:
-    """What HAProxy answers by itself, in gRPC's terms: the HTTP status is 200, as gRPC clients ignore any other."""
+    """Write HAProxy's own answers in gRPC's terms: the HTTP status is 200, as gRPC clients ignore any other."""
     for status, (code, message) in _PAGES.items():
         (directory / f"{status}.http").write_bytes(
             f"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n"
@@ -77,14 +77,14 @@ _PAGES = {
 
 
 def token_rules(front: Front) -> Rules:
-    """Of a status page: who may see it."""
+    """Access to a status page: for those who hold the token."""
     if front.token_sha256:
         held = f"http_auth_bearer,sha2(256),hex,lower -m str {front.token_sha256}"
         yield f"    http-request deny deny_status 401 unless {{ {held} }}"
 
 
 def http_rules() -> Rules:
-    """Replicas have nothing to say over HTTP: they would answer with a traceback."""
+    """404 for all but health: replicas would answer with a traceback over HTTP."""
     yield (
         "    http-request return status 404 content-type text/plain"
         ' string "nothing here; gRPC has a port of its own" unless { path /-/healthz /-/routes }'
@@ -144,7 +144,7 @@ def _metadata() -> Rules:
 
 
 def _counted(front: Front) -> Rules:
-    """By caller first: what one is refused must not count among what all have in flight."""
+    """Counts by caller first: a call that is refused to one must not count among those that all have in flight."""
     yield f'    http-request set-var-fmt(txn.caller) "name %[req.fhdr({CALLER})]" if {{ req.fhdr({CALLER}) -m found }}'
     yield '    http-request set-var-fmt(txn.caller) "address %[src]" if !{ var(txn.caller) -m found }'
     yield "    http-request track-sc0 var(txn.caller) table calls_by_caller"
@@ -172,7 +172,7 @@ def _message(front: Front) -> Rules:
     yield f"    http-request wait-for-body time {front.message_s}s unless reflection"
     yield "    http-request set-var(txn.size) req.body_len"
     yield refuse(3, "the call holds no message", "if !reflection { var(txn.size) -m int lt 5 }")
-    # The message's length stands in its first five bytes. What fits into the buffer has arrived by now.
+    # The message's length is in its first five bytes. What fits into the buffer has arrived by now.
     yield "    http-request set-var(txn.message) req.body,bytes(1,4),hex,hex2i,add(5)"
     small = f"{{ var(txn.message) -m int lt {WHOLE_BYTES} }}"
     yield refuse(
@@ -202,7 +202,7 @@ def _pages(front: Front) -> Rules:
 
 
 def backend_rules(front: Front) -> Rules:
-    """Of the replicas: how long is waited for them."""
+    """Waiting times for the replicas."""
     yield from _pages(front)
     yield f"    timeout queue {front.queue_s}s"
     # Of a message that is cut off gRPC's servers say nothing either. A watch is silent for as long as all is well.

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 
-from spotify_buddies.foundation.process.children import children, stop_all
-from spotify_buddies.foundation.process.local_ray import free_agent_port
+import psutil
+
+from spotify_buddies.foundation.process.children import children
+from spotify_buddies.foundation.process.environment import environment
+from spotify_buddies.foundation.process.local_ray import free_agent_port, quiet, stop_ray
+from spotify_buddies.foundation.process.orphans import users_of
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, RunDir, make
 from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.trainer.tune.experiment import HOME, TuneError
-from spotify_buddies.trainer.tune.session import end_leftovers, forget, note, users_of
+from spotify_buddies.trainer.tune.session import forget, note, stop_orphans
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 # Data is mapped from files; the store holds the job's few settings.
 OBJECT_STORE_BYTES = 80 * 2**20
 RUN = "tune-"
 ACCELERATOR = "accelerator_type:"
-# Ray takes the machine's own address when it is told 127.0.0.1, and this one as it is.
+# For 127.0.0.1 Ray takes the machine's own address; this one it takes as it is.
 _LOOPBACK = "127.0.0.2"
 
 # Read when Ray is imported or started; Tune's own loggers, console and copies of the directory are not wanted.
@@ -49,10 +52,10 @@ def cluster(state_dir: Path, address: str | None) -> Iterator[Mapping[str, float
     address: unset starts a cluster on this machine, without dashboard, and ends all its processes afterwards; "auto"
     or host:port uses one that runs. The caller holds the lock. TuneError: Ray does not come up or does not answer.
     """
-    with _environment(_SWITCHES):
+    with environment(_SWITCHES):
         if address is None:
-            end_leftovers(state_dir)
-            with _environment(_secured(state_dir)), _local(state_dir) as resources:
+            stop_orphans(state_dir)
+            with environment(_secured(state_dir)), _local(state_dir) as resources:
                 yield resources
         else:
             with _remote(address) as resources:
@@ -87,20 +90,26 @@ def _local(state_dir: Path) -> Iterator[Mapping[str, float]]:
         note(state_dir, run.path, children() - others)
         yield ray.cluster_resources()
     finally:
-        started = children() - others
-        with quiet():
-            ray.shutdown()
-        # Ray leaves its agents to notice by themselves, half a minute later.
-        stop_all(started | (children() - others) | users_of(run.path))
+        with quiet(errors=False):
+            stop_ray(others, lambda started: _shutdown(run, started))
         shutil.rmtree(run.path, ignore_errors=True)
         forget(state_dir)
+
+
+def _shutdown(run: RunDir, started: set[psutil.Process]) -> None:
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        started |= users_of(run.path)
 
 
 def _start(run: RunDir) -> None:
     import ray
 
     try:
-        with quiet(), free_agent_port():
+        with quiet(errors=False), free_agent_port():
             ray.init(
                 address="local",
                 _node_ip_address=_LOOPBACK,
@@ -133,29 +142,3 @@ def _secured(state_dir: Path) -> dict[str, str]:
     """Ray's token for this state directory."""
     path = secret((state_dir / HOME / _TOKEN).absolute())
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
-
-
-@contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Ray's driver prints the cluster's messages to both standard streams; what matters of them comes as errors.
-
-    Whoever writes to a stream from before, as a TrialTable does, is still heard.
-    """
-    for name in ("ray", "ray.tune", "ray.train", "ray._private"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield

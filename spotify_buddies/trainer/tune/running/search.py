@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.trainer.tune.experiment import ENDED, Experiment, Trial, TuneError
 from spotify_buddies.trainer.tune.running import live
-from spotify_buddies.trainer.tune.running.cluster import quiet
 from spotify_buddies.trainer.tune.running.trial import SCORE, Job, run_trial
 from spotify_buddies.trainer.tune.settings import TuneSettings
 from spotify_buddies.trainer.tune.space import domains
@@ -47,7 +47,7 @@ def search(
     recorder = Recorder(experiment, runs, table, snapshot, restored=snapshot.exists())
     before = signal.getsignal(signal.SIGINT)
     try:
-        with live.searching(recorder, Asha(experiment.tune, remembered)), quiet():
+        with live.searching(recorder, Asha(experiment.tune, remembered)), quiet(errors=False):
             _tuner(experiment, dataset, resources, snapshot).fit()
     except (RayError, RayTuneError) as error:
         raise TuneError(f"Ray Tune gave up: {str(error).splitlines()[0]}; run the same command to resume") from error
