@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -15,16 +14,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.contract.calls import SERVICE, TIMEOUT_S, details, fail, feedback
+from tests.waiting import wait_until
 
 
-def wait_for_replica(stub: RecommenderServiceStub) -> None:
-    deadline = time.monotonic() + 6 * TIMEOUT_S
-    while True:
-        _, call = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
-        if "request_id" not in dict(call.trailing_metadata()):
-            return
-        assert time.monotonic() < deadline, "Serve's own proxy goes on answering"
-        time.sleep(0.05)
+def a_replica_answers(stub: RecommenderServiceStub) -> bool:
+    """Not Serve's own proxy, which marks what passes through it."""
+    _, call = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
+    return "request_id" not in dict(call.trailing_metadata())
 
 
 def test_a_replica_answers_recommend_and_feedback_itself_and_the_rest_through_serve(
@@ -33,7 +29,7 @@ def test_a_replica_answers_recommend_and_feedback_itself_and_the_rest_through_se
     kind = request.node.callspec.params["address"]
     if kind == "haproxy":
         # Until its checks of a new replica have passed, HAProxy hands on to Serve's own proxy.
-        wait_for_replica(stub)
+        wait_until(lambda: a_replica_answers(stub), "an answer past Serve's own proxy", 6 * TIMEOUT_S)
     _, ranked = stub.Recommend.with_call(pb.RecommendRequest(user_ids=["user-39"]), timeout=TIMEOUT_S)
     _, stored = stub.Feedback.with_call(feedback(), timeout=TIMEOUT_S)
     _, status = stub.GetModelStatus.with_call(pb.GetModelStatusRequest(), timeout=TIMEOUT_S)

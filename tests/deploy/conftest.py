@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from spotify_buddies.foundation.process.ports import free_port
+from tests.waiting import wait_until
 
 EDGE = Path(__file__).parent.parent.parent / "deploy" / "edge"
 START_S = 120.0
@@ -30,14 +30,6 @@ def script(name: str, *arguments: str, expect: int = 0) -> str:
     )
     assert done.returncode == expect, done.stderr
     return done.stdout if expect == 0 else done.stderr
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = START_S) -> None:
-    """Poll; the condition decides, the timeout only ends a test that would hang."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -70,7 +62,7 @@ class Edge:
         """SIGUSR2, and wait until the new worker serves."""
         loaded = self.log.count("Loading success")
         self.process.send_signal(signal.SIGUSR2)
-        wait_until(lambda: self.log.count("Loading success") > loaded, "reload")
+        wait_until(lambda: self.log.count("Loading success") > loaded, "reload", START_S)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -111,7 +103,7 @@ def start(tmp_path: Path, certificates: Path) -> Iterator[Start]:
             process = subprocess.Popen([str(EDGE / "run.sh")], stdout=log, stderr=log, env=environment)
         edge = Edge(home, port, backend, process, environment)
         running.append(edge)
-        wait_until(lambda: "Loading success" in edge.log or process.poll() is not None, "start of the edge")
+        wait_until(lambda: "Loading success" in edge.log or process.poll() is not None, "start of the edge", START_S)
         assert process.poll() is None, edge.log
         return edge
 

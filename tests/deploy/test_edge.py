@@ -33,8 +33,9 @@ from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderSe
 from tests.clients.buddies_process import buddies
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
-from tests.deploy.conftest import EDGE, Edge, Start, connect, script, wait_until
+from tests.deploy.conftest import EDGE, Edge, Start, connect, script
 from tests.front import NOTHING, STATUS, WATCH, Http2
+from tests.waiting import wait_until
 
 SEEN = pb.GetModelStatusResponse(model="m")
 ONCE = Retry(attempts=1)

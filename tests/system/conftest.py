@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints, running
+from tests.waiting import wait_until
 
 START_S = 300.0
 
@@ -61,14 +61,6 @@ class Commands:
         )
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Poll; the condition decides, the timeout only ends a test that would hang."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="package")
 def trained() -> Iterator[Commands]:
     """A state directory with raw files, data set, pairing and a registered version."""
@@ -107,7 +99,7 @@ def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iter
     commands = Commands(trained.state_dir, (*trained.extra, ("PYTHONPATH", path)))
     process = commands.start("serve", "start")
     try:
-        wait_until(lambda: running(trained.state_dir) or process.poll() is not None, START_S, "serve start")
+        wait_until(lambda: running(trained.state_dir) or process.poll() is not None, "serve start", START_S)
         endpoints = running(trained.state_dir)
         assert endpoints is not None, process.stdout.read() if process.stdout else ""
         family = psutil.Process(process.pid).children(recursive=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints
-from tests.system.conftest import Commands, wait_until
+from tests.system.conftest import Commands
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -26,7 +27,7 @@ def test_users_of_a_file_are_answered_as_the_service_answers_them(
 
     workers = trained.start("queue", "start")
     try:
-        wait_until(lambda: json.loads(trained.run("queue", "status", "--json"))["answered"] == 3, 120, "answers")
+        wait_until(lambda: json.loads(trained.run("queue", "status", "--json"))["answered"] == 3, "answers", 120)
     finally:
         workers.send_signal(signal.SIGTERM)
         output, _ = workers.communicate(timeout=90)

@@ -28,7 +28,7 @@ from grpc_status import rpc_status
 from spotify_buddies.clients.python.service_config import SERVICE_CONFIG
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from tests.system.conftest import wait_until
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
@@ -191,12 +191,12 @@ def test_replicas_come_and_go_with_the_load_and_no_call_fails(served: Served) ->
     # Two callers all the time, over connections that outlive every change.
     with load(served.address, KNOWN, 2) as steady:
         with served.slow(), load(served.address, SLOW, FULL - 2, pause_s=0) as heavy:
-            wait_until(lambda: len(served.replicas()) == 2, 90, "scaled up")
+            wait_until(lambda: len(served.replicas()) == 2, "scaled up", 90)
             seen = heavy.answered.total()
-            wait_until(lambda: heavy.answered.total() > seen + 20, 60, "both replicas are in use")
-        wait_until(lambda: len(served.replicas()) == 1, 90, "scaled down")
+            wait_until(lambda: heavy.answered.total() > seen + 20, "both replicas are in use", 60)
+        wait_until(lambda: len(served.replicas()) == 1, "scaled down", 90)
         seen = steady.answered.total()
-        wait_until(lambda: steady.answered.total() > seen + 20, 60, "the replica that stayed answers")
+        wait_until(lambda: steady.answered.total() > seen + 20, "the replica that stayed answers", 60)
     assert dict(heavy.answered) == {"OK": heavy.answered.total()}
     assert dict(steady.answered) == {"OK": steady.answered.total()}
 
@@ -204,14 +204,14 @@ def test_replicas_come_and_go_with_the_load_and_no_call_fails(served: Served) ->
 def test_a_stock_client_with_the_published_service_config_survives_the_loss_of_the_only_replica(
     served: Served,
 ) -> None:
-    wait_until(lambda: len(served.replicas()) == 1, 60, "one replica")
+    wait_until(lambda: len(served.replicas()) == 1, "one replica", 60)
     with load(served.address, KNOWN, 2, ("grpc.service_config", SERVICE_CONFIG)) as steady:
         assert steady.first.wait(TIMEOUT_S)
         (killed,) = served.replicas()
         killed.kill()
-        wait_until(lambda: served.replicas() not in ([], [killed]), 90, "another replica")
+        wait_until(lambda: served.replicas() not in ([], [killed]), "another replica", 90)
         seen = steady.answered["OK"]
-        wait_until(lambda: steady.answered["OK"] > seen + 20, 60, "it answers")
+        wait_until(lambda: steady.answered["OK"] > seen + 20, "it answers", 60)
     # A call waits for the next replica until its own deadline, which the service config holds to two seconds.
     assert set(steady.answered) <= {"OK", "DEADLINE_EXCEEDED: Deadline Exceeded"}
 
@@ -231,9 +231,9 @@ def test_a_stop_answers_every_call_that_it_accepted_after_health_has_said_so(ser
         served.process.terminate()
         assert next(watch).status == statuses.NOT_SERVING
         answered = steady.answered["OK"]
-        wait_until(lambda: steady.answered["OK"] > answered, TIMEOUT_S, "answered after the notice")
+        wait_until(lambda: steady.answered["OK"] > answered, "answered after the notice", TIMEOUT_S)
         assert list(watch) == []
-        wait_until(lambda: set(steady.answered) - {"OK"} and set(slow.answered) - {"OK"}, TIMEOUT_S, "closed")
+        wait_until(lambda: set(steady.answered) - {"OK"} and set(slow.answered) - {"OK"}, "closed", TIMEOUT_S)
     for codes in (steady.answered, slow.answered):
         # Who comes later finds nobody listening, which is UNAVAILABLE and safe to send elsewhere.
         refused = [code for code in codes if code != "OK"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 BUSY = "busy"
@@ -16,12 +17,15 @@ BUSY = "busy"
 class Busy:
     """The share of time that a thread computes; to be asked on that thread."""
 
-    def __init__(self) -> None:
-        self._wall, self._thread = time.monotonic(), time.thread_time()
+    def __init__(
+        self, wall_clock: Callable[[], float] = time.monotonic, thread_clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._wall_clock, self._thread_clock = wall_clock, thread_clock
+        self._wall, self._thread = wall_clock(), thread_clock()
 
     def share(self) -> float:
         """Processor time over time on the wall since it was last asked, 0 to 1; 0 where no time has passed."""
-        wall, thread = time.monotonic(), time.thread_time()
+        wall, thread = self._wall_clock(), self._thread_clock()
         passed, worked = wall - self._wall, thread - self._thread
         self._wall, self._thread = wall, thread
         return min(1.0, worked / passed) if passed > 0 else 0.0

@@ -96,7 +96,7 @@ def test_the_watch_counts_a_tree_of_processes() -> None:
         usage = watch.usage()
         assert child.pid in {process.pid for process in usage.processes}
         assert usage.rss_after_mib > 1
-        assert all(process.cpu_s >= 0 for process in usage.processes)
+        assert sum(process.cpu_s for process in usage.processes) > 0
     finally:
         child.communicate(b"\n")
     assert growth(100.0, 102.0) == 0.02

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -19,6 +17,7 @@ from spotify_buddies.serve_app.embedded.supervisor import (
     Supervised,
     Supervisor,
 )
+from tests.waiting import wait_until
 
 WITHIN_S = 60.0
 
@@ -102,13 +101,6 @@ def test_an_unexpected_error_is_not_swallowed() -> None:
         Supervisor((LaunchError,), servers=[Supervised("store", lambda: False, broken)]).look()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_killed_postgres_is_back_at_its_address_with_its_rows(tmp_path: Path) -> None:
     supervisor = Supervisor((LaunchError,))
     with postgres(tmp_path / "postgres", supervisor) as url:
@@ -117,8 +109,8 @@ def test_a_killed_postgres_is_back_at_its_address_with_its_rows(tmp_path: Path) 
         first = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(first, signal.SIGKILL)
         (server,) = supervisor.servers
-        until(lambda: not server.alive())
-        until(lambda: bool(supervisor.look()) and server.alive())
+        wait_until(lambda: not server.alive(), "its end")
+        wait_until(lambda: bool(supervisor.look()) and server.alive(), "its restart")
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT value FROM kept").fetchone() == (7,)
         assert supervisor.look() == []
@@ -130,7 +122,7 @@ def test_a_killed_valkey_is_back_at_its_address_and_stops_with_the_block(tmp_pat
         with Redis.from_url(url) as redis:
             os.kill(redis.info("server")["process_id"], signal.SIGKILL)
         (server,) = supervisor.servers
-        until(lambda: not server.alive())
+        wait_until(lambda: not server.alive(), "its end")
         assert "started again" in supervisor.look()[0]
         with Redis.from_url(url) as redis:
             second = redis.info("server")["process_id"]

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,12 @@ from spotify_buddies.serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
 from tests.strangers import reached
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ray
 
 HERE = Path(__file__).parent
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:.0f} s"
-        time.sleep(0.05)
+WITHIN_S = 120.0
 
 
 @pytest.fixture
@@ -98,12 +92,12 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
     assert jobs.record("batch.100", requests["batch.100"])
 
     # In the middle of it the worker is killed.
-    wait_until(lambda: jobs.counts().answered > 0, "the first answer")
+    wait_until(lambda: jobs.counts().answered > 0, "the first answer", WITHIN_S)
     victim = worker_of(workers)
     assert victim is not None
     victim.kill()
     assert jobs.unanswered(names)
-    wait_until(lambda: not jobs.unanswered(names), "all answers")
+    wait_until(lambda: not jobs.unanswered(names), "all answers", WITHIN_S)
     assert jobs.counts().answered == len(names)
     for i, name in enumerate(names):
         answer = pb.RecommendResponse.FromString(jobs.answer(name) or b"")
@@ -124,7 +118,7 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
     producer.submit("garbage", b"\xff\xff")
     application(queue, redis_url).send_task("no.such.task", args=[], queue=JOBS, task_id="stranger")
     producer.submit("sound", request("user-1"))
-    wait_until(lambda: len(jobs.letters()) == 5, "five dead letters")
+    wait_until(lambda: len(jobs.letters()) == 5, "five dead letters", WITHIN_S)
     letters = {letter.job_id: letter for letter in jobs.letters()}
     assert {name: letter.queue for name, letter in letters.items()} == {
         "raising": DEAD,
@@ -136,11 +130,11 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
     assert letters["raising"].error == "ZeroDivisionError: poison"
     assert "they kill the worker" in letters["killing"].error
     assert "limit" in letters["invalid"].error
-    wait_until(lambda: jobs.answer("sound"), "the sound job beside them")
+    wait_until(lambda: jobs.answer("sound"), "the sound job beside them", WITHIN_S)
     assert jobs.answer("raising") is None
 
     # Queued again it has all its attempts, and fails again.
     producer.retry("raising")
     jobs.discard(letters["raising"])
-    wait_until(lambda: len(jobs.letters()) == 5, "the dead letter again")
+    wait_until(lambda: len(jobs.letters()) == 5, "the dead letter again", WITHIN_S)
     assert store.hget("queue:test:job:raising", "attempts") == b"2"

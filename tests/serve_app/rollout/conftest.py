@@ -26,6 +26,7 @@ from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import parts
+from tests.waiting import until
 
 MODEL = "organic-playlists"
 TABLES = "rollout_generations, rollout_replicas, rollout_events, rollout_counts, rollout_controller"
@@ -139,9 +140,8 @@ class World:
         return generations[0]
 
     async def until(self, condition: Callable[[psycopg.AsyncConnection], Awaitable[Any]]) -> None:
-        async with asyncio.timeout(WITHIN_S), self.asked() as connection:
-            while not await condition(connection):
-                await asyncio.sleep(0.02)
+        async with self.asked() as connection:
+            await until(lambda: condition(connection), "what the test waits for", WITHIN_S)
 
     async def aliases(self, **wanted: str) -> None:
         """Wait until the registry has exactly these aliases, and canary_percent=.. as a tag or no such tag."""

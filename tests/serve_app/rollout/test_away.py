@@ -19,6 +19,7 @@ from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.mlflow_server import mlflow_server
 from tests.serve_app.rollout.conftest import WITHIN_S, World
+from tests.waiting import until
 
 
 def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it_is_back(
@@ -54,9 +55,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
         assert (events["registry_away"], events["registry_back"]) == (1, 1)
 
     async def until_told(condition: Callable[[RolloutFigures], bool]) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while not condition(told[-1]):
-                await asyncio.sleep(0.02)
+        await until(lambda: condition(told[-1]), "what the controller reports", WITHIN_S)
 
     async def here(connection: psycopg.AsyncConnection) -> bool:
         return (await read_memory(connection)).away_since is None

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from spotify_buddies.clients.python.client import Client
 from spotify_buddies.serve_app.settings.command import ENDPOINTS, HAPROXY_TARGETS
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ray
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -57,11 +57,7 @@ def service(bundle_dir: Path) -> Iterator[Started]:
             text=True,
         )
         try:
-            deadline = time.monotonic() + 180  # ends a test that would hang
-            while not (state / ENDPOINTS).exists():
-                assert process.poll() is None, process.communicate()[0]
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until((state / ENDPOINTS).exists, "the start", 180, process)
             started = Started(state, json.loads((state / ENDPOINTS).read_bytes()))
             yield started
         finally:
@@ -103,9 +99,6 @@ def test_haproxys_metrics_are_a_listed_target_and_the_named_token_opens_them(ser
 
 def test_rays_own_targets_are_where_the_endpoints_say(service: Started) -> None:
     path = Path(service.endpoints["ray_metrics_targets"])
-    deadline = time.monotonic() + 60  # Ray writes it every few seconds
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(path.exists, "Ray's list of targets, which it writes every few seconds")
     groups = json.loads(path.read_bytes())
     assert all(group["targets"] for group in groups)

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from spotify_buddies.serve_app.embedded import COMPLETE
 from spotify_buddies.serve_app.settings.command import ENDPOINTS
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ray
 # Where the runs' own directories go: fourteen bytes, for the sockets below it.
@@ -34,6 +34,9 @@ ENVIRONMENT = {
     "BUDDIES_SERVE__MLFLOW_PORT": "0",
     "BUDDIES_SERVE__DRAIN_S": "0.2",
 }
+
+# A start takes a minute where others want the processors too.
+START_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -102,15 +105,6 @@ def launch(state: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait(started: Start, condition: Callable[[], object]) -> None:
-    # Ends a test that would hang; a start takes a minute where others want the processors too.
-    deadline = time.monotonic() + 180
-    while not condition():
-        assert started.process.poll() is None, started.process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def stopped(started: Start, number: signal.Signals) -> str:
     started.process.send_signal(number)
     said, _ = started.process.communicate(timeout=120)
@@ -119,7 +113,7 @@ def stopped(started: Start, number: signal.Signals) -> str:
 
 
 def test_a_signal_while_postgres_is_made_stops_everything_and_meanwhile_nobody_else_starts(start: Start) -> None:
-    wait(start, (start.state / "postgres" / "PG_VERSION").exists)
+    wait_until((start.state / "postgres" / "PG_VERSION").exists, "this part of the start", START_S, start.process)
     assert not (start.state / "postgres" / COMPLETE).exists()
     with launch(start.state) as second:
         said, _ = second.communicate(timeout=20)
@@ -132,13 +126,13 @@ def test_a_signal_while_postgres_is_made_stops_everything_and_meanwhile_nobody_e
 
 @pytest.mark.parametrize("name", ["gcs_server", "raylet"])
 def test_a_signal_while_ray_starts_stops_everything(start: Start, name: str) -> None:
-    wait(start, lambda: start.has(name))
+    wait_until(lambda: start.has(name), "this part of the start", START_S, start.process)
     stopped(start, signal.SIGTERM)
     assert start.process.returncode != 0
 
 
 def test_without_its_raylet_the_service_says_so_and_ends(start: Start) -> None:
-    wait(start, (start.state / ENDPOINTS).exists)
+    wait_until((start.state / ENDPOINTS).exists, "this part of the start", START_S, start.process)
     next(child for child in start.family() if child.name == "raylet").process.kill()
     said, _ = start.process.communicate(timeout=120)
     assert "error: Ray's raylet has died" in said, said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -92,15 +91,3 @@ def shown() -> Callable[..., Shown]:
         )
 
     return make
-
-
-@pytest.fixture
-def until() -> Callable[..., Any]:
-    """Waits until a condition holds, for 20 s at most, letting the loop run."""
-
-    async def wait(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-    return wait

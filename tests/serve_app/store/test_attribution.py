@@ -17,6 +17,7 @@ from spotify_buddies.serve_app.store.database.maintain import Retention, maintai
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.store.report import read_feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 UNSAID = Feedback("rec-ada", "ada", ("x",), (), (), "key")
 PATIENT = StoreSettings(timeout_s=10.0, attribution_s=10.0)
@@ -44,12 +45,12 @@ def test_feedback_gets_version_and_arm_of_the_list_as_soon_as_that_is_given(
 
 
 def test_feedback_gets_version_and_arm_of_a_list_that_another_replica_gave(
-    database: Any, telemetry: Any, shown: Any, until: Any
+    database: Any, telemetry: Any, shown: Any
 ) -> None:
     async def check() -> None:
         async with Store(database.url, PATIENT) as other, Store(database.url, PATIENT, telemetry) as store:
             other.record(replace(shown(["ada"], [1]), arm="canary"))
-            await until(lambda: other.impressions_waiting == 0)
+            await until(lambda: other.impressions_waiting == 0, "what the store does by itself")
             await store.store(UNSAID)
             again = await store.store(UNSAID)
             assert again == StoredAction(new=False, reactions=1)
@@ -150,14 +151,14 @@ def test_the_upkeep_resolves_what_waits_for_its_list(database: Any) -> None:
     assert origins(database) == [("7", "canary")]
 
 
-def test_every_look_of_the_upkeep_resolves_recent_feedback(database: Any, telemetry: Any, until: Any) -> None:
+def test_every_look_of_the_upkeep_resolves_recent_feedback(database: Any, telemetry: Any) -> None:
     """Though the daily work is done already."""
     asyncio.run(upkeep(database))
     stored_before_its_list(database, timedelta(hours=1))
 
     async def look() -> None:
         async with Store(database.url, PATIENT, telemetry):
-            await until(lambda: telemetry.attribution.get("late") == 1)
+            await until(lambda: telemetry.attribution.get("late") == 1, "what the store does by itself")
 
     asyncio.run(look())
     assert origins(database) == [("7", "canary")]

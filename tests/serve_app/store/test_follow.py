@@ -11,6 +11,7 @@ import pytest
 
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 RATE, SECONDS, ROUNDS = 500, 1.2, 3
 WITHIN_S = 0.1
@@ -98,9 +99,7 @@ END_CONNECTIONS = (
 
 
 @pytest.mark.parametrize("restore", [f"{WITH_TABLES}; {END_CONNECTIONS}", WITH_TABLES, DATA_ALONE])
-def test_a_database_restored_from_yesterday_is_the_truth(
-    database: Any, until: Any, telemetry: Any, restore: str
-) -> None:
+def test_a_database_restored_from_yesterday_is_the_truth(database: Any, telemetry: Any, restore: str) -> None:
     """What was said after the backup is not in force any more, and what is said now is newer than it."""
 
     async def check() -> None:
@@ -112,7 +111,7 @@ def test_a_database_restored_from_yesterday_is_the_truth(
             assert held_back(store) == ["today", "yesterday"]
             loads = telemetry.follow.count("loaded")
             await asyncio.to_thread(database.ask, restore)
-            await until(lambda: telemetry.follow.count("loaded") > loads)
+            await until(lambda: telemetry.follow.count("loaded") > loads, "what the store does by itself")
             assert held_back(store) == ["lifted later", "yesterday"]
             await store.store(said("4", disliked=("said again",)))
             assert held_back(store) == ["lifted later", "said again", "yesterday"]
@@ -120,9 +119,7 @@ def test_a_database_restored_from_yesterday_is_the_truth(
     asyncio.run(check())
 
 
-def test_a_block_that_was_lifted_while_nobody_listened_is_lifted_after_a_reload(
-    database: Any, until: Any, telemetry: Any
-) -> None:
+def test_a_block_that_was_lifted_while_nobody_listened_is_lifted_after_a_reload(database: Any, telemetry: Any) -> None:
     async def check() -> None:
         async with Store(database.url, StoreSettings(timeout_s=10.0), telemetry) as store:
             await store.store(said("1", disliked=("x", "y")))
@@ -134,6 +131,6 @@ def test_a_block_that_was_lifted_while_nobody_listened_is_lifted_after_a_reload(
             )
             assert held_back(store) == ["x", "y"]
             await asyncio.to_thread(database.ask, "VACUUM FULL blocks")
-            await until(lambda: held_back(store) == ["y"])
+            await until(lambda: held_back(store) == ["y"], "what the store does by itself")
 
     asyncio.run(check())

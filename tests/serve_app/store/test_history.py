@@ -16,6 +16,7 @@ from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.maintain import Done, Retention, maintain
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)  # a Wednesday
 PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)
@@ -83,45 +84,45 @@ def test_a_like_does_not_take_a_wish_back(database: Any) -> None:
     asyncio.run(check())
 
 
-def test_other_processes_are_told_and_later_ones_load_it(database: Any, until: Any) -> None:
+def test_other_processes_are_told_and_later_ones_load_it(database: Any) -> None:
     async def check() -> None:
         async with opened(database) as first, opened(database) as second:
             await second.follower.ready.wait()
             await first.store(action("1", disliked=("x",)))
-            await until(lambda: held_back(second, "ada") == {0: ["x"]})
+            await until(lambda: held_back(second, "ada") == {0: ["x"]}, "what the store does by itself")
             await second.store(action("2", liked=("x",), disliked=("y",)))
-            await until(lambda: held_back(first, "ada") == {0: ["y"]})
+            await until(lambda: held_back(first, "ada") == {0: ["y"]}, "what the store does by itself")
         async with opened(database) as third:
             assert held_back(third, "ada") == {0: ["y"]}
 
     asyncio.run(check())
 
 
-def test_what_changed_while_the_connection_was_lost_is_caught_up(database: Any, telemetry: Any, until: Any) -> None:
+def test_what_changed_while_the_connection_was_lost_is_caught_up(database: Any, telemetry: Any) -> None:
     async def check() -> None:
         async with opened(database) as first, opened(database, telemetry) as second:
             await second.follower.ready.wait()
             await first.store(action("1", disliked=("x",)))
-            await until(lambda: held_back(second, "ada") == {0: ["x"]})
+            await until(lambda: held_back(second, "ada") == {0: ["x"]}, "what the store does by itself")
             killed = database.ask(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
                 " OR query LIKE '%%AS position LEFT JOIN blocks%%' AND pid <> pg_backend_pid()"
             )
             assert killed
             await first.store(action("2", user_id="bob", disliked=("y",)))
-            await until(lambda: held_back(second, "bob") == {0: ["y"]})
+            await until(lambda: held_back(second, "bob") == {0: ["y"]}, "what the store does by itself")
             assert held_back(second, "ada") == {0: ["x"]}
             assert "lost" in telemetry.follow
 
     asyncio.run(check())
 
 
-def test_impressions_are_written_with_their_ranks(database: Any, shown: Any, until: Any) -> None:
+def test_impressions_are_written_with_their_ranks(database: Any, shown: Any) -> None:
     async def check() -> None:
         async with opened(database) as store:
             store.record(shown(["ada", "bob"], [4, 2]))
             store.record(shown([], []))
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
 
     asyncio.run(check())
     rows = database.ask(
@@ -158,13 +159,13 @@ async def met(store: Store, users: Sequence[str], since: datetime, **what: bool)
     return {place: sorted(ids) for place, ids in found.items()}
 
 
-def test_seen_knows_what_waits_what_is_written_and_what_was_liked(database: Any, shown: Any, until: Any) -> None:
+def test_seen_knows_what_waits_what_is_written_and_what_was_liked(database: Any, shown: Any) -> None:
     async def check() -> None:
         start = datetime.now(UTC) - timedelta(minutes=1)
         async with opened(database) as store:
             store.record(shown(["ada"], [1, 2]))
             assert await met(store, ["ada", "", "bob"], start) == {0: ["list-1", "list-2"]}
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             await store.store(action("1", liked=("list-9",), ignored=("list-8",)))
             assert await met(store, ["ada"], start) == {0: ["list-1", "list-2", "list-9"]}
             assert await met(store, ["ada"], start, liked=False) == {0: ["list-1", "list-2"]}
@@ -174,13 +175,13 @@ def test_seen_knows_what_waits_what_is_written_and_what_was_liked(database: Any,
     asyncio.run(check())
 
 
-def test_the_window_of_seen_holds_its_first_moment_and_nothing_before(database: Any, shown: Any, until: Any) -> None:
+def test_the_window_of_seen_holds_its_first_moment_and_nothing_before(database: Any, shown: Any) -> None:
     async def check() -> None:
         async with opened(database) as store:
             store.record(shown(["ada"], [1], at=NOW))
             tick = timedelta(microseconds=1)
             waiting = [await met(store, ["ada"], NOW), await met(store, ["ada"], NOW + tick)]
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             written = [await met(store, ["ada"], NOW), await met(store, ["ada"], NOW + tick)]
         assert waiting == written == [{0: ["list-1"]}, {}]
 

@@ -18,6 +18,7 @@ from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.store.actions import Feedback, StoredAction
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
 
@@ -162,12 +163,11 @@ def test_whatever_happens_to_postgres_what_was_acknowledged_is_stored_and_nothin
         url = first.__enter__()
         async with opened(url, 2.0) as store:
             writers = [asyncio.create_task(writer(store, name, stopping)) for name in range(16)]
-            await asyncio.sleep(0.3)
+            await until(lambda: len(acknowledged) > 50, "some feedback")
             await asyncio.to_thread(first.__exit__, None, None, None)
             in_outage = len(acknowledged)
             with postgres(data_dir) as again:
-                while len(acknowledged) < in_outage + 200:
-                    await asyncio.sleep(0.01)
+                await until(lambda: len(acknowledged) >= in_outage + 200, "feedback after the outage")
                 stopping.set()
                 await asyncio.gather(*writers)
                 with psycopg.connect(again) as connection:

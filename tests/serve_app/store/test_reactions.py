@@ -23,6 +23,7 @@ from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
 from spotify_buddies.serve_app.store.report import read_feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
 
@@ -145,7 +146,7 @@ def test_a_plan_made_while_blocks_were_few_does_not_read_many(database: Any) -> 
     assert read < 20_000
 
 
-def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any, until: Any) -> None:
+def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any) -> None:
     waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
     async def main() -> None:
@@ -154,7 +155,7 @@ def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database:
             with psycopg.connect(database.url) as blocker:
                 blocker.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('locked', now(), 1)")
                 locked = asyncio.create_task(store.store(replace(ACTION, idempotency_key="locked")))
-                await until(lambda: len(database.ask(waits)) == 1)
+                await until(lambda: len(database.ask(waits)) == 1, "what the store does by itself")
                 for number in range(10):
                     assert (await store.store(replace(ACTION, idempotency_key=f"free-{number}"))).new
                 assert not locked.done()

@@ -20,6 +20,7 @@ from spotify_buddies.serve_app.store.database.migrate import LOCK, migrate
 from spotify_buddies.serve_app.store.database.schema import is_lost
 from spotify_buddies.serve_app.store.seen import AT_ONCE
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.waiting import until
 
 PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)
 HASTY = StoreSettings(timeout_s=10.0, seen_s=0.05)
@@ -122,13 +123,13 @@ def test_a_question_whose_caller_has_gone_on_is_not_sent(database: Any, asked: l
 
 
 def test_those_who_ask_at_once_share_statements_and_each_gets_their_own(
-    database: Any, shown: Callable[..., Any], until: Any, asked: list[str]
+    database: Any, shown: Callable[..., Any], asked: list[str]
 ) -> None:
     async def check() -> None:
         async with Store(database.url, PATIENT) as store:
             for number in range(32):
                 store.record(shown([f"user-{number}"], [number, number + 1]))
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             asked.clear()
             found = await asyncio.gather(*(met(store, f"user-{number}") for number in range(33)))
             assert found[:32] == [sorted([f"list-{number}", f"list-{number + 1}"]) for number in range(32)]
@@ -138,15 +139,13 @@ def test_those_who_ask_at_once_share_statements_and_each_gets_their_own(
     asyncio.run(check())
 
 
-def test_who_shares_a_statement_keeps_the_own_window_and_kinds(
-    database: Any, shown: Callable[..., Any], until: Any
-) -> None:
+def test_who_shares_a_statement_keeps_the_own_window_and_kinds(database: Any, shown: Callable[..., Any]) -> None:
     async def check() -> None:
         now = datetime.now(UTC)
         async with Store(database.url, PATIENT) as store:
             store.record(shown(["ada"], [1], at=now - timedelta(days=20)))
             store.record(shown(["ada"], [2], at=now - timedelta(hours=1)))
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             await store.store(Feedback("rec", "ada", ("list-9",), (), (), "key"))
             assert await asyncio.gather(
                 met(store, "ada"),
@@ -159,14 +158,12 @@ def test_who_shares_a_statement_keeps_the_own_window_and_kinds(
     asyncio.run(check())
 
 
-def test_more_listeners_than_a_statement_holds_are_asked_for_together(
-    database: Any, shown: Callable[..., Any], until: Any
-) -> None:
+def test_more_listeners_than_a_statement_holds_are_asked_for_together(database: Any, shown: Callable[..., Any]) -> None:
     async def check() -> None:
         everybody = [f"user-{number}" for number in range(1000)]
         async with Store(database.url, PATIENT) as store:
             store.record(shown(everybody, [3]))
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             found = await store.seen([*everybody, "user-0", ""], long_ago(), shown=True, liked=True)
             assert found == {place: ["list-3"] for place in range(1001)}
 
@@ -206,11 +203,11 @@ def test_tables_that_are_gone_are_made_again(database: Any) -> None:
     asyncio.run(check())
 
 
-def test_connections_that_were_ended_are_replaced(database: Any, shown: Callable[..., Any], until: Any) -> None:
+def test_connections_that_were_ended_are_replaced(database: Any, shown: Callable[..., Any]) -> None:
     async def check() -> None:
         async with Store(database.url, PATIENT) as store:
             store.record(shown(["ada"], [1]))
-            await until(lambda: store.impressions_waiting == 0)
+            await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
             before = sessions(database)
             for pid in before:
                 await asyncio.to_thread(database.ask, "SELECT pg_terminate_backend(%s, 10000)", pid)

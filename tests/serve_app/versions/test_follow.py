@@ -27,6 +27,7 @@ from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.conftest import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS
+from tests.waiting import until
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 SETTINGS = ServeSettings(store_budget_ms=5_000, neighbour_budget_ms=5_000)
@@ -63,10 +64,11 @@ class World:
         return number
 
     async def until(self, holds: Callable[[list[Report]], bool]) -> list[Report]:
-        async with asyncio.timeout(WITHIN_S):
-            while not holds(told := await ledger.read_reports(self.connection)):
-                await asyncio.sleep(0.02)
-        return told
+        async def look() -> list[Report] | None:
+            told = await ledger.read_reports(self.connection)
+            return told if holds(told) else None
+
+        return await until(look, "the reports that the test waits for", WITHIN_S) or []
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,8 @@ def test_every_stage_is_measured_beside_its_peers(measured: Mapping[str, Any]):
             assert entry["amount"] > 0
             assert entry["seconds"] > 0
             assert entry["peak_rss_mib"] > 50
-        assert min(stage["load"]) >= 0
+        assert len(stage["load"]) == 3
+        assert max(stage["load"]) > 0  # the benchmark itself has run for a while
 
 
 def test_peers_give_the_answers_that_ours_gives(measured: Mapping[str, Any]):

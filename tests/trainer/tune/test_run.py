@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from spotify_buddies.trainer.settings import RegistrySettings
 from spotify_buddies.trainer.tune.experiment import Experiment, experiments
 from spotify_buddies.trainer.tune.space import trial_settings
 from tests.strangers import reached
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ray
 
@@ -93,15 +92,6 @@ class Command:
         return [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Poll; the condition decides, the limit only ends a test that would hang."""
-    deadline = time.monotonic() + 150
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "nothing happened within 150 s"
-        time.sleep(0.05)
-
-
 @dataclass(frozen=True)
 class Story:
     """A search that was interrupted by Ctrl-C, gone on with, killed, and gone on with to its end.
@@ -129,7 +119,12 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     temps = []
 
     first = command.search()
-    wait_for(lambda: any("score" in run.data.metrics for run in command.children().values()), first)
+    wait_until(
+        lambda: any("score" in run.data.metrics for run in command.children().values()),
+        "progress of the search",
+        150,
+        first,
+    )
     temps.append(command.temp)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=120)
@@ -137,7 +132,12 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     heard = sum(len(trial.epochs) for trial in command.experiment().trials())
 
     second = command.search()
-    wait_for(lambda: sum(len(trial.epochs) for trial in command.experiment().trials()) > heard, second)
+    wait_until(
+        lambda: sum(len(trial.epochs) for trial in command.experiment().trials()) > heard,
+        "progress of the search",
+        150,
+        second,
+    )
     temps.append(command.temp)
     strangers = reached([command.temp]) if os.geteuid() == 0 or os.environ.get("CI") else []
     second.kill()
@@ -145,7 +145,12 @@ def story(planted: Any, empty_database: Path, tmp_path_factory: pytest.TempPathF
     second.communicate()
 
     third = command.search("--json")
-    wait_for(lambda: (state / "tune" / "session.json").exists() and command.temp not in temps, third)
+    wait_until(
+        lambda: (state / "tune" / "session.json").exists() and command.temp not in temps,
+        "progress of the search",
+        150,
+        third,
+    )
     temps.append(command.temp)
     return Story(command, first.returncode, said, statuses, left, temps, strangers, command.finish(third))
 

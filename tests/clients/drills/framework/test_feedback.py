@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from spotify_buddies.clients.drills.processes.under_traffic import MIX
 from spotify_buddies.clients.python import Song, Taste
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
+from tests.waiting import wait_until
 
 USERS = Users(["known"], [Taste([Song(song_id="SO1")])])
 
@@ -49,17 +49,8 @@ def recommend(request: Any, context: grpc.ServicerContext) -> pb.RecommendRespon
 def call(address: str, until: Callable[[Traffic], bool]) -> Traffic:
     traffic = Traffic(address, USERS, 100.0, mix=MIX)
     with traffic.running():
-        wait_until(lambda: until(traffic))
+        wait_until(lambda: until(traffic), "calls")
     return traffic
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(3_000):
-        if condition():
-            return
-        tick.wait(0.02)
-    pytest.fail("not within a minute")
 
 
 @pytest.fixture(params=[True, False], ids=["keeps", "loses"])
