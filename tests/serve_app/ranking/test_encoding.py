@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +106,49 @@ def test_lists_of_a_real_ranking_are_encoded_with_their_ids(engine: Engine) -> N
     drawn = draw_ids(4)
     encoded = Encoder(engine).encode(lists, drawn, None)
     assert encoded == message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
+
+
+def test_a_thread_that_encodes_at_any_moment_of_another_ones_encoding_writes_the_right_bytes(engine: Engine) -> None:
+    known = engine.rank_known(["user-1"], 3, np.empty(0, np.int32))
+    lists = replace(known, skipped=((Skipped.NEIGHBOUR_SEARCH, Skipped.SEEN),))
+    drawn = draw_ids(1)
+    expected = message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
+
+    def interleaved(line: int) -> list[bytes]:
+        """What one thread writes, and another one that encodes before the first has run its line of this number."""
+        encoder, written, left = Encoder(engine), [], iter(range(line, -1, -1))
+
+        def encode() -> None:
+            written.append(encoder.encode(lists, drawn, None))
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            if event == "line" and next(left, None) == 0:
+                thread = threading.Thread(target=encode)
+                thread.start()
+                thread.join()
+            return trace if frame.f_code.co_filename.endswith("encoder.py") else None
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            encode()
+        finally:
+            sys.settrace(before)
+        return written
+
+    line = 0
+    while len(written := interleaved(line)) == 2:
+        assert written == [expected, expected]
+        line += 1
+    assert line > 10
+
+
+def test_every_order_of_skipped_steps_is_encoded(engine: Engine) -> None:
+    steps = [order for size in range(len(Skipped) + 1) for order in permutations(Skipped, size)]
+    known = engine.rank_known(["user-1"] * len(steps), 1, np.empty(0, np.int32))
+    lists, drawn = replace(known, skipped=tuple(steps)), draw_ids(len(steps))
+    expected = message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
+    assert Encoder(engine).encode(lists, drawn, None) == expected
 
 
 def test_every_id_is_drawn_anew() -> None:

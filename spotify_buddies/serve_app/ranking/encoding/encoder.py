@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,11 @@ class Encoder:
         self._heads = [
             _bytes(pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm))) for arm in (0, *Arm)
         ]
-        self._skipped: dict[tuple[Skipped, ...], int] = {}
-        self._skipped_table = StringTable.of([])
-        self._code(
-            (),
+        # All of them now: threads share the encoder, and a code must never be known before the row that it points to.
+        orders = [order for size in range(len(Skipped) + 1) for order in permutations(Skipped, size)]
+        self._skipped_codes = {order: code for code, order in enumerate(orders)}
+        self._skipped_fields = _table(
+            [_bytes(pb.Recommendation(skipped=map(pb.Skipped.ValueType, order))) for order in orders]
         )
         ids, titles, owners = bundle.playlist_ids.table, bundle.playlist_titles, bundle.user_ids.table
         self._entries = kernels.encode_playlists(
@@ -89,30 +91,12 @@ class Encoder:
             keys.offsets[first : last + 1], keys.data, np.frombuffer(drawn, np.uint8)[first * 16 :],
             lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._heads[arm],
             sources, _WORDED[sources],
-            *self._codes(lists.skipped[chosen], count), np.fromiter(lists.unknown_songs[chosen], np.int32, count),
+            np.fromiter(map(self._skipped_codes.__getitem__, lists.skipped[chosen]), np.int8, count),
+            *self._skipped_fields, np.fromiter(lists.unknown_songs[chosen], np.int32, count),
             *self._entries, explained, reasons.shared[chosen], reasons.examples[chosen], *self._songs, *self._phrases,
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data
-
-    def _codes(self, skipped: Iterable[tuple[Skipped, ...]], count: int) -> tuple[Array, Array, Array]:
-        """The row of each listener's skipped steps in the table of encoded fields, and the table."""
-        try:
-            codes = np.fromiter(map(self._skipped.__getitem__, skipped), np.int8, count)
-        except KeyError:
-            codes = np.fromiter(map(self._code, skipped), np.int8, count)
-        return codes, self._skipped_table.offsets, self._skipped_table.data
-
-    def _code(self, steps: tuple[Skipped, ...]) -> int:
-        if steps not in self._skipped:
-            self._skipped[steps] = len(self._skipped)
-            fields = [
-                _bytes(pb.Recommendation(skipped=[pb.Skipped.ValueType(step) for step in known]))
-                for known in self._skipped
-            ]
-            offsets = np.cumsum([0, *map(len, fields)])
-            self._skipped_table = StringTable(offsets, np.concatenate(fields))
-        return self._skipped[steps]
 
 
 def encode_refused(refused: Refused) -> bytes:
@@ -134,3 +118,8 @@ def merge(messages: Sequence[bytes], chosen: Array) -> bytes:
 
 def _bytes(message: pb.Recommendation) -> Array:
     return np.frombuffer(message.SerializeToString(), np.uint8)
+
+
+def _table(rows: Sequence[Array]) -> tuple[Array, Array]:
+    """Offsets int64 (rows + 1,) and bytes."""
+    return np.cumsum([0, *map(len, rows)]), np.concatenate(rows)
