@@ -71,7 +71,7 @@ class Service:
 
     async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> Encoded:
         """A RecommendResponse: every listener, user_ids first, in the order asked. InvalidRequest."""
-        return Encoded(await self.rotation.answer(codec.decode_query(request)))
+        return Encoded(await self.rotation.route(codec.decode_query(request)))
 
     async def recommend_stream(
         self, request: pb.RecommendStreamRequest | codec.Malformed

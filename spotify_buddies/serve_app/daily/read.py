@@ -82,18 +82,17 @@ class StoredLists:
         return Csr(indptr, self.rows[self.rows >= 0], playlists)
 
 
-async def read_daily(
-    engine: Engine, redis: Reader | None, live: RankedLists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
+def prefer_daily(
+    engine: Engine, live: RankedLists, stored: StoredLists, excluded: Array, rules: Rules = _NO_RULES
 ) -> RankedLists:
     """Put the lists of the day in the place of live ones, where there are any.
 
-    live: what Engine.rank_known answered for the same request. It stays, marked DAILY_LIST skipped, for a listener
-    without a list of the day, for one whose list cannot fill the answer once the excluded are gone and the rules kept
-    (nothing is left of it, or less than asked for and more was cut off when it was written), and for everybody when the
-    store does not answer within budget_s. What is left out of a list, and its scores, come from the ranking itself,
-    with the stored playlists as the candidates.
+    live: what Engine.rank_known answered for the same request; stored: what `fetch` did for it. A live list stays,
+    marked DAILY_LIST skipped, for a user without a list of the day, and for one whose list cannot fill the answer once
+    the excluded are gone and the rules kept (nothing is left of it, or less than asked for and more was cut off when it
+    was written). What is left out of a list, and its scores, come from the ranking itself, with the stored playlists as
+    the candidates. Any thread may do it.
     """
-    stored = await fetch(engine, redis, live.song_rows, budget_s)
     limit = live.rows.shape[1]
     candidates = stored.candidates(engine.bundle.manifest.playlists)
     daily = engine.rank_candidates(live.song_rows, candidates, limit, excluded, rules)

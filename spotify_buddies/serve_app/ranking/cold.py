@@ -33,26 +33,26 @@ UNAVAILABLE = "search unavailable"
 
 
 @dataclass(frozen=True)
-class Found:
-    """near: (tastes x users) with cosines, most similar first; None: no answer. outcome: SEARCHED or why not."""
+class Nearest:
+    """users: (tastes x users) with cosines, most similar first; None: no answer. outcome: SEARCHED or why not."""
 
-    near: Csr | None
+    users: Csr | None
     outcome: str
 
 
-async def find_neighbours(neighbours: Neighbours | None, tastes: Csr, k: int, users: int, budget_s: float) -> Found:
+async def find_neighbours(neighbours: Neighbours | None, tastes: Csr, k: int, users: int, budget_s: float) -> Nearest:
     """The nearest users of tastes, under a time budget. Tastes without a known song are answered without asking."""
     if not tastes.nnz:
-        return Found(Csr(np.zeros(tastes.rows + 1, np.int64), np.empty(0, np.int32), users, _no_values()), SEARCHED)
+        return Nearest(Csr(np.zeros(tastes.rows + 1, np.int64), np.empty(0, np.int32), users, _no_values()), SEARCHED)
     if neighbours is None:
-        return Found(None, UNAVAILABLE)
+        return Nearest(None, UNAVAILABLE)
     try:
         async with asyncio.timeout(budget_s):
-            return Found(await neighbours.search(tastes, k), SEARCHED)
+            return Nearest(await neighbours.search(tastes, k), SEARCHED)
     except TimeoutError:
-        return Found(None, TIMED_OUT)
+        return Nearest(None, TIMED_OUT)
     except NeighboursUnavailable:
-        return Found(None, UNAVAILABLE)
+        return Nearest(None, UNAVAILABLE)
 
 
 def factors_of(bundle: Bundle, songs: Csr, near: Csr) -> Array:
@@ -104,16 +104,16 @@ def libraries(bundle: Bundle, users: Array) -> Csr:
     return Csr.from_rows([row[:: -(-row.size // SONGS)] if row.size else row for row in rows], bundle.manifest.songs)
 
 
-def steps(found: Found, lists: RankedLists) -> Mapping[str, int]:
+def steps(nearest: Nearest, lists: RankedLists) -> Mapping[str, int]:
     """How many of these listeners each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
     for i, source in enumerate(lists.sources):
         if source is Source.COLD_NEIGHBOURS:
             counted["found by neighbours"] += 1
             continue
-        if found.near is None:
-            counted[found.outcome] += 1
-        elif found.near.indptr[i] == found.near.indptr[i + 1]:
+        if nearest.users is None:
+            counted[nearest.outcome] += 1
+        elif nearest.users.indptr[i] == nearest.users.indptr[i + 1]:
             counted["no neighbours"] += 1
         else:
             counted["neighbours own nothing"] += 1

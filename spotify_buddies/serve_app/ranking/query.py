@@ -174,6 +174,10 @@ class RankedLists:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def skip(self, steps: tuple[Skipped, ...]) -> RankedLists:
+        """The same lists, with these steps skipped for everybody too."""
+        return replace(self, skipped=tuple((*skipped, *steps) for skipped in self.skipped)) if steps else self
+
     @property
     def source_numbers(self) -> Array:
         """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""

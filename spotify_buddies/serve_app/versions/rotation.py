@@ -70,9 +70,9 @@ class Rotation:
         self.current = assigned
         self._said = -SAY_EVERY_S
 
-    async def answer(self, query: Query) -> bytes:
+    async def route(self, query: Query) -> bytes:
         """One Recommendation per listener in the order asked, as fields of a RecommendResponse."""
-        return await self._answer(query, {})
+        return await self._route_part(query, {})
 
     async def stream(self, query: Query, part_size: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The same in parts: the place of the first listener of each, and the fields. Others get a turn in between.
@@ -83,9 +83,9 @@ class Rotation:
         for first in range(0, len(query), part_size):
             if first:
                 await asyncio.sleep(0)
-            yield first, await self._answer(query.part(first, part_size), excluded)
+            yield first, await self._route_part(query.part(first, part_size), excluded)
 
-    async def _answer(self, query: Query, excluded: Excluded) -> bytes:
+    async def _route_part(self, query: Query, excluded: Excluded) -> bytes:
         now = self.current
         chosen = None if now.canary is None else _chosen(query, now)
         if now.canary is None or chosen is None or not chosen.any():
@@ -138,7 +138,7 @@ async def _by(side: Answering, arm: Arm, query: Query, excluded: Excluded) -> _P
         rows = excluded.get(side.answers)
         if rows is None:
             rows = excluded[side.answers] = side.answers.exclude(query)
-        answered = await side.answers.answer(query, rows, arm)
+        answered = await side.answers.rank_and_encode(query, rows, arm)
     except Exception:
         if side.counts is not None:
             side.counts.fail(len(query) - len(query.refused))

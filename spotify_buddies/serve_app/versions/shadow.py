@@ -47,7 +47,7 @@ class Shadow:
 
     def offer(self, answered: Answered) -> None:
         """Compare the known listeners of a live answer some time, or lose it. Never waits."""
-        piece = answered.pieces[0]
+        piece = answered.batches[0]
         if self._closed or piece.query.mode is not Mode.LIVE or not piece.query.user_ids:
             return
         try:
