@@ -18,7 +18,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.foldin import fold_in
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.query import RankedLists, Source
 from spotify_buddies.trainer.bundle import Bundle
 
@@ -79,7 +79,7 @@ def genres_of(bundle: Bundle, songs: Csr) -> Array:
     A song counts by its inverse document frequency over listeners, log((1 + n) / (1 + df)) + 1.
     """
     out = np.empty(songs.rows, np.int32)
-    song_kernels.vote(
+    kernels.vote(
         songs.indptr, songs.indices, bundle.song_genres, bundle.song_listeners, bundle.manifest.users,
         bundle.genre_popular.rows, out,
     )  # fmt: skip

@@ -47,6 +47,18 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
+        songs, genres = self.bundle.user_songs, self.bundle.genre_popular
+        self.libraries = kernels.Libraries(self.bundle.owner, songs.indptr, songs.indices, self.bundle.song_listeners)
+        self._catalogue = kernels.Catalogue(
+            factors=self.bundle.playlist_factors,
+            owner=self.bundle.owner,
+            sketches=self.bundle.sketches,
+            popular=self.bundle.popular,
+            popular_scores=self.bundle.popular_scores,
+            genre_indptr=genres.indptr,
+            genre_popular=genres.indices,
+            genre_scores=_scores_of(genres),
+        )
 
     def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
@@ -185,14 +197,13 @@ class Engine:
     def _gather(self, neighbours: Csr, users: Array, limit: int, excluded: Array, rules: Rules) -> Csr:
         """At most CANDIDATES playlists of each row's neighbours, of enough owners to fill a list of `limit`."""
         share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
-        owned = self.bundle.owned
-        found = kernels.gather_owned(
-            neighbours.indptr, neighbours.indices, owned.indptr, owned.indices, users, excluded,
-            *self._blocked(rules, len(users)), CANDIDATES, share,
-        )  # fmt: skip
+        near = kernels.Ragged(neighbours.indptr, neighbours.indices)
+        owned = kernels.Ragged(self.bundle.owned.indptr, self.bundle.owned.indices)
+        list_rules = self._list_rules(rules, excluded, len(users))
+        gathered = kernels.gather_owned(near, owned, users, list_rules, CANDIDATES, share)
         indptr = np.zeros(neighbours.rows + 1, np.int64)
-        np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
-        return Csr(indptr, found[found >= 0], self.bundle.manifest.playlists)
+        np.cumsum((gathered >= 0).sum(axis=1), out=indptr[1:])
+        return Csr(indptr, gathered[gathered >= 0], self.bundle.manifest.playlists)
 
     def _rank(
         self,
@@ -204,29 +215,31 @@ class Engine:
         limit: int,
         excluded: Array,
         rules: Rules,
-        genre_rows: Array | None = None,
+        genre_rows: Array = _NO_ROWS,
     ) -> RankedLists:
-        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
+        count = len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
-        if genre_rows is None:
-            genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
-            users, vectors, vector_rows, candidates.indptr, candidates.indices,
-            _NO_SCORES if candidates.values is None else candidates.values, candidate_rows, bundle.playlist_factors,
-            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
-            self._most_equal(rules), rows, scores, counts, sources,
+            kernels.Asked(
+                users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
+                candidate_rows, genre_rows,
+            ),
+            self._catalogue,
+            self._list_rules(rules, excluded, count),
+            kernels.ListColumns(rows, scores, counts, sources),
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return RankedLists(
-            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, bundle.user_songs, users,
+            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, self.bundle.user_songs, users,
         )  # fmt: skip
 
-    def _blocked(self, rules: Rules, listeners: int) -> tuple[Array, Array]:
+    def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
         if rules.blocked is None:
-            return np.zeros(listeners + 1, np.int64), _NO_ROWS
-        return rules.blocked.indptr, rules.blocked.indices
+            indptr, rows = np.zeros(users + 1, np.int64), _NO_ROWS
+        else:
+            indptr, rows = rules.blocked.indptr, rules.blocked.indices
+        return kernels.ListRules(excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules))
 
     def _most_equal(self, rules: Rules) -> int:
         """Equal bytes of two sketches up to which their playlists are not too near.
@@ -248,6 +261,11 @@ def _arrays(value: Any) -> Iterator[Array]:
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             yield from _arrays(getattr(value, field.name))
+
+
+def _scores_of(lists: Csr) -> Array:
+    """What a list holds beside its rows; an empty array where it holds nothing: a kernel takes no None."""
+    return _NO_SCORES if lists.values is None else lists.values
 
 
 def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:

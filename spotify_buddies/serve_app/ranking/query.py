@@ -178,6 +178,22 @@ class RankedLists:
         """The same lists, with these steps skipped for everybody too."""
         return replace(self, skipped=tuple((*skipped, *steps) for skipped in self.skipped)) if steps else self
 
+    def part(self, first: int, last: int) -> RankedLists:
+        """The lists of users first up to last."""
+        keys, some = self.keys, slice(first, last)
+        return RankedLists(
+            user_ids=self.user_ids[some],
+            rows=self.rows[some],
+            scores=self.scores[some],
+            counts=self.counts[some],
+            sources=self.sources[some],
+            skipped=self.skipped[some],
+            unknown_songs=self.unknown_songs[some],
+            songs=self.songs,
+            song_rows=self.song_rows[some],
+            keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
+        )
+
     @property
     def source_numbers(self) -> Array:
         """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
@@ -190,3 +206,7 @@ class Reasons:
 
     shared: Array
     examples: Array
+
+    def part(self, first: int, last: int) -> Reasons:
+        """Those of users first up to last."""
+        return Reasons(self.shared[first:last], self.examples[first:last])

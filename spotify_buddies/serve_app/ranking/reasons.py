@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Source
 
@@ -29,11 +29,14 @@ def explain(engine: Engine, lists: RankedLists) -> Reasons:
     shared = np.empty((count, limit), np.int32)
     examples = np.empty((count, limit, EXAMPLES), np.int32)
     personal = _PERSONAL[lists.source_numbers]
-    songs = engine.bundle.user_songs
-    song_kernels.share(
-        lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,
-        engine.bundle.owner, songs.indptr, songs.indices, engine.bundle.song_listeners, shared, examples,
-    )  # fmt: skip
+    kernels.share(
+        kernels.ExplainedLists(
+            lists.rows, lists.counts, personal, lists.song_rows, lists.songs.indptr, lists.songs.indices
+        ),
+        engine.libraries,
+        shared,
+        examples,
+    )
     return Reasons(shared, examples)
 
 

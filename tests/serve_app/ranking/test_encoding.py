@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused, kernels
+from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
+from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Refused, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
@@ -168,13 +169,13 @@ def test_the_tags_are_those_of_the_proto() -> None:
     def tag(message: type, field: str, wire_type: int) -> int:
         return int(message.DESCRIPTOR.fields_by_name[field].number) * 8 + wire_type  # type: ignore[attr-defined]
 
-    assert tag(pb.RecommendResponse, "recommendations", 2) == kernels.RECOMMENDATION
-    assert tag(pb.RecommendStreamResponse, "recommendations", 2) == kernels.RECOMMENDATION
+    assert tag(pb.RecommendResponse, "recommendations", 2) == tags.RECOMMENDATION
+    assert tag(pb.RecommendStreamResponse, "recommendations", 2) == tags.RECOMMENDATION
     for name in ("user_id", "recommendation_id"):
-        assert tag(pb.Recommendation, name, 2) == getattr(kernels, name.upper())
-    assert tag(pb.Recommendation, "playlists", 2) == kernels.PLAYLIST
-    assert tag(pb.Recommendation, "source", 0) == kernels.SOURCE
-    assert tag(pb.Recommendation, "unknown_songs", 0) == kernels.UNKNOWN_SONGS
+        assert tag(pb.Recommendation, name, 2) == getattr(tags, name.upper())
+    assert tag(pb.Recommendation, "playlists", 2) == tags.PLAYLIST
+    assert tag(pb.Recommendation, "source", 0) == tags.SOURCE
+    assert tag(pb.Recommendation, "unknown_songs", 0) == tags.UNKNOWN_SONGS
 
 
 def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:

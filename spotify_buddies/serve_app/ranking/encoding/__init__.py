@@ -1,4 +1,4 @@
-"""Answers as bytes of the wire, written from columns."""
+"""Answers as protobuf's wire format, written from columns."""
 
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.encoding.kernels import ID_BYTES
