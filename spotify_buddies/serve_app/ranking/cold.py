@@ -1,4 +1,4 @@
-"""Listeners without candidates of their own: nearest users, a factor of their songs, and the genre nearest to them.
+"""Users without candidates of their own: nearest users, a factor of their songs, and the genre nearest to them.
 
 In this order: playlists of the neighbours, what is popular in the genre of the songs, what is popular with everybody.
 """
@@ -24,7 +24,7 @@ from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-# Songs of one listener's library that are searched with, evenly picked: as many as a taste may have.
+# Songs of one user's library that are searched with, evenly picked: as many as a taste may have.
 SONGS = 1_000
 
 SEARCHED = "searched"
@@ -69,14 +69,14 @@ def factors_of(bundle: Bundle, songs: Csr, near: Csr) -> Array:
 
 def has_entries(factors: Array) -> Array:
     """Whether a factor is anything but zeros, bool (rows, 1)."""
-    found: Array = np.any(factors, axis=1, keepdims=True)
-    return found
+    some: Array = np.any(factors, axis=1, keepdims=True)
+    return some
 
 
 def genres_of(bundle: Bundle, songs: Csr) -> Array:
     """The genre that most of each row's songs fall into, rare songs counting more; int32 (rows,), -1 without one.
 
-    A song counts by its inverse document frequency over listeners, log((1 + n) / (1 + df)) + 1.
+    A song counts by its inverse document frequency over users, log((1 + n) / (1 + df)) + 1.
     """
     out = np.empty(songs.rows, np.int32)
     kernels.vote(
@@ -87,7 +87,7 @@ def genres_of(bundle: Bundle, songs: Csr) -> Array:
 
 
 def without_list(bundle: Bundle, lists: RankedLists) -> Array:
-    """Places of known listeners who have songs and got what is popular with everybody, int64, ascending."""
+    """Places of known users who have songs and got what is popular with everybody, int64, ascending."""
     if Source.POPULAR not in lists.sources:
         return np.empty(0, np.int64)
     popular = np.fromiter((source is Source.POPULAR for source in lists.sources), np.bool_, len(lists))
@@ -105,7 +105,7 @@ def libraries(bundle: Bundle, users: Array) -> Csr:
 
 
 def steps(nearest: Nearest, lists: RankedLists) -> Mapping[str, int]:
-    """How many of these listeners each step of the cold path answered or failed, by name."""
+    """How many of these users each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
     for i, source in enumerate(lists.sources):
         if source is Source.COLD_NEIGHBOURS:

@@ -1,4 +1,4 @@
-"""The ranker: from listeners to ranked playlists, over one opened bundle. Knows neither Ray nor gRPC."""
+"""The ranker: from users to ranked playlists, over one opened bundle. Knows neither Ray nor gRPC."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-# A taste gets as many candidates as a listener with a pairing.
+# A taste gets as many candidates as a user with a pairing.
 CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
 _NO_SCORES = np.empty(0, np.float32)
@@ -63,8 +63,8 @@ class Engine:
     def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
 
-        Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
-        arrays that are the bundle's and arrays that are not.
+        Returns lists of every kind that requests lead to, to warm up what uses them: numba compiles once for arrays of
+        the bundle, which are read-only, and once for others.
         """
         for array in _arrays(self.bundle):
             if array.size:
@@ -91,20 +91,20 @@ class Engine:
         rows = find(self.bundle.playlist_ids, Keys.of(playlist_ids))
         return np.unique(rows[rows >= 0])
 
-    def block(self, listeners: int, *found: Mapping[int, Sequence[str]]) -> Csr | None:
-        """What must not come back, by place of the listener, as rows for Rules.blocked; None where there is nothing."""
-        if not any(found):
+    def block(self, users: int, *blocked: Mapping[int, Sequence[str]]) -> Csr | None:
+        """What must not come back, by place of the user, as rows for Rules.blocked; None where there is nothing."""
+        if not any(blocked):
             return None
-        rows = [_NO_ROWS] * listeners
-        for place in set().union(*found):
-            rows[place] = self.find_playlists([playlist for ids in found for playlist in ids.get(place, ())])
+        rows = [_NO_ROWS] * users
+        for place in set().union(*blocked):
+            rows[place] = self.find_playlists([playlist for ids in blocked for playlist in ids.get(place, ())])
         return Csr.from_rows(rows, self.bundle.manifest.playlists)
 
     def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> RankedLists:
-        """Rank the candidates of listeners by id, in the order asked; duplicates are answered each time.
+        """Rank the candidates of users by id, in the order asked; duplicates are answered each time.
 
-        A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown listener, no pairing,
-        all excluded), POPULAR. A listener's own playlists never come back. excluded: playlist rows, ascending.
+        A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown user, no pairing,
+        all excluded), POPULAR. A user's own playlists never come back. excluded: playlist rows, ascending.
         """
         keys = Keys.of(user_ids)
         rows = find(self.bundle.user_ids, keys)
@@ -145,7 +145,7 @@ class Engine:
     def rank_tastes(
         self,
         tastes: Sequence[Taste],
-        found: TasteSongs,
+        taste_songs: TasteSongs,
         neighbours: Csr | None,
         limit: int,
         excluded: Array,
@@ -163,7 +163,7 @@ class Engine:
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
         candidates = self._gather(near, users, limit, excluded, rules)
-        factors, genres = factors_of(self.bundle, found.songs, near), genres_of(self.bundle, found.songs)
+        factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)
         lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
@@ -172,15 +172,15 @@ class Engine:
             keys=keys,
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
-            unknown_songs=found.unknown,
-            songs=found.songs,
+            unknown_songs=taste_songs.unknown,
+            songs=taste_songs.songs,
             song_rows=own_rows,
         )
 
     def rank_cold(
         self, users: Array, neighbours: Csr | None, limit: int, excluded: Array, rules: Rules = _NO_RULES
     ) -> RankedLists:
-        """Rank for known listeners, by user row, who have no candidates: as rank_tastes, with their library as taste.
+        """Rank for known users, by row, who have no candidates: as rank_tastes, with their library as taste.
 
         Their own factor is used where they have one. user_ids are left empty.
         """
@@ -268,9 +268,9 @@ def _scores_of(lists: Csr) -> Array:
     return _NO_SCORES if lists.values is None else lists.values
 
 
-def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:
-    rows = np.full((listeners, limit), -1, np.int32)
-    return rows, np.zeros((listeners, limit), np.float32), np.zeros(listeners, np.int32)
+def _empty(users: int, limit: int) -> tuple[Array, Array, Array]:
+    rows = np.full((users, limit), -1, np.int32)
+    return rows, np.zeros((users, limit), np.float32), np.zeros(users, np.int32)
 
 
 def _nobody(rows: int, users: int) -> Csr:

@@ -1,4 +1,4 @@
-"""From many ids to their rows at once: what KeyIndex.find answers, without Python code per id but its hash."""
+"""Look-up of many ids at once: the rows that KeyIndex.find answers, with no Python code per id but its hash."""
 
 from __future__ import annotations
 
