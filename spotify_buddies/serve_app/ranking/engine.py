@@ -108,8 +108,10 @@ class Engine:
         """
         keys = Keys.of(user_ids)
         rows = find(self.bundle.user_ids, keys)
-        lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules)
-        return replace(lists, user_ids=tuple(user_ids), keys=keys)
+        return self._rank(
+            rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
+            user_ids=tuple(user_ids), keys=keys,
+        )  # fmt: skip
 
     def rank_candidates(
         self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
@@ -216,6 +218,8 @@ class Engine:
         excluded: Array,
         rules: Rules,
         genre_rows: Array = _NO_ROWS,
+        user_ids: tuple[str, ...] = (),
+        keys: Keys | None = None,
     ) -> RankedLists:
         count = len(users)
         rows, scores, counts = _empty(count, limit)
@@ -231,7 +235,8 @@ class Engine:
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return RankedLists(
-            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, self.bundle.user_songs, users,
+            user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,
+            self.bundle.user_songs, users, keys,
         )  # fmt: skip
 
     def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:

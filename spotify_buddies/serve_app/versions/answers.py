@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.ranking.history import History, Shown
 from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, Reasons, Refused, Rules, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
-from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, Run, here, run_for
+from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
@@ -151,19 +151,17 @@ class Answers:
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)
         run = run_for(len(query))
+        # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
+        run_rules = run if any(blocked) else here
         known, lists = len(query.user_ids), []
         if known:
-            rules = await self._rules(query, blocked, 0, known, run)
+            rules = await run_rules(self.rules, query, blocked, 0, known)
             lists.append(await self._ranker.rank_users(query, excluded, rules, run))
         if query.tastes:
-            rules = await self._rules(query, blocked, known, len(query.tastes), run)
+            rules = await run_rules(self.rules, query, blocked, known, len(query.tastes))
             lists.append(await self._ranker.rank_tastes(query, excluded, rules, run))
         ranked, data = await run(self._finish, query, lists, skipped, arm)
         return Batch(query, data, ranked, blocked)
-
-    async def _rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int, run: Run) -> Rules:
-        # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
-        return await (run if any(blocked) else here)(self.rules, query, blocked, first, count)
 
     async def _read_blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
         """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""

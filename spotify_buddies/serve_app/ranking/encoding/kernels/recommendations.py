@@ -78,6 +78,18 @@ def fetch_ahead(rows: Array, counts: Array, offsets: Array, data: Array, i: int)
 
 
 @njit(cache=True, nogil=True)
+def put_id(out: Array | None, place: int, drawn: Array, i: int) -> int:
+    """The field recommendation_id of user i, from the random bytes of all."""
+    return put_hex(out, put_head(out, place, RECOMMENDATION_ID, np.int64(ID_BYTES)), drawn, i * (ID_BYTES // 2))
+
+
+@njit(cache=True, nogil=True)
+def put_source(out: Array | None, place: int, source: int) -> int:
+    """The field source."""
+    return put_byte(out, put_byte(out, place, SOURCE), np.int64(source))
+
+
+@njit(cache=True, nogil=True)
 def put_all(
     out: Array | None,
     sent: tuple[Any, ...],
@@ -97,8 +109,7 @@ def put_all(
         if out is None:
             fetch_ahead(rows, counts, entry_offsets, entries, i)
         place = start = begin(out, place, RECOMMENDATION, sizes_all[i])
-        place = put_field(out, place, USER_ID, id_offsets, ids, i)
-        place = put_hex(out, put_head(out, place, RECOMMENDATION_ID, np.int64(ID_BYTES)), drawn, i * (ID_BYTES // 2))
+        place = put_id(out, put_field(out, place, USER_ID, id_offsets, ids, i), drawn, i)
         for j in range(counts[i]):
             k = i * rows.shape[1] + j
             place = start_playlist = begin(out, place, PLAYLIST, sizes_playlist[k])
@@ -112,8 +123,7 @@ def put_all(
                 )  # fmt: skip
                 place = end(out, place, start_reason, REASON, sizes_reason, k)
             place = end(out, place, start_playlist, PLAYLIST, sizes_playlist, k)
-        place = copy(out, place, head, 0, head.size)
-        place = put_byte(out, put_byte(out, place, SOURCE), np.int64(sources[i]))
+        place = put_source(out, copy(out, place, head, 0, head.size), sources[i])
         place = put_row(out, place, skipped_offsets, skips, np.int64(skipped[i]))
         if unknown[i] > 0:
             place = put_varint(out, put_byte(out, place, UNKNOWN_SONGS), np.int64(unknown[i]))
