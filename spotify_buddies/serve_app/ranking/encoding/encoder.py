@@ -1,4 +1,4 @@
-"""Encodes ranked lists: columns in, the bytes of RecommendResponse.recommendations out."""
+"""The encoder of ranked lists: columns in, the bytes of RecommendResponse.recommendations out."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Asked(NamedTuple):
 
     By user: users, the row; vectors[vector_rows[i]], the factor; candidate_rows[i], the row of (indptr, candidates);
     genre_rows[i], the genre, or no genre_rows at all where nobody has one. candidate_scores: empty, or those of
-    candidates that stand best first already.
+    candidates that are sorted best first already.
     """
 
     users: Array
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
 
 class ListRules(NamedTuple):
-    """What may stand in a list, beside that users never get their own playlists.
+    """Rules of a list, beside that users never get their own playlists.
 
     excluded: rows that nobody gets; row i of (blocked_indptr, blocked): what user i of the request does not get; both
     ascending. At most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better

@@ -1,4 +1,4 @@
-"""The rules of a list: who may get a playlist at all, and which may follow those that stand in the list.
+"""The rules of a list: who may get a playlist at all, and which may follow those that are in the list.
 
 They take arrays one by one: read from a tuple, each would be counted as a reference for every playlist.
 """
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 @njit(cache=True, nogil=True)
 def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked: Array) -> bool:
-    """Whether a user may get a playlist at all: not his own, not excluded for everybody, not blocked for him."""
+    """Whether a user may get a playlist at all: not their own, not excluded for everybody, and not blocked."""
     if user >= 0 and owner[playlist] == user:
         return False
     if excluded.size > 0 and holds(excluded, playlist):
@@ -59,7 +59,7 @@ def pick(
     rows: Array,
     scores: Array,
 ) -> int:
-    """Fill a list from playlists that stand best first, by the rules, and return its length."""
+    """Fill a list from playlists that are sorted best first, by the rules, and return its length."""
     count = 0
     for j in range(playlists.size):
         if count == rows.size:

@@ -1,4 +1,4 @@
-"""What every playlist and every song adds to an answer: encoded once per engine, and copied from then on."""
+"""The bytes of every playlist and every song in an answer: encoded once per engine, and copied from then on."""
 
 from __future__ import annotations
 
