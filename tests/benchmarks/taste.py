@@ -37,7 +37,7 @@ from spotify_buddies.serve_app.ranking.plain_arrays import plain
 from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from spotify_buddies.serve_app.versions.answers import NEAREST
+from spotify_buddies.serve_app.versions.batch_ranking import NEAREST
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 
 SETTINGS = ServeSettings(grpc_port=0, http_port=0, dashboard_port=0, mlflow_port=0, max_replicas=1)

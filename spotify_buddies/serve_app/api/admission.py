@@ -1,4 +1,4 @@
-"""How many calls a replica takes on at once."""
+"""Limit of the calls that a replica takes on at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from spotify_buddies.serve_app.errors import ServerFull
 
-# Callers are told to come back after a time between these, in seconds: long enough to finish what was taken on, and
-# spread, so that those who were refused together do not come back together.
+# Refused callers are asked to retry after a time between these, in seconds: long enough to finish what was taken on,
+# and spread, so that those who were refused together do not return together.
 RETRY_AFTER_S = (0.05, 0.15)
 
 

@@ -1,4 +1,4 @@
-"""From the wire to the service: decode and check requests. Ranges: limits.py."""
+"""Decoding and checking of requests. Ranges: limits.py."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_malformed(request: Parsed | Malformed) -> Parsed:
 
 @dataclass(frozen=True)
 class StreamQuery:
-    """One RecommendStream request, checked. part_size: listeners per part."""
+    """One RecommendStream request, checked. part_size: users per part."""
 
     query: Query
     part_size: int
@@ -53,36 +53,36 @@ class StreamQuery:
 def decode_query(request: pb.RecommendRequest | Malformed) -> Query:
     """Check and convert. InvalidRequest names every field that is out of its range.
 
-    Listeners that cannot be answered are Query.refused, where others can; otherwise they are fields out of range too.
+    Users that cannot be answered are Query.refused, where others can; otherwise they are fields out of range too.
     """
-    return _decode(refuse_malformed(request), limits.LISTENERS, limits.REQUEST_SONGS)
+    return _decode(refuse_malformed(request), limits.USERS, limits.REQUEST_SONGS)
 
 
 def decode_stream(request: pb.RecommendStreamRequest | Malformed) -> StreamQuery:
     """As decode_query, for a request in parts. The fields that InvalidRequest names begin with "request."."""
     request = refuse_malformed(request)
-    found: list[Violation] = []
+    violations: list[Violation] = []
     size = request.part_size if request.HasField("part_size") else limits.PART_DEFAULT
     if not 1 <= size <= limits.PART_MOST:
-        found.append(Violation("part_size", f"is {size}, must be 1 to {limits.PART_MOST:,}"))
+        violations.append(Violation("part_size", f"is {size}, must be 1 to {limits.PART_MOST:,}"))
     try:
-        query = _decode(request.request, limits.STREAM_LISTENERS, limits.STREAM_SONGS)
+        query = _decode(request.request, limits.STREAM_USERS, limits.STREAM_SONGS)
     except InvalidRequest as error:
-        found = [*(Violation(f"request.{v.field}", v.description) for v in error.violations), *found]
-    if found:
-        raise InvalidRequest(tuple(found))
+        violations = [*(Violation(f"request.{v.field}", v.description) for v in error.violations), *violations]
+    if violations:
+        raise InvalidRequest(tuple(violations))
     return StreamQuery(query, size)
 
 
-def _decode(request: pb.RecommendRequest, listeners: int, songs: int) -> Query:
+def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
     user_ids = tuple(request.user_ids)
-    found = list(_query_violations(request, listeners))
-    if len(user_ids) + len(request.tastes) <= listeners:
-        refused = [*_bad_ids(user_ids), *_bad_tastes(request, songs, found)]
+    violations = list(_query_violations(request, users))
+    if len(user_ids) + len(request.tastes) <= users:
+        refused = [*_bad_ids(user_ids), *_bad_tastes(request, songs, violations)]
     else:
         refused = []
-    if found or (refused and len(refused) == len(user_ids) + len(request.tastes)):
-        raise InvalidRequest((*(Violation(r.field, r.message) for r in refused), *found))
+    if violations or (refused and len(refused) == len(user_ids) + len(request.tastes)):
+        raise InvalidRequest((*(Violation(r.field, r.message) for r in refused), *violations))
     places = {r.place for r in refused}
     if places:
         user_ids = tuple(user_id for i, user_id in enumerate(user_ids) if i not in places)
@@ -107,11 +107,11 @@ def _decode(request: pb.RecommendRequest, listeners: int, songs: int) -> Query:
 def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -> Feedback:
     """Check and convert. InvalidRequest names every field that is out of its range, or the header with the caller."""
     request = refuse_malformed(request)
-    found = list(_feedback_violations(request))
+    violations = list(_feedback_violations(request))
     if problem := fault(caller, least=0, most=limits.CALLER_BYTES):
-        found.append(Violation("header buddies-caller", problem))
-    if found:
-        raise InvalidRequest(tuple(found))
+        violations.append(Violation("header buddies-caller", problem))
+    if violations:
+        raise InvalidRequest(tuple(violations))
     return Feedback(
         recommendation_id=request.recommendation_id,
         user_id=request.user_id,
@@ -142,11 +142,11 @@ def _seconds(duration: Duration) -> float:
 
 
 def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Violation]:
-    listeners = len(request.user_ids) + len(request.tastes)
-    if listeners == 0:
-        yield Violation("user_ids", "needs at least one listener in user_ids or tastes")
-    if listeners > most:
-        yield Violation("user_ids", f"{listeners:,} listeners in user_ids and tastes, at most {most:,}")
+    users = len(request.user_ids) + len(request.tastes)
+    if users == 0:
+        yield Violation("user_ids", "needs at least one user in user_ids or tastes")
+    if users > most:
+        yield Violation("user_ids", f"{users:,} users in user_ids and tastes, at most {most:,}")
     if request.HasField("limit") and not 1 <= request.limit <= limits.LIMIT_MOST:
         yield Violation("limit", f"is {request.limit}, must be 1 to {limits.LIMIT_MOST}")
     if request.HasField("max_per_owner") and not 1 <= request.max_per_owner <= limits.LIMIT_MOST:
@@ -175,15 +175,15 @@ def _bad_ids(ids: Sequence[str]) -> Iterable[Refused]:
             yield Refused(i, user_id, violation.field, violation.description)
 
 
-def _bad_tastes(request: pb.RecommendRequest, most_songs: int, found: list[Violation]) -> Iterable[Refused]:
+def _bad_tastes(request: pb.RecommendRequest, most_songs: int, violations: list[Violation]) -> Iterable[Refused]:
     songs = sum(len(taste.songs) for taste in request.tastes)
     if songs > most_songs:
-        found.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
+        violations.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
         return
     for i, taste in enumerate(request.tastes):
-        violations = list(_taste_violations(f"tastes[{i}]", taste))
-        if violations:
-            first, more = violations[0], len(violations) - 1
+        of_taste = list(_taste_violations(f"tastes[{i}]", taste))
+        if of_taste:
+            first, more = of_taste[0], len(of_taste) - 1
             message = first.description + (f" ({more:,} more fields are out of range)" if more else "")
             yield Refused(len(request.user_ids) + i, taste.user_id, first.field, message)
 
@@ -220,7 +220,7 @@ def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
     if not 1 <= len(ids) <= limits.REACTIONS:
         yield Violation("liked", f"{len(ids):,} ids in {_SAID}, must be 1 to {limits.REACTIONS}")
         return
-    # What is plainly right, as nearly all is, is not looked at one by one.
+    # Nearly all requests are right: look at single ids only where one is not.
     if not (are_ids(ids) and len(set(ids)) == len(ids)):
         yield from _playlist_violations(request)
     for i, wish in enumerate(request.do_not_recommend):
@@ -235,7 +235,7 @@ def _playlist_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
     for field, playlist_id in _said(request):
         yield from _id(field, playlist_id)
         if playlist_id in seen:
-            yield Violation(field, f"the playlist stands twice in {_SAID}")
+            yield Violation(field, f"the playlist appears twice in {_SAID}")
         seen.add(playlist_id)
 
 

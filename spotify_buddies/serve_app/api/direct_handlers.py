@@ -1,11 +1,11 @@
-"""Recommend and Feedback answered by the replica's own gRPC server, past what Ray Serve wraps around every call.
+"""Handlers of Recommend and Feedback on the replica's own gRPC server, without Ray Serve's wrapper around every call.
 
-Serve's wrapper takes a sixth of the processor time of a replica that ranks one listener per call. What it does for the
-service stays: a call takes one of the replica's places and counts as running (which the autoscaler and draining go by),
-is refused when too many wait, and is counted and timed in Serve's metrics. What it does for people is left out: request
-ids, tracing, a line in the log. Of the latencies one in SAMPLED is observed: Ray's agent, on the same machine, adds up
-observations one by one in Python. The parts of Ray that this needs are private: where one of them is missing, nothing
-is registered and calls go the usual way.
+The wrapper takes a sixth of the processor time of a replica that ranks one user per call. What the service needs of it
+stays: a call takes one of the replica's places and counts as running (the autoscaler and draining read that), is
+refused when too many wait, and is counted and timed in Serve's metrics. Request ids, tracing and the line in the log
+are left out. One latency in SAMPLED is observed: Ray's agent, on the same machine, adds up observations one by one in
+Python. The parts of Ray that this needs are private: where one of them is missing, nothing is registered and calls take
+the usual way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Ingress:
-    """The deployment of this process that answers, once it can."""
+    """The deployment of this process that answers; None until it is ready."""
 
     def __init__(self) -> None:
         self.deployment: Any = None
@@ -48,7 +48,7 @@ def replica_of(server: Any) -> Any:
 
 
 def serve_metadata(replica: Any, service: str, name: str) -> Any:
-    """What Serve knows of a call, the same for every one: who asks and under which id is not looked at."""
+    """What Serve knows of a call, the same for every one: the caller and the request id are not filled in."""
     from ray.serve._private.common import RequestMetadata, RequestProtocol
 
     application = replica._deployment_id.app_name
@@ -67,9 +67,9 @@ def serve_metadata(replica: Any, service: str, name: str) -> Any:
 def shorten(
     server: Any, service: str, handlers: Mapping[str, Any], describe: Callable[[Any, str, str], Any] = serve_metadata
 ) -> None:
-    """Let these unary methods of a replica's server be answered without Serve; nothing on other servers.
+    """Answer these unary methods of a replica's server without Serve; does nothing on other servers.
 
-    describe: what Serve's parts are told of a call, by replica, service and method. Of a method that is registered
+    describe: what Serve's parts need to know of a call, by replica, service and method. Of a method that is registered
     twice gRPC takes the last; Serve's own kind of server would wrap it, so it goes by the kind below.
     """
     replica = replica_of(server)
@@ -114,15 +114,10 @@ def _method(replica: Any, name: str, metadata: Any) -> Callable[[Any, Any], Awai
         if not replica._can_accept_request(metadata):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait for this replica")
         started = time.time()
+        # Stays where the call ends with neither an answer nor an Exception: its caller has left.
         code = grpc.StatusCode.CANCELLED
         try:
-            await _take_place(replica)
-            try:
-                replica._metrics_manager.inc_num_ongoing_requests(metadata)
-                answer = await getattr(INGRESS.deployment, name)(request, context)
-            finally:
-                replica._metrics_manager.dec_num_ongoing_requests(metadata)
-                replica._semaphore.release()
+            answer = await _run(replica, metadata, getattr(INGRESS.deployment, name), request, context)
             code = context.code() or grpc.StatusCode.OK
         except Exception as error:  # noqa: BLE001 - gRPC would answer UNKNOWN, which reads as a front without replicas
             _log.exception("%s failed", name)
@@ -133,6 +128,19 @@ def _method(replica: Any, name: str, metadata: Any) -> Callable[[Any, Any], Awai
         return answer
 
     return call
+
+
+async def _run(
+    replica: Any, metadata: Any, method: Callable[[Any, Any], Awaitable[Any]], request: Any, context: Any
+) -> Any:
+    """Run a call in one of the replica's places, counted as running."""
+    await _take_place(replica)
+    try:
+        replica._metrics_manager.inc_num_ongoing_requests(metadata)
+        return await method(request, context)
+    finally:
+        replica._metrics_manager.dec_num_ongoing_requests(metadata)
+        replica._semaphore.release()
 
 
 async def _take_place(replica: Any) -> None:

@@ -1,4 +1,4 @@
-"""Registering the API on a gRPC server, so that bytes that are not the message are the caller's error and not ours.
+"""Registration of the API on a gRPC server; bytes that are no message are the caller's error and not ours.
 
 The generated registration parses requests inside gRPC, which answers INTERNAL (or, in Ray Serve's proxy, UNKNOWN) when
 the bytes do not parse, a string that is not UTF-8 among them. Here they become a Malformed, and the handler answers.

@@ -28,9 +28,9 @@ WATCHES = 64
 
 
 class HealthState:
-    """Whether this run goes on serving. note: where the news of the stop appears; None: never.
+    """State of this run: serving, or about to stop. note: the file that appears before the stop; None: never.
 
-    However many wait for the stop, one of them looks for it.
+    One task looks for the file, for all who wait.
     """
 
     def __init__(self, note: Path | None) -> None:
@@ -44,7 +44,7 @@ class HealthState:
         return int(_STATES.NOT_SERVING if stopping else _STATES.SERVING)
 
     async def stopped(self) -> None:
-        """Wait for the stop."""
+        """Wait until the run is about to stop."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         await asyncio.shield(self._looking)

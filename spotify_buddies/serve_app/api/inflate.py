@@ -1,4 +1,4 @@
-"""Compressed messages, unpacked to a limit.
+"""Decompression of messages, up to a limit.
 
 gRPC unpacks a message whole before it looks at its size: 60 kB of gzip became 147 MiB. Our servers leave that to us
 (`limits.SERVER_OPTIONS`), and what arrives packed is known by its first bytes, with which no message of the API can

@@ -1,6 +1,6 @@
-"""The documented ranges of the API, as in protos/buddies/v1/recommender.proto. Of ids: foundation/text/ids.py."""
+"""Documented ranges of the API, as in protos/buddies/v1/recommender.proto; those of ids: foundation/text/ids.py."""
 
-# What a request may weigh on the wire: parsed it takes several times as much memory.
+# Largest request: parsed it takes several times as much memory.
 REQUEST_BYTES = 16 * 2**20
 # How our gRPC servers are made, wherever they run.
 SERVER_OPTIONS: list[tuple[str, int]] = [
@@ -8,11 +8,11 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     # first of the two it begins to refuse calls at random.
     ("grpc.max_metadata_size", 12 * 2**10),
     ("grpc.absolute_max_metadata_size", 16 * 2**10),
-    # gRPC would unpack a message whatever becomes of it, and compare what it weighs with the limit afterwards.
+    # gRPC would decompress a whole message before it compares its size with the limit.
     ("grpc.per_message_decompression", 0),
 ]
 NAME_BYTES = 512
-LISTENERS = 1_000
+USERS = 1_000
 TASTE_SONGS = 1_000
 # In all tastes of one request: looking up names is Python and takes about 5 microseconds a song.
 REQUEST_SONGS = 20_000
@@ -22,7 +22,7 @@ OWNER_DEFAULT = 2
 OVERLAP_DEFAULT = 0.8
 SEEN_DEFAULT_S = 60 * 86_400
 SEEN_MOST_S = 365 * 86_400
-STREAM_LISTENERS = 50_000
+STREAM_USERS = 50_000
 STREAM_SONGS = 200_000
 PART_DEFAULT = 500
 PART_MOST = 1_000

@@ -1,4 +1,4 @@
-"""The calls of the API, apart from what carries them (Ray Serve or a plain gRPC server)."""
+"""The calls of the API, independent of what carries them (Ray Serve or a plain gRPC server)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from spotify_buddies.serve_app.versions.table import Loaded, Table
 
 
 class Service:
-    """Answers the calls. Recommend for known users in live mode awaits nothing."""
+    """The calls as functions: protobuf messages in and out, errors raised. No gRPC; api/servicer.py calls it.
+
+    Recommend for known users in live mode awaits nothing.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Service:
         history: History | None = None,
         note: str = "",
     ) -> None:
-        """engine: what is served until something else is wanted. note: what people should know of it."""
+        """engine: served until another version is assigned. note: shown beside its version in the status."""
         self._model = model
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)
@@ -52,7 +55,7 @@ class Service:
 
     @property
     def engine(self) -> Engine:
-        """Production's, now."""
+        """The engine of the version that is production now."""
         return self.rotation.current.production.answers.engine
 
     def answers(self, engine: Engine) -> Answers:
@@ -70,8 +73,8 @@ class Service:
         self.rotation.current.production.answers.warm_up()
 
     async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> Encoded:
-        """A RecommendResponse: every listener, user_ids first, in the order asked. InvalidRequest."""
-        return Encoded(await self.rotation.answer(codec.decode_query(request)))
+        """A RecommendResponse: every user, user_ids first, in the order asked. InvalidRequest."""
+        return Encoded(await self.rotation.route(codec.decode_query(request)))
 
     async def recommend_stream(
         self, request: pb.RecommendStreamRequest | codec.Malformed
@@ -83,7 +86,7 @@ class Service:
                 yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
 
     async def feedback(self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "") -> pb.FeedbackResponse:
-        """Store, and answer after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
+        """Store a feedback and return after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
 
         caller: whose idempotency_key it is; empty where nobody says.
         """

@@ -1,4 +1,4 @@
-"""The API's methods as gRPC servers call them, Ray Serve's and plain grpc.aio alike."""
+"""The gRPC methods of the API, for Ray Serve's servers and plain grpc.aio alike."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import partial
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import Admission
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.serve_app.api.status import Context, answer, answer_stream, caller_of
+from spotify_buddies.serve_app.api.status import Context, call_with_status, caller_of, stream_with_status
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 
 class GrpcServicer:
-    """Lets calls in, answers them with a Service, and says what went wrong.
+    """The calls as gRPC methods: admission, deadline and status around a Service, which does the work.
 
     Ray Serve passes a context to methods that name a parameter `grpc_context`.
     """
@@ -32,8 +32,8 @@ class GrpcServicer:
     async def Recommend(  # noqa: N802
         self, request: pb.RecommendRequest, grpc_context: Context
     ) -> pb.RecommendResponse | Encoded:
-        """Playlists for listeners."""
-        return await answer(
+        """Playlists for users."""
+        return await call_with_status(
             self._service.recommend, request, grpc_context, pb.RecommendResponse,
             self._telemetry, self._admission, self._within_s,
         )  # fmt: skip
@@ -41,8 +41,8 @@ class GrpcServicer:
     async def RecommendStream(  # noqa: N802
         self, request: pb.RecommendStreamRequest, grpc_context: Context
     ) -> AsyncGenerator[Encoded, None]:
-        """Playlists for many listeners, in parts."""
-        stream = answer_stream(
+        """Playlists for many users, in parts."""
+        stream = stream_with_status(
             self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse,
             self._telemetry, self._streams, self._within_s,
         )  # fmt: skip
@@ -53,9 +53,9 @@ class GrpcServicer:
     async def Feedback(  # noqa: N802
         self, request: pb.FeedbackRequest, grpc_context: Context
     ) -> pb.FeedbackResponse | Encoded:
-        """Store what a listener did."""
+        """Store what a user did."""
         feedback = partial(self._service.feedback, caller=caller_of(grpc_context))
-        return await answer(
+        return await call_with_status(
             feedback, request, grpc_context, pb.FeedbackResponse,
             self._telemetry, self._admission, self._within_s,
         )  # fmt: skip
@@ -64,6 +64,6 @@ class GrpcServicer:
         self, request: pb.GetModelStatusRequest, grpc_context: Context
     ) -> pb.GetModelStatusResponse | Encoded:
         """What is served; answered however full the server is."""
-        return await answer(
+        return await call_with_status(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )

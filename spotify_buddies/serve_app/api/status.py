@@ -1,4 +1,4 @@
-"""From errors to gRPC status with google.rpc details.
+"""gRPC status, with google.rpc details, of the errors of a call.
 
 Ray Serve drops trailing metadata when a method raises. So the status is set on the context and an empty message is
 returned; Serve counts such a request as OK, which is why the status is counted here.
@@ -36,7 +36,7 @@ DOMAIN = "buddies"
 DETAILS_KEY = "grpc-status-details-bin"
 # What RetryInfo says, for gRPC's own retries (https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-# Who calls, as the edge in front says after it has taken away what the client says.
+# Names the caller. The edge in front sets it, and removes what the client sends.
 CALLER_KEY = "buddies-caller"
 # Trailers travel in HTTP/2 headers, where 8 KiB is the common limit.
 MOST_VIOLATIONS = 20
@@ -68,7 +68,7 @@ def caller_of(context: Context) -> str:
     return ", ".join(value if isinstance(value, str) else value.decode(errors="replace") for value in values)
 
 
-async def answer(
+async def call_with_status(
     call: Callable[[Request], Awaitable[Answer | Encoded]],
     request: Request,
     context: Context,
@@ -97,7 +97,7 @@ async def answer(
     return result
 
 
-async def answer_stream(
+async def stream_with_status(
     call: Callable[[Request], AsyncGenerator[Encoded, None]],
     request: Request,
     context: Context,

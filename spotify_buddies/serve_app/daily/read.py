@@ -81,19 +81,19 @@ class StoredLists:
         return Csr(indptr, self.rows[self.rows >= 0], playlists)
 
 
-async def read_daily(
-    engine: Engine, redis: Reader | None, live: RankedLists, excluded: Array, budget_s: float, rules: Rules = _NO_RULES
+def prefer_daily(
+    engine: Engine, live: RankedLists, stored: StoredLists, excluded: Array, rules: Rules = _NO_RULES
 ) -> RankedLists:
     """Replace live lists by lists of the day, where there are any.
 
-    live: the answer of Engine.rank_known to the same request. A live list stays, marked DAILY_LIST skipped, for a user
+    live: the answer of Engine.rank_known to the same request. stored: the answer of `fetch` to it. A live list stays,
+    marked DAILY_LIST skipped, for a user
     - without a list of the day,
     - whose list cannot fill the answer after exclusions and rules: nothing is left, or less than asked for although
-      more candidates were cut off when it was written,
-    and for all users when Redis does not answer within budget_s. Exclusions, rules and scores come from the ranking
-    itself, with the stored playlists as the candidates.
+      more candidates were cut off when it was written.
+    Exclusions, rules and scores come from the ranking itself, with the stored playlists as the candidates. Any thread
+    may call it.
     """
-    stored = await fetch(engine, redis, live.song_rows, budget_s)
     limit = live.rows.shape[1]
     candidates = stored.candidates(engine.bundle.manifest.playlists)
     daily = engine.rank_candidates(live.song_rows, candidates, limit, excluded, rules)

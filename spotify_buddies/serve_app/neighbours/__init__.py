@@ -1,1 +1,1 @@
-"""The neighbour search at serving time: what an index replica holds, and how the ranker asks it."""
+"""The neighbour search at serving time: the index of a replica, and the ranker's way to it."""

@@ -1,4 +1,4 @@
-"""The neighbour search as the service sees it: awaitable, and allowed to be away."""
+"""Neighbour search for the service: awaitable, and possibly unavailable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Search(Protocol):
     """pairing.neighbours.search.NeighbourSearch."""
 
     def search(self, tastes: Csr, k: int) -> Csr:
-        """The same, blocking."""
+        """As Neighbours.search, but blocking."""
 
 
 class Local:

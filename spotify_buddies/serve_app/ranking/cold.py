@@ -1,4 +1,4 @@
-"""Listeners without candidates of their own: nearest users, a factor of their songs, and the genre nearest to them.
+"""Users without candidates of their own: nearest users, a factor of their songs, and the genre nearest to them.
 
 In this order: playlists of the neighbours, what is popular in the genre of the songs, what is popular with everybody.
 """
@@ -18,13 +18,13 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.foldin import fold_in
 from spotify_buddies.serve_app.errors import NeighboursUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.query import RankedLists, Source
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-# Songs of one listener's library that are searched with, evenly picked: as many as a taste may have.
+# Songs of one user's library that are searched with, evenly picked: as many as a taste may have.
 SONGS = 1_000
 
 SEARCHED = "searched"
@@ -33,26 +33,26 @@ UNAVAILABLE = "search unavailable"
 
 
 @dataclass(frozen=True)
-class Found:
-    """near: (tastes x users) with cosines, most similar first; None: no answer. outcome: SEARCHED or why not."""
+class Nearest:
+    """users: (tastes x users) with cosines, most similar first; None: no answer. outcome: SEARCHED or why not."""
 
-    near: Csr | None
+    users: Csr | None
     outcome: str
 
 
-async def find_neighbours(neighbours: Neighbours | None, tastes: Csr, k: int, users: int, budget_s: float) -> Found:
+async def find_neighbours(neighbours: Neighbours | None, tastes: Csr, k: int, users: int, budget_s: float) -> Nearest:
     """The nearest users of tastes, under a time budget. Tastes without a known song are answered without asking."""
     if not tastes.nnz:
-        return Found(Csr(np.zeros(tastes.rows + 1, np.int64), np.empty(0, np.int32), users, _no_values()), SEARCHED)
+        return Nearest(Csr(np.zeros(tastes.rows + 1, np.int64), np.empty(0, np.int32), users, _no_values()), SEARCHED)
     if neighbours is None:
-        return Found(None, UNAVAILABLE)
+        return Nearest(None, UNAVAILABLE)
     try:
         async with asyncio.timeout(budget_s):
-            return Found(await neighbours.search(tastes, k), SEARCHED)
+            return Nearest(await neighbours.search(tastes, k), SEARCHED)
     except TimeoutError:
-        return Found(None, TIMED_OUT)
+        return Nearest(None, TIMED_OUT)
     except NeighboursUnavailable:
-        return Found(None, UNAVAILABLE)
+        return Nearest(None, UNAVAILABLE)
 
 
 def factors_of(bundle: Bundle, songs: Csr, near: Csr) -> Array:
@@ -69,20 +69,20 @@ def factors_of(bundle: Bundle, songs: Csr, near: Csr) -> Array:
 
 def has_entries(factors: Array) -> Array:
     """Whether a factor is anything but zeros, bool (rows, 1)."""
-    found: Array = np.any(factors, axis=1, keepdims=True)
-    return found
+    some: Array = np.any(factors, axis=1, keepdims=True)
+    return some
 
 
 def genres_of(bundle: Bundle, songs: Csr) -> Array:
     """The genre that most of each row's songs fall into, rare songs counting more; int32 (rows,), -1 without one.
 
-    A song counts by its inverse document frequency over listeners, log((1 + n) / (1 + df)) + 1. RuntimeError: the
+    A song counts by its inverse document frequency over users, log((1 + n) / (1 + df)) + 1. RuntimeError: the
     version was derived to fail here (trainer.registry.derive), so that a game day sees the gates take it back.
     """
     if songs.nnz and bundle.manifest.derived_kind == "erring":
         raise RuntimeError("this version was derived to fail for users who are ranked by their songs")
     out = np.empty(songs.rows, np.int32)
-    song_kernels.vote(
+    kernels.vote(
         songs.indptr, songs.indices, bundle.song_genres, bundle.song_listeners, bundle.manifest.users,
         bundle.genre_popular.rows, out,
     )  # fmt: skip
@@ -90,7 +90,7 @@ def genres_of(bundle: Bundle, songs: Csr) -> Array:
 
 
 def without_list(bundle: Bundle, lists: RankedLists) -> Array:
-    """Places of known listeners who have songs and got what is popular with everybody, int64, ascending."""
+    """Places of known users who have songs and got what is popular with everybody, int64, ascending."""
     if Source.POPULAR not in lists.sources:
         return np.empty(0, np.int64)
     popular = np.fromiter((source is Source.POPULAR for source in lists.sources), np.bool_, len(lists))
@@ -107,16 +107,16 @@ def libraries(bundle: Bundle, users: Array) -> Csr:
     return Csr.from_rows([row[:: -(-row.size // SONGS)] if row.size else row for row in rows], bundle.manifest.songs)
 
 
-def steps(found: Found, lists: RankedLists) -> Mapping[str, int]:
-    """How many of these listeners each step of the cold path answered or failed, by name."""
+def steps(nearest: Nearest, lists: RankedLists) -> Mapping[str, int]:
+    """How many of these users each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
     for i, source in enumerate(lists.sources):
         if source is Source.COLD_NEIGHBOURS:
             counted["found by neighbours"] += 1
             continue
-        if found.near is None:
-            counted[found.outcome] += 1
-        elif found.near.indptr[i] == found.near.indptr[i + 1]:
+        if nearest.users is None:
+            counted[nearest.outcome] += 1
+        elif nearest.users.indptr[i] == nearest.users.indptr[i + 1]:
             counted["no neighbours"] += 1
         else:
             counted["neighbours own nothing"] += 1

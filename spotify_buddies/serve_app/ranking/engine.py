@@ -1,4 +1,4 @@
-"""The ranker: from listeners to ranked playlists, over one opened bundle. Knows neither Ray nor gRPC."""
+"""The ranker: from users to ranked playlists, over one opened bundle. Knows neither Ray nor gRPC."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-# A taste gets as many candidates as a listener with a pairing.
+# A taste gets as many candidates as a user with a pairing.
 CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
 _NO_SCORES = np.empty(0, np.float32)
@@ -47,12 +47,24 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
+        songs, genres = self.bundle.user_songs, self.bundle.genre_popular
+        self.libraries = kernels.Libraries(self.bundle.owner, songs.indptr, songs.indices, self.bundle.song_listeners)
+        self._catalogue = kernels.Catalogue(
+            factors=self.bundle.playlist_factors,
+            owner=self.bundle.owner,
+            sketches=self.bundle.sketches,
+            popular=self.bundle.popular,
+            popular_scores=self.bundle.popular_scores,
+            genre_indptr=genres.indptr,
+            genre_popular=genres.indices,
+            genre_scores=_scores_of(genres),
+        )
 
     def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
 
-        Answers lists of every kind that requests bring about, for whoever goes on with them: numba compiles anew for
-        arrays that are the bundle's and arrays that are not.
+        Returns lists of every kind that requests lead to, to warm up what uses them: numba compiles once for arrays of
+        the bundle, which are read-only, and once for others.
         """
         for array in _arrays(self.bundle):
             if array.size:
@@ -79,25 +91,27 @@ class Engine:
         rows = find(self.bundle.playlist_ids, Keys.of(playlist_ids))
         return np.unique(rows[rows >= 0])
 
-    def block(self, listeners: int, *found: Mapping[int, Sequence[str]]) -> Csr | None:
-        """What must not come back, by place of the listener, as rows for Rules.blocked; None where there is nothing."""
-        if not any(found):
+    def block(self, users: int, *blocked: Mapping[int, Sequence[str]]) -> Csr | None:
+        """What must not come back, by place of the user, as rows for Rules.blocked; None where there is nothing."""
+        if not any(blocked):
             return None
-        rows = [_NO_ROWS] * listeners
-        for place in set().union(*found):
-            rows[place] = self.find_playlists([playlist for ids in found for playlist in ids.get(place, ())])
+        rows = [_NO_ROWS] * users
+        for place in set().union(*blocked):
+            rows[place] = self.find_playlists([playlist for ids in blocked for playlist in ids.get(place, ())])
         return Csr.from_rows(rows, self.bundle.manifest.playlists)
 
     def rank_known(self, user_ids: Sequence[str], limit: int, excluded: Array, rules: Rules = _NO_RULES) -> RankedLists:
-        """Rank the candidates of listeners by id, in the order asked; duplicates are answered each time.
+        """Rank the candidates of users by id, in the order asked; duplicates are answered each time.
 
-        A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown listener, no pairing,
-        all excluded), POPULAR. A listener's own playlists never come back. excluded: playlist rows, ascending.
+        A list is LIVE and may be shorter than limit, or, when no candidate is left (an unknown user, no pairing,
+        all excluded), POPULAR. A user's own playlists never come back. excluded: playlist rows, ascending.
         """
         keys = Keys.of(user_ids)
         rows = find(self.bundle.user_ids, keys)
-        lists = self._rank(rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules)
-        return replace(lists, user_ids=tuple(user_ids), keys=keys)
+        return self._rank(
+            rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
+            user_ids=tuple(user_ids), keys=keys,
+        )  # fmt: skip
 
     def rank_candidates(
         self, rows: Array, candidates: Csr, limit: int, excluded: Array, rules: Rules = _NO_RULES
@@ -133,7 +147,7 @@ class Engine:
     def rank_tastes(
         self,
         tastes: Sequence[Taste],
-        found: TasteSongs,
+        taste_songs: TasteSongs,
         neighbours: Csr | None,
         limit: int,
         excluded: Array,
@@ -151,7 +165,7 @@ class Engine:
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
         candidates = self._gather(near, users, limit, excluded, rules)
-        factors, genres = factors_of(self.bundle, found.songs, near), genres_of(self.bundle, found.songs)
+        factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)
         lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
@@ -160,15 +174,15 @@ class Engine:
             keys=keys,
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
-            unknown_songs=found.unknown,
-            songs=found.songs,
+            unknown_songs=taste_songs.unknown,
+            songs=taste_songs.songs,
             song_rows=own_rows,
         )
 
     def rank_cold(
         self, users: Array, neighbours: Csr | None, limit: int, excluded: Array, rules: Rules = _NO_RULES
     ) -> RankedLists:
-        """Rank for known listeners, by user row, who have no candidates: as rank_tastes, with their library as taste.
+        """Rank for known users, by row, who have no candidates: as rank_tastes, with their library as taste.
 
         Their own factor is used where they have one. user_ids are left empty.
         """
@@ -185,14 +199,13 @@ class Engine:
     def _gather(self, neighbours: Csr, users: Array, limit: int, excluded: Array, rules: Rules) -> Csr:
         """At most CANDIDATES playlists of each row's neighbours, of enough owners to fill a list of `limit`."""
         share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
-        owned = self.bundle.owned
-        found = kernels.gather_owned(
-            neighbours.indptr, neighbours.indices, owned.indptr, owned.indices, users, excluded,
-            *self._blocked(rules, len(users)), CANDIDATES, share,
-        )  # fmt: skip
+        near = kernels.Ragged(neighbours.indptr, neighbours.indices)
+        owned = kernels.Ragged(self.bundle.owned.indptr, self.bundle.owned.indices)
+        list_rules = self._list_rules(rules, excluded, len(users))
+        gathered = kernels.gather_owned(near, owned, users, list_rules, CANDIDATES, share)
         indptr = np.zeros(neighbours.rows + 1, np.int64)
-        np.cumsum((found >= 0).sum(axis=1), out=indptr[1:])
-        return Csr(indptr, found[found >= 0], self.bundle.manifest.playlists)
+        np.cumsum((gathered >= 0).sum(axis=1), out=indptr[1:])
+        return Csr(indptr, gathered[gathered >= 0], self.bundle.manifest.playlists)
 
     def _rank(
         self,
@@ -204,29 +217,34 @@ class Engine:
         limit: int,
         excluded: Array,
         rules: Rules,
-        genre_rows: Array | None = None,
+        genre_rows: Array = _NO_ROWS,
+        user_ids: tuple[str, ...] = (),
+        keys: Keys | None = None,
     ) -> RankedLists:
-        bundle, genres, count = self.bundle, self.bundle.genre_popular, len(users)
+        count = len(users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
-        if genre_rows is None:
-            genre_rows = np.full(count, -1, np.int32)
         kernels.rank(
-            users, vectors, vector_rows, candidates.indptr, candidates.indices,
-            _NO_SCORES if candidates.values is None else candidates.values, candidate_rows, bundle.playlist_factors,
-            bundle.owner, bundle.sketches, bundle.popular, bundle.popular_scores, genres.indptr, genres.indices,
-            genres.values, genre_rows, excluded, *self._blocked(rules, count), rules.max_per_owner,
-            self._most_equal(rules), rows, scores, counts, sources,
+            kernels.Asked(
+                users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
+                candidate_rows, genre_rows,
+            ),
+            self._catalogue,
+            self._list_rules(rules, excluded, count),
+            kernels.ListColumns(rows, scores, counts, sources),
         )  # fmt: skip
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return RankedLists(
-            ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count, bundle.user_songs, users,
+            user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,
+            self.bundle.user_songs, users, keys,
         )  # fmt: skip
 
-    def _blocked(self, rules: Rules, listeners: int) -> tuple[Array, Array]:
+    def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
         if rules.blocked is None:
-            return np.zeros(listeners + 1, np.int64), _NO_ROWS
-        return rules.blocked.indptr, rules.blocked.indices
+            indptr, rows = np.zeros(users + 1, np.int64), _NO_ROWS
+        else:
+            indptr, rows = rules.blocked.indptr, rules.blocked.indices
+        return kernels.ListRules(excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules))
 
     def _most_equal(self, rules: Rules) -> int:
         """Equal bytes of two sketches up to which their playlists are not too near.
@@ -250,9 +268,14 @@ def _arrays(value: Any) -> Iterator[Array]:
             yield from _arrays(getattr(value, field.name))
 
 
-def _empty(listeners: int, limit: int) -> tuple[Array, Array, Array]:
-    rows = np.full((listeners, limit), -1, np.int32)
-    return rows, np.zeros((listeners, limit), np.float32), np.zeros(listeners, np.int32)
+def _scores_of(lists: Csr) -> Array:
+    """What a list holds beside its rows; an empty array where it holds nothing: a kernel takes no None."""
+    return _NO_SCORES if lists.values is None else lists.values
+
+
+def _empty(users: int, limit: int) -> tuple[Array, Array, Array]:
+    rows = np.full((users, limit), -1, np.int32)
+    return rows, np.zeros((users, limit), np.float32), np.zeros(users, np.int32)
 
 
 def _nobody(rows: int, users: int) -> Csr:

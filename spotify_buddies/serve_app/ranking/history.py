@@ -1,4 +1,4 @@
-"""What is remembered of listeners, as the ranking sees it: what must not come back, and what was shown."""
+"""The memory of users as the ranking needs it: what must not come back, and what was shown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Shown:
-    """The lists of one answer, as they were sent, columnar: they are taken apart away from the request path.
+    """The lists of one answer, as they were sent, columnar: they are split into rows off the request path.
 
-    user_ids, recommendation_ids, sources: one entry per listener. rows int32 (n, limit) playlist rows, best first, of
+    user_ids, recommendation_ids, sources: one entry per user. rows int32 (n, limit) playlist rows, best first, of
     which counts[i] are filled; playlist_ids: the ids by row. at: when, in UTC.
     """
 
@@ -39,7 +39,7 @@ class History(Protocol):
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         """Playlist ids that must not come back now (disliked, or not wanted for a time), by place in user_ids.
 
-        From memory; listeners without any are left out, so the mapping is mostly empty.
+        From memory; users without any are left out, so the mapping is mostly empty.
         """
 
     async def seen(

@@ -1,4 +1,4 @@
-"""From many ids to their rows at once: what KeyIndex.find answers, without Python code per id but its hash."""
+"""Look-up of many ids at once: the rows that KeyIndex.find answers, with no Python code per id but its hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.trainer.bundle import KeyIndex
 
 Array = npt.NDArray[Any]
@@ -45,7 +45,5 @@ def find(index: KeyIndex, keys: Keys) -> Array:
     """The row of each key, int32 (keys,); -1 where the index does not hold it. As KeyIndex.find."""
     rows = np.empty(keys.hashes.size, np.int32)
     table = index.table
-    song_kernels.match_keys(
-        keys.hashes, keys.offsets, keys.data, index.hashes, index.rows, table.offsets, table.data, rows
-    )
+    kernels.match_keys(keys.hashes, keys.offsets, keys.data, index.hashes, index.rows, table.offsets, table.data, rows)
     return rows

@@ -1,4 +1,4 @@
-"""Memory from numba kernels: asking the processor for it ahead of its use, and copying it as fast as C does."""
+"""Memory access of numba kernels: requests ahead of the use, and copies as fast as C's."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:  # noqa: ARG
         pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         stride = cgutils.unpack_tuple(builder, view.strides)[0]
         offset = builder.add(builder.mul(given[1], stride), given[2])
-        at = builder.gep(builder.bitcast(view.data, pointer), [offset])
+        line = builder.gep(builder.bitcast(view.data, pointer), [offset])
         kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
         call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        # To be read; as near as there is; data.
-        builder.call(call, [at, number(0), number(3), number(1)])
+        # Read access (0), highest locality (3), data cache (1), as in the LLVM language reference.
+        builder.call(call, [line, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def copy_bytes(context: Any, out: Any, at: Any, data: Any, first: Any, count: Any) -> Any:  # noqa: ARG001 - as above
-    """Copy data[first : first + count] to out[at:]; contiguous arrays of bytes that do not overlap, nothing is checked.
+def copy_bytes(context: Any, out: Any, place: Any, data: Any, first: Any, count: Any) -> Any:  # noqa: ARG001 - as above
+    """Copy data[first : first + count] to out[place:]. Unchecked: contiguous arrays of bytes that do not overlap.
 
     A loop over pieces of some dozen bytes is not made of vector instructions; memcpy is.
     """

@@ -1,4 +1,4 @@
-"""What is asked and what is answered, apart from the wire: frozen data between the edge and the engine."""
+"""Queries, rules and ranked lists: frozen data between the edge of the API and the engine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SongName:
 
 @dataclass(frozen=True)
 class Taste:
-    """A listener described by songs: ids of the data set (str) or names. user_id may be empty."""
+    """A user described by songs: ids of the data set (str) or names. user_id may be empty."""
 
     user_id: str
     songs: tuple[str | SongName, ...]
@@ -72,7 +72,7 @@ class Taste:
 
 @dataclass(frozen=True)
 class ExcludeSeen:
-    """Leave out what a listener was shown, or liked, within the last window_s seconds."""
+    """Leave out what a user was shown, or liked, within the last window_s seconds."""
 
     window_s: float
     shown: bool = True
@@ -81,7 +81,7 @@ class ExcludeSeen:
 
 @dataclass(frozen=True)
 class Refused:
-    """A listener who cannot be answered. place: among all listeners asked for, from 0; field: as in user_ids[3]."""
+    """A user who cannot be answered. place: among all users of the request, from 0; field: as in user_ids[3]."""
 
     place: int
     user_id: str
@@ -93,7 +93,7 @@ class Refused:
 class Query:
     """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
 
-    user_ids and tastes are those that can be answered; refused, by ascending place, stand between them.
+    user_ids and tastes are those that can be answered; refused are between them, by ascending place.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class Query:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
 
     def part(self, first: int, size: int) -> Query:
-        """The same request for the listeners at places first up to first + size, the refused counted from 0 again."""
+        """The same request for the users at places first up to first + size, the refused counted from 0 again."""
         if first == 0 and size >= len(self):
             return self
         last = min(first + size, len(self))
@@ -139,9 +139,9 @@ class Query:
 
 @dataclass(frozen=True)
 class Rules:
-    """What may stand in a list, beside what is excluded for everybody.
+    """Rules of a list, beside what is excluded for everybody.
 
-    blocked: playlist rows that must not come back, listeners x playlists, ascending; None: none for anybody.
+    blocked: playlist rows that must not come back, users x playlists, ascending; None: none for anybody.
     max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
     common with a better one of the list is left out; 1 leaves nothing out.
     """
@@ -153,11 +153,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class RankedLists:
-    """Ranked playlists of n listeners.
+    """Ranked playlists of n users.
 
     user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are
-    filled. sources, skipped, unknown_songs: one entry per listener. songs: the listeners' own songs, ascending; row
-    song_rows[i] of it, or -1 where nothing is known, belongs to listener i. keys: user_ids as bytes.
+    filled. sources, skipped, unknown_songs: one entry per user. songs: the users' own songs, ascending; row
+    song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes.
     """
 
     user_ids: tuple[str, ...]
@@ -174,6 +174,26 @@ class RankedLists:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def skip(self, steps: tuple[Skipped, ...]) -> RankedLists:
+        """The same lists, with these steps skipped for everybody too."""
+        return replace(self, skipped=tuple((*skipped, *steps) for skipped in self.skipped)) if steps else self
+
+    def part(self, first: int, last: int) -> RankedLists:
+        """The lists of users first up to last."""
+        keys, some = self.keys, slice(first, last)
+        return RankedLists(
+            user_ids=self.user_ids[some],
+            rows=self.rows[some],
+            scores=self.scores[some],
+            counts=self.counts[some],
+            sources=self.sources[some],
+            skipped=self.skipped[some],
+            unknown_songs=self.unknown_songs[some],
+            songs=self.songs,
+            song_rows=self.song_rows[some],
+            keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
+        )
+
     @property
     def source_numbers(self) -> Array:
         """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
@@ -182,7 +202,11 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why, per (listener, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded."""
+    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded."""
 
     shared: Array
     examples: Array
+
+    def part(self, first: int, last: int) -> Reasons:
+        """Those of users first up to last."""
+        return Reasons(self.shared[first:last], self.examples[first:last])

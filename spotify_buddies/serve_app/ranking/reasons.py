@@ -1,15 +1,15 @@
-"""Why a playlist is recommended: the songs that its owner and the listener share."""
+"""Reasons of a recommendation: the songs that the owner of the playlist and the user share."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from spotify_buddies.serve_app.ranking import song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Source
 
 EXAMPLES = 3
-# For up to one, and what stands before and after a larger number.
+# The sentence for up to one, and the words before and after a larger number. People who listen read these.
 PHRASES = (
     ("close to your taste", "", ""),
     ("made by someone who shares one of your songs", "made by someone who shares ", " of your songs"),
@@ -29,11 +29,14 @@ def explain(engine: Engine, lists: RankedLists) -> Reasons:
     shared = np.empty((count, limit), np.int32)
     examples = np.empty((count, limit, EXAMPLES), np.int32)
     personal = _PERSONAL[lists.source_numbers]
-    songs = engine.bundle.user_songs
-    song_kernels.share(
-        lists.song_rows, lists.songs.indptr, lists.songs.indices, lists.rows, lists.counts, personal,
-        engine.bundle.owner, songs.indptr, songs.indices, engine.bundle.song_listeners, shared, examples,
-    )  # fmt: skip
+    kernels.share(
+        kernels.ExplainedLists(
+            lists.rows, lists.counts, personal, lists.song_rows, lists.songs.indptr, lists.songs.indices
+        ),
+        engine.libraries,
+        shared,
+        examples,
+    )
     return Reasons(shared, examples)
 
 
@@ -43,7 +46,7 @@ def wording(source: Source) -> int:
 
 
 def sentence(source: Source, shared_songs: int, score: float) -> str:
-    """The reason in English. score: for a popular playlist the number of listeners who like it."""
+    """The reason in English. score: for a popular playlist the number of users who like it."""
     worded = wording(source)
     number = shared_songs if worded == 1 else int(score)
     if worded == 1 and shared_songs == 0:

@@ -4,50 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app.daily.read import Reader, read_daily
+from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking import cold
-from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused, merge
+from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History, Shown
-from spotify_buddies.serve_app.ranking.query import (
-    Arm,
-    Mode,
-    Query,
-    RankedLists,
-    Reasons,
-    Refused,
-    Rules,
-    Skipped,
-    Source,
-)
+from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, Reasons, Refused, Rules, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
 
-# Nearest users asked for per taste.
-NEAREST = 100
-# Listeners ranked on the event loop, where others wait for half a millisecond; more go to threads, the kernels being
-# free of Python's lock, in pieces.
-AT_ONCE = 64
-PIECE = 512
+# Users of a batch, where a query has more than are ranked at once.
+BATCH_USERS = 512
 PROCESSORS = os.cpu_count() or 1
-# Songs of tastes looked up on the event loop, about a millisecond's worth; more go to a thread.
-FIND_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -82,15 +63,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Answered:
-    """The answer to a whole query, piece by piece, in the order asked."""
+    """The answer to a whole query, batch by batch, in the order asked."""
 
-    pieces: Sequence[Batch]
+    batches: Sequence[Batch]
     arm: Arm
 
     @property
     def data(self) -> bytes:
         """The fields of a RecommendResponse."""
-        return self.pieces[0].data if len(self.pieces) == 1 else b"".join(piece.data for piece in self.pieces)
+        return self.batches[0].data if len(self.batches) == 1 else b"".join(batch.data for batch in self.batches)
 
 
 class AnswerCounter(Protocol):
@@ -114,17 +95,16 @@ class Answers:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.engine = engine
+        self._ranker = BatchRanker(engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s)
         self._encoder = Encoder(engine)
         self._budgets = budgets
-        self._daily = daily
         self._history = history
         self._telemetry = telemetry
         self._now = now
-        self._neighbours: Neighbours | None = None
 
     def use_neighbours(self, neighbours: Neighbours) -> None:
         """Ask these for tastes; before, every taste is answered with what is popular."""
-        self._neighbours = neighbours
+        self._ranker.neighbours = neighbours
 
     def warm_up(self) -> None:
         """Compile every kernel of the request path and map the pages of the bundle."""
@@ -132,20 +112,20 @@ class Answers:
             data = self._encoder.encode(lists, draw_ids(len(lists)), explain(self.engine, lists))
             merge([data, b""], np.zeros(len(lists), np.int64))
 
-    async def answer(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
-        """Every listener in the order asked; nothing is counted or remembered before `note`.
+    async def rank_and_encode(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
+        """Every user and taste in the order asked; nothing is counted or remembered before `note`.
 
-        excluded: from `exclude`. At once, or where they are many in pieces, as many at a time as there are processors.
+        excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
         if len(query) <= AT_ONCE:
-            return Answered((await self._piece(query, excluded, arm),), arm)
+            return Answered((await self._batch(query, excluded, arm),), arm)
         places = asyncio.Semaphore(PROCESSORS)
 
-        async def piece(first: int) -> Batch:
+        async def batch(first: int) -> Batch:
             async with places:
-                return await self._piece(query.part(first, PIECE), excluded, arm)
+                return await self._batch(query.part(first, BATCH_USERS), excluded, arm)
 
-        return Answered(await asyncio.gather(*map(piece, range(0, len(query), PIECE))), arm)
+        return Answered(await asyncio.gather(*map(batch, range(0, len(query), BATCH_USERS))), arm)
 
     @property
     def version(self) -> str:
@@ -158,49 +138,32 @@ class Answers:
 
     def note(self, answered: Answered, tally: AnswerCounter | None) -> None:
         """Count and remember what is sent."""
-        for piece in answered.pieces:
-            for some in piece.ranked:
-                self._note(some, answered.arm, tally)
+        for batch in answered.batches:
+            for ranked in batch.ranked:
+                self._note(ranked, answered.arm, tally)
 
-    async def _piece(self, query: Query, excluded: Array, arm: Arm) -> Batch:
-        blocked, skipped = await self._blocked(query)
-        known = len(query.user_ids)
-        rules = self.rules(query, blocked, 0, known)
-        if query.mode is Mode.LIVE and known and not query.tastes:
-            work = partial(self._rank_live, query, excluded, rules, skipped, arm)
-            ranked, data, lists, places = work() if known <= AT_ONCE else await asyncio.to_thread(work)
-            if places.size:
-                lists = await self._rank_cold(lists, places, excluded, rules)
-                ranked = [self._finish(lists, query, skipped)]
-                data = self._encode(ranked, query.refused, arm)
-        else:
-            ranked = []
-            if known:
-                ranked.append(self._finish(await self._rank_known(query, excluded, rules), query, skipped))
-            if query.tastes:
-                rules = self.rules(query, blocked, known, len(query.tastes))
-                ranked.append(self._finish(await self._rank_tastes(query, excluded, rules), query, skipped))
-            data = self._encode(ranked, query.refused, arm)
+    def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
+        """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
+        last = first + count
+        here = [{place - first: ids for place, ids in b.items() if first <= place < last} for b in blocked if b]
+        return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
+
+    async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
+        blocked, skipped = await self._read_blocked(query)
+        run = run_for(len(query))
+        # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
+        run_rules = run if any(blocked) else here
+        known, lists = len(query.user_ids), []
+        if known:
+            rules = await run_rules(self.rules, query, blocked, 0, known)
+            lists.append(await self._ranker.rank_users(query, excluded, rules, run))
+        if query.tastes:
+            rules = await run_rules(self.rules, query, blocked, known, len(query.tastes))
+            lists.append(await self._ranker.rank_tastes(query, excluded, rules, run))
+        ranked, data = await run(self._finish, query, lists, skipped, arm)
         return Batch(query, data, ranked, blocked)
 
-    def _rank_live(
-        self, query: Query, excluded: Array, rules: Rules, skipped: tuple[Skipped, ...], arm: Arm
-    ) -> tuple[list[Ranked], bytes, RankedLists, Array]:
-        """The whole of a piece that waits for nobody; any thread may do it.
-
-        Where listeners have no candidates left, only the lists and the places of those listeners: they are ranked as
-        tastes are, which waits.
-        """
-        started = time.perf_counter()
-        lists = self.engine.rank_known(query.user_ids, query.limit, excluded, rules)
-        self._telemetry.time_inference(time.perf_counter() - started)
-        places = cold.without_list(self.engine.bundle, lists)
-        if places.size:
-            return [], b"", lists, places
-        ranked = [self._finish(lists, query, skipped)]
-        return ranked, self._encode(ranked, query.refused, arm), lists, places
-
-    async def _blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
+    async def _read_blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
         """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
         history, seen = self._history, query.exclude_seen
         if history is None:
@@ -218,59 +181,16 @@ class Answers:
             return (blocked,), (Skipped.SEEN,)
         return (blocked, met), ()
 
-    def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
-        """The rules for `count` listeners from place `first` on; what is blocked for them as rows of this version."""
-        last = first + count
-        here = [{at - first: ids for at, ids in found.items() if first <= at < last} for found in blocked if found]
-        return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
-
-    async def _rank_known(self, query: Query, excluded: Array, rules: Rules) -> RankedLists:
-        lists = self.engine.rank_known(query.user_ids, query.limit, excluded, rules)
-        if query.mode is Mode.DAILY:
-            lists = await read_daily(self.engine, self._daily, lists, excluded, self._budgets.store_s, rules)
-        places = cold.without_list(self.engine.bundle, lists)
-        return await self._rank_cold(lists, places, excluded, rules) if places.size else lists
-
-    async def _rank_cold(self, lists: RankedLists, places: Array, excluded: Array, rules: Rules) -> RankedLists:
-        """The lists with those at `places`, of listeners without candidates, ranked as tastes are."""
-        users, limit = lists.song_rows[places], lists.rows.shape[1]
-        found = await self._nearest(cold.libraries(self.engine.bundle, users))
-        blocked = None if rules.blocked is None else rules.blocked.take(places)
-        ranked = self.engine.rank_cold(users, found.near, limit, excluded, replace(rules, blocked=blocked))
-        self._count(found, ranked)
-        rows, scores, counts = lists.rows.copy(), lists.scores.copy(), lists.counts.copy()
-        rows[places], scores[places], counts[places] = ranked.rows, ranked.scores, ranked.counts
-        sources, skipped = list(lists.sources), list(lists.skipped)
-        for at, source in zip(places.tolist(), ranked.sources, strict=True):
-            sources[at] = source
-            if found.near is None:
-                skipped[at] = (Skipped.NEIGHBOUR_SEARCH, *skipped[at])
-        return replace(lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(skipped))
-
-    async def _nearest(self, songs: Csr) -> cold.Found:
-        users = self.engine.bundle.manifest.users
-        return await cold.find_neighbours(self._neighbours, songs, NEAREST, users, self._budgets.neighbours_s)
-
-    def _count(self, found: cold.Found, lists: RankedLists) -> None:
-        for step, count in cold.steps(found, lists).items():
-            self._telemetry.count_cold(step, count)
-
-    async def _rank_tastes(self, query: Query, excluded: Array, rules: Rules) -> RankedLists:
-        if sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE:
-            found = self.engine.find_songs(query.tastes)
-        else:
-            found = await asyncio.to_thread(self.engine.find_songs, query.tastes)
-        near = await self._nearest(found.songs)
-        lists = self.engine.rank_tastes(query.tastes, found, near.near, query.limit, excluded, rules)
-        self._count(near, lists)
-        # Nobody computed a list for a taste ahead.
-        return _label(lists, (Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
-
-    def _finish(self, lists: RankedLists, query: Query, skipped: tuple[Skipped, ...]) -> Ranked:
-        lists = _label(lists, skipped)
-        drawn = draw_ids(len(lists))
-        reasons = explain(self.engine, lists) if query.explain else None
-        return Ranked(lists, drawn, reasons)
+    def _finish(
+        self, query: Query, lists: Sequence[RankedLists], skipped: tuple[Skipped, ...], arm: Arm
+    ) -> tuple[list[Ranked], bytes]:
+        """The lists with ids and reasons, and the bytes; any thread may do it."""
+        ranked = []
+        for some in lists:
+            labelled = some.skip(skipped)
+            reasons = explain(self.engine, labelled) if query.explain else None
+            ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
+        return ranked, self._encode(ranked, query.refused, arm)
 
     def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
         sources = np.bincount(ranked.lists.source_numbers).tolist()
@@ -286,7 +206,7 @@ class Answers:
         digits = drawn.hex()
         return Shown(
             user_ids=lists.user_ids,
-            recommendation_ids=tuple(digits[at : at + 32] for at in range(0, len(digits), 32)),
+            recommendation_ids=tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES)),
             sources=lists.sources,
             rows=lists.rows,
             counts=lists.counts,
@@ -300,14 +220,17 @@ class Answers:
         """Lists and refusals, each at its place."""
         parts: list[bytes] = []
         first = 0
-        for passed, wrong in enumerate(refused):
-            parts += self._encode_range(ranked, first, wrong.place - passed, arm)
-            parts.append(encode_refused(wrong))
-            first = wrong.place - passed
+        for passed, refusal in enumerate(refused):
+            # Refused users take a place among all, and none among those that are ranked.
+            last = refusal.place - passed
+            parts += self._encode_range(ranked, first, last, arm)
+            parts.append(encode_refused(refusal))
+            first = last
         parts += self._encode_range(ranked, first, sum(len(some.lists) for some in ranked), arm)
         return b"".join(parts)
 
     def _encode_range(self, ranked: Sequence[Ranked], first: int, last: int, arm: Arm) -> list[bytes]:
+        """The lists first up to last of all that are ranked, user_ids' and then tastes'."""
         parts = []
         for some in ranked:
             size = len(some.lists)
@@ -316,7 +239,3 @@ class Answers:
                 parts.append(self._encoder.encode(some.lists, some.drawn, some.reasons, start, stop, arm=arm))
             first, last = first - size, last - size
         return parts
-
-
-def _label(lists: RankedLists, steps: tuple[Skipped, ...]) -> RankedLists:
-    return replace(lists, skipped=tuple((*skipped, *steps) for skipped in lists.skipped)) if steps else lists

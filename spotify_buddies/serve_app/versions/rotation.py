@@ -86,9 +86,9 @@ class Rotation:
         self.current = assigned
         self._logged = -LOG_EVERY_S
 
-    async def answer(self, query: Query) -> bytes:
+    async def route(self, query: Query) -> bytes:
         """One Recommendation per user in the order asked, as fields of a RecommendResponse."""
-        return await self._answer(query, _Call())
+        return await self._route_part(query, _Call())
 
     async def stream(self, query: Query, part_size: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """The same in parts: the place of the first user of each, and the fields. Other calls get a turn in between.
@@ -99,9 +99,9 @@ class Rotation:
         for first in range(0, len(query), part_size):
             if first:
                 await asyncio.sleep(0)
-            yield first, await self._answer(query.part(first, part_size), call)
+            yield first, await self._route_part(query.part(first, part_size), call)
 
-    async def _answer(self, query: Query, call: _Call) -> bytes:
+    async def _route_part(self, query: Query, call: _Call) -> bytes:
         now = self.current
         chosen = None if now.canary is None else _chosen(query, now)
         if now.canary is None or chosen is None or not chosen.any():
@@ -160,7 +160,7 @@ async def _by(side: Answering, arm: Arm, query: Query, call: _Call) -> _Part:
         rows = call.excluded.get(side.answers)
         if rows is None:
             rows = call.excluded[side.answers] = side.answers.exclude(query)
-        answered = await side.answers.answer(query, rows, arm)
+        answered = await side.answers.rank_and_encode(query, rows, arm)
     except Exception:
         if counter is not None:
             counter.failed(users)

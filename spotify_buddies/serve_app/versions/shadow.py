@@ -47,7 +47,7 @@ class Shadow:
 
     def offer(self, answered: Answered) -> None:
         """Queue the known users of a live answer for the comparison, or lose it. Never waits."""
-        batch = answered.pieces[0]
+        batch = answered.batches[0]
         if self._closed or batch.query.mode is not Mode.LIVE or not batch.query.user_ids:
             return
         try:

@@ -18,7 +18,7 @@ from spotify_buddies.serve_app.api.admission import RETRY_AFTER_S, Admission
 from spotify_buddies.serve_app.api.grpc_registration import parser
 from spotify_buddies.serve_app.api.health import Health, HealthState
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
-from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, answer, describe
+from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, call_with_status, describe
 from spotify_buddies.serve_app.errors import ServerFull
 from spotify_buddies.serve_app.runtime.app import autoscaling
 from spotify_buddies.serve_app.settings.serve import ServeSettings
@@ -51,7 +51,9 @@ def test_a_full_server_says_when_to_come_back_in_both_ways() -> None:
         raise AssertionError("it was let in")
 
     with admission.admitted():
-        asyncio.run(answer(recommend, pb.RecommendRequest(), context, pb.RecommendResponse, counting, admission))
+        asyncio.run(
+            call_with_status(recommend, pb.RecommendRequest(), context, pb.RecommendResponse, counting, admission)
+        )
     assert context.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert counting.calls == [("RecommendResponse", "RESOURCE_EXHAUSTED")]
     trailers = dict(context.trailers)
@@ -70,7 +72,7 @@ def test_a_cancelled_call_stops_gives_its_place_back_and_is_counted() -> None:
 
     async def leave() -> None:
         call = asyncio.create_task(
-            answer(wait, pb.RecommendRequest(), Context(), pb.RecommendResponse, counting, admission)
+            call_with_status(wait, pb.RecommendRequest(), Context(), pb.RecommendResponse, counting, admission)
         )
         await asyncio.sleep(0)
         assert admission.in_flight == 1

@@ -143,10 +143,10 @@ def test_others_get_a_turn_while_many_songs_are_looked_up(engine: Engine, monkey
 
 def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
     code = f"""
-import asyncio, pathlib
+import asyncio, importlib, pathlib, pkgutil
 from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking import kernels, song_kernels
+from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.neighbours.client import Local
 from spotify_buddies.serve_app.versions.answers import Budgets
@@ -159,10 +159,15 @@ service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, dail
 service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))
 service.warm_up()
 def compiled():
-    found = {{**vars(kernels), **vars(song_kernels), **vars(encoding)}}
-    return {{name: len(kernel.signatures) for name, kernel in found.items() if hasattr(kernel, "signatures")}}
+    names = [m.name for p in (kernels, encoding) for m in pkgutil.iter_modules(p.__path__, p.__name__ + ".")]
+    members = {{name: vars(importlib.import_module(name)) for name in names}}
+    return {{f"{{kernel.__module__}}.{{name}}": len(kernel.signatures)
+            for module in members.values() for name, kernel in module.items() if hasattr(kernel, "signatures")}}
 before = compiled()
-assert before["share"] and before["gather_owned"] and before["vote"], before
+called = ("scoring.rank_columns", "gather.gather_owned", "keys.match_keys", "songs.share_columns", "songs.vote")
+assert all(before[f"{{kernels.__name__}}.{{name}}"] for name in called), before
+called = ("recommendations.encode_columns", "merging.merge")
+assert all(before[f"{{encoding.__name__}}.{{name}}"] for name in called), before
 taste = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
 request = pb.RecommendRequest(user_ids=["user-2", "x", "user-59"], tastes=[taste], exclude_playlist_ids=["list-3"])
 answered = pb.RecommendResponse.FromString(asyncio.run(service.recommend(request)).SerializeToString())

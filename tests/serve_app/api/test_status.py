@@ -9,7 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.api.status import CALLER_KEY, MOST_VIOLATIONS, answer, caller_of, describe
+from spotify_buddies.serve_app.api.status import CALLER_KEY, MOST_VIOLATIONS, call_with_status, caller_of, describe
 from spotify_buddies.serve_app.errors import FeedbackUnavailable, InvalidRequest, KeyReused, Violation
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 
@@ -89,7 +89,7 @@ def test_an_error_becomes_an_empty_message_with_a_status_on_the_context() -> Non
         raise InvalidRequest((Violation("liked", "is empty"),))
 
     context, counting = Context(), Counting()
-    answered = asyncio.run(answer(refuse, pb.FeedbackRequest(), context, pb.FeedbackResponse, counting))
+    answered = asyncio.run(call_with_status(refuse, pb.FeedbackRequest(), context, pb.FeedbackResponse, counting))
     assert answered == pb.FeedbackResponse()
     assert context.code is grpc.StatusCode.INVALID_ARGUMENT
     key, value = context.trailers[0]

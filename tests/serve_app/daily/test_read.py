@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from spotify_buddies.serve_app.daily.read import read_daily
+from spotify_buddies.serve_app.daily.read import fetch, prefer_daily
 from spotify_buddies.serve_app.daily.run import Report
 from spotify_buddies.serve_app.daily.space import LENGTH, pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
@@ -27,7 +27,8 @@ def read(
     async def call() -> RankedLists:
         async with AsyncRedis.from_url(url) as client:
             live = engine.rank_known(users, limit, excluded, rules)
-            return await read_daily(engine, client, live, excluded, 5.0, rules)
+            stored = await fetch(engine, client, live.song_rows, 5.0)
+            return prefer_daily(engine, live, stored, excluded, rules)
 
     return asyncio.run(call())
 
@@ -155,7 +156,8 @@ def test_a_store_that_is_away_or_not_configured_is_skipped(engine: Engine, tmp_p
     daily = read(engine, f"unix://{tmp_path}/nothing.sock", ["user-1"])
     assert (daily.sources, daily.skipped) == ((Source.LIVE,), ((Skipped.DAILY_LIST,),))
     live = engine.rank_known(["user-1"], 5, NONE)
-    assert asyncio.run(read_daily(engine, None, live, NONE, 1.0)).skipped == ((Skipped.DAILY_LIST,),)
+    stored = asyncio.run(fetch(engine, None, live.song_rows, 1.0))
+    assert prefer_daily(engine, live, stored, NONE).skipped == ((Skipped.DAILY_LIST,),)
 
 
 def test_a_store_that_does_not_answer_costs_no_more_than_the_budget(engine: Engine) -> None:
@@ -167,7 +169,7 @@ def test_a_store_that_does_not_answer_costs_no_more_than_the_budget(engine: Engi
             raise AssertionError("never asked")
 
     live = engine.rank_known(["user-1"], 5, NONE)
-    daily = asyncio.run(read_daily(engine, Stuck(), live, NONE, 0.01))
+    daily = prefer_daily(engine, live, asyncio.run(fetch(engine, Stuck(), live.song_rows, 0.01)), NONE)
     assert (daily.sources, daily.skipped) == ((Source.LIVE,), ((Skipped.DAILY_LIST,),))
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused, kernels
+from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
+from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Refused, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
@@ -103,6 +109,49 @@ def test_lists_of_a_real_ranking_are_encoded_with_their_ids(engine: Engine) -> N
     assert encoded == message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
 
 
+def test_a_thread_that_encodes_at_any_moment_of_another_ones_encoding_writes_the_right_bytes(engine: Engine) -> None:
+    known = engine.rank_known(["user-1"], 3, np.empty(0, np.int32))
+    lists = replace(known, skipped=((Skipped.NEIGHBOUR_SEARCH, Skipped.SEEN),))
+    drawn = draw_ids(1)
+    expected = message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
+
+    def interleaved(line: int) -> list[bytes]:
+        """What one thread writes, and another one that encodes before the first has run its line of this number."""
+        encoder, written, left = Encoder(engine), [], iter(range(line, -1, -1))
+
+        def encode() -> None:
+            written.append(encoder.encode(lists, drawn, None))
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            if event == "line" and next(left, None) == 0:
+                thread = threading.Thread(target=encode)
+                thread.start()
+                thread.join()
+            return trace if frame.f_code.co_filename.endswith("encoder.py") else None
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            encode()
+        finally:
+            sys.settrace(before)
+        return written
+
+    line = 0
+    while len(written := interleaved(line)) == 2:
+        assert written == [expected, expected]
+        line += 1
+    assert line > 10
+
+
+def test_every_order_of_skipped_steps_is_encoded(engine: Engine) -> None:
+    steps = [order for size in range(len(Skipped) + 1) for order in permutations(Skipped, size)]
+    known = engine.rank_known(["user-1"] * len(steps), 1, np.empty(0, np.int32))
+    lists, drawn = replace(known, skipped=tuple(steps)), draw_ids(len(steps))
+    expected = message(engine.bundle, "7", lists, drawn, None).SerializeToString(deterministic=True)
+    assert Encoder(engine).encode(lists, drawn, None) == expected
+
+
 def test_every_id_is_drawn_anew() -> None:
     assert len(draw_ids(0)) == 0
     assert len({draw_ids(1) for _ in range(100)}) == 100
@@ -120,13 +169,13 @@ def test_the_tags_are_those_of_the_proto() -> None:
     def tag(message: type, field: str, wire_type: int) -> int:
         return int(message.DESCRIPTOR.fields_by_name[field].number) * 8 + wire_type  # type: ignore[attr-defined]
 
-    assert tag(pb.RecommendResponse, "recommendations", 2) == kernels.RECOMMENDATION
-    assert tag(pb.RecommendStreamResponse, "recommendations", 2) == kernels.RECOMMENDATION
+    assert tag(pb.RecommendResponse, "recommendations", 2) == tags.RECOMMENDATION
+    assert tag(pb.RecommendStreamResponse, "recommendations", 2) == tags.RECOMMENDATION
     for name in ("user_id", "recommendation_id"):
-        assert tag(pb.Recommendation, name, 2) == getattr(kernels, name.upper())
-    assert tag(pb.Recommendation, "playlists", 2) == kernels.PLAYLIST
-    assert tag(pb.Recommendation, "source", 0) == kernels.SOURCE
-    assert tag(pb.Recommendation, "unknown_songs", 0) == kernels.UNKNOWN_SONGS
+        assert tag(pb.Recommendation, name, 2) == getattr(tags, name.upper())
+    assert tag(pb.Recommendation, "playlists", 2) == tags.PLAYLIST
+    assert tag(pb.Recommendation, "source", 0) == tags.SOURCE
+    assert tag(pb.Recommendation, "unknown_songs", 0) == tags.UNKNOWN_SONGS
 
 
 def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:

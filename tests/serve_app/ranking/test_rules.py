@@ -101,7 +101,7 @@ def test_a_copy_of_what_was_left_out_itself_may_stay(small: Maker) -> None:
     engine = small([7, 7, 8], [3, 2, 1], {})
     sketches = np.asarray(engine.bundle.sketches).copy()
     sketches[2] = sketches[1]
-    engine.bundle = replace(engine.bundle, sketches=sketches)
+    engine = Engine(replace(engine.bundle, sketches=sketches), "1")
     assert listed(engine, max_per_owner=1, max_song_overlap=0.8) == [0, 2]
     assert listed(engine, max_per_owner=2, max_song_overlap=0.8) == [0, 1]
 

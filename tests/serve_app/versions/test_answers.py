@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,12 @@ from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.errors import HistoryUnavailable, InvalidRequest
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, Taste
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
+from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from tests.serve_app.conftest import NO_PAIRING
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
@@ -75,7 +79,7 @@ def answers(engine: Engine, history: Memory | None = None, **given: Any) -> Rota
 
 def ask(made: Rotation, query: Query | None = None, **fields: Any) -> list[pb.Recommendation]:
     wanted = query or decode_query(pb.RecommendRequest(**fields))
-    return list(pb.RecommendResponse.FromString(asyncio.run(made.answer(wanted))).recommendations)
+    return list(pb.RecommendResponse.FromString(asyncio.run(made.route(wanted))).recommendations)
 
 
 def ids(answer: pb.Recommendation) -> list[str]:
@@ -112,7 +116,7 @@ def test_at_most_two_of_one_owner_unless_said_otherwise(engine: Engine) -> None:
 def test_dislikes_are_honoured_without_being_asked_for_and_without_waiting(engine: Engine) -> None:
     first, second, third = best(engine, "user-39", 3)
     history = Memory(disliked={"user-39": [first, third, "not in this model"]}, wait=True)
-    call = answers(engine, history).answer(decode_query(pb.RecommendRequest(user_ids=["user-1", "user-39"])))
+    call = answers(engine, history).route(decode_query(pb.RecommendRequest(user_ids=["user-1", "user-39"])))
     with pytest.raises(StopIteration) as finished:
         call.send(None)
     other, found = pb.RecommendResponse.FromString(finished.value.value).recommendations
@@ -185,7 +189,7 @@ def test_the_rules_hold_for_the_list_of_the_day(engine: Engine, redis_url: str) 
     async def call() -> bytes:
         async with AsyncRedis.from_url(redis_url) as daily:
             made = answers(engine, history, daily=daily)
-            return await made.answer(decode_query(pb.RecommendRequest(user_ids=["user-39"], mode=pb.MODE_DAILY)))
+            return await made.route(decode_query(pb.RecommendRequest(user_ids=["user-39"], mode=pb.MODE_DAILY)))
 
     (found,) = pb.RecommendResponse.FromString(asyncio.run(call())).recommendations
     (live,) = ask(answers(engine, history), user_ids=["user-39"])
@@ -233,6 +237,43 @@ def test_a_large_part_and_a_large_request_are_ranked_in_smaller_ones(engine: Eng
     (part,) = stream(engine, user_ids=users, part_size=1000)
     assert [r.user_id for r in part.recommendations] == users
     assert [r.user_id for r in ask(answers(engine), user_ids=users)] == users
+
+
+RANKING = {"rank_known", "rank_candidates", "rank_tastes", "rank_cold", "explain", "encode"}
+
+
+def on_the_event_loop(made: Rotation, query: Query) -> set[str]:
+    """Steps of the ranking that the event loop's own thread runs for a query."""
+    seen: set[str] = set()
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and "/serve_app/ranking/" in frame.f_code.co_filename:
+            seen.add(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        ask(made, query)
+    finally:
+        sys.setprofile(before)
+    return seen & RANKING
+
+
+@pytest.mark.parametrize("mode", [Mode.LIVE, Mode.DAILY])
+@pytest.mark.parametrize(
+    ("user_id", "taste"),
+    [("user-1", None), (f"user-{NO_PAIRING}", None), (None, Taste("", ("SO0004",)))],
+    ids=["paired", "without candidates", "taste"],
+)
+def test_many_are_ranked_in_threads_and_few_on_the_event_loop(
+    engine: Engine, mode: Mode, user_id: str | None, taste: Taste | None
+) -> None:
+    def query(count: int) -> Query:
+        return Query((user_id,) * count if user_id else (), (taste,) * count if taste else (), mode=mode)
+
+    made = answers(engine)
+    assert on_the_event_loop(made, query(AT_ONCE)) >= {"explain", "encode"}
+    assert on_the_event_loop(made, query(AT_ONCE + 1)) == set()
 
 
 def test_a_stream_that_nobody_reads_on_stops_ranking(engine: Engine) -> None:

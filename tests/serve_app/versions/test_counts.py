@@ -66,14 +66,14 @@ def test_lists_are_counted_by_what_they_hold(answers: Callable[..., Answers]) ->
     made = answers("1")
     counts = ArmCounter("production", "1", PLAYLISTS)
     ask = Query(user_ids=("user-1", "nobody", "user-2"), limit=3)
-    answered = asyncio.run(made.answer(ask, made.exclude(ask)))
+    answered = asyncio.run(made.rank_and_encode(ask, made.exclude(ask)))
     made.note(answered, counts)
     counts.fail(2)
     row = counts.row()
     assert (row.listeners, row.cold, row.empty, row.errors) == (3, 1, 0, 2)
     assert row.shown is not None
     shown = np.flatnonzero(unpack(row.shown, PLAYLISTS))
-    (ranked,) = answered.pieces[0].ranked
+    (ranked,) = answered.batches[0].ranked
     assert ranked.lists.sources == (Source.LIVE, Source.POPULAR, Source.LIVE)
     assert shown.tolist() == sorted(set(ranked.lists.rows.ravel().tolist()) - {-1})
 
@@ -82,7 +82,7 @@ def test_a_user_without_any_playlist_counts_as_empty(answers: Callable[..., Answ
     made = answers("1")
     counts = ArmCounter("production", "1", PLAYLISTS)
     ask = Query(user_ids=("user-1",), exclude_playlist_ids=tuple(f"list-{n}" for n in range(PLAYLISTS)))
-    made.note(asyncio.run(made.answer(ask, made.exclude(ask))), counts)
+    made.note(asyncio.run(made.rank_and_encode(ask, made.exclude(ask))), counts)
     row = counts.row()
     assert (row.listeners, row.empty) == (1, 1)
     assert row.shown is not None

@@ -47,7 +47,7 @@ def told(production: Answers, canary: Answers) -> tuple[dict[str, str], ArmCount
     made = Rotation(Assignment(Answering(production), Answering(canary, counts), 1.0, "salt"))
     by_user = {}
     for user_id in USER_IDS:
-        ((_, version, arm, playlists, *_),) = lists(asyncio.run(made.answer(Query(user_ids=(user_id,)))))
+        ((_, version, arm, playlists, *_),) = lists(asyncio.run(made.route(Query(user_ids=(user_id,)))))
         assert playlists
         by_user[user_id] = f"{version} {pb.Arm.Name(arm)}"
     return by_user, counts
@@ -75,7 +75,7 @@ def test_the_same_version_answers_the_same_and_a_shuffled_one_does_not(
     answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
     def playlists(made: Answers) -> list[list[str]]:
-        data = asyncio.run(Rotation(Assignment(Answering(made))).answer(Query(user_ids=tuple(USER_IDS[:40]))))
+        data = asyncio.run(Rotation(Assignment(Answering(made))).route(Query(user_ids=tuple(USER_IDS[:40]))))
         return [[name for name, _ in one[3]] for one in lists(data)]
 
     production = playlists(answers("1"))

@@ -50,7 +50,7 @@ class Memory:
 class Broken(Answers):
     """A version whose code fails at every call."""
 
-    async def answer(self, *given: Any, **named: Any) -> Any:
+    async def rank_and_encode(self, *given: Any, **named: Any) -> Any:
         raise IndexError("made up")
 
 
@@ -64,7 +64,7 @@ def rotation(production: Answers, canary: Answers | None = None, share: float = 
 
 
 def ask(made: Rotation, query: Query) -> list[tuple[Any, ...]]:
-    return lists(asyncio.run(made.answer(query)))
+    return lists(asyncio.run(made.route(query)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 60, 700])
@@ -216,7 +216,7 @@ def test_the_counts_of_the_arms_add_up_to_the_users(answers: Make) -> None:
 def test_with_a_canary_known_users_of_one_arm_are_answered_without_waiting(answers: Make) -> None:
     made = rotation(answers("1"), answers("2"))
     for user_id in USER_IDS[:8]:
-        call = made.answer(Query(user_ids=(user_id,)))
+        call = made.route(Query(user_ids=(user_id,)))
         with pytest.raises(StopIteration) as finished:
             call.send(None)
         assert lists(finished.value.value)[0][0] == user_id
@@ -231,7 +231,7 @@ def test_a_canary_never_answers_with_productions_list_of_the_day(answers: Make, 
         async with AsyncRedis.from_url(redis_url) as daily:
             made = rotation(answers("1", daily=daily), answers("2", daily=daily))
             request = pb.RecommendRequest(user_ids=USER_IDS[:50], mode=pb.MODE_DAILY)
-            return list(pb.RecommendResponse.FromString(await made.answer(decode_query(request))).recommendations)
+            return list(pb.RecommendResponse.FromString(await made.route(decode_query(request))).recommendations)
 
     found = asyncio.run(work())
     chosen = canaries(USER_IDS[:50], "salt", 0.5)

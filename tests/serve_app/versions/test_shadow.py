@@ -40,7 +40,7 @@ def finish(made: Shadow, calls: int) -> None:
 
 def test_the_same_version_overlaps_wholly_and_does_not_drift(answers: Make) -> None:
     rotation, made = beside(answers("1"), answers("1"))
-    asyncio.run(rotation.answer(Query(user_ids=tuple(USER_IDS))))
+    asyncio.run(rotation.route(Query(user_ids=tuple(USER_IDS))))
     finish(made, 1)
     row = made.counts.row()
     assert (row.arm, row.version, row.compared, row.listeners, row.lost) == ("shadow", "1", 1, 59, 0), (
@@ -54,7 +54,7 @@ def test_the_same_version_overlaps_wholly_and_does_not_drift(answers: Make) -> N
 def test_overlap_and_drift_are_those_worked_out_from_both_answers(answers: Make) -> None:
     rotation, made = beside(answers("1"), answers("2"))
     served, other = (
-        pb.RecommendResponse.FromString(asyncio.run(r.answer(Query(user_ids=tuple(USER_IDS), limit=20))))
+        pb.RecommendResponse.FromString(asyncio.run(r.route(Query(user_ids=tuple(USER_IDS), limit=20))))
         for r in (rotation, Rotation(Assignment(Answering(answers("2")))))
     )
     finish(made, 1)
@@ -89,10 +89,10 @@ def test_a_shadow_that_hangs_holds_up_no_answer_and_what_does_not_fit_is_counted
 
     monkeypatch.setattr(slow.engine, "rank_known", waits)
     rotation, made = beside(answers("1"), slow)
-    asyncio.run(rotation.answer(Query(user_ids=("user-1",))))
+    asyncio.run(rotation.route(Query(user_ids=("user-1",))))
     assert begun.wait(60)
     for _ in range(8):
-        call = rotation.answer(Query(user_ids=("user-1",)))
+        call = rotation.route(Query(user_ids=("user-1",)))
         with pytest.raises(StopIteration):
             call.send(None)
     assert made.counts.row().lost == 5
@@ -105,7 +105,7 @@ def test_a_shadow_that_hangs_holds_up_no_answer_and_what_does_not_fit_is_counted
 
 def test_of_a_large_call_the_first_users_are_compared(answers: Make) -> None:
     rotation, made = beside(answers("1"), answers("2"))
-    asyncio.run(rotation.answer(Query(user_ids=tuple(USER_IDS[:59] * 20))))
+    asyncio.run(rotation.route(Query(user_ids=tuple(USER_IDS[:59] * 20))))
     finish(made, 1)
     assert made.counts.row().listeners == module.USERS
     made.close()
@@ -122,11 +122,11 @@ def test_a_shadow_that_fails_is_counted_and_goes_on(answers: Make, monkeypatch: 
 
     monkeypatch.setattr(broken.engine, "rank_known", sometimes)
     rotation, made = beside(answers("1"), broken)
-    asyncio.run(rotation.answer(Query(user_ids=("user-1", "user-2"))))
+    asyncio.run(rotation.route(Query(user_ids=("user-1", "user-2"))))
     finish(made, 1)
     assert (made.counts.row().errors, made.counts.row().compared) == (2, 0)
     failing[0] = False
-    asyncio.run(rotation.answer(Query(user_ids=("user-1",))))
+    asyncio.run(rotation.route(Query(user_ids=("user-1",))))
     for _ in range(3_000):
         if made.counts.row().compared:
             break
@@ -139,5 +139,5 @@ def test_a_closed_shadow_takes_nothing_and_its_thread_ends(answers: Make) -> Non
     rotation, made = beside(answers("1"), answers("2"))
     made.close()
     assert made.join(30)
-    asyncio.run(rotation.answer(Query(user_ids=("user-1",))))
+    asyncio.run(rotation.route(Query(user_ids=("user-1",))))
     assert made.counts.row().compared == made.counts.row().lost == 0

@@ -76,19 +76,21 @@ class Replica:
 def test_a_swap_goes_to_new_calls_and_leaves_those_that_run_with_theirs(versions: dict[str, Path]) -> None:
     async def work() -> None:
         replica = Replica(versions.__getitem__)
-        before = lists(await replica.rotation.answer(ASKED))
+        before = lists(await replica.rotation.route(ASKED))
         running = replica.rotation.stream(ASKED, 60)
         assigned = replica.rotation.current
         assert await replica.serve(generation(1, "2", canary="3", share=0.5, salt="s", previous="1"))
         now = replica.rotation.current
         assert (now.generation, now.production.answers.version, now.share, now.salt) == (1, "2", 0.5, "s")
-        assert {row[1] for row in lists(await replica.rotation.answer(ASKED))} == {"2", "3"}
+        assert {row[1] for row in lists(await replica.rotation.route(ASKED))} == {"2", "3"}
         assert [data async for _, data in running]
-        assert lists((await assigned.production.answers.answer(ASKED, assigned.production.answers.exclude(ASKED))).data)
+        assert lists(
+            (await assigned.production.answers.rank_and_encode(ASKED, assigned.production.answers.exclude(ASKED))).data
+        )
         # Back again: nothing is loaded, previous is still there.
         started = threading.active_count()
         assert replica.ranker.follow(generation(2, "1", previous="2"))
-        assert lists(await replica.rotation.answer(ASKED)) == before
+        assert lists(await replica.rotation.route(ASKED)) == before
         assert threading.active_count() == started
         replica.ranker.close()
         await replica.table.close()
@@ -114,9 +116,9 @@ def test_arms_are_told_by_what_came_since(versions: dict[str, Path]) -> None:
         assert await replica.serve(generation(1, "1", canary="2", share=1.0, salt="s"))
         replica.ranker.counted(whole=True)
         told.arms.clear()
-        await replica.rotation.answer(ASKED)
+        await replica.rotation.route(ASKED)
         replica.ranker.counted(whole=False)
-        await replica.rotation.answer(ASKED.part(0, 3))
+        await replica.rotation.route(ASKED.part(0, 3))
         now = replica.rotation.current
         assert now.canary is not None
         assert now.canary.counts is not None
@@ -141,7 +143,7 @@ def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
     async def work() -> None:
         replica = Replica(own.__getitem__)
         assert await replica.serve(generation(1, "2", shadow="3", previous="1"))
-        await replica.rotation.answer(ASKED)
+        await replica.rotation.route(ASKED)
         engine = weakref.ref(replica.rotation.current.production.answers.engine)
         begun = replica.rotation.stream(ASKED, 7)
         await anext(begun)
@@ -174,23 +176,23 @@ def test_a_version_that_cannot_be_loaded_is_never_taken_and_says_why(versions: d
 
     async def work() -> None:
         replica = Replica(paths.__getitem__)
-        before = lists(await replica.rotation.answer(ASKED))
+        before = lists(await replica.rotation.route(ASKED))
         assert not await replica.serve(generation(1, "2", previous="1"))
         held = replica.table.held["2"]
         assert held.state is Load.FAILED
         assert str(broken) in held.message
         assert replica.rotation.current.generation == 0
-        assert lists(await replica.rotation.answer(ASKED)) == before
+        assert lists(await replica.rotation.route(ASKED)) == before
         # With a canary that is broken production goes on for everybody, and the replica says that it is not whole.
         assert not await replica.serve(generation(2, "1", canary="2", share=0.5, salt="s"))
         assert (replica.rotation.current.generation, replica.rotation.current.canary) == (2, None)
-        assert [row[:2] for row in lists(await replica.rotation.answer(ASKED))] == [row[:2] for row in before]
+        assert [row[:2] for row in lists(await replica.rotation.route(ASKED))] == [row[:2] for row in before]
         # Mended, and wanted by a new generation, it is tried at once.
         paths["2"] = versions["2"]
         replica.table.want(("1", "2"), anew=True)
         await settle(replica.table, "2")
         assert replica.ranker.follow(generation(2, "1", canary="2", share=0.5, salt="s"))
-        assert {row[1] for row in lists(await replica.rotation.answer(ASKED))} == {"1", "2"}
+        assert {row[1] for row in lists(await replica.rotation.route(ASKED))} == {"1", "2"}
         await replica.table.close()
 
     asyncio.run(work())

@@ -1,5 +1,6 @@
-"""Answers as bytes of the wire, written from columns."""
+"""Answers as protobuf's wire format, written from columns."""
 
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
+from spotify_buddies.serve_app.ranking.encoding.kernels import ID_BYTES
 
-__all__ = ["Encoded", "Encoder", "draw_ids", "encode_refused", "merge"]
+__all__ = ["ID_BYTES", "Encoded", "Encoder", "draw_ids", "encode_refused", "merge"]

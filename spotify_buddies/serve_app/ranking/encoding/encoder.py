@@ -1,9 +1,10 @@
-"""Encodes ranked lists: columns in, the bytes of RecommendResponse.recommendations out."""
+"""The encoder of ranked lists: columns in, the bytes of RecommendResponse.recommendations out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -47,22 +48,25 @@ class Encoder:
 
     def __init__(self, engine: Engine) -> None:
         bundle = engine.bundle
-        self._heads = [
-            _bytes(pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm))) for arm in (0, *Arm)
-        ]
-        self._skipped: dict[tuple[Skipped, ...], int] = {}
-        self._skipped_table = StringTable.of([])
-        self._code(
-            (),
-        )
-        ids, titles, owners = bundle.playlist_ids.table, bundle.playlist_titles, bundle.user_ids.table
-        self._entries = kernels.encode_playlists(
-            ids.offsets, ids.data, titles.offsets, titles.data, bundle.owner, owners.offsets, owners.data
-        )
-        names, artists = bundle.song_titles, bundle.song_artists
-        self._songs = kernels.encode_songs(names.offsets, names.data, artists.offsets, artists.data)
+        # All of them now: threads share the encoder, and a code must never be known before the row that it points to.
+        orders = [order for size in range(len(Skipped) + 1) for order in permutations(Skipped, size)]
+        self._skipped_codes = {order: code for code, order in enumerate(orders)}
+        skipped = [_bytes(pb.Recommendation(skipped=map(pb.Skipped.ValueType, order))) for order in orders]
         phrases = StringTable.of([phrase for words in PHRASES for phrase in words])
-        self._phrases = phrases.offsets, phrases.data
+        shared = [
+            np.cumsum([0, *map(len, skipped)]),
+            np.concatenate(skipped),
+            *kernels.encode_playlists(
+                _columns(bundle.playlist_ids.table),
+                _columns(bundle.playlist_titles),
+                bundle.owner,
+                _columns(bundle.user_ids.table),
+            ),
+            *kernels.encode_songs(_columns(bundle.song_titles), _columns(bundle.song_artists)),
+            *_columns(phrases),
+        ]
+        heads = {arm: pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm)) for arm in Arm}
+        self._fixed = {arm: kernels.Fixed(_bytes(head), *shared) for arm, head in heads.items()}
 
     def encode(
         self,
@@ -79,40 +83,21 @@ class Encoder:
         drawn: from draw_ids, one id per list. reasons: of all lists; None: they are left out.
         """
         last = len(lists) if last is None else last
-        chosen, count, limit = slice(first, last), last - first, lists.rows.shape[1]
-        explained = reasons is not None
-        if reasons is None:
-            reasons = Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
-        keys = lists.keys or Keys.of(lists.user_ids)
-        scores, sources = lists.scores[chosen], lists.source_numbers[chosen]
-        encoded = kernels.encode(
-            keys.offsets[first : last + 1], keys.data, np.frombuffer(drawn, np.uint8)[first * 16 :],
-            lists.rows[chosen], scores, scores.view(np.uint32), lists.counts[chosen], self._heads[arm],
-            sources, _WORDED[sources],
-            *self._codes(lists.skipped[chosen], count), np.fromiter(lists.unknown_songs[chosen], np.int32, count),
-            *self._entries, explained, reasons.shared[chosen], reasons.examples[chosen], *self._songs, *self._phrases,
+        if last - first < len(lists):
+            lists, drawn = lists.part(first, last), drawn[first * 16 : last * 16]
+            reasons = reasons and reasons.part(first, last)
+        count, limit = lists.rows.shape
+        keys, sources = lists.keys or Keys.of(lists.user_ids), lists.source_numbers
+        sent = kernels.Sent(
+            keys.offsets, keys.data, np.frombuffer(drawn, np.uint8), lists.rows, lists.scores,
+            lists.scores.view(np.uint32), lists.counts, sources, _WORDED[sources],
+            np.fromiter(map(self._skipped_codes.__getitem__, lists.skipped), np.int8, count),
+            np.fromiter(lists.unknown_songs, np.int32, count),
         )  # fmt: skip
-        data: bytes = encoded.tobytes()
+        # Arrays all the same where there are no reasons: with anything else the kernel would be compiled once more.
+        why = reasons or Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
+        data: bytes = kernels.encode(sent, reasons is not None, why.shared, why.examples, self._fixed[arm]).tobytes()
         return data
-
-    def _codes(self, skipped: Iterable[tuple[Skipped, ...]], count: int) -> tuple[Array, Array, Array]:
-        """The row of each listener's skipped steps in the table of encoded fields, and the table."""
-        try:
-            codes = np.fromiter(map(self._skipped.__getitem__, skipped), np.int8, count)
-        except KeyError:
-            codes = np.fromiter(map(self._code, skipped), np.int8, count)
-        return codes, self._skipped_table.offsets, self._skipped_table.data
-
-    def _code(self, steps: tuple[Skipped, ...]) -> int:
-        if steps not in self._skipped:
-            self._skipped[steps] = len(self._skipped)
-            fields = [
-                _bytes(pb.Recommendation(skipped=[pb.Skipped.ValueType(step) for step in known]))
-                for known in self._skipped
-            ]
-            offsets = np.cumsum([0, *map(len, fields)])
-            self._skipped_table = StringTable(offsets, np.concatenate(fields))
-        return self._skipped[steps]
 
 
 def encode_refused(refused: Refused) -> bytes:
@@ -134,3 +119,7 @@ def merge(messages: Sequence[bytes], chosen: Array) -> bytes:
 
 def _bytes(message: pb.Recommendation) -> Array:
     return np.frombuffer(message.SerializeToString(), np.uint8)
+
+
+def _columns(table: StringTable) -> kernels.Table:
+    return kernels.Table(table.offsets, table.data)

@@ -1,0 +1,40 @@
+"""Hot loops of serving: one call per request, nothing allocated per pair.
+
+numba's cache beside a module goes by the age of that module alone: after a change to a function or a tuple that other
+modules use, delete the *.nbi files of those too.
+"""
+
+from spotify_buddies.serve_app.ranking.kernels.columns import (
+    Asked,
+    Catalogue,
+    ExplainedLists,
+    Libraries,
+    ListColumns,
+    ListRules,
+    Ragged,
+)
+from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
+from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
+from spotify_buddies.serve_app.ranking.kernels.order import offer
+from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, POPULAR, POPULAR_IN_GENRE, dot, rank
+from spotify_buddies.serve_app.ranking.kernels.songs import share, vote
+
+__all__ = [
+    "LIVE",
+    "POPULAR",
+    "POPULAR_IN_GENRE",
+    "Asked",
+    "Catalogue",
+    "ExplainedLists",
+    "Libraries",
+    "ListColumns",
+    "ListRules",
+    "Ragged",
+    "dot",
+    "gather_owned",
+    "match_keys",
+    "offer",
+    "rank",
+    "share",
+    "vote",
+]

@@ -1,0 +1,113 @@
+"""Arguments of the ranking, grouped by what belongs together.
+
+Kernels on the path of every request take a group as a plain tuple: numba finds the type of a NamedTuple in Python at
+every call, which takes as long as ranking a user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+class Ragged(NamedTuple):
+    """Rows of different lengths: row i is values[indptr[i]:indptr[i + 1]]."""
+
+    indptr: Array
+    values: Array
+
+
+class Catalogue(NamedTuple):
+    """What an engine chooses from, the same for every request.
+
+    By playlist row: factors float32 (playlists, d); owner, -1 for nobody; sketches uint8 (playlists, width), (0, 0)
+    where there are none. Best first: (popular, popular_scores) with everybody, and row g of (genre_indptr,
+    genre_popular, genre_scores) in genre g.
+    """
+
+    factors: Array
+    owner: Array
+    sketches: Array
+    popular: Array
+    popular_scores: Array
+    genre_indptr: Array
+    genre_popular: Array
+    genre_scores: Array
+
+
+class Asked(NamedTuple):
+    """The users of a request and their candidates; -1: there is none.
+
+    By user: users, the row; vectors[vector_rows[i]], the factor; candidate_rows[i], the row of (indptr, candidates);
+    genre_rows[i], the genre, or no genre_rows at all where nobody has one. candidate_scores: empty, or those of
+    candidates that are sorted best first already.
+    """
+
+    users: Array
+    vectors: Array
+    vector_rows: Array
+    indptr: Array
+    candidates: Array
+    candidate_scores: Array
+    candidate_rows: Array
+    genre_rows: Array
+
+
+class ListRules(NamedTuple):
+    """Rules of a list, beside that users never get their own playlists.
+
+    excluded: rows that nobody gets; row i of (blocked_indptr, blocked): what user i of the request does not get; both
+    ascending. At most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better
+    one.
+    """
+
+    excluded: Array
+    blocked_indptr: Array
+    blocked: Array
+    max_per_owner: int
+    most_equal: int
+
+
+class Limits(NamedTuple):
+    """The numbers of ListRules."""
+
+    max_per_owner: int
+    most_equal: int
+
+
+class ListColumns(NamedTuple):
+    """Lists to be written: rows, scores (users, limit) best first, counts and sources (users,)."""
+
+    rows: Array
+    scores: Array
+    counts: Array
+    sources: Array
+
+
+class Libraries(NamedTuple):
+    """Whose each playlist is, and whose songs: owner, -1 for nobody; row u of (indptr, songs), ascending, of user u.
+
+    listeners: users of each song.
+    """
+
+    owner: Array
+    indptr: Array
+    songs: Array
+    listeners: Array
+
+
+class ExplainedLists(NamedTuple):
+    """Lists to be explained: counts[i] of rows (users, limit) are filled; personal[i]: it comes from neighbours.
+
+    Row song_rows[i] of (indptr, songs), ascending, are the user's own songs; -1: none are known.
+    """
+
+    rows: Array
+    counts: Array
+    personal: Array
+    song_rows: Array
+    indptr: Array
+    songs: Array

@@ -1,0 +1,47 @@
+"""The playlists of nearest users, as candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from spotify_buddies.serve_app.ranking.kernels.columns import ListRules, Ragged
+from spotify_buddies.serve_app.ranking.kernels.order import holds
+
+Array = npt.NDArray[Any]
+
+
+@njit(cache=True, nogil=True)
+def gather_owned(neighbours: Ragged, owned: Ragged, users: Array, rules: ListRules, most: int, share: int) -> Array:
+    """The playlists of each row's neighbours, best neighbour first, at most `most`, int32 (rows, most), -1 padded.
+
+    At most `share` of one neighbour, so that one who owns many does not leave a list with too few owners; more of them
+    only in places that all neighbours together leave empty.
+
+    Row i belongs to user row users[i] or to nobody (-1), whose own playlists are left out, as are the excluded and the
+    blocked ones of the rules: none of them may use up a place.
+    """
+    gathered = np.full((users.size, most), -1, np.int32)
+    for i in range(users.size):
+        count = 0
+        blocked = rules.blocked[rules.blocked_indptr[i] : rules.blocked_indptr[i + 1]]
+        # Once for everybody's share, and once more for what is beyond it.
+        for again in range(2):
+            for j in range(neighbours.indptr[i], neighbours.indptr[i + 1]):
+                neighbour = neighbours.values[j]
+                if neighbour == users[i]:
+                    continue
+                taken = 0
+                for k in range(owned.indptr[neighbour], owned.indptr[neighbour + 1]):
+                    if count == most or (again == 0 and taken == share):
+                        break
+                    if holds(rules.excluded, owned.values[k]) or holds(blocked, owned.values[k]):
+                        continue
+                    taken += 1
+                    if again == 0 or taken > share:
+                        gathered[i, count] = owned.values[k]
+                        count += 1
+    return gathered

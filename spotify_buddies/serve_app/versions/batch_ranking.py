@@ -1,0 +1,129 @@
+"""The ranking of one batch of users and tastes: a few on the event loop, many in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.daily.read import Reader, fetch, prefer_daily
+from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.ranking import cold
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Rules, Skipped
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+
+Array = npt.NDArray[Any]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+# Users ranked on the event loop, where other calls wait for half a millisecond. More go to threads: the kernels run
+# without Python's lock.
+AT_ONCE = 64
+# Songs of tastes looked up on the event loop, about a millisecond's worth. More go to a thread.
+FIND_AT_ONCE = 200
+# Nearest users asked for per taste.
+NEAREST = 100
+
+
+class Run(Protocol):
+    """A place for work that only computes: `here`, or asyncio.to_thread."""
+
+    async def __call__(self, work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        """What work(*args, **kwargs) returns."""
+
+
+async def here(work: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    """Run work on the event loop, without giving others a turn."""
+    return work(*args, **kwargs)
+
+
+def run_for(users: int) -> Run:
+    """Where the work for so many users runs."""
+    return here if users <= AT_ONCE else asyncio.to_thread
+
+
+class BatchRanker:
+    """Ranks the user_ids and the tastes of a batch. Awaits nothing where `run` is `here` and nothing is read.
+
+    neighbours_s, daily_s: longest waits for the search and for the lists of the day, in seconds.
+    """
+
+    def __init__(
+        self, engine: Engine, daily: Reader | None, telemetry: Telemetry, *, neighbours_s: float, daily_s: float
+    ) -> None:
+        self._engine = engine
+        self._daily = daily
+        self._neighbours_s = neighbours_s
+        self._daily_s = daily_s
+        self._telemetry = telemetry
+        self.neighbours: Neighbours | None = None
+
+    async def rank_users(self, query: Query, excluded: Array, rules: Rules, run: Run) -> RankedLists:
+        """The lists of query.user_ids, in order, by Engine.rank_known, Engine.rank_cold and, in daily mode, as stored.
+
+        excluded: playlist rows, ascending.
+        """
+        timed = query.mode is Mode.LIVE and not query.tastes
+        lists = await run(self._rank_known, query, excluded, rules, timed)
+        if query.mode is Mode.DAILY:
+            stored = await fetch(self._engine, self._daily, lists.song_rows, self._daily_s)
+            lists = await run(prefer_daily, self._engine, lists, stored, excluded, rules)
+        places = cold.without_list(self._engine.bundle, lists)
+        return await self._rank_cold(lists, places, excluded, rules, run) if places.size else lists
+
+    async def rank_tastes(self, query: Query, excluded: Array, rules: Rules, run: Run) -> RankedLists:
+        """The lists of query.tastes, in order, by Engine.rank_tastes. excluded: playlist rows, ascending."""
+        few = sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE
+        taste_songs = await (run if few else asyncio.to_thread)(self._engine.find_songs, query.tastes)
+        nearest = await self._find_nearest(taste_songs.songs)
+        lists = await run(
+            self._engine.rank_tastes, query.tastes, taste_songs, nearest.users, query.limit, excluded, rules
+        )
+        self._count_cold(nearest, lists)
+        # Nobody precomputed a list for a taste.
+        return lists.skip((Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
+
+    def _rank_known(self, query: Query, excluded: Array, rules: Rules, timed: bool) -> RankedLists:
+        started = time.perf_counter()
+        lists = self._engine.rank_known(query.user_ids, query.limit, excluded, rules)
+        if timed:
+            self._telemetry.time_inference(time.perf_counter() - started)
+        return lists
+
+    async def _rank_cold(
+        self, lists: RankedLists, places: Array, excluded: Array, rules: Rules, run: Run
+    ) -> RankedLists:
+        """The lists with those at `places`, of users without candidates, ranked as tastes are."""
+        users, limit = lists.song_rows[places], lists.rows.shape[1]
+        nearest = await self._find_nearest(await run(cold.libraries, self._engine.bundle, users))
+        blocked = None if rules.blocked is None else rules.blocked.take(places)
+        ranked = await run(
+            self._engine.rank_cold, users, nearest.users, limit, excluded, replace(rules, blocked=blocked)
+        )
+        self._count_cold(nearest, ranked)
+        return _with_cold(lists, places, ranked, () if nearest.users is not None else (Skipped.NEIGHBOUR_SEARCH,))
+
+    async def _find_nearest(self, songs: Csr) -> cold.Nearest:
+        users = self._engine.bundle.manifest.users
+        return await cold.find_neighbours(self.neighbours, songs, NEAREST, users, self._neighbours_s)
+
+    def _count_cold(self, nearest: cold.Nearest, lists: RankedLists) -> None:
+        for step, count in cold.steps(nearest, lists).items():
+            self._telemetry.count_cold(step, count)
+
+
+def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists, skipped: tuple[Skipped, ...]) -> RankedLists:
+    """The lists, with ranked[i] at places[i] and these steps skipped for it, before what was skipped already."""
+    rows, scores, counts = lists.rows.copy(), lists.scores.copy(), lists.counts.copy()
+    rows[places], scores[places], counts[places] = ranked.rows, ranked.scores, ranked.counts
+    sources, steps = list(lists.sources), list(lists.skipped)
+    for place, source in zip(places.tolist(), ranked.sources, strict=True):
+        sources[place] = source
+        steps[place] = (*skipped, *steps[place])
+    return replace(lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(steps))
