@@ -526,7 +526,7 @@ class Recommendation(_message.Message):
     user_id: _builtins.str
     """The listener asked for (RecommendRequest.user_ids or Taste.user_id)."""
     recommendation_id: _builtins.str
-    """Names this answer in FeedbackRequest.recommendation_id. 32 hexadecimal digits."""
+    """Names this answer in FeedbackRequest.recommendation_id. 32 lower-case hexadecimal digits."""
     model_version: _builtins.str
     """Version of the registered model that answered, as in the model registry."""
     arm: Global___Arm.ValueType
@@ -694,7 +694,7 @@ class FeedbackRequest(_message.Message):
     ARM_FIELD_NUMBER: _builtins.int
     DO_NOT_RECOMMEND_FIELD_NUMBER: _builtins.int
     recommendation_id: _builtins.str
-    """Recommendation.recommendation_id. 1 to 128 bytes."""
+    """Recommendation.recommendation_id. 32 lower-case hexadecimal digits."""
     user_id: _builtins.str
     """The listener. 1 to 128 bytes."""
     idempotency_key: _builtins.str
@@ -703,9 +703,11 @@ class FeedbackRequest(_message.Message):
     Another action under the same key is ALREADY_EXISTS.
     """
     model_version: _builtins.str
-    """Recommendation.model_version, so that likes count for the version that earned them. At most 128 bytes."""
+    """Recommendation.model_version, so that likes count for the version that earned them. At most 128 bytes. Default:
+    taken from the list that the feedback is about, if it is found.
+    """
     arm: Global___Arm.ValueType
-    """Recommendation.arm."""
+    """Recommendation.arm. Default: as for model_version."""
     @_builtins.property
     def liked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Playlists that the listener liked; a like takes an earlier dislike back. liked, ignored, disliked and
