@@ -39,7 +39,7 @@ class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mode.ValueType],
     MODE_LIVE: _Mode.ValueType  # 1
     """Score the candidates now, with the serving model version."""
     MODE_DAILY: _Mode.ValueType  # 2
-    """Read the list of the day; where there is none, score live and say so in Recommendation.skipped."""
+    """Read the list of the day; if there is none, score live and report it in Recommendation.skipped."""
 
 class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
     """Whether a list is scored now or read from the lists computed once a day."""
@@ -49,7 +49,7 @@ MODE_UNSPECIFIED: Mode.ValueType  # 0
 MODE_LIVE: Mode.ValueType  # 1
 """Score the candidates now, with the serving model version."""
 MODE_DAILY: Mode.ValueType  # 2
-"""Read the list of the day; where there is none, score live and say so in Recommendation.skipped."""
+"""Read the list of the day; if there is none, score live and report it in Recommendation.skipped."""
 Global___Mode: _TypeAlias = Mode  # noqa: Y015
 
 class _Source:
@@ -65,12 +65,12 @@ class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueTy
     SOURCE_DAILY: _Source.ValueType  # 2
     """The list computed for the listener today."""
     SOURCE_COLD_NEIGHBOURS: _Source.ValueType  # 3
-    """A taste without history: playlists of the neighbours found for it at request time."""
+    """A taste without history: playlists of neighbours that were searched at request time."""
     SOURCE_POPULAR: _Source.ValueType  # 4
-    """What most people like: nothing is known of this listener, or a step was skipped."""
+    """The playlists that most people like: nothing is known of this listener, or a step was skipped."""
     SOURCE_POPULAR_IN_GENRE: _Source.ValueType  # 5
-    """A taste whose neighbours own nothing that is left, or could not be asked: what is liked most within the genre that
-    is nearest to its songs. Genres are clusters of playlists that the model has learned, without a name.
+    """A taste whose neighbours own no remaining playlist, or could not be searched: the playlists that are liked most in
+    the genre nearest to its songs. Genres are unnamed clusters of playlists that the model has learned.
     """
 
 class Source(_Source, metaclass=_SourceEnumTypeWrapper):
@@ -83,12 +83,12 @@ SOURCE_LIVE: Source.ValueType  # 1
 SOURCE_DAILY: Source.ValueType  # 2
 """The list computed for the listener today."""
 SOURCE_COLD_NEIGHBOURS: Source.ValueType  # 3
-"""A taste without history: playlists of the neighbours found for it at request time."""
+"""A taste without history: playlists of neighbours that were searched at request time."""
 SOURCE_POPULAR: Source.ValueType  # 4
-"""What most people like: nothing is known of this listener, or a step was skipped."""
+"""The playlists that most people like: nothing is known of this listener, or a step was skipped."""
 SOURCE_POPULAR_IN_GENRE: Source.ValueType  # 5
-"""A taste whose neighbours own nothing that is left, or could not be asked: what is liked most within the genre that
-is nearest to its songs. Genres are clusters of playlists that the model has learned, without a name.
+"""A taste whose neighbours own no remaining playlist, or could not be searched: the playlists that are liked most in
+the genre nearest to its songs. Genres are unnamed clusters of playlists that the model has learned.
 """
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
@@ -106,7 +106,7 @@ class _ArmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Arm.ValueType], _
     """The version behind the alias "canary"."""
 
 class Arm(_Arm, metaclass=_ArmEnumTypeWrapper):
-    """Which of the versions in rotation answered."""
+    """Which of the versions in use answered."""
 
 ARM_UNSPECIFIED: Arm.ValueType  # 0
 """Never sent."""
@@ -129,12 +129,12 @@ class _SkippedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Skipped.Value
     SKIPPED_DAILY_LIST: _Skipped.ValueType  # 2
     """There was no list of the day for this listener, or the store did not answer within its time budget."""
     SKIPPED_SEEN: _Skipped.ValueType  # 3
-    """What the listener has seen could not be read within its time budget: playlists may come back that
-    RecommendRequest.exclude_seen asked to leave out. Dislikes and DoNotRecommend are honoured all the same.
+    """What the listener has seen could not be read within its time budget: playlists that RecommendRequest.exclude_seen
+    should leave out may come back. Dislikes and DoNotRecommend still apply.
     """
 
 class Skipped(_Skipped, metaclass=_SkippedEnumTypeWrapper):
-    """A step that was left out of an answer."""
+    """A step that was skipped for an answer."""
 
 SKIPPED_UNSPECIFIED: Skipped.ValueType  # 0
 """Never sent."""
@@ -143,8 +143,8 @@ SKIPPED_NEIGHBOUR_SEARCH: Skipped.ValueType  # 1
 SKIPPED_DAILY_LIST: Skipped.ValueType  # 2
 """There was no list of the day for this listener, or the store did not answer within its time budget."""
 SKIPPED_SEEN: Skipped.ValueType  # 3
-"""What the listener has seen could not be read within its time budget: playlists may come back that
-RecommendRequest.exclude_seen asked to leave out. Dislikes and DoNotRecommend are honoured all the same.
+"""What the listener has seen could not be read within its time budget: playlists that RecommendRequest.exclude_seen
+should leave out may come back. Dislikes and DoNotRecommend still apply.
 """
 Global___Skipped: _TypeAlias = Skipped  # noqa: Y015
 
@@ -159,17 +159,17 @@ class _FeedbackOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Feedb
     FEEDBACK_OUTCOME_ACCEPTED: _FeedbackOutcome.ValueType  # 1
     """Stored by this request."""
     FEEDBACK_OUTCOME_DUPLICATE: _FeedbackOutcome.ValueType  # 2
-    """Stored before, by the same request with the same idempotency_key; this one changed nothing."""
+    """Already stored by an earlier request with the same idempotency_key and content; this one changed nothing."""
 
 class FeedbackOutcome(_FeedbackOutcome, metaclass=_FeedbackOutcomeEnumTypeWrapper):
-    """What became of a feedback."""
+    """The result of a feedback."""
 
 FEEDBACK_OUTCOME_UNSPECIFIED: FeedbackOutcome.ValueType  # 0
 """Never sent."""
 FEEDBACK_OUTCOME_ACCEPTED: FeedbackOutcome.ValueType  # 1
 """Stored by this request."""
 FEEDBACK_OUTCOME_DUPLICATE: FeedbackOutcome.ValueType  # 2
-"""Stored before, by the same request with the same idempotency_key; this one changed nothing."""
+"""Already stored by an earlier request with the same idempotency_key and content; this one changed nothing."""
 Global___FeedbackOutcome: _TypeAlias = FeedbackOutcome  # noqa: Y015
 
 class _VersionState:
@@ -288,7 +288,7 @@ Global___Taste: _TypeAlias = Taste  # noqa: Y015
 
 @_typing.final
 class ExcludeSeen(_message.Message):
-    """Leave out what a listener has met before."""
+    """Leave out what a listener has seen before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -366,7 +366,7 @@ class RecommendRequest(_message.Message):
 
     @_builtins.property
     def exclude_seen(self) -> Global___ExcludeSeen:
-        """Leave out what each listener has met before; looked up under a time budget. Default (unset): nothing is left out."""
+        """Leave out what each listener has seen before; looked up under a time budget. Default (unset): nothing is left out."""
 
     def __init__(
         self,
@@ -452,7 +452,7 @@ class RecommendedPlaylist(_message.Message):
     title: _builtins.str
     """The playlist's name as its owner wrote it; may be empty."""
     owner_id: _builtins.str
-    """The listener who owns it; empty where nobody does."""
+    """The listener who owns it; empty if nobody does."""
     score: _builtins.float
     """Higher is better; comparable within one recommendation only. The model's score, without a unit; with
     SOURCE_POPULAR the number of listeners who like the playlist.
@@ -488,11 +488,11 @@ class ListenerError(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
-    """A google.rpc.Code, as INVALID_ARGUMENT (3)."""
+    """A google.rpc.Code, such as INVALID_ARGUMENT (3)."""
     field: _builtins.str
-    """The field of the request, as "user_ids[3]"."""
+    """The field of the request, such as "user_ids[3]"."""
     message: _builtins.str
-    """For people."""
+    """A message for people."""
     def __init__(
         self,
         *,
@@ -526,7 +526,7 @@ class Recommendation(_message.Message):
     user_id: _builtins.str
     """The listener asked for (RecommendRequest.user_ids or Taste.user_id)."""
     recommendation_id: _builtins.str
-    """Names this answer in FeedbackRequest.recommendation_id. 32 hexadecimal digits."""
+    """Names this answer in FeedbackRequest.recommendation_id. 32 lower-case hexadecimal digits."""
     model_version: _builtins.str
     """Version of the registered model that answered, as in the model registry."""
     arm: Global___Arm.ValueType
@@ -537,15 +537,15 @@ class Recommendation(_message.Message):
     """Songs of the taste that the model does not know. 0 for user_ids."""
     @_builtins.property
     def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendedPlaylist]:
-        """Best first; at most RecommendRequest.limit, fewer when candidates run out."""
+        """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates."""
 
     @_builtins.property
     def skipped(self) -> _containers.RepeatedScalarFieldContainer[Global___Skipped.ValueType]:
-        """Steps that were left out, each at most once."""
+        """Steps that were skipped, each at most once."""
 
     @_builtins.property
     def error(self) -> Global___ListenerError:
-        """Set where this listener could not be answered; then there are no playlists and no recommendation_id."""
+        """Set if this listener could not be answered; then there are no playlists and no recommendation_id."""
 
     def __init__(
         self,
@@ -631,7 +631,7 @@ class RecommendStreamResponse(_message.Message):
     RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     first: _builtins.int
-    """Place of the first of them among all listeners asked for; user_ids come before tastes."""
+    """Position of the first of them among all listeners asked for; user_ids come before tastes."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
         """The listeners of this part, in the order asked."""
@@ -662,7 +662,7 @@ class DoNotRecommend(_message.Message):
     """The playlist. 1 to 128 bytes."""
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
-        """When it may come back. In the past: at once, which takes an earlier wish back."""
+        """When it may come back. A time in the past cancels an earlier wish."""
 
     def __init__(
         self,
@@ -694,18 +694,20 @@ class FeedbackRequest(_message.Message):
     ARM_FIELD_NUMBER: _builtins.int
     DO_NOT_RECOMMEND_FIELD_NUMBER: _builtins.int
     recommendation_id: _builtins.str
-    """Recommendation.recommendation_id. 1 to 128 bytes."""
+    """Recommendation.recommendation_id. 32 lower-case hexadecimal digits."""
     user_id: _builtins.str
     """The listener. 1 to 128 bytes."""
     idempotency_key: _builtins.str
     """Makes retries safe: a second request with the same key stores nothing. 1 to 128 bytes, unique per user action of one
-    caller. A repetition says the same but for model_version and arm, which it may leave out, and the order of playlists;
-    another action under the key is ALREADY_EXISTS.
+    caller. A retry has the same content, but may omit model_version and arm, and may order playlists differently.
+    Another action under the same key is ALREADY_EXISTS.
     """
     model_version: _builtins.str
-    """Recommendation.model_version, so that likes count for the version that earned them. At most 128 bytes."""
+    """Recommendation.model_version, so that likes count for the version that earned them. At most 128 bytes. Default:
+    taken from the list that the feedback is about, if it is found.
+    """
     arm: Global___Arm.ValueType
-    """Recommendation.arm."""
+    """Recommendation.arm. Default: as for model_version."""
     @_builtins.property
     def liked(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Playlists that the listener liked; a like takes an earlier dislike back. liked, ignored, disliked and
@@ -722,7 +724,7 @@ class FeedbackRequest(_message.Message):
 
     @_builtins.property
     def do_not_recommend(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoNotRecommend]:
-        """Playlists that the listener does not want to see for a time. Not an opinion of the playlist: nothing is learned."""
+        """Playlists that the listener does not want to see for a time. This is not an opinion: nothing is learned."""
 
     def __init__(
         self,
@@ -756,7 +758,7 @@ class FeedbackResponse(_message.Message):
     outcome: Global___FeedbackOutcome.ValueType
     """By this request or by an earlier one."""
     reactions: _builtins.int
-    """Rows that the idempotency key stands for: one per playlist."""
+    """Rows stored under the idempotency key: one per playlist."""
     def __init__(
         self,
         *,
@@ -814,7 +816,7 @@ class ModelVersion(_message.Message):
     bundle_sha256: _builtins.str
     """SHA-256 of the bundle's manifest, 64 hexadecimal digits."""
     message: _builtins.str
-    """For people; empty when all is well."""
+    """A message for people; empty when all is well."""
     users: _builtins.int
     """Listeners the version knows."""
     playlists: _builtins.int

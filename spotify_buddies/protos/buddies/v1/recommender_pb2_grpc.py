@@ -63,9 +63,9 @@ class RecommenderServiceServicer:
 
     def Recommend(self, request, context):
         """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
-        a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
-        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
-        growing wait.
+        a documented range; if only some listeners do, the others are answered and those carry Recommendation.error.
+        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay if it is present, else with a
+        growing delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,8 +81,8 @@ class RecommenderServiceServicer:
 
     def Feedback(self, request, context):
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
-        with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+        the same idempotency_key and content. UNAVAILABLE: not acknowledged, but it may be stored: send it again with the
+        same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
         for another action, and this one is not stored; BadRequest names the fields that differ.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

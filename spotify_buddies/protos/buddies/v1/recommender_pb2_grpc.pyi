@@ -42,9 +42,9 @@ class RecommenderServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RecommenderServiceAsyncStub: ...
     Recommend: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]
     """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
-    a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
-    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
-    growing wait.
+    a documented range; if only some listeners do, the others are answered and those carry Recommendation.error.
+    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay if it is present, else with a
+    growing delay.
     """
     RecommendStream: _grpc.UnaryStreamMultiCallable[_recommender_pb2.RecommendStreamRequest, _recommender_pb2.RecommendStreamResponse]
     """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
@@ -52,8 +52,8 @@ class RecommenderServiceStub:
     """
     Feedback: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
-    with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+    the same idempotency_key and content. UNAVAILABLE: not acknowledged, but it may be stored: send it again with the
+    same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
     for another action, and this one is not stored; BadRequest names the fields that differ.
     """
     GetModelStatus: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]
@@ -66,9 +66,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommender_pb2.RecommendRequest, _recommender_pb2.RecommendResponse]  # type: ignore[assignment]
     """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
-    a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
-    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
-    growing wait.
+    a documented range; if only some listeners do, the others are answered and those carry Recommendation.error.
+    RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay if it is present, else with a
+    growing delay.
     """
     RecommendStream: _aio.UnaryStreamMultiCallable[_recommender_pb2.RecommendStreamRequest, _recommender_pb2.RecommendStreamResponse]  # type: ignore[assignment]
     """The same for up to 50,000 listeners of one request, answered in parts as they are ranked, in the order asked.
@@ -76,8 +76,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """
     Feedback: _aio.UnaryUnaryMultiCallable[_recommender_pb2.FeedbackRequest, _recommender_pb2.FeedbackResponse]  # type: ignore[assignment]
     """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-    the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
-    with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+    the same idempotency_key and content. UNAVAILABLE: not acknowledged, but it may be stored: send it again with the
+    same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
     for another action, and this one is not stored; BadRequest names the fields that differ.
     """
     GetModelStatus: _aio.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]  # type: ignore[assignment]
@@ -93,9 +93,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.RecommendResponse, _abc.Awaitable[_recommender_pb2.RecommendResponse]]:
         """Playlists for up to 1,000 listeners. Safe to retry. INVALID_ARGUMENT: the request, or every listener in it, breaks
-        a documented range; where only some listeners do, the others are answered and those carry Recommendation.error.
-        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay where that is present, else after a
-        growing wait.
+        a documented range; if only some listeners do, the others are answered and those carry Recommendation.error.
+        RESOURCE_EXHAUSTED: the server is full, retry after RetryInfo.retry_delay if it is present, else with a
+        growing delay.
         """
 
     @_abc_1.abstractmethod
@@ -115,8 +115,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.FeedbackResponse, _abc.Awaitable[_recommender_pb2.FeedbackResponse]]:
         """Stores what one listener did with one recommendation. OK means committed to durable storage. Safe to retry with
-        the same idempotency_key and content. UNAVAILABLE: not acknowledged; it may be stored all the same, so send it again
-        with the same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
+        the same idempotency_key and content. UNAVAILABLE: not acknowledged, but it may be stored: send it again with the
+        same idempotency_key after RetryInfo.retry_delay. ALREADY_EXISTS: the caller has used the idempotency_key
         for another action, and this one is not stored; BadRequest names the fields that differ.
         """
 
