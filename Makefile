@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo            the whole way on made-up data; DATA=dir takes real files, ONCE=1 stops at the end"
+	@echo "make demo            the whole way on synthetic data; DATA=dir takes real files, ONCE=1 stops at the end"
 	@echo "make test            lint, types, contracts, stubs and every test"
 	@echo "make check           the same without the tests"
 	@echo "make audit           secrets in the files, known vulnerabilities in the packages (a part of check)"
