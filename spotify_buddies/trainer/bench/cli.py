@@ -11,12 +11,12 @@ import typer
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.command import AsJson, Settings
 
-app = typer.Typer(help="The cost of the offline half, beside its peers.", no_args_is_help=True)
+app = typer.Typer(help="The cost of the offline half, compared with other libraries.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """The cost of the offline half, beside its peers."""
+    """The cost of the offline half, compared with other libraries."""
 
 
 @app.command()
