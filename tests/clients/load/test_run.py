@@ -21,8 +21,10 @@ from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.targets import Row
 from spotify_buddies.clients.load.usage import Watch, growth
 from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
+from spotify_buddies.foundation.process.children import stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.load.grpc_aio import Stalling, serving
+from tests.waiting import wait_until
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
@@ -87,18 +89,24 @@ def test_a_mix_that_cannot_be_made_and_a_server_that_is_not_there_say_so_and_the
 
 
 def test_the_watch_counts_a_tree_of_processes() -> None:
-    busy = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
-    child = subprocess.Popen([sys.executable, "-c", busy], stdin=subprocess.PIPE)
+    inner = "while True: pass"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    child = subprocess.Popen([sys.executable, "-c", outer])
+    tree = psutil.Process(child.pid)
     try:
+        wait_until(tree.children, "the process below it")
         watch = Watch([child.pid])
         watch.began()
+        before = tree.children()[0].cpu_times().user
+        wait_until(lambda: tree.children()[0].cpu_times().user >= before + 0.1, "a tenth of a second of work")
         watch.ended()
         usage = watch.usage()
         assert child.pid in {process.pid for process in usage.processes}
         assert usage.rss_after_mib > 1
-        assert sum(process.cpu_s for process in usage.processes) > 0
+        assert 0.1 <= sum(process.cpu_s for process in usage.processes) < 10
     finally:
-        child.communicate(b"\n")
+        stop_tree(child.pid)
+        child.wait()
     assert growth(100.0, 102.0) == 0.02
     assert growth(0.0, 5.0) is None
 

@@ -60,8 +60,7 @@ def test_every_stage_is_measured_beside_its_peers(measured: Mapping[str, Any]):
             assert entry["amount"] > 0
             assert entry["seconds"] > 0
             assert entry["peak_rss_mib"] > 50
-        assert len(stage["load"]) == 3
-        assert max(stage["load"]) > 0  # the benchmark itself has run for a while
+        assert [type(load) for load in stage["load"]] == [float, float]  # before and after
 
 
 def test_peers_give_the_answers_that_ours_gives(measured: Mapping[str, Any]):
