@@ -59,4 +59,4 @@ def test_a_drill_that_nobody_knows_is_named(trained: Commands) -> None:
 
 def test_a_drill_without_a_data_set_says_what_to_run(trained: Commands) -> None:
     elsewhere = Commands(trained.state_dir.parent / "elsewhere", trained.extra)
-    assert "run the stage before this one first" in elsewhere.run("drill", "run", "redis", "--attach", expect=1)
+    assert "no finished stage '6-split' here" in elsewhere.run("drill", "run", "redis", "--attach", expect=1)

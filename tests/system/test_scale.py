@@ -181,7 +181,7 @@ def test_callers_who_left_take_no_place(served: Served, stub: RecommenderService
         assert {call.code() for call in left} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         # Their own places would be taken until SLOW_S is over.
         wait_until(
-            lambda: code_of(lambda: stub.Recommend(KNOWN, timeout=TIMEOUT_S)) == "OK", TIMEOUT_S, "a place is free"
+            lambda: code_of(lambda: stub.Recommend(KNOWN, timeout=TIMEOUT_S)) == "OK", "a place is free", TIMEOUT_S
         )
         assert all(call.code() is grpc.StatusCode.DEADLINE_EXCEEDED for call in left)
 

@@ -24,6 +24,9 @@ from spotify_buddies.serve_app.telemetry.redact import cause, hash_id
 RETRY_AFTER_S = 1.0
 # A commit that was abandoned holds its connection until the server has answered its cancellation.
 ABANDONED = 6
+# Times that a batch is sent again because a week was attached under it: a batch writes to two partitioned tables, and
+# around Monday to two weeks of each.
+WEEKS_ATTACHED = 4
 _log = logging.getLogger(__name__)
 
 
@@ -155,29 +158,32 @@ class Reactions:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("writing feedback failed", exc_info=error)
 
-    async def _attempt(self, batch: Sequence[_Waiting], *, again: bool = True) -> None:
-        """Commit and answer. A row that the database refuses fails alone; the others are sent without it."""
+    async def _attempt(self, batch: Sequence[_Waiting], *, again: bool = True, attached: int = 0) -> None:
+        """Commit and answer. A row that the database refuses fails alone; the others are sent without it.
+
+        attached: how often a week was attached under the batch so far.
+        """
         started = time.perf_counter()
         try:
             committed = await self._commit([waiting.action for waiting in batch])
         except (psycopg.DataError, psycopg.IntegrityError) as error:
-            if again and isinstance(error, psycopg.errors.CheckViolation):
+            if attached < WEEKS_ATTACHED and isinstance(error, psycopg.errors.CheckViolation):
                 # The row went to the default partition while its week was attached.
-                await self._attempt(batch, again=False)
+                await self._attempt(batch, again=again, attached=attached + 1)
                 return
             if len(batch) == 1:
                 self._fail(batch, error)
                 return
             half = len(batch) // 2
-            await self._attempt(batch[:half], again=again)
-            await self._attempt(batch[half:], again=again)
+            await self._attempt(batch[:half], again=again, attached=attached)
+            await self._attempt(batch[half:], again=again, attached=attached)
         except psycopg.Error as error:
             # The server was restarted, replaced, or restored without our tables: open connections and what is known of
             # the schema are worthless. The keys make it safe to send again.
             self._schema.forget()
             await self._connections.close_idle()
             if again:
-                await self._attempt(batch, again=False)
+                await self._attempt(batch, again=False, attached=attached)
             else:
                 self._fail(batch, error)
         except Exception as error:  # callers must get an answer whatever went wrong; _forget logs it
