@@ -20,9 +20,9 @@ import pytest
 
 from spotify_buddies.clients.python import Client, InvalidRequest, Song, Taste, secure
 from spotify_buddies.serve_app.embedded import postgres, valkey
-from tests.contract.conftest import generated
 from tests.deploy.conftest import Start
 from tests.processes import sockets
+from tests.serve_app.bundles import make_bundle
 from tests.strangers import reached
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,7 +72,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         # The server of the tests trusts its socket, so that a password does nothing but show up where it should not.
         separator = "&" if "?" in database else "?"
         command = [
-            sys.executable, str(ROOT / "tests" / "contract" / "server.py"), "haproxy", str(generated(tmp_path / "b")),
+            sys.executable, str(ROOT / "tests" / "contract" / "server.py"), "haproxy", str(make_bundle(tmp_path / "b")),
             str(state), f"{database}{separator}password={PASSWORD}", cache,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -24,7 +24,7 @@ from spotify_buddies.serve_app.ranking.query import Rules, Skipped, Source, Tast
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
-from tests.serve_app.conftest import DIMENSION, PLAYLISTS, SONGS, USERS, parts
+from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts
 
 NONE = np.empty(0, np.int32)
 ROCK = Taste("x", ("SO0004", "SO0010"))  # songs 4 and 10, of genre 0

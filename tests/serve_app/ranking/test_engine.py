@@ -12,7 +12,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.ranking.query import Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, write_bundle
-from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
+from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 
 NONE = np.empty(0, np.int32)
 NO_PAIRING = "user-59"

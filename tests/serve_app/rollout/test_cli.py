@@ -13,16 +13,16 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Wanted
-from tests.serve_app.rollout.conftest import World
+from tests.serve_app.rollout.conftest import Rollout
 
 
 @pytest.fixture
-def command(world: World, state_dir: Path) -> Any:
+def command(rollout: Rollout, state_dir: Path) -> Any:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
     environment |= {
         "COLUMNS": "200",
         "BUDDIES_STATE_DIR": str(state_dir),
-        "BUDDIES_POSTGRES_URL": world.url,
+        "BUDDIES_POSTGRES_URL": rollout.url,
         "BUDDIES_ROLLOUT__PREPARE_WITHIN_S": "60",
         "PYTHONPATH": str(Path.cwd()),
     }
@@ -47,12 +47,12 @@ def command(world: World, state_dir: Path) -> Any:
     return run
 
 
-def test_a_version_goes_from_canary_to_production_and_back(world: World, command: Any) -> None:
+def test_a_version_goes_from_canary_to_production_and_back(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
         assert "nothing is served yet" in await command("promote", expect=1)
         assert "no generation yet" in await command("status")
-        async with world.working(), world.replicas("r-1", "r-2"):
-            await world.active(1)
+        async with rollout.working(), rollout.replicas("r-1", "r-2"):
+            await rollout.active(1)
             started = await command("start", "2", "--percent", "10", "--manual", "--why", "new songs", "--wait")
             assert started == "generation 2 active: production 1, canary 2 with 10 %, paused\n"
             status = json.loads(await command("status", "--json"))
@@ -72,7 +72,7 @@ def test_a_version_goes_from_canary_to_production_and_back(world: World, command
             assert "is the canary, with 25 %" in await command("start", "3", "--force", expect=1)
             promoted = json.loads(await command("promote", "--wait", "--json"))
             assert (promoted["state"], promoted["wanted"]["production"]) == ("active", "2")
-            await world.aliases(production="2", previous="1")
+            await rollout.aliases(production="2", previous="1")
             assert "nothing to change: version 2 is production already: promoted by" in await command("promote")
             assert "production 1, previous 2" in await command("rollback", "--wait")
             assert "version 2 was rolled back by" in await command("rollback", expect=1)
@@ -91,10 +91,10 @@ def test_a_version_goes_from_canary_to_production_and_back(world: World, command
     asyncio.run(run())
 
 
-def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any) -> None:
+def test_what_is_refused_changes_nothing_and_says_why(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
-        async with world.working(), world.replicas("r-1", broken=("5",)):
-            await world.active(1)
+        async with rollout.working(), rollout.replicas("r-1", broken=("5",)):
+            await rollout.active(1)
             assert (
                 "20.0% below the 0.5 of version 1; 2.0% is allowed, and users and seeds explain 6.6%. --force"
                 in await command("start", "3", expect=1)
@@ -106,7 +106,7 @@ def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any
             assert "no version '9'" in await command("shadow", "9", expect=1)
             assert "name a version, or say --off" in await command("shadow", expect=2)
             await command("set-percent", "101", expect=2)
-            async with world.asked() as connection:
+            async with rollout.asked() as connection:
                 assert [one.number for one in await ledger.read_history(connection)] == [1]
             failed = await command("start", "5", "--force", "--wait", expect=1)
             assert "generation 2 failed: r-1 cannot serve version 5: no such file" in failed
@@ -120,14 +120,14 @@ def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any
     asyncio.run(run())
 
 
-def test_of_two_people_one_is_told_who_was_faster(world: World, command: Any) -> None:
+def test_of_two_people_one_is_told_who_was_faster(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             said = {"who": "ann", "action": "start", "why": ""}
             await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=0, **said)
         both = [command("set-percent", str(percent), "--who", f"p{percent}", expect=0) for percent in (20, 30)]
         done = await asyncio.gather(*both, return_exceptions=True)
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             history = await ledger.read_history(connection)
         lost = [found for found in done if isinstance(found, AssertionError)]
         assert len(history) == 3 - len(lost)

@@ -18,7 +18,7 @@ from spotify_buddies.trainer.bundle import open_bundle, write_bundle
 from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
-from tests.serve_app.conftest import DIMENSION, USERS, parts
+from tests.serve_app.bundles import DIMENSION, USERS, parts
 
 USER_IDS = [f"user-{row}" for row in range(USERS)]
 

@@ -28,7 +28,7 @@ from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
-from tests.serve_app.conftest import NO_PAIRING
+from tests.serve_app.bundles import NO_PAIRING
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])

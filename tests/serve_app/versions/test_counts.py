@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import EDGES_MS, SIZES, ArmCounter
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 
 
 def test_edges_go_from_a_tenth_of_a_millisecond_to_ten_seconds_ten_a_decade() -> None:

@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS, lists
 
 PRODUCTION, CANARY = pb.ARM_PRODUCTION, pb.ARM_CANARY

@@ -20,23 +20,12 @@ from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Desired, Registry, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
-
-MODEL = "organic-playlists"
+from tests.trainer.registry.conftest import MODEL
 
 
 @pytest.fixture
 def uri(mlflow_state):
     return default_uri(mlflow_state)
-
-
-@pytest.fixture
-def registry(uri):
-    return Registry(uri, MODEL)
-
-
-@pytest.fixture
-def bundle(bundle_parts, tmp_path):
-    return write_bundle(tmp_path / "bundle", bundle_parts)
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.transfer import copy_version
 from tests.mlflow_server import mlflow_server
-
-MODEL = "organic-playlists"
+from tests.trainer.registry.conftest import MODEL
 
 
 @pytest.fixture
@@ -30,11 +29,6 @@ def target(empty_database: Path, tmp_path: Path) -> Registry:
     home.mkdir(parents=True)
     shutil.copy(empty_database, home / "mlflow.db")
     return Registry(default_uri(tmp_path / "production"), MODEL)
-
-
-@pytest.fixture
-def bundle(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path / "bundle", bundle_parts)
 
 
 @pytest.fixture
