@@ -20,6 +20,7 @@ from spotify_buddies.trainer.dataset.negatives.validation import write_batches
 from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.dataset.table import STAGES
 from spotify_buddies.trainer.settings import DataSettings
+from tests.trainer.dataset.builds import build
 
 
 @dataclass
@@ -168,3 +169,18 @@ def _playlist(rng: np.random.Generator, pid: int, songs: int) -> dict[str, Any]:
     chosen = rng.choice(songs, rng.integers(1, 12), replace=False).tolist()
     tracks = [track(f" title {song}", f"Artist {song % 7} ") for song in chosen]
     return {"pid": pid, "name": f"list {pid}", "num_followers": 1, "modified_at": 1, "tracks": tracks}
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """One build per content of the raw folder, shared by all tests."""
+    done: dict[str, Path] = {}
+
+    def get(raw: Path) -> Path:
+        key = str(sorted((path.name, path.read_bytes()) for path in raw.iterdir()))
+        if key not in done:
+            done[key] = tmp_path_factory.mktemp("built") / "dataset"
+            build(raw, done[key])
+        return done[key]
+
+    return get

@@ -154,8 +154,8 @@ def test_files_of_batches_are_bounded_and_spread_over_the_users(random_dataset):
         assert some.statistics["9-validation"][left_out] == len(held_out) - 20 > 0
         assert whole.statistics["9-validation"][left_out] == 0
         for name in ("random", "hard"):
-            found = {(row[0], row[1]) for row in some.batches[prefix + name].tolist()}
-            assert found == asked & {(row[0], row[1]) for row in whole.batches[prefix + name].tolist()}
+            positives = {(row[0], row[1]) for row in some.batches[prefix + name].tolist()}
+            assert positives == asked & {(row[0], row[1]) for row in whole.batches[prefix + name].tolist()}
     again = random_dataset(6, users=60, **arguments, validation_rows=20, block_users=7)
     assert all(np.array_equal(again.batches[name], rows) for name, rows in some.batches.items())
 

@@ -50,10 +50,10 @@ def test_drawn_negatives_are_distributed_as_those_of_files(random_dataset, tmp_p
     drawn, stored = (negatives_by_user(rows, 12, 60) for rows in (ours, files))
     assert np.array_equal(drawn > 0, stored > 0)
     assert np.array_equal(drawn.sum(axis=1), stored.sum(axis=1))
-    found = [unlike(a, b) for a, b in zip(drawn, stored, strict=True) if a.any()]
-    freedom = sum(free for _, free in found)
+    distances = [unlike(a, b) for a, b in zip(drawn, stored, strict=True) if a.any()]
+    freedom = sum(free for _, free in distances)
     assert freedom > 50
-    assert chi2.sf(sum(statistic for statistic, _ in found), freedom) > 1e-3
+    assert chi2.sf(sum(statistic for statistic, _ in distances), freedom) > 1e-3
     positives = Counter((u, p) for u, p, _ in ours.tolist())
     assert positives == Counter((u, p) for u, p, _ in files.tolist())
 
