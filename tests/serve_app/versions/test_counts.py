@@ -27,7 +27,7 @@ def test_a_call_at_an_edge_counts_below_it_and_a_longer_one_above_all() -> None:
     for seconds in (0.001, 0.00101, 0.0, 11.0):
         counts.time(seconds)
     row = counts.row()
-    assert {at: n for at, n in enumerate(row.latencies) if n} == {0: 1, 10: 1, 11: 1, len(EDGES_MS): 1}
+    assert {bucket: n for bucket, n in enumerate(row.latencies) if n} == {0: 1, 10: 1, 11: 1, len(EDGES_MS): 1}
 
 
 def test_latencies_are_kept_by_the_number_of_users_too() -> None:
