@@ -100,9 +100,9 @@ def test_the_service_behind_the_edge(service: Service, start: Start, certificate
     with Client(edge.address, credentials=credentials, timeout_s=20.0) as client:
         assert client.model_status().versions[0].version == "7"
         taste = Taste([Song("Song 1", "Artist 1"), Song("Song 2", "Artist 2")], user_id=LISTENERS[2])
-        found = client.recommend(LISTENERS[:2], tastes=[taste])
-        assert [one.user_id for one in found] == LISTENERS
-        stored = client.feedback(found[0], liked=[found[0].playlists[0].playlist_id])
+        recommendations = client.recommend(LISTENERS[:2], tastes=[taste])
+        assert [one.user_id for one in recommendations] == LISTENERS
+        stored = client.feedback(recommendations[0], liked=[recommendations[0].playlists[0].playlist_id])
         assert not stored.duplicate
         with pytest.raises(InvalidRequest):
             client.recommend(["x" * 200], limit=10_000)

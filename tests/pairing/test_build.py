@@ -42,8 +42,8 @@ def test_the_three_stages_hold_the_files_of_the_formats_page(make_dataset: MakeD
     assert (candidates.rows, candidates.columns, candidates.values) == (400, 268, None)
     assert nearest.values is not None
     assert nearest.values.dtype == np.float32
-    found = NeighbourSearch.open(target / "index", users).search(csr([users.row(7).tolist()], 800), 3)
-    assert found.row(0)[0] == 7
+    hits = NeighbourSearch.open(target / "index", users).search(csr([users.row(7).tolist()], 800), 3)
+    assert hits.row(0)[0] == 7
 
 
 def test_statistics_are_those_of_the_files(make_dataset: MakeDataset, tmp_path: Path):
@@ -84,13 +84,13 @@ def test_two_builds_give_the_same_bytes_whatever_the_block(make_dataset: MakeDat
 
 
 @pytest.mark.parametrize(
-    "at", ["nearest users", "select neighbours", "gather candidates", "fit the index", "index users"]
+    "stopped_at", ["nearest users", "select neighbours", "gather candidates", "fit the index", "index users"]
 )
-def test_an_interrupted_build_ends_with_the_same_files(at: str, make_dataset: MakeDataset, tmp_path: Path):
+def test_an_interrupted_build_ends_with_the_same_files(stopped_at: str, make_dataset: MakeDataset, tmp_path: Path):
     dataset = make_dataset(*clusters())
 
     def interrupt(what: str, done: int, total: int, unit: str = "items") -> None:
-        if what == at:
+        if what == stopped_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -154,9 +154,9 @@ def test_users_who_are_not_sampled_answer_no_taste(exact_work: int, make_dataset
     sampled = np.arange(400) % 4 != 0
     settings = SMALL.model_copy(update={"exact_work": exact_work})
     build_pairing(make_dataset(users, owned, sampled), tmp_path / "pairing", settings)
-    found = NeighbourSearch.open(tmp_path / "pairing" / "index", users).search(csr([users.row(8).tolist()], 800), 400)
-    assert found.nnz > 20
-    assert sampled[found.indices].all()
+    hits = NeighbourSearch.open(tmp_path / "pairing" / "index", users).search(csr([users.row(8).tolist()], 800), 400)
+    assert hits.nnz > 20
+    assert sampled[hits.indices].all()
 
 
 def test_the_same_users_sampled_are_no_reason_to_find_neighbours_anew(make_dataset: MakeDataset, tmp_path: Path):

@@ -58,11 +58,11 @@ def test_the_same_ranking_is_another_version_with_everything_of_its_source(
 ) -> None:
     made = derive_version(registered, "1", DerivedKind.SAME, "buddies", aliases=("staging",))
     assert (made.version, made.source_version, made.kind, made.new) == ("2", "1", "same", True)
-    found, original = registered.get("2"), registered.get("1")
-    assert found.aliases == ("staging",)
+    derived, original = registered.get("2"), registered.get("1")
+    assert derived.aliases == ("staging",)
     assert registered.get("1").aliases == ("production",)
-    assert (found.metrics, found.dataset_fingerprint) == (original.metrics, original.dataset_fingerprint)
-    assert found.bundle_sha256 != original.bundle_sha256
+    assert (derived.metrics, derived.dataset_fingerprint) == (original.metrics, original.dataset_fingerprint)
+    assert derived.bundle_sha256 != original.bundle_sha256
     bundle = open_bundle(registered.fetch("2", tmp_path / "cache"))
     assert (bundle.golden, bundle.golden != ()) == (source.golden, True)
     assert bundle.candidates.indices.tolist() == source.candidates.indices.tolist()

@@ -46,10 +46,10 @@ def test_a_copy_is_the_same_bundle_and_says_where_it_came_from(
 ) -> None:
     copied = copy_version(source, target, "1", "buddies", aliases=("staging", "canary"))
     assert (copied.version, copied.bundle_sha256, copied.new) == ("1", bundle.sha256, True)
-    found, original = target.get("1"), source.get("1")
-    assert found.aliases == ("canary", "staging")
-    assert (found.bundle_sha256, found.dataset_fingerprint) == (bundle.sha256, "f" * 64)
-    assert found.metrics == original.metrics
+    copy, original = target.get("1"), source.get("1")
+    assert copy.aliases == ("canary", "staging")
+    assert (copy.bundle_sha256, copy.dataset_fingerprint) == (bundle.sha256, "f" * 64)
+    assert copy.metrics == original.metrics
     kept = target.fetch("1", tmp_path / "cache")
     assert (tmp_path / "production" / "mlflow" / "artifacts") in kept.parents
     assert open_bundle(kept).sha256 == bundle.sha256
