@@ -74,7 +74,7 @@ def test_a_song_given_twice_counts_once(engine: Engine, bundle: Bundle) -> None:
     assert places[0] == places[1] != []
 
 
-def test_the_taste_of_a_known_listener_never_brings_back_the_own_playlists(engine: Engine, bundle: Bundle) -> None:
+def test_the_taste_of_a_known_user_never_brings_back_their_own_playlists(engine: Engine, bundle: Bundle) -> None:
     search = NeighbourSearch.open(bundle.index, bundle.user_songs)
     heard = np.isin(bundle.song_id_rows, bundle.user_songs.row(5))
     songs = [bundle.song_ids.table[row] for row in np.flatnonzero(heard)]
@@ -84,9 +84,7 @@ def test_the_taste_of_a_known_listener_never_brings_back_the_own_playlists(engin
     assert "user-5" not in owners
 
 
-def test_a_known_listener_without_a_pairing_is_treated_as_the_taste_of_the_library(
-    engine: Engine, bundle: Bundle
-) -> None:
+def test_a_known_user_without_a_pairing_is_treated_as_the_taste_of_the_library(engine: Engine, bundle: Bundle) -> None:
     asked: list[list[int]] = []
 
     async def watched(tastes: Csr, k: int) -> Csr:
@@ -106,7 +104,7 @@ def test_a_known_listener_without_a_pairing_is_treated_as_the_taste_of_the_libra
     assert counted == {"found by neighbours": 1}
 
 
-def test_a_known_listener_without_a_pairing_and_without_the_index_gets_the_genre_and_the_label(engine: Engine) -> None:
+def test_a_known_user_without_a_pairing_and_without_the_index_gets_the_genre_and_the_label(engine: Engine) -> None:
     answered, _ = ask(engine, Answering(fail), user_ids=[f"user-{NO_PAIRING}", "user-1"], mode=pb.MODE_DAILY)
     cold_one, warm = answered.recommendations
     assert cold_one.source == pb.SOURCE_POPULAR_IN_GENRE

@@ -8,18 +8,10 @@ from datetime import UTC, datetime
 import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Held, Load, Report, Role, Wanted
+from spotify_buddies.serve_app.generations.state import GenerationState, Held, Load, Report, Role, Wanted
 from spotify_buddies.serve_app.rollout.activation import settle
 from tests.serve_app.rollout.conftest import Rollout
-
-SAID = {"who": "ann", "action": "start", "why": "better offline"}
-
-
-async def newest(rollout: Rollout) -> Generation:
-    async with rollout.asked() as connection:
-        generation = await ledger.read_newest(connection)
-    assert generation is not None
-    return generation
+from tests.serve_app.rollout.proposals import SAID, newest
 
 
 def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(rollout: Rollout) -> None:

@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query
 from tests.serve_app.versions.remembered import NOW, TASTE, Memory, answers, ask, best, ids
 
 
-def test_a_bad_listener_carries_its_error_at_its_place_and_the_others_are_answered(engine: Engine) -> None:
+def test_a_bad_user_carries_its_error_at_its_place_and_the_others_are_answered(engine: Engine) -> None:
     history = Memory()
     bad = pb.Taste(user_id="y", songs=[pb.Song()])
     answered = ask(answers(engine, history), user_ids=["", "user-1", "x" * 129, "user-2"], tastes=[TASTE, bad, TASTE])
@@ -55,7 +55,7 @@ def test_dislikes_are_honoured_without_being_asked_for_and_without_waiting(engin
     assert (history.asked, history.times) == (0, [NOW])
 
 
-def test_a_dislike_counts_for_the_taste_of_the_same_listener(engine: Engine) -> None:
+def test_a_dislike_counts_for_the_taste_of_the_same_user(engine: Engine) -> None:
     first = ids(ask(answers(engine), tastes=[TASTE])[0])[0]
     answered = ask(answers(engine, Memory(disliked={"user-1": [first]})), user_ids=["user-2"], tastes=[TASTE])
     assert first not in ids(answered[1])
@@ -134,7 +134,7 @@ def test_what_is_answered_is_remembered_as_it_was_sent(engine: Engine) -> None:
     sent = [*known.recommendation_ids, *cold.recommendation_ids]
     assert sent == [r.recommendation_id for r in answered]
     assert [int(s) for s in (*known.sources, *cold.sources)] == [r.source for r in answered]
-    for shown, listeners in ((known, answered[:2]), (cold, answered[2:])):
+    for shown, sent_lists in ((known, answered[:2]), (cold, answered[2:])):
         assert (shown.model_version, shown.arm, shown.at) == ("7", "production", NOW)
-        for i, answer in enumerate(listeners):
+        for i, answer in enumerate(sent_lists):
             assert [shown.playlist_ids[int(row)] for row in shown.rows[i, : shown.counts[i]]] == ids(answer)

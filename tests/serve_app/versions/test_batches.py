@@ -20,7 +20,7 @@ from tests.serve_app.versions.remembered import TASTE, Memory, answers, ask, ids
 
 
 @pytest.mark.parametrize(("count", "size", "firsts"), [(1, 1, [0]), (5, 2, [0, 2, 4]), (4, 2, [0, 2]), (3, 1000, [0])])
-def test_a_stream_gives_every_listener_once_in_the_order_asked(
+def test_a_stream_gives_every_user_once_in_the_order_asked(
     engine: Engine, count: int, size: int, firsts: list[int]
 ) -> None:
     users = [f"user-{i}" for i in range(count)]
@@ -32,7 +32,7 @@ def test_a_stream_gives_every_listener_once_in_the_order_asked(
     assert [ids(r) for r in streamed] == [ids(r) for r in ask(answers(engine), user_ids=users)]
 
 
-def test_a_stream_keeps_tastes_and_bad_listeners_at_their_places(engine: Engine) -> None:
+def test_a_stream_keeps_tastes_and_bad_users_at_their_places(engine: Engine) -> None:
     parts = stream(engine, user_ids=["user-1", "", "user-2"], tastes=[TASTE, pb.Taste(user_id="bad")], part_size=2)
     places = [(r.user_id, r.error.field) for part in parts for r in part.recommendations]
     assert places == [("user-1", ""), ("", "user_ids[1]"), ("user-2", ""), ("user-1", ""), ("bad", "tastes[1].songs")]
@@ -98,6 +98,6 @@ def test_a_stream_that_nobody_reads_on_stops_ranking(engine: Engine) -> None:
     assert [len(shown.user_ids) for shown in history.shown] == [5]
 
 
-def test_a_stream_of_bad_listeners_alone_is_an_invalid_request(engine: Engine) -> None:
+def test_a_stream_of_bad_users_alone_is_an_invalid_request(engine: Engine) -> None:
     with pytest.raises(InvalidRequest, match=r"request\.user_ids\[0\]"):
         stream(engine, user_ids=[""], part_size=2)
