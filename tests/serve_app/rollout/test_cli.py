@@ -161,4 +161,4 @@ def test_without_a_service_and_a_database_the_command_says_what_to_do(tmp_path: 
 
     result = buddies("rollout", "status", cwd=tmp_path)
     assert result.returncode == 1
-    assert "no service runs here and BUDDIES_POSTGRES_URL is not set" in result.stderr
+    assert "and BUDDIES_POSTGRES_URL is not set; start one first" in result.stderr
