@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -25,16 +24,6 @@ from spotify_buddies.trainer.bundle import open_bundle
 
 HERE = Path(__file__).parent
 KINDS = ["plain", pytest.param("haproxy", marks=pytest.mark.ray), pytest.param("proxy", marks=pytest.mark.ray)]
-
-
-def generated(directory: Path) -> Path:
-    spec = importlib.util.spec_from_file_location("serve_app_conftest", HERE.parent / "serve_app" / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: Path = module.make_bundle(directory)
-    return made
 
 
 class Database:
@@ -62,18 +51,13 @@ def database() -> Iterator[Database]:
         made.stop()
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return generated(tmp_path_factory.mktemp("bundle"))
-
-
 @pytest.fixture(scope="package")
-def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[str]:
+def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> Iterator[str]:
     from redis import Redis
 
     with valkey(tmp_path_factory.mktemp("valkey") / "data") as url:
         with Redis.from_url(url) as client:
-            run_daily(open_bundle(bundle), "7", client, model="m", now=datetime.now(UTC), ttl_s=3600)
+            run_daily(open_bundle(bundle_dir), "7", client, model="m", now=datetime.now(UTC), ttl_s=3600)
         yield url
 
 
@@ -81,13 +65,21 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterato
 def address(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    bundle: Path,
+    bundle_dir: Path,
     database: Database,
     redis_url: str,
 ) -> Iterator[str]:
     """host:port of a running server. Its end is checked: SIGTERM leaves no process and no file."""
     state = tmp_path_factory.mktemp("state")
-    command = [sys.executable, str(HERE / "server.py"), request.param, str(bundle), str(state), database.url, redis_url]
+    command = [
+        sys.executable,
+        str(HERE / "server.py"),
+        request.param,
+        str(bundle_dir),
+        str(state),
+        database.url,
+        redis_url,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
     log = state / "server.log"
     with log.open("wb") as errors:

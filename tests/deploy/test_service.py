@@ -20,9 +20,9 @@ import pytest
 
 from spotify_buddies.clients.python import Client, InvalidRequest, Song, Taste, secure
 from spotify_buddies.serve_app.embedded import postgres, valkey
-from tests.contract.conftest import generated
 from tests.deploy.conftest import Start
 from tests.processes import sockets
+from tests.serve_app.bundles import make_bundle
 from tests.strangers import reached
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,7 +72,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         # The server of the tests trusts its socket, so that a password does nothing but show up where it should not.
         separator = "&" if "?" in database else "?"
         command = [
-            sys.executable, str(ROOT / "tests" / "contract" / "server.py"), "haproxy", str(generated(tmp_path / "b")),
+            sys.executable, str(ROOT / "tests" / "contract" / "server.py"), "haproxy", str(make_bundle(tmp_path / "b")),
             str(state), f"{database}{separator}password={PASSWORD}", cache,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -100,9 +100,9 @@ def test_the_service_behind_the_edge(service: Service, start: Start, certificate
     with Client(edge.address, credentials=credentials, timeout_s=20.0) as client:
         assert client.model_status().versions[0].version == "7"
         taste = Taste([Song("Song 1", "Artist 1"), Song("Song 2", "Artist 2")], user_id=LISTENERS[2])
-        found = client.recommend(LISTENERS[:2], tastes=[taste])
-        assert [one.user_id for one in found] == LISTENERS
-        stored = client.feedback(found[0], liked=[found[0].playlists[0].playlist_id])
+        recommendations = client.recommend(LISTENERS[:2], tastes=[taste])
+        assert [one.user_id for one in recommendations] == LISTENERS
+        stored = client.feedback(recommendations[0], liked=[recommendations[0].playlists[0].playlist_id])
         assert not stored.duplicate
         with pytest.raises(InvalidRequest):
             client.recommend(["x" * 200], limit=10_000)

@@ -18,7 +18,7 @@ MakeDataset = Callable[..., Path]
 SMALL = PairingSettings(dimension=32, block_users=50)
 
 
-def world() -> tuple[Csr, Csr]:
+def clusters() -> tuple[Csr, Csr]:
     """400 users of 8 clusters; every third owns two playlists."""
     owned = [[2 * (i // 3), 2 * (i // 3) + 1] if i % 3 == 0 else [] for i in range(400)]
     return clustered(400, 800, 8, seed=5), csr(owned, 268)
@@ -33,7 +33,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_the_three_stages_hold_the_files_of_the_formats_page(make_dataset: MakeDataset, tmp_path: Path):
-    users, owned = world()
+    users, owned = clusters()
     target = tmp_path / "pairing"
     build_pairing(make_dataset(users, owned), target, SMALL)
     nearest = Csr.load(target / "nearest", "nearest")
@@ -42,12 +42,12 @@ def test_the_three_stages_hold_the_files_of_the_formats_page(make_dataset: MakeD
     assert (candidates.rows, candidates.columns, candidates.values) == (400, 268, None)
     assert nearest.values is not None
     assert nearest.values.dtype == np.float32
-    found = NeighbourSearch.open(target / "index", users).search(csr([users.row(7).tolist()], 800), 3)
-    assert found.row(0)[0] == 7
+    hits = NeighbourSearch.open(target / "index", users).search(csr([users.row(7).tolist()], 800), 3)
+    assert hits.row(0)[0] == 7
 
 
 def test_statistics_are_those_of_the_files(make_dataset: MakeDataset, tmp_path: Path):
-    summary = build_pairing(make_dataset(*world()), tmp_path / "pairing", SMALL)
+    summary = build_pairing(make_dataset(*clusters()), tmp_path / "pairing", SMALL)
     neighbours = Csr.load(tmp_path / "pairing" / "candidates", "neighbours")
     statistics = summary.statistics["candidates"]
     times = np.bincount(neighbours.indices)
@@ -61,7 +61,7 @@ def test_statistics_are_those_of_the_files(make_dataset: MakeDataset, tmp_path: 
 
 
 def test_a_second_run_keeps_every_stage(make_dataset: MakeDataset, tmp_path: Path):
-    dataset = make_dataset(*world())
+    dataset = make_dataset(*clusters())
     first = build_pairing(dataset, tmp_path / "pairing", SMALL)
     again = build_pairing(dataset, tmp_path / "pairing", SMALL.model_copy(update={"block_users": 7}))
     assert first.reused == ()
@@ -70,27 +70,27 @@ def test_a_second_run_keeps_every_stage(make_dataset: MakeDataset, tmp_path: Pat
 
 
 def test_another_sample_keeps_the_nearest_users(make_dataset: MakeDataset, tmp_path: Path):
-    dataset = make_dataset(*world())
+    dataset = make_dataset(*clusters())
     build_pairing(dataset, tmp_path / "pairing", SMALL)
     again = build_pairing(dataset, tmp_path / "pairing", SMALL.model_copy(update={"candidates": 9}))
     assert again.reused == ("nearest", "index")
 
 
 def test_two_builds_give_the_same_bytes_whatever_the_block(make_dataset: MakeDataset, tmp_path: Path):
-    dataset = make_dataset(*world())
+    dataset = make_dataset(*clusters())
     build_pairing(dataset, tmp_path / "one", SMALL)
     build_pairing(dataset, tmp_path / "two", SMALL.model_copy(update={"block_users": 3}))
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
 @pytest.mark.parametrize(
-    "at", ["nearest users", "select neighbours", "gather candidates", "fit the index", "index users"]
+    "stopped_at", ["nearest users", "select neighbours", "gather candidates", "fit the index", "index users"]
 )
-def test_an_interrupted_build_ends_with_the_same_files(at: str, make_dataset: MakeDataset, tmp_path: Path):
-    dataset = make_dataset(*world())
+def test_an_interrupted_build_ends_with_the_same_files(stopped_at: str, make_dataset: MakeDataset, tmp_path: Path):
+    dataset = make_dataset(*clusters())
 
     def interrupt(what: str, done: int, total: int, unit: str = "items") -> None:
-        if what == at:
+        if what == stopped_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -115,14 +115,14 @@ def test_users_with_few_candidates_are_widened_past_the_nearest(make_dataset: Ma
 
 
 def test_a_data_set_without_ownership_is_refused_by_name(make_dataset: MakeDataset, tmp_path: Path):
-    dataset = make_dataset(*world())
+    dataset = make_dataset(*clusters())
     (dataset / "7-own" / "stage.json").unlink()
     with pytest.raises(StageError, match="7-own"):
         build_pairing(dataset, tmp_path / "pairing", SMALL)
 
 
 def test_a_half_rebuilt_data_set_is_refused(make_dataset: MakeDataset, tmp_path: Path):
-    users, owned = world()
+    users, owned = clusters()
     dataset = make_dataset(users, owned)
     build_pairing(dataset, tmp_path / "pairing", SMALL)
     other = clustered(400, 800, 8, seed=6)
@@ -132,7 +132,7 @@ def test_a_half_rebuilt_data_set_is_refused(make_dataset: MakeDataset, tmp_path:
 
 
 def test_users_who_are_not_sampled_have_no_row_and_are_nobodys_neighbour(make_dataset: MakeDataset, tmp_path: Path):
-    users, owned = world()
+    users, owned = clusters()
     sampled = np.arange(400) % 4 != 0
     target = tmp_path / "pairing"
     statistics = build_pairing(make_dataset(users, owned, sampled), target, SMALL).statistics
@@ -150,17 +150,17 @@ def test_users_who_are_not_sampled_have_no_row_and_are_nobodys_neighbour(make_da
 
 @pytest.mark.parametrize("exact_work", [0, 10**9])
 def test_users_who_are_not_sampled_answer_no_taste(exact_work: int, make_dataset: MakeDataset, tmp_path: Path):
-    users, owned = world()
+    users, owned = clusters()
     sampled = np.arange(400) % 4 != 0
     settings = SMALL.model_copy(update={"exact_work": exact_work})
     build_pairing(make_dataset(users, owned, sampled), tmp_path / "pairing", settings)
-    found = NeighbourSearch.open(tmp_path / "pairing" / "index", users).search(csr([users.row(8).tolist()], 800), 400)
-    assert found.nnz > 20
-    assert sampled[found.indices].all()
+    hits = NeighbourSearch.open(tmp_path / "pairing" / "index", users).search(csr([users.row(8).tolist()], 800), 400)
+    assert hits.nnz > 20
+    assert sampled[hits.indices].all()
 
 
 def test_the_same_users_sampled_are_no_reason_to_find_neighbours_anew(make_dataset: MakeDataset, tmp_path: Path):
-    users, owned = world()
+    users, owned = clusters()
     build_pairing(make_dataset(users, owned), tmp_path / "pairing", SMALL)
     again = build_pairing(make_dataset(users, csr(entries(owned), 999)), tmp_path / "pairing", SMALL)
     assert again.reused == ("nearest", "candidates", "index")

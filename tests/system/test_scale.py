@@ -6,7 +6,6 @@ Slow calls are real ones: a taste waits for the neighbour index, which is frozen
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -62,12 +61,12 @@ class Served:
 
     def replicas(self, deployment: str = "Recommender") -> list[psutil.Process]:
         """Ray names a replica's process after its deployment."""
-        found = []
+        running = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if f"ServeReplica:buddies:{deployment}" in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+                    running.append(process)
+        return running
 
     @contextlib.contextmanager
     def slow(self) -> Iterator[None]:
@@ -122,15 +121,9 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    spec = importlib.util.spec_from_file_location("serve_app_conftest", HERE.parent / "serve_app" / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    bundle = module.make_bundle(tmp_path_factory.mktemp("bundle"))
+def served(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     state = tmp_path_factory.mktemp("state")
-    command = [sys.executable, str(HERE / "server.py"), str(bundle), str(state), json.dumps(SETTINGS)]
+    command = [sys.executable, str(HERE / "server.py"), str(bundle_dir), str(state), json.dumps(SETTINGS)]
     log = state / "server.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(

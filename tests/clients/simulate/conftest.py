@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -23,13 +20,14 @@ from spotify_buddies.trainer.models.model import Model, Validation
 from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.settings import TrainSettings
+from tests.trainer.planted import PLAYLISTS, USERS, Planted, plant
 
 SETTINGS = TrainSettings(model="bpr", dimension=16, epochs=12, seed=7)
 
 
 @dataclass(frozen=True)
-class World:
-    """dataset: of 240 listeners. good, shuffled: bundles with the same candidates, all playlists of others."""
+class PlantedTaste:
+    """dataset: of 240 users. good, shuffled: bundles with the same candidates, all playlists of others."""
 
     dataset: Path
     good: Path
@@ -37,22 +35,19 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    fixtures = _trainer_fixtures()
-    root = tmp_path_factory.mktemp("world")
-    planted = fixtures._plant(root, seed=1)
+def planted_taste(tmp_path_factory: pytest.TempPathFactory) -> PlantedTaste:
+    root = tmp_path_factory.mktemp("planted-taste")
+    planted = plant(root, seed=1)
     batches = planted.dataset / "9-validation"
     triplets = np.load(planted.dataset / "8-triplets" / "triplets.npy")
     validation = Validation(np.load(batches / "random.npy"), np.load(batches / "hard.npy"))
-    model = train(
-        triplets, validation, fixtures.USERS, fixtures.PLAYLISTS, SETTINGS, root / "checkpoints", key="planted"
-    )
+    model = train(triplets, validation, USERS, PLAYLISTS, SETTINGS, root / "checkpoints", key="planted")
     mixed = np.random.default_rng(5).permutation(model.playlist_factors)
     bad = Model(model.user_factors, mixed)
-    return World(planted.dataset, _write(root / "good", planted, model), _write(root / "shuffled", planted, bad))
+    return PlantedTaste(planted.dataset, _write(root / "good", planted, model), _write(root / "shuffled", planted, bad))
 
 
-def _write(directory: Path, planted: object, model: Model) -> Path:
+def _write(directory: Path, planted: Planted, model: Model) -> Path:
     data = open_dataset(planted.dataset)
     # All playlists of others: in so small a world the pairing alone would find the taste, whatever the factors.
     owned = [set(data.owned.row(user).tolist()) for user in range(data.owned.rows)]
@@ -64,18 +59,6 @@ def _write(directory: Path, planted: object, model: Model) -> Path:
     parts = bundle_parts(data, planted.pairing, candidates, model, training={}, metrics={})
     write_bundle(directory / "bundle", replace(parts, index=index))
     return directory / "bundle"
-
-
-def _trainer_fixtures() -> ModuleType:
-    path = Path(__file__).parents[2] / "trainer" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("trainer_conftest", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look their module up by name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.baseline.server import serve_plain
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from tests.clients.simulate.conftest import World
+from tests.clients.simulate.conftest import PlantedTaste
 
 SERVE = ServeSettings(grpc_port=0, feedback_timeout_s=30.0, request_timeout_s=60.0)
 ANN = SimulatedUser("ann", frozenset({"a", "c"}), ())
@@ -79,8 +79,8 @@ def test_other_times_are_refused(text: str) -> None:
         seconds(text)
 
 
-def test_users_are_those_with_test_likes_and_come_with_the_ones_that_training_saw(world: World) -> None:
-    audience = open_audience(world.dataset)
+def test_users_are_those_with_test_likes_and_come_with_the_ones_that_training_saw(planted_taste: PlantedTaste) -> None:
+    audience = open_audience(planted_taste.dataset)
     assert audience.size == 228  # every twentieth of 240 is cold
     draws = rng()
     for _ in range(50):
@@ -91,11 +91,11 @@ def test_users_are_those_with_test_likes_and_come_with_the_ones_that_training_sa
         assert drawn.likes.isdisjoint(drawn.known)
 
 
-def test_what_is_no_data_set_is_said_with_what_to_do(world: World, tmp_path: Path) -> None:
+def test_what_is_no_data_set_is_said_with_what_to_do(planted_taste: PlantedTaste, tmp_path: Path) -> None:
     with pytest.raises(AudienceError, match="buddies data build"):
         open_audience(tmp_path)
     for name in ("5-liked", "6-split", "2-songs"):
-        (tmp_path / name).symlink_to(world.dataset / name)
+        (tmp_path / name).symlink_to(planted_taste.dataset / name)
     (tmp_path / "6-split").unlink()
     (tmp_path / "6-split").mkdir()
     np.save(tmp_path / "6-split" / "split.npy", np.full(7, 2, np.uint8))
@@ -106,14 +106,14 @@ def test_what_is_no_data_set_is_said_with_what_to_do(world: World, tmp_path: Pat
         open_audience(tmp_path)
 
 
-def visit(world: World, bundle: Path, version: str, url: str | None, plan: VisitPlan) -> VisitTally:
+def visit(planted_taste: PlantedTaste, bundle: Path, version: str, url: str | None, plan: VisitPlan) -> VisitTally:
     async def run() -> VisitTally:
         tally = VisitTally()
         async with (
             serve_plain(SERVE, bundle, version, Services(url)) as address,
             AsyncClient(address, timeout_s=60.0) as client,
         ):
-            await simulate(client, open_audience(world.dataset), plan, tally, lambda _: None)
+            await simulate(client, open_audience(planted_taste.dataset), plan, tally, lambda _: None)
         return tally
 
     return asyncio.run(run())
@@ -131,11 +131,13 @@ def stored(url: str, version: str) -> tuple[int, int, int]:
     return row
 
 
-def test_a_good_model_earns_more_likes_than_the_same_with_shuffled_factors(world: World, postgres_url: str) -> None:
+def test_a_good_model_earns_more_likes_than_the_same_with_shuffled_factors(
+    planted_taste: PlantedTaste, postgres_url: str
+) -> None:
     plan = VisitPlan(visits=600, seed=3, callers=16)
     rates = {}
-    for version, bundle in (("good", world.good), ("bad", world.shuffled)):
-        tally = visit(world, bundle, version, postgres_url, plan)
+    for version, bundle in (("good", planted_taste.good), ("bad", planted_taste.shuffled)):
+        tally = visit(planted_taste, bundle, version, postgres_url, plan)
         (arm,) = tally.arms.values()
         assert (tally.errors, arm.calls, arm.empty) == (0, tally.visits, 0)
         # Every reaction is committed, with the version that earned it.
@@ -144,16 +146,21 @@ def test_a_good_model_earns_more_likes_than_the_same_with_shuffled_factors(world
     assert rates["good"] > 2 * rates["bad"]
 
 
-def test_a_seed_draws_the_same_users_and_likes_and_another_window_others(world: World, postgres_url: str) -> None:
-    runs = [visit(world, world.good, name, postgres_url, VisitPlan(visits=60, seed=4, callers=callers, window=window))
-            for name, callers, window in (("one", 1, 0), ("two", 32, 0), ("three", 32, 1))]  # fmt: skip
+def test_a_seed_draws_the_same_users_and_likes_and_another_window_others(
+    planted_taste: PlantedTaste, postgres_url: str
+) -> None:
+    windows = (("one", 1, 0), ("two", 32, 0), ("three", 32, 1))
+    runs = []
+    for name, callers, window in windows:
+        plan = VisitPlan(visits=60, seed=4, callers=callers, window=window)
+        runs.append(visit(planted_taste, planted_taste.good, name, postgres_url, plan))
     one, two, three = (next(iter(tally.arms.values())) for tally in runs)
     assert (one.users, one.likes, one.impressions) == (two.users, two.likes, two.impressions)
     assert one.users != three.users
 
 
-def test_feedback_that_is_not_stored_is_an_error_and_the_visits_go_on(world: World) -> None:
-    tally = visit(world, world.good, "v", None, VisitPlan(visits=20, seed=5))
+def test_feedback_that_is_not_stored_is_an_error_and_the_visits_go_on(planted_taste: PlantedTaste) -> None:
+    tally = visit(planted_taste, planted_taste.good, "v", None, VisitPlan(visits=20, seed=5))
     (arm,) = tally.arms.values()
     assert arm.errors == arm.calls == tally.visits > 0
     assert tally.to_json()["errors"] == arm.errors
@@ -177,12 +184,12 @@ def buddies(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def address(world: World, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def address(planted_taste: PlantedTaste, postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The bare server as a process."""
     state = tmp_path_factory.mktemp("served")
     serve = [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "plain", "--with-parent", "--json",
              "--version", "7",
-             "--bundle", str(world.good)]  # fmt: skip
+             "--bundle", str(planted_taste.good)]  # fmt: skip
     process = subprocess.Popen(
         serve, env={**environment(state), "BUDDIES_POSTGRES_URL": postgres_url}, cwd=state, stdout=subprocess.PIPE
     )
@@ -194,9 +201,9 @@ def address(world: World, postgres_url: str, tmp_path_factory: pytest.TempPathFa
 
 
 def test_the_command_says_what_was_shown_and_liked_by_version_and_arm(
-    world: World, address: str, tmp_path: Path
+    planted_taste: PlantedTaste, address: str, tmp_path: Path
 ) -> None:
-    arguments = ("--address", address, "--dataset", str(world.dataset), "--over", "0", "--visits", "40")
+    arguments = ("--address", address, "--dataset", str(planted_taste.dataset), "--over", "0", "--visits", "40")
     finished = buddies(tmp_path, *arguments, "--json")
     assert finished.returncode == 0, finished.stderr
     body = json.loads(finished.stdout)
@@ -212,9 +219,9 @@ def test_the_command_says_what_was_shown_and_liked_by_version_and_arm(
 
 
 def test_as_a_service_it_visits_window_after_window_until_it_is_ended(
-    world: World, address: str, tmp_path: Path
+    planted_taste: PlantedTaste, address: str, tmp_path: Path
 ) -> None:
-    arguments = ("--address", address, "--dataset", str(world.dataset), "--over", "0", "--visits", "5")
+    arguments = ("--address", address, "--dataset", str(planted_taste.dataset), "--over", "0", "--visits", "5")
     process = subprocess.Popen(
         command(*arguments, "--every", "100ms", "--json"), env=environment(tmp_path), cwd=tmp_path,
         stdout=subprocess.PIPE, text=True,
@@ -242,13 +249,15 @@ def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, said
     assert said in finished.stderr
 
 
-def test_a_service_that_is_not_there_is_named_with_how_to_start_one(world: World, tmp_path: Path) -> None:
-    finished = buddies(tmp_path, "--address", "127.0.0.1:1", "--dataset", str(world.dataset))
+def test_a_service_that_is_not_there_is_named_with_how_to_start_one(
+    planted_taste: PlantedTaste, tmp_path: Path
+) -> None:
+    finished = buddies(tmp_path, "--address", "127.0.0.1:1", "--dataset", str(planted_taste.dataset))
     assert finished.returncode == 1
     assert "buddies serve start" in finished.stderr
 
 
-def test_where_no_service_runs_it_visits_nobody(world: World, tmp_path: Path) -> None:
-    finished = buddies(tmp_path, "--dataset", str(world.dataset))
+def test_where_no_service_runs_it_visits_nobody(planted_taste: PlantedTaste, tmp_path: Path) -> None:
+    finished = buddies(tmp_path, "--dataset", str(planted_taste.dataset))
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: no service runs here")

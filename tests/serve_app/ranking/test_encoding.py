@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Refused, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
-from tests.serve_app.conftest import PLAYLISTS, SONGS, make_bundle, parts
+from tests.serve_app.bundles import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
 
 LIMIT = 6

@@ -12,7 +12,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.ranking.query import Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, write_bundle
-from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
+from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 
 NONE = np.empty(0, np.int32)
 NO_PAIRING = "user-59"
@@ -40,11 +40,11 @@ def test_lists_equal_a_brute_force_ranking(
     lists = engine.rank_known([f"user-{u}" for u in users], limit, np.array(sorted(excluded), np.int32))
     assert lists.user_ids == tuple(f"user-{u}" for u in users)
     for i, user in enumerate(users):
-        found = list(lists.rows[i, : lists.counts[i]])
+        given = list(lists.rows[i, : lists.counts[i]])
         ranked = brute_force(bundle, user, limit, excluded)
-        assert found == (ranked or popular(bundle, user, limit, excluded))
+        assert given == (ranked or popular(bundle, user, limit, excluded))
         assert lists.sources[i] is (Source.LIVE if ranked else Source.POPULAR)
-        assert not any(bundle.owner[p] == user for p in found)
+        assert not any(bundle.owner[p] == user for p in given)
 
 
 def test_scores_are_inner_products_of_the_factors(engine: Engine, bundle: Bundle) -> None:
@@ -96,10 +96,10 @@ def test_unknown_playlists_are_left_out_of_exclusions(engine: Engine) -> None:
 
 def test_songs_are_found_by_id_and_by_name_in_any_case(engine: Engine) -> None:
     taste = Taste("x", ("SO0004", SongName(" SONG 7 ", "artist 7"), "nope", SongName("Song 7", "nobody"), "SO0004"))
-    found = engine.find_songs([taste, Taste("y", ("nope",))])
-    assert list(found.songs.row(0)) == [4, 7]
-    assert list(found.songs.row(1)) == []
-    assert found.unknown == (2, 1)
+    resolved = engine.find_songs([taste, Taste("y", ("nope",))])
+    assert list(resolved.songs.row(0)) == [4, 7]
+    assert list(resolved.songs.row(1)) == []
+    assert resolved.unknown == (2, 1)
 
 
 def test_a_taste_gets_the_playlists_of_its_neighbours_ranked_by_their_mean_factor(
@@ -156,10 +156,10 @@ def test_own_and_excluded_playlists_take_no_place_among_the_candidates(tmp_path:
 
 def test_a_taste_without_neighbours_is_popular_and_a_skipped_search_says_so(engine: Engine, bundle: Bundle) -> None:
     tastes = [Taste("x", ("nope",))]
-    found = engine.find_songs(tastes)
+    resolved = engine.find_songs(tastes)
     near = Csr(np.zeros(2, np.int64), NONE, 60, np.empty(0, np.float32))
-    nobody = engine.rank_tastes(tastes, found, near, 2, NONE)
-    skipped = engine.rank_tastes(tastes, found, None, 2, NONE)
+    nobody = engine.rank_tastes(tastes, resolved, near, 2, NONE)
+    skipped = engine.rank_tastes(tastes, resolved, None, 2, NONE)
     for lists in (nobody, skipped):
         assert lists.sources == (Source.POPULAR,)
         assert list(lists.rows[0]) == list(bundle.popular[:2])
@@ -178,5 +178,5 @@ def test_a_name_of_spaces_matches_no_nameless_song(tmp_path: Path) -> None:
     make_bundle(tmp_path / "whole")
     nameless = replace(parts(tmp_path / "whole" / "index"), song_titles=[""] * SONGS, song_artists=[""] * SONGS)
     engine = Engine(write_bundle(tmp_path / "bundle", nameless), "1")
-    found = engine.find_songs([Taste("x", (SongName(" ", "\t"), SongName("a", " "), "SO0004"))])
-    assert (found.songs.row(0).tolist(), found.unknown) == ([4], (2,))
+    resolved = engine.find_songs([Taste("x", (SongName(" ", "\t"), SongName("a", " "), "SO0004"))])
+    assert (resolved.songs.row(0).tolist(), resolved.unknown) == ([4], (2,))

@@ -15,7 +15,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Rules, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
-from tests.serve_app.conftest import PLAYLISTS, SONGS, USERS, make_bundle, parts
+from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 from tests.serve_app.reference import overlap, pick, ranked
 
 NONE = np.empty(0, np.int32)
@@ -149,8 +149,8 @@ def clumped(whole: BundleParts, tmp_path_factory: pytest.TempPathFactory) -> Bun
     rng = np.random.default_rng(3)
     sketches = whole.sketches[np.arange(PLAYLISTS) // 4 * 4].copy()
     for playlist in range(PLAYLISTS):
-        at = rng.permutation(64)[: rng.integers(0, 40)]
-        sketches[playlist, at] = rng.integers(0, 256, at.size)
+        places = rng.permutation(64)[: rng.integers(0, 40)]
+        sketches[playlist, places] = rng.integers(0, 256, places.size)
     directory = tmp_path_factory.mktemp("clumped") / "bundle"
     write_bundle(directory, replace(whole, sketches=sketches))
     return open_bundle(directory)
@@ -189,8 +189,8 @@ def test_lists_equal_a_slow_ranking_by_the_same_rules(
 
 
 def test_the_overlap_of_the_clumps_reaches_from_none_to_all(clumped: Bundle) -> None:
-    found = [overlap(clumped, p, p + 1) for p in range(0, PLAYLISTS, 4)]
-    assert min(found) < 0.5 < 0.8 < max(found)
+    overlaps = [overlap(clumped, p, p + 1) for p in range(0, PLAYLISTS, 4)]
+    assert min(overlaps) < 0.5 < 0.8 < max(overlaps)
 
 
 def test_a_taste_falls_back_to_its_genre_before_everybodys_popular_ones(engine: Engine, bundle: Bundle) -> None:

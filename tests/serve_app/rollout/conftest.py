@@ -25,7 +25,7 @@ from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
-from tests.serve_app.conftest import parts
+from tests.serve_app.bundles import parts
 from tests.waiting import until
 
 MODEL = "organic-playlists"
@@ -78,7 +78,7 @@ def registry(state_dir: Path) -> Registry:
 
 
 @dataclass
-class World:
+class Rollout:
     """A database without generations, and a registry."""
 
     url: str
@@ -191,11 +191,11 @@ async def follow(connection: psycopg.AsyncConnection, name: str, broken: tuple[s
 
 
 @pytest.fixture
-def world(postgres_url: str, registry: Registry, state_dir: Path) -> World:
+def rollout(postgres_url: str, registry: Registry, state_dir: Path) -> Rollout:
     async def clear() -> None:
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
             await migrate(connection)
             await connection.execute(f"TRUNCATE {TABLES} RESTART IDENTITY".encode())
 
     asyncio.run(clear())
-    return World(postgres_url, registry, partial(registry.fetch, directory=state_dir / "bundles"))
+    return Rollout(postgres_url, registry, partial(registry.fetch, directory=state_dir / "bundles"))

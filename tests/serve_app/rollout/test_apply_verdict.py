@@ -12,7 +12,7 @@ from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout.apply_verdict import act
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
-from tests.serve_app.rollout.conftest import World
+from tests.serve_app.rollout.conftest import Rollout
 
 SAID = {"who": "ann", "action": "pause", "why": ""}
 WANTED = Wanted("1", canary="2", share=0.1, salt="x")
@@ -23,19 +23,19 @@ async def roll_back(connection: psycopg.AsyncConnection, generation: Generation)
     return Verdict(VerdictKind.ROLL_BACK, "it fails", (), generation.wanted.share, 0.0, datetime.now(UTC))
 
 
-async def waits(world: World, backend: int) -> None:
+async def waits(rollout: Rollout, backend: int) -> None:
     async def blocked(connection: psycopg.AsyncConnection) -> bool:
         cursor = await connection.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (backend,))
         return await cursor.fetchone() == (True,)
 
-    await world.until(blocked)
+    await rollout.until(blocked)
 
 
 def test_a_verdict_that_waited_for_a_person_who_was_faster_changes_nothing_and_keeps_the_connection(
-    world: World,
+    rollout: Rollout,
 ) -> None:
     async def run() -> None:
-        async with world.asked() as controller, world.asked() as person:
+        async with rollout.asked() as controller, rollout.asked() as person:
             await ledger.propose(controller, "m", WANTED, after=0, **SAID)
             await ledger.decide(controller, 1, GenerationState.ACTIVE)
             active = await ledger.read_newest(controller)
@@ -43,7 +43,7 @@ def test_a_verdict_that_waited_for_a_person_who_was_faster_changes_nothing_and_k
             async with person.transaction():
                 await ledger.propose(person, "m", replace(WANTED, paused=True), after=1, **SAID)
                 acting = asyncio.create_task(act(controller, "m", active, roll_back))
-                await waits(world, controller.info.backend_pid)
+                await waits(rollout, controller.info.backend_pid)
             assert await acting is False
             newest = await ledger.read_newest(controller)
             assert newest is not None
@@ -53,9 +53,9 @@ def test_a_verdict_that_waited_for_a_person_who_was_faster_changes_nothing_and_k
     asyncio.run(run())
 
 
-def test_a_verdict_that_waited_for_a_person_who_gave_up_is_done(world: World) -> None:
+def test_a_verdict_that_waited_for_a_person_who_gave_up_is_done(rollout: Rollout) -> None:
     async def run() -> None:
-        async with world.asked() as controller, world.asked() as person:
+        async with rollout.asked() as controller, rollout.asked() as person:
             await ledger.propose(controller, "m", WANTED, after=0, **SAID)
             await ledger.decide(controller, 1, GenerationState.ACTIVE)
             active = await ledger.read_newest(controller)
@@ -63,7 +63,7 @@ def test_a_verdict_that_waited_for_a_person_who_gave_up_is_done(world: World) ->
             async with person.transaction(force_rollback=True):
                 await ledger.propose(person, "m", replace(WANTED, paused=True), after=1, **SAID)
                 acting = asyncio.create_task(act(controller, "m", active, roll_back))
-                await waits(world, controller.info.backend_pid)
+                await waits(rollout, controller.info.backend_pid)
             assert await acting is True
             newest = await ledger.read_newest(controller)
             assert newest is not None

@@ -18,37 +18,37 @@ from spotify_buddies.serve_app.rollout.gauges import RolloutFigures
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.mlflow_server import mlflow_server
-from tests.serve_app.rollout.conftest import WITHIN_S, World
+from tests.serve_app.rollout.conftest import WITHIN_S, Rollout
 from tests.waiting import until
 
 
 def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it_is_back(
-    world: World, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+    rollout: Rollout, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    remote = Registry(f"http://127.0.0.1:{port}", world.registry.model)
+    remote = Registry(f"http://127.0.0.1:{port}", rollout.registry.model)
     settings = RolloutSettings(poll_s=0.1)
     told: list[RolloutFigures] = []
 
     async def run() -> None:
-        async with world.working(settings, registry=remote, tell=told.append) as task, world.replicas("r-1"):
+        async with rollout.working(settings, registry=remote, tell=told.append) as task, rollout.replicas("r-1"):
             with mlflow_server(state_dir, port):
-                await world.active(1)
-            assert "does not answer" in (await world.event("registry_away")).message
-            async with world.asked() as connection:
+                await rollout.active(1)
+            assert "does not answer" in (await rollout.event("registry_away")).message
+            async with rollout.asked() as connection:
                 assert (await read_memory(connection)).away_since is not None
                 said = {"who": "ann", "action": "start", "why": ""}
                 wanted = Wanted("1", canary="2", share=0.1, salt="x")
                 await ledger.propose(connection, "m", wanted, after=1, **said)
-            await world.active(2)
-            assert len(await world.events("registry_away")) == 1, "told once"
+            await rollout.active(2)
+            assert len(await rollout.events("registry_away")) == 1, "told once"
             await until_told(lambda seen: (seen.active, seen.share) == (2, 0.1) and seen.registry_away_s > 0)
             with mlflow_server(state_dir, port):
-                await world.event("registry_back")
-                await world.aliases(production="1", canary="2", canary_percent="10")
-                await world.until(here)
+                await rollout.event("registry_back")
+                await rollout.aliases(production="1", canary="2", canary_percent="10")
+                await rollout.until(here)
                 await until_told(lambda seen: seen.registry_away_s == 0)
             assert not task.done()
         events = sum((Counter(seen.events) for seen in told), Counter())

@@ -13,16 +13,17 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Wanted
-from tests.serve_app.rollout.conftest import World
+from tests.serve_app.rollout.conftest import Rollout
+from tests.serve_app.rollout.proposals import say
 
 
 @pytest.fixture
-def command(world: World, state_dir: Path) -> Any:
+def command(rollout: Rollout, state_dir: Path) -> Any:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
     environment |= {
         "COLUMNS": "200",
         "BUDDIES_STATE_DIR": str(state_dir),
-        "BUDDIES_POSTGRES_URL": world.url,
+        "BUDDIES_POSTGRES_URL": rollout.url,
         "BUDDIES_ROLLOUT__PREPARE_WITHIN_S": "60",
         "PYTHONPATH": str(Path.cwd()),
     }
@@ -47,12 +48,18 @@ def command(world: World, state_dir: Path) -> Any:
     return run
 
 
-def test_a_version_goes_from_canary_to_production_and_back(world: World, command: Any) -> None:
+def test_without_a_generation_nothing_is_promoted_and_the_status_says_so(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
         assert "nothing is served yet" in await command("promote", expect=1)
         assert "no generation yet" in await command("status")
-        async with world.working(), world.replicas("r-1", "r-2"):
-            await world.active(1)
+
+    asyncio.run(run())
+
+
+def test_a_canary_starts_by_hand_grows_and_stays_the_only_one(rollout: Rollout, command: Any) -> None:
+    async def run() -> None:
+        async with rollout.working(), rollout.replicas("r-1", "r-2"):
+            await rollout.active(1)
             started = await command("start", "2", "--percent", "10", "--manual", "--why", "new songs", "--wait")
             assert started == "generation 2 active: production 1, canary 2 with 10 %, paused\n"
             status = json.loads(await command("status", "--json"))
@@ -70,31 +77,43 @@ def test_a_version_goes_from_canary_to_production_and_back(world: World, command
             assert "nothing to change" in await command("set-percent", "10")
             assert "canary 2 with 25 %" in await command("set-percent", "25", "--who", "bob", "--wait")
             assert "is the canary, with 25 %" in await command("start", "3", "--force", expect=1)
+            history = json.loads(await command("history", "--json"))
+            assert [one["action"] for one in history] == ["set-percent", "start", "registry"]
+            assert history[0]["who"] == "bob"
+            assert history[0]["changed"] == {"share": [0.1, 0.25]}
+
+    asyncio.run(run())
+
+
+def test_a_canary_is_promoted_and_rolled_back_and_the_history_shows_it(rollout: Rollout, command: Any) -> None:
+    async def run() -> None:
+        async with rollout.working(), rollout.replicas("r-1", "r-2"):
+            await rollout.active(1)
+            await say(rollout, Wanted("1", canary="2", share=0.25, salt="x"), 1)
+            await rollout.active(2)
             promoted = json.loads(await command("promote", "--wait", "--json"))
             assert (promoted["state"], promoted["wanted"]["production"]) == ("active", "2")
-            await world.aliases(production="2", previous="1")
+            await rollout.aliases(production="2", previous="1")
             assert "nothing to change: version 2 is production already: promoted by" in await command("promote")
             assert "production 1, previous 2" in await command("rollback", "--wait")
             assert "version 2 was rolled back by" in await command("rollback", expect=1)
             history = json.loads(await command("history", "--json"))
-            assert [one["action"] for one in history] == ["rollback", "promote", "set-percent", "start", "registry"]
-            assert history[2]["who"] == "bob"
-            assert history[2]["changed"] == {"share": [0.1, 0.25]}
+            assert [one["action"] for one in history] == ["rollback", "promote", "start", "registry"]
             table = await command("history", "--limit", "2")
             assert "production 2 -> 1" in table
-            assert "set-percent" not in table
+            assert "start" not in table
             shown = await command("status")
-            assert "generation 5 active, rollback by" in shown
+            assert "generation 4 active, rollback by" in shown
             assert "r-2" in shown
             assert "production 2, previous 1" in await command("rollback", "--force", "--wait")
 
     asyncio.run(run())
 
 
-def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any) -> None:
+def test_what_is_refused_changes_nothing_and_says_why(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
-        async with world.working(), world.replicas("r-1", broken=("5",)):
-            await world.active(1)
+        async with rollout.working(), rollout.replicas("r-1", broken=("5",)):
+            await rollout.active(1)
             assert (
                 "20.0% below the 0.5 of version 1; 2.0% is allowed, and users and seeds explain 6.6%. --force"
                 in await command("start", "3", expect=1)
@@ -106,7 +125,7 @@ def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any
             assert "no version '9'" in await command("shadow", "9", expect=1)
             assert "name a version, or say --off" in await command("shadow", expect=2)
             await command("set-percent", "101", expect=2)
-            async with world.asked() as connection:
+            async with rollout.asked() as connection:
                 assert [one.number for one in await ledger.read_history(connection)] == [1]
             failed = await command("start", "5", "--force", "--wait", expect=1)
             assert "generation 2 failed: r-1 cannot serve version 5: no such file" in failed
@@ -120,16 +139,16 @@ def test_what_is_refused_changes_nothing_and_says_why(world: World, command: Any
     asyncio.run(run())
 
 
-def test_of_two_people_one_is_told_who_was_faster(world: World, command: Any) -> None:
+def test_of_two_people_one_is_told_who_was_faster(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             said = {"who": "ann", "action": "start", "why": ""}
             await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=0, **said)
         both = [command("set-percent", str(percent), "--who", f"p{percent}", expect=0) for percent in (20, 30)]
         done = await asyncio.gather(*both, return_exceptions=True)
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             history = await ledger.read_history(connection)
-        lost = [found for found in done if isinstance(found, AssertionError)]
+        lost = [outcome for outcome in done if isinstance(outcome, AssertionError)]
         assert len(history) == 3 - len(lost)
         for error in lost:
             assert f"{history[0].who} was faster: generation 2" in str(error)

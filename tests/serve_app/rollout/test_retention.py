@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.rollout.gates.read import read_counts, read_posit
 from spotify_buddies.serve_app.rollout.retention import retain
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryUnavailable
-from tests.serve_app.rollout.conftest import FAST, World
+from tests.serve_app.rollout.conftest import FAST, Rollout
 
 SAID = {"who": "ann", "action": "start", "why": ""}
 CANARY = Wanted("3", canary="4", share=0.05, salt="x")
@@ -64,10 +64,10 @@ async def counted(connection: psycopg.AsyncConnection) -> list[int]:
     ],
 )
 def test_counts_of_generations_that_ended_long_ago_are_deleted_but_the_canarys(
-    world: World, history: list[tuple[int, GenerationState, Wanted]], kept: list[int]
+    rollout: Rollout, history: list[tuple[int, GenerationState, Wanted]], kept: list[int]
 ) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await write(connection, history)
             before = await counted(connection)
             deleted = await ledger.prune_counts(connection, 90, batch=1)
@@ -78,9 +78,9 @@ def test_counts_of_generations_that_ended_long_ago_are_deleted_but_the_canarys(
     asyncio.run(run())
 
 
-def test_what_the_gates_add_up_is_the_same_before_and_after(world: World) -> None:
+def test_what_the_gates_add_up_is_the_same_before_and_after(rollout: Rollout) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             old = [(days + 200, state, wanted) for days, state, wanted in HISTORY]
             await write(connection, [*old, (190, GenerationState.ACTIVE, CANARY)])
             active = await ledger.read_newest(connection, GenerationState.ACTIVE)
@@ -93,9 +93,9 @@ def test_what_the_gates_add_up_is_the_same_before_and_after(world: World) -> Non
     asyncio.run(run())
 
 
-def test_versions_of_the_last_days_are_those_that_some_generation_wanted_then(world: World) -> None:
+def test_versions_of_the_last_days_are_those_that_some_generation_wanted_then(rollout: Rollout) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             assert await ledger.read_versions(connection, 14) == set()
             await write(connection, HISTORY)
             assert await ledger.read_versions(connection, 14) == {"3", "4"}
@@ -105,7 +105,7 @@ def test_versions_of_the_last_days_are_those_that_some_generation_wanted_then(wo
     asyncio.run(run())
 
 
-def test_versions_of_aliases_generations_and_live_replicas_stay(world: World) -> None:
+def test_versions_of_aliases_generations_and_live_replicas_stay(rollout: Rollout) -> None:
     asked: list[set[str]] = []
 
     def prune(keep: Collection[str]) -> list[str]:
@@ -116,7 +116,7 @@ def test_versions_of_aliases_generations_and_live_replicas_stay(world: World) ->
         return {"9"}
 
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await write(connection, HISTORY)
             held = {"7": Held(Load.READY, (await ledger.read_history(connection))[0].at)}
             await ledger.report(connection, Report("r-1", Role.RANKER, 5, 5, held))
@@ -129,7 +129,7 @@ def test_versions_of_aliases_generations_and_live_replicas_stay(world: World) ->
     asyncio.run(run())
 
 
-def test_no_bundle_is_deleted_while_the_registry_is_unreachable_or_empty(world: World) -> None:
+def test_no_bundle_is_deleted_while_the_registry_is_unreachable_or_empty(rollout: Rollout) -> None:
     def prune(keep: Collection[str]) -> list[str]:
         raise AssertionError(keep)
 
@@ -140,7 +140,7 @@ def test_no_bundle_is_deleted_while_the_registry_is_unreachable_or_empty(world: 
         return set()
 
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await write(connection, HISTORY)
             pruned = await retain(connection, RolloutSettings(), unreachable, prune)
             assert (pruned.counts, pruned.complete) == (1, False)
@@ -149,7 +149,7 @@ def test_no_bundle_is_deleted_while_the_registry_is_unreachable_or_empty(world: 
     asyncio.run(run())
 
 
-def test_a_disk_that_refuses_does_not_stop_the_controller(world: World) -> None:
+def test_a_disk_that_refuses_does_not_stop_the_controller(rollout: Rollout) -> None:
     def prune(keep: Collection[str]) -> list[str]:
         raise PermissionError(Path("bundles"))
 
@@ -157,14 +157,14 @@ def test_a_disk_that_refuses_does_not_stop_the_controller(world: World) -> None:
         return {"1"}
 
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             assert not (await retain(connection, RolloutSettings(), named, prune)).complete
 
     asyncio.run(run())
 
 
 def test_the_controller_deletes_old_counts_and_bundles_at_its_start_and_after_an_activation(
-    world: World, registry: Registry
+    rollout: Rollout, registry: Registry
 ) -> None:
     registry.set_alias("champion", "4")
     asked: list[set[str]] = []
@@ -174,7 +174,7 @@ def test_the_controller_deletes_old_counts_and_bundles_at_its_start_and_after_an
         return []
 
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await write(connection, [*HISTORY[:2], (100, GenerationState.ACTIVE, Wanted("1"))])
 
         async def pruned(connection: psycopg.AsyncConnection) -> bool:
@@ -183,11 +183,11 @@ def test_the_controller_deletes_old_counts_and_bundles_at_its_start_and_after_an
         async def kept(_: psycopg.AsyncConnection) -> bool:
             return {"1", "2", "4"} in asked
 
-        async with world.working(FAST, prune=prune), world.replicas("r-1"):
-            await world.until(pruned)
-            async with world.asked() as connection:
+        async with rollout.working(FAST, prune=prune), rollout.replicas("r-1"):
+            await rollout.until(pruned)
+            async with rollout.asked() as connection:
                 await ledger.propose(connection, "m", Wanted("1", shadow="2"), after=3, **SAID)
-            await world.active(4)
-            await world.until(kept)
+            await rollout.active(4)
+            await rollout.until(kept)
 
     asyncio.run(run())

@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.ranking.query import Query, Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import EDGES_MS, SIZES, ArmCounter
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 
 
 def test_edges_go_from_a_tenth_of_a_millisecond_to_ten_seconds_ten_a_decade() -> None:
@@ -27,7 +27,7 @@ def test_a_call_at_an_edge_counts_below_it_and_a_longer_one_above_all() -> None:
     for seconds in (0.001, 0.00101, 0.0, 11.0):
         counts.time(seconds)
     row = counts.row()
-    assert {at: n for at, n in enumerate(row.latencies) if n} == {0: 1, 10: 1, 11: 1, len(EDGES_MS): 1}
+    assert {bucket: n for bucket, n in enumerate(row.latencies) if n} == {0: 1, 10: 1, 11: 1, len(EDGES_MS): 1}
 
 
 def test_latencies_are_kept_by_the_number_of_users_too() -> None:

@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS, lists
 
 Make = Callable[..., Answers]

@@ -21,7 +21,7 @@ from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS, lists
 
 PRODUCTION, CANARY = pb.ARM_PRODUCTION, pb.ARM_CANARY
@@ -91,20 +91,20 @@ def test_tastes_and_the_refused_keep_their_places_across_arms(answers: Make) -> 
     taste = [pb.Taste(user_id=u, songs=[pb.Song(song_id="SO0004")]) for u in ("user-3", "", "user-4", "user-5")]
     bad = pb.Taste(user_id="y", songs=[pb.Song()])
     request = pb.RecommendRequest(user_ids=["", "user-1", "x" * 129, "user-2"], tastes=[*taste[:2], bad, *taste[2:]])
-    found = ask(rotation(answers("1"), answers("2")), decode_query(request))
-    assert [row[0] for row in found] == ["", "user-1", "x" * 129, "user-2", "user-3", "", "y", "user-4", "user-5"]
-    assert [row[5] for row in found] == ["user_ids[0]", "", "user_ids[2]", "", "", "", "tastes[2].songs[0]", "", ""]
+    answered = ask(rotation(answers("1"), answers("2")), decode_query(request))
+    assert [row[0] for row in answered] == ["", "user-1", "x" * 129, "user-2", "user-3", "", "y", "user-4", "user-5"]
+    assert [row[5] for row in answered] == ["user_ids[0]", "", "user_ids[2]", "", "", "", "tastes[2].songs[0]", "", ""]
     named = ["user-1", "user-2", "user-3", "", "user-4", "user-5"]
     expected = [("2", CANARY) if c else ("1", PRODUCTION) for c in canaries(named, "salt", 0.5)]
     assert len(set(expected)) == 2
-    assert [(row[1], row[2]) for row in found if not row[5]] == expected
+    assert [(row[1], row[2]) for row in answered if not row[5]] == expected
     assert expected[3] == ("1", PRODUCTION)
 
 
 def test_with_everybody_in_the_canary_the_refused_keep_their_places(answers: Make) -> None:
     query = decode_query(pb.RecommendRequest(user_ids=["", "user-1", ""]))
-    found = ask(rotation(answers("1"), answers("2"), 1.0), query)
-    assert [(row[0], row[1]) for row in found] == [("", ""), ("user-1", "2"), ("", "")]
+    answered = ask(rotation(answers("1"), answers("2"), 1.0), query)
+    assert [(row[0], row[1]) for row in answered] == [("", ""), ("user-1", "2"), ("", "")]
 
 
 def test_a_stream_goes_to_both_arms_part_by_part(answers: Make) -> None:
@@ -127,10 +127,10 @@ def test_what_must_not_come_back_does_not_in_either_arm(answers: Make) -> None:
         memory = Memory({user: [first]})
         made = rotation(answers("1", history=memory), answers("2", history=memory))
         query = Query(user_ids=(other, user), exclude_playlist_ids=(second,), exclude_seen=ExcludeSeen(60.0))
-        found = ask(made, query)[1]
-        assert found[1] == version
-        assert found[3][0][0] == third
-        assert not {first, second} & {playlist for playlist, _ in found[3]}
+        answer = ask(made, query)[1]
+        assert answer[1] == version
+        assert answer[3][0][0] == third
+        assert not {first, second} & {playlist for playlist, _ in answer[3]}
 
 
 def test_what_was_shown_is_remembered_with_version_and_arm(answers: Make) -> None:
@@ -151,10 +151,10 @@ def test_a_canary_that_raises_is_answered_by_production_and_counted(answers: Mak
     broken = Broken(sound.engine, **{**vars_of(sound), "history": memory})
     production = answers("1", history=memory)
     made = rotation(production, broken, share)
-    found = ask(made, Query(user_ids=tuple(USER_IDS)))
+    answered = ask(made, Query(user_ids=tuple(USER_IDS)))
     expected = ask(rotation(answers("1")), Query(user_ids=tuple(USER_IDS)))
-    assert found == expected
-    assert {row[2] for row in found} == {PRODUCTION}
+    assert answered == expected
+    assert {row[2] for row in answered} == {PRODUCTION}
     assert {(one.model_version, one.arm) for one in memory.shown} == {("1", "production")}
     failed = int(canaries(USER_IDS, "salt", share).sum())
     side, main = made.current.canary, made.current.production
@@ -233,9 +233,9 @@ def test_a_canary_never_answers_with_productions_list_of_the_day(answers: Make, 
             request = pb.RecommendRequest(user_ids=USER_IDS[:50], mode=pb.MODE_DAILY)
             return list(pb.RecommendResponse.FromString(await made.route(decode_query(request))).recommendations)
 
-    found = asyncio.run(work())
+    answered = asyncio.run(work())
     chosen = canaries(USER_IDS[:50], "salt", 0.5)
-    for one, canary in zip(found, chosen, strict=True):
+    for one, canary in zip(answered, chosen, strict=True):
         if canary:
             assert (one.arm, one.model_version, one.source) == (CANARY, "2", pb.SOURCE_LIVE)
             assert list(one.skipped) == [pb.SKIPPED_DAILY_LIST]

@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
 from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
-from tests.serve_app.conftest import PLAYLISTS
+from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS
 
 Make = Callable[..., Answers]

@@ -3,74 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from spotify_buddies.serve_app.build import local
-from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Wanted
-from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Query
-from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
-from spotify_buddies.serve_app.versions.answers import Answers, Budgets
-from spotify_buddies.serve_app.versions.parity import UNCHECKED, check_parity
-from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.generations.state import Load
+from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.table import Loaded, Table
-from spotify_buddies.trainer.bundle import BundleError, open_bundle
-from spotify_buddies.trainer.bundle.golden import GOLDEN
-from spotify_buddies.trainer.bundle.manifest import describe_files, read_manifest
 from spotify_buddies.trainer.registry.registry import RegistryUnavailable
-from tests.serve_app.versions.conftest import USER_IDS, lists
-
-ASKED = Query(user_ids=tuple(USER_IDS))
-
-
-def generation(number: int, production: str, **wanted: Any) -> Generation:
-    now = datetime.now(UTC)
-    return Generation(number, Wanted(production, **wanted), now, "ann", "start", "why", GenerationState.ACTIVE)
-
-
-def make(engine: Engine) -> Answers:
-    return Answers(engine, budgets=Budgets(5.0, 5.0), daily=None, history=None, telemetry=Silent())
-
-
-async def settle(table: Table[Any], *versions: str) -> None:
-    """Wait until none of the versions is being loaded."""
-    async with asyncio.timeout(60):
-        while any(v not in table.held or table.held[v].state is Load.LOADING for v in versions):
-            table.changed.clear()
-            await table.changed.wait()
+from tests.serve_app.versions.conftest import ASKED, Replica, generation, lists, settle
 
 
 def mapped(directory: Path) -> bool:
     return str(directory) in Path("/proc/self/maps").read_text()
-
-
-class Replica:
-    """A ranker without Postgres: what is wanted is said by the test."""
-
-    def __init__(self, fetch: Callable[[str], Path], telemetry: Telemetry | None = None) -> None:
-        given = make(Engine(open_bundle(fetch("1"), check_hashes=False), "1"))
-        self.table: Table[Answers] = Table()
-        self.table.put("1", Loaded(given, "x"))
-        self.table.load_with(Loader(lambda version: nullcontext(fetch(version)), make, local))
-        self.rotation = Rotation(Assignment(Answering(given)))
-        self.ranker = Ranker(self.rotation, self.table, telemetry or Silent())
-
-    async def serve(self, wanted: Generation) -> bool:
-        self.table.want(wanted.wanted.versions)
-        await settle(self.table, *wanted.wanted.versions)
-        return self.ranker.follow(wanted)
 
 
 def test_a_swap_goes_to_new_calls_and_leaves_those_that_run_with_theirs(versions: dict[str, Path]) -> None:
@@ -248,55 +196,5 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_fails(monkeypatch: py
         assert table.get("a") == "there"
         assert len(tries) == 3
         await table.close()
-
-    asyncio.run(work())
-
-
-def tamper(directory: Path, change: Callable[[list[dict[str, Any]]], object]) -> Path:
-    """Change the golden lists and hash the bundle again: what a kernel that computes wrongly looks like."""
-    body = json.loads((directory / GOLDEN).read_bytes())
-    change(body)
-    (directory / GOLDEN).write_text(json.dumps(body))
-    replace(read_manifest(directory), files=describe_files(directory)).write(directory)
-    return directory
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda body: body[0]["playlists"].reverse(), "place 1 of golden user"),
-        (lambda body: body[1]["playlists"][2].__setitem__(1, 99.0), "its writer 99"),
-        (lambda body: body[2].__setitem__("user_id", "nobody-here"), "golden user 'nobody-here' has"),
-        (lambda body: body[3]["playlists"].append(["list-1", -99.0]), "place 11 of"),
-    ],
-)
-def test_an_engine_that_answers_otherwise_than_its_writer_is_refused(
-    versions: dict[str, Path], tmp_path: Path, change: Callable[[list[dict[str, Any]]], object], said: str
-) -> None:
-    bundle = open_bundle(tamper(shutil.copytree(versions["1"], tmp_path / "bundle"), change))
-    with pytest.raises(BundleError, match=said):
-        check_parity(Engine(bundle, "5"))
-
-
-def test_an_engine_that_answers_as_its_writer_passes_and_one_without_golden_users_says_so(
-    versions: dict[str, Path],
-) -> None:
-    bundle = open_bundle(versions["1"], check_hashes=False)
-    assert len(bundle.golden) == 8
-    assert check_parity(Engine(bundle, "1")) == ""
-    assert check_parity(Engine(replace(bundle, golden=()), "1")) == UNCHECKED
-
-
-def test_a_version_that_does_not_answer_as_written_is_failed_on_the_replica(
-    versions: dict[str, Path], tmp_path: Path
-) -> None:
-    wrong = tamper(shutil.copytree(versions["2"], tmp_path / "2"), lambda body: body[0]["playlists"].reverse())
-    paths = {**versions, "2": wrong}
-
-    async def work() -> None:
-        replica = Replica(paths.__getitem__)
-        assert not await replica.serve(generation(1, "2"))
-        assert replica.table.held["2"].state is Load.FAILED
-        assert "does not answer as its writer did" in replica.table.held["2"].message
 
     asyncio.run(work())

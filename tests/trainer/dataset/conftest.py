@@ -1,4 +1,4 @@
-"""Small worlds: raw files in the real formats, and the stages run over matrices given in memory."""
+"""Small data sets: raw files in the real formats, and the stages run over matrices given in memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from spotify_buddies.trainer.dataset.negatives.validation import write_batches
 from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.dataset.table import STAGES
 from spotify_buddies.trainer.settings import DataSettings
+from tests.trainer.dataset.builds import build
 
 
 @dataclass
-class World:
+class SmallDataset:
     """Everything that parts 4 to 9 made of two matrices."""
 
-    at: dict[str, Path]
+    directories: dict[str, Path]
     user_songs: Csr
     playlist_songs: Csr
     named_owner: np.ndarray
@@ -53,7 +54,7 @@ class World:
     def files(self) -> dict[str, bytes]:
         return {
             f"{path.parent.name}/{path.name}": path.read_bytes()
-            for directory in self.at.values()
+            for directory in self.directories.values()
             for path in sorted(directory.iterdir())
         }
 
@@ -62,45 +63,47 @@ Rows = Sequence[Sequence[int]]
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
-    def build(users: Rows, playlists: Rows, songs: int, named: Sequence[int] | None = None, **settings: Any) -> World:
-        root = tmp_path_factory.mktemp("world")
-        at = {name: root / name for name in STAGES}
-        for path in at.values():
+def make_dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SmallDataset]:
+    def build(
+        users: Rows, playlists: Rows, songs: int, named: Sequence[int] | None = None, **settings: Any
+    ) -> SmallDataset:
+        root = tmp_path_factory.mktemp("dataset")
+        directories = {name: root / name for name in STAGES}
+        for path in directories.values():
             path.mkdir()
         user_songs, playlist_songs = Csr.from_rows(list(users), songs), Csr.from_rows(list(playlists), songs)
-        user_songs.save(at["3-matrix"], "user_songs")
-        playlist_songs.save(at["3-matrix"], "playlist_songs")
+        user_songs.save(directories["3-matrix"], "user_songs")
+        playlist_songs.save(directories["3-matrix"], "playlist_songs")
         owner = np.array(named if named is not None else [-1] * len(playlists), np.int32)
-        np.save(at["2-songs"] / "named_owner.npy", owner)
-        return run(at, DataSettings(**settings))
+        np.save(directories["2-songs"] / "named_owner.npy", owner)
+        return run(directories, DataSettings(**settings))
 
-    def run(at: dict[str, Path], settings: DataSettings) -> World:
-        matrix, songs = at["3-matrix"], at["2-songs"]
+    def run(directories: dict[str, Path], settings: DataSettings) -> SmallDataset:
+        matrix, songs = directories["3-matrix"], directories["2-songs"]
         statistics = {
-            "4-score": score_users(at["4-score"], matrix, songs, settings, silent),
-            "5-liked": take_liked(at["5-liked"], at["4-score"]),
-            "6-split": split_users(at["6-split"], at["5-liked"], songs, settings),
-            "7-own": assign_owners(at["7-own"], at, settings, silent),
-            "8-triplets": write_triplets(at["8-triplets"], at, settings, silent),
-            "9-validation": write_batches(at["9-validation"], at, settings, silent),
+            "4-score": score_users(directories["4-score"], matrix, songs, settings, silent),
+            "5-liked": take_liked(directories["5-liked"], directories["4-score"]),
+            "6-split": split_users(directories["6-split"], directories["5-liked"], songs, settings),
+            "7-own": assign_owners(directories["7-own"], directories, settings, silent),
+            "8-triplets": write_triplets(directories["8-triplets"], directories, settings, silent),
+            "9-validation": write_batches(directories["9-validation"], directories, settings, silent),
         }
-        return World(
-            at=at,
+        return SmallDataset(
+            directories=directories,
             user_songs=Csr.load(matrix, "user_songs"),
             playlist_songs=Csr.load(matrix, "playlist_songs"),
             named_owner=np.load(songs / "named_owner.npy"),
-            beta=np.load(at["4-score"] / "beta.npy"),
-            liked=Csr.load(at["5-liked"], "liked"),
-            split=np.load(at["6-split"] / "split.npy"),
-            kind=np.load(at["6-split"] / "user_kind.npy"),
-            kept=np.load(at["6-split"] / "playlist_kept.npy"),
-            owner=np.load(at["7-own"] / "owner.npy"),
-            owned=Csr.load(at["7-own"], "owned"),
-            triplets=np.load(at["8-triplets"] / "triplets.npy"),
-            toy=np.load(at["8-triplets"] / "triplets-toy.npy"),
+            beta=np.load(directories["4-score"] / "beta.npy"),
+            liked=Csr.load(directories["5-liked"], "liked"),
+            split=np.load(directories["6-split"] / "split.npy"),
+            kind=np.load(directories["6-split"] / "user_kind.npy"),
+            kept=np.load(directories["6-split"] / "playlist_kept.npy"),
+            owner=np.load(directories["7-own"] / "owner.npy"),
+            owned=Csr.load(directories["7-own"], "owned"),
+            triplets=np.load(directories["8-triplets"] / "triplets.npy"),
+            toy=np.load(directories["8-triplets"] / "triplets-toy.npy"),
             batches={
-                name: np.load(at["9-validation"] / f"{name}.npy")
+                name: np.load(directories["9-validation"] / f"{name}.npy")
                 for name in ("random", "hard", "test-random", "test-hard")
             },
             statistics=statistics,
@@ -110,10 +113,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
 
 
 @pytest.fixture(scope="session")
-def random_world(world: Callable[..., World]) -> Callable[..., World]:
-    """A world drawn from a seed, dense enough that users have some likes."""
+def random_dataset(make_dataset: Callable[..., SmallDataset]) -> Callable[..., SmallDataset]:
+    """A data set drawn from a seed, dense enough that users have some likes."""
 
-    def build(seed: int, users: int = 40, playlists: int = 60, songs: int = 80, **settings: Any) -> World:
+    def build(seed: int, users: int = 40, playlists: int = 60, songs: int = 80, **settings: Any) -> SmallDataset:
         rng = np.random.default_rng(seed)
 
         def rows(count: int, most: int) -> list[list[int]]:
@@ -121,7 +124,7 @@ def random_world(world: Callable[..., World]) -> Callable[..., World]:
             return [sorted(rng.choice(songs, size, replace=False).tolist()) for size in sizes]
 
         defaults = {"liked_share": 0.2, "validation_negatives": 5, "owned_max": 3, "cold_users": 0.1}
-        return world(rows(users, 20), rows(playlists, 15), songs, **{**defaults, **settings})
+        return make_dataset(rows(users, 20), rows(playlists, 15), songs, **{**defaults, **settings})
 
     return build
 
@@ -166,3 +169,18 @@ def _playlist(rng: np.random.Generator, pid: int, songs: int) -> dict[str, Any]:
     chosen = rng.choice(songs, rng.integers(1, 12), replace=False).tolist()
     tracks = [track(f" title {song}", f"Artist {song % 7} ") for song in chosen]
     return {"pid": pid, "name": f"list {pid}", "num_followers": 1, "modified_at": 1, "tracks": tracks}
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """One build per content of the raw folder, shared by all tests."""
+    done: dict[str, Path] = {}
+
+    def get(raw: Path) -> Path:
+        key = str(sorted((path.name, path.read_bytes()) for path in raw.iterdir()))
+        if key not in done:
+            done[key] = tmp_path_factory.mktemp("built") / "dataset"
+            build(raw, done[key])
+        return done[key]
+
+    return get

@@ -1,65 +1,16 @@
-"""The whole of parts 1 to 9, from raw files to the report."""
+"""Parts 1 to 9 from raw files: what is written, and what is taken from every kind of source."""
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from spotify_buddies.foundation.stages import stage
-from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.dataset.build import build_dataset
-from spotify_buddies.trainer.dataset.errors import DataError
-from spotify_buddies.trainer.dataset.reading.sources import find_sources
-from spotify_buddies.trainer.dataset.report import statistics, write_report
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, STAGES, open_dataset
 from spotify_buddies.trainer.settings import DataSettings
-
-SETTINGS = DataSettings(liked_share=0.2, validation_negatives=3, owned_max=3)
-
-
-def build(raw: Path, to: Path, settings: DataSettings = SETTINGS, **options):
-    return build_dataset(find_sources(raw), to, settings, **options)
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    """Every file but the times that the work took."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != stage.TIMINGS)
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
-
-
-class Interrupter:
-    """Progress that interrupts at the given report, as Ctrl-C does; without one it counts the reports."""
-
-    def __init__(self, at: int = -1) -> None:
-        self.at, self.reports, self.seen = at, 0, []
-
-    def __call__(self, what: str, done: int, total: int, unit: str = "items") -> None:
-        self.seen.append((what, done, total))
-        self.reports += 1
-        if self.reports == self.at:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """One build per content of the raw folder, shared by the tests of this module."""
-    done: dict[str, Path] = {}
-
-    def get(raw: Path) -> Path:
-        key = str(sorted((path.name, path.read_bytes()) for path in raw.iterdir()))
-        if key not in done:
-            done[key] = tmp_path_factory.mktemp("built") / "dataset"
-            build(raw, done[key])
-        return done[key]
-
-    return get
+from tests.trainer.dataset.builds import SETTINGS, build, contents
 
 
 def test_every_stage_and_the_report_are_written(raw_files, tmp_path):
@@ -101,111 +52,6 @@ def test_block_size_changes_nothing(raw_files, built, tmp_path, block_users):
     raw = raw_files()
     build(raw, tmp_path / "blocks", SETTINGS.model_copy(update={"block_users": block_users}))
     assert contents(tmp_path / "blocks") == contents(built(raw))
-
-
-def test_another_place_of_the_raw_files_is_no_reason_to_build_again(raw_files, tmp_path):
-    raw = raw_files()
-    build(raw, tmp_path / "dataset")
-    raw.rename(tmp_path / "moved")
-    assert build(tmp_path / "moved", tmp_path / "dataset").ran == ()
-
-
-def test_another_seed_reruns_only_what_depends_on_it(raw_files, built, tmp_path):
-    raw = raw_files()
-    shutil.copytree(built(raw), tmp_path / "dataset")
-    other = SETTINGS.model_copy(update={"validation_negatives": 2})
-    assert build(raw, tmp_path / "dataset", other).ran == ("9-validation",)
-    assert build(raw, tmp_path / "dataset", other.model_copy(update={"seed": 1})).ran == STAGES[3:]
-
-
-def test_changed_raw_files_are_read_again(raw_files, tmp_path):
-    raw = raw_files()
-    build(raw, tmp_path / "dataset")
-    with (raw / "train_triplets.txt").open("a") as file:
-        file.write("someone\tSO001\t1\n")
-    assert build(raw, tmp_path / "dataset").statistics["1-raw"]["listeners"] == 31
-
-
-def test_an_interruption_at_any_report_is_made_good_by_a_rerun(raw_files, built, tmp_path):
-    raw = raw_files()
-    expected = contents(built(raw))
-    counter = Interrupter()
-    build(raw, tmp_path / "count", SETTINGS.model_copy(update={"block_users": 16}), progress=counter)
-    interrupted = set()
-    for at in range(1, counter.reports + 1):
-        what = counter.seen[at - 1][0]
-        if what in interrupted and counter.seen[at - 1][0] != "parts":
-            continue  # once within each kind of work, and between any two parts
-        interrupted.add(what)
-        to = tmp_path / f"interrupted-{at}"
-        with pytest.raises(KeyboardInterrupt):
-            build(raw, to, SETTINGS.model_copy(update={"block_users": 16}), progress=Interrupter(at))
-        build(raw, to)
-        assert contents(to) == expected
-    assert {"fingerprints", "slices", "listens", "scores", "owners, round 1", "triplets", "shuffle"} <= interrupted
-
-
-def test_an_interruption_in_the_middle_of_blocks_is_made_good_by_a_rerun(raw_files, built, tmp_path):
-    raw = raw_files()
-    settings = SETTINGS.model_copy(update={"block_users": 10})
-    for what in ("scores", "triplets", "batches random"):
-
-        def stop(name: str, done: int, total: int, unit: str = "items", what: str = what) -> None:
-            if name == what and done == 20:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            build(raw, tmp_path / what, settings, progress=stop)
-        build(raw, tmp_path / what, settings)
-        assert contents(tmp_path / what) == contents(built(raw))
-
-
-def test_a_mixture_of_old_and_new_parts_is_not_opened(raw_files, built, tmp_path):
-    raw = raw_files()
-    shutil.copytree(built(raw), tmp_path / "dataset")
-    settings = SETTINGS.model_copy(update={"seed": 7})
-
-    def stop(what: str, done: int, total: int, unit: str = "items") -> None:
-        if what == "triplets":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        build(raw, tmp_path / "dataset", settings, progress=stop)
-    with pytest.raises(stage.StageError, match="8-triplets: made from another '4-score' than lies beside it"):
-        open_dataset(tmp_path / "dataset")
-
-
-def test_an_unfinished_data_set_is_not_opened(tmp_path):
-    with pytest.raises(stage.StageError, match="no finished stage '1-raw'"):
-        open_dataset(tmp_path)
-    with pytest.raises(stage.StageError, match="no finished stage '1-raw'"):
-        statistics(tmp_path)
-
-
-def test_a_broken_slice_stops_the_run_and_leaves_nothing_half_done(raw_files, tmp_path):
-    raw = raw_files()
-    (raw / "mpd.slice.20-39.json").write_text('{"playlists": [')
-    with pytest.raises(DataError, match=r"mpd.slice.20-39.json: line 1, column 16"):
-        build(raw, tmp_path / "dataset")
-    assert not (tmp_path / "dataset" / "1-raw").exists()
-
-
-def test_a_broken_slice_can_be_skipped_and_is_listed_in_the_report(raw_files, tmp_path):
-    raw = raw_files()
-    (raw / "mpd.slice.20-39.json").write_text('{"playlists": [')
-    summary = build(raw, tmp_path / "dataset", skip_bad_files=True)
-    counts = summary.statistics["1-raw"]
-    assert (counts["slices"], counts["skipped_files"], counts["playlists"]) == (1, 1, 20)
-    assert counts["skipped"][0].startswith("mpd.slice.20-39.json: line 1, column 16")
-    assert "mpd.slice.20-39.json: line 1" in summary.report.read_text()
-
-
-def test_only_broken_slices_leave_nothing_to_work_with(raw_files, tmp_path):
-    raw = raw_files()
-    for path in raw.glob("mpd.*"):
-        path.write_text("")
-    with pytest.raises(DataError, match="no playlist could be read"):
-        build(raw, tmp_path / "dataset", skip_bad_files=True)
 
 
 def test_a_song_without_a_name_keeps_a_row_of_its_own_and_matches_nobody(raw_files, tmp_path):
@@ -296,37 +142,7 @@ def test_full_matching_brings_more_listens_to_playlists(tmp_path):
     raw.mkdir()
     (raw / "playlists.csv").write_text("playlist_id,name,title,artist\np1,x,Été (Remastered 2011),The Band\n")
     (raw / "listens.csv").write_text("user_id,title,artist\nbob,ete,band\n")
-    found = build(raw, tmp_path / "dataset", DataSettings(matching="full")).statistics["2-songs"]
-    assert (found["matching"], found["shared_songs"]) == ("full", 1)
-    assert (found["listens_with_a_playlist_plain_matching"], found["listens_with_a_playlist_full_matching"]) == (0, 1)
+    counts = build(raw, tmp_path / "dataset", DataSettings(matching="full")).statistics["2-songs"]
+    assert (counts["matching"], counts["shared_songs"]) == ("full", 1)
+    assert (counts["listens_with_a_playlist_plain_matching"], counts["listens_with_a_playlist_full_matching"]) == (0, 1)
     assert open_dataset(tmp_path / "dataset").songs == 1
-
-
-def test_the_report_shows_every_part_and_the_pairing_beside_it(raw_files, built, tmp_path):
-    shutil.copytree(built(raw_files()), tmp_path / "dataset")
-    before = (tmp_path / "dataset" / "report.html").read_text()
-    assert "Pairing" not in before
-    assert before.count("<svg") == 8
-
-    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
-    after = write_report(tmp_path / "dataset").read_text()
-    for title in ("Raw data", "Playlists over owners, Gini", "Neighbours per user", "Playlists reachable"):
-        assert title in after
-    identifiers = [part.split('"')[0] for part in after.split(' id="')[1:]]
-    assert len(identifiers) == len(set(identifiers))
-    assert "http" not in after.replace("http://www.w3.org", "")
-
-
-def test_the_report_leaves_out_a_pairing_of_another_data_set(raw_files, built, tmp_path):
-    shutil.copytree(built(raw_files()), tmp_path / "dataset")
-    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
-    fewer = raw_files(users=9, folder="fewer")
-    assert "Pairing" not in build(fewer, tmp_path / "dataset").report.read_text()
-    build_pairing(tmp_path / "dataset", tmp_path / "pairing", PairingSettings(dimension=8))
-    assert "Pairing" in write_report(tmp_path / "dataset").read_text()
-
-
-def test_statistics_are_those_of_the_stamps(raw_files, built):
-    directory = built(raw_files())
-    stamp = json.loads((directory / "7-own" / "stage.json").read_text())
-    assert statistics(directory)["7-own"] == stamp["statistics"]

@@ -21,33 +21,33 @@ seeds = st.integers(0, 10_000)
     ("liked", "train", "validation", "test"),
     [(1, 1, 0, 0), (4, 4, 0, 0), (5, 3, 1, 1), (6, 4, 1, 1), (7, 4, 2, 1), (10, 7, 2, 1), (20, 14, 4, 2)],
 )
-def test_likes_are_split_seven_two_one_rounded_down_at_the_bounds(world, liked, train, validation, test):
-    made = world([[0]], [[0]] * liked, 1, liked_share=1.0, cold_users=0.0)
+def test_likes_are_split_seven_two_one_rounded_down_at_the_bounds(make_dataset, liked, train, validation, test):
+    made = make_dataset([[0]], [[0]] * liked, 1, liked_share=1.0, cold_users=0.0)
     counts = [int((made.split == part).sum()) for part in (IN_TRAIN, IN_VALIDATION, IN_TEST)]
     assert counts == [train, validation, test]
 
 
 @many
 @given(seed=seeds)
-def test_each_like_of_a_warm_user_is_in_one_part_and_no_other_like_is(random_world, seed):
-    world = random_world(seed, sample_users=0.8)
-    for user in range(world.liked.rows):
-        likes = set(world.liked.row(user).tolist())
-        parts = [world.likes(user, part) for part in (IN_TRAIN, IN_VALIDATION, IN_TEST)]
-        if world.kind[user] == WARM:
+def test_each_like_of_a_warm_user_is_in_one_part_and_no_other_like_is(random_dataset, seed):
+    dataset = random_dataset(seed, sample_users=0.8)
+    for user in range(dataset.liked.rows):
+        likes = set(dataset.liked.row(user).tolist())
+        parts = [dataset.likes(user, part) for part in (IN_TRAIN, IN_VALIDATION, IN_TEST)]
+        if dataset.kind[user] == WARM:
             assert set.union(*parts) == likes
             assert sum(map(len, parts)) == len(likes)
             assert len(likes) >= 5 or parts[0] == likes
         else:
-            assert world.likes(user, UNUSED) == likes
+            assert dataset.likes(user, UNUSED) == likes
 
 
 @many
 @given(seed=seeds)
-def test_a_playlist_is_kept_where_a_warm_user_likes_it(random_world, seed):
-    world = random_world(seed)
-    liked = {j for user in np.flatnonzero(world.kind == WARM) for j in world.liked.row(user).tolist()}
-    assert set(np.flatnonzero(world.kept)) == liked
+def test_a_playlist_is_kept_where_a_warm_user_likes_it(random_dataset, seed):
+    dataset = random_dataset(seed)
+    liked = {j for user in np.flatnonzero(dataset.kind == WARM) for j in dataset.liked.row(user).tolist()}
+    assert set(np.flatnonzero(dataset.kept)) == liked
 
 
 def test_kinds_are_exact_shares():
@@ -59,20 +59,20 @@ def test_all_users_may_be_warm():
     assert (user_kinds(10, DataSettings(cold_users=0.0)) == WARM).all()
 
 
-def reference_owners(world, most):
+def reference_owners(dataset, most):
     """Walk all pairs from the highest priority down: what is free goes to who still has room."""
     pairs = []
-    for user in range(world.liked.rows):
-        first, last = world.liked.indptr[user], world.liked.indptr[user + 1]
+    for user in range(dataset.liked.rows):
+        first, last = dataset.liked.indptr[user], dataset.liked.indptr[user + 1]
         rows = zip(
-            world.liked.indices[first:last], world.liked.values[first:last], world.split[first:last], strict=True
+            dataset.liked.indices[first:last], dataset.liked.values[first:last], dataset.split[first:last], strict=True
         )
         for playlist, score, part in rows:
-            if part in (IN_TRAIN, IN_TEST) and world.named_owner[playlist] < 0:
-                priority = float(score) / math.sqrt(world.user_songs.counts[user])
+            if part in (IN_TRAIN, IN_TEST) and dataset.named_owner[playlist] < 0:
+                priority = float(score) / math.sqrt(dataset.user_songs.counts[user])
                 pairs.append((-priority, int(playlist), user))
-    owner = world.named_owner.tolist()
-    held = [0] * world.liked.rows
+    owner = dataset.named_owner.tolist()
+    held = [0] * dataset.liked.rows
     for _, playlist, user in sorted(pairs):
         if owner[playlist] < 0 and held[user] < most:
             owner[playlist] = user
@@ -82,41 +82,41 @@ def reference_owners(world, most):
 
 @many
 @given(seed=seeds, most=st.sampled_from([1, 2, 3, 100]))
-def test_owners_are_those_of_a_walk_down_the_priorities(random_world, seed, most):
-    world = random_world(seed, owned_max=most, liked_share=0.5)
-    assert world.owner.tolist() == reference_owners(world, most)
+def test_owners_are_those_of_a_walk_down_the_priorities(random_dataset, seed, most):
+    dataset = random_dataset(seed, owned_max=most, liked_share=0.5)
+    assert dataset.owner.tolist() == reference_owners(dataset, most)
 
 
 @many
 @given(seed=seeds)
-def test_a_playlist_has_one_owner_who_likes_it_and_no_user_owns_too_many(random_world, seed):
-    world = random_world(seed, owned_max=2)
-    owned = [world.owned.row(user).tolist() for user in range(world.owned.rows)]
+def test_a_playlist_has_one_owner_who_likes_it_and_no_user_owns_too_many(random_dataset, seed):
+    dataset = random_dataset(seed, owned_max=2)
+    owned = [dataset.owned.row(user).tolist() for user in range(dataset.owned.rows)]
     flat = [playlist for playlists in owned for playlist in playlists]
-    assert len(flat) == len(set(flat)) == (world.owner >= 0).sum()
+    assert len(flat) == len(set(flat)) == (dataset.owner >= 0).sum()
     assert all(len(playlists) <= 2 for playlists in owned)
     for user, playlists in enumerate(owned):
-        assert (world.owner[playlists] == user).all()
-        assert not playlists or world.kind[user] == WARM
-        assert set(playlists) <= world.likes(user, IN_TRAIN, IN_TEST)
+        assert (dataset.owner[playlists] == user).all()
+        assert not playlists or dataset.kind[user] == WARM
+        assert set(playlists) <= dataset.likes(user, IN_TRAIN, IN_TEST)
 
 
-def test_a_full_user_leaves_the_worse_playlist_to_the_next(world):
+def test_a_full_user_leaves_the_worse_playlist_to_the_next(make_dataset):
     # Both users like both playlists; user 0 has the smaller library and so the higher priority for both.
-    made = world([[0], [0, 1]], [[0], [0, 2, 3]], 4, liked_share=1.0, cold_users=0.0, owned_max=1)
+    made = make_dataset([[0], [0, 1]], [[0], [0, 2, 3]], 4, liked_share=1.0, cold_users=0.0, owned_max=1)
     assert made.owner.tolist() == [0, 1]
     assert made.statistics["7-own"]["users_at_the_limit"] == 1
 
 
-def test_a_named_owner_keeps_playlists_beyond_the_limit(world):
-    made = world([[0], [0]], [[0]] * 4, 1, named=[1, 1, 1, -1], liked_share=1.0, cold_users=0.0, owned_max=1)
+def test_a_named_owner_keeps_playlists_beyond_the_limit(make_dataset):
+    made = make_dataset([[0], [0]], [[0]] * 4, 1, named=[1, 1, 1, -1], liked_share=1.0, cold_users=0.0, owned_max=1)
     assert made.owner.tolist()[:3] == [1, 1, 1]
     assert made.kept.all()
 
 
 @many
 @given(seed=seeds)
-def test_no_validation_positive_counts_for_ownership(random_world, seed):
-    world = random_world(seed)
-    for user in range(world.owned.rows):
-        assert not world.likes(user, IN_VALIDATION) & set(world.owned.row(user).tolist())
+def test_no_validation_positive_counts_for_ownership(random_dataset, seed):
+    dataset = random_dataset(seed)
+    for user in range(dataset.owned.rows):
+        assert not dataset.likes(user, IN_VALIDATION) & set(dataset.owned.row(user).tolist())

@@ -16,10 +16,10 @@ from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 
-def part(world, into: Path, **settings) -> Path:
-    """Part 8 of a world once more, with other settings."""
+def part(dataset, into: Path, **settings) -> Path:
+    """Part 8 of a data set once more, with other settings."""
     into.mkdir()
-    write_triplets(into, world.at, DataSettings(**settings), silent)
+    write_triplets(into, dataset.directories, DataSettings(**settings), silent)
     return into
 
 
@@ -39,42 +39,42 @@ def unlike(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     return float((np.square(a - b)[some] / (a + b)[some]).sum()), int(some.sum()) - 1
 
 
-def test_drawn_negatives_are_distributed_as_those_of_files(random_world, tmp_path):
+def test_drawn_negatives_are_distributed_as_those_of_files(random_dataset, tmp_path):
     """Over 300 files of one planted set, which differ in the seed of their draws alone, and as many epochs."""
-    world = random_world(11, users=12, playlists=60, songs=40, liked_share=0.1)
-    source = Drawn(**pools(world.at["8-triplets"]), negatives=4, hard_share=0.5)
+    dataset = random_dataset(11, users=12, playlists=60, songs=40, liked_share=0.1)
+    source = Drawn(**pools(dataset.directories["8-triplets"]), negatives=4, hard_share=0.5)
     ours = np.concatenate([block for epoch in range(1, 301) for block in source.blocks(3, epoch)])
     files = np.concatenate(
-        [np.load(part(world, tmp_path / str(seed), seed=seed) / "triplets.npy") for seed in range(300)]
+        [np.load(part(dataset, tmp_path / str(seed), seed=seed) / "triplets.npy") for seed in range(300)]
     )
     drawn, stored = (negatives_by_user(rows, 12, 60) for rows in (ours, files))
     assert np.array_equal(drawn > 0, stored > 0)
     assert np.array_equal(drawn.sum(axis=1), stored.sum(axis=1))
-    found = [unlike(a, b) for a, b in zip(drawn, stored, strict=True) if a.any()]
-    freedom = sum(free for _, free in found)
+    distances = [unlike(a, b) for a, b in zip(drawn, stored, strict=True) if a.any()]
+    freedom = sum(free for _, free in distances)
     assert freedom > 50
-    assert chi2.sf(sum(statistic for statistic, _ in found), freedom) > 1e-3
+    assert chi2.sf(sum(statistic for statistic, _ in distances), freedom) > 1e-3
     positives = Counter((u, p) for u, p, _ in ours.tolist())
     assert positives == Counter((u, p) for u, p, _ in files.tolist())
 
 
-def test_drawn_negatives_are_never_liked_nor_owned(random_world):
-    world = random_world(5)
-    source = Drawn(**pools(world.at["8-triplets"]), negatives=4, hard_share=0.5)
+def test_drawn_negatives_are_never_liked_nor_owned(random_dataset):
+    dataset = random_dataset(5)
+    source = Drawn(**pools(dataset.directories["8-triplets"]), negatives=4, hard_share=0.5)
     rows = np.concatenate([block for epoch in (1, 2) for block in source.blocks(3, epoch)])
-    assert len(rows) == 2 * len(world.triplets) > 200
+    assert len(rows) == 2 * len(dataset.triplets) > 200
     for user, positive, negative in rows.tolist():
-        assert positive in world.likes(user, 0)
-        assert negative not in set(world.liked.row(user).tolist())
-        assert world.owner[negative] != user
-        assert world.kept[negative]
+        assert positive in dataset.likes(user, 0)
+        assert negative not in set(dataset.liked.row(user).tolist())
+        assert dataset.owner[negative] != user
+        assert dataset.kept[negative]
 
 
-def test_a_small_pool_is_kept_whole_and_a_large_one_sampled_evenly(world, tmp_path):
+def test_a_small_pool_is_kept_whole_and_a_large_one_sampled_evenly(make_dataset, tmp_path):
     # One user likes the best of 11 playlists; ten are left, of falling score: two are hard, eight are easy.
     playlists = [list(range(size)) for size in range(1, 12)]
-    made = world([[0], []], playlists, 20, named=[1] * 11, liked_share=0.05, cold_users=0.0)
-    whole = pools(made.at["8-triplets"])
+    made = make_dataset([[0], []], playlists, 20, named=[1] * 11, liked_share=0.05, cold_users=0.0)
+    whole = pools(made.directories["8-triplets"])
     assert whole["positives"].row(0).tolist() == [0]
     assert whole["hard"].row(0).tolist() == [1, 2]
     assert whole["easy"].row(0).tolist() == list(range(3, 11))
@@ -91,28 +91,28 @@ def test_a_small_pool_is_kept_whole_and_a_large_one_sampled_evenly(world, tmp_pa
     assert max(abs(count - 60) for count in counts.values()) < 25
 
 
-def test_drawn_triplets_leave_no_file_and_the_same_statistics(random_world, tmp_path):
-    world = random_world(4)
+def test_drawn_triplets_leave_no_file_and_the_same_statistics(random_dataset, tmp_path):
+    dataset = random_dataset(4)
     directory = tmp_path / "drawn"
     directory.mkdir()
-    statistics = write_triplets(directory, world.at, DataSettings(triplets="drawn"), silent)
+    statistics = write_triplets(directory, dataset.directories, DataSettings(triplets="drawn"), silent)
     assert not list(directory.glob("triplets*"))
     assert not list(directory.glob("pile*"))
-    assert statistics == world.statistics["8-triplets"] | {"in_a_file": False}
+    assert statistics == dataset.statistics["8-triplets"] | {"in_a_file": False}
     for path in directory.iterdir():
-        assert path.read_bytes() == (world.at["8-triplets"] / path.name).read_bytes()
+        assert path.read_bytes() == (dataset.directories["8-triplets"] / path.name).read_bytes()
 
 
-def test_the_statistics_count_what_is_in_the_file(random_world):
-    world = random_world(4)
-    statistics = world.statistics["8-triplets"]
-    assert (statistics["triplets"], statistics["toy_triplets"]) == (len(world.triplets), len(world.toy))
-    assert statistics["users_with_triplets"] == len(set(world.triplets[:, 0].tolist()))
-    assert np.load(world.at["8-triplets"] / "toy_users.npy").size == statistics["toy_users"]
+def test_the_statistics_count_what_is_in_the_file(random_dataset):
+    dataset = random_dataset(4)
+    statistics = dataset.statistics["8-triplets"]
+    assert (statistics["triplets"], statistics["toy_triplets"]) == (len(dataset.triplets), len(dataset.toy))
+    assert statistics["users_with_triplets"] == len(set(dataset.triplets[:, 0].tolist()))
+    assert np.load(dataset.directories["8-triplets"] / "toy_users.npy").size == statistics["toy_users"]
 
 
-def test_the_size_of_a_block_changes_nothing(random_world):
-    whole, cut = random_world(4), random_world(4, block_users=7)
+def test_the_size_of_a_block_changes_nothing(random_dataset):
+    whole, cut = random_dataset(4), random_dataset(4, block_users=7)
     assert {n: b for n, b in whole.files().items() if n.startswith("8")} == {
         n: b for n, b in cut.files().items() if n.startswith("8")
     }

@@ -1,57 +1,19 @@
-"""The training loop on small planted data, on both backends."""
+"""The training loop on small planted data, on every backend: what is learned, which epoch counts, what is refused."""
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 
 import numpy as np
 import pytest
 
-from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
-from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
-from spotify_buddies.trainer.models.train import reports, train, training_key
+from spotify_buddies.trainer.models.train import reports, training_key
 from spotify_buddies.trainer.settings import TrainSettings
-
-USERS, PLAYLISTS, GENRES, NEGATIVES = 80, 40, 4, 10
-SETTINGS = TrainSettings(model="bpr", dimension=8, epochs=5, seed=3)
-
-
-def planted_rows(rng: np.random.Generator, per_user: int, negatives: int) -> np.ndarray:
-    """User, a playlist of the user's genre, playlists of other genres."""
-    rows = []
-    for user in np.repeat(np.arange(USERS), per_user):
-        own = rng.integers(PLAYLISTS // GENRES) * GENRES + user % GENRES
-        others = np.setdiff1d(np.arange(PLAYLISTS), np.arange(user % GENRES, PLAYLISTS, GENRES))
-        rows.append((user, own, *rng.choice(others, negatives, replace=False)))
-    return rng.permutation(np.array(rows, np.int32))
-
-
-@pytest.fixture(scope="module")
-def triplets() -> np.ndarray:
-    return planted_rows(np.random.default_rng(1), 30, 1)
-
-
-@pytest.fixture(scope="module")
-def validation() -> Validation:
-    rng = np.random.default_rng(2)
-    return Validation(planted_rows(rng, 2, NEGATIVES), planted_rows(rng, 1, NEGATIVES))
-
-
-def fit(triplets, validation, directory, settings=SETTINGS, data="data", **rest) -> Model:
-    key = training_key(data, settings)
-    return train(triplets, validation, USERS, PLAYLISTS, settings, directory, key=key, **rest)
-
-
-def same(a: Model, b: Model) -> bool:
-    return (
-        a.user_factors.tobytes() == b.user_factors.tobytes()
-        and a.playlist_factors.tobytes() == b.playlist_factors.tobytes()
-    )
+from tests.trainer.models.planted_triplets import NEGATIVES, PLAYLISTS, SETTINGS, USERS, fit, planted_rows, same
 
 
 @pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
@@ -78,82 +40,6 @@ def test_the_same_call_gives_the_same_bytes(triplets, validation, tmp_path, back
     assert same(
         fit(triplets, validation, tmp_path / "a", settings), fit(triplets, validation, tmp_path / "b", settings)
     )
-
-
-@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
-@pytest.mark.parametrize("stopped_after", [1, 3])
-def test_resumed_equals_undisturbed(triplets, validation, tmp_path, backend, stopped_after):
-    settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128, "accumulate": 2})
-    undisturbed = fit(triplets, validation, tmp_path / "a", settings)
-
-    def interrupt(report: EpochReport) -> None:
-        if report.epoch == stopped_after:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", settings, on_epoch=interrupt)
-    heard: list[int] = []
-    resumed = fit(triplets, validation, tmp_path / "b", settings, on_epoch=lambda report: heard.append(report.epoch))
-    assert heard[0] == stopped_after + 1
-    assert same(undisturbed, resumed)
-    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
-
-
-def test_an_interruption_within_an_epoch_costs_that_epoch_only(triplets, validation, tmp_path):
-    def interrupt(what: str, done: int, total: int, unit: str = "") -> None:
-        if done > 2 * len(triplets):  # in the third epoch
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", progress=interrupt)
-    heard: list[int] = []
-    resumed = fit(triplets, validation, tmp_path / "b", on_epoch=lambda report: heard.append(report.epoch))
-    assert heard == [3, 4, 5]
-    assert same(resumed, fit(triplets, validation, tmp_path / "a"))
-
-
-def test_a_finished_training_is_not_repeated(triplets, validation, tmp_path):
-    first = fit(triplets, validation, tmp_path)
-    heard: list[EpochReport] = []
-    assert same(first, fit(triplets, validation, tmp_path, on_epoch=heard.append))
-    assert heard == []
-
-
-@pytest.mark.parametrize("change", [{"seed": 4}, {"learning_rate": 0.01}, {"epochs": 6}])
-def test_other_settings_start_over(triplets, validation, tmp_path, change):
-    fit(triplets, validation, tmp_path)
-    heard: list[int] = []
-    settings = SETTINGS.model_copy(update=change)
-    fit(triplets, validation, tmp_path, settings, on_epoch=lambda report: heard.append(report.epoch))
-    assert heard[0] == 1
-
-
-def test_other_data_or_settings_are_another_training():
-    key = training_key("data", SETTINGS)
-    assert key == training_key("data", SETTINGS)
-    assert key != training_key("other", SETTINGS)
-    assert key != training_key("data", SETTINGS.model_copy(update={"seed": 4}))
-
-
-def test_two_trainings_in_one_folder_never_mix(triplets, validation, tmp_path, monkeypatch):
-    """The second is cut off between its first tensors and its record; the first one's record must not read them."""
-
-    def interrupt_after(epochs: int):
-        def interrupt(report: EpochReport) -> None:
-            if report.epoch == epochs:
-                raise KeyboardInterrupt
-
-        return interrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", on_epoch=interrupt_after(1))
-    other = SETTINGS.model_copy(update={"seed": 4})
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            fit(triplets, validation, tmp_path / "b", other)
-    assert same(fit(triplets, validation, tmp_path / "b"), fit(triplets, validation, tmp_path / "a"))
 
 
 def test_memory_mapped_triplets_give_the_same_model(triplets, validation, tmp_path):
@@ -192,49 +78,6 @@ def test_the_model_is_the_best_epochs_less_its_share_of_the_mean_user(triplets, 
     assert summarise(ranks(validation.random, FactorScorer(model)))["mrr"] == pytest.approx(
         best.metrics["random/mrr"], abs=1e-6
     )
-
-
-@pytest.mark.parametrize("stopped_after", [1, 3])
-def test_resumed_equals_undisturbed_where_negatives_are_drawn(validation, tmp_path, stopped_after):
-    rng = np.random.default_rng(3)
-    others = [np.setdiff1d(np.arange(PLAYLISTS), np.arange(u % GENRES, PLAYLISTS, GENRES)) for u in range(USERS)]
-    source = Drawn(
-        positives=Csr.from_rows([np.arange(u % GENRES, PLAYLISTS, GENRES)[:6] for u in range(USERS)], PLAYLISTS),
-        hard=Csr.from_rows([rng.permutation(pool)[:5] for pool in others], PLAYLISTS),
-        easy=Csr.from_rows([rng.permutation(pool)[:9] for pool in others], PLAYLISTS),
-        negatives=4,
-        hard_share=0.5,
-    )
-    undisturbed = fit(source, validation, tmp_path / "a")
-
-    def interrupt(report: EpochReport) -> None:
-        if report.epoch == stopped_after:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(source, validation, tmp_path / "b", on_epoch=interrupt)
-    assert same(undisturbed, fit(source, validation, tmp_path / "b"))
-    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
-    assert max(r.metrics["random/mrr"] for r in reports(tmp_path / "a", training_key("data", SETTINGS))) > 0.5
-
-
-@pytest.mark.parametrize("backend", ["numba", "torch", "fused"])
-def test_resumed_in_the_middle_of_a_pass_equals_undisturbed(triplets, validation, tmp_path, backend):
-    settings = SETTINGS.model_copy(update={"backend": backend, "batch": 128, "epoch_triplets": 700, "epochs": 6})
-    assert len(triplets) == 2_400  # four epochs a pass
-    undisturbed = fit(triplets, validation, tmp_path / "a", settings)
-    heard: list[int] = []
-
-    def interrupt(what: str, done: int, total: int, unit: str = "") -> None:
-        heard.append(total)
-        if done > 2 * 600:  # in the third epoch
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", settings, progress=interrupt)
-    assert set(heard) == {6 * 600}
-    assert same(undisturbed, fit(triplets, validation, tmp_path / "b", settings))
 
 
 def test_a_bounded_epoch_is_judged_as_often_and_learns_as_well(triplets, validation, tmp_path):
@@ -285,45 +128,12 @@ def test_exploding_loss_stops_with_advice_and_leaves_no_checkpoint(triplets, val
     assert not list(tmp_path.glob("*"))
 
 
-def test_a_broken_checkpoint_says_what_to_remove(triplets, validation, tmp_path):
-    fit(triplets, validation, tmp_path)
-    (tensors,) = tmp_path.glob("*.safetensors")
-    tensors.write_bytes(tensors.read_bytes()[:20])
-    with pytest.raises(TrainingError, match="remove"):
-        fit(triplets, validation, tmp_path)
-    (tmp_path / "checkpoint.json").write_text("{")
-    with pytest.raises(TrainingError, match="not a checkpoint"):
-        fit(triplets, validation, tmp_path)
-
-
-def test_leftovers_of_a_crash_are_ignored(triplets, validation, tmp_path):
-    """A crash between the tensors and the record: the record still names the epoch before."""
-
-    def interrupt(report: EpochReport) -> None:
-        if report.epoch == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", on_epoch=interrupt)
-    name = f"epoch-0003-{training_key('data', SETTINGS)[:8]}"
-    (tmp_path / "b" / f"{name}.safetensors").write_bytes(b"half")
-    (tmp_path / "b" / f"{name}.partial").write_bytes(b"half")
-    assert same(fit(triplets, validation, tmp_path / "b"), fit(triplets, validation, tmp_path / "a"))
-
-
 def test_initial_factors_are_xavier_uniform():
     model = initial_model(1_000, 500, 20, seed=1)
     bound = math.sqrt(6 / 1_020)
     assert 0.99 * bound < np.abs(model.user_factors).max() <= bound
     assert abs(model.user_factors.mean()) < bound / 50
     assert model.playlist_factors.std() == pytest.approx(math.sqrt(6 / 520) / math.sqrt(3), rel=0.02)
-
-
-def test_the_checkpoint_record_is_json_for_people(triplets, validation, tmp_path):
-    fit(triplets, validation, tmp_path)
-    body = json.loads((tmp_path / "checkpoint.json").read_text())
-    assert body["finished"] is True
-    assert [report["epoch"] for report in body["reports"]] == [1, 2, 3, 4, 5]
 
 
 def test_training_errors_survive_pickling():

@@ -9,14 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.trainer.bundle import Bundle, BundleParts, write_bundle
+from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.publish.tracking import artifact_location, default_uri, track
 from spotify_buddies.trainer.registry.registry import Registry
-
-
-@pytest.fixture
-def bundle(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path / "bundle", bundle_parts)
 
 
 @pytest.fixture

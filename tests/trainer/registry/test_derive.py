@@ -14,10 +14,10 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle, derive_version
-from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
+from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
+from tests.trainer.registry.conftest import MODEL
 
-MODEL = "organic-playlists"
 USERS, PLAYLISTS = 12, 9
 
 
@@ -45,30 +45,29 @@ def source(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture
-def registry(mlflow_state: Path, source: Bundle, tmp_path: Path) -> Registry:
-    """With the source as version 1 and production."""
-    made = Registry(default_uri(mlflow_state), MODEL)
-    client = connect(made.uri)
-    experiment = client.create_experiment("buddies", artifact_location(made.uri, tmp_path))
-    made.register(source.directory, str(client.create_run(experiment).info.run_id))
-    return made
+def registered(registry: Registry, source: Bundle, tmp_path: Path) -> Registry:
+    """A registry with the source as version 1 and production."""
+    client = connect(registry.uri)
+    experiment = client.create_experiment("buddies", artifact_location(registry.uri, tmp_path))
+    registry.register(source.directory, str(client.create_run(experiment).info.run_id))
+    return registry
 
 
 def test_the_same_ranking_is_another_version_with_everything_of_its_source(
-    registry: Registry, source: Bundle, tmp_path: Path
+    registered: Registry, source: Bundle, tmp_path: Path
 ) -> None:
-    made = derive_version(registry, "1", DerivedKind.SAME, "buddies", aliases=("staging",))
+    made = derive_version(registered, "1", DerivedKind.SAME, "buddies", aliases=("staging",))
     assert (made.version, made.source_version, made.kind, made.new) == ("2", "1", "same", True)
-    found, original = registry.get("2"), registry.get("1")
-    assert found.aliases == ("staging",)
-    assert registry.get("1").aliases == ("production",)
-    assert (found.metrics, found.dataset_fingerprint) == (original.metrics, original.dataset_fingerprint)
-    assert found.bundle_sha256 != original.bundle_sha256
-    bundle = open_bundle(registry.fetch("2", tmp_path / "cache"))
+    derived, original = registered.get("2"), registered.get("1")
+    assert derived.aliases == ("staging",)
+    assert registered.get("1").aliases == ("production",)
+    assert (derived.metrics, derived.dataset_fingerprint) == (original.metrics, original.dataset_fingerprint)
+    assert derived.bundle_sha256 != original.bundle_sha256
+    bundle = open_bundle(registered.fetch("2", tmp_path / "cache"))
     assert (bundle.golden, bundle.golden != ()) == (source.golden, True)
     assert bundle.candidates.indices.tolist() == source.candidates.indices.tolist()
     assert bundle.manifest.training == {"seed": 1, "derived": {"version": "1", "kind": "same", "seed": 1}}
-    tags = connect(registry.uri).get_model_version(MODEL, "2").tags
+    tags = connect(registered.uri).get_model_version(MODEL, "2").tags
     assert (tags["derived_from_version"], tags["derived_kind"], tags["derived_from_run"]) == (
         "1",
         "same",
@@ -76,11 +75,11 @@ def test_the_same_ranking_is_another_version_with_everything_of_its_source(
     )
 
 
-def test_the_same_wish_gives_the_same_version_and_another_seed_another_one(registry: Registry) -> None:
-    assert derive_version(registry, "1", DerivedKind.SAME, "buddies").version == "2"
-    again = derive_version(registry, "1", DerivedKind.SAME, "buddies", aliases=("canary",))
-    assert (again.version, again.new, registry.get("2").aliases) == ("2", False, ("canary",))
-    assert derive_version(registry, "1", DerivedKind.SAME, "buddies", seed=2).version == "3"
+def test_the_same_wish_gives_the_same_version_and_another_seed_another_one(registered: Registry) -> None:
+    assert derive_version(registered, "1", DerivedKind.SAME, "buddies").version == "2"
+    again = derive_version(registered, "1", DerivedKind.SAME, "buddies", aliases=("canary",))
+    assert (again.version, again.new, registered.get("2").aliases) == ("2", False, ("canary",))
+    assert derive_version(registered, "1", DerivedKind.SAME, "buddies", seed=2).version == "3"
 
 
 def test_shuffled_playlists_have_each_others_factors_and_scores_that_follow_from_them(
@@ -119,16 +118,16 @@ def test_the_source_stays_as_it_was(source: Bundle, tmp_path: Path) -> None:
     assert open_bundle(source.directory).sha256 == source.sha256
 
 
-def test_a_version_without_a_bundle_is_refused(registry: Registry) -> None:
-    connect(registry.uri).create_model_version(MODEL, "file:///nowhere")
+def test_a_version_without_a_bundle_is_refused(registered: Registry) -> None:
+    connect(registered.uri).create_model_version(MODEL, "file:///nowhere")
     with pytest.raises(RegistryError, match="nothing can be derived"):
-        derive_version(registry, "2", DerivedKind.SAME, "buddies")
+        derive_version(registered, "2", DerivedKind.SAME, "buddies")
     with pytest.raises(RegistryError, match="no version '9'"):
-        derive_version(registry, "9", DerivedKind.SAME, "buddies")
+        derive_version(registered, "9", DerivedKind.SAME, "buddies")
 
 
 def test_the_command_says_what_was_made(
-    registry: Registry, mlflow_state: Path, monkeypatch: pytest.MonkeyPatch
+    registered: Registry, mlflow_state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUDDIES_STATE_DIR", str(mlflow_state))
     words = ["registry", "derive", "1", "--kind", "shuffled"]

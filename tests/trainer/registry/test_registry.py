@@ -20,23 +20,12 @@ from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Desired, Registry, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
-
-MODEL = "organic-playlists"
+from tests.trainer.registry.conftest import MODEL
 
 
 @pytest.fixture
 def uri(mlflow_state):
     return default_uri(mlflow_state)
-
-
-@pytest.fixture
-def registry(uri):
-    return Registry(uri, MODEL)
-
-
-@pytest.fixture
-def bundle(bundle_parts, tmp_path):
-    return write_bundle(tmp_path / "bundle", bundle_parts)
 
 
 @pytest.fixture
@@ -52,13 +41,13 @@ def run_id(uri, tmp_path) -> str:
 def test_a_registered_bundle_is_found_by_alias_with_what_it_says_of_itself(registry, uri, bundle, tmp_path):
     run = run_id(uri, tmp_path)
     number = registry.register(bundle.directory, run)
-    found = registry.resolve("production")
-    assert (found.number, found.aliases, found.run_id) == (number, ("production",), run)
-    assert found.dataset_fingerprint == "f" * 64
-    assert found.bundle_sha256 == bundle.sha256
-    assert found.metrics == {"random/mrr": 0.5}
-    assert abs(datetime.now(UTC) - found.created) < timedelta(minutes=5)
-    assert registry.get(number) == found
+    version = registry.resolve("production")
+    assert (version.number, version.aliases, version.run_id) == (number, ("production",), run)
+    assert version.dataset_fingerprint == "f" * 64
+    assert version.bundle_sha256 == bundle.sha256
+    assert version.metrics == {"random/mrr": 0.5}
+    assert abs(datetime.now(UTC) - version.created) < timedelta(minutes=5)
+    assert registry.get(number) == version
 
 
 def test_versions_are_listed_newest_first_with_their_aliases(registry, uri, bundle, second, tmp_path):

@@ -10,13 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.transfer import copy_version
 from tests.mlflow_server import mlflow_server
-
-MODEL = "organic-playlists"
+from tests.trainer.registry.conftest import MODEL
 
 
 @pytest.fixture
@@ -30,11 +29,6 @@ def target(empty_database: Path, tmp_path: Path) -> Registry:
     home.mkdir(parents=True)
     shutil.copy(empty_database, home / "mlflow.db")
     return Registry(default_uri(tmp_path / "production"), MODEL)
-
-
-@pytest.fixture
-def bundle(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path / "bundle", bundle_parts)
 
 
 @pytest.fixture
@@ -52,10 +46,10 @@ def test_a_copy_is_the_same_bundle_and_says_where_it_came_from(
 ) -> None:
     copied = copy_version(source, target, "1", "buddies", aliases=("staging", "canary"))
     assert (copied.version, copied.bundle_sha256, copied.new) == ("1", bundle.sha256, True)
-    found, original = target.get("1"), source.get("1")
-    assert found.aliases == ("canary", "staging")
-    assert (found.bundle_sha256, found.dataset_fingerprint) == (bundle.sha256, "f" * 64)
-    assert found.metrics == original.metrics
+    copy, original = target.get("1"), source.get("1")
+    assert copy.aliases == ("canary", "staging")
+    assert (copy.bundle_sha256, copy.dataset_fingerprint) == (bundle.sha256, "f" * 64)
+    assert copy.metrics == original.metrics
     kept = target.fetch("1", tmp_path / "cache")
     assert (tmp_path / "production" / "mlflow" / "artifacts") in kept.parents
     assert open_bundle(kept).sha256 == bundle.sha256

@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.rollout import changes
 from spotify_buddies.serve_app.rollout.changes import Refused
 from spotify_buddies.serve_app.rollout.commands import drive
 from spotify_buddies.serve_app.rollout.commands.drive import Proposal, follow, propose
-from tests.serve_app.rollout.conftest import World
+from tests.serve_app.rollout.conftest import Rollout
 
 TRIED, PROMOTED, BACK = (
     Wanted("1", canary="2", share=0.5, salt="s"),
@@ -29,9 +29,9 @@ async def make(connection: psycopg.AsyncConnection, steps: Sequence[Wanted]) -> 
         await ledger.decide(connection, made.number, GenerationState.ACTIVE)
 
 
-def test_who_promotes_or_sets_a_share_after_a_promotion_hears_of_it(world: World) -> None:
+def test_who_promotes_or_sets_a_share_after_a_promotion_hears_of_it(rollout: Rollout) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await make(connection, (TRIED, PROMOTED))
             outcome = await propose(connection, Proposal("m", changes.promote, "promote", "bob", ""))
             assert (outcome.changed, outcome.generation.number) == (False, 2)
@@ -43,17 +43,17 @@ def test_who_promotes_or_sets_a_share_after_a_promotion_hears_of_it(world: World
     asyncio.run(run())
 
 
-def test_who_makes_the_same_change_at_the_same_moment_is_not_refused(world: World) -> None:
+def test_who_makes_the_same_change_at_the_same_moment_is_not_refused(rollout: Rollout) -> None:
     async def run(after: Wanted) -> drive.ChangeOutcome:
         async def faster() -> None:
-            async with world.asked() as other:
+            async with rollout.asked() as other:
                 await ledger.propose(other, "m", after, after=2, who="ann", action="rollback", why="")
 
         def meanwhile(_production: str) -> list[str]:
             asyncio.run(faster())
             return []
 
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await connection.execute("TRUNCATE rollout_generations")
             await make(connection, (Wanted("1"), TRIED))
             return await propose(connection, Proposal("m", changes.roll_back, "rollback", "bob", "", look=meanwhile))
@@ -64,9 +64,9 @@ def test_who_makes_the_same_change_at_the_same_moment_is_not_refused(world: Worl
         asyncio.run(run(PROMOTED))
 
 
-def test_a_second_rollback_is_refused_unless_it_is_forced(world: World) -> None:
+def test_a_second_rollback_is_refused_unless_it_is_forced(rollout: Rollout) -> None:
     async def run() -> None:
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await make(connection, (TRIED, PROMOTED, BACK))
             asked = Proposal("m", changes.roll_back, "rollback", "bob", "", guard=changes.refuse_return)
             with pytest.raises(Refused, match="--force"):
@@ -79,11 +79,11 @@ def test_a_second_rollback_is_refused_unless_it_is_forced(world: World) -> None:
 
 
 def test_an_active_generation_that_no_replica_follows_is_not_served(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
         monkeypatch.setattr(drive, "SPARE_S", 0.0)
-        async with world.asked() as connection:
+        async with rollout.asked() as connection:
             await make(connection, (Wanted("1"),))
             newest = await ledger.read_newest(connection)
             assert newest is not None
