@@ -33,6 +33,14 @@ with ExitStack() as stack:
     os.waitpid(child, 0)
     print(is_locked(directory), flush=True)
 """
+LOOK = """
+import pathlib, sys
+from spotify_buddies.foundation.process.lock import is_locked
+directory = pathlib.Path(sys.argv[1])
+print("looking", flush=True)
+while True:
+    is_locked(directory)
+"""
 # The holder is killed as soon as its child, which goes on, has its number.
 FORK = "parent = os.getpid(); child = os.fork(); child and signal.pause()"
 
@@ -81,6 +89,31 @@ def test_a_forked_child_holds_on_when_its_parent_is_killed(tmp_path: Path) -> No
 def test_a_child_that_leaves_the_block_does_not_release_its_parents_lock(tmp_path: Path) -> None:
     with _started(LEAVE, tmp_path) as holder:
         assert _line(holder) == b"True\n"
+
+
+def test_a_directory_that_is_looked_at_can_be_held(tmp_path: Path) -> None:
+    """However often: each of these looks may meet a start."""
+    with locked(tmp_path, "a test already runs"):
+        pass
+    with _started(LOOK, tmp_path) as looking:
+        try:
+            assert _line(looking) == b"looking\n"
+            for _ in range(500):
+                with locked(tmp_path, "a test already runs"):
+                    pass
+        finally:
+            looking.kill()
+
+
+def test_those_who_look_at_a_directory_are_not_taken_for_its_holder(tmp_path: Path) -> None:
+    with locked(tmp_path, "a test already runs"):
+        pass
+    with _started(LOOK, tmp_path) as looking:
+        try:
+            assert _line(looking) == b"looking\n"
+            assert not any(is_locked(tmp_path) for _ in range(2_000))
+        finally:
+            looking.kill()
 
 
 def _started(code: str, directory: Path) -> subprocess.Popen[bytes]:
