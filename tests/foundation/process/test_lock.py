@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from spotify_buddies.foundation.process import lock
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.lock import LOCK, is_locked, locked
 
@@ -32,14 +36,6 @@ with ExitStack() as stack:
         os._exit(0)
     os.waitpid(child, 0)
     print(is_locked(directory), flush=True)
-"""
-LOOK = """
-import pathlib, sys
-from spotify_buddies.foundation.process.lock import is_locked
-directory = pathlib.Path(sys.argv[1])
-print("looking", flush=True)
-while True:
-    is_locked(directory)
 """
 # The holder is killed as soon as its child, which goes on, has its number.
 FORK = "parent = os.getpid(); child = os.fork(); child and signal.pause()"
@@ -91,29 +87,20 @@ def test_a_child_that_leaves_the_block_does_not_release_its_parents_lock(tmp_pat
         assert _line(holder) == b"True\n"
 
 
-def test_a_directory_that_is_looked_at_can_be_held(tmp_path: Path) -> None:
-    """However often: each of these looks may meet a start."""
-    with locked(tmp_path, "a test already runs"):
-        pass
-    with _started(LOOK, tmp_path) as looking:
-        try:
-            assert _line(looking) == b"looking\n"
-            for _ in range(500):
-                with locked(tmp_path, "a test already runs"):
-                    pass
-        finally:
-            looking.kill()
+def test_a_directory_that_is_looked_at_can_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / LOCK).open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        # The look ends as soon as the start waits for it.
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: looking.close())
+        monkeypatch.setattr(lock, "time", clock, raising=False)
+        with locked(tmp_path, "a test already runs"):
+            assert is_locked(tmp_path)
 
 
 def test_those_who_look_at_a_directory_are_not_taken_for_its_holder(tmp_path: Path) -> None:
-    with locked(tmp_path, "a test already runs"):
-        pass
-    with _started(LOOK, tmp_path) as looking:
-        try:
-            assert _line(looking) == b"looking\n"
-            assert not any(is_locked(tmp_path) for _ in range(2_000))
-        finally:
-            looking.kill()
+    with (tmp_path / LOCK).open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_locked(tmp_path)
 
 
 def _started(code: str, directory: Path) -> subprocess.Popen[bytes]:
