@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import psutil
+from pydantic import BeforeValidator, Field, TypeAdapter
+
+from spotify_buddies.foundation.process.children import still_runs
 
 FILE = "serving.json"
 # In place of an address that the settings name: it may hold a password.
 CONFIGURED = "configured"
+# An address; a service without such a server writes null.
+_Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Addresses of one running service. pid: the process of `buddies serve start`. bundle: the directory it serves."""
+    """Addresses of one running service. pid: the process of `buddies serve start`. bundle: the directory it serves.
+    started: of the process, as `started_at`; None: an older release did not write it.
+    """
 
-    pid: int
-    grpc: str
-    http: str
-    dashboard: str
-    mlflow: str
-    postgres: str
-    redis: str
-    model_version: str
-    bundle: str = ""
+    pid: Annotated[int, Field(ge=1, lt=2**31)]
+    grpc: _Text
+    http: _Text
+    dashboard: _Text
+    mlflow: _Text
+    postgres: _Text
+    redis: _Text
+    model_version: _Text
+    bundle: _Text = ""
+    started: float | None = None
+
+
+_WRITTEN = TypeAdapter(Endpoints)
 
 
 def running(state_dir: Path) -> Endpoints | None:
@@ -33,12 +43,8 @@ def running(state_dir: Path) -> Endpoints | None:
 
     None when none does; a crashed one leaves its file behind, and one of another release may lack fields.
     """
-    path = state_dir / FILE
     try:
-        written = json.loads(path.read_bytes())
-        endpoints = Endpoints(
-            **{field.name: written[field.name] for field in fields(Endpoints) if field.name in written}
-        )
-    except (FileNotFoundError, ValueError, TypeError):
+        endpoints = _WRITTEN.validate_json((state_dir / FILE).read_bytes(), strict=True)
+    except (FileNotFoundError, ValueError):
         return None
-    return endpoints if psutil.pid_exists(endpoints.pid) else None
+    return endpoints if still_runs(endpoints.pid, endpoints.started) else None

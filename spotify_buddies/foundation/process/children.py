@@ -29,6 +29,27 @@ def name_of(process: psutil.Process) -> str:
         return ""
 
 
+def started_at(pid: int) -> float | None:
+    """Seconds from the machine's boot to the start of a process, about; None: there is no such process.
+
+    Since the boot, because the clock may be set while the process runs.
+    """
+    try:
+        return psutil.Process(pid).create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def still_runs(pid: int, started: float | None) -> bool:
+    """Whether a noted process runs, and not another one to which the kernel gave its id again.
+
+    started: its `started_at`; None: not noted, and the id alone decides.
+    """
+    now = started_at(pid)
+    # The boot is known to the second.
+    return now is not None and (started is None or abs(now - started) < 2.0)
+
+
 def stop_tree(pid: int, within_s: float = 5.0) -> None:
     """End a process and all its children: first asked, then killed. One that is gone already is fine."""
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -18,8 +18,8 @@ LOWEST = 1_025
 HIGHEST = 65_535
 
 _handed_out: set[int] = set()
-# By name: descriptors that stay open until this process ends.
-_reserved: dict[str, int] = {}
+# By port: descriptors that stay open until this process ends.
+_reserved: dict[int, int] = {}
 _handing_out = threading.Lock()
 
 
@@ -37,7 +37,7 @@ def free_port() -> int:
             index = secrets.randbelow(len(left))
             left[index], left[-1] = left[-1], left[index]
             port = left.pop()
-            if _refusal(port, "") is None and _reserve(port, ""):
+            if _refusal(port, "") is None and _reserve(port):
                 _handed_out.add(port)
                 return port
     raise LaunchError(f"no free TCP port outside {LOCAL_RANGE} and Ray's own ranges; stop what listens on them")
@@ -66,7 +66,7 @@ def claim(port: int, setting: str, host: str = "127.0.0.1") -> int:
     if port == 0:
         return free_port()
     reason = _refusal(port, host)
-    if reason is None and not _reserve(port, host):
+    if reason is None and not _reserve(port):
         reason = "another service that starts now has reserved it"
     if reason is not None:
         raise LaunchError(
@@ -106,31 +106,31 @@ def _refusal(port: int, host: str) -> str | None:
     return None
 
 
-def _reserve(port: int, host: str) -> bool:
-    """Take a port for this process among all that ask here; False: another one has it. host "": free_port's.
+def _reserve(port: int) -> bool:
+    """Take a port, on all addresses, for this process among all that ask here; False: another one has it.
 
     Between the look at a port and the server that listens on it, seconds pass; and HAProxy shares a port with another
     one of the same user (SO_REUSEPORT), so two services that start together would answer each other's calls. A name in
-    the abstract namespace of unix sockets is as wide as ports are, the network namespace, and ends with its holder.
+    the abstract namespace of unix sockets is as wide as ports are, the network namespace, and ends with its holder. It
+    leaves the address out: a server on all addresses collides with one on any of them.
     """
-    name = f"\0spotify-buddies/port/{host or '*'}:{port}"
-    if name in _reserved or sys.platform != "linux":
+    if port in _reserved or sys.platform != "linux":
         return True
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        holder.bind(name)
+        holder.bind(f"\0spotify-buddies/port/{port}")
     except OSError:
         holder.close()
         return False
-    _reserved[name] = holder.detach()
+    _reserved[port] = holder.detach()
     return True
 
 
 def _reserve_all(block: range) -> bool:
     """All of them or none."""
     before = set(_reserved)
-    if all(_reserve(port, "") for port in block):
+    if all(_reserve(port) for port in block):
         return True
-    for name in _reserved.keys() - before:
-        os.close(_reserved.pop(name))
+    for port in _reserved.keys() - before:
+        os.close(_reserved.pop(port))
     return False

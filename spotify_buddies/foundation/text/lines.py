@@ -1,4 +1,4 @@
-"""The lines of a text that a person wrote in some editor."""
+"""The lines of a text: one that a person wrote in some editor, or an error's message."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def filled_lines(text: str) -> list[str]:
     """
     lines = (line.removesuffix("\r") for line in text.removeprefix(BOM).split("\n"))
     return [line for line in lines if line.strip()]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message; the name of its class where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app.settings.command import Settings, read_endpoints
+from spotify_buddies.serve_app.settings.command import Endpoints, Settings, read_endpoints
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.bundle import Bundle
@@ -77,12 +77,12 @@ def plain(
     with _opened(settings, bundle) as opened, explained(LaunchError):
         port = claim(grpc_port, "--grpc-port", settings.serve.host)
         served = _served(settings)
-        named = version or str(served.get("model_version") or opened.sha256[:12])
+        named = version or ((served and served.model_version) or opened.sha256[:12])
         asyncio.run(_serve(settings, opened.directory, port, named, served, as_json=as_json))
 
 
 async def _serve(
-    settings: Settings, bundle: Path, port: int, version: str, served: Mapping[str, Any], *, as_json: bool
+    settings: Settings, bundle: Path, port: int, version: str, served: Endpoints | None, *, as_json: bool
 ) -> None:
     from spotify_buddies.serve_app.baseline.server import serve_plain
     from spotify_buddies.serve_app.settings.services import Services
@@ -90,7 +90,8 @@ async def _serve(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    services = Services(settings.postgres_url or served.get("postgres"), settings.redis_url or served.get("redis"))
+    own = (None, None) if served is None else (served.postgres, served.redis)
+    services = Services(settings.postgres_url or own[0], settings.redis_url or own[1])
     serve = settings.serve.model_copy(update={"grpc_port": port})
     async with serve_plain(serve, bundle, version, services, model=settings.registry.model) as address:
         said = {"grpc": address, "model_version": version, "bundle": str(bundle)}
@@ -111,13 +112,15 @@ def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
 @contextmanager
 def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
     """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
+    from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.versions.retention import in_use
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 
-    with explained(BundleError, RegistryError):
-        served = _served(settings).get("bundle")
-        directory = bundle or (Path(served) if served else None)
+    with explained(BundleError, RegistryError, LaunchError):
+        served = _served(settings)
+        directory = bundle or (Path(served.bundle) if served is not None and served.bundle else None)
         if directory is None:
             if settings.mlflow_tracking_uri is None and not (settings.state_dir / "mlflow").exists():
                 raise BundleError(
@@ -126,9 +129,10 @@ def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
             registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
             number = registry.resolve(settings.serve.alias).number
             directory = registry.fetch(number, settings.state_dir / "bundles")
-        yield open_bundle(directory, check_hashes=False)
+        with in_use(settings.state_dir / "bundles", directory):
+            yield open_bundle(directory, check_hashes=False)
 
 
-def _served(settings: Settings) -> dict[str, Any]:
-    """The endpoints of this state directory's service; empty where none runs."""
-    return read_endpoints(settings.state_dir) or {}
+def _served(settings: Settings) -> Endpoints | None:
+    """The endpoints of this state directory's service; None where none runs. LaunchError: they cannot be read."""
+    return read_endpoints(settings.state_dir)

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.text.lines import first_line
 from spotify_buddies.serve_app.daily.index import ListStore, read_index, remove
 from spotify_buddies.serve_app.daily.score import Block, inputs, score
 from spotify_buddies.serve_app.daily.space import BLOCK_USERS, ENTRY_BYTES, DailyError, Space, index, new_space
@@ -166,7 +167,7 @@ def _explained(space: Space) -> Iterator[None]:
         ) from error
     except (RedisError, OSError) as error:
         raise DailyError(
-            f"Redis failed during the run: {_first_line(error)}; rerun the command to resume once Redis answers; "
+            f"Redis failed during the run: {first_line(error)}; rerun the command to resume once Redis answers; "
             "readers still see the lists they had"
         ) from error
 
@@ -175,8 +176,4 @@ def _asked(call: Any, when: str) -> Any:
     try:
         return call()
     except (RedisError, OSError) as error:
-        raise DailyError(f"Redis does not answer, {when}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+        raise DailyError(f"Redis does not answer, {when}: {first_line(error)}") from error

@@ -18,6 +18,7 @@ def answer_jobs(settings: CommandSettings, alias: str) -> None:
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
     from spotify_buddies.serve_app.settings.services import Services
+    from spotify_buddies.serve_app.versions.retention import in_use
     from spotify_buddies.trainer.bundle import BundleError, open_bundle
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 
@@ -25,18 +26,21 @@ def answer_jobs(settings: CommandSettings, alias: str) -> None:
         services = Services(store_url(settings, "postgres"), store_url(settings, "redis"))
         registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
         version = registry.resolve(alias)
-        bundle = registry.fetch(version.number, settings.state_dir / "bundles").resolve()
-        open_bundle(bundle)
+        bundles = settings.state_dir / "bundles"
+        bundle = registry.fetch(version.number, bundles).resolve()
         serving = _worker_setup(settings, bundle, version.number, services)
-        with launch_workers(serving, settings.queue, state_dir=settings.state_dir / "queue") as vital:
-            say(f"answering jobs of queue {settings.queue.name!r} with version {version.number}; Ctrl-C stops")
-            try:
-                while died(vital) is None:
-                    time.sleep(POLL_S)
-            except (KeyboardInterrupt, SystemExit):
-                say("finishing the running jobs", err=True)
-                return
-            raise LaunchError("Ray has died, so the workers were stopped; start them again, no job is lost")
+        # A worker that replaces a dead one opens the bundle again, weeks later too.
+        with in_use(bundles, bundle):
+            open_bundle(bundle)
+            with launch_workers(serving, settings.queue, state_dir=settings.state_dir / "queue") as vital:
+                say(f"answering jobs of queue {settings.queue.name!r} with version {version.number}; Ctrl-C stops")
+                try:
+                    while died(vital) is None:
+                        time.sleep(POLL_S)
+                except (KeyboardInterrupt, SystemExit):
+                    say("finishing the running jobs", err=True)
+                    return
+                raise LaunchError("Ray has died, so the workers were stopped; start them again, no job is lost")
 
 
 def _worker_setup(settings: CommandSettings, bundle: Path, version: str, services: Any) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from spotify_buddies.foundation.addresses import AddressKind, masked
+from spotify_buddies.foundation.process.children import started_at
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.embedded.tracking import TOKEN as MLFLOW_TOKEN
 from spotify_buddies.serve_app.runtime.flags import TOKEN
@@ -26,8 +27,9 @@ def announce(
     follows: the alias whose rollouts are followed, or none. pid: the process that others stop.
     """
     state_dir = settings.state_dir.resolve()
-    endpoints = {
+    endpoints: dict[str, object] = {
         "pid": pid,
+        "started": started_at(pid),
         "grpc": running.grpc,
         "http": running.http,
         "dashboard": running.dashboard,

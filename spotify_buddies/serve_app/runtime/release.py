@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from spotify_buddies.foundation.process.children import still_runs
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.foundation.process.run_dir import RunDir
@@ -25,10 +24,11 @@ from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
 from spotify_buddies.serve_app.runtime.start import APPLICATION
-from spotify_buddies.serve_app.settings.command import CONFIGURED, Settings, read_endpoints, store_url
+from spotify_buddies.serve_app.settings.command import CONFIGURED, Endpoints, Settings, read_endpoints, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from spotify_buddies.serve_app.versions.retention import in_use
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 
 
@@ -59,20 +59,23 @@ def release_running(settings: Settings, build: str) -> Released:
     do not name, which was said.
     """
     endpoints = read_endpoints(settings.state_dir)
-    if endpoints is None or not psutil.pid_exists(endpoints["pid"]):
+    if endpoints is None or not still_runs(endpoints.pid, endpoints.started):
         raise LaunchError(f"no service runs in {settings.state_dir}; start one with `buddies serve start`")
+    cluster = Cluster(endpoints.needed("ray"), RunDir(Path(endpoints.run or endpoints.temp or endpoints.needed("run"))))
     version, bundle, services, rollout = _first(settings, endpoints)
-    return release(
-        Cluster(endpoints["ray"], RunDir(Path(endpoints.get("run") or endpoints["temp"]))),
-        settings.serve,
-        bundle,
-        version,
-        services,
-        state_dir=settings.state_dir,
-        model=settings.registry.model,
-        rollout=rollout,
-        build=build,
-    )
+    # The new controller protects it from then on; until it runs, the old one may find it old.
+    with in_use(settings.state_dir / "bundles", bundle):
+        return release(
+            cluster,
+            settings.serve,
+            bundle,
+            version,
+            services,
+            state_dir=settings.state_dir,
+            model=settings.registry.model,
+            rollout=rollout,
+            build=build,
+        )
 
 
 def release(
@@ -137,26 +140,31 @@ def _run(app: Any) -> dict[str, int]:
     return {name: deployment.replica_states.get("RUNNING", 0) for name, deployment in deployments.items()}
 
 
-def _first(settings: Settings, endpoints: Mapping[str, Any]) -> tuple[str, Path, Services, RolloutSettings | None]:
+def _first(settings: Settings, endpoints: Endpoints) -> tuple[str, Path, Services, RolloutSettings | None]:
     """What new replicas begin with: version and bundle, their services, and the rollout that they follow."""
     postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
-    embedded = endpoints["mlflow"]
+    embedded = endpoints.needed("mlflow")
     mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
     services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
-    version, bundle = endpoints["model_version"], Path(endpoints["bundle"])
-    if not endpoints["follows"]:
+    version, bundle = endpoints.needed("model_version"), Path(endpoints.needed("bundle"))
+    follows = endpoints.needed("follows")
+    if not follows:
         return version, bundle, services, None
+    if mlflow is None:
+        raise LaunchError(
+            "the service here uses an MLflow that its settings name; set MLFLOW_TRACKING_URI for this command too"
+        )
     services = replace(services, bundles=(settings.state_dir / "bundles").resolve())
-    version, bundle = _newest(settings, services, endpoints["follows"]) or (version, bundle)
+    version, bundle = _newest(settings, mlflow, follows) or (version, bundle)
     return version, bundle, services, settings.rollout
 
 
-def _newest(settings: Settings, services: Services, alias: str) -> tuple[str, Path] | None:
+def _newest(settings: Settings, mlflow: str, alias: str) -> tuple[str, Path] | None:
     """The version that new replicas begin with, until they follow the active generation; None: no registry answers."""
-    registry = Registry(str(services.mlflow_uri), settings.registry.model)
+    registry = Registry(mlflow, settings.registry.model)
     try:
         version = registry.resolve(alias).number
-        return version, registry.fetch(version, services.bundles or settings.state_dir / "bundles")
+        return version, registry.fetch(version, (settings.state_dir / "bundles").resolve())
     except RegistryError as error:
         say(f"the registry does not answer, so replicas begin with the version of the start: {error}", err=True)
         return None

@@ -19,6 +19,7 @@ from spotify_buddies.serve_app.settings.command import Settings, withdraw
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from spotify_buddies.serve_app.versions.retention import in_use
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.registry.registry import Registry
 
@@ -78,8 +79,10 @@ def serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool
             rollout=begin.rollout,
         ) as running:
             served = _served(settings, begin, running)
-            announce(settings, running, services, served.version, served.bundle, served.follows, pid)
-            _wait(settings.state_dir, running, supervisor)
+            # A release without a registry begins with what is noted here, however long ago that was.
+            with in_use(settings.state_dir / "bundles", served.bundle):
+                announce(settings, running, services, served.version, served.bundle, served.follows, pid)
+                _wait(settings.state_dir, running, supervisor)
 
 
 def _of_bundle(bundle: Bundle, services: Services) -> Start:

@@ -40,7 +40,8 @@ def _ask_postgres(url: str) -> str:
 
     try:
         psycopg.connect(url, connect_timeout=ANSWER_WITHIN_S).close()
-    except psycopg.Error as error:
+    # ValueError: a host that is no name, such as a..b, which Python cannot encode.
+    except (psycopg.Error, OSError, ValueError) as error:
         return str(error) or type(error).__name__
     return ""
 
@@ -53,6 +54,6 @@ def _ask_redis(url: str) -> str:
     try:
         with Redis.from_url(url, socket_connect_timeout=ANSWER_WITHIN_S, socket_timeout=ANSWER_WITHIN_S) as redis:
             redis.ping()
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, ValueError) as error:
         return str(error) or type(error).__name__
     return ""

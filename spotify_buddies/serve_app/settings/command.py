@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import typer
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
@@ -38,15 +39,51 @@ class Settings(Protocol):
     registry: RegistrySettings
 
 
-def read_endpoints(state_dir: Path) -> dict[str, Any] | None:
-    """The endpoints that a state directory's service wrote when it was ready; None: none, or unreadable ones.
+class Endpoints(BaseModel):
+    """The part of a service's endpoints that commands read. None: the release that started it did not write this.
 
-    A service that was killed leaves it behind.
+    started: of the process, as `started_at`. run: the run's own directory, which older releases call temp.
     """
+
+    model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
+
+    pid: int = Field(ge=1, lt=2**31)
+    started: float | None = None
+    postgres: str | None = None
+    redis: str | None = None
+    mlflow: str | None = None
+    model_version: str | None = None
+    bundle: str | None = None
+    follows: str | None = None
+    ray: str | None = None
+    run: str | None = None
+    temp: str | None = None
+
+    def needed(self, name: str) -> str:
+        """The value of a name. LaunchError: the release that started the service did not write it."""
+        value: str | None = getattr(self, name)
+        if value is None:
+            raise LaunchError(f"the running service was started by a release that did not note {name!r}; restart it")
+        return value
+
+
+def read_endpoints(state_dir: Path) -> Endpoints | None:
+    """The endpoints that a state directory's service wrote when it was ready; None: none.
+
+    A service that was killed leaves them behind. LaunchError: the file is not what a service writes.
+    """
+    path = state_dir / ENDPOINTS
     try:
-        return dict(json.loads((state_dir / ENDPOINTS).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        return Endpoints.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
         return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise LaunchError(
+            f"{path} is not what a service writes ({where}: {first['msg']}); stop the service that runs here, delete "
+            "the file and start again"
+        ) from None
 
 
 def withdraw(state_dir: Path) -> None:
@@ -58,20 +95,25 @@ def withdraw(state_dir: Path) -> None:
 def store_url(settings: Settings, store: str) -> str:
     """The configured store, else the embedded one of the service that runs in this state directory.
 
-    typer.Exit: there is neither, which was said.
+    typer.Exit: there is neither, or what the service wrote cannot be read, which was said.
     """
     configured: str | None = getattr(settings, f"{store}_url")
     if configured:
         return configured
     variable = f"BUDDIES_{store.upper()}_URL"
-    endpoints = read_endpoints(settings.state_dir)
-    if endpoints is None:
+    try:
+        endpoints = read_endpoints(settings.state_dir)
+        address = None if endpoints is None else endpoints.needed(store)
+    except LaunchError as error:
+        say(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    if address is None:
         say(f"error: no service runs in {settings.state_dir} and {variable} is not set; start one first", err=True)
         raise typer.Exit(1)
-    if endpoints[store] == CONFIGURED:
+    if address == CONFIGURED:
         say(
             f"error: the service here uses a {store} that its settings name; set {variable} for this command too",
             err=True,
         )
         raise typer.Exit(1)
-    return str(endpoints[store])
+    return address

@@ -1,16 +1,20 @@
 """Retention of bundles on this machine: versions that nothing names any more are deleted.
 
 A bundle leaves its place in one rename, under the lock that `Shelf.fetch` takes, and is deleted afterwards: a crash in
-between leaves nothing that looks like a bundle. A process that has mapped the files keeps them until it lets go.
+between leaves nothing that looks like a bundle. A process that has mapped the files keeps them until it lets go, but
+those it starts later open them by path: `in_use` keeps them there.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +23,8 @@ from filelock import Timeout
 from spotify_buddies.serve_app.versions.fetch import Shelf
 
 DAY_S = 86_400.0
+# How often a bundle in use is marked: far more often than a day, the shortest time that bundles are kept.
+MARK_EVERY_S = 3_600.0
 # A bundle; its note; a download or a note that was not finished; a bundle that is being deleted. Nothing else in the
 # directory is ours to delete.
 _OURS = re.compile(r"([0-9]+)|\.([0-9]+)\.(?:json|partial|json\.partial|deleted)")
@@ -38,8 +44,42 @@ class BundleRetention:
         return prune(self.shelf, {*keep, self.started}, self.days)
 
 
+@contextmanager
+def in_use(bundles: Path, bundle: Path, every_s: float = MARK_EVERY_S) -> Iterator[None]:
+    """Keep a bundle of this shelf until the block ends: its age begins anew, now and every hour.
+
+    For processes that serve a version by its path and do not report it in Postgres. A bundle elsewhere is left as it
+    is. bundles: the shelf's directory.
+    """
+    if bundle.resolve().parent != bundles.resolve():
+        yield
+        return
+    ended = threading.Event()
+    _mark(bundle)
+    marking = threading.Thread(target=_mark_until, args=(bundle, every_s, ended), name="in use", daemon=True)
+    marking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        marking.join()
+
+
+def _mark_until(bundle: Path, every_s: float, ended: threading.Event) -> None:
+    while not ended.wait(every_s):
+        _mark(bundle)
+
+
+def _mark(bundle: Path) -> None:
+    """Count as used now. The directory's own time, which says nothing about its files: no file is hashed again."""
+    try:
+        os.utime(bundle)
+    except OSError as error:
+        _log.warning("the bundle %s cannot be marked as in use: %s", bundle, error)
+
+
 def prune(shelf: Shelf, keep: Collection[str], days: float, *, now: float | None = None) -> list[str]:
-    """Delete versions outside `keep` that nobody has fetched for this many days, and return their numbers, ascending.
+    """Delete versions outside `keep` that nobody fetched or used for this many days; returns their numbers, ascending.
 
     0 days keep everything. A version that some process is fetching is passed over. A bundle that the registry itself
     holds on this machine stays. now: seconds since the epoch. Blocks.
@@ -84,7 +124,7 @@ def _stored(bundles: Path) -> list[str]:
 
 
 def _used(shelf: Shelf, version: str) -> float:
-    """When the version was last downloaded, asked for or hashed here: seconds since the epoch, 0 for never."""
+    """When the version was last downloaded, asked for, hashed or in use here: seconds since the epoch, 0 for never."""
     names = (version, shelf.note_path(version).name, f".{version}.partial", f".{version}.json.partial")
     return max((path.stat().st_mtime for name in names if (path := shelf.bundles / name).exists()), default=0.0)
 

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.stages.blocks import BlockError, Shared, cut, too_large
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.foundation.stages.stage import RELEASE
+from spotify_buddies.foundation.text.lines import first_line
 from spotify_buddies.trainer.cluster.errors import ClusterError
 
 Inputs = TypeVar("Inputs")
@@ -138,7 +139,7 @@ def _meaning(error: Exception) -> Exception:
     if isinstance(error, OutOfDiskError):
         return ClusterError(_store_full(error))
     return ClusterError(
-        f"Ray failed: {_first_line(error)}; every node needs spotify-buddies {RELEASE} with its extra 'cluster'; "
+        f"Ray failed: {first_line(error)}; every node needs spotify-buddies {RELEASE} with its extra 'cluster'; "
         "rerun the same command to resume"
     )
 
@@ -149,12 +150,12 @@ def _halve(first: int, last: int, what: str, error: BaseException) -> int:
         return (first + last) // 2
     if isinstance(error, _NO_ROOM):
         raise BlockError(too_large(what, first)) from error
-    raise BlockError(f"{what}: row {first} ends every worker that tries it: {_first_line(error)}") from error
+    raise BlockError(f"{what}: row {first} ends every worker that tries it: {first_line(error)}") from error
 
 
 def _store_full(error: RayError) -> str:
     return (
-        f"Ray has no room for the data of this stage: {_first_line(error)}; give it more object store memory, or free "
+        f"Ray has no room for the data of this stage: {first_line(error)}; give it more object store memory, or free "
         "disk space where it spills; rerun the same command to resume"
     )
 
@@ -165,7 +166,3 @@ def _cpus() -> int:
 
 def _here() -> str:
     return f"the node {ray.util.get_node_ip_address()}"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

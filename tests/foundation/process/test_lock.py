@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from spotify_buddies.foundation.process import lock
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.lock import LOCK, is_locked, locked
 
@@ -81,6 +85,22 @@ def test_a_forked_child_holds_on_when_its_parent_is_killed(tmp_path: Path) -> No
 def test_a_child_that_leaves_the_block_does_not_release_its_parents_lock(tmp_path: Path) -> None:
     with _started(LEAVE, tmp_path) as holder:
         assert _line(holder) == b"True\n"
+
+
+def test_a_directory_that_is_looked_at_can_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / LOCK).open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        # The look ends as soon as the start waits for it.
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: looking.close())
+        monkeypatch.setattr(lock, "time", clock, raising=False)
+        with locked(tmp_path, "a test already runs"):
+            assert is_locked(tmp_path)
+
+
+def test_those_who_look_at_a_directory_are_not_taken_for_its_holder(tmp_path: Path) -> None:
+    with (tmp_path / LOCK).open("a+") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_locked(tmp_path)
 
 
 def _started(code: str, directory: Path) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from spotify_buddies.foundation.process.ports import LOCAL_RANGE, RAY, claim, fr
 CLAIM = """
 import sys
 from spotify_buddies.foundation.process.ports import claim
-print(claim(int(sys.argv[1]), "x"), flush=True)
+print(claim(int(sys.argv[1]), "x", sys.argv[2]), flush=True)
 sys.stdin.read()
 """
 
@@ -54,9 +54,8 @@ def test_a_block_of_ports_with_a_taken_one_is_not_handed_out(monkeypatch: pytest
 
 
 def test_two_processes_that_start_together_do_not_get_one_port() -> None:
-    port = free_port()
-    with _claiming(port) as other:
-        assert _line(other) == port
+    with _claiming(0) as other:
+        port = _line(other)
         with pytest.raises(LaunchError, match=rf"port {port} \(serve\.grpc_port\).*has reserved it.*another port"):
             claim(port, "serve.grpc_port")
         other.kill()
@@ -74,13 +73,31 @@ def test_a_free_port_or_block_is_none_that_another_process_has_reserved(monkeypa
         other.kill()
 
 
-def test_a_process_claims_its_own_port_again_and_one_port_of_another_address() -> None:
+def test_a_process_claims_its_own_port_again_on_any_address() -> None:
     port = free_port()
-    assert claim(port, "x", "127.0.0.2") == claim(port, "x", "127.0.0.2") == claim(port, "x", "127.0.0.3") == port
+    assert claim(port, "x", "127.0.0.2") == claim(port, "x", "127.0.0.2") == claim(port, "x", "0.0.0.0") == port
 
 
-def _claiming(port: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CLAIM, str(port)]
+@pytest.mark.parametrize(("mine", "theirs"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_a_port_that_another_process_reserved_on_one_address_is_reserved_on_all(mine: str, theirs: str) -> None:
+    with _claiming(0) as free:
+        port = _line(free)
+        free.kill()
+    with _claiming(port, theirs) as other:
+        assert _line(other) == port
+        with pytest.raises(LaunchError, match="has reserved it"):
+            claim(port, "x", mine)
+        other.kill()
+
+
+def test_a_port_that_was_found_free_here_is_none_that_another_process_can_claim() -> None:
+    with _claiming(free_port()) as other:
+        assert other.communicate("", timeout=60) == ("", None)
+    assert other.returncode == 1
+
+
+def _claiming(port: int, host: str = "127.0.0.1") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CLAIM, str(port), host]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

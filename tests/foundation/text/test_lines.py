@@ -1,8 +1,8 @@
-"""Lines of files that people write."""
+"""Lines of files that people write, and of errors."""
 
 import pytest
 
-from spotify_buddies.foundation.text.lines import filled_lines
+from spotify_buddies.foundation.text.lines import filled_lines, first_line
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,11 @@ from spotify_buddies.foundation.text.lines import filled_lines
 )
 def test_only_line_ends_cut_and_the_mark_in_front_is_left_out(text: str, lines: list[str]) -> None:
     assert filled_lines(text) == lines
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(ValueError("a\nb"), "a"), (ValueError(), "ValueError"), (OSError(2, "no such file"), "[Errno 2] no such file")],
+)
+def test_the_first_line_of_an_error_is_its_class_where_it_says_nothing(error: Exception, line: str) -> None:
+    assert first_line(error) == line

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,10 +21,14 @@ from typing import Any
 import pytest
 
 from spotify_buddies.clients.python.client import Client
+from spotify_buddies.foundation.process.children import still_runs
 from spotify_buddies.serve_app.settings.command import ENDPOINTS, HAPROXY_TARGETS
+from spotify_buddies.serve_app.versions.fetch import Shelf
+from spotify_buddies.serve_app.versions.retention import DAY_S, prune
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ray
+WEEKS_AGO = time.time() - 20 * DAY_S
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -36,14 +42,19 @@ class Started:
 
 @pytest.fixture(scope="module")
 def service(bundle_dir: Path) -> Iterator[Started]:
-    """`buddies serve start` with two stores that refuse connections; when it has ended, what it said is checked."""
+    """`buddies serve start` with a bundle on its shelf that is weeks old, and two stores that refuse connections.
+
+    When it has ended, what it said is checked.
+    """
     ports = dict.fromkeys(("GRPC", "HTTP", "DASHBOARD", "MLFLOW"), "0")
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
     with tempfile.TemporaryDirectory(prefix="buddies-session-") as directory, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         port, state = taken.getsockname()[1], Path(directory) / "state"
+        bundle = Path(shutil.copytree(bundle_dir, state / "bundles" / "7"))
+        os.utime(bundle, (WEEKS_AGO, WEEKS_AGO))
         process = subprocess.Popen(
-            [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "start", "--bundle", str(bundle_dir)],
+            [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "start", "--bundle", str(bundle)],
             env={
                 **inherited,
                 **{f"BUDDIES_SERVE__{name}_PORT": number for name, number in ports.items()},
@@ -79,7 +90,19 @@ def check_what_it_said(service: Started, said: str, port: int) -> None:
     assert not (service.state / HAPROXY_TARGETS).exists()
 
 
-def test_it_serves_without_its_stores(service: Started, bundle_dir: Path) -> None:
+def test_the_bundle_that_a_release_may_begin_with_is_not_deleted_while_the_service_runs(service: Started) -> None:
+    bundle = Path(service.endpoints["bundle"])
+    assert bundle == (service.state / "bundles" / "7").resolve()
+    assert prune(Shelf("", "", service.state / "bundles"), (), 14) == []
+    assert bundle.is_dir()
+
+
+def test_the_noted_start_is_that_of_the_noted_process(service: Started) -> None:
+    assert still_runs(service.endpoints["pid"], service.endpoints["started"])
+    assert not still_runs(service.endpoints["pid"], service.endpoints["started"] - 60)
+
+
+def test_it_serves_without_its_stores(service: Started) -> None:
     with Client(service.endpoints["grpc"]) as client:
         (answer,) = client.recommend(["user-1"])
     assert answer.playlists

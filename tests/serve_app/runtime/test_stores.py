@@ -33,6 +33,18 @@ def test_an_unreachable_postgres_is_named_with_what_does_not_work_and_without_it
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("postgres", "redis"),
+    [("postgresql://me:secret@a..b/likes", None), (None, "redis://:secret@a..b:6379/0"), (None, "redis://a:port/0")],
+)
+def test_an_address_that_can_be_none_is_said_like_one_that_does_not_answer(
+    postgres: str | None, redis: str | None
+) -> None:
+    (said,) = unreachable(postgres, redis)
+    assert " is unreachable: " in said
+    assert "secret" not in said
+
+
 def test_an_unreachable_redis_is_named_with_what_does_not_work_and_without_its_password(closed_port: int) -> None:
     (said,) = unreachable(None, f"redis://:secret@127.0.0.1:{closed_port}/0")
     assert f"127.0.0.1:{closed_port}" in said

@@ -151,6 +151,17 @@ def test_the_upkeep_resolves_what_waits_for_its_list(database: Any) -> None:
     assert origins(database) == [("7", "canary")]
 
 
+def test_the_upkeep_leaves_reactions_to_the_replica_that_works_on_them_and_ends(database: Any) -> None:
+    asyncio.run(upkeep(database))
+    stored_before_its_list(database, timedelta(days=1))
+    with psycopg.connect(database.url) as other:
+        other.execute("SELECT FROM reactions FOR UPDATE")
+        done = asyncio.run(upkeep(database))
+        assert done.attributed == 0
+    assert database.ask("SELECT done_at > now() - interval '1 minute' FROM store_work WHERE name = 'maintain'")[0][0]
+    assert asyncio.run(upkeep(database)).attributed == 1
+
+
 def test_every_look_of_the_upkeep_resolves_recent_feedback(database: Any, telemetry: Any) -> None:
     """Though the daily work is done already."""
     asyncio.run(upkeep(database))

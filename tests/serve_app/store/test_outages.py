@@ -83,6 +83,11 @@ def test_a_store_that_was_never_there_is_unavailable_within_the_timeout(tmp_path
     assert error.value.retry_after_s > 0
 
 
+def test_a_store_whose_host_is_no_name_is_unavailable() -> None:
+    with pytest.raises(FeedbackUnavailable, match="OperationalError"):
+        run(store_all("postgresql://me@a..b/likes", [ACTION], 1.0))
+
+
 def test_a_server_that_does_not_answer_is_unavailable_within_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:  # accepts nobody, so that nobody is answered
         url = f"postgresql://postgres@127.0.0.1:{listening.getsockname()[1]}/postgres"

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from spotify_buddies.serve_app.versions.fetch import Shelf
-from spotify_buddies.serve_app.versions.retention import DAY_S, BundleRetention, prune
+from spotify_buddies.serve_app.versions.retention import DAY_S, BundleRetention, in_use, prune
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.registry.registry import Registry
+from tests.waiting import wait_until
 
 LOCKS = """
 import sys
@@ -88,6 +89,27 @@ def test_a_version_that_was_just_fetched_from_a_registry_on_this_machine_stays(s
     assert prune(shelf, (), 14) == ["1", "3"]
     assert prune(shelf, (), 14, now=time.time() + 15 * DAY_S) == ["2"]
     assert directory.is_dir(), "what the registry itself holds is not deleted"
+
+
+def test_a_version_that_a_process_uses_stays_however_long_and_ages_from_then_on(shelf: Shelf) -> None:
+    bundle = shelf.bundles / "2"
+    with in_use(shelf.bundles, bundle, every_s=0.01):
+        assert prune(shelf, (), 14) == ["1", "3"]
+        age(bundle, 20)
+        wait_until(lambda: bundle.stat().st_mtime > time.time() - DAY_S, "the next mark", 60)
+        assert prune(shelf, (), 14) == []
+    assert open_bundle(bundle)
+    age(bundle, 20)
+    assert prune(shelf, (), 14) == ["2"]
+
+
+def test_a_bundle_in_use_outside_the_shelf_is_left_as_it_is(shelf: Shelf, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "2"
+    shutil.copytree(shelf.bundles / "2", elsewhere)
+    age(elsewhere, 20)
+    before = elsewhere.stat().st_mtime
+    with in_use(shelf.bundles, elsewhere):
+        assert elsewhere.stat().st_mtime == before
 
 
 def test_other_peoples_files_stay(shelf: Shelf, versions: dict[str, Path]) -> None:

@@ -135,10 +135,14 @@ async def read_measures(
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
-    """Both arms of the generations from `first` to this one, all replicas together."""
+    """Both arms of the generations from `first` to this one, all replicas together.
+
+    Latencies are those of one release's size classes, the one that counted most calls.
+    """
     cursor = await connection.execute(_COUNTS, _step(generation, first))
     rows = await cursor.fetchall()
-    return {arm: _sum([row[1:] for row in rows if row[0] == arm]) for arm in (CANARY, PRODUCTION)}
+    sizes = _sizes([row[5] for row in rows])
+    return {arm: _sum([row[1:] for row in rows if row[0] == arm], sizes) for arm in (CANARY, PRODUCTION)}
 
 
 async def read_coverage(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, int]:
@@ -215,10 +219,22 @@ def _step(generation: Generation, first: int) -> tuple[int, int, str | None, str
     return first, generation.number, generation.wanted.canary, generation.wanted.production
 
 
-def _sum(rows: Sequence[tuple[Any, ...]]) -> StepCounts:
+def _sizes(latencies: Sequence[Sequence[int] | None]) -> int:
+    """The length of latency counts, for both arms: in a rolling release, replicas may count other size classes.
+
+    Of several lengths the one with most calls, the longest among equals; 0 where none was counted.
+    """
+    calls: dict[int, int] = {}
+    for counts in filter(None, latencies):
+        calls[len(counts)] = calls.get(len(counts), 0) + sum(counts)
+    return max(calls, key=lambda length: (calls[length], length), default=0)
+
+
+def _sum(rows: Sequence[tuple[Any, ...]], sizes: int) -> StepCounts:
     answers, errors, empty, cold, asked_squares, answered_squares = (
         sum(int(row[column]) for row in rows) for column in (0, 1, 2, 3, 5, 6)
     )
-    sized = [row[4] for row in rows if row[4]]
+    # Others are taken as of the release that did not count by size: their classes cannot be added to these.
+    sized = [row[4] for row in rows if row[4] and len(row[4]) == sizes]
     latencies = tuple(sum(counts) for counts in zip(*sized, strict=True))
     return StepCounts(answers, errors, empty, cold, latencies, asked_squares, answered_squares)

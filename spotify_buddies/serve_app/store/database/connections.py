@@ -41,7 +41,11 @@ def _options(url: str, options: str) -> str:
 
 async def connect(url: str, *, connect_s: float, statement_s: float | None = None) -> psycopg.AsyncConnection:
     """A connection in autocommit mode, the caller's to close. psycopg.OperationalError when none can be made."""
-    return await psycopg.AsyncConnection.connect(url, **parameters(url, connect_s, statement_s))
+    try:
+        return await psycopg.AsyncConnection.connect(url, **parameters(url, connect_s, statement_s))
+    except UnicodeError as error:
+        # Python cannot encode a host such as a..b: no server will answer there, and callers expect that of any.
+        raise psycopg.OperationalError("a host of the address is no name") from error
 
 
 class Connections:

@@ -86,6 +86,21 @@ def test_counts_of_calls_are_read_and_those_of_the_release_before_stand_for_call
     on(postgres_url, work)
 
 
+def test_in_a_rolling_release_calls_are_compared_by_the_size_classes_of_one_release(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await live(connection, CANARY)
+        for replica, sizes in (("old", (4, 5, 6)), ("new", (7, 8, 9, 1, 2, 3))):
+            await count(connection, generation.number, "canary", "2", StepCounts(30, 0, 0, 0, sizes), [1], replica)
+        await count(connection, generation.number, "production", "1", StepCounts(900, 0, 0, 0, (900, 0, 0)), [1], "old")
+        await count(connection, generation.number, "production", "1", StepCounts(9, 0, 0, 0, (9,) * 6), [1], "new")
+        found = await read_counts(connection, generation, generation.number)
+        assert (found["canary"].answers, found["canary"].latencies) == (60, (4, 5, 6))
+        assert (found["production"].answers, found["production"].latencies) == (909, (900, 0, 0))
+        await ask(connection, generation)
+
+    on(postgres_url, work)
+
+
 def test_each_user_has_one_like_rate_of_this_canary_alone(postgres_url: str) -> None:
     async def work(connection: Connection) -> None:
         generation = await live(connection, CANARY)
