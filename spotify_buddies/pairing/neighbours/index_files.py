@@ -68,7 +68,7 @@ def _postings(directory: Path, user_songs: Csr) -> Csr:
     shape, wanted = (postings.rows, postings.columns), (user_songs.columns, user_songs.rows)
     if shape != wanted:
         _refuse(path, f"{shape[0]} songs x {shape[1]} users, need {wanted[0]} x {wanted[1]}")
-    if (postings.indptr.dtype, postings.indices.dtype) != (np.int64, np.int32):
+    if postings.indptr.dtype != np.int64 or postings.indices.dtype != np.int32:
         _refuse(path, f"{postings.indptr.dtype} and {postings.indices.dtype}, need int64 and int32")
     return postings
 

@@ -36,12 +36,6 @@ class Manifest:
     metrics: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
 
-    @property
-    def derived_kind(self) -> str:
-        """The kind of a version that was derived from another one for a game day; "" for one that was trained."""
-        derived = self.training.get("derived")
-        return str(derived.get("kind", "")) if isinstance(derived, dict) else ""
-
     def write(self, directory: Path) -> None:
         """Write manifest.json and its checksum, the same bytes for the same content. ValueError: a value is NaN."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

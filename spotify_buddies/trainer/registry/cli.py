@@ -108,7 +108,7 @@ def derive_version(
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
     kind: Annotated[
         DerivedKind,
-        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the users."),
+        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: no finite scores for half of the users."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
