@@ -65,6 +65,8 @@ def run(
             aliases=tuple(alias or ("production",)),
             progress=Reporter(),
         )
+    for warning in release.warnings:
+        say(f"warning: {warning}", err=True)
     if as_json:
         body = {
             "version": release.version,

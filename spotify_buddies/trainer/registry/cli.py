@@ -51,18 +51,26 @@ def set_alias(
     context: typer.Context,
     alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
     version: Annotated[str, typer.Argument(help="Version number.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version.
+    """Point an alias at a version. Production needs an offline MRR that is not below the baselines, or --force.
 
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained, show
+    from spotify_buddies.trainer.registry.production import PRODUCTION
     from spotify_buddies.trainer.registry.registry import RegistryError
+    from spotify_buddies.trainer.registry.worth import beneath
 
     settings: Settings = context.obj
     with explained(RegistryError):
-        open_registry(settings).set_alias(alias, version)
+        registry = open_registry(settings)
+        if alias == PRODUCTION and not force and (against := beneath(registry.get(version))):
+            raise RegistryError(f"{'; '.join(against)}; production is not moved without --force")
+        registry.set_alias(alias, version)
     if as_json:
         show({"alias": alias, "version": version}, as_json=True)
         return
