@@ -62,7 +62,7 @@ def read_manifest(directory: Path) -> Manifest:
     except TypeError as error:
         raise BundleError(f"{path}: not a bundle manifest ({error}); {_AGAIN}") from error
     if (wrong := _wrong_field(manifest)) is not None:
-        raise BundleError(f"{path}: field {wrong!r} is not what a bundle manifest holds; {_AGAIN}")
+        raise BundleError(f"{path}: field {wrong!r} has the wrong type; {_AGAIN}")
     return manifest
 
 
@@ -76,7 +76,7 @@ def verify(directory: Path, manifest: Manifest) -> None:
         raise BundleError(f"{directory / MANIFEST}: differs from {CHECKSUM}; {_AGAIN}, do not serve it")
     for name in (CHECKSUM, *manifest.files):
         if not (directory / name).is_file():
-            raise BundleError(f"{directory / name}: part of the bundle and missing; {_AGAIN}")
+            raise BundleError(f"{directory / name}: missing from the bundle; {_AGAIN}")
     for name, described in manifest.files.items():
         path = directory / name
         if path.stat().st_size != described["bytes"] or hash_file(path) != described["sha256"]:

@@ -86,7 +86,7 @@ def copy_version(
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
+    """Copy a version to another registry. Hashes are checked on both sides; tags record the origin.
 
     A bundle that is there already keeps its version, so that the command can be repeated.
 
@@ -122,7 +122,7 @@ def derive_version(
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a version made from another one, for game days: it passes every check before traffic.
+    """Make a test version for a game day; it passes every check before it gets traffic.
 
     Its tags name what is wrong with it. Never leave a bad one behind an alias.
 
