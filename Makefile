@@ -45,7 +45,7 @@ spotify_buddies/protos/released.binpb: $(VENV)/.installed-dev
 	$(BIN)/buf build -o $@
 
 clean:
-	rm -rf $(VENV) .buddies build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .buddies build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: install Python 3.11 or newer, or name it: make PYTHON=python3.12"; exit 1; }

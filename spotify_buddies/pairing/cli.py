@@ -41,7 +41,9 @@ def build(
     ray: Annotated[
         str | None,
         typer.Option(
-            "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+            "--ray",
+            metavar="auto|HOST:PORT",
+            help="Run on a Ray cluster; `auto` joins a running one or starts one here.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,

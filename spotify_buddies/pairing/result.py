@@ -15,7 +15,7 @@ USER_KIND = "user_kind.npy"
 
 def load_dataset(dataset: Path) -> dict[str, Stamp]:
     """The stamps of 3-matrix, 6-split and 7-own. StageError: missing, or parts of two different builds."""
-    return load_chain(dataset, (MATRIX, SPLIT, OWN), "build the data set again with `buddies data build`")
+    return load_chain(dataset, (MATRIX, SPLIT, OWN), "build the data set with `buddies data build`")
 
 
 def inputs_of(stamps: Mapping[str, Stamp]) -> dict[str, dict[str, str]]:
@@ -32,7 +32,7 @@ def inputs_of(stamps: Mapping[str, Stamp]) -> dict[str, dict[str, str]]:
 
 def load_pairing(pairing: Path, dataset: Path) -> dict[str, Stamp]:
     """The stamps of nearest, candidates and index. StageError: missing, or made from another data set than this one."""
-    again = "run `buddies pair build` again"
+    again = "run `buddies pair build`"
     expected = inputs_of(load_dataset(dataset))
     stamps = load_chain(pairing, (NEAREST, CANDIDATES, INDEX), again)
     for name, inputs in expected.items():

@@ -13,13 +13,13 @@ class PairingSettings(BaseModel):
     seed: int = Field(42, description="seed of the visiting order and of the candidate sample")
     nearest: int = Field(100, ge=1, le=10_000, description="nearest users that are looked at")
     neighbours: int = Field(50, ge=1, le=10_000, description="neighbours kept, of those who own playlists")
-    min_playlists: int = Field(
-        20, ge=0, description="keep going past `neighbours` until they bring this many playlists"
-    )
+    min_playlists: int = Field(20, ge=0, description="take more than `neighbours` until they bring this many playlists")
     candidates: int = Field(
         75, ge=1, le=10_000, description="candidate playlists per user, sampled when there are more"
     )
-    few_candidates: int = Field(5, ge=0, description="users with fewer candidates are widened, then marked cold")
+    few_candidates: int = Field(
+        5, ge=0, description="users with fewer candidates get a wider search; if still too few, they count as cold"
+    )
     widened_nearest: int = Field(
         1_000, ge=1, le=100_000, description="nearest users that are looked at for users with few candidates"
     )

@@ -95,6 +95,13 @@ class TookTooLong(ServiceError):
         return f"not answered within the server's maximum of {self.args[0]:g} s; ask for fewer users at once"
 
 
+class NonFiniteScores(ServiceError):
+    """A version scored playlists of the answer with NaN or infinity, so their order means nothing. args: version."""
+
+    def __str__(self) -> str:
+        return f"version {self.args[0]} has scores that are not finite; serve another version"
+
+
 class NeighboursUnavailable(ServiceError):
     """The neighbour search did not answer within its budget; the answer is made without it. args: cause."""
 

@@ -18,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 OnRay = Annotated[
     str | None,
     typer.Option(
-        "--ray", metavar="auto|HOST:PORT", help="Work on a Ray cluster: one that runs, else one on this machine."
+        "--ray", metavar="auto|HOST:PORT", help="Run on a Ray cluster; `auto` joins a running one or starts one here."
     ),
 ]
 

@@ -21,14 +21,14 @@ class DataSettings(_Section):
         "plain", description="song name normalisation: strip + lower case, or more"
     )
     beta_a: float = Field(1.3, gt=0, description="first shape of the Beta that mixes a user's scores")
-    beta_b: float = Field(3.3, gt=0, description="second shape of it")
+    beta_b: float = Field(3.3, gt=0, description="second shape parameter of that Beta")
     liked_share: float = Field(0.015, gt=0, le=1, description="share of a user's scored playlists that count as liked")
     sample_users: float = Field(1.0, gt=0, le=1, description="share of the users that are kept")
     cold_users: float = Field(0.05, ge=0, lt=1, description="share of the kept users that are held out as cold")
     min_liked_to_split: int = Field(5, ge=1, description="users with fewer likes train on all of them")
     owned_max: int = Field(100, ge=1, description="most playlists that one user is made the owner of")
     negatives: int = Field(4, ge=1, description="negatives per training positive")
-    hard_share: float = Field(0.5, ge=0, le=1, description="share of them from the hard pool")
+    hard_share: float = Field(0.5, ge=0, le=1, description="share of the negatives drawn from the hard pool")
     hard_pool: float = Field(
         0.2, gt=0, le=1, description="top share, by score, of the not liked playlists: the hard pool"
     )
@@ -53,7 +53,9 @@ class TrainSettings(_Section):
 
     seed: int = Field(42, description="seed of the factors and of the order of the triplets")
     model: Literal["hybrid", "bpr"] = Field(
-        "hybrid", description="hybrid: factors summed from songs and artists, with own ones; bpr: own factors alone"
+        "hybrid",
+        description="hybrid: sums of song and artist factors plus one factor per user and playlist; bpr: only the "
+        "latter",
     )
     taste_share: float = Field(
         0.5, ge=0, lt=1, description="hybrid: share of the dimensions that hold the taste of song sets, without likes"
@@ -75,21 +77,18 @@ class TrainSettings(_Section):
     )
     negatives: int | None = Field(None, ge=1, description="negatives per positive and epoch; unset: as in [data]")
     hard_share: float | None = Field(
-        None, ge=0, le=1, description="share of them from the hard pool; unset: as in [data]"
+        None, ge=0, le=1, description="share of the negatives drawn from the hard pool; unset: as in [data]"
     )
     epoch_triplets: int = Field(
         64_000_000,
         ge=1,
-        description="most triplets of an epoch, after which the model is judged and kept; a data set of more is passed "
-        "over in as many epochs as that takes",
+        description="most triplets in one epoch; a larger data set takes several epochs per pass",
     )
     dimension: int = Field(128, ge=1, le=4_096, description="length of a factor")
     epochs: int = Field(
         100,
         ge=1,
-        description="passes over the triplets (see epoch_triplets), at most; a bound where the published 5 was the "
-        "number: training stops "
-        "`patience` epochs after the best one, which is kept, so that a run that still gains is not cut off",
+        description="most epochs; training stops earlier, `patience` epochs after the best one, which is kept",
     )
     learning_rate: float | None = Field(
         None,
@@ -112,7 +111,7 @@ class TrainSettings(_Section):
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
     fused_batch: int = Field(
-        65_536, ge=1, description="most triplets per step (fused without Triton); at least 100 steps are made an epoch"
+        65_536, ge=1, description="most triplets per step; an epoch has at least 100 steps (fused without Triton)"
     )
     deterministic: bool = Field(
         False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"

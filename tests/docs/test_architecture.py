@@ -1,8 +1,9 @@
-"""The pictures of docs/architecture.md show the rooms that there are and the imports between them."""
+"""The pictures of docs/architecture.md show the rooms that there are and their imports; sizes are within limits."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -13,6 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGE = "spotify_buddies"
+# Of a module's lines, and of the modules beside each other in a package, without __init__.
+MOST_LINES, MOST_MODULES = 300, 14
+# Written by protoc.
+GENERATED = ("_pb2.py", "_pb2_grpc.py")
 
 Arrows = set[tuple[str, str]]
 
@@ -100,3 +105,17 @@ def test_every_module_that_the_page_names_exists() -> None:
     named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", PAGE.read_text(encoding="utf-8")))
     assert named
     assert [name for name in sorted(named) if not (ROOT / name).exists() and not (ROOT / PACKAGE / name).exists()] == []
+
+
+def modules() -> list[Path]:
+    return [path for path in (ROOT / PACKAGE).rglob("*.py") if not path.name.endswith(GENERATED)]
+
+
+def test_no_module_is_longer_than_the_limit() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_no_package_has_more_modules_than_the_limit() -> None:
+    counts = Counter(path.parent for path in modules() if path.name != "__init__.py")
+    assert {str(room.relative_to(ROOT)): n for room, n in counts.items() if n > MOST_MODULES} == {}

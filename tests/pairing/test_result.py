@@ -60,5 +60,5 @@ def test_a_pairing_that_names_no_input_is_refused(paired):
 
 
 def test_a_pairing_that_is_not_there_is_named(paired, tmp_path):
-    with pytest.raises(StageError, match="no finished stage 'nearest'"):
+    with pytest.raises(StageError, match="no finished stage 'nearest' here; run `buddies pair build`"):
         load_pairing(tmp_path / "none", paired[1])

@@ -18,21 +18,47 @@ class Progress(Protocol):
     def __call__(self, what: str, done: int, total: int, unit: str = "items") -> None:
         """Report that `done` of `total` are finished."""
 
+    def describe(self, text: str) -> None:
+        """Show a text beside the count from the next report on."""
 
-def silent(what: str, done: int, total: int, unit: str = "items") -> None:
-    """Report to nobody."""
-
-
-def describe(progress: Progress, text: str) -> None:
-    """Show a text beside the count from the next report on, where this progress shows texts."""
-    if isinstance(progress, Reporter):
-        progress.text = text
+    def end(self, what: str, why: str) -> None:
+        """Say in a sentence why work ended, also before its count is full."""
 
 
-def end(progress: Progress, what: str, why: str) -> None:
-    """Say in a sentence why work ended, also before its count is full, where this progress shows texts."""
-    if isinstance(progress, Reporter):
-        progress.end(what, why)
+class Silent:
+    """A Progress that shows nothing."""
+
+    def __call__(self, what: str, done: int, total: int, unit: str = "items") -> None:
+        """Nothing is shown."""
+
+    def describe(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def end(self, what: str, why: str) -> None:
+        """Nothing is shown."""
+
+
+silent = Silent()
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A Progress that gives counts to a function, with the arguments of a report, and texts to another Progress."""
+
+    count: Callable[..., None]
+    texts: Progress = silent
+
+    def __call__(self, what: str, done: int, total: int, unit: str = "items") -> None:
+        """Give the count to the function."""
+        self.count(what, done, total, unit)
+
+    def describe(self, text: str) -> None:
+        """Pass the text on."""
+        self.texts.describe(text)
+
+    def end(self, what: str, why: str) -> None:
+        """Pass the sentence on."""
+        self.texts.end(what, why)
 
 
 @dataclass
@@ -67,6 +93,10 @@ class Reporter:
         if finished:
             self._started.pop(what, None)
             self.text = ""
+
+    def describe(self, text: str) -> None:
+        """Show a text behind the count from the next report on."""
+        self.text = text
 
     def end(self, what: str, why: str) -> None:
         """Leave a sentence in place of the line, and forget the work."""

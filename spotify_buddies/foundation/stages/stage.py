@@ -82,7 +82,7 @@ def run(
         _write(partial / STAMP, stamp)
         swap(partial, target)
         _note_timing(parent, name, used())
-    return load(parent, name)
+    return load(parent, name, "run the stage again")
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ class _Unfinished(Writing):
         )
 
 
-def load(parent: Path, name: str) -> Stamp:
-    """Read the stamp of a finished stage. StageError when there is none, or it is not one of ours."""
+def load(parent: Path, name: str, advice: str) -> Stamp:
+    """Read the stamp of a finished stage. StageError: there is none, which ends with `advice`, or it is not ours."""
     stamp = _read(parent / name)
     if stamp is None:
-        raise StageError(f"{parent}: no finished stage {name!r} here; run the command that makes it first")
+        raise StageError(f"{parent}: no finished stage {name!r} here; {advice}")
     return stamp
 
 
@@ -140,7 +140,7 @@ def load_chain(parent: Path, names: Iterable[str], advice: str) -> dict[str, Sta
     def follow(name: str) -> None:
         if name in stamps:
             return
-        stamps[name] = load(parent, name)
+        stamps[name] = load(parent, name, advice)
         for earlier, fingerprint in sorted(stamps[name].inputs.items()):
             if not (parent / earlier / STAMP).exists():
                 continue  # a raw file, or a stage of another folder

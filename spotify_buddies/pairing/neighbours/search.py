@@ -16,6 +16,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.pairing.neighbours.index_files import HEAD, MATRIX, PLACE, POSTINGS, SCHEMA, VECTORS, open_files
 from spotify_buddies.pairing.neighbours.kernels import compact, nearest_rows, rerank_rows
 from spotify_buddies.pairing.neighbours.nearest import scratch_for
 from spotify_buddies.pairing.neighbours.reduce import Projection, fit_projection
@@ -23,14 +24,8 @@ from spotify_buddies.pairing.settings import PairingSettings
 
 Array = npt.NDArray[Any]
 
-VECTORS, HEAD = "users.faiss", "search.json"
-_SCHEMA = 1
 _BLOCK = 16_384
 _RECALL_AT, _RECALL_TASTES = 50, 200
-
-
-class SearchError(Exception):
-    """The index cannot be used; the message names the folder and what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +46,14 @@ class NeighbourSearch:
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:
-        """Open what build_index wrote for these users, memory-mapped. SearchError when it is for others or not ours."""
-        try:
-            head = json.loads((directory / HEAD).read_bytes())
-            shape = [head["schema"], head["users"], head["songs"], head["entries"]]
-            breadth, exact_work = int(head["breadth"]), int(head["exact_work"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchError(f"{directory / HEAD}: not an index ({error}); build the pairing again") from error
-        if shape != (wanted := [_SCHEMA, user_songs.rows, user_songs.columns, user_songs.nnz]):
-            raise SearchError(
-                f"{directory}: index of schema, users, songs, entries {shape}, need {wanted}; build the pairing again"
-            )
-        projection = Projection(
-            np.load(directory / "projection.place.npy", mmap_mode="r"),
-            np.load(directory / "projection.npy", mmap_mode="r"),
+        """Open what build_index wrote for these users, memory-mapped.
+
+        SearchError: it is for others, not an index, or holds a number that would lead out of an array.
+        """
+        files = open_files(directory, user_songs)
+        return cls(
+            user_songs, files.postings, files.projection, files.index, files.breadth, files.exact_work, SimpleQueue()
         )
-        try:
-            index = faiss.read_index(str(directory / VECTORS), faiss.IO_FLAG_MMAP_IFC)
-        except RuntimeError as error:
-            raise SearchError(f"{directory / VECTORS}: not a FAISS index; build the pairing again") from error
-        postings = Csr.load(directory, "postings")
-        return cls(user_songs, postings, projection, index, breadth, exact_work, SimpleQueue())
 
     def search(self, tastes: Csr, k: int) -> Csr:
         """The k users nearest to each taste, shape (tastes, users), float32 cosines, most similar first.
@@ -183,11 +165,11 @@ def build_index(
     projection = fit_projection(listed, settings, progress)
     index = _vectors(user_songs, rows, projection, progress)
     faiss.write_index(index, str(directory / VECTORS))
-    np.save(directory / "projection.npy", projection.matrix)
-    np.save(directory / "projection.place.npy", projection.place)
-    listed.transpose().save(directory, "postings")
+    np.save(directory / MATRIX, projection.matrix)
+    np.save(directory / PLACE, projection.place)
+    listed.transpose().save(directory, POSTINGS)
     head = {
-        "schema": _SCHEMA,
+        "schema": SCHEMA,
         "users": user_songs.rows,
         "songs": user_songs.columns,
         "entries": user_songs.nnz,

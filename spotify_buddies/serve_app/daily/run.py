@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
-from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.foundation.stages.progress import Counting, Progress, silent
 from spotify_buddies.foundation.text.lines import first_line
 from spotify_buddies.serve_app.daily.index import ListStore, read_index, remove
 from spotify_buddies.serve_app.daily.score import Block, inputs, score
@@ -109,7 +109,7 @@ def _write(
         progress(what, min((there + done) * space.block_users, space.users), space.users, unit)
 
     with blocks.share(inputs(bundle, space, missing)) as shared:
-        for done in shared.over(score, len(missing), TASK_BLOCKS, "daily lists", users):
+        for done in shared.over(score, len(missing), TASK_BLOCKS, "daily lists", Counting(users, progress)):
             _store(store, space, done)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.text.song_keys import song_key
+from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
@@ -42,7 +43,10 @@ class TasteSongs:
 
 
 class Engine:
-    """Ranks playlists with one bundle. The arrays stay memory-mapped and are shared between processes."""
+    """Ranks playlists with one bundle. The arrays stay memory-mapped and are shared between processes.
+
+    Every rank_... raises NonFiniteScores where a score of a list is NaN or infinite: nothing else looks at them.
+    """
 
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
@@ -233,6 +237,9 @@ class Engine:
             self._list_rules(rules, excluded, count),
             kernels.ListColumns(rows, scores, counts, sources),
         )  # fmt: skip
+        # What is beyond the counts is zero.
+        if not np.isfinite(scores).all():
+            raise NonFiniteScores(self.version)
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return RankedLists(
             user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,

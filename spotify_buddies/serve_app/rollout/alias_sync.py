@@ -34,6 +34,7 @@ from spotify_buddies.serve_app.rollout.controller_state import read_memory
 from spotify_buddies.serve_app.rollout.preflight import Fetch, objections
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.registry.worth import SeedNoise, beneath
 
 WHO, ACTION = "registry", "registry"
 # Tags of a version that does not serve, by the kind of the event that says why.
@@ -107,7 +108,21 @@ class Agreement:
         # Before the generation exists, so that every later step finds the agreement. The other aliases are no part of
         # it: the next step treats them as moved by hand, with all checks.
         await controller_state.agree(connection, Aliases(production=version))
-        await self._propose(connection, Wanted(version), after, f"alias production is version {version}")
+        against = await self._beneath(version)
+        why = f"alias production is version {version}"
+        if await self._propose(connection, Wanted(version), after, why) and against:
+            # Served nevertheless: there is nothing else to serve.
+            message = f"served as the first version, although {'; '.join(against)}"
+            await ledger.note(connection, after + 1, "warning", message, version=version)
+
+    async def _beneath(self, version: str) -> list[str]:
+        try:
+            info = await self._ask(lambda: self._registry.get(version))
+        except RegistryUnavailable:
+            raise
+        except RegistryError as error:
+            return [str(error)]
+        return beneath(info, SeedNoise(self._settings.seed_noise, self._settings.hard_seed_noise))
 
     async def _waited(self, connection: psycopg.AsyncConnection, failed: Generation) -> bool:
         decided = failed.decided_at

@@ -12,15 +12,8 @@ import numpy.typing as npt
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
 from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
+from spotify_buddies.trainer.registry.worth import NOISE, SeedNoise, beneath, deviation, mrrs
 
-# The metric that training chooses its epoch by, of every set of batches; the others move with it, with more noise.
-METRIC = "/mrr"
-# Behind its name: its standard error over users, and the same metric of a baseline (trainer/evaluation/evaluate.py).
-ERROR, POPULARITY, OVERLAP = "_se", "_popularity", "_overlap"
-# In the names of sets of hard batches: "hard", "test-hard".
-HARD = "hard"
-# Standard deviations that count as noise: 0.5 % of the good versions are refused by one metric, and there are five.
-NOISE = 2.576
 # Gives the directory of a version's bundle on this machine, its hashes checked.
 Fetch = Callable[[str], Path]
 
@@ -32,7 +25,7 @@ def objections(registry: Registry, fetch: Fetch, version: str, production: str, 
     or the registry does not answer.
     """
     new, old = registry.get(version), registry.get(production)
-    reasons = falls(new, old, settings) + beneath(new, settings)
+    reasons = falls(new, old, settings) + beneath(new, _seeds(settings))
     try:
         opened = open_bundle(fetch(version), check_hashes=False)
     except BundleError as error:
@@ -52,14 +45,14 @@ def falls(new: VersionInfo, old: VersionInfo, settings: RolloutSettings) -> list
     seeds of both trainings. The users are mostly the same, which would make the difference more certain; nothing is
     recorded that says by how much. Only metrics that both have are compared. Without any in common: one sentence.
     """
-    judged = {name: value for name, value in _mrrs(old).items() if value > 0}
+    judged = {name: value for name, value in mrrs(old).items() if value > 0}
     both = sorted(judged.keys() & new.metrics.keys())
     if judged and not both:
         return [f"version {new.number} has none of the offline metrics of version {old.number} ({', '.join(judged)})"]
-    sentences = []
+    sentences, seeds = [], _seeds(settings)
     for name in both:
         value, before = new.metrics[name], judged[name]
-        noise = NOISE * math.hypot(_deviation(new, name, settings), _deviation(old, name, settings)) / before
+        noise = NOISE * math.hypot(deviation(new, name, seeds), deviation(old, name, seeds)) / before
         drop = 1 - value / before
         if drop > settings.max_metric_drop + noise:
             sentences.append(
@@ -69,37 +62,8 @@ def falls(new: VersionInfo, old: VersionInfo, settings: RolloutSettings) -> list
     return sentences
 
 
-def beneath(new: VersionInfo, settings: RolloutSettings) -> list[str]:
-    """A sentence for a version without an MRR, and for one that is surely below a baseline.
-
-    Below popularity in any set of batches; below the overlap of songs in all of them. Likes are made from overlap, so
-    among random playlists it ranks them better than some good models; it tells nothing of the likely ones, the hard
-    set, where a model has to be better.
-    """
-    mrrs = _mrrs(new)
-    if not mrrs:
-        return [f"version {new.number} has no offline MRR, so nothing says how well it ranks"]
-    sentences = []
-    for name, value in sorted(mrrs.items()):
-        popularity = new.metrics.get(name + POPULARITY, 0.0)
-        if value < popularity - NOISE * _deviation(new, name, settings):
-            sentences.append(f"{name} of version {new.number} is {value:.4g}, below the {popularity:.4g} of popularity")
-    overlaps = {name: new.metrics[name + OVERLAP] for name in mrrs if name + OVERLAP in new.metrics}
-    if overlaps and all(mrrs[name] < best - NOISE * _deviation(new, name, settings) for name, best in overlaps.items()):
-        figures = ", ".join(f"{name} {mrrs[name]:.4g} and {best:.4g}" for name, best in sorted(overlaps.items()))
-        sentences.append(f"version {new.number} is below the overlap of songs in every set ({figures})")
-    return sentences
-
-
-def _mrrs(info: VersionInfo) -> dict[str, float]:
-    return {name: value for name, value in info.metrics.items() if name.endswith(METRIC)}
-
-
-def _deviation(info: VersionInfo, name: str, settings: RolloutSettings) -> float:
-    """Standard deviation of a metric: over users, where the version says it, and over seeds of its training."""
-    # Training stops by the random batches; by then the rank among hard ones may have begun to rise, or not.
-    seeds = settings.hard_seed_noise if HARD in name.partition("/")[0] else settings.seed_noise
-    return math.hypot(info.metrics.get(name + ERROR, 0.0), seeds * info.metrics[name])
+def _seeds(settings: RolloutSettings) -> SeedNoise:
+    return SeedNoise(settings.seed_noise, settings.hard_seed_noise)
 
 
 def unknown_data(info: VersionInfo, bundle: Bundle) -> list[str]:

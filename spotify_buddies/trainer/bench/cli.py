@@ -11,12 +11,12 @@ import typer
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.command import AsJson, Settings
 
-app = typer.Typer(help="The cost of the offline half, compared with other libraries.", no_args_is_help=True)
+app = typer.Typer(help="Time and memory of the offline stages, compared with other libraries.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """The cost of the offline half, compared with other libraries."""
+    """Time and memory of the offline stages, compared with other libraries."""
 
 
 @app.command()
@@ -69,7 +69,7 @@ def serving_bundle(
     dimension: Annotated[int, typer.Option(min=1, help="Dimensions of the factors.")] = 128,
     candidates: Annotated[int, typer.Option(min=1, help="Candidate playlists of each user.")] = 75,
     songs: Annotated[int, typer.Option(min=1, help="Songs.")] = 50_000,
-    seed: Annotated[int, typer.Option(help="Draws another one.")] = 42,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same bytes.")] = 42,
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle of a given shape to measure serving on: factors and candidates are drawn, nothing is trained.

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from spotify_buddies.foundation.stages.stage import StageError
-from spotify_buddies.pairing.neighbours.search import SearchError
+from spotify_buddies.pairing.neighbours.index_files import SearchError
 from spotify_buddies.trainer.bench.plan import STAGES, Bench, BenchError
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.dataset.errors import DataError

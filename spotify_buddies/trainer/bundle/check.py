@@ -2,8 +2,12 @@
 
 A right hash says that a file is what its writer wrote, not that its writer was right. Kernels index without checks, so
 a row out of range would read somebody else's memory, or end the process. Every check here is one or two walks over an
-array, without a copy; factors, sketches, scores of candidates and texts are not walked over: no number of theirs is
-used as a place.
+array, without a copy. Texts are walked over too: a client drops a whole response for one string that is no UTF-8.
+That takes about 45 ms for a million mixed strings of 20 bytes and 10 ms for a million ASCII ids of 40, so it is done at
+every opening, with or without hashes.
+
+Factors, sketches and scores of candidates are not walked over: no number of theirs is used as a place, and they are
+most of a bundle. Whether they are finite, the engine asks of the few scores that it answers with (NonFiniteScores).
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ Array = npt.NDArray[Any]
 
 # Counts of people are written as digits into buffers of a fixed size.
 MOST_PEOPLE = 2**31 - 1
+# Bytes decoded at a time.
+_TEXT_BLOCK = 1 << 20
 _ADVICE = "write the bundle again, do not serve it"
 
 
@@ -72,9 +78,11 @@ def _check_column(bundle: Bundle, column: _Column) -> None:
     file, array, dtype, length, low, high = column
     if array.dtype != dtype or array.shape != (length,):
         _refuse(bundle, file, f"{array.dtype} {array.shape}, not {np.dtype(dtype)} ({length},)")
-    # Written so that NaN, which compares with nothing, is out of range too.
-    if array.size and not (low <= array.min() and array.max() <= high):
-        first = int(np.flatnonzero(~((array >= low) & (array <= high)))[0])
+    # Written so that NaN, which compares with nothing, is out of range too. As float64, which holds every int32: numpy
+    # would round the limit to float32, where 2**31 - 1 is 2**31.
+    if array.size and not (low <= float(array.min()) and float(array.max()) <= high):
+        wide = array.astype(np.float64)
+        first = int(np.flatnonzero(~((wide >= low) & (wide <= high)))[0])
         _refuse(bundle, file, f"entry {first} is {array[first]}, outside {low}..{high}")
 
 
@@ -98,6 +106,29 @@ def _check_strings(bundle: Bundle, name: str, table: StringTable) -> None:
     _check_rising(bundle, file, offsets)
     if offsets[-1] != data.size:
         _refuse(bundle, file, f"entry {offsets.size - 1} is {offsets[-1]}, but {name}.bytes.npy holds {data.size}")
+    _check_text(bundle, name, table)
+
+
+def _check_text(bundle: Bundle, name: str, table: StringTable) -> None:
+    """UTF-8, string by string: the bytes are sent as they are, and a client drops a whole response for one wrong byte.
+
+    All bytes are valid together, and no string begins inside a character: then each one is valid by itself.
+    """
+    offsets, data = table.offsets, table.data
+    starts = offsets[offsets < data.size]
+    inside = (data[starts] & 0xC0) == 0x80
+    if inside.any():
+        _refuse(bundle, f"{name}.bytes.npy", f"entry {int(np.flatnonzero(inside)[0])} begins inside a character")
+    first = 0
+    while first < len(table):
+        # At string boundaries, so that no character is cut; a string may be longer than a block.
+        last = max(first + 1, int(np.searchsorted(offsets, offsets[first] + _TEXT_BLOCK, side="right")) - 1)
+        try:
+            str(data[offsets[first] : offsets[last]].data, "utf-8")
+        except UnicodeDecodeError as error:
+            entry = int(np.searchsorted(offsets, offsets[first] + error.start, side="right")) - 1
+            _refuse(bundle, f"{name}.bytes.npy", f"entry {entry} is no UTF-8 ({error.reason})")
+        first = last
 
 
 def _check_rising(bundle: Bundle, file: str, array: Array) -> None:

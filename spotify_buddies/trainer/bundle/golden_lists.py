@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle.bundle import Bundle
 from spotify_buddies.trainer.bundle.golden import LENGTH, Golden
 
@@ -23,11 +24,21 @@ DECIMALS = 6
 
 
 def find_golden(bundle: Bundle) -> tuple[Golden, ...]:
-    """At most USERS, evenly over those with candidates; fewer, or none, where scores are too near each other."""
-    eligible = np.flatnonzero(np.diff(bundle.candidates.indptr))
+    """At most USERS, evenly over those with finite scores; fewer, or none, where scores are too near each other."""
+    eligible = _scored(bundle.candidates)
     tried = (_golden(bundle, user) for user in _evenly(eligible, LOOKED_AT).tolist())
     clear = [golden for golden in tried if golden is not None]
     return tuple(clear[i] for i in _evenly(np.arange(len(clear)), USERS).tolist())
+
+
+def _scored(candidates: Csr) -> Array:
+    """Users with candidates whose first and last stored scores are finite: sorted, the others lie between them."""
+    users = np.flatnonzero(np.diff(candidates.indptr))
+    if candidates.values is None:
+        return users
+    first, last = candidates.indptr[users], candidates.indptr[users + 1] - 1
+    scored: Array = users[np.isfinite(candidates.values[first]) & np.isfinite(candidates.values[last])]
+    return scored
 
 
 def _golden(bundle: Bundle, user: int) -> Golden | None:
@@ -38,7 +49,11 @@ def _golden(bundle: Bundle, user: int) -> Golden | None:
     scores = (factors * factor).sum(axis=1)
     order = np.argsort(-scores, kind="stable")[: LENGTH + 1]
     best = scores[order]
-    if not best.size or not np.all(-np.diff(best) > CLEAR * max(1e-6, float(np.abs(best).max()))):
+    if (
+        not best.size
+        or not np.isfinite(best).all()
+        or not np.all(-np.diff(best) > CLEAR * max(1e-6, float(np.abs(best).max())))
+    ):
         return None
     kept = order[:LENGTH]
     ids = bundle.playlist_ids.table

@@ -36,12 +36,6 @@ class Manifest:
     metrics: Mapping[str, Any]
     files: Mapping[str, Mapping[str, Any]]
 
-    @property
-    def derived_kind(self) -> str:
-        """The kind of a version that was derived from another one for a game day; "" for one that was trained."""
-        derived = self.training.get("derived")
-        return str(derived.get("kind", "")) if isinstance(derived, dict) else ""
-
     def write(self, directory: Path) -> None:
         """Write manifest.json and its checksum, the same bytes for the same content. ValueError: a value is NaN."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -68,7 +62,7 @@ def read_manifest(directory: Path) -> Manifest:
     except TypeError as error:
         raise BundleError(f"{path}: not a bundle manifest ({error}); {_AGAIN}") from error
     if (wrong := _wrong_field(manifest)) is not None:
-        raise BundleError(f"{path}: field {wrong!r} is not what a bundle manifest holds; {_AGAIN}")
+        raise BundleError(f"{path}: field {wrong!r} has the wrong type; {_AGAIN}")
     return manifest
 
 
@@ -82,7 +76,7 @@ def verify(directory: Path, manifest: Manifest) -> None:
         raise BundleError(f"{directory / MANIFEST}: differs from {CHECKSUM}; {_AGAIN}, do not serve it")
     for name in (CHECKSUM, *manifest.files):
         if not (directory / name).is_file():
-            raise BundleError(f"{directory / name}: part of the bundle and missing; {_AGAIN}")
+            raise BundleError(f"{directory / name}: missing from the bundle; {_AGAIN}")
     for name, described in manifest.files.items():
         path = directory / name
         if path.stat().st_size != described["bytes"] or hash_file(path) != described["sha256"]:

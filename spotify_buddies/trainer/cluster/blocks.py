@@ -150,7 +150,7 @@ def _halve(first: int, last: int, what: str, error: BaseException) -> int:
         return (first + last) // 2
     if isinstance(error, _NO_ROOM):
         raise BlockError(too_large(what, first)) from error
-    raise BlockError(f"{what}: row {first} ends every worker that tries it: {first_line(error)}") from error
+    raise BlockError(f"{what}: every worker that processed row {first} died: {first_line(error)}") from error
 
 
 def _store_full(error: RayError) -> str:

@@ -14,6 +14,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.dataset.table import (
+    BUILD,
     LIKED,
     MATRIX,
     OWN,
@@ -52,9 +53,11 @@ _PARTS = {
 
 def statistics(directory: Path) -> dict[str, Any]:
     """The statistics of every finished part by its name; StageError where none is finished."""
-    finished = {name: dict(stage.load(directory, name).statistics) for name in STAGES if (directory / name).exists()}
+    finished = {
+        name: dict(stage.load(directory, name, BUILD).statistics) for name in STAGES if (directory / name).exists()
+    }
     if not finished:
-        stage.load(directory, RAW)  # raises, and says what to do
+        stage.load(directory, RAW, BUILD)  # raises, and says what to do
     return finished
 
 
@@ -154,7 +157,7 @@ def _triplet_plots(directory: Path) -> tuple[str, ...]:
     from spotify_buddies.trainer.dataset.negatives.samples import triplets_per_user
     from spotify_buddies.trainer.reports.plots import histogram
 
-    negatives = int(stage.load(directory, TRIPLETS).statistics["negatives"])
+    negatives = int(stage.load(directory, TRIPLETS, BUILD).statistics["negatives"])
     per_user = triplets_per_user(directory / TRIPLETS, negatives)
     return (histogram(per_user[per_user > 0], "Triplets per user", "users"),)
 

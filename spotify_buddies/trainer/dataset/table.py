@@ -16,6 +16,9 @@ from spotify_buddies.foundation.stages import stage
 
 Array = npt.NDArray[Any]
 
+# What to do where a part is missing or made from another one.
+BUILD = "build the data set with `buddies data build`"
+
 RAW, SONGS, MATRIX, SCORE, LIKED = "1-raw", "2-songs", "3-matrix", "4-score", "5-liked"
 SPLIT, OWN, TRIPLETS, VALIDATION = "6-split", "7-own", "8-triplets", "9-validation"
 STAGES = (RAW, SONGS, MATRIX, SCORE, LIKED, SPLIT, OWN, TRIPLETS, VALIDATION)
@@ -116,7 +119,7 @@ def open_dataset(directory: Path) -> Dataset:
     foundation.stages.stage.StageError names the part that is missing, unfinished, or made from an earlier part that has
     been built anew since: that is what an interrupted build leaves behind.
     """
-    stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
+    stamps = stage.load_chain(directory, STAGES, BUILD)
 
     stored = "triplets.npy" in stamps[TRIPLETS].files
 

@@ -111,7 +111,7 @@ def _split(numbers: Numbers) -> str:
 
 
 def _triplets(numbers: Numbers) -> str:
-    return f"{numbers['triplets']:,}, {numbers['negatives']} negatives to a positive"
+    return f"{numbers['triplets']:,}, {numbers['negatives']} negatives for each positive"
 
 
 _FACTS: tuple[tuple[str, str, Callable[[Numbers], str]], ...] = (
@@ -178,7 +178,9 @@ def _check_split(numbers: Numbers) -> str:
 
 
 def _check_triplets(numbers: Numbers) -> str:
-    return "" if numbers["triplets"] else "no triplets: users like all playlists that they share songs with, or none"
+    return (
+        "" if numbers["triplets"] else "no triplets: every user likes all, or none, of the playlists that share a song"
+    )
 
 
 _CHECKS: tuple[tuple[str, Callable[[Numbers], str]], ...] = (

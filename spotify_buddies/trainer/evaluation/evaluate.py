@@ -15,7 +15,7 @@ from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bundle import Bundle
-from spotify_buddies.trainer.dataset.table import COLD, VALIDATION, Dataset, open_dataset
+from spotify_buddies.trainer.dataset.table import BUILD, COLD, VALIDATION, Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, Scorer, coverage, per_row, ranks
 from spotify_buddies.trainer.models.model import Model
@@ -159,7 +159,7 @@ def evaluate_bundle(
 
 def check_made_from(dataset: Path, bundle: Bundle) -> None:
     """StageError where the bundle was made from another data set than this one."""
-    made_from, here = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION).fingerprint
+    made_from, here = bundle.manifest.dataset_fingerprint, stage.load(dataset, VALIDATION, BUILD).fingerprint
     if made_from != here:
         raise stage.StageError(
             f"{dataset}: is data set {here[:12]}, the bundle {bundle.directory} was made from {made_from[:12]}; "

@@ -18,6 +18,7 @@ from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, artist_rows
 from spotify_buddies.trainer.models.model import EpochReport, Model, Validation
 from spotify_buddies.trainer.models.train import train
+from spotify_buddies.trainer.models.training_progress import WHAT
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -36,6 +37,7 @@ def fit(
     others: tuple[Csr, ...] = (),
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
+    what: str = WHAT,
 ) -> Model:
     """Train on a data set, all or the toy triplets; as `train`, whose checkpoints go to `directory` under `key`.
 
@@ -57,6 +59,7 @@ def fit(
         sets=song_sets(data, others) if hybrid else None,
         on_epoch=on_epoch,
         progress=progress,
+        what=what,
     )
     if hybrid:
         return model

@@ -116,18 +116,18 @@ class _Job:
         return self.settings.model_copy(update={"model": "bpr", "backend": "torch", **published})
 
     def plain(self) -> Model:
-        return self._fit(self.plain_settings)
+        return self._fit("bpr", self.plain_settings)
 
     def recipe(self) -> Model:
-        return self._fit(self.published_settings)
+        return self._fit("recipe", self.published_settings)
 
     def key(self, settings: TrainSettings) -> str:
         return training_key(self.data.fingerprint, settings)
 
-    def _fit(self, settings: TrainSettings) -> Model:
+    def _fit(self, name: str, settings: TrainSettings) -> Model:
         key = self.key(settings)
         directory = self.work / "checkpoints" / key[:8]
-        model = fit(self.data, settings, directory, key=key, progress=self.progress)
+        model = fit(self.data, settings, directory, key=key, progress=self.progress, what=name)
         shutil.rmtree(directory)  # the model is kept
         return model
 

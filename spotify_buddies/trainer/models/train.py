@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.stages.progress import Progress, end, silent
+from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.metrics.ranking import ranks, summarise
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.backends import KINDS, Backend, open_backend, recipe
@@ -51,6 +51,7 @@ def train(
     sets: SongSets | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
+    what: str = WHAT,
 ) -> Model:
     """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives, centred.
 
@@ -59,8 +60,9 @@ def train(
     `directory` keeps a checkpoint after every epoch under it: the same call after an interruption resumes from the last
     one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch is
     called with each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without
-    validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, and says why it ended.
-    TrainingError: no triplets, a row out of range, a loss that is not finite or explodes, a broken checkpoint.
+    validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, under the
+    name `what`, and says why it ended. TrainingError: no triplets, a row out of range, a loss that is not finite or
+    explodes, a broken checkpoint.
     """
     most = settings.epoch_triplets
     source = TripletFile(triplets, users, playlists, most) if isinstance(triplets, np.ndarray) else triplets
@@ -71,7 +73,7 @@ def train(
     if done is None or not done.finished:
         backend = _open(done, directory, users, playlists, settings, sets, progress)
         judge = _Judge(settings, validation, learned, patience_of(settings, source))
-        shown = TrainingProgress(progress, settings.epochs, len(source.part(1)), done)
+        shown = TrainingProgress(progress, settings.epochs, len(source.part(1)), done, what=what)
         while done is None or not done.finished:
             epoch = 1 + (done.last.epoch if done else 0)
             loss = _epoch(backend, source, settings, epoch, shown)
@@ -79,7 +81,8 @@ def train(
             checkpoint.write(directory, done, backend.state())
             on_epoch(done.last)
             shown.epoch(done)
-    end(progress, WHAT, why_ended(done, settings.epochs, steps_of(settings, source)))
+    ended = why_ended(done, settings.epochs, steps_of(settings, source))
+    progress.end(what, ended if what == WHAT else f"{what}: {ended}")
     tensors = checkpoint.load(directory, key, done.best.epoch, ("user_factors", "playlist_factors"))
     model = Model(tensors["user_factors"], tensors["playlist_factors"])
     return Centred.of(model, learned).take(done.best.centring) if done.best.centring else model

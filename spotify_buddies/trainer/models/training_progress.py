@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from spotify_buddies.foundation.stages.progress import Progress, describe
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport
 
@@ -15,7 +15,8 @@ WHAT = "training"
 class TrainingProgress:
     """Counts the triplets of all epochs that may run, with the figures of the training beside the count.
 
-    epochs: most epochs. size: triplets of an epoch. done: what earlier calls trained, None for a new training.
+    epochs: most epochs. size: triplets of an epoch. done: what earlier calls trained, None for a new training. what:
+    the name of the work, where several models are trained.
     """
 
     def __init__(
@@ -25,9 +26,10 @@ class TrainingProgress:
         size: int,
         done: Checkpoint | None,
         clock: Callable[[], float] = time.monotonic,
+        what: str = WHAT,
     ) -> None:
         self._progress, self._epochs, self._size, self._clock = progress, epochs, size, clock
-        self._done, self._trained, self._started = done, 0, clock()
+        self._done, self._trained, self._started, self._what = done, 0, clock(), what
 
     def block(self, epoch: int, seen: int, loss: float) -> None:
         """A part of an epoch: triplets seen so far, and their mean loss."""
@@ -50,10 +52,10 @@ class TrainingProgress:
             # Most of it is not needed where training stops early, which nobody knows yet.
             left_s = (self._clock() - self._started) / finished * (self._epochs - epoch + 1 - seen / self._size)
             figures.append(f"at most {_duration(left_s)} left")
-        describe(self._progress, ", ".join(figures))
+        self._progress.describe(", ".join(figures))
         total = self._size * self._epochs
         # The epochs of a pass differ by a triplet.
-        self._progress(WHAT, min(self._size * (epoch - 1) + seen, total), total, "triplets")
+        self._progress(self._what, min(self._size * (epoch - 1) + seen, total), total, "triplets")
 
 
 def why_ended(done: Checkpoint, epochs: int, steps: int = 1) -> str:

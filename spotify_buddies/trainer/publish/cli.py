@@ -65,6 +65,8 @@ def run(
             aliases=tuple(alias or ("production",)),
             progress=Reporter(),
         )
+    for warning in release.warnings:
+        say(f"warning: {warning}", err=True)
     if as_json:
         body = {
             "version": release.version,
@@ -86,15 +88,16 @@ def evaluate(
     ] = None,
     alias: Annotated[str, typer.Option(help="likes: registry alias.")] = "production",
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
-    protocol: Annotated[Protocols, typer.Option(help="What is asked: held-out likes, or people's own playlists.")] = (
+    protocol: Annotated[Protocols, typer.Option(help="Data to rank: held-out likes, or people's own playlists.")] = (
         Protocols.LIKES
     ),
     peers: Annotated[
-        bool, typer.Option(help="Train the other models of the table too; they are kept for the next time.")
+        bool, typer.Option(help="Also train the comparison models; they are cached for later runs.")
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model beside plain BPR, the published recipe, implicit's BPR and ALS, a tf-idf SVD and the untrained.
+    """Evaluate a model and compare it with plain BPR, the published recipe, implicit's BPR and ALS, a tf-idf SVD, and
+    untrained scorers (popularity, song overlap, chance).
 
     likes: rank a registered model's held-out likes among random and among hard negatives, and those of cold users.
     organic: cut every playlist of 20 or more songs into a library and a playlist that share no song, train on these,

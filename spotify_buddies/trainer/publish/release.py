@@ -22,19 +22,24 @@ from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import song_factors
 from spotify_buddies.trainer.publish.tracking import Run, artifact_location, tracking_uri
 from spotify_buddies.trainer.publish.work import RunType, Work
+from spotify_buddies.trainer.registry.production import PRODUCTION, register_checked
 from spotify_buddies.trainer.registry.registry import Registry
 from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
 
 
 @dataclass(frozen=True)
 class Release:
-    """What `buddies train run` made. version: number in the registry; bundle_dir: the bundle on this machine."""
+    """What `buddies train run` made. version: number in the registry; bundle_dir: the bundle on this machine.
+
+    warnings: sentences about a version that is no better than the baselines, and what became of alias production.
+    """
 
     version: str
     bundle_dir: Path
     bundle_sha256: str
     evaluation: Evaluation
     run_id: str
+    warnings: tuple[str, ...] = ()
 
 
 def train_and_release(
@@ -46,7 +51,7 @@ def train_and_release(
     *,
     uri: str | None = None,
     run_type: RunType = "full",
-    aliases: Sequence[str] = ("production",),
+    aliases: Sequence[str] = (PRODUCTION,),
     progress: Progress = silent,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
 ) -> Release:
@@ -59,6 +64,8 @@ def train_and_release(
     The run's artifacts hold the bundle and no checkpoints: the bundle has the best epoch's factors, which is all that
     serving and evaluation need of them, and checkpoints, with the optimiser's state, serve to resume after an
     interruption on this machine, where they stay under state_dir/train/checkpoints.
+
+    Alias production is not moved from another version to one without an MRR or below the baselines: a warning says so.
 
     StageError: an input is not finished, or the pairing is that of another data set. TrainingError, TrackingError,
     RegistryError, BundleError as in their modules.
@@ -91,9 +98,9 @@ def train_and_release(
         )
         bundle = _bundle(work.home / "bundle", parts)
         record_result(run, evaluation, bundle)
-        number = Registry(address, registry.model).register(bundle.directory, run.run_id, aliases=aliases)
+        number, warnings = register_checked(Registry(address, registry.model), bundle.directory, run.run_id, aliases)
         run.tags({"version": number})
-    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id)
+    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings)
 
 
 def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> Model:

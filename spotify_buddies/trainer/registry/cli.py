@@ -51,18 +51,26 @@ def set_alias(
     context: typer.Context,
     alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
     version: Annotated[str, typer.Argument(help="Version number.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version.
+    """Point an alias at a version. Production needs an offline MRR that is not below the baselines, or --force.
 
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained, show
+    from spotify_buddies.trainer.registry.production import PRODUCTION
     from spotify_buddies.trainer.registry.registry import RegistryError
+    from spotify_buddies.trainer.registry.worth import beneath
 
     settings: Settings = context.obj
     with explained(RegistryError):
-        open_registry(settings).set_alias(alias, version)
+        registry = open_registry(settings)
+        if alias == PRODUCTION and not force and (against := beneath(registry.get(version))):
+            raise RegistryError(f"{'; '.join(against)}; production is not moved without --force")
+        registry.set_alias(alias, version)
     if as_json:
         show({"alias": alias, "version": version}, as_json=True)
         return
@@ -78,7 +86,7 @@ def copy_version(
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a version from one registry to another, with its hashes checked on both sides and where it came from.
+    """Copy a version to another registry. Hashes are checked on both sides; tags record the origin.
 
     A bundle that is there already keeps its version, so that the command can be repeated.
 
@@ -108,13 +116,13 @@ def derive_version(
     version: Annotated[str, typer.Argument(help="Version number of the source.")],
     kind: Annotated[
         DerivedKind,
-        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: raises for half of the users."),
+        typer.Option(help="same: an equal one; shuffled: ranks badly; erring: no finite scores for half of the users."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
     alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a version made from another one, for game days: it passes every check before traffic.
+    """Make a test version for a game day; it passes every check before it gets traffic.
 
     Its tags name what is wrong with it. Never leave a bad one behind an alias.
 

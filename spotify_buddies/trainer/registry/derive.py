@@ -10,10 +10,12 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, save_golden
@@ -23,6 +25,8 @@ from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.transfer import finished_run
+
+Array = npt.NDArray[Any]
 
 # Tags of a derived version; the data set's fingerprint, the bundle's hash and the metrics are those of every version.
 VERSION, KIND, RUN = "derived_from_version", "derived_kind", "derived_from_run"
@@ -88,26 +92,36 @@ def derive_bundle(source: Bundle, directory: Path, kind: DerivedKind, version: s
 
 def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
     """Give every playlist the factor of another one, and put the candidates in the order that follows from it."""
-    from safetensors.numpy import save_file
-
     order = np.random.default_rng(seed).permutation(source.manifest.playlists)
-    playlists = np.ascontiguousarray(source.playlist_factors[order], np.float32)
-    users = np.ascontiguousarray(source.user_factors, np.float32)
-    path = directory / "factors.safetensors"
-    save_file({"user_factors": users, "playlist_factors": playlists}, path)
-    path.chmod(0o644)
+    users, playlists = _write_factors(directory, source.user_factors, source.playlist_factors[order])
     best_first(source.candidates, users, playlists).save(directory, "candidates")
 
 
 def _spoil(source: Bundle, directory: Path) -> None:
-    """Lose the candidates of every second user, who are then ranked by their songs.
+    """Write NaN into the factor of every second user, and into the stored scores of their candidates.
 
-    Serving raises there, as it reads the kind in the manifest: wrong numbers would not do, for a bundle is checked when
-    it is opened. No golden user is among them, since those have candidates.
+    Opening does not walk over these, golden users are chosen among the others, and the first user, whom a warm-up asks
+    for, is one of them: only traffic finds it.
     """
+    spoiled = np.arange(source.manifest.users) % 2 == 1
+    users = np.array(source.user_factors)
+    users[spoiled] = np.nan
+    _write_factors(directory, users, source.playlist_factors)
     candidates = source.candidates
-    kept = np.arange(candidates.rows) % 2 == 0
-    candidates.only(kept).save(directory, "candidates")
+    scores = np.array(candidates.values)
+    scores[np.repeat(spoiled, candidates.counts)] = np.nan
+    replace(candidates, values=scores).save(directory, "candidates")
+
+
+def _write_factors(directory: Path, user_factors: Array, playlist_factors: Array) -> tuple[Array, Array]:
+    """Write the factors, and return them as they were written."""
+    from safetensors.numpy import save_file
+
+    users, playlists = (np.ascontiguousarray(factors, np.float32) for factors in (user_factors, playlist_factors))
+    path = directory / "factors.safetensors"
+    save_file({"user_factors": users, "playlist_factors": playlists}, path)
+    path.chmod(0o644)
+    return users, playlists
 
 
 def _write_manifest(source: Bundle, directory: Path, derived: Mapping[str, object]) -> None:

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class DerivedKind(Enum):
-    """same: the same ranking. shuffled: playlists have each other's factors. erring: raises for many users."""
+    """same: the same ranking. shuffled: playlists have each other's factors. erring: NaN for every second user."""
 
     SAME = "same"
     SHUFFLED = "shuffled"

@@ -49,7 +49,7 @@ def copy_version(
         back = open_bundle(target.fetch(number, Path(directory) / "target"), check_hashes=False)
         if back.sha256 != info.bundle_sha256:
             raise BundleError(
-                f"{public(target.uri)} gives back bundle {back.sha256[:12]}, not {info.bundle_sha256[:12]}"
+                f"{public(target.uri)} returned bundle {back.sha256[:12]}; expected {info.bundle_sha256[:12]}"
             )
     for alias in aliases:
         target.set_alias(alias, number)
@@ -83,7 +83,7 @@ def finished_run(target: Registry, experiment: str, name: str, tags: dict[str, s
         client.set_terminated(run.info.run_id, "FINISHED")
     except (MlflowException, OSError, AddressError) as error:
         raise RegistryUnavailable(
-            f"MLflow at {public(target.uri)} takes no version: {first_line(error, target.uri)}"
+            f"MLflow at {public(target.uri)} did not accept the version: {first_line(error, target.uri)}"
         ) from error
     return str(run.info.run_id)
 

@@ -150,6 +150,8 @@ def _release(work: _Work, experiment: Experiment) -> Result:
         aliases=work.aliases,
         progress=work.progress,
     )
+    for warning in release.warnings:
+        work.table.say(f"warning: {warning}")
     return Result(best.trial_id, best.number, best.score, release.version, release.run_id, release.bundle_sha256)
 
 

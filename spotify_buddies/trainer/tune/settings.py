@@ -75,9 +75,9 @@ class TuneSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trials: int = Field(16, ge=1, description="settings that are tried")
+    trials: int = Field(16, ge=1, description="number of trials")
     search: Literal["random", "optuna"] = Field(
-        "random", description="how they are drawn; optuna: by its TPE sampler, from what earlier trials reached"
+        "random", description="how trials are drawn; optuna: its TPE sampler learns from earlier trials"
     )
     metric: Literal["random/mrr", "hard/mrr"] = Field(
         "random/mrr", description="what a trial is judged by: validation MRR among random or among hard negatives"

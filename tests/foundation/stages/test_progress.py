@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from spotify_buddies.foundation.arrays.seeds import derive, generator
-from spotify_buddies.foundation.stages.progress import Reporter, describe, end
+from spotify_buddies.foundation.stages.progress import Counting, Reporter, silent
 from spotify_buddies.foundation.terminal.console import explained, show
 
 
@@ -45,15 +45,32 @@ def test_on_a_terminal_one_line_is_rewritten() -> None:
 def test_a_text_stands_behind_the_count_until_the_work_ends_with_a_sentence() -> None:
     out = io.StringIO()
     report = Reporter(out, every_s=0.0, clock=lambda: 0.0)
-    describe(report, "loss 0.5")
+    report.describe("loss 0.5")
     report("train", 1, 4, "steps")
-    end(report, "train", "train stopped: good enough\x1b[2J")
+    report.end("train", "train stopped: good enough\x1b[2J")
     report("write", 1, 4, "files")
     assert out.getvalue().splitlines() == [
         "train: 1 of 4 (25%) steps, loss 0.5",
         r"train stopped: good enough\x1b[2J",
         "write: 1 of 4 (25%) files",
     ]
+
+
+def test_a_wrapper_that_changes_counts_passes_the_texts_on() -> None:
+    out = io.StringIO()
+    report = Reporter(out, every_s=0.0, clock=lambda: 0.0)
+    doubled = Counting(lambda what, done, total, unit: report(what, 2 * done, 2 * total, unit), report)
+    doubled.describe("loss 0.5")
+    doubled("train", 1, 4, "steps")
+    doubled.end("train", "train stopped")
+    assert out.getvalue().splitlines() == ["train: 2 of 8 (25%) steps, loss 0.5", "train stopped"]
+
+
+def test_nothing_is_shown_by_a_silent_one(capsys: pytest.CaptureFixture[str]) -> None:
+    silent("train", 1, 4)
+    silent.describe("loss 0.5")
+    silent.end("train", "train stopped")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_rate_counts_what_was_done_since_the_first_report() -> None:

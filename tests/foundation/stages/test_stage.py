@@ -30,7 +30,7 @@ def test_the_stamp_names_files_hashes_and_statistics(tmp_path: Path) -> None:
     assert stamp.statistics == {"letters": 5}
     assert stamp.files["out.txt"]["bytes"] == 5
     assert stamp.files["out.txt"]["sha256"] == stage.hash_file(tmp_path / "copy" / "out.txt")
-    assert stamp.fingerprint == stage.load(tmp_path, "copy").fingerprint
+    assert stamp.fingerprint == stage.load(tmp_path, "copy", "make it with `buddies copy`").fingerprint
     assert not stamp.reused
 
 
@@ -68,7 +68,7 @@ def test_an_interrupted_stage_keeps_the_last_result_and_starts_over(tmp_path: Pa
 
     with pytest.raises(KeyboardInterrupt):
         stage.run(tmp_path, "copy", inputs={"raw": "new"}, settings={}, build=interrupted)
-    assert stage.load(tmp_path, "copy").fingerprint == first.fingerprint
+    assert stage.load(tmp_path, "copy", "make it with `buddies copy`").fingerprint == first.fingerprint
     again = run(tmp_path, "hallo", [], inputs={"raw": "new"})
     assert sorted(again.files) == ["out.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "timings.json"]
@@ -84,8 +84,8 @@ def test_seconds_and_memory_stay_out_of_the_result(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_never_ran_is_named(tmp_path: Path) -> None:
-    with pytest.raises(stage.StageError, match="no finished stage 'copy'"):
-        stage.load(tmp_path, "copy")
+    with pytest.raises(stage.StageError, match="no finished stage 'copy' here; make it with `buddies copy`"):
+        stage.load(tmp_path, "copy", "make it with `buddies copy`")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
@@ -98,7 +98,7 @@ def test_a_broken_stamp_says_what_to_do(text: str, tmp_path: Path) -> None:
 
 def test_the_stamp_keeps_what_the_stage_was_made_from(tmp_path: Path) -> None:
     run(tmp_path, "hello", [])
-    assert stage.load(tmp_path, "copy").inputs == {"raw": "abc"}
+    assert stage.load(tmp_path, "copy", "make it with `buddies copy`").inputs == {"raw": "abc"}
 
 
 def test_a_failed_move_brings_the_last_result_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_a_failed_move_brings_the_last_result_back(tmp_path: Path, monkeypatch: 
         patch.setattr(Path, "replace", fail)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path, "new", [], settings={"seed": 2})
-    assert stage.load(tmp_path, "copy").fingerprint == first.fingerprint
+    assert stage.load(tmp_path, "copy", "make it with `buddies copy`").fingerprint == first.fingerprint
 
 
 def test_a_process_killed_between_the_two_moves_loses_nothing(tmp_path: Path) -> None:
@@ -163,3 +163,5 @@ def test_a_stage_made_from_an_earlier_one_that_changed_is_refused(tmp_path: Path
     chain(tmp_path, "one", "b")
     with pytest.raises(stage.StageError, match=r"two: made from another 'one' than lies beside it; build it again"):
         stage.load_chain(tmp_path, ["three"], "build it again")
+    with pytest.raises(stage.StageError, match=r"no finished stage 'four' here; build it again"):
+        stage.load_chain(tmp_path, ["four"], "build it again")

@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import faiss
 import numpy as np
+import numpy.typing as npt
 import pytest
 from threadpoolctl import threadpool_limits
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import hash_file
+from spotify_buddies.pairing.neighbours.index_files import SearchError
 from spotify_buddies.pairing.neighbours.nearest import nearest_users
-from spotify_buddies.pairing.neighbours.search import NeighbourSearch, SearchError, build_index, recall
+from spotify_buddies.pairing.neighbours.search import NeighbourSearch, build_index, recall
 from spotify_buddies.pairing.settings import PairingSettings
 from tests.pairing.conftest import SAMPLE, clustered, csr, entries, same
+
+Array = npt.NDArray[Any]
 
 ALWAYS_FAISS = {"exact_work": 0}
 
@@ -192,6 +199,72 @@ def test_a_missing_or_foreign_file_is_refused_by_name(people: Csr, folder: Path,
         NeighbourSearch.open(copy, people)
     (copy / "search.json").unlink()
     with pytest.raises(SearchError, match=r"search\.json"):
+        NeighbourSearch.open(copy, people)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("postings.columns.npy", lambda _: np.int64(1_000_000), "4000 songs x 1000000 users, need 4000 x 1500"),
+        ("postings.indptr.npy", lambda array: np.append(array, array[-1]), "4001 songs x 1500 users"),
+        ("postings.indptr.npy", lambda array: array.astype(np.int32), "int32 and int32, need int64 and int32"),
+        ("postings.indices.npy", lambda array: array.astype(np.int64), "int64 and int64, need int64 and int32"),
+        ("projection.place.npy", lambda array: replaced(array, 10**6), r"entry 0 is 1000000, outside -1\.\."),
+        ("projection.place.npy", lambda array: replaced(array, -2), r"entry 0 is -2, outside -1\.\."),
+        ("projection.place.npy", lambda array: array[:-1], r"int32 \(3999,\), need int32 \(4000,\)"),
+        ("projection.place.npy", lambda array: array.astype(np.int64), r"int64 \(4000,\), need int32"),
+        ("projection.npy", lambda array: array.astype(np.float64), "float64"),
+        ("projection.npy", lambda array: array[0], r"float32 \(128,\), need"),
+        ("projection.npy", lambda array: array[:, :64].copy(), "vectors of 128 dimensions, projection.npy has 64"),
+    ],
+)
+def test_a_number_or_a_type_that_would_lead_out_of_an_array_is_refused(
+    people: Csr, folder: Path, tmp_path: Path, file: str, change: Callable[[Array], Array], said: str
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    np.save(copy / file, change(np.load(copy / file)))
+    with pytest.raises(SearchError, match=said):
+        NeighbourSearch.open(copy, people)
+
+
+def replaced(array: Array, value: int) -> Array:
+    array[0] = value
+    return array
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 1_500], [-1, 1, 2]])
+def test_vectors_of_users_that_there_are_not_are_refused(people: Csr, folder: Path, tmp_path: Path, numbers: list[int]):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    index = faiss.IndexScalarQuantizer(128, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+    vectors = np.eye(3, 128, dtype=np.float32)
+    index.train(vectors)
+    index.add(vectors)
+    faiss.write_index(index, str(copy / "users.faiss"))
+    with pytest.raises(SearchError, match=r"users\.faiss: 3 vectors, need one for each of the 1500 users"):
+        NeighbourSearch.open(copy, people)
+    index.reset()
+    numbered = faiss.IndexIDMap(index)
+    numbered.add_with_ids(vectors, np.array(numbers))
+    faiss.write_index(numbered, str(copy / "users.faiss"))
+    with pytest.raises(SearchError, match=r"users\.faiss: .* need numbers within 0\.\.1499"):
+        NeighbourSearch.open(copy, people)
+
+
+@pytest.mark.parametrize(
+    "file", ["users.faiss", "postings.indptr.npy", "postings.indices.npy", "projection.npy", "projection.place.npy"]
+)
+@pytest.mark.parametrize("left", [None, b"", b"not an array"])
+def test_a_missing_empty_or_broken_file_is_refused_by_name(
+    people: Csr, folder: Path, tmp_path: Path, file: str, left: bytes | None
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / file).unlink()
+    if left is not None:
+        (copy / file).write_bytes(left)
+    with pytest.raises(SearchError, match=file.partition(".")[0]):
         NeighbourSearch.open(copy, people)
 
 

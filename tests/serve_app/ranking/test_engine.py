@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
 from spotify_buddies.serve_app.ranking.query import Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 
 NONE = np.empty(0, np.int32)
-NO_PAIRING = "user-59"
+NO_PAIRING, COLD = "user-59", 59
 
 
 def brute_force(bundle: Bundle, user: int, limit: int, excluded: set[int]) -> list[int]:
@@ -52,6 +53,25 @@ def test_scores_are_inner_products_of_the_factors(engine: Engine, bundle: Bundle
     expected = bundle.playlist_factors[lists.rows[0]] @ bundle.user_factors[3]
     np.testing.assert_allclose(lists.scores[0], expected, rtol=1e-5)
     assert all(np.diff(lists.scores[0]) <= 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_is_an_error_not_a_list(bundle: Bundle, value: float) -> None:
+    scores = np.array(bundle.candidates.values)
+    first, last = bundle.candidates.indptr[3:5]
+    scores[first:last] = value
+    factors = np.array(bundle.user_factors)
+    factors[[3, COLD]] = value
+    spoiled = replace(bundle, candidates=replace(bundle.candidates, values=scores), user_factors=factors)
+    engine = Engine(spoiled, "7")
+    near = Csr(np.array([0, 2]), np.array([5, 6], np.int32), USERS, np.ones(2, np.float32))
+    with pytest.raises(NonFiniteScores, match="version 7 has scores that are not finite"):
+        engine.rank_known(["user-2", "user-3"], 5, NONE)
+    with pytest.raises(NonFiniteScores):
+        engine.rank_candidates(np.array([3], np.int32), Csr.from_rows([[1, 2]], PLAYLISTS), 5, NONE)
+    with pytest.raises(NonFiniteScores):
+        engine.rank_cold(np.array([COLD], np.int32), near, 5, NONE)
+    assert engine.rank_known(["user-4"], 5, NONE).counts.tolist() == [5]
 
 
 def test_a_limit_beyond_the_candidates_gives_all_of_them_and_no_popular_ones(engine: Engine, bundle: Bundle) -> None:

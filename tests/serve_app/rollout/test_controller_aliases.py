@@ -29,6 +29,34 @@ def test_the_first_generation_is_what_alias_production_names(rollout: Rollout) -
     asyncio.run(run())
 
 
+def test_a_first_version_that_is_no_better_than_the_baselines_is_served_with_a_warning(
+    rollout: Rollout, registry: Registry
+) -> None:
+    async def warnings() -> list[tuple[int | None, str | None, str]]:
+        async with rollout.asked() as connection:
+            events = await ledger.read_events(connection)
+        return [(event.generation, event.version, event.message) for event in events if event.kind == "warning"]
+
+    async def run(number: int) -> list[tuple[int | None, str | None, str]]:
+        async with rollout.working(), rollout.replicas("r-1"):
+            await rollout.active(number)
+        return await warnings()
+
+    registry.tag("1", {"metrics": "{}"})
+    said = "served as the first version, although version 1 has no offline MRR, so nothing says how well it ranks"
+    assert asyncio.run(run(1)) == [(1, "1", said)]
+
+
+def test_a_first_version_better_than_the_baselines_gets_no_warning(rollout: Rollout) -> None:
+    async def run() -> None:
+        async with rollout.working(), rollout.replicas("r-1"):
+            await rollout.active(1)
+            async with rollout.asked() as connection:
+                assert "warning" not in {event.kind for event in await ledger.read_events(connection)}
+
+    asyncio.run(run())
+
+
 def test_without_an_alias_production_nothing_is_made(rollout: Rollout, registry: Registry) -> None:
     registry.delete_alias("production")
 

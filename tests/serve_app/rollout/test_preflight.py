@@ -12,6 +12,7 @@ import pytest
 from spotify_buddies.serve_app.rollout.preflight import objections, overlap
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
+from spotify_buddies.trainer.registry.worth import SeedNoise
 
 
 def against(registry: Registry, state_dir: Path, version: str, **settings: float) -> list[str]:
@@ -40,6 +41,11 @@ def test_a_metric_that_falls_is_named_with_both_figures_and_what_is_allowed(
 def measured(registry: Registry, version: str, **metrics: float) -> None:
     named = {name.replace("__", "/"): value for name, value in metrics.items()}
     registry.tag(version, {"metrics": json.dumps(named)})
+
+
+def test_the_noise_of_seeds_is_the_same_by_default_for_training_and_for_rollouts() -> None:
+    settings = RolloutSettings()
+    assert SeedNoise() == SeedNoise(settings.seed_noise, settings.hard_seed_noise)
 
 
 def test_a_difference_that_users_or_seeds_explain_is_none(registry: Registry, state_dir: Path) -> None:

@@ -53,7 +53,7 @@ def told(production: Answers, canary: Answers) -> tuple[dict[str, str], ArmCount
     return by_user, counts
 
 
-def test_an_erring_version_is_loaded_and_production_answers_whom_it_cannot(
+def test_an_erring_version_is_loaded_and_production_answers_those_without_finite_scores(
     answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
     by_user, counts = told(answers("1"), derived(DerivedKind.ERRING))

@@ -43,6 +43,7 @@ def corrupt(directory: Path, file: str, entry: int, value: Any) -> None:
         ("popular_scores.npy", 1, np.nan, r"entry 1 is nan, outside 0\.\."),
         ("popular_scores.npy", 0, -1, r"entry 0 is -1\.0, outside 0\.\."),
         ("popular_scores.npy", 0, np.inf, r"entry 0 is inf, outside 0\.\."),
+        ("popular_scores.npy", 0, 2**31, r"entry 0 is 2147483648\.0, outside 0\.\.2147483647"),
         ("genre_popular.values.npy", 1, np.nan, r"entry 1 is nan, outside 0\.\."),
         ("song_listeners.npy", 2, -1, r"entry 2 is -1, outside 0\.\.3"),
         ("song_listeners.npy", 2, 4, r"entry 2 is 4, outside 0\.\.3"),
@@ -63,6 +64,33 @@ def test_a_number_out_of_range_is_refused_by_file_and_entry(written, file, entry
     corrupt(written, file, entry, value)
     with pytest.raises(BundleError, match=rf"{file}: {said}"):
         open_bundle(written)
+
+
+@pytest.mark.parametrize(
+    "name", ["user_ids", "playlist_ids", "song_ids", "song_keys", "playlist_titles", "song_titles", "song_artists"]
+)
+def test_a_string_that_is_no_utf8_is_refused_by_its_entry(written, name):
+    offsets = np.load(written / f"{name}.offsets.npy")
+    entry = int(np.flatnonzero(np.diff(offsets))[-1])
+    corrupt(written, f"{name}.bytes.npy", slice(int(offsets[entry]), int(offsets[entry + 1])), 0xFF)
+    with pytest.raises(BundleError, match=rf"{name}\.bytes\.npy: entry {entry} is no UTF-8 \(invalid start byte\)"):
+        open_bundle(written, check_hashes=False)
+
+
+def test_a_character_cut_between_two_strings_is_refused(bundle_parts, tmp_path):
+    directory = write_bundle(tmp_path / "cut", replace(bundle_parts, playlist_titles=["é", "é"])).directory
+    corrupt(directory, "playlist_titles.offsets.npy", 1, 1)
+    with pytest.raises(BundleError, match=r"playlist_titles\.bytes\.npy: entry 1 begins inside a character"):
+        open_bundle(directory)
+
+
+def test_texts_longer_than_a_block_open_and_their_wrong_entry_is_named(bundle_parts, tmp_path):
+    titles = ["", "ü" * 1_500_000]
+    directory = write_bundle(tmp_path / "long", replace(bundle_parts, playlist_titles=titles)).directory
+    assert open_bundle(directory).playlist_titles[1] == titles[1]
+    corrupt(directory, "playlist_titles.bytes.npy", -1, 0xFF)
+    with pytest.raises(BundleError, match=r"entry 1 is no UTF-8"):
+        open_bundle(directory)
 
 
 @pytest.mark.parametrize(("name", "most"), [("candidates", 1), ("user_songs", 3), ("owned", 1), ("genre_popular", 1)])

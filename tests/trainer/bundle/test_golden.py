@@ -11,7 +11,7 @@ import pytest
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import BundleError, Golden, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, LENGTH
-from spotify_buddies.trainer.bundle.golden_lists import USERS
+from spotify_buddies.trainer.bundle.golden_lists import LOOKED_AT, USERS
 
 
 def test_golden_lists_are_the_candidates_by_score_without_the_own_playlists(bundle_parts, tmp_path):
@@ -26,6 +26,32 @@ def test_golden_lists_are_the_candidates_by_score_without_the_own_playlists(bund
 def test_a_listener_whose_scores_are_equal_is_not_golden(bundle_parts, tmp_path):
     parts = replace(bundle_parts, playlist_factors=np.array([[1, 2], [1, 4]], np.float32))
     assert [one.user_id for one in write_bundle(tmp_path / "bundle", parts).golden] == ["bob"]
+
+
+def test_a_user_without_finite_scores_is_not_golden(bundle_parts, tmp_path):
+    candidates = Csr.from_rows([[0], [1], [1]], 2)
+    factors = np.array(bundle_parts.user_factors)
+    factors[[0, 2]] = np.nan
+    parts = replace(bundle_parts, candidates=candidates, user_factors=factors, owner=np.full(2, -1, np.int32))
+    assert [one.user_id for one in write_bundle(tmp_path / "bundle", parts).golden] == ["bob"]
+
+
+def test_among_many_users_without_finite_scores_those_with_them_are_golden(bundle_parts, tmp_path):
+    # Of the 127 with candidates, as many as are looked at are just those without finite scores.
+    users = 2 * LOOKED_AT
+    factors = np.tile(np.array(bundle_parts.user_factors[:1]), (users, 1))
+    factors[1::2] = np.nan
+    parts = replace(
+        bundle_parts,
+        user_factors=factors,
+        candidates=Csr.from_rows([[], *[[0, 1]] * (users - 1)], 2),
+        user_songs=Csr.from_rows([[0]] * users, 4),
+        owned=Csr.from_rows([[]] * users, 2),
+        owner=np.full(2, -1, np.int32),
+        user_ids=[f"u{user}" for user in range(users)],
+    )
+    golden = write_bundle(tmp_path / "bundle", parts).golden
+    assert [int(one.user_id[1:]) % 2 for one in golden] == [0] * USERS
 
 
 def test_a_bundle_without_golden_listeners_opens(bundle_parts, tmp_path):

@@ -88,7 +88,7 @@ def test_a_mixture_of_old_and_new_parts_is_not_opened(raw_files, built, tmp_path
 def test_an_unfinished_data_set_is_not_opened(tmp_path):
     with pytest.raises(stage.StageError, match="no finished stage '1-raw'"):
         open_dataset(tmp_path)
-    with pytest.raises(stage.StageError, match="no finished stage '1-raw'"):
+    with pytest.raises(stage.StageError, match="no finished stage '1-raw' here; build the data set with `buddies data"):
         statistics(tmp_path)
 
 

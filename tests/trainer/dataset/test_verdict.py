@@ -81,7 +81,7 @@ def test_the_verdict_counts_what_the_parts_counted(numbers: Statistics):
     facts = judge(numbers).facts
     assert facts["users"].startswith(f"{numbers['3-matrix']['users']:,}, ")
     assert facts["likes"].startswith(f"{numbers['5-liked']['liked']:,} of {numbers['4-score']['pairs']:,} ")
-    assert facts["triplets"].endswith(", 4 negatives to a positive")  # and not those of a validation batch
+    assert facts["triplets"].endswith(", 4 negatives for each positive")  # and not those of a validation batch
     share = numbers["2-songs"]["listens_with_a_playlist_plain_matching"] / numbers["1-raw"]["listens"]
     assert facts["matched"].startswith(f"{share:.1%} of the listens")
 

@@ -77,7 +77,7 @@ def test_a_version_says_how_certain_its_mrrs_are_and_what_the_baselines_reach(ev
 
 def test_an_unfinished_data_set_is_named(tmp_path):
     model = Model(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32))
-    with pytest.raises(StageError, match="no finished stage"):
+    with pytest.raises(StageError, match=r"no finished stage .* here; build the data set with `buddies data build`"):
         evaluate(tmp_path, model, None)
 
 

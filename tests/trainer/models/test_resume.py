@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.progress import Counting
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.models.model import EpochReport, TrainingError
@@ -41,7 +42,7 @@ def test_an_interruption_within_an_epoch_costs_that_epoch_only(triplets, validat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", progress=interrupt)
+        fit(triplets, validation, tmp_path / "b", progress=Counting(interrupt))
     heard: list[int] = []
     resumed = fit(triplets, validation, tmp_path / "b", on_epoch=lambda report: heard.append(report.epoch))
     assert heard == [3, 4, 5]
@@ -129,7 +130,7 @@ def test_resumed_in_the_middle_of_a_pass_equals_undisturbed(triplets, validation
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(triplets, validation, tmp_path / "b", settings, progress=interrupt)
+        fit(triplets, validation, tmp_path / "b", settings, progress=Counting(interrupt))
     assert set(heard) == {6 * 600}
     assert same(undisturbed, fit(triplets, validation, tmp_path / "b", settings))
 

@@ -38,6 +38,28 @@ def test_alias_prints_json_for_scripts(registered: Registry):
     assert command("alias", "canary", "1").stdout == "canary -> 1\n"
 
 
+def test_production_is_moved_to_a_version_without_an_mrr_or_below_a_baseline_only_by_force(registered: Registry):
+    registered.delete_alias("production")
+    for metrics, said in (
+        ({}, "version 1 has no offline MRR, so nothing says how well it ranks"),
+        ({"random/mrr": 0.2, "random/mrr_popularity": 0.3}, "random/mrr of version 1 is 0.2, below the 0.3"),
+    ):
+        registered.tag("1", {"metrics": json.dumps(metrics)})
+        refused = command("alias", "production", "1")
+        assert (refused.exit_code, registered.desired().aliases) == (1, {})
+        assert said in refused.output
+        assert "production is not moved without --force" in refused.output
+    assert command("alias", "staging", "1").stdout == "staging -> 1\n"
+    assert command("alias", "production", "1", "--force").stdout == "production -> 1\n"
+    assert command("alias", "production", "7").exit_code == 1
+
+
+def test_production_is_moved_to_a_version_above_the_baselines(registered: Registry):
+    registered.delete_alias("production")
+    registered.tag("1", {"metrics": json.dumps({"random/mrr": 0.5, "random/mrr_popularity": 0.3})})
+    assert command("alias", "production", "1").stdout == "production -> 1\n"
+
+
 def test_versions_are_listed_under_headers(registered: Registry, bundle: Bundle):
     registered.set_alias("staging", "1")
     header, line = command("list").stdout.splitlines()

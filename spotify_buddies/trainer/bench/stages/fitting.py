@@ -18,6 +18,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.progress import Counting
 from spotify_buddies.foundation.stages.usage import peak_rss_mib
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
@@ -100,7 +101,7 @@ def _fit(bench: Bench, data: Dataset, settings: TrainSettings, most: int, name: 
         key="bench",
         sets=song_sets(data) if settings.model == "hybrid" else None,
         on_epoch=clock.epoch,
-        progress=lambda *_: clock.step(),
+        progress=Counting(lambda *_: clock.step()),
     )
     shutil.rmtree(directory)
     seconds, processor = clock.medians()

@@ -165,7 +165,7 @@ def _check(sources: Sources, listens: _Listens, playlists: _Playlists) -> None:
     if not len(playlists.ids):
         raise DataError(files, "", "no playlist could be read", "at least one is needed")
     if not len(listens.users) and not any(playlists.owners):
-        raise DataError(files, "", "nobody listens and no playlist names its owner", "add listens or owner_id")
+        raise DataError(files, "", "no listens, and no playlist names an owner", "add listens or owner_id")
 
 
 def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames) -> None:

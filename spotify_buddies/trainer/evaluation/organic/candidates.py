@@ -1,4 +1,4 @@
-"""The share of users whose own half is among their candidates, and near the top, under several pairings."""
+"""Candidate recall: how often a user's held-out half is among the candidates, and in the top 5."""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def trial_resources(settings: TuneSettings, available: Mapping[str, float], *, g
     for name, setting in (("CPU", "cpus"), ("GPU", "gpus")):
         if (amount := wanted.get(name, 0)) > available.get(name, 0):
             raise TuneError(
-                f"a trial wants {amount:g} {name}, the cluster has {available.get(name, 0):g}; lower [tune] {setting}"
+                f"a trial needs {amount:g} {name}, but the cluster has {available.get(name, 0):g}; "
+                f"lower [tune] {setting}"
             )
     return wanted
 

@@ -28,8 +28,8 @@ def test_a_kind_of_gpu_is_asked_for_where_the_cluster_has_it():
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"cpus": 9}, r"wants 9 CPU, the cluster has 8; lower \[tune\] cpus"),
-        ({"gpus": 3}, r"wants 3 GPU.*\[tune\] gpus"),
+        ({"cpus": 9}, r"needs 9 CPU, but the cluster has 8; lower \[tune\] cpus"),
+        ({"gpus": 3}, r"needs 3 GPU.*\[tune\] gpus"),
     ],
 )
 def test_what_even_an_idle_cluster_lacks_is_refused(settings, problem):
