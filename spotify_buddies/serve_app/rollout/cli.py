@@ -174,8 +174,8 @@ def rollback(
     """
     from spotify_buddies.serve_app.rollout import changes
 
-    guard = None if force else changes.refuse_return
-    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json, guard=guard)
+    check_history = None if force else changes.refuse_return
+    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json, check_history=check_history)
 
 
 @app.command()
@@ -239,7 +239,7 @@ def _change(
     wait: bool,
     as_json: bool,
     look_at: str | None = None,
-    guard: Callable[[Sequence[Generation]], None] | None = None,
+    check_history: Callable[[Sequence[Generation]], None] | None = None,
 ) -> None:
     """Propose a generation and print it. look_at: a version that is checked first, beside production."""
     import psycopg
@@ -254,7 +254,7 @@ def _change(
     settings: Settings = context.obj
     within_s = settings.rollout.prepare_within_s if wait else 0.0
     look = None if look_at is None else checker(settings, look_at)
-    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look, guard)
+    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look, check_history)
     with explained(psycopg.Error, Overtaken, Refused, RegistryError):
         outcome = asyncio.run(drive(store_url(settings, "postgres"), proposal, within_s))
     _tell(outcome, as_json=as_json)

@@ -13,7 +13,7 @@ import pytest
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import controller_state
-from spotify_buddies.serve_app.rollout.alias_sync import Agreement
+from spotify_buddies.serve_app.rollout.alias_sync import AliasSync
 from spotify_buddies.serve_app.rollout.aliases import Aliases, aliases_of
 from spotify_buddies.serve_app.rollout.commands.drive import Proposal, propose
 from spotify_buddies.serve_app.rollout.controller import LOCK
@@ -55,7 +55,7 @@ def test_without_an_alias_production_nothing_is_made(world: World, registry: Reg
         async with world.working():
 
             async def looked(connection: psycopg.AsyncConnection) -> bool:
-                return (await controller_state.read_memory(connection)).registry_seen_at is not None
+                return (await controller_state.read_state(connection)).registry_seen_at is not None
 
             await world.until(looked)
             async with world.asked() as connection:
@@ -271,9 +271,9 @@ def test_a_controller_whose_connections_are_cut_goes_on(world: World) -> None:
     asyncio.run(run())
 
 
-def says(kind: str, next_share: float = 0.0, *, acts: bool = True) -> Verdict:
+def says(kind: str, next_share: float = 0.0, *, is_applied: bool = True) -> Verdict:
     share = 0.1
-    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), acts)
+    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), is_applied)
 
 
 @pytest.mark.parametrize(
@@ -300,18 +300,20 @@ def test_what_the_gates_say_becomes_a_generation(world: World, verdict: Verdict,
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("paused", "acts"), [(True, True), (False, False)])
-def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(world: World, paused: bool, acts: bool) -> None:
+@pytest.mark.parametrize(("paused", "is_applied"), [(True, True), (False, False)])
+def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(
+    world: World, paused: bool, is_applied: bool
+) -> None:
     async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
         assert not generation.wanted.paused, "the figures are worked out as if nothing were paused"
-        return says("roll_back", acts=acts)
+        return says("roll_back", is_applied=is_applied)
 
     async def run() -> None:
         await say(world, Wanted("1", canary="2", share=0.1, salt="x", paused=paused), 0)
         async with world.working(judge=judge), world.replicas("r-1"):
 
             async def kept(connection: psycopg.AsyncConnection) -> bool:
-                verdict = (await controller_state.read_memory(connection)).verdict or {}
+                verdict = (await controller_state.read_state(connection)).verdict or {}
                 return (verdict.get("kind"), verdict.get("reason")) == ("roll_back", "3 of 4 calls failed")
 
             await world.until(kept)
@@ -345,22 +347,22 @@ def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(world: World)
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_step_that_is_repeated_changes_nothing(world: World, registry: Registry, times: int) -> None:
     async def run() -> None:
-        agreement = Agreement(registry, world.fetch, FAST, lambda: "salt")
+        alias_sync = AliasSync(registry, world.fetch, FAST, lambda: "salt")
         async with world.asked() as connection:
             try:
                 for _ in range(times):
-                    await agreement.step(connection)
+                    await alias_sync.step(connection)
                 assert [one.number for one in await ledger.read_history(connection)] == [1]
                 await ledger.decide(connection, 1, GenerationState.ACTIVE)
                 await ledger.propose(connection, "m", Wanted("1", shadow="3"), after=1, **SAID)
                 await ledger.decide(connection, 2, GenerationState.ACTIVE)
                 for _ in range(3):
-                    await agreement.step(connection)
+                    await alias_sync.step(connection)
                 assert [one.number for one in await ledger.read_history(connection)] == [2, 1]
-                state = await controller_state.read_memory(connection)
+                state = await controller_state.read_state(connection)
                 assert (state.agreed, state.writing) == (Aliases("1", shadow="3"), None)
                 assert await ledger.read_events(connection) == []
             finally:
-                agreement.close()
+                alias_sync.close()
 
     asyncio.run(run())

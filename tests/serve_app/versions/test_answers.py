@@ -27,7 +27,7 @@ from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, Ta
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from tests.serve_app.conftest import NO_PAIRING
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -74,7 +74,7 @@ def answers(engine: Engine, history: Memory | None = None, **given: Any) -> Rota
     made = Answers(
         engine, budgets=budgets, history=history, telemetry=Silent(), now=lambda: NOW, **{"daily": None, **given}
     )
-    return Rotation(Assignment(Answering(made)))
+    return Rotation(Assignment(ArmAnswers(made)))
 
 
 def ask(made: Rotation, query: Query | None = None, **fields: Any) -> list[pb.Recommendation]:

@@ -24,8 +24,8 @@ from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.parity import UNCHECKED, check_parity
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.bundle import BundleError, open_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import describe_files, read_manifest
@@ -44,7 +44,7 @@ def make(engine: Engine) -> Answers:
     return Answers(engine, budgets=Budgets(5.0, 5.0), daily=None, history=None, telemetry=Silent())
 
 
-async def settle(table: Table[Any], *versions: str) -> None:
+async def settle(table: VersionTable[Any], *versions: str) -> None:
     """Wait until none of the versions is being loaded."""
     async with asyncio.timeout(60):
         while any(v not in table.held or table.held[v].state is Load.LOADING for v in versions):
@@ -61,10 +61,10 @@ class Replica:
 
     def __init__(self, fetch: Callable[[str], Path], telemetry: Telemetry | None = None) -> None:
         given = make(Engine(open_bundle(fetch("1"), check_hashes=False), "1"))
-        self.table: Table[Answers] = Table()
+        self.table: VersionTable[Answers] = VersionTable()
         self.table.put("1", Loaded(given, "x"))
         self.table.load_with(Loader(lambda version: nullcontext(fetch(version)), make, local))
-        self.rotation = Rotation(Assignment(Answering(given)))
+        self.rotation = Rotation(Assignment(ArmAnswers(given)))
         self.ranker = Ranker(self.rotation, self.table, telemetry or Silent())
 
     async def serve(self, wanted: Generation) -> bool:
@@ -207,7 +207,7 @@ def test_versions_are_loaded_one_after_another_and_the_loop_goes_on_meanwhile() 
         return Loaded(version * 2, version)
 
     async def work() -> None:
-        table: Table[str] = Table()
+        table: VersionTable[str] = VersionTable()
         table.load_with(load)
         table.want(("a", "b"))
         await table.changed.wait()
@@ -235,7 +235,7 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_fails(monkeypatch: py
         return Loaded("there", "")
 
     async def work() -> None:
-        table: Table[str] = Table()
+        table: VersionTable[str] = VersionTable()
         table.load_with(load)
         for _ in range(1000):
             table.want(("a",))

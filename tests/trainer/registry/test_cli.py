@@ -39,7 +39,7 @@ def test_alias_prints_json_for_scripts(registered: Registry):
     result = command("alias", "staging", "1", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"alias": "staging", "version": "1"}
-    assert registered.desired().aliases == {"production": "1", "staging": "1"}
+    assert registered.read_aliases().aliases == {"production": "1", "staging": "1"}
     assert command("alias", "canary", "1").stdout == "canary -> 1\n"
 
 

@@ -25,7 +25,7 @@ def file_of(state_dir: Path, made: Mapping[str, Any], name: str) -> Path:
 @contextmanager
 def without(file: Path) -> Iterator[None]:
     """Move the file away until the block ends."""
-    hidden = file.with_name(f".{file.name}.aside")
+    hidden = file.with_name(f".{file.name}.hidden")
     file.rename(hidden)
     try:
         yield

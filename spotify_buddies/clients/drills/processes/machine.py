@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_buddies.clients.drills.framework.service import CannotRun, Launch, Served
+from spotify_buddies.clients.drills.framework.service import CannotRun, Launch, ServiceUnderTest
 from spotify_buddies.clients.drills.processes.faults import Healed
 
 SMALL_DISK = "256m"
@@ -40,10 +40,10 @@ def small_disk(state_dir: Path) -> Iterator[Launch]:
 
 
 @contextmanager
-def full_disk(served: Served) -> Iterator[Healed]:
+def full_disk(service: ServiceUnderTest) -> Iterator[Healed]:
     """Fill Postgres' file system, and make room again a few seconds later."""
-    root = Path(f"/proc/{served.endpoints.pid}/root")
-    (server,) = served.find("postgres")[:1]
+    root = Path(f"/proc/{service.endpoints.pid}/root")
+    (server,) = service.find("postgres")[:1]
     filler = root / str(Path(server.cmdline()[server.cmdline().index("-D") + 1]).relative_to("/")) / "filler"
     _fill(filler)
     until = time.monotonic() + FULL_FOR_S
@@ -100,9 +100,9 @@ def faked_clock(state_dir: Path) -> Iterator[Launch]:
 
 
 @contextmanager
-def jumping_clock(served: Served) -> Iterator[Healed]:
+def jumping_clock(service: ServiceUnderTest) -> Iterator[Healed]:
     """The wall clock jumps an hour ahead, then two hours back, then is right again."""
-    file = Path(psutil.Process(served.endpoints.pid).environ()[CLOCK])
+    file = Path(psutil.Process(service.endpoints.pid).environ()[CLOCK])
     began = time.monotonic()
     steps = ("+3600\n", "-3600\n", "+0\n")
 

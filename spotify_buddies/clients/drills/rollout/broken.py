@@ -30,7 +30,7 @@ def half_written(rollout: Rollout, traffic: Traffic, production: str) -> FaultRe
 
 def _file(rollout: Rollout, production: str, seed: int, name: str) -> tuple[str, Path]:
     made = rollout.derived(production, "same", seed)
-    return str(made["version"]), file_of(rollout.served.state_dir, made, name)
+    return str(made["version"]), file_of(rollout.service.state_dir, made, name)
 
 
 def _never_served(name: str, rollout: Rollout, traffic: Traffic, production: str, version: str) -> FaultResult:

@@ -42,7 +42,7 @@ class Step:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     known = list(stage.users.user_ids)
     user_ids = [*known, *(f"nobody-{number}" for number in range(USERS - len(known)))]
     with rollout.restored() as production:

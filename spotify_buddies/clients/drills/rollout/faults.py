@@ -27,7 +27,7 @@ RolloutFault = Callable[[Rollout, Traffic, str], FaultResult]
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     results = []
     with rollout.restored() as production, Traffic(stage.address, stage.users, stage.rate()).running() as traffic:
         for fault in FAULTS:
@@ -52,7 +52,7 @@ def registry_killed(rollout: Rollout, traffic: Traffic, production: str) -> Faul
         killed_at = time.time()
         said_so = False
         while time.time() - killed_at < AWAY_S or (not said_so and time.time() - killed_at < 2 * AWAY_S):
-            for server in rollout.served.find("mlflow"):
+            for server in rollout.service.find("mlflow"):
                 server.kill()
             said_so = said_so or (time.time() - killed_at > AWAY_S / 2 and _says_away(rollout))
             time.sleep(TICK_S)
@@ -83,14 +83,14 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
     """Kill -9 of a ranker while it loads the version that becomes production."""
     problems = []
     version = rollout.derive(production, "same", 12)
-    replicas = len(rollout.served.find("replica"))
+    replicas = len(rollout.service.find("replica"))
     with rollout.doing("start", version, "--percent", "50", "--manual", "--wait") as process:
         began = time.time()
         # A command that ended has loaded it everywhere: too late to be in the middle.
         while not (loading := _is_held(rollout, version)) and process.poll() is None:
             time.sleep(TICK_S / 2)
         killed_at = time.time()
-        rollout.served.find("replica")[0].kill()
+        rollout.service.find("replica")[0].kill()
         started = finish(process)
     if not loading:
         problems.append(f"no replica was seen to load version {version} within {killed_at - began:.1f} s")
@@ -105,9 +105,9 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
             problems.append(f"{len(late):,} answers of another version after every replica served version {version}")
     seconds = time.time() - killed_at
     deadline = time.monotonic() + BACK_S
-    while len(rollout.served.find("replica")) < replicas and time.monotonic() < deadline:
+    while len(rollout.service.find("replica")) < replicas and time.monotonic() < deadline:
         time.sleep(TICK_S)
-    if (now := len(rollout.served.find("replica"))) < replicas:
+    if (now := len(rollout.service.find("replica"))) < replicas:
         problems.append(f"{now} replicas of {replicas} came back within {BACK_S:.0f} s")
     # The new replica too has to have the version before the next fault.
     rollout.do("rollback", "--wait")

@@ -88,7 +88,7 @@ class Trial:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     trials = []
     with rollout.restored() as production:
         versions = {case.kind: rollout.derive(production, case.kind) for case in CASES}
@@ -129,7 +129,7 @@ def _try(rollout: Rollout, version: str, visits: float, seed: int) -> Trial:
 @contextmanager
 def _simulated(rollout: Rollout, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
     """Users of the data set who visit the service until the block ends."""
-    window_s, dataset = 4 * LONGEST_S, rollout.served.state_dir / "dataset"
+    window_s, dataset = 4 * LONGEST_S, rollout.service.state_dir / "dataset"
     process = subprocess.Popen(
         command("simulate", "run", "--address", rollout.address, "--dataset", str(dataset), "--json",
                 "--over", f"{window_s:.0f}s", "--visits", f"{visits * window_s:.0f}", "--seed", str(seed)),
