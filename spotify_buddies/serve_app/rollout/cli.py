@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import json
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from spotify_buddies.serve_app.rollout.commands.drive import Change, ChangeOutcome
 
 SECTIONS = {"rollout": RolloutSettings}
-WATCH_S = 1.0
 
 app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote, roll back.", no_args_is_help=True)
 
@@ -43,29 +41,21 @@ def status(
     Example: buddies rollout status --watch
     """
     import psycopg
-    from rich.live import Live
 
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.commands.drive import ask
     from spotify_buddies.serve_app.rollout.commands.report import read_status
-    from spotify_buddies.serve_app.rollout.commands.view import console, status_view
+    from spotify_buddies.serve_app.rollout.commands.view import show_again_and_again, status_view
 
     url = store_url(context.obj, "postgres")
     with explained(psycopg.Error):
         if as_json:
             say(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
             return
-        screen = console()
-        if not watch:
-            screen.print(status_view(asyncio.run(ask(url, read_status))))
-            return
-        try:
-            with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
-                while True:
-                    live.update(status_view(asyncio.run(ask(url, read_status))), refresh=True)
-                    time.sleep(WATCH_S)
-        except KeyboardInterrupt:
-            return
+        if watch:
+            show_again_and_again(lambda: status_view(asyncio.run(ask(url, read_status))))
+        else:
+            say(status_view(asyncio.run(ask(url, read_status))))
 
 
 @app.command()
@@ -83,14 +73,14 @@ def history(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.commands.drive import ask
     from spotify_buddies.serve_app.rollout.commands.report import read_history
-    from spotify_buddies.serve_app.rollout.commands.view import console, history_view
+    from spotify_buddies.serve_app.rollout.commands.view import history_view
 
     with explained(psycopg.Error):
         generations = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
     if as_json:
         say(json.dumps(generations, indent=1))
         return
-    console().print(history_view(generations))
+    say(history_view(generations))
 
 
 @app.command()
@@ -272,7 +262,7 @@ def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
         say(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
         return
     if not outcome.changed:
-        say(f"nothing to change: {outcome.note or f'generation {generation.number} says so already'}")
+        say(f"nothing to change: {outcome.note or f'generation {generation.number} already has this'}")
         return
     say(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
 

@@ -70,7 +70,7 @@ def store_url(settings: Settings, store: str) -> str:
         raise typer.Exit(1)
     if endpoints[store] == CONFIGURED:
         say(
-            f"error: the service here uses a {store} that its settings name; set {variable} for this command too",
+            f"error: the running service uses a configured {store.capitalize()}; set {variable} for this command too",
             err=True,
         )
         raise typer.Exit(1)
