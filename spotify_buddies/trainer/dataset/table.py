@@ -118,6 +118,7 @@ def open_dataset(directory: Path) -> Dataset:
     """
     stamps = stage.load_chain(directory, STAGES, "build the data set again with `buddies data build`")
 
+    # By the stamp, which lists what the part consists of.
     stored = "triplets.npy" in stamps[TRIPLETS].files
 
     def array(part: str, name: str) -> Array:

@@ -29,6 +29,7 @@ def killed(part: str) -> Fault:
         if not before:
             raise DrillError(f"no {part} runs in this service; the drill needs one of its own")
         before[0].kill()
+        # By process, not by number: right after the signal the killed one may still be listed.
         yield lambda: len([other for other in service.find(part) if other != before[0]]) >= len(before)
 
     return fault
@@ -45,6 +46,7 @@ def stopped(part: str, seconds: float) -> Fault:
         until = time.monotonic() + seconds
         thawed = False
         try:
+            # SIGSTOP keeps the connections open: callers see silence, and no error to react to.
             for process in frozen:
                 process.suspend()
 
@@ -56,6 +58,7 @@ def stopped(part: str, seconds: float) -> Fault:
                 return thawed
 
             yield healed
+        # Whatever happens: a frozen process obeys no SIGTERM, and the service could not stop.
         finally:
             _resume(frozen)
 

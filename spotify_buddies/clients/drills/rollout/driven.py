@@ -119,6 +119,7 @@ class Rollout:
                 named = self._named()
             except RegistryUnreachable:
                 named = {}
+            # An unreachable registry has no aliases, so that "there is no canary" would hold at once.
             if (named and condition(named)) or time.monotonic() > deadline:
                 return named
             time.sleep(POLL_S)
@@ -140,6 +141,7 @@ class Rollout:
         active = self.wait(lambda status: status["active"] is not None, "the first generation")["active"]
         if active["wanted"]["canary"] is not None:
             raise DrillError("a canary is being rolled out; promote it or roll back before a drill")
+        # From the registry, not from the generation: the aliases are what people and later starts see.
         before = self._named()
         try:
             yield active["wanted"]["production"]

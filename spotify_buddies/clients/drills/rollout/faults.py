@@ -51,9 +51,11 @@ def registry_killed(rollout: Rollout, traffic: Traffic, production: str) -> Faul
     with rollout.doing("start", version, "--percent", "10", "--force", "--manual", "--wait") as process:
         killed_at = time.time()
         said_so = False
+        # Longer where it was not noticed yet: the status is asked in between, and a busy machine answers slowly.
         while time.time() - killed_at < AWAY_S or (not said_so and time.time() - killed_at < 2 * AWAY_S):
             for server in rollout.service.find("mlflow"):
                 server.kill()
+            # Not before half of the time: the controller has to look at the registry in vain first.
             said_so = said_so or (time.time() - killed_at > AWAY_S / 2 and _says_away(rollout))
             time.sleep(TICK_S)
         ended_unix = time.time()
@@ -100,6 +102,7 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
         promoted = rollout.do("promote", "--wait")
         rollout.wait(lambda status: followed(status, promoted.generation), "every replica serves it", BACK_S)
         time.sleep(1.0)
+        # A second after the swap everywhere, in which no answer may be of another version.
         late = [call for call in traffic.between(time.time() - 1.0, time.time()) if call.version not in ("", version)]
         if late:
             problems.append(f"{len(late):,} answers of another version after every replica served version {version}")
