@@ -108,6 +108,7 @@ def _waves(stage: Stage, ways: Sequence[Way], rate: float) -> tuple[list[Wave], 
     waves: list[Wave] = []
     calls: list[Call] = []
     for way in ways:
+        # One traffic for all floods of a way: connections are open before, as those of a real caller are.
         with Traffic(way.address, stage.users, rate, credentials=way.credentials).running() as traffic:
             for name in FLOODS:
                 waves.append(_wave(name, way, stage.service, traffic))
@@ -123,6 +124,7 @@ def _wave(name: str, way: Way, service: ServiceUnderTest, traffic: Traffic) -> W
     time.sleep(CALM_S)
     calm = Window.of(traffic.between(began, time.time()))
     before = _mib(service)
+    # A process of its own: in this one the flood would delay the calls that are timed.
     with flooding(name, way.door, FLOOD_S) as process:
         first = time.time()
         sent = sent_by(process, FLOOD_S + PATIENCE_S)

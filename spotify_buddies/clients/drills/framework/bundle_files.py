@@ -44,6 +44,7 @@ def flipped(file: Path) -> Iterator[None]:
 
 
 def _flip(file: Path) -> None:
+    # In the middle of the file, past its header: the sizes are right, and only a hash can tell.
     offset = file.stat().st_size // 2
     with file.open("r+b") as opened:
         opened.seek(offset)

@@ -40,6 +40,7 @@ def run(drills: Sequence[Drill], ground: Ground) -> Iterator[DrillResult]:
     DrillError, CommandFailed, BuddiesError: one could not be brought to its end.
     """
     users = {count: ground.users(count) for count in {drill.users for drill in drills}}
+    # A start takes long, so drills that can share a service do.
     by_setting: dict[Setting, list[Drill]] = {}
     for drill in drills:
         by_setting.setdefault(drill.setting, []).append(drill)

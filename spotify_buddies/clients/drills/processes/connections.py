@@ -39,6 +39,7 @@ def silent_connections(service: ServiceUnderTest) -> Iterator[Healed]:
             connection.setblocking(False)
             # Behind the front's own limit they wait in the kernel's queue, and nobody waits for them here.
             connection.connect_ex(_address(service))
+        # A new caller: connections that were open before would notice nothing.
         yield lambda: _answers_a_newcomer(service)
 
 

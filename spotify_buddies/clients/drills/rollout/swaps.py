@@ -73,6 +73,7 @@ def play(stage: Stage) -> DrillResult:
             began = time.time()
             moves = _swap_round(rollout, ring, count, traffic, stage.say)
             ended = time.time()
+            # As long and as calm as before the swaps, so that both measurements of memory are alike.
             time.sleep(SETTLE_S + CALM_S)
             after = memory_of(rollout.service)
             last = time.time()
@@ -181,6 +182,7 @@ def judge(
         problems.append(f"{count:,} answers do not say version and arm")
     if before.processes != after.processes:
         problems.append(f"{before.processes} replicas before the swaps, {after.processes} afterwards")
+    # PSS: pages of a mapped bundle are shared, and RSS would count them once for each replica.
     elif after.pss > before.pss * (1 + MEMORY_SHARE) + MEMORY_MIB:
         problems.append(
             f"the replicas take {after.pss:,.0f} MiB after the swaps, {before.pss:,.0f} before; at most "

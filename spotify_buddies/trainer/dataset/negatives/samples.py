@@ -79,6 +79,7 @@ def triplets_per_user(directory: Path, negatives: int) -> Array:
 
 
 def _statistics(counts: Array, toy: Array, settings: DataSettings) -> dict[str, Any]:
+    # Sizes of the whole pools, not of the samples that were kept of them.
     positives, pools, lost = counts[:, 0], counts[:, 3:5], counts[:, 5]
     trained = positives > 0
     return {
