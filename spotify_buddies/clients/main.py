@@ -40,7 +40,8 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         cls=PlainHelp,
         help="Organic playlists: recommend playlists made by people whose taste is near.",
-        epilog="The whole workflow on synthetic data: buddies demo. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        epilog="The whole workflow on synthetic data: buddies demo. Exit codes: 0 done, 1 failed, "
+        "2 wrong usage or settings.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

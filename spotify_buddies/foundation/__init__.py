@@ -1,1 +1,1 @@
-"""The base that every package uses and none is about; imports nothing of ours."""
+"""Helpers without domain knowledge; imports nothing of ours."""

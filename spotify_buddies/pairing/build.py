@@ -71,6 +71,7 @@ def build_pairing(
     everybody = Csr.load(stamps[MATRIX].directory, "user_songs")
     owned = Csr.load(stamps[OWN].directory, "owned")
     sampled = np.load(stamps[SPLIT].directory / USER_KIND) != NOT_SAMPLED
+    # Rows stay where they are: every later file is by the same user row.
     user_songs = everybody.only(sampled)
 
     def run(name: str, used: tuple[str, ...], build: Callable[[Path], dict[str, Any]], **beside: str) -> Stamp:

@@ -24,7 +24,7 @@ from spotify_buddies.serve_app.versions.follow import FollowingReplica, Generati
 from spotify_buddies.serve_app.versions.index import Index, Searching, open_search
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.bundle import open_bundle
 
 # A replica that starts waits this long for the active generation; then it serves what it was started with until it has
@@ -106,9 +106,9 @@ async def open_index(
     *,
     model: str,
     replica: str,
-) -> Table[Searching]:
+) -> VersionTable[Searching]:
     """Open the index of the bundle, hashes checked, and follow generations, as open_service does. BundleError."""
-    table: Table[Searching] = Table()
+    table: VersionTable[Searching] = VersionTable()
     table.put(version, await asyncio.to_thread(lambda: open_search(open_bundle(bundle))))
     shelf = shelf_of(services, model)
     if shelf is not None:
@@ -126,7 +126,7 @@ async def follow(
     settings: ServeSettings,
     services: Services,
     replica: Replica,
-    table: Table[Any],
+    table: VersionTable[Any],
     serving: FollowingReplica,
     stack: AsyncExitStack,
 ) -> None:

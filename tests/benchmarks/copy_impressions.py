@@ -30,7 +30,7 @@ from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
-from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, Encoder
+from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, CopyEncoder
 from spotify_buddies.trainer.bundle import StringTable
 
 PLAYLISTS, LISTS_LONG = 100_000, 10
@@ -64,7 +64,7 @@ def answers(lists: int, users_each: int, names: Sequence[str]) -> list[Shown]:
     ]
 
 
-ENCODER = Encoder()
+ENCODER = CopyEncoder()
 
 
 async def kernel(connection: psycopg.AsyncConnection, shown: Sequence[Shown], at_once: int) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints
-from spotify_buddies.clients.drills.framework.service import Served
+from spotify_buddies.clients.drills.framework.service import ServiceUnderTest
 from spotify_buddies.clients.drills.framework.traffic import Traffic, Users
 from tests.system.conftest import Commands
 from tests.waiting import wait_until
@@ -42,12 +42,12 @@ def test_while_haproxy_is_replaced_callers_are_told_unavailable_and_nothing_else
     trained: Commands, service: Endpoints
 ) -> None:
     users = [one["user_id"] for one in json.loads(trained.run("data", "listeners", "--count", "20", "--json"))]
-    served = Served(service, trained.state_dir)
+    broken = ServiceUnderTest(service, trained.state_dir)
     with Traffic(service.grpc, Users(users), 100.0).running() as traffic:
         wait_until(lambda: len(traffic.calls) > 20, "calls", 60.0)
-        before = served.find("haproxy")
+        before = broken.find("haproxy")
         before[0].kill()
-        wait_until(lambda: [one for one in served.find("haproxy") if one not in before], "another HAProxy", 60.0)
+        wait_until(lambda: [one for one in broken.find("haproxy") if one not in before], "another HAProxy", 60.0)
         reached = len(traffic.calls)
         wait_until(lambda: sum(not call.error for call in traffic.calls[reached:]) > 20, "calls again", 60.0)
     assert {call.error for call in traffic.calls} <= {"", "UNAVAILABLE"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from spotify_buddies.clients.python import Arm, Recommendation
-from spotify_buddies.foundation.terminal.visible import visible
+from spotify_buddies.clients.python import Arm, Playlist, Recommendation
+from spotify_buddies.foundation.terminal.tables import table
+from spotify_buddies.foundation.terminal.visible import say, visible
 
 
 def print_recommendations(recommendations: Sequence[Recommendation], address: str | None = None) -> None:
@@ -15,27 +17,16 @@ def print_recommendations(recommendations: Sequence[Recommendation], address: st
 
     address: as the command line had it.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(markup=False, emoji=False, highlight=False)  # names are strangers' text
+    headers = ("#", "title", "playlist", "owner", "score", "reason")
     for item in recommendations:
+        user = item.user_id or "user"
         if item.error is not None:
-            console.print(visible(f"{item.user_id or 'user'}: {item.error.field}: {item.error.message}") + "\n")
+            say(visible(f"{user}: {item.error.field}: {item.error.message}") + "\n")
             continue
-        title = Text(visible(f"{item.user_id or 'user'}: {', '.join(_labels(item))}"))
-        table = Table(title=title, title_justify="left", expand=True)
-        for name, ratio in (("#", None), ("title", 3), ("playlist", 2), ("owner", 2), ("score", None), ("reason", 6)):
-            table.add_column(name, ratio=ratio, overflow="fold", justify="right" if name in "#score" else "left")
-        for rank, playlist in enumerate(item.playlists, 1):
-            owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
-            row = (playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason))
-            table.add_row(str(rank), *(Text(visible(cell)) for cell in row))
-        console.print(table)
-        console.print(f"recommendation {visible(item.recommendation_id)}")
-        # Unwrapped: it is there to be copied.
-        console.print(f"react with: {visible(feedback_command(item, address))}\n", soft_wrap=True)
+        say(visible(f"{user}: {', '.join(_labels(item))}"))
+        say(table(headers, map(_row, itertools.count(1), item.playlists), right=(0, 4)))
+        say(f"recommendation {visible(item.recommendation_id)}")
+        say(f"react with: {visible(feedback_command(item, address))}\n")
 
 
 def feedback_command(item: Recommendation, address: str | None = None) -> str:
@@ -46,6 +37,11 @@ def feedback_command(item: Recommendation, address: str | None = None) -> str:
     words += ["--like", item.playlists[0].playlist_id] if item.playlists else []
     words += ["--address", address] if address else []
     return shlex.join(words)
+
+
+def _row(rank: int, playlist: Playlist) -> tuple[object, ...]:
+    owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
+    return rank, playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason)
 
 
 def _labels(item: Recommendation) -> list[str]:

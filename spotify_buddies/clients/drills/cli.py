@@ -50,9 +50,7 @@ class SingleDrills:
     swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20
     rate: Annotated[
         float | None,
-        typer.Option(
-            min=1, help="Calls a second of the rollouts' drills; default: half of what is answered. Of 'flood': 100."
-        ),
+        typer.Option(min=1, help="Calls per second; default: half of the measured capacity, 100 for 'flood'."),
     ] = None
 
 

@@ -78,7 +78,7 @@ class _Process:
         self.lines.put((self.number, None))
 
 
-class Crew:
+class ClientProcesses:
     """Client processes with one sample."""
 
     def __init__(self, processes: list[_Process], lines: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
@@ -210,10 +210,10 @@ class Around:
 
 
 @contextmanager
-def crew(count: int, sample: Sample) -> Iterator[Crew]:
+def processes(count: int, sample: Sample) -> Iterator[ClientProcesses]:
     """Start client processes and stop them with the block."""
     lines: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-    processes: list[_Process] = []
+    started: list[_Process] = []
     readers: list[threading.Thread] = []
     try:
         for number in range(count):
@@ -223,14 +223,14 @@ def crew(count: int, sample: Sample) -> Iterator[Crew]:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             )  # fmt: skip
             process = _Process(popen, lines, number)
-            processes.append(process)
+            started.append(process)
             readers.append(threading.Thread(target=process.read_lines, daemon=True))
             readers[-1].start()
-        for process in processes:
+        for process in started:
             process.tell({"sample": sample.to_json()})
-        yield Crew(processes, lines)
+        yield ClientProcesses(started, lines)
     finally:
-        for process in processes:
+        for process in started:
             _stop(process.popen)
         for reader in readers:
             reader.join()

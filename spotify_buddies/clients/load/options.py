@@ -139,9 +139,9 @@ def plan_of(pace: PaceOptions, calls: CallOptions, address: str) -> LoadPlan:
         ("--rate", plan.rate, 0.01, 10**6),
     )
     if plan.processes > plan.callers:
-        raise typer.BadParameter(f"{plan.processes} processes for {plan.callers} callers", param_hint="--processes")
+        raise typer.BadParameter(f"--processes ({plan.processes}) must not exceed --callers ({plan.callers})")
     if plan.connections > plan.callers:
-        raise typer.BadParameter(f"{plan.connections} for {plan.callers} callers", param_hint="--connections")
+        raise typer.BadParameter(f"--connections ({plan.connections}) must not exceed --callers ({plan.callers})")
     return plan
 
 

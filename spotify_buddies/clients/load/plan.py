@@ -72,6 +72,6 @@ class Part:
         nothing. For open loops only.
         """
         if self.plan.rate is None:
-            raise ValueError("a closed loop has no schedule")
+            raise ValueError("set a rate: only an open loop has a schedule")
         due = (number * self.plan.processes + self.process) / self.plan.rate
         return due if due < self.plan.warmup_s + self.plan.duration_s else None

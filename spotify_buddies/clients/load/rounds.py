@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from spotify_buddies.clients.load.client_processes import Around, ClientUsage, Crew, Measured, OnSecond
+from spotify_buddies.clients.load.client_processes import Around, ClientProcesses, ClientUsage, Measured, OnSecond
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.usage import Usage, Watch, add
 from spotify_buddies.clients.load.worker.record import CallTally, Record
@@ -118,7 +118,7 @@ class Comparison:
 
 
 def measure(
-    crew: Crew,
+    processes: ClientProcesses,
     plan: LoadPlan,
     servers: Sequence[Server],
     rounds: int,
@@ -134,7 +134,7 @@ def measure(
         for result in results:
             watch = Watch(result.server.pids)
             title = result.server.name + (f", round {number + 1} of {rounds}" if rounds > 1 else "")
-            measured = crew.measure(result.plan, on_second(title), Around(watch.began, watch.ended))
+            measured = processes.measure(result.plan, on_second(title), Around(watch.began, watch.ended))
             result.rounds.append(Round(measured, watch.usage()))
             if measured.interrupted:
                 return [result for result in results if result.rounds], True

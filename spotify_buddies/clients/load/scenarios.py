@@ -12,7 +12,7 @@ from typing import Any
 from spotify_buddies.clients.command.access import Target
 from spotify_buddies.clients.load import report, sample, targets
 from spotify_buddies.clients.load.baseline import bare_server
-from spotify_buddies.clients.load.client_processes import Crew, LoadError, OnSecond, crew
+from spotify_buddies.clients.load.client_processes import ClientProcesses, LoadError, OnSecond, processes
 from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.options import RunOptions, Scenario, ServiceOptions
 from spotify_buddies.clients.load.plan import LoadPlan
@@ -27,7 +27,7 @@ SAMPLE = 20_000
 class Bench:
     """Measures one plan after the other with the same clients and servers, until it is interrupted."""
 
-    def __init__(self, workers: Crew, servers: Sequence[Server], rounds: int) -> None:
+    def __init__(self, workers: ClientProcesses, servers: Sequence[Server], rounds: int) -> None:
         self._workers, self._servers, self._rounds = workers, servers, rounds
         self.interrupted = False
 
@@ -56,7 +56,7 @@ def run(plan: LoadPlan, service: Target, users: ServiceOptions, options: RunOpti
     drawn = _find_sample(wanted, users)
     with ExitStack() as stack:
         servers = _servers(stack, service, users.bundle, baseline=options.baseline)
-        bench = Bench(stack.enter_context(crew(plan.processes, drawn)), servers, options.times)
+        bench = Bench(stack.enter_context(processes(plan.processes, drawn)), servers, options.times)
         measured = _measure_targets if options.scenario is Scenario.TARGETS else _measure_plan
         capacity = measured(bench, plan, body)
         if options.soak and not bench.interrupted:

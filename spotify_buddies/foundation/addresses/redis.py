@@ -47,12 +47,12 @@ def _check(parts: Parts, given: dict[str, str]) -> None:
     if (unix and parts.places) or len(parts.authority.split(",")) > 1:
         raise AddressError("a unix:// address has no host, and the others have one")
     if not unix and not re.fullmatch(r"(/[0-9]*)?/?", parts.path):
-        raise AddressError("behind the host it may have the number of a database only")
+        raise AddressError("after the host it may have the number of a database only")
     known = KNOWN if parts.scheme == "rediss" else KNOWN - _TLS
     if not known >= given.keys():
         raise AddressError("it has a key unknown to Redis, or one of TLS without rediss://; in a value & is %26")
     whole = all(re.fullmatch("[0-9]{1,9}", given[key]) for key in _COUNTS & given.keys())
     if not whole or not all(re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", given[key]) for key in _SECONDS & given.keys()):
-        raise AddressError("a value behind the ? is not the number that it must be")
+        raise AddressError("a value after the ? is not the number that it must be")
     if any("+" in given[key] for key in SECRET & given.keys()):
-        raise AddressError("a password behind the ? has a +, which means a blank there; + itself is %2B")
+        raise AddressError("a password after the ? has a +, which means a blank there; + itself is %2B")

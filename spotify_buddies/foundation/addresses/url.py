@@ -42,7 +42,8 @@ class Parts:
         """
         login = ""
         if self.user is not None:
-            user = self.user if self.password is not None or lone_user else MASK
+            # With an empty password the user may be a token, as in https://TOKEN:@host.
+            user = self.user if self.password or lone_user else MASK
             login = f"{user}{'' if self.password is None else f':{MASK}'}@"
         query = "&".join(_pair(key, value, known) for key, value in self.query)
         return f"{self.scheme}://{login}{self.authority}{self.path}{'?' if query else ''}{query}"
@@ -106,7 +107,7 @@ def _pairs(query: str) -> tuple[tuple[str, str], ...]:
         return ()
     pairs = [pair.partition("=") for pair in query.split("&")]
     if any(not equals or not key or "=" in value for key, equals, value in pairs):
-        raise AddressError("behind the ? it must have key=value, joined by &; in a value & is %26 and = is %3D")
+        raise AddressError("after the ? it must have key=value, joined by &; in a value & is %26 and = is %3D")
     if len({key for key, *_ in pairs}) < len(pairs):
-        raise AddressError("a key appears twice behind the ?; in a value & is %26")
+        raise AddressError("a key appears twice after the ?; in a value & is %26")
     return tuple((key, value) for key, _, value in pairs)

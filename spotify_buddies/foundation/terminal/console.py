@@ -1,4 +1,4 @@
-"""The commands' common manners: an error becomes one sentence, statistics become lines or JSON."""
+"""Behaviour shared by all commands: an error becomes one sentence, statistics become lines or JSON."""
 
 from __future__ import annotations
 

@@ -11,15 +11,22 @@ from spotify_buddies.foundation.terminal.visible import visible
 _UNLIMITED = 1_000_000
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[int] = ()) -> str:
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Collection[int] = (),
+    whole: Collection[int] = (),
+) -> str:
     """Headers and rows in columns, for `say`; without rows the headers alone. No line ends in a space.
 
-    right: indices of the columns that are aligned to the right, such as numbers. Cells are shown by `visible`. On a
-    terminal long cells fold to its width, and a rule stands below the headers. Elsewhere each row is one line, two
-    spaces between columns. Never coloured or truncated. ValueError: a row has more or fewer cells than there are
-    headers.
+    right: indices of the columns that are aligned to the right, such as numbers; whole: of those that never fold, such
+    as times, and neither do those at the right. Cells are shown by `visible`. On a terminal other cells fold to its
+    width, and a rule stands below the headers. Elsewhere each row is one line, two spaces between columns. Never
+    coloured or truncated. ValueError: a row has more or fewer cells than there are headers.
     """
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -33,7 +40,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Co
     for index, header in enumerate(cells[0]):
         at_right = index in right
         # A folded number is read as two.
-        widest = max(len(row[index]) for row in cells if len(row) > index) if at_right else None
+        unfolded = at_right or index in whole
+        widest = max(cell_len(row[index]) for row in cells if len(row) > index) if unfolded else None
         # As Text: a title may hold what rich takes for markup.
         grid.add_column(Text(header), justify="right" if at_right else "left", overflow="fold", min_width=widest)
     for row in cells[1:]:

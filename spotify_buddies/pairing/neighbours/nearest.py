@@ -78,6 +78,7 @@ def find_nearest(
     """As `nearest_users`, over song lists that are laid out, of `users` users. rows, where given, are few."""
     count = users if rows is None else len(rows)
     width = max(0, min(k, users - 1))
+    # Room for the longest answer; the system gives memory only for what is filled.
     indices = np.empty(count * width, np.int32)
     values = np.empty(count * width, np.float32)
     indptr = np.zeros(count + 1, np.int64)
@@ -89,6 +90,7 @@ def find_nearest(
     ):
         end = filled + users_found.size
         indices[filled:end], values[filled:end] = users_found, cosines
+        # Summed once at the end; until then it holds counts.
         indptr[done + 1 : done + 1 + counts.size] = counts
         done, filled = done + counts.size, end
     np.cumsum(indptr, out=indptr)

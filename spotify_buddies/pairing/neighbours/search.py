@@ -65,6 +65,7 @@ class NeighbourSearch:
         """
         if tastes.columns != self.user_songs.columns:
             raise ValueError(f"tastes over {tastes.columns} songs, the index has {self.user_songs.columns}")
+        # A song that is named twice must not count twice, in the cosine or in the work.
         asked = _sets(tastes)
         width = max(0, min(k, self.user_songs.rows))
         indices = np.zeros((asked.rows, width), np.int32)
@@ -72,6 +73,7 @@ class NeighbourSearch:
         counts = np.zeros(asked.rows, np.int64)
         starts = self.postings.indptr
         work = _row_sums(starts[asked.indices + 1] - starts[asked.indices], asked.indptr)
+        # Both ways write into their rows of the same arrays, so that the answer keeps the order of the tastes.
         if width:
             out = (counts, indices, values)
             self._answer(asked, np.flatnonzero((work > 0) & (work <= self.exact_work)), width, out, exact=True)
@@ -91,6 +93,7 @@ class NeighbourSearch:
     def _answer(self, asked: Csr, rows: Array, width: int, out: tuple[Array, Array, Array], *, exact: bool) -> None:
         if rows.size == 0:
             return
+        # Copies: fancy indexing gives no view, and kernels write rows 0.. of what they get.
         part = tuple(array[rows] for array in out)
         if exact:
             self._count(asked, rows, width, part)
@@ -101,6 +104,7 @@ class NeighbourSearch:
 
     def _count(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         try:
+            # All zero between calls: a new one, of 2 bytes or more a user, could cost more than a small answer.
             scratch = self._spare.get_nowait()
         except Empty:
             scratch = scratch_for(self.user_songs)
@@ -121,6 +125,7 @@ class NeighbourSearch:
 
     def _propose(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         vectors = self.projection(asked.take(rows))
+        # Never fewer than are asked for, or the re-rank could not fill the answer.
         breadth = min(max(self.breadth, width), self.user_songs.rows)
         proposed = _nearest_vectors(self.index, vectors, breadth)
         users = self.user_songs
@@ -193,6 +198,7 @@ def _vectors(user_songs: Csr, rows: Array, projection: Projection, progress: Pro
     """The vectors of these users (ascending), under their row numbers."""
     width = projection.matrix.shape[1]
     index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+    # The quantizer learns a range for each dimension; 65,536 users, evenly spread, give it.
     some = rows[np.unique(np.linspace(0, max(rows.size - 1, 0), 65_536).astype(np.int64))[: rows.size]]
     if rows.size:
         index.train(projection(user_songs.take(some)))
@@ -212,6 +218,7 @@ def _recalls(search: NeighbourSearch, rows: Array, seed: int) -> dict[str, Any]:
     """recall@50 of FAISS alone and of the whole search on held-out halves; null without a user of two songs."""
     rng = generator(seed, "pairing/recall")
     users = search.user_songs
+    # Half of a set of one song is empty, and has no neighbours to miss.
     able = rows[users.counts[rows] >= 2]
     picked = np.sort(rng.choice(able, min(able.size, _RECALL_TASTES), replace=False))
     halves = [rng.choice(users.row(u), users.row(u).size // 2, replace=False) for u in picked.tolist()]
@@ -230,6 +237,7 @@ def recall(answer: Csr, truth: Csr) -> float | None:
     for row in range(truth.rows):
         exact, answered = (_cosines(part, row) for part in (truth, answer))
         if exact.size:
+            # By cosine, not by row: of users who are equally near at the end either set is right.
             shares.append(min(exact.size, int((answered >= exact[-1]).sum())) / exact.size)
     return round(float(np.mean(shares)), 4) if shares else None
 
@@ -242,6 +250,7 @@ def _cosines(answer: Csr, row: int) -> Array:
 def _ascending(matrix: Csr) -> bool:
     rises = np.diff(matrix.indices) > 0
     starts = matrix.indptr[1:-1]
+    # The first entry of a row need not rise over the last of the row before.
     rises[starts[(starts > 0) & (starts < matrix.nnz)] - 1] = True
     return bool(rises.all())
 
@@ -249,6 +258,7 @@ def _ascending(matrix: Csr) -> bool:
 def _sets(tastes: Csr) -> Csr:
     """The rows as ascending sets: an entry given twice counts once."""
     row_of = np.repeat(np.arange(tastes.rows, dtype=np.int64), tastes.counts)
+    # Row and song in one integer: one sort finds duplicates and orders the songs of every row.
     entries = np.unique(row_of * max(tastes.columns, 1) + tastes.indices)
     indptr = np.zeros(tastes.rows + 1, np.int64)
     np.cumsum(np.bincount(entries // max(tastes.columns, 1), minlength=tastes.rows), out=indptr[1:])

@@ -60,11 +60,13 @@ def select(
     counted = np.ones(nearest.rows, np.bool_) if sampled is None else sampled
     neighbours, widened = _keep(nearest, np.arange(nearest.rows), owned, settings, progress)
     few = _few(neighbours, owned, settings, counted)
+    # Only these users: longer rows for everybody would multiply time and memory.
     if widen is not None and few.size:
         parts = []
         for first, last in spans(few.size, settings.block_users):
             part, past = _keep(widen(few[first:last]), few[first:last], owned, settings, silent)
             parts.append(part)
+            # Or, not set: within the first rows some may have been widened already.
             widened[few[first:last]] |= past
             progress("widen", last, few.size, "users")
         neighbours = _replace_rows(neighbours, few, parts)
@@ -121,6 +123,7 @@ def _replace_rows(matrix: Csr, rows: Array, parts: list[Csr]) -> Csr:
     np.cumsum(counts, out=indptr[1:])
     new = np.zeros(counts.size, np.bool_)
     new[rows] = True
+    # Both masks are over entries; rows of both sides stay in the order of users, so a mask moves them at once.
     from_parts = np.repeat(new, counts)
     from_matrix = np.repeat(~new, matrix.counts)
     indices = np.empty(from_parts.size, np.int32)
@@ -140,6 +143,7 @@ def reachable(neighbours: Csr, owned: Csr) -> Array:
 
 
 def _candidates(neighbours: Csr, owned: Csr, settings: PairingSettings, progress: Progress) -> Csr:
+    # Known before anything is drawn: blocks write into their places of one array.
     room = np.minimum(reachable(neighbours, owned), settings.candidates)
     indptr = np.zeros(neighbours.rows + 1, np.int64)
     np.cumsum(room, out=indptr[1:])

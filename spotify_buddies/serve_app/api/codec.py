@@ -15,7 +15,7 @@ from spotify_buddies.foundation.text.ids import are_ids, fault, is_id
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import limits
 from spotify_buddies.serve_app.errors import InvalidRequest, Violation
-from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, Refused, SongName, Taste
+from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, RefusedUser, SongName, Taste
 from spotify_buddies.serve_app.store.actions import Feedback, Snooze
 
 NANOS = 10**9
@@ -121,7 +121,7 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -
         idempotency_key=request.idempotency_key,
         model_version=request.model_version,
         arm=_ARMS[request.arm],
-        wishes=tuple(Snooze(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
+        snoozes=tuple(Snooze(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
         caller=caller,
     )
 
@@ -167,15 +167,15 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
             yield Violation("exclude_seen.window", f"is {_seconds(window):g} s, must be 1 second to 365 days")
 
 
-def _bad_ids(ids: Sequence[str]) -> Iterable[Refused]:
+def _bad_ids(ids: Sequence[str]) -> Iterable[RefusedUser]:
     if are_ids(ids):
         return
     for i, user_id in enumerate(ids):
         for violation in _id(f"user_ids[{i}]", user_id):
-            yield Refused(i, user_id, violation.field, violation.description)
+            yield RefusedUser(i, user_id, violation.field, violation.description)
 
 
-def _bad_tastes(request: pb.RecommendRequest, most_songs: int, violations: list[Violation]) -> Iterable[Refused]:
+def _bad_tastes(request: pb.RecommendRequest, most_songs: int, violations: list[Violation]) -> Iterable[RefusedUser]:
     songs = sum(len(taste.songs) for taste in request.tastes)
     if songs > most_songs:
         violations.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
@@ -185,7 +185,7 @@ def _bad_tastes(request: pb.RecommendRequest, most_songs: int, violations: list[
         if of_taste:
             first, more = of_taste[0], len(of_taste) - 1
             message = first.description + (f" ({more:,} more fields are out of range)" if more else "")
-            yield Refused(len(request.user_ids) + i, taste.user_id, first.field, message)
+            yield RefusedUser(len(request.user_ids) + i, taste.user_id, first.field, message)
 
 
 def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
@@ -243,8 +243,8 @@ def _said(request: pb.FeedbackRequest) -> list[tuple[str, str]]:
     """Field and playlist id of everything that the action says."""
     lists = (("liked", request.liked), ("ignored", request.ignored), ("disliked", request.disliked))
     said = [(f"{name}[{i}]", playlist_id) for name, ids in lists for i, playlist_id in enumerate(ids)]
-    wishes = enumerate(request.do_not_recommend)
-    return said + [(f"do_not_recommend[{i}].playlist_id", wish.playlist_id) for i, wish in wishes]
+    snoozes = enumerate(request.do_not_recommend)
+    return said + [(f"do_not_recommend[{i}].playlist_id", snooze.playlist_id) for i, snooze in snoozes]
 
 
 def _id(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:

@@ -20,9 +20,9 @@ from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.serve_app.versions.status import describe
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 
 
 class Service:
@@ -47,8 +47,8 @@ class Service:
         self._model = model
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)
-        self.rotation = Rotation(Assignment(Answering(given)))
-        self.table: Table[Answers] = Table()
+        self.rotation = Rotation(Assignment(ArmAnswers(given)))
+        self.table: VersionTable[Answers] = VersionTable()
         self.table.put(engine.version, Loaded(given, engine.bundle.sha256, note))
         self._feedback = feedback
         self._started = time.monotonic()

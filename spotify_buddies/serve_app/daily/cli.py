@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.settings.command import Settings, store_url
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks
     from spotify_buddies.serve_app.daily.index import SpaceState
-    from spotify_buddies.serve_app.daily.run import Report
+    from spotify_buddies.serve_app.daily.run import DailyReport
     from spotify_buddies.serve_app.daily.space import Space
     from spotify_buddies.serve_app.ranking.query import RankedLists
     from spotify_buddies.trainer.bundle import Bundle
@@ -181,7 +181,7 @@ def _workers(context: typer.Context, address: str | None) -> AbstractContextMana
     return nullcontext(THREADS) if address is None else context.meta[CLUSTER](address)
 
 
-def _summary(report: Report, now: str) -> dict[str, Any]:
+def _summary(report: DailyReport, now: str) -> dict[str, Any]:
     space = report.space
     return {
         "version": space.version,
@@ -196,7 +196,7 @@ def _summary(report: Report, now: str) -> dict[str, Any]:
     }
 
 
-def _tell(report: Report, alias: str, now: str) -> None:
+def _tell(report: DailyReport, alias: str, now: str) -> None:
     space = report.space
     if not report.written:
         say(f"the lists of {space.name} are already complete; --again writes them again")

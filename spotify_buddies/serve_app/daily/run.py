@@ -24,7 +24,7 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Report:
+class DailyReport:
     """Result of a run. written, kept: blocks written now and before. removed: key spaces of earlier runs."""
 
     space: Space
@@ -46,7 +46,7 @@ def run_daily(
     block_users: int = BLOCK_USERS,
     blocks: Blocks = THREADS,
     progress: Progress = silent,
-) -> Report:
+) -> DailyReport:
     """Precompute the lists of all users of the bundle and publish them to the readers of this version.
 
     Resumes a run of the same day that was cut off: blocks that are there are not written again. A complete run stays
@@ -59,7 +59,7 @@ def run_daily(
     fresh = new_space(version, bundle, day, now=now, ttl_s=ttl_s, block_users=block_users)
     space = _choose(spaces, fresh, again=again)
     if space.complete:
-        return Report(space, 0, space.blocks, ())
+        return DailyReport(space, 0, space.blocks, ())
     with _explained(space):
         store.hset(index(model), space.field, space.to_json())
         missing = _missing(store, space)
@@ -68,7 +68,7 @@ def run_daily(
         others = [other for other in spaces if other.field != space.field]
         removed = _superseded(others, space, serving)
         remove(store, model, removed)
-    return Report(space, len(missing), space.blocks - len(missing), tuple(removed))
+    return DailyReport(space, len(missing), space.blocks - len(missing), tuple(removed))
 
 
 def _choose(spaces: Sequence[Space], fresh: Space, *, again: bool) -> Space:

@@ -1,4 +1,4 @@
-"""Real servers from wheels, for those who bring none: Postgres, a Redis-compatible server, and MLflow on SQLite."""
+"""Real servers from wheels, used where none is configured: Postgres, a Redis-compatible server, MLflow on SQLite."""
 
 from spotify_buddies.serve_app.embedded.cache import valkey
 from spotify_buddies.serve_app.embedded.database import COMPLETE, postgres

@@ -30,7 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 @app.command()
 def start(
     context: typer.Context,
-    alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: serve.alias.")] = None,
 ) -> None:
     """Answer jobs until Ctrl-C, SIGTERM or SIGHUP; then finish running jobs. Any number of machines can do so.
 

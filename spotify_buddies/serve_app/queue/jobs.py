@@ -68,7 +68,9 @@ class Jobs:
         self._redis.hsetnx(key, "request", request)
         self._redis.expire(key, self._settings.result_ttl_s)
         if self._redis.hget(key, "request") != request:
-            raise JobConflict(f"job {job_id!r} has another request; use another id, or wait until it has expired")
+            raise JobConflict(
+                f"job id {job_id!r} is already used for another request; use another id, or wait until it has expired"
+            )
         if self._redis.exists(self._key("answer", job_id)):
             return False
         self._open(job_id)
@@ -97,9 +99,7 @@ class Jobs:
         attempts = self._redis.hincrby(key, "attempts", 1)
         self._redis.expire(key, self._settings.result_ttl_s)
         if attempts > self._settings.attempts:
-            raise JobFailed(
-                f"{self._settings.attempts} attempts ended without an answer or an error: they kill the worker"
-            )
+            raise JobFailed(f"the worker died in each of the {self._settings.attempts} attempts")
         return request
 
     def finish(self, job_id: str, answer: bytes) -> bool:

@@ -80,7 +80,7 @@ class ExcludeSeen:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedUser:
     """A user who cannot be answered. place: among all users of the request, from 0; field: as in user_ids[3]."""
 
     place: int
@@ -105,7 +105,7 @@ class Query:
     exclude_seen: ExcludeSeen | None = None
     max_per_owner: int = 2
     max_song_overlap: float = 0.8
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedUser, ...] = ()
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)

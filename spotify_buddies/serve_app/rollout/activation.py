@@ -11,7 +11,7 @@ from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Report
 
 
-async def settle(connection: psycopg.AsyncConnection, prepare_within_s: float) -> Generation | None:
+async def activate(connection: psycopg.AsyncConnection, prepare_within_s: float) -> Generation | None:
     """Decide what can be decided now, and return the newest generation as it is then; None: there is none.
 
     Overtaken generations that are still preparing fail. The newest becomes active once every live replica has prepared

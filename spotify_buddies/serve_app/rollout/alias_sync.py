@@ -30,7 +30,7 @@ from spotify_buddies.serve_app.rollout.aliases import (
     merge,
     moved,
 )
-from spotify_buddies.serve_app.rollout.controller_state import read_memory
+from spotify_buddies.serve_app.rollout.controller_state import read_state
 from spotify_buddies.serve_app.rollout.preflight import Fetch, objections
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 _log = logging.getLogger(__name__)
 
 
-class Agreement:
+class AliasSync:
     """Make it inside the running event loop; `step` about each second, one at a time; `close` at the end.
 
     fetch: a version's bundle. salt: makes a new one.
@@ -66,7 +66,7 @@ class Agreement:
     async def step(self, connection: psycopg.AsyncConnection) -> None:
         """Read the registry once and act on it. psycopg.Error: Postgres is unreachable."""
         try:
-            theirs = aliases_in(await self._ask(self._registry.desired))
+            theirs = aliases_in(await self._ask(self._registry.read_aliases))
             await self._came_back(connection)
             await self._reconcile(connection, theirs)
             await self._tag(connection)
@@ -75,8 +75,8 @@ class Agreement:
 
     async def named(self) -> set[str]:
         """All versions that an alias names, ours and others'; empty without a model. RegistryUnavailable."""
-        desired = await self._ask(self._registry.desired)
-        return set(desired.aliases.values())
+        registered = await self._ask(self._registry.read_aliases)
+        return set(registered.aliases.values())
 
     async def _reconcile(self, connection: psycopg.AsyncConnection, theirs: Aliases) -> None:
         newest = await ledger.read_newest(connection)
@@ -84,7 +84,7 @@ class Agreement:
         if newest is None or current is None:
             await self._begin(connection, theirs, newest)
             return
-        known = await read_memory(connection)
+        known = await read_state(connection)
         ours = aliases_of(current.wanted)
         # Before the first agreement the generations win over the registry.
         agreed = known.agreed or theirs

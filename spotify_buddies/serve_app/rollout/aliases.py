@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from spotify_buddies.serve_app.generations.state import Wanted
 from spotify_buddies.serve_app.rollout.changes import percent_text, produce, without_canary
-from spotify_buddies.trainer.registry.registry import Desired
+from spotify_buddies.trainer.registry.registry import RegistryAliases
 
 PERCENT_TAG = "canary_percent"
 NAMES = ("production", "canary", "shadow", "previous")
@@ -28,10 +28,10 @@ class Aliases:
     percent: str | None = None
 
 
-def aliases_in(desired: Desired) -> Aliases:
+def aliases_in(registered: RegistryAliases) -> Aliases:
     """The part of a registered model's aliases and tags that is ours."""
-    named = {name: desired.aliases.get(name) for name in NAMES}
-    percent = desired.tags.get(PERCENT_TAG) if named["canary"] is not None else None
+    named = {name: registered.aliases.get(name) for name in NAMES}
+    percent = registered.tags.get(PERCENT_TAG) if named["canary"] is not None else None
     if percent is not None and (share := parse_percent(percent)) is not None:
         percent = percent_text(share)
     return Aliases(**named, percent=percent)

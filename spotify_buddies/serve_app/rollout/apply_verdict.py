@@ -19,11 +19,11 @@ WHO = "gates"
 Judge = Callable[[psycopg.AsyncConnection, Generation], Awaitable[Verdict]]
 
 
-async def act(connection: psycopg.AsyncConnection, model: str, active: Generation, judge: Judge) -> bool:
+async def apply_verdict(connection: psycopg.AsyncConnection, model: str, active: Generation, judge: Judge) -> bool:
     """Judge an active generation and do what the verdict says; returns whether there is a new generation.
 
     A pause stops the actions, not the figures: the verdict is worked out as if there were no pause, and kept for
-    status. Where people decide (`Verdict.acts` is False), it is only kept.
+    status. Where people decide (`Verdict.is_applied` is False), it is only kept.
     """
     if active.state is not GenerationState.ACTIVE or active.wanted.canary is None:
         return False
@@ -31,7 +31,7 @@ async def act(connection: psycopg.AsyncConnection, model: str, active: Generatio
     verdict = await judge(connection, replace(active, wanted=replace(active.wanted, paused=False)))
     await controller_state.judged(connection, active.number, verdict.to_json())
     change = _change(active.wanted, verdict)
-    if change is None or paused or not verdict.acts:
+    if change is None or paused or not verdict.is_applied:
         return False
     wanted, action, kind = change
     blamed = active.wanted.canary

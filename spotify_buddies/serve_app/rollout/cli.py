@@ -6,7 +6,6 @@ import asyncio
 import getpass
 import json
 import socket
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from spotify_buddies.serve_app.rollout.commands.drive import Change, ChangeOutcome
 
 SECTIONS = {"rollout": RolloutSettings}
-WATCH_S = 1.0
 
 app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote, roll back.", no_args_is_help=True)
 
@@ -43,29 +41,21 @@ def status(
     Example: buddies rollout status --watch
     """
     import psycopg
-    from rich.live import Live
 
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.commands.drive import ask
     from spotify_buddies.serve_app.rollout.commands.report import read_status
-    from spotify_buddies.serve_app.rollout.commands.view import console, status_view
+    from spotify_buddies.serve_app.rollout.commands.view import show_again_and_again, status_view
 
     url = store_url(context.obj, "postgres")
     with explained(psycopg.Error):
         if as_json:
             say(json.dumps(asyncio.run(ask(url, read_status)), indent=1))
             return
-        screen = console()
-        if not watch:
-            screen.print(status_view(asyncio.run(ask(url, read_status))))
-            return
-        try:
-            with Live(console=screen, auto_refresh=False, screen=screen.is_terminal) as live:
-                while True:
-                    live.update(status_view(asyncio.run(ask(url, read_status))), refresh=True)
-                    time.sleep(WATCH_S)
-        except KeyboardInterrupt:
-            return
+        if watch:
+            show_again_and_again(lambda: status_view(asyncio.run(ask(url, read_status))))
+        else:
+            say(status_view(asyncio.run(ask(url, read_status))))
 
 
 @app.command()
@@ -83,14 +73,14 @@ def history(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.serve_app.rollout.commands.drive import ask
     from spotify_buddies.serve_app.rollout.commands.report import read_history
-    from spotify_buddies.serve_app.rollout.commands.view import console, history_view
+    from spotify_buddies.serve_app.rollout.commands.view import history_view
 
     with explained(psycopg.Error):
         generations = asyncio.run(ask(store_url(context.obj, "postgres"), lambda opened: read_history(opened, limit)))
     if as_json:
         say(json.dumps(generations, indent=1))
         return
-    console().print(history_view(generations))
+    say(history_view(generations))
 
 
 @app.command()
@@ -174,8 +164,8 @@ def rollback(
     """
     from spotify_buddies.serve_app.rollout import changes
 
-    guard = None if force else changes.refuse_return
-    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json, guard=guard)
+    check_history = None if force else changes.refuse_return
+    _change(context, "rollback", changes.roll_back, why, who, wait=wait, as_json=as_json, check_history=check_history)
 
 
 @app.command()
@@ -239,7 +229,7 @@ def _change(
     wait: bool,
     as_json: bool,
     look_at: str | None = None,
-    guard: Callable[[Sequence[Generation]], None] | None = None,
+    check_history: Callable[[Sequence[Generation]], None] | None = None,
 ) -> None:
     """Propose a generation and print it. look_at: a version that is checked first, beside production."""
     import psycopg
@@ -254,7 +244,7 @@ def _change(
     settings: Settings = context.obj
     within_s = settings.rollout.prepare_within_s if wait else 0.0
     look = None if look_at is None else checker(settings, look_at)
-    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look, guard)
+    proposal = Proposal(settings.registry.model, change, action, who or _me(), why, look, check_history)
     with explained(psycopg.Error, Overtaken, Refused, RegistryError):
         outcome = asyncio.run(drive(store_url(settings, "postgres"), proposal, within_s))
     _tell(outcome, as_json=as_json)
@@ -272,7 +262,7 @@ def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
         say(json.dumps({**generation_json(generation), "changed": outcome.changed}, indent=1))
         return
     if not outcome.changed:
-        say(f"nothing to change: {outcome.note or f'generation {generation.number} says so already'}")
+        say(f"nothing to change: {outcome.note or f'generation {generation.number} already has this'}")
         return
     say(f"generation {generation.number} {generation.state}: {wanted_text(generation.wanted)}")
 

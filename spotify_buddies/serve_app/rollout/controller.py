@@ -19,9 +19,9 @@ import psycopg
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import GenerationState
 from spotify_buddies.serve_app.rollout import controller_state
-from spotify_buddies.serve_app.rollout.activation import settle
-from spotify_buddies.serve_app.rollout.alias_sync import Agreement
-from spotify_buddies.serve_app.rollout.apply_verdict import Judge, act
+from spotify_buddies.serve_app.rollout.activation import activate
+from spotify_buddies.serve_app.rollout.alias_sync import AliasSync
+from spotify_buddies.serve_app.rollout.apply_verdict import Judge, apply_verdict
 from spotify_buddies.serve_app.rollout.gauges import RolloutFigures, Watcher
 from spotify_buddies.serve_app.rollout.preflight import Fetch
 from spotify_buddies.serve_app.rollout.retention import Prune, retain
@@ -98,15 +98,15 @@ class Controller:
             cursor = await locked.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
             if await cursor.fetchone() != (True,):
                 return
-            agreement = Agreement(self._registry, self._fetch, self._settings, self._salt)
+            alias_sync = AliasSync(self._registry, self._fetch, self._settings, self._salt)
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._decide(locked))
-                    tasks.create_task(self._agree(agreement))
-                    tasks.create_task(self._retain(agreement))
+                    tasks.create_task(self._sync_aliases(alias_sync))
+                    tasks.create_task(self._retain(alias_sync))
                     tasks.create_task(self._listen())
             finally:
-                agreement.close()
+                alias_sync.close()
 
     async def _decide(self, connection: psycopg.AsyncConnection) -> None:
         """Decide on the connection that holds the lock: a controller that loses the lock cannot decide any more."""
@@ -118,28 +118,28 @@ class Controller:
                 if self._tell is not None:
                     self._tell(await self._watcher.look(connection))
                 last_beat = time.monotonic()
-            newest = await settle(connection, self._settings.prepare_within_s)
+            newest = await activate(connection, self._settings.prepare_within_s)
             acted = False
             if newest is not None and self._judge is not None:
-                acted = await act(connection, self._registry.model, newest, self._judge)
+                acted = await apply_verdict(connection, self._registry.model, newest, self._judge)
             if newest is not None and newest.state is GenerationState.ACTIVE and newest.number != self._active:
                 self._active = newest.number
                 self._activated.set()
             preparing = acted or (newest is not None and newest.state is GenerationState.PREPARING)
             await _wait(self._changed, PREPARING_POLL_S if preparing else self._settings.poll_s)
 
-    async def _agree(self, agreement: Agreement) -> None:
+    async def _sync_aliases(self, alias_sync: AliasSync) -> None:
         async with await self._connect() as connection:
             while True:
-                await agreement.step(connection)
+                await alias_sync.step(connection)
                 await asyncio.sleep(self._settings.poll_s)
 
-    async def _retain(self, agreement: Agreement) -> None:
+    async def _retain(self, alias_sync: AliasSync) -> None:
         while True:
             self._activated.clear()
             # A connection only while it works: it rests for most of a day.
             async with await self._connect() as connection:
-                pruned = await retain(connection, self._settings, agreement.named, self._prune)
+                pruned = await retain(connection, self._settings, alias_sync.named, self._prune)
             await _wait(self._activated, RETAIN_EVERY_S if pruned.complete else RETAIN_AGAIN_S)
 
     async def _listen(self) -> None:

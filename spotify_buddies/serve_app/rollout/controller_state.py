@@ -33,7 +33,7 @@ class ControllerState:
     seen_age_s: float | None = None
 
 
-async def read_memory(connection: psycopg.AsyncConnection) -> ControllerState:
+async def read_state(connection: psycopg.AsyncConnection) -> ControllerState:
     """The state; an empty one before anything was written."""
     cursor = await connection.execute(
         "SELECT agreed, writing, registry_seen_at, registry_away_since, registry_message, verdict,"

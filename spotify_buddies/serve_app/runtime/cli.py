@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spotify_buddies.foundation.terminal.console import an_id
-from spotify_buddies.foundation.terminal.visible import say, visible
+from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.baseline import sample_command
 from spotify_buddies.serve_app.settings.command import Settings, store_url, withdraw
 from spotify_buddies.serve_app.settings.serve import ServeSettings
+
+if TYPE_CHECKING:
+    from spotify_buddies.serve_app.store.report import FeedbackRow
 
 SECTIONS = {"serve": ServeSettings}
 
@@ -25,7 +28,7 @@ app.command()(sample_command.plain)
 @app.command()
 def start(
     context: typer.Context,
-    alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: the setting.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Registry alias to serve; default: serve.alias.")] = None,
     any_port: Annotated[bool, typer.Option(help="Take a free port where a configured one is taken.")] = False,
     bundle: Annotated[
         Path | None, typer.Option(help="Serve this bundle's directory, without asking the registry.")
@@ -71,7 +74,7 @@ def _serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: boo
 
 @app.command()
 def release(context: typer.Context) -> None:
-    """Replace every replica of the running service by one with the code and settings of now, without failing a call.
+    """Restart every replica with the installed code and current settings; no call fails.
 
     After an upgrade of this package. New replicas start beside the old ones and are warm before those take no
     more calls; where they do not start, the old ones stay. Ports and hosts stay too.
@@ -102,6 +105,7 @@ def reactions(
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.serve_app.store.report import read_feedback
 
     settings: Settings = context.obj
@@ -110,10 +114,14 @@ def reactions(
     if as_json:
         say(json.dumps([vars(row) for row in rows], indent=1, default=str))
         return
-    say(f"{len(rows)} rows in Postgres for recommendation {recommendation}")
-    for row in rows:
-        said = {1: "liked", 0: "ignored", -1: "disliked"}[row.score]
-        say(
-            f"  {row.created_at:%Y-%m-%d %H:%M:%S%z}  {visible(row.user_id)}  {said:<8}  {row.score:>2}  "
-            f"playlist {visible(row.playlist_id)}  version {row.model_version or '-'} ({row.arm})"
-        )
+    if not rows:
+        say(f"no reaction to recommendation {recommendation} is stored")
+        return
+    headers = ("at", "user", "reaction", "score", "playlist", "version", "arm")
+    say(table(headers, map(_reaction, rows), right=(3,), whole=(0, 2)))
+
+
+def _reaction(row: FeedbackRow) -> tuple[object, ...]:
+    said = {1: "liked", 0: "ignored", -1: "disliked"}[row.score]
+    at = f"{row.created_at:%Y-%m-%d %H:%M:%S%z}"
+    return at, row.user_id, said, row.score, row.playlist_id, row.model_version or "-", row.arm

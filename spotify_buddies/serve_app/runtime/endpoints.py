@@ -1,4 +1,4 @@
-"""Where a running service listens, written for other commands and for Prometheus, and said to people."""
+"""Addresses of a running service, for commands, Prometheus and people."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _served(settings: Settings, begin: Start, running: Running) -> Start:
 def _close(state_dir: Path) -> None:
     """Close what an older release left open, and say what cannot be closed."""
     if mended := repair(state_dir / name for name in KEPT):
-        say(f"{mended:,} files and directories of {state_dir} were open to others; closed", err=True)
+        say(f"closed {mended:,} files in {state_dir} that other users could open", err=True)
     if (above := replaceable_by_others(state_dir)) is not None:
         say(f"other users can replace what lies in {above}, {state_dir} too; use a place of your own", err=True)
 

@@ -112,7 +112,7 @@ def store_url(settings: Settings, store: str) -> str:
         raise typer.Exit(1)
     if address == CONFIGURED:
         say(
-            f"error: the service here uses a {store} that its settings name; set {variable} for this command too",
+            f"error: the running service uses a configured {store.capitalize()}; set {variable} for this command too",
             err=True,
         )
         raise typer.Exit(1)

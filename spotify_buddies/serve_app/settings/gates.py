@@ -12,41 +12,43 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    manual: bool = Field(False, description="work out the verdicts and show them, and let people act")
+    manual: bool = Field(False, description="only show verdicts; people act on them")
     steps: tuple[float, ...] = Field(
         (1, 5, 25, 50, 100), description="percent of the users, ascending; 100 makes the canary production"
     )
-    min_step_s: float = Field(600.0, ge=0, description="seconds in a step at least")
-    min_answers: int = Field(1_000, ge=1, description="users that the canary answers in a step at least")
+    min_step_s: float = Field(600.0, ge=0, description="minimum seconds in a step")
+    min_answers: int = Field(1_000, ge=1, description="minimum users answered by the canary in a step")
     min_reacting: int = Field(100, ge=2, description="users of each arm who reacted, before like rates are compared")
     max_canary_s: float = Field(604_800.0, gt=0, description="seconds from the start of a canary to the end of it")
     on_timeout: Literal["roll_back", "hold"] = Field(
-        "roll_back", description="what happens to a canary that did not show in that time that it is as good"
+        "roll_back", description="action when a canary has not proved as good by then"
     )
     min_error_calls: int = Field(
         10, ge=1, description="calls to the canary before its errors are judged; users of one call count as one"
     )
     error_window_s: float = Field(30.0, gt=0, description="seconds of calls that the recent error rate is taken from")
     max_error_rate: float = Field(0.05, ge=0, lt=1, description="share of the canary's users whose calls may fail")
-    max_error_rise: float = Field(0.01, ge=0, lt=1, description="by how much it may be above production's")
+    max_error_rise: float = Field(
+        0.01, ge=0, lt=1, description="how far the canary's failure share may exceed production's"
+    )
     max_p99_ratio: float = Field(
         1.5, ge=1, description="the canary's p99 latency over production's, for calls of like sizes"
     )
-    p99_slack_ms: float = Field(5.0, ge=0, description="milliseconds above that, so that two fast arms do not differ")
+    p99_slack_ms: float = Field(5.0, ge=0, description="extra milliseconds allowed above max_p99_ratio")
     max_cold_rise: float = Field(0.1, ge=0, lt=1, description="rise of the share of users answered without a factor")
     max_empty_rise: float = Field(0.02, ge=0, lt=1, description="rise of the share of empty lists")
     max_coverage_drop: float = Field(
-        0.3, ge=0, lt=1, description="share of the distinct playlists that may be missing, for as many answers"
+        0.3, ge=0, lt=1, description="largest relative drop in distinct playlists, for equal numbers of answers"
     )
     like_gate: bool = Field(True, description="compare like rates; off for a service that gets no feedback")
     like_alpha: float = Field(
         0.05, gt=0, lt=0.5, description="probability, over the whole canary, of a wrong verdict on the like rate"
     )
     like_effect: float = Field(
-        0.2, gt=0, lt=1, description="relative difference of like rates that the test finds soonest"
+        0.2, gt=0, lt=1, description="relative difference of like rates that the test is tuned to detect"
     )
     like_margin: float = Field(
-        0.1, gt=0, lt=1, description="how much lower, relative to production's, a like rate still counts as as good"
+        0.1, gt=0, lt=1, description="largest relative drop in like rate still accepted as equal"
     )
 
     @model_validator(mode="after")

@@ -23,8 +23,7 @@ class RolloutSettings(GateSettings):
         0.02,
         ge=0,
         le=1,
-        description="by how much an offline MRR of a new version may be below production's beyond noise, as a share of "
-        "that",
+        description="largest accepted relative drop of an offline MRR, after noise",
     )
     seed_noise: float = Field(
         0.02,
@@ -36,7 +35,7 @@ class RolloutSettings(GateSettings):
         0.15,
         ge=0,
         le=1,
-        description="the same of an MRR among hard negatives, which training does not choose its epoch by",
+        description="standard deviation over seeds of the hard-negative MRR, as a share of it",
     )
     min_id_overlap: float = Field(
         0.5, ge=0, le=1, description="share of production's user ids, and of its playlist ids, that a version must know"
@@ -44,9 +43,7 @@ class RolloutSettings(GateSettings):
     counts_days: int = Field(
         90, ge=1, description="days that counts of ended generations are kept; a canary's stay while it runs"
     )
-    bundles_days: int = Field(
-        14, ge=0, description="days that bundles of versions which nothing names stay on this machine; 0 keeps all"
-    )
+    bundles_days: int = Field(14, ge=0, description="days before an unused version's bundle is deleted here; 0: never")
 
     @property
     def first_percent(self) -> float:

@@ -18,8 +18,8 @@ class ServeSettings(BaseModel):
     dashboard_port: int = Field(8265, ge=0, le=65_535, description="port of the Ray dashboard")
     mlflow_port: int = Field(5000, ge=0, le=65_535, description="port of the embedded MLflow server")
     haproxy: bool = Field(True, description="HAProxy in front of the replicas; off: Ray Serve's own proxy")
-    replicas: int = Field(1, ge=1, description="Recommender replicas at start and at least")
-    max_replicas: int = Field(2, ge=1, description="Recommender replicas at most; below replicas: as many as those")
+    replicas: int = Field(1, ge=1, description="minimum replicas, also at start")
+    max_replicas: int = Field(2, ge=1, description="maximum replicas; never below `replicas`")
     max_ongoing_requests: int = Field(
         64,
         ge=1,
@@ -28,9 +28,7 @@ class ServeSettings(BaseModel):
     target_ongoing_requests: float | None = Field(
         None, gt=0, description="calls in flight per replica to scale for; unset: a quarter of max_ongoing_requests"
     )
-    target_busy: float = Field(
-        0.5, gt=0, le=1, description="share of the time that a replica's event loop should compute, to scale for"
-    )
+    target_busy: float = Field(0.5, gt=0, le=1, description="target utilisation of a replica's event loop")
     upscale_delay_s: float = Field(5.0, ge=0, description="seconds above the target before replicas are added")
     downscale_delay_s: float = Field(120.0, ge=0, description="seconds below the target before replicas are removed")
     scale_interval_s: float = Field(2.0, gt=0, description="seconds between two reports of a replica's calls in flight")
@@ -50,7 +48,7 @@ class ServeSettings(BaseModel):
         100_000, ge=1, description="lists per replica that may wait to be written; beyond it the oldest are lost"
     )
     alias: str = Field("production", description="registry alias that is served")
-    daily_ttl_s: int = Field(172_800, ge=1, description="seconds a daily list lives")
+    daily_ttl_s: int = Field(172_800, ge=1, description="lifetime of a daily list in seconds")
     stop_notice_s: float = Field(
         1.0, ge=0, description="seconds of answering with health NOT_SERVING before a stop takes no more calls"
     )

@@ -33,7 +33,7 @@ class Feedback:
     idempotency_key: str
     model_version: str = ""
     arm: str = UNSPECIFIED
-    wishes: tuple[Snooze, ...] = ()
+    snoozes: tuple[Snooze, ...] = ()
     caller: str = ""
 
     def reactions(self) -> Iterator[tuple[str, int]]:
@@ -43,7 +43,7 @@ class Feedback:
 
     def rows(self) -> int:
         """Rows that the action becomes: one per playlist."""
-        return len(self.liked) + len(self.ignored) + len(self.disliked) + len(self.wishes)
+        return len(self.liked) + len(self.ignored) + len(self.disliked) + len(self.snoozes)
 
 
 @dataclass(frozen=True)

@@ -148,5 +148,5 @@ def _words(actions: Sequence[Feedback]) -> list[dict[str, object]]:
     words: list[dict[str, object]] = []
     for number, action in enumerate(actions):
         words += [{"action": number, "playlist": id_, "score": score} for id_, score in action.reactions()]
-        words += [{"action": number, "playlist": w.playlist_id, "until": w.until.isoformat()} for w in action.wishes]
+        words += [{"action": number, "playlist": w.playlist_id, "until": w.until.isoformat()} for w in action.snoozes]
     return words

@@ -21,8 +21,8 @@ def fingerprint(action: Feedback) -> bytes:
 
     Two values of a field collide once in 4 billion: enough to tell a mistake from a repetition.
     """
-    wishes = [f"{wish.playlist_id}\0{(wish.until - _EPOCH) // _MICROSECOND}" for wish in action.wishes]
-    lists = map(_joined, (action.liked, action.ignored, action.disliked, wishes))
+    snoozes = [f"{snooze.playlist_id}\0{(snooze.until - _EPOCH) // _MICROSECOND}" for snooze in action.snoozes]
+    lists = map(_joined, (action.liked, action.ignored, action.disliked, snoozes))
     return b"".join(xxh32_digest(text.encode()) for text in (action.user_id, action.recommendation_id, *lists))
 
 

@@ -60,7 +60,7 @@ _SNAPSHOT = f"SELECT {_POSITION}"
 
 
 @dataclass(frozen=True)
-class Position:
+class BlocksPosition:
     """How far the blocks are known. below: every transaction with a smaller number. file: of the table.
 
     last: a change number that was drawn.
@@ -70,7 +70,7 @@ class Position:
     file: int
     last: int
 
-    def leads_to(self, later: Position) -> bool:
+    def leads_to(self, later: BlocksPosition) -> bool:
         """Whether what is known still counts there: the same table, and nothing has gone back."""
         return self.file == later.file and self.below <= later.below and self.last <= later.last
 
@@ -80,7 +80,7 @@ class _Known:
     """identity: whose numbers."""
 
     identity: tuple[int, ...]
-    position: Position
+    position: BlocksPosition
 
 
 class BlocklistFollower:
@@ -156,7 +156,7 @@ class BlocklistFollower:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             cursor = await connection.execute(_LATER, (str(known.position.below),), prepare=True)
             rows = await cursor.fetchall()
-        position = Position(*rows[0][:3])
+        position = BlocksPosition(*rows[0][:3])
         if len(rows) > MANY or not known.position.leads_to(position):
             return await self._load(known.identity)
         changes = [Change(*row[3:]) for row in rows if row[3] is not None]
@@ -181,7 +181,7 @@ class BlocklistFollower:
         self._telemetry.set_blocks(len(self._blocks), self._blocks.nbytes)
 
 
-def load(url: str, timeout_s: float) -> tuple[SortedBlocks, Position]:
+def load(url: str, timeout_s: float) -> tuple[SortedBlocks, BlocksPosition]:
     """Every block in force, and the position up to which changes are contained. psycopg.Error."""
     users, playlists, until, numbers = array("q"), array("i"), array("I"), array("q")
     names: dict[str, int] = {}
@@ -198,4 +198,4 @@ def load(url: str, timeout_s: float) -> tuple[SortedBlocks, Position]:
     who, what, ends_at, number_of = (
         np.frombuffer(column, column.typecode) for column in (users, playlists, until, numbers)
     )
-    return pack(who, what, ends_at, number_of, NameTable.of(names)), Position(*position)
+    return pack(who, what, ends_at, number_of, NameTable.of(names)), BlocksPosition(*position)

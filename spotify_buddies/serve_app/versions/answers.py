@@ -18,7 +18,16 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History, Shown
-from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, Reasons, Refused, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import (
+    Arm,
+    Query,
+    RankedLists,
+    Reasons,
+    RefusedUser,
+    Rules,
+    Skipped,
+    Source,
+)
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
@@ -216,7 +225,7 @@ class Answers:
             at=self._now(),
         )
 
-    def _encode(self, ranked: Sequence[Ranked], refused: Sequence[Refused], arm: Arm) -> bytes:
+    def _encode(self, ranked: Sequence[Ranked], refused: Sequence[RefusedUser], arm: Arm) -> bytes:
         """Lists and refusals, each at its place."""
         parts: list[bytes] = []
         first = 0

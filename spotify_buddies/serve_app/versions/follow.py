@@ -22,7 +22,7 @@ from spotify_buddies.serve_app.generations.state import Generation, GenerationSt
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
-from spotify_buddies.serve_app.versions.table import Table
+from spotify_buddies.serve_app.versions.table import VersionTable
 
 # Between two reports, and between two looks without a notification; after ledger.LIVE_S a replica counts as gone.
 POLL_S = 1.0
@@ -63,7 +63,7 @@ class GenerationFollower:
     """
 
     def __init__(
-        self, url: str, timeout_s: float, replica: Replica, table: Table[Any], serving: FollowingReplica
+        self, url: str, timeout_s: float, replica: Replica, table: VersionTable[Any], serving: FollowingReplica
     ) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._replica, self._table, self._serving = replica, table, serving

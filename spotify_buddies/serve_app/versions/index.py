@@ -13,7 +13,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.generations.counts import ArmCounts
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
@@ -59,7 +59,7 @@ def open_search(bundle: Bundle) -> Loaded[Searching]:
 class Index:
     """Answers for every version that it holds, so there is nothing to swap. A FollowingReplica."""
 
-    def __init__(self, table: Table[Searching]) -> None:
+    def __init__(self, table: VersionTable[Searching]) -> None:
         self._table = table
 
     def follow(self, generation: Generation) -> bool:

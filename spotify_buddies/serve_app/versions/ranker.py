@@ -17,9 +17,9 @@ from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
 from spotify_buddies.serve_app.versions.parity import check_parity
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.bundle import open_bundle
 
 # Without a canary or a shadow no gate waits for the counts, and the playlists shown make a row large.
@@ -38,7 +38,7 @@ class Loader:
     neighbours: Callable[[Engine], Neighbours]
 
     def __call__(self, version: str) -> Loaded[Answers]:
-        """Load a version, for Table.load_with. Blocks. BundleError: the bundle is refused, or answers differently."""
+        """Load a version, for VersionTable.load_with; blocks. BundleError: the bundle is bad or answers differently."""
         with self.fetch(version) as directory:
             engine = Engine(open_bundle(directory, check_hashes=False), version)
             note = check_parity(engine)
@@ -105,7 +105,7 @@ class ReportedCounts:
 class Ranker:
     """Puts the active generation into rotation. A FollowingReplica."""
 
-    def __init__(self, rotation: Rotation, table: Table[Answers], telemetry: Telemetry) -> None:
+    def __init__(self, rotation: Rotation, table: VersionTable[Answers], telemetry: Telemetry) -> None:
         self._rotation, self._table, self._telemetry = rotation, table, telemetry
         self._counts = ReportedCounts(telemetry)
 
@@ -160,11 +160,11 @@ class Ranker:
         if now.shadow is not None:
             now.shadow.close()
 
-    def _side(self, number: int, arm: str, answers: Answers, kept: Answering | None) -> Answering:
+    def _side(self, number: int, arm: str, answers: Answers, kept: ArmAnswers | None) -> ArmAnswers:
         """An arm with its counts; the same ones as before where the generation and the answers are the same."""
         if kept is not None and kept.answers is answers and kept.counts is not None:
             return kept
-        return Answering(answers, self._count(number, arm, answers))
+        return ArmAnswers(answers, self._count(number, arm, answers))
 
     def _count(self, number: int, arm: str, answers: Answers) -> ArmCounter:
         counter = ArmCounter(arm, answers.version, answers.engine.bundle.manifest.playlists)

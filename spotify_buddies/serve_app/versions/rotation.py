@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answering:
+class ArmAnswers:
     """A version that answers, and its counters; counts: None without a generation."""
 
     answers: Answers
@@ -47,8 +47,8 @@ class Assignment:
     with; since then, in UTC.
     """
 
-    production: Answering
-    canary: Answering | None = None
+    production: ArmAnswers
+    canary: ArmAnswers | None = None
     share: float = 0.0
     salt: str = ""
     shadow: Shadow | None = None
@@ -59,7 +59,7 @@ class Assignment:
 @dataclass(frozen=True)
 class _Part:
     answered: Answered
-    by: Answering
+    by: ArmAnswers
     users: int
 
 
@@ -70,7 +70,7 @@ class _Call:
         self.excluded: dict[Answers, Array] = {}
         self._counters: dict[ArmCounter, CallCounter] = {}
 
-    def count(self, side: Answering) -> CallCounter | None:
+    def count(self, side: ArmAnswers) -> CallCounter | None:
         """The counter of this call in the arm of `side`; None where nothing is counted."""
         if side.counts is None:
             return None
@@ -121,7 +121,7 @@ class Rotation:
         return data
 
     async def _both(
-        self, now: Assignment, canary: Answering, query: Query, chosen: Array, call: _Call
+        self, now: Assignment, canary: ArmAnswers, query: Query, chosen: Array, call: _Call
     ) -> tuple[bytes, list[_Part]]:
         """The users of a call by arm, and their answers in the order asked."""
         asked = self._canary(now, canary, query.only(chosen), call)
@@ -140,7 +140,7 @@ class Rotation:
         which[answered] = chosen
         return merge(messages, which), parts
 
-    async def _canary(self, now: Assignment, canary: Answering, query: Query, call: _Call) -> _Part:
+    async def _canary(self, now: Assignment, canary: ArmAnswers, query: Query, call: _Call) -> _Part:
         """The canary's answer; where it fails, production's, under production's name."""
         try:
             return await _by(canary, Arm.CANARY, query, call)
@@ -151,7 +151,7 @@ class Rotation:
             return await _by(now.production, Arm.PRODUCTION, query, call)
 
 
-async def _by(side: Answering, arm: Arm, query: Query, call: _Call) -> _Part:
+async def _by(side: ArmAnswers, arm: Arm, query: Query, call: _Call) -> _Part:
     """One arm's answer, timed; an exception is counted as its error."""
     started = time.perf_counter()
     users = len(query) - len(query.refused)

@@ -8,7 +8,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.generations.state import Held, Load
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.rotation import Assignment
-from spotify_buddies.serve_app.versions.table import Table
+from spotify_buddies.serve_app.versions.table import VersionTable
 
 _STATES = {
     Load.LOADING: pb.VERSION_STATE_LOADING,
@@ -17,7 +17,7 @@ _STATES = {
 }
 
 
-def describe(now: Assignment, table: Table[Answers]) -> list[pb.ModelVersion]:
+def describe(now: Assignment, table: VersionTable[Answers]) -> list[pb.ModelVersion]:
     """Every version of the table: production, then the canary, then the others in the order in which they came.
 
     A version that is served is included even when no generation wants it: it serves until another one is loaded.

@@ -60,7 +60,7 @@ class _Entry(Generic[Item]):
     again: float = 0.0
 
 
-class Table(Generic[Item]):
+class VersionTable(Generic[Item]):
     """Versions by number; for one event loop.
 
     changed: set whenever a state changes; one reader waits for it and clears it.

@@ -71,6 +71,7 @@ def build_dataset(
         stamps[name] = stage.run(
             directory,
             name,
+            # Only the first part has none before it: it depends on the raw files.
             inputs={earlier: stamps[earlier].fingerprint for earlier in part.after} or files,
             settings=part.settings,
             build=part.build,

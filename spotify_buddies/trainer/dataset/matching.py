@@ -38,6 +38,7 @@ def match_songs(directory: Path, raw: Path, matching: Matching, progress: Progre
     }
     chosen = rows[matching]
     count = int(chosen.max()) + 1 if chosen.size else 0
+    # The first raw song of each row: its spelling is the one that is shown.
     first = np.full(count, chosen.size, np.int64)
     np.minimum.at(first, chosen, np.arange(chosen.size))
     songs.select("title", "artist")[first].write_parquet(directory / "songs.parquet")

@@ -58,6 +58,7 @@ def _with_owners(heard: Csr, playlists: Csr, owner: Array, users: int) -> Csr:
         return heard
     own = Csr.from_rows([[] if row < heard.rows else [row] for row in owner.tolist()], users).transpose()
     parts = [[playlists.row(j) for j in own.row(user)] for user in range(heard.rows, users)]
+    # Never without a playlist: somebody is added as an owner because a playlist names them.
     libraries = [np.unique(np.concatenate(part)) for part in parts]
     indptr = np.concatenate([heard.indptr, heard.indptr[-1] + np.cumsum([len(songs) for songs in libraries])])
     return Csr(indptr.astype(np.int64), np.concatenate([heard.indices, *libraries]), heard.columns)
@@ -67,6 +68,7 @@ def _matched(user_songs: Csr, playlist_songs: Csr) -> Array:
     """How many of each user's songs are in a playlist of anybody, int64 (U)."""
     listed = np.zeros(user_songs.columns, bool)
     listed[playlist_songs.indices] = True
+    # A running sum, of which each row takes a difference: no loop over users.
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(listed[user_songs.indices], dtype=np.int64)])
     matched: Array = before[user_songs.indptr[1:]] - before[user_songs.indptr[:-1]]
     return matched

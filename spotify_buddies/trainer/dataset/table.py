@@ -121,6 +121,7 @@ def open_dataset(directory: Path) -> Dataset:
     """
     stamps = stage.load_chain(directory, STAGES, BUILD)
 
+    # By the stamp, which lists what the part consists of.
     stored = "triplets.npy" in stamps[TRIPLETS].files
 
     def array(part: str, name: str) -> Array:

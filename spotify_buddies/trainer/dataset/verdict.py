@@ -140,6 +140,7 @@ def _left_out(numbers: Numbers) -> list[str]:
 
 def _check_skipped(numbers: Numbers) -> str:
     files, lines = numbers["skipped_files"], numbers["skipped_lines"]
+    # Against listens: playlists come as whole files, which are counted as such.
     share = _share(lines, lines + numbers["listens"])
     if files or share > _MOST_SKIPPED:
         return f"malformed files: {files:,}, malformed lines: {share:.1%}; repair them and build again"
@@ -156,6 +157,7 @@ def _check_matching(numbers: Numbers) -> str:
     kind = numbers["matching"]
     share, full = _matched_share(numbers, kind), _matched_share(numbers, "full")
     advice = "compare how listens and playlists spell names"
+    # Even where enough is matched already: the better matching is only a setting away.
     if full > _MUCH_MORE * share:
         advice = f'[data] matching = "full" matches {full:.1%}'
     elif share >= _LEAST_MATCHED or not numbers["listens"]:

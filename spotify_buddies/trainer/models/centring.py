@@ -51,6 +51,7 @@ class Centred:
         """
         if not len(rows):
             return 0.0
+        # Every so many-th row, not the first ones: rows are by user, and all kinds of users have to be in it.
         some = np.asarray(rows[:: -(-len(rows) // ROWS)])
         width = some.shape[1] - 1
         playlists = np.ascontiguousarray(some[:, 1:]).ravel()

@@ -50,6 +50,7 @@ def read(directory: Path, key: str) -> Checkpoint | None:
         stored = Checkpoint(body["key"], reports, body["finished"])
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path}: not a checkpoint ({error}); remove {directory} and train again") from error
+    # Another key is other settings or data: no error, the training begins anew and replaces it.
     return stored if stored.key == key and stored.reports else None
 
 
@@ -61,6 +62,7 @@ def write(directory: Path, checkpoint: Checkpoint, tensors: Mapping[str, Array])
     path = tensor_file(directory, checkpoint.key, checkpoint.last.epoch)
     partial = path.with_suffix(".partial")
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, partial)
+    # On disk before it has its name: after a power failure a file with that name is whole.
     _sync(partial)
     partial.replace(path)
     finish(directory, checkpoint)
@@ -76,6 +78,7 @@ def finish(directory: Path, checkpoint: Checkpoint) -> None:
     partial.replace(record)
     wanted = {checkpoint.best.epoch} if checkpoint.finished else {checkpoint.best.epoch, checkpoint.last.epoch}
     keep = {tensor_file(directory, checkpoint.key, epoch) for epoch in wanted}
+    # After the record: a crash in between leaves a file too many, never a record without its tensors.
     for path in directory.glob("epoch-*.safetensors"):
         if path not in keep:
             path.unlink()

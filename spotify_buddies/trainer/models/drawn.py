@@ -52,6 +52,7 @@ class Drawn:
     @property
     def from_hard(self) -> int:
         """How many of a positive's negatives come from the hard pool, as in the file."""
+        # Halves go up, as in the file; round() takes them to the even number.
         return int(self.negatives * self.hard_share + 0.5)
 
     def part(self, epoch: int) -> EpochPart:
@@ -61,6 +62,7 @@ class Drawn:
     def blocks(self, seed: int, epoch: int) -> Iterator[Array]:
         """Runs of a random order of all places, within a run by user."""
         part = self.part(epoch)
+        # By pass: its parts have, together, the negatives that the whole pass would have.
         chance = np.uint64(derive(seed, f"negatives of epoch {part.number}"))
         run = min(BLOCK, -(-len(part) // RUNS))
         for places in _places(len(self), part, seed):
@@ -85,6 +87,7 @@ class Drawn:
 def _places(total: int, part: EpochPart, seed: int) -> Iterator[Array]:
     """A part of the numbers 0..total in a random order, in blocks; int32 if small enough, which sorts faster."""
     kind = np.int32 if total < 1 << 31 else np.int64
+    # A true permutation where it fits into one block: the computed one below is not even over few numbers.
     if total <= BLOCK:
         if total:
             order = generator(seed, f"places of epoch {part.number}").permutation(np.arange(total, dtype=kind))

@@ -79,6 +79,7 @@ def fill_in(model: Model, user_songs: Csr, learned: Array, seen: Array) -> Model
     seen bool (P): playlists whose factor was trained; the others get zeros.
     """
     rest = np.flatnonzero(~learned)
+    # Postings of learned users alone, so that nobody is folded in from a factor that was never trained.
     near = nearest_users(
         user_songs, NEAREST, block_users=_BLOCK_USERS, rows=rest, postings=user_songs.only(learned).transpose()
     )

@@ -73,6 +73,7 @@ class TripletSource(Protocol):
 
 def ahead(blocks: Iterator[Array]) -> Iterator[Array]:
     """The same blocks, each made on another thread while the one before it is learned from."""
+    # One thread: a block ahead is enough to hide its making.
     with ThreadPoolExecutor(1) as maker:
         waiting = maker.submit(next, blocks, None)
         while (block := waiting.result()) is not None:
@@ -111,10 +112,12 @@ class TripletFile:
         rng = generator(seed, f"order of epoch {part.number}")
         order = rng.permutation(-(-len(self) // BLOCK))
         if len(part) < len(self):
+            # The order of blocks belongs to the pass; parts of one pass must not deal their runs alike.
             rng = generator(seed, f"runs of epoch {epoch}")
         bits = BLOCK.bit_length()
         for begin, end in self._spans(order, part):
             block = np.ascontiguousarray(self.triplets[begin:end], np.int32)
+            # In proportion: the runs of all blocks together are about RUNS, however the part is cut.
             runs = -(-RUNS * len(block) // len(part))
             # Run, user and place in the file in one integer: one sort of integers instead of one of rows.
             keys = rng.integers(0, runs, len(block), np.int64) << 31 if runs > 1 else np.zeros(len(block), np.int64)

@@ -24,7 +24,7 @@ def register_checked(
     number = registry.register(bundle_dir, run_id, aliases=others)
     if PRODUCTION not in aliases:
         return number, ()
-    serving = registry.desired().aliases.get(PRODUCTION, number)
+    serving = registry.read_aliases().aliases.get(PRODUCTION, number)
     against = "; ".join(beneath(registry.get(number)))
     if against and serving != number:
         force = f"`buddies registry alias {PRODUCTION} {number} --force`"

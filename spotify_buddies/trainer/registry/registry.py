@@ -22,12 +22,12 @@ from spotify_buddies.trainer.registry.mlflow_client import (
     public,
     tracking_uri,
 )
-from spotify_buddies.trainer.registry.versions import SHA256_TAG, Desired, VersionInfo, read_version, tags_of
+from spotify_buddies.trainer.registry.versions import SHA256_TAG, RegistryAliases, VersionInfo, read_version, tags_of
 
 __all__ = [
     "SHA256_TAG",
-    "Desired",
     "Registry",
+    "RegistryAliases",
     "RegistryError",
     "RegistryUnavailable",
     "VersionInfo",
@@ -114,7 +114,7 @@ class Registry:
             if alias in self._aliases(client):
                 client.delete_registered_model_alias(self.model, alias)
 
-    def desired(self) -> Desired:
+    def read_aliases(self) -> RegistryAliases:
         """All aliases and the model's tags, of one moment."""
         with self._client() as client:
             try:
@@ -122,9 +122,9 @@ class Registry:
             except _mlflow_exception() as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
-                return Desired()
+                return RegistryAliases()
             aliases = {str(alias): str(number) for alias, number in model.aliases.items()}
-            return Desired(aliases, {str(name): str(value) for name, value in model.tags.items()})
+            return RegistryAliases(aliases, {str(name): str(value) for name, value in model.tags.items()})
 
     def tag_model(self, name: str, value: str | None) -> None:
         """Set a tag of the model; None deletes it, and nothing happens where there is none."""

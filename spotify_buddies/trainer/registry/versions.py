@@ -28,7 +28,7 @@ class VersionInfo:
 
 
 @dataclass(frozen=True)
-class Desired:
+class RegistryAliases:
     """What is set on the registered model: alias -> version number, and tags. Both empty where there is no model."""
 
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -21,6 +21,16 @@ def test_recommend_prints_titles_owners_and_reasons(tmp_path: Path) -> None:
     assert json.loads(script.stdout)[0]["playlists"][0]["title"] == "Rainy"
 
 
+def test_in_a_pipe_each_playlist_is_a_line_under_the_headers(tmp_path: Path) -> None:
+    with serving(Recommend=lambda request, context: ANSWER) as address:
+        lines = buddies("recommend", "ada", "--address", address, cwd=tmp_path, COLUMNS="30").stdout.splitlines()
+    (headers,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["#", "title"]]
+    assert headers == 1, "the title with the user comes first"
+    assert lines[headers].split() == ["#", "title", "playlist", "owner", "score", "reason"]
+    assert lines[headers + 1].split()[:2] == ["1", "Rainy"]
+    assert "why" in lines[headers + 1]
+
+
 def test_names_of_playlists_are_printed_as_they_are(tmp_path: Path) -> None:
     answer = pb.RecommendResponse()
     answer.CopyFrom(ANSWER)

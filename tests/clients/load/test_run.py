@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from spotify_buddies.clients.load.baseline import Bare, bare_server
-from spotify_buddies.clients.load.client_processes import Around, Crew, LoadError, Measured, crew
+from spotify_buddies.clients.load.client_processes import Around, ClientProcesses, LoadError, Measured, processes
 from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
@@ -30,7 +30,7 @@ SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
 
 
-def run(workers: Crew, plan: LoadPlan) -> Measured:
+def run(workers: ClientProcesses, plan: LoadPlan) -> Measured:
     return workers.measure(plan, lambda phase, calls, errors: None, Around(lambda: None, lambda: None))
 
 
@@ -41,7 +41,7 @@ def short(address: str, mix: dict[CallKind, float], **changes) -> LoadPlan:
 def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
     servicer = Stalling()
     mix = {CallKind.KNOWN: 2.0, CallKind.TASTE: 1.0, CallKind.UNKNOWN: 1.0, CallKind.FEEDBACK: 1.0}
-    with serving(servicer) as address, crew(2, SAMPLE) as workers:
+    with serving(servicer) as address, processes(2, SAMPLE) as workers:
         plan = short(address, mix, processes=2, connections=2, check_every=1, rate=400.0, duration_s=5.0)
         measured = run(workers, plan)
     record = measured.record
@@ -58,7 +58,7 @@ def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answ
 
 def test_a_real_stall_is_in_the_latency_of_every_call_of_the_schedule_within_it() -> None:
     servicer = Stalling(stall_at=200, stall_s=0.5)
-    with serving(servicer) as address, crew(1, SAMPLE) as workers:
+    with serving(servicer) as address, processes(1, SAMPLE) as workers:
         plan = short(address, {CallKind.KNOWN: 1.0}, rate=400.0, duration_s=1.5, callers=4)
         whole = run(workers, plan).record.whole()
     assert whole.latency.count == 600
@@ -70,9 +70,9 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
     refused, wrong = Sample(("refuse",)), Sample(("short",))
     with serving(Stalling()) as address:
         plan = short(address, {CallKind.KNOWN: 1.0}, check_every=1, rate=40.0)
-        with crew(1, refused) as workers:
+        with processes(1, refused) as workers:
             one = run(workers, plan).record
-        with crew(1, wrong) as workers:
+        with processes(1, wrong) as workers:
             other = run(workers, plan).record
     assert one.errors == Counter({("known", "RESOURCE_EXHAUSTED", ""): 20})
     assert one.messages == {("known", "RESOURCE_EXHAUSTED", ""): "full"}
@@ -82,7 +82,7 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
 
 
 def test_a_mix_that_cannot_be_made_and_a_server_that_is_not_there_say_so_and_the_clients_go_on() -> None:
-    with serving(Stalling()) as address, crew(1, SAMPLE) as workers:
+    with serving(Stalling()) as address, processes(1, SAMPLE) as workers:
         with pytest.raises(LoadError, match="none came"):
             run(workers, short(address, {CallKind.FEEDBACK: 1.0}, reactions=9))
         assert run(workers, short(address, {CallKind.KNOWN: 1.0}, rate=10.0)).record.whole().latency.count == 5

@@ -62,6 +62,7 @@ ALL = [(kind, template) for kind, templates in TEMPLATES.items() for template in
 @settings(max_examples=600)
 @given(st.sampled_from(ALL), ANY)
 @example((AddressKind.MLFLOW, TEMPLATES[AddressKind.MLFLOW][4]), "X&QJV=Y")
+@example((AddressKind.MLFLOW, TEMPLATES[AddressKind.MLFLOW][1]), "GGG:")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][0]), "XYZ@QJV!")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "XYZ QJV")
 @example((AddressKind.POSTGRES, TEMPLATES[AddressKind.POSTGRES][4]), "GGG\\")

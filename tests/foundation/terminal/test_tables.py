@@ -35,6 +35,16 @@ def test_a_row_of_another_length_is_refused():
         table(["a", "b"], [["only"]])
 
 
+def test_on_a_terminal_a_column_that_must_stay_whole_does_not_fold(monkeypatch):
+    parent, child = pty.openpty()
+    monkeypatch.setenv("COLUMNS", "30")
+    with os.fdopen(parent), os.fdopen(child, "w") as terminal, monkeypatch.context() as context:
+        context.setattr("sys.stdout", terminal)
+        text = table(["at", "title"], [["2026-05-01 12:00", "word " * 12]], whole=[0])
+    assert "2026-05-01 12:00" in text
+    assert max(map(len, text.split("\n"))) <= 30
+
+
 def test_on_a_terminal_long_cells_fold_and_numbers_stay_whole(monkeypatch):
     parent, child = pty.openpty()
     monkeypatch.setenv("COLUMNS", "30")

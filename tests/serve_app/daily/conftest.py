@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from spotify_buddies.serve_app.daily.run import Report, run_daily
+from spotify_buddies.serve_app.daily.run import DailyReport, run_daily
 from spotify_buddies.serve_app.ranking.engine import Engine
 
 
@@ -23,11 +23,11 @@ def store(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def run(engine: Engine, store: Redis) -> Callable[..., Report]:
+def run(engine: Engine, store: Redis) -> Callable[..., DailyReport]:
     """run_daily for version 7, in blocks of 7 listeners; the clock is now, so that the store's agrees with it."""
     given: dict[str, Any] = {"store": store, "model": "m", "now": datetime.now(UTC), "ttl_s": 100, "block_users": 7}
 
-    def call(version: str = "7", **other: Any) -> Report:
+    def call(version: str = "7", **other: Any) -> DailyReport:
         return run_daily(engine.bundle, version, **{**given, **other})
 
     return call

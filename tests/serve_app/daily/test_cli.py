@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
-from spotify_buddies.serve_app.daily.run import Report
+from spotify_buddies.serve_app.daily.run import DailyReport
 
 
 def test_status_is_a_table_of_the_stored_lists(
-    run: Callable[..., Report], redis_url: str, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., DailyReport], redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BUDDIES_REDIS_URL", redis_url)
     monkeypatch.setenv("BUDDIES_REGISTRY__MODEL", "m")

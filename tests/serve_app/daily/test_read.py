@@ -11,14 +11,14 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from spotify_buddies.serve_app.daily.read import fetch, prefer_daily
-from spotify_buddies.serve_app.daily.run import Report
+from spotify_buddies.serve_app.daily.run import DailyReport
 from spotify_buddies.serve_app.daily.space import LENGTH, pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, Source
 
 NONE = np.empty(0, np.int32)
 EVERYTHING = Rules()
-Run = Callable[..., Report]
+Run = Callable[..., DailyReport]
 
 
 def read(

@@ -14,12 +14,12 @@ from redis.exceptions import ConnectionError as Away
 
 from spotify_buddies.foundation.stages.blocks import Threads
 from spotify_buddies.serve_app.daily.index import look, read_index
-from spotify_buddies.serve_app.daily.run import Report
+from spotify_buddies.serve_app.daily.run import DailyReport
 from spotify_buddies.serve_app.daily.space import DailyError, Space, pointer
 from spotify_buddies.serve_app.embedded import valkey
 from spotify_buddies.serve_app.ranking.engine import Engine
 
-Run = Callable[..., Report]
+Run = Callable[..., DailyReport]
 
 
 def values(store: Redis, space: Space) -> list[bytes | None]:

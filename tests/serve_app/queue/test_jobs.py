@@ -35,7 +35,7 @@ def test_a_job_that_is_not_answered_may_be_recorded_again(jobs: Jobs) -> None:
 
 def test_an_id_belongs_to_one_request(jobs: Jobs) -> None:
     jobs.record("a", b"request")
-    with pytest.raises(JobConflict, match="'a' has another request"):
+    with pytest.raises(JobConflict, match="'a' is already used for another request"):
         jobs.record("a", b"another")
     assert jobs.begin("a") == b"request"
 

@@ -128,7 +128,7 @@ def test_every_job_is_answered_once_whatever_ends_the_worker_and_poison_ends_in_
         "stranger": UNPROCESSABLE,
     }
     assert letters["raising"].error == "ZeroDivisionError: poison"
-    assert "they kill the worker" in letters["killing"].error
+    assert "the worker died in each of the" in letters["killing"].error
     assert "limit" in letters["invalid"].error
     wait_until(lambda: jobs.answer("sound"), "the sound job beside them", WITHIN_S)
     assert jobs.answer("raising") is None

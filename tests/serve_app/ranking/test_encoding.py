@@ -19,7 +19,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
 from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Refused, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, RefusedUser, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
@@ -158,7 +158,7 @@ def test_every_id_is_drawn_anew() -> None:
 
 
 def test_a_refused_listener_carries_the_error_and_no_playlists() -> None:
-    encoded = encode_refused(Refused(3, "ü", "user_ids[3]", "is 200 bytes"))
+    encoded = encode_refused(RefusedUser(3, "ü", "user_ids[3]", "is 200 bytes"))
     error = pb.ListenerError(code=3, field="user_ids[3]", message="is 200 bytes")
     assert pb.RecommendResponse.FromString(encoded) == pb.RecommendResponse(
         recommendations=[pb.Recommendation(user_id="ü", error=error)]

@@ -148,8 +148,8 @@ class Rollout:
         percent = wanted.pop("canary_percent", None)
 
         async def look(_: psycopg.AsyncConnection) -> bool:
-            desired = await asyncio.to_thread(self.registry.desired)
-            return dict(desired.aliases) == wanted and desired.tags.get("canary_percent") == percent
+            registered = await asyncio.to_thread(self.registry.read_aliases)
+            return dict(registered.aliases) == wanted and registered.tags.get("canary_percent") == percent
 
         await self.until(look)
 

@@ -9,7 +9,7 @@ import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import GenerationState, Held, Load, Report, Role, Wanted
-from spotify_buddies.serve_app.rollout.activation import settle
+from spotify_buddies.serve_app.rollout.activation import activate
 from tests.serve_app.rollout.conftest import Rollout
 from tests.serve_app.rollout.proposals import SAID, newest
 
@@ -20,7 +20,7 @@ def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(rollout:
     async def run() -> None:
         async with rollout.asked() as connection:
             await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
-            assert await settle(connection, 120) == await newest(rollout), "with no replica nothing is decided"
+            assert await activate(connection, 120) == await newest(rollout), "with no replica nothing is decided"
             await ledger.report(connection, Report("r-1", Role.RANKER, 1, 0))
             await ledger.report(connection, Report("i-1", Role.INDEX, 0, 0))
             assert await state_now(connection) is GenerationState.PREPARING, "the index has not prepared it"
@@ -38,7 +38,7 @@ def test_a_replica_that_is_gone_is_not_waited_for_and_one_that_lives_is(rollout:
 
 
 async def state_now(connection: psycopg.AsyncConnection) -> GenerationState:
-    generation = await settle(connection, 120)
+    generation = await activate(connection, 120)
     assert generation is not None
     return generation.state
 

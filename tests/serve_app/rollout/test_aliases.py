@@ -14,7 +14,7 @@ from spotify_buddies.serve_app.rollout.aliases import (
     moved,
     parse_percent,
 )
-from spotify_buddies.trainer.registry.registry import Desired
+from spotify_buddies.trainer.registry.registry import RegistryAliases
 
 
 def merged(wanted: Wanted, **by_hand: str | None) -> tuple[Wanted, tuple[str, ...]]:
@@ -31,17 +31,19 @@ def test_what_is_wanted_comes_back_from_its_own_aliases() -> None:
         tags = {} if there.percent is None else {"canary_percent": there.percent}
         names = {"production", "canary", "shadow", "previous"}
         aliases = {name: value for name in names if (value := getattr(there, name)) is not None}
-        assert aliases_in(Desired(aliases, tags)) == there
+        assert aliases_in(RegistryAliases(aliases, tags)) == there
         assert moved(there, aliases_of(wanted)) == {}
 
 
 def test_other_aliases_and_the_percent_of_no_canary_are_not_looked_at() -> None:
-    assert aliases_in(Desired({"production": "1", "staging": "9"}, {"canary_percent": "50"})) == Aliases("1")
-    assert aliases_in(Desired()) == Aliases()
+    assert aliases_in(RegistryAliases({"production": "1", "staging": "9"}, {"canary_percent": "50"})) == Aliases("1")
+    assert aliases_in(RegistryAliases()) == Aliases()
 
 
 def test_a_percent_in_other_words_is_the_same_percent() -> None:
-    aliases = aliases_in(Desired({"production": "1", "canary": "2", "previous": "0"}, {"canary_percent": " 10.0 %"}))
+    aliases = aliases_in(
+        RegistryAliases({"production": "1", "canary": "2", "previous": "0"}, {"canary_percent": " 10.0 %"})
+    )
     assert aliases == aliases_of(CANARY)
 
 

@@ -10,7 +10,7 @@ import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
-from spotify_buddies.serve_app.rollout.apply_verdict import act
+from spotify_buddies.serve_app.rollout.apply_verdict import apply_verdict
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
 from tests.serve_app.rollout.conftest import Rollout
 
@@ -42,7 +42,7 @@ def test_a_verdict_that_waited_for_a_person_who_was_faster_changes_nothing_and_k
             assert active is not None
             async with person.transaction():
                 await ledger.propose(person, "m", replace(WANTED, paused=True), after=1, **SAID)
-                acting = asyncio.create_task(act(controller, "m", active, roll_back))
+                acting = asyncio.create_task(apply_verdict(controller, "m", active, roll_back))
                 await waits(rollout, controller.info.backend_pid)
             assert await acting is False
             newest = await ledger.read_newest(controller)
@@ -62,7 +62,7 @@ def test_a_verdict_that_waited_for_a_person_who_gave_up_is_done(rollout: Rollout
             assert active is not None
             async with person.transaction(force_rollback=True):
                 await ledger.propose(person, "m", replace(WANTED, paused=True), after=1, **SAID)
-                acting = asyncio.create_task(act(controller, "m", active, roll_back))
+                acting = asyncio.create_task(apply_verdict(controller, "m", active, roll_back))
                 await waits(rollout, controller.info.backend_pid)
             assert await acting is True
             newest = await ledger.read_newest(controller)

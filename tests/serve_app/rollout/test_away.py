@@ -13,7 +13,7 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Wanted
-from spotify_buddies.serve_app.rollout.controller_state import read_memory
+from spotify_buddies.serve_app.rollout.controller_state import read_state
 from spotify_buddies.serve_app.rollout.gauges import RolloutFigures
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry
@@ -38,7 +38,7 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
                 await rollout.active(1)
             assert "does not answer" in (await rollout.event("registry_away")).message
             async with rollout.asked() as connection:
-                assert (await read_memory(connection)).away_since is not None
+                assert (await read_state(connection)).away_since is not None
                 said = {"who": "ann", "action": "start", "why": ""}
                 wanted = Wanted("1", canary="2", share=0.1, salt="x")
                 await ledger.propose(connection, "m", wanted, after=1, **said)
@@ -58,6 +58,6 @@ def test_while_the_registry_is_away_rollouts_go_on_and_are_written_there_when_it
         await until(lambda: condition(told[-1]), "what the controller reports", WITHIN_S)
 
     async def here(connection: psycopg.AsyncConnection) -> bool:
-        return (await read_memory(connection)).away_since is None
+        return (await read_state(connection)).away_since is None
 
     asyncio.run(run())

@@ -56,9 +56,9 @@ def test_a_controller_whose_connections_are_cut_goes_on(rollout: Rollout) -> Non
     asyncio.run(run())
 
 
-def says(kind: str, next_share: float = 0.0, *, acts: bool = True) -> Verdict:
+def says(kind: str, next_share: float = 0.0, *, is_applied: bool = True) -> Verdict:
     share = 0.1
-    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), acts)
+    return Verdict(VerdictKind(kind), "3 of 4 calls failed", (), share, next_share, datetime.now(UTC), is_applied)
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_what_the_gates_say_becomes_a_generation(
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(("paused", "acts"), [(True, True), (False, False)])
+@pytest.mark.parametrize(("paused", "is_applied"), [(True, True), (False, False)])
 def test_what_the_gates_say_is_kept_and_not_done_where_people_decide(
-    rollout: Rollout, paused: bool, acts: bool
+    rollout: Rollout, paused: bool, is_applied: bool
 ) -> None:
     async def judge(_: psycopg.AsyncConnection, generation: Generation) -> Verdict:
         assert not generation.wanted.paused, "the figures are worked out as if nothing were paused"
-        return says("roll_back", acts=acts)
+        return says("roll_back", is_applied=is_applied)
 
     async def run() -> None:
         await say(rollout, Wanted("1", canary="2", share=0.1, salt="x", paused=paused), 0)
         async with rollout.working(judge=judge), rollout.replicas("r-1"):
 
             async def kept(connection: psycopg.AsyncConnection) -> bool:
-                verdict = (await controller_state.read_memory(connection)).verdict or {}
+                verdict = (await controller_state.read_state(connection)).verdict or {}
                 return (verdict.get("kind"), verdict.get("reason")) == ("roll_back", "3 of 4 calls failed")
 
             await rollout.until(kept)

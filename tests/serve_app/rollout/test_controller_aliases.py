@@ -11,7 +11,7 @@ import pytest
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import controller_state
-from spotify_buddies.serve_app.rollout.alias_sync import Agreement
+from spotify_buddies.serve_app.rollout.alias_sync import AliasSync
 from spotify_buddies.serve_app.rollout.aliases import Aliases, aliases_of
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.serve_app.rollout.conftest import FAST, Rollout
@@ -64,7 +64,7 @@ def test_without_an_alias_production_nothing_is_made(rollout: Rollout, registry:
         async with rollout.working():
 
             async def looked(connection: psycopg.AsyncConnection) -> bool:
-                return (await controller_state.read_memory(connection)).registry_seen_at is not None
+                return (await controller_state.read_state(connection)).registry_seen_at is not None
 
             await rollout.until(looked)
             async with rollout.asked() as connection:
@@ -176,22 +176,22 @@ def test_what_was_moved_by_hand_comes_on_top_of_a_generation_that_the_command_ma
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_step_that_is_repeated_changes_nothing(rollout: Rollout, registry: Registry, times: int) -> None:
     async def run() -> None:
-        agreement = Agreement(registry, rollout.fetch, FAST, lambda: "salt")
+        alias_sync = AliasSync(registry, rollout.fetch, FAST, lambda: "salt")
         async with rollout.asked() as connection:
             try:
                 for _ in range(times):
-                    await agreement.step(connection)
+                    await alias_sync.step(connection)
                 assert [one.number for one in await ledger.read_history(connection)] == [1]
                 await ledger.decide(connection, 1, GenerationState.ACTIVE)
                 await ledger.propose(connection, "m", Wanted("1", shadow="3"), after=1, **SAID)
                 await ledger.decide(connection, 2, GenerationState.ACTIVE)
                 for _ in range(3):
-                    await agreement.step(connection)
+                    await alias_sync.step(connection)
                 assert [one.number for one in await ledger.read_history(connection)] == [2, 1]
-                state = await controller_state.read_memory(connection)
+                state = await controller_state.read_state(connection)
                 assert (state.agreed, state.writing) == (Aliases("1", shadow="3"), None)
                 assert await ledger.read_events(connection) == []
             finally:
-                agreement.close()
+                alias_sync.close()
 
     asyncio.run(run())

@@ -45,6 +45,29 @@ def test_status_is_a_table_with_a_row_for_each_table(database: Any, lines: Any) 
     ]
 
 
+def test_reactions_to_a_recommendation_are_a_table(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUDDIES_POSTGRES_URL", database.url)
+
+    def shown(recommendation: str) -> list[str]:
+        done = CliRunner().invoke(build_app(), ["serve", "reactions", "--recommendation", recommendation])
+        assert (done.exit_code, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    async def store() -> None:
+        async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
+            await opened.store(Feedback("rec", "ada b", ("x",), ("y",), ("z",), "key", "7", "canary"))
+
+    asyncio.run(store())
+    headers, *rows = shown("rec")
+    assert headers.split() == ["at", "user", "reaction", "score", "playlist", "version", "arm"]
+    assert [row.split()[2:] for row in rows] == [
+        ["ada", "b", "liked", "1", "x", "7", "canary"],
+        ["ada", "b", "ignored", "0", "y", "7", "canary"],
+        ["ada", "b", "disliked", "-1", "z", "7", "canary"],
+    ]
+    assert shown("none") == ["no reaction to recommendation none is stored"]
+
+
 def test_maintain_says_what_it_did(lines: Any) -> None:
     (words,) = lines("maintain")
     text = " ".join(words)

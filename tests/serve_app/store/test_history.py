@@ -63,11 +63,11 @@ def test_a_wish_ends_with_its_time_and_is_taken_back_by_one_in_the_past(database
         now = datetime.now(UTC)
         async with opened(database) as store:
             await store.store(
-                action("1", wishes=(Snooze("x", now + timedelta(hours=1)), Snooze("y", now - timedelta(1))))
+                action("1", snoozes=(Snooze("x", now + timedelta(hours=1)), Snooze("y", now - timedelta(1))))
             )
             assert held_back(store, "ada") == {0: ["x"]}
             assert held_back(store, "ada", at=now + timedelta(hours=2)) == {}
-            await store.store(action("2", wishes=(Snooze("x", now - timedelta(seconds=1)),)))
+            await store.store(action("2", snoozes=(Snooze("x", now - timedelta(seconds=1)),)))
             assert held_back(store, "ada") == {}
 
     asyncio.run(check())
@@ -77,7 +77,7 @@ def test_a_like_does_not_take_a_wish_back(database: Any) -> None:
     async def check() -> None:
         later = datetime.now(UTC) + timedelta(days=1)
         async with opened(database) as store:
-            await store.store(action("1", wishes=(Snooze("x", later),)))
+            await store.store(action("1", snoozes=(Snooze("x", later),)))
             await store.store(action("2", liked=("x",)))
             assert held_back(store, "ada") == {0: ["x"]}
 

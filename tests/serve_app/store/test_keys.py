@@ -39,8 +39,8 @@ OTHERS = [
     (replace(ACTION, liked=()), "liked"),
     (replace(ACTION, ignored=("d", "c", "x")), "ignored"),
     (replace(ACTION, disliked=("f",)), "disliked"),
-    (replace(ACTION, wishes=(Snooze("w", UNTIL),)), "do_not_recommend"),
-    (replace(ACTION, wishes=(Snooze("w", UNTIL), Snooze("v", UNTIL + timedelta(microseconds=1)))), "do_not_recommend"),
+    (replace(ACTION, snoozes=(Snooze("w", UNTIL),)), "do_not_recommend"),
+    (replace(ACTION, snoozes=(Snooze("w", UNTIL), Snooze("v", UNTIL + timedelta(microseconds=1)))), "do_not_recommend"),
 ]
 
 
@@ -75,8 +75,8 @@ def test_every_field_that_differs_is_named(database: Any) -> None:
 
 def test_a_repetition_is_one_in_any_order_and_without_version_and_arm(database: Any) -> None:
     there = timezone(timedelta(hours=5))
-    wishes = (Snooze("v", UNTIL.astimezone(there)), Snooze("w", UNTIL))
-    again = replace(ACTION, liked=("a", "b"), ignored=("c", "d"), wishes=wishes, model_version="", arm="unspecified")
+    snoozes = (Snooze("v", UNTIL.astimezone(there)), Snooze("w", UNTIL))
+    again = replace(ACTION, liked=("a", "b"), ignored=("c", "d"), snoozes=snoozes, model_version="", arm="unspecified")
     assert store_all(database, [ACTION, again]) == [StoredAction(True, 7), StoredAction(False, 7)]
     assert store_all(database, [again]) == [StoredAction(False, 7)]
 

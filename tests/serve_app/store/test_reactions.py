@@ -169,7 +169,7 @@ def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database:
 def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
     actions = [replace(ACTION, idempotency_key=f"key-{i}") for i in range(20)]
     actions[7] = replace(actions[7], user_id="nul\0")
-    actions[13] = replace(actions[13], wishes=(Snooze("p", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))),))
+    actions[13] = replace(actions[13], snoozes=(Snooze("p", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))),))
 
     async def main() -> list[Any]:
         async with opened(database.url, 10.0) as store:

@@ -21,8 +21,8 @@ from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.ranker import Loader, Ranker
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.bundle import open_bundle, write_bundle
 from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, default_uri
@@ -87,7 +87,7 @@ def bare_answers(engine: Engine) -> Answers:
     return Answers(engine, budgets=Budgets(5.0, 5.0), daily=None, history=None, telemetry=Silent())
 
 
-async def settle(table: Table[Any], *versions: str) -> None:
+async def settle(table: VersionTable[Any], *versions: str) -> None:
     """Wait until none of the versions is being loaded."""
     async with asyncio.timeout(60):
         while any(v not in table.held or table.held[v].state is Load.LOADING for v in versions):
@@ -100,10 +100,10 @@ class Replica:
 
     def __init__(self, fetch: Callable[[str], Path], telemetry: Telemetry | None = None) -> None:
         given = bare_answers(Engine(open_bundle(fetch("1"), check_hashes=False), "1"))
-        self.table: Table[Answers] = Table()
+        self.table: VersionTable[Answers] = VersionTable()
         self.table.put("1", Loaded(given, "x"))
         self.table.load_with(Loader(lambda version: nullcontext(fetch(version)), bare_answers, local))
-        self.rotation = Rotation(Assignment(Answering(given)))
+        self.rotation = Rotation(Assignment(ArmAnswers(given)))
         self.ranker = Ranker(self.rotation, self.table, telemetry or Silent())
 
     async def serve(self, wanted: Generation) -> bool:

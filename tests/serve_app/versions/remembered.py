@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
@@ -65,7 +65,7 @@ def answers(engine: Engine, history: Memory | None = None, **given: Any) -> Rota
     made = Answers(
         engine, budgets=budgets, history=history, telemetry=Silent(), now=lambda: NOW, **{"daily": None, **given}
     )
-    return Rotation(Assignment(Answering(made)))
+    return Rotation(Assignment(ArmAnswers(made)))
 
 
 def ask(made: Rotation, query: Query | None = None, **fields: Any) -> list[pb.Recommendation]:

@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.serve_app.versions.counts import ArmCounter
 from spotify_buddies.serve_app.versions.parity import check_parity
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle
 from tests.serve_app.bundles import PLAYLISTS
@@ -44,7 +44,7 @@ def derived(bundle_dir: Path, tmp_path: Path) -> Callable[[DerivedKind], Answers
 def told(production: Answers, canary: Answers) -> tuple[dict[str, str], ArmCounter]:
     """Who answers each user where the canary has everybody, asked one by one, and the canary's counts."""
     counts = ArmCounter("canary", canary.version, PLAYLISTS)
-    made = Rotation(Assignment(Answering(production), Answering(canary, counts), 1.0, "salt"))
+    made = Rotation(Assignment(ArmAnswers(production), ArmAnswers(canary, counts), 1.0, "salt"))
     by_user = {}
     for user_id in USER_IDS:
         ((_, version, arm, playlists, *_),) = lists(asyncio.run(made.route(Query(user_ids=(user_id,)))))
@@ -75,7 +75,7 @@ def test_the_same_version_answers_the_same_and_a_shuffled_one_does_not(
     answers: Make, derived: Callable[[DerivedKind], Answers]
 ) -> None:
     def playlists(made: Answers) -> list[list[str]]:
-        data = asyncio.run(Rotation(Assignment(Answering(made))).route(Query(user_ids=tuple(USER_IDS[:40]))))
+        data = asyncio.run(Rotation(Assignment(ArmAnswers(made))).route(Query(user_ids=tuple(USER_IDS[:40]))))
         return [[name for name, _ in one[3]] for one in lists(data)]
 
     production = playlists(answers("1"))

@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import ArmCounter
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS, lists
@@ -54,8 +54,8 @@ class Broken(Answers):
         raise IndexError("made up")
 
 
-def counted(answers: Answers, arm: str) -> Answering:
-    return Answering(answers, ArmCounter(arm, answers.version, PLAYLISTS))
+def counted(answers: Answers, arm: str) -> ArmAnswers:
+    return ArmAnswers(answers, ArmCounter(arm, answers.version, PLAYLISTS))
 
 
 def rotation(production: Answers, canary: Answers | None = None, share: float = 0.5) -> Rotation:

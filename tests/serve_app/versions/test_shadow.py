@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.ranking.query import Query
 from spotify_buddies.serve_app.versions import shadow as module
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
-from spotify_buddies.serve_app.versions.rotation import Answering, Assignment, Rotation
+from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
 from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS
@@ -25,7 +25,7 @@ Make = Callable[..., Answers]
 
 def beside(production: Answers, shadow: Answers) -> tuple[Rotation, Shadow]:
     made = Shadow(production, shadow, ArmCounter(SHADOW, shadow.version, PLAYLISTS))
-    return Rotation(Assignment(Answering(production), shadow=made)), made
+    return Rotation(Assignment(ArmAnswers(production), shadow=made)), made
 
 
 def finish(made: Shadow, calls: int) -> None:
@@ -55,7 +55,7 @@ def test_overlap_and_drift_are_those_worked_out_from_both_answers(answers: Make)
     rotation, made = beside(answers("1"), answers("2"))
     served, other = (
         pb.RecommendResponse.FromString(asyncio.run(r.route(Query(user_ids=tuple(USER_IDS), limit=20))))
-        for r in (rotation, Rotation(Assignment(Answering(answers("2")))))
+        for r in (rotation, Rotation(Assignment(ArmAnswers(answers("2")))))
     )
     finish(made, 1)
     overlap = drift = 0.0

@@ -12,7 +12,7 @@ import pytest
 
 from spotify_buddies.serve_app.generations.state import Load
 from spotify_buddies.serve_app.telemetry.metrics import Silent
-from spotify_buddies.serve_app.versions.table import Loaded, Table
+from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 from tests.serve_app.versions.conftest import ASKED, Replica, generation, lists, settle
 
@@ -155,7 +155,7 @@ def test_versions_are_loaded_one_after_another_and_the_loop_goes_on_meanwhile() 
         return Loaded(version * 2, version)
 
     async def work() -> None:
-        table: Table[str] = Table()
+        table: VersionTable[str] = VersionTable()
         table.load_with(load)
         table.want(("a", "b"))
         await table.changed.wait()
@@ -183,7 +183,7 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_fails(monkeypatch: py
         return Loaded("there", "")
 
     async def work() -> None:
-        table: Table[str] = Table()
+        table: VersionTable[str] = VersionTable()
         table.load_with(load)
         for _ in range(1000):
             table.want(("a",))

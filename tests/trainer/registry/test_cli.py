@@ -34,7 +34,7 @@ def test_alias_prints_json_for_scripts(registered: Registry):
     result = command("alias", "staging", "1", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"alias": "staging", "version": "1"}
-    assert registered.desired().aliases == {"production": "1", "staging": "1"}
+    assert registered.read_aliases().aliases == {"production": "1", "staging": "1"}
     assert command("alias", "canary", "1").stdout == "canary -> 1\n"
 
 
@@ -46,7 +46,7 @@ def test_production_is_moved_to_a_version_without_an_mrr_or_below_a_baseline_onl
     ):
         registered.tag("1", {"metrics": json.dumps(metrics)})
         refused = command("alias", "production", "1")
-        assert (refused.exit_code, registered.desired().aliases) == (1, {})
+        assert (refused.exit_code, registered.read_aliases().aliases) == (1, {})
         assert said in refused.output
         assert "production is not moved without --force" in refused.output
     assert command("alias", "staging", "1").stdout == "staging -> 1\n"

@@ -34,7 +34,7 @@ class Trainings:
 
     @property
     def aliases(self) -> dict[str, str]:
-        return dict(self.registry.desired().aliases)
+        return dict(self.registry.read_aliases().aliases)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from spotify_buddies.trainer.bundle import BundleError, open_bundle, write_bundle
 from spotify_buddies.trainer.publish.tracking import track
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect, default_uri
-from spotify_buddies.trainer.registry.registry import Desired, Registry, RegistryError, RegistryUnavailable
+from spotify_buddies.trainer.registry.registry import Registry, RegistryAliases, RegistryError, RegistryUnavailable
 from tests.mlflow_server import mlflow_server
 from tests.trainer.registry.conftest import MODEL
 
@@ -115,15 +115,17 @@ def test_a_missing_version_and_a_bad_alias_are_named(registry, uri, bundle, tmp_
 
 
 def test_all_aliases_and_tags_are_read_at_once_and_can_be_taken_off(registry, uri, bundle, tmp_path):
-    assert registry.desired() == Desired()
+    assert registry.read_aliases() == RegistryAliases()
     registry.delete_alias("canary")  # nothing happens without the model, nor without the alias
     number = registry.register(bundle.directory, run_id(uri, tmp_path), aliases=("production", "canary"))
     registry.tag_model("canary_percent", "10")
-    assert registry.desired() == Desired({"production": number, "canary": number}, {"canary_percent": "10"})
+    assert registry.read_aliases() == RegistryAliases(
+        {"production": number, "canary": number}, {"canary_percent": "10"}
+    )
     for _ in range(2):
         registry.delete_alias("canary")
         registry.tag_model("canary_percent", None)
-    assert registry.desired() == Desired({"production": number})
+    assert registry.read_aliases() == RegistryAliases({"production": number})
 
 
 def test_a_local_bundle_is_used_where_it_lies(registry, uri, bundle, tmp_path):
@@ -183,9 +185,9 @@ def test_a_bundle_travels_through_a_server(server, bundle, tmp_path):
     registry = Registry(server, MODEL)
     number = registry.register(bundle.directory, run_id(server, tmp_path))
     registry.tag_model("canary_percent", "5")
-    assert registry.desired() == Desired({"production": number}, {"canary_percent": "5"})
+    assert registry.read_aliases() == RegistryAliases({"production": number}, {"canary_percent": "5"})
     registry.tag_model("canary_percent", None)
-    assert registry.desired() == Desired({"production": number})
+    assert registry.read_aliases() == RegistryAliases({"production": number})
     assert registry.resolve("production").number == number
     cache = tmp_path / "cache"
     path = registry.fetch(number, cache)

@@ -103,7 +103,7 @@ def test_a_target_that_gives_back_something_else_gets_no_alias(
     (stored / "owner.npy").write_bytes(b"broken")
     with pytest.raises(BundleError, match=r"owner\.npy"):
         copy_version(source, target, "1", "buddies", aliases=("canary",))
-    assert target.desired().aliases == {}
+    assert target.read_aliases().aliases == {}
 
 
 def test_a_version_without_a_hash_and_one_that_is_not_there_are_errors(

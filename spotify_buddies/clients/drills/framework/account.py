@@ -55,6 +55,7 @@ def count_lost(address: str, acknowledged: Sequence[Acknowledged]) -> int:
     lost = 0
     with Client(address, timeout_s=AUDIT_TIMEOUT_S) as client:
         for one in acknowledged:
+            # The same key and content: what is stored answers as a duplicate.
             again = client.feedback(
                 one.recommendation_id,
                 user_id=one.user_id,

@@ -25,7 +25,7 @@ def file_of(state_dir: Path, made: Mapping[str, Any], name: str) -> Path:
 @contextmanager
 def without(file: Path) -> Iterator[None]:
     """Move the file away until the block ends."""
-    hidden = file.with_name(f".{file.name}.aside")
+    hidden = file.with_name(f".{file.name}.hidden")
     file.rename(hidden)
     try:
         yield
@@ -44,6 +44,7 @@ def flipped(file: Path) -> Iterator[None]:
 
 
 def _flip(file: Path) -> None:
+    # In the middle of the file, past its header: the sizes are right, and only a hash can tell.
     offset = file.stat().st_size // 2
     with file.open("r+b") as opened:
         opened.seek(offset)

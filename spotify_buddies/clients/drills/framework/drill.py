@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spotify_buddies.clients.drills.framework.result import DrillResult, FaultCost
-from spotify_buddies.clients.drills.framework.service import ORDINARY, Served, Setting
+from spotify_buddies.clients.drills.framework.service import ORDINARY, ServiceUnderTest, Setting
 from spotify_buddies.clients.drills.framework.traffic import Users, capacity, half_of
 
 Say = Callable[[str], None]
@@ -38,7 +38,7 @@ class Options:
 class Stage:
     """The service, users and options of a drill. patience_s: the longest wait for a recovery."""
 
-    served: Served
+    service: ServiceUnderTest
     users: Users
     options: Options
     say: Say
@@ -47,7 +47,7 @@ class Stage:
     @property
     def address(self) -> str:
         """Of the service's gRPC."""
-        return self.served.endpoints.grpc
+        return self.service.endpoints.grpc
 
     def rate(self) -> float:
         """Calls a second that were asked for, or half of what the service answers now. BuddiesError: a call failed."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.clients.drills.framework.drill import Drill, Options, Say, Stage
 from spotify_buddies.clients.drills.framework.result import DrillResult
-from spotify_buddies.clients.drills.framework.service import CannotRun, Served, Setting, attached, serving
+from spotify_buddies.clients.drills.framework.service import CannotRun, ServiceUnderTest, Setting, attached, serving
 from spotify_buddies.clients.drills.framework.traffic import Users
 
 NOT_ATTACHED = "it starts a service of its own; run it without --attach"
@@ -26,7 +26,7 @@ class Ground:
     say: Say
     attach: bool = False
 
-    def service(self, setting: Setting) -> AbstractContextManager[Served]:
+    def service(self, setting: Setting) -> AbstractContextManager[ServiceUnderTest]:
         """A service of this setting until the block ends, or the running one.
 
         DrillError: there is none, or it does not start. CannotRun: not on this machine.
@@ -40,6 +40,7 @@ def run(drills: Sequence[Drill], ground: Ground) -> Iterator[DrillResult]:
     DrillError, CommandFailed, BuddiesError: one could not be brought to its end.
     """
     users = {count: ground.users(count) for count in {drill.users for drill in drills}}
+    # A start takes long, so drills that can share a service do.
     by_setting: dict[Setting, list[Drill]] = {}
     for drill in drills:
         by_setting.setdefault(drill.setting, []).append(drill)
@@ -54,25 +55,25 @@ def _run_together(
     drills: Sequence[Drill], setting: Setting, ground: Ground, users: dict[int, Users]
 ) -> Iterator[DrillResult]:
     with ExitStack() as stack:
-        served: Served | None = None
+        service: ServiceUnderTest | None = None
         for drill in drills:
             # A drill can end the service that it breaks; the next one needs another.
-            if served is None or running(ground.state_dir) is None:
+            if service is None or running(ground.state_dir) is None:
                 stack.close()
                 ground.say("attaching to the service" if ground.attach else "starting the service")
                 try:
-                    served = stack.enter_context(ground.service(setting))
+                    service = stack.enter_context(ground.service(setting))
                 except CannotRun as reason:
                     yield drill.skipped(str(reason))
                     continue
             ground.say(f"{drill.name}: {drill.about}")
-            yield drill.play(Stage(served, users[drill.users], ground.options, ground.say))
+            yield drill.play(Stage(service, users[drill.users], ground.options, ground.say))
 
 
 @contextmanager
-def _started(state_dir: Path, setting: Setting) -> Iterator[Served]:
+def _started(state_dir: Path, setting: Setting) -> Iterator[ServiceUnderTest]:
     with (
         setting.prepared(state_dir) as launch,
-        serving(state_dir, prefix=launch.prefix, environment=launch.environment) as served,
+        serving(state_dir, prefix=launch.prefix, environment=launch.environment) as service,
     ):
-        yield served
+        yield service

@@ -80,7 +80,7 @@ ORDINARY = Setting(attachable=True)
 
 
 @dataclass(frozen=True)
-class Served:
+class ServiceUnderTest:
     """A running service. state_dir: with its data set and the files of its embedded stores."""
 
     endpoints: Endpoints
@@ -114,7 +114,7 @@ def _age(process: psutil.Process) -> float:
 @contextmanager
 def serving(
     state_dir: Path, *, prefix: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[Served]:
+) -> Iterator[ServiceUnderTest]:
     """Run `buddies serve start` until the block ends. prefix, environment: as in Launch.
 
     DrillError when it does not start; the message holds what it printed.
@@ -129,18 +129,18 @@ def serving(
             stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True,
         )  # fmt: skip
         try:
-            yield Served(_wait(process, state_dir, Path(log.name)), state_dir)
+            yield ServiceUnderTest(_wait(process, state_dir, Path(log.name)), state_dir)
         finally:
             stop(process, STOP_WITHIN_S)
 
 
 @contextmanager
-def attached(state_dir: Path) -> Iterator[Served]:
+def attached(state_dir: Path) -> Iterator[ServiceUnderTest]:
     """The service that runs already. DrillError when none does."""
     endpoints = running(state_dir)
     if endpoints is None:
         raise DrillError(f"no service runs in {state_dir}; start one, or leave --attach out")
-    yield Served(endpoints, state_dir)
+    yield ServiceUnderTest(endpoints, state_dir)
 
 
 def _wait(process: subprocess.Popen[bytes], state_dir: Path, log: Path) -> Endpoints:

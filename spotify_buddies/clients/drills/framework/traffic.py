@@ -167,6 +167,7 @@ class Traffic:
         calls = list(self.calls)
         if not calls:
             return 0.0
+        # From the first call on where none failed, so that a service without faults becomes quiet as well.
         last = max((call.ended for call in calls if call.error), default=min(call.due for call in calls))
         return max(call.ended for call in calls) - last
 
@@ -186,6 +187,7 @@ class Traffic:
             while not self._ended.is_set():
                 due = start + number / self.rate
                 await asyncio.sleep(max(0.0, due - loop.time()))
+                # Not awaited: a call that hangs holds up none that are due later.
                 group.create_task(self._turn(client, number, due))
                 number += 1
 
@@ -197,6 +199,7 @@ class Traffic:
         except BuddiesError as error:
             self._count(due, method, error=error.code)
             return
+        # Only the step that this call is about: a taste without a daily list has lost nothing.
         needed = Skipped.DAILY_LIST if self._mix.of_the_day(number) else Skipped.NEIGHBOUR_SEARCH
         self._count(
             due,
@@ -219,6 +222,7 @@ class Traffic:
             self._count(due, "feedback", error=error.code)
             return
         self._count(due, "feedback", version=answer.model_version, arm=answer.arm)
+        # What was not acknowledged may be stored or not; only what was counts as lost when it is missing.
         self.acknowledged.append(
             Acknowledged(answer.recommendation_id, answer.user_id, (liked,), tuple(ignored), key, stored.reactions)
         )

@@ -38,8 +38,10 @@ def cases(seed: int, ids: tuple[str, ...] = ()) -> Iterator[FuzzCase]:
         ("GetModelStatus", lambda _r, _t: pb.GetModelStatusRequest()),
     )
     while True:
+        # Mostly the methods with rich requests; GetModelStatus has an empty one.
         method, make = makers[rng.choices(range(4), (10, 2, 5, 1))[0]]
         data = make(rng, texts).SerializeToString()
+        # Most stay well-formed: a damaged one often ends in the parser, and wild values reach the service's own checks.
         yield FuzzCase(method, _damaged(rng, data) if rng.random() < 0.4 else data)
 
 

@@ -46,7 +46,7 @@ def play(stage: Stage) -> DrillResult:
         for status, case in fuzzed.worst.items()
         if status not in ALLOWED
     ]
-    if running(stage.served.state_dir) is None:
+    if running(stage.service.state_dir) is None:
         problems.append("the service ended")
     return DrillResult(
         NAME,

@@ -13,23 +13,24 @@ import psutil
 from spotify_buddies.clients.command.endpoints import CONFIGURED
 from spotify_buddies.clients.command.invoke import answer, command, stop
 from spotify_buddies.clients.drills.framework.bundle_files import SMALL, file_of, without
-from spotify_buddies.clients.drills.framework.service import STOP_WITHIN_S, DrillError, Served
+from spotify_buddies.clients.drills.framework.service import STOP_WITHIN_S, DrillError, ServiceUnderTest
 
 # Whether what was broken is well again.
 Healed = Callable[[], bool]
-Fault = Callable[[Served], AbstractContextManager[Healed]]
+Fault = Callable[[ServiceUnderTest], AbstractContextManager[Healed]]
 
 
 def killed(part: str) -> Fault:
     """Kill -9 of the oldest process of a part; healed when there are as many others as before."""
 
     @contextmanager
-    def fault(served: Served) -> Iterator[Healed]:
-        before = served.find(part)
+    def fault(service: ServiceUnderTest) -> Iterator[Healed]:
+        before = service.find(part)
         if not before:
             raise DrillError(f"no {part} runs in this service; the drill needs one of its own")
         before[0].kill()
-        yield lambda: len([other for other in served.find(part) if other != before[0]]) >= len(before)
+        # By process, not by number: right after the signal the killed one may still be listed.
+        yield lambda: len([other for other in service.find(part) if other != before[0]]) >= len(before)
 
     return fault
 
@@ -38,13 +39,14 @@ def stopped(part: str, seconds: float) -> Fault:
     """Freeze every process of a part for a time: it holds its connections and says nothing."""
 
     @contextmanager
-    def fault(served: Served) -> Iterator[Healed]:
-        frozen = served.find(part)
+    def fault(service: ServiceUnderTest) -> Iterator[Healed]:
+        frozen = service.find(part)
         if not frozen:
             raise DrillError(f"no {part} runs in this service; the drill needs one of its own")
         until = time.monotonic() + seconds
         thawed = False
         try:
+            # SIGSTOP keeps the connections open: callers see silence, and no error to react to.
             for process in frozen:
                 process.suspend()
 
@@ -56,6 +58,7 @@ def stopped(part: str, seconds: float) -> Fault:
                 return thawed
 
             yield healed
+        # Whatever happens: a frozen process obeys no SIGTERM, and the service could not stop.
         finally:
             _resume(frozen)
 
@@ -69,24 +72,24 @@ def _resume(processes: list[psutil.Process]) -> None:
 
 
 @contextmanager
-def released(served: Served) -> Iterator[Healed]:
+def released(service: ServiceUnderTest) -> Iterator[Healed]:
     """A code release; healed when every ranker and index is another process. DrillError when it fails."""
-    before = [*served.find("replica"), *served.find("index")]
+    before = [*service.find("replica"), *service.find("index")]
     with _ending(0, "", "serve", "release") as ended:
         yield lambda: ended() and not any(old.is_running() for old in before)
 
 
 @contextmanager
-def half_written(served: Served) -> Iterator[Healed]:
+def half_written(service: ServiceUnderTest) -> Iterator[Healed]:
     """A version without a file of its bundle shall take half of the users; healed when the rollout gave up.
 
     DrillError: it was not.
     """
-    if not served.endpoints.mlflow or served.endpoints.mlflow == CONFIGURED:
+    if not service.endpoints.mlflow or service.endpoints.mlflow == CONFIGURED:
         raise DrillError("it breaks a bundle in the embedded MLflow's store; this service has none")
-    made = answer("registry", "derive", served.endpoints.model_version, "--kind", "same", "--seed", "14")
+    made = answer("registry", "derive", service.endpoints.model_version, "--kind", "same", "--seed", "14")
     start = ("rollout", "start", str(made["version"]), "--percent", "50", "--manual", "--force", "--wait")
-    with without(file_of(served.state_dir, made, SMALL)), _ending(1, SMALL, *start) as ended:
+    with without(file_of(service.state_dir, made, SMALL)), _ending(1, SMALL, *start) as ended:
         yield ended
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_buddies.clients.drills.framework.service import CannotRun, Launch, Served
+from spotify_buddies.clients.drills.framework.service import CannotRun, Launch, ServiceUnderTest
 from spotify_buddies.clients.drills.processes.faults import Healed
 
 SMALL_DISK = "256m"
@@ -32,6 +32,7 @@ def small_disk(state_dir: Path) -> Iterator[Launch]:
     command = [unshare or "", "--mount", "--", "sh", "-c"]
     mount = f'mount -t tmpfs -o size={SMALL_DISK},mode=755 tmpfs "$0"'
     with tempfile.TemporaryDirectory() as probe:
+        # Tried on a directory of no importance: whether a user may mount depends on kernel and container.
         if unshare is None or subprocess.run([*command, mount, probe], capture_output=True, check=False).returncode:
             raise CannotRun("it mounts a small file system, which takes root and `unshare` of util-linux")
     data = state_dir.absolute() / "postgres"
@@ -40,10 +41,11 @@ def small_disk(state_dir: Path) -> Iterator[Launch]:
 
 
 @contextmanager
-def full_disk(served: Served) -> Iterator[Healed]:
+def full_disk(service: ServiceUnderTest) -> Iterator[Healed]:
     """Fill Postgres' file system, and make room again a few seconds later."""
-    root = Path(f"/proc/{served.endpoints.pid}/root")
-    (server,) = served.find("postgres")[:1]
+    # The file system is mounted in the service's namespace alone; this is its root as seen from here.
+    root = Path(f"/proc/{service.endpoints.pid}/root")
+    (server,) = service.find("postgres")[:1]
     filler = root / str(Path(server.cmdline()[server.cmdline().index("-D") + 1]).relative_to("/")) / "filler"
     _fill(filler)
     until = time.monotonic() + FULL_FOR_S
@@ -92,6 +94,7 @@ def faked_clock(state_dir: Path) -> Iterator[Launch]:
             environment={
                 "LD_PRELOAD": str(libraries[0]),
                 CLOCK: str(file),
+                # Timeouts go by the monotonic clock, which a real clock change leaves alone.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_RESET": "1",
@@ -100,13 +103,14 @@ def faked_clock(state_dir: Path) -> Iterator[Launch]:
 
 
 @contextmanager
-def jumping_clock(served: Served) -> Iterator[Healed]:
+def jumping_clock(service: ServiceUnderTest) -> Iterator[Healed]:
     """The wall clock jumps an hour ahead, then two hours back, then is right again."""
-    file = Path(psutil.Process(served.endpoints.pid).environ()[CLOCK])
+    file = Path(psutil.Process(service.endpoints.pid).environ()[CLOCK])
     began = time.monotonic()
     steps = ("+3600\n", "-3600\n", "+0\n")
 
     def set_clock(step: int) -> None:
+        # Replaced in one step: a process that reads in between would see an empty file, no offset.
         partial = file.with_suffix(".partial")
         partial.write_text(steps[step])
         partial.chmod(0o644)

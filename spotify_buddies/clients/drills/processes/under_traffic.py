@@ -32,12 +32,12 @@ def under_traffic(name: str, fault: Fault, limits: Limits) -> Callable[[Stage], 
             wait(lambda: traffic.quiet_since_s() >= STEADY_S, stage.patience_s)
             broken_at = time.time()
             healed_s = None
-            with fault(stage.served) as healed:
+            with fault(stage.service) as healed:
                 if wait(healed, stage.patience_s):
                     healed_s = time.time() - broken_at
                 wait(lambda: traffic.quiet_since_s() >= QUIET_S, stage.patience_s)
                 time.sleep(QUIET_S)  # as long again, so that a late failure is seen
-        alive = running(stage.served.state_dir) is not None
+        alive = running(stage.service.state_dir) is not None
         kept = traffic.acknowledged
         lost = count_lost(stage.address, kept) if alive else len(kept)
         result = _counted(name, traffic.calls, broken_at)

@@ -30,7 +30,7 @@ def half_written(rollout: Rollout, traffic: Traffic, production: str) -> FaultRe
 
 def _file(rollout: Rollout, production: str, seed: int, name: str) -> tuple[str, Path]:
     made = rollout.derived(production, "same", seed)
-    return str(made["version"]), file_of(rollout.served.state_dir, made, name)
+    return str(made["version"]), file_of(rollout.service.state_dir, made, name)
 
 
 def _never_served(name: str, rollout: Rollout, traffic: Traffic, production: str, version: str) -> FaultResult:
@@ -57,6 +57,7 @@ def _never_served(name: str, rollout: Rollout, traffic: Traffic, production: str
 def _refused(rollout: Rollout, version: str) -> list[str]:
     """Start the version with and without the pre-flight; what did not end as it has to."""
     problems = []
+    # First with the pre-flight, which has to see it; then past it, where the replicas have to.
     for words, expected in (((), "refused"), (("--force",), "failed")):
         with rollout.doing("start", version, "--percent", "50", "--manual", "--wait", *words) as process:
             done = finish(process)
@@ -69,6 +70,7 @@ def _refused(rollout: Rollout, version: str) -> list[str]:
 def _put_back(rollout: Rollout, production: str, version: str) -> list[str]:
     """Move the alias by hand; what the controller did not put back or explain."""
     problems = []
+    # The third way in: no command, and so nobody who could be refused.
     rollout.aliases.move("canary", version)
     named = rollout.wait_aliases(lambda aliases: "canary" not in aliases, ALIASES_S)
     if "canary" in named or named.get("production") != production:

@@ -42,7 +42,7 @@ class Step:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     known = list(stage.users.user_ids)
     user_ids = [*known, *(f"nobody-{number}" for number in range(USERS - len(known)))]
     with rollout.restored() as production:
@@ -80,7 +80,9 @@ class _Climb:
         chosen = {user_id for user_id, (version, _) in answered.items() if version == self._canary}
         self.wrong += sum(not _fits(one, self._canary, self._production, share) for one in answered.values())
         self.wrong += len(self._user_ids) - len(answered)
+        # Shares only grow until the rollback, and a user who is in a share stays in every larger one.
         left = len(self._before - chosen) if name != "rollback" else 0
+        # From the proposal on: how long answers of the step before linger counts from there.
         calls = self._traffic.between(proposed, done.ended_unix)
         late = [call.ended - proposed for call in calls if _is_late(call, self._canary, share)]
         self.steps.append(
@@ -108,6 +110,7 @@ def _fits(answer: tuple[str, Arm], canary: str, production: str, share: float) -
 
 def _is_late(call: Call, canary: str, share: float) -> bool:
     """Whether an answer can only be of the step before: of promote and rollback, where everybody changes."""
+    # In a partial share both versions answer, so that no single answer is late.
     if call.error or share not in (0.0, 1.0):
         return False
     return (call.version == canary) != (share == 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 from spotify_buddies.clients.command.endpoints import CONFIGURED
 from spotify_buddies.clients.command.invoke import CommandFailed, answer, command, stop
-from spotify_buddies.clients.drills.framework.service import DrillError, Served
+from spotify_buddies.clients.drills.framework.service import DrillError, ServiceUnderTest
 from spotify_buddies.clients.drills.rollout.aliases import Aliases, RegistryUnreachable
 
 WITHIN_S = 240.0
@@ -48,20 +48,20 @@ class Done:
 class Rollout:
     """One service and its registry."""
 
-    served: Served
+    service: ServiceUnderTest
     aliases: Aliases
 
     @classmethod
-    def of(cls, served: Served, model: str) -> Rollout:
+    def of(cls, service: ServiceUnderTest, model: str) -> Rollout:
         """DrillError: its registry is not the embedded one; another is not a drill's to break."""
-        if served.endpoints.mlflow == CONFIGURED:
+        if service.endpoints.mlflow == CONFIGURED:
             raise DrillError("drills of the rollout need the embedded MLflow; unset MLFLOW_TRACKING_URI for them")
-        return cls(served, Aliases(served.endpoints.mlflow, model))
+        return cls(service, Aliases(service.endpoints.mlflow, model))
 
     @property
     def address(self) -> str:
         """Of the service's gRPC."""
-        return self.served.endpoints.grpc
+        return self.service.endpoints.grpc
 
     def do(self, *arguments: str) -> Done:
         """Run `buddies rollout ARGUMENTS` and wait for its end. CommandFailed: it failed."""
@@ -119,6 +119,7 @@ class Rollout:
                 named = self._named()
             except RegistryUnreachable:
                 named = {}
+            # An unreachable registry has no aliases, so that "there is no canary" would hold at once.
             if (named and condition(named)) or time.monotonic() > deadline:
                 return named
             time.sleep(POLL_S)
@@ -140,6 +141,7 @@ class Rollout:
         active = self.wait(lambda status: status["active"] is not None, "the first generation")["active"]
         if active["wanted"]["canary"] is not None:
             raise DrillError("a canary is being rolled out; promote it or roll back before a drill")
+        # From the registry, not from the generation: the aliases are what people and later starts see.
         before = self._named()
         try:
             yield active["wanted"]["production"]

@@ -27,7 +27,7 @@ RolloutFault = Callable[[Rollout, Traffic, str], FaultResult]
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     results = []
     with rollout.restored() as production, Traffic(stage.address, stage.users, stage.rate()).running() as traffic:
         for fault in FAULTS:
@@ -51,9 +51,11 @@ def registry_killed(rollout: Rollout, traffic: Traffic, production: str) -> Faul
     with rollout.doing("start", version, "--percent", "10", "--force", "--manual", "--wait") as process:
         killed_at = time.time()
         said_so = False
+        # Longer where it was not noticed yet: the status is asked in between, and a busy machine answers slowly.
         while time.time() - killed_at < AWAY_S or (not said_so and time.time() - killed_at < 2 * AWAY_S):
-            for server in rollout.served.find("mlflow"):
+            for server in rollout.service.find("mlflow"):
                 server.kill()
+            # Not before half of the time: the controller has to look at the registry in vain first.
             said_so = said_so or (time.time() - killed_at > AWAY_S / 2 and _says_away(rollout))
             time.sleep(TICK_S)
         ended_unix = time.time()
@@ -83,14 +85,14 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
     """Kill -9 of a ranker while it loads the version that becomes production."""
     problems = []
     version = rollout.derive(production, "same", 12)
-    replicas = len(rollout.served.find("replica"))
+    replicas = len(rollout.service.find("replica"))
     with rollout.doing("start", version, "--percent", "50", "--manual", "--wait") as process:
         began = time.time()
         # A command that ended has loaded it everywhere: too late to be in the middle.
         while not (loading := _is_held(rollout, version)) and process.poll() is None:
             time.sleep(TICK_S / 2)
         killed_at = time.time()
-        rollout.served.find("replica")[0].kill()
+        rollout.service.find("replica")[0].kill()
         started = finish(process)
     if not loading:
         problems.append(f"no replica was seen to load version {version} within {killed_at - began:.1f} s")
@@ -100,14 +102,15 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
         promoted = rollout.do("promote", "--wait")
         rollout.wait(lambda status: followed(status, promoted.generation), "every replica serves it", BACK_S)
         time.sleep(1.0)
+        # A second after the swap everywhere, in which no answer may be of another version.
         late = [call for call in traffic.between(time.time() - 1.0, time.time()) if call.version not in ("", version)]
         if late:
             problems.append(f"{len(late):,} answers of another version after every replica served version {version}")
     seconds = time.time() - killed_at
     deadline = time.monotonic() + BACK_S
-    while len(rollout.served.find("replica")) < replicas and time.monotonic() < deadline:
+    while len(rollout.service.find("replica")) < replicas and time.monotonic() < deadline:
         time.sleep(TICK_S)
-    if (now := len(rollout.served.find("replica"))) < replicas:
+    if (now := len(rollout.service.find("replica"))) < replicas:
         problems.append(f"{now} replicas of {replicas} came back within {BACK_S:.0f} s")
     # The new replica too has to have the version before the next fault.
     rollout.do("rollback", "--wait")

@@ -88,7 +88,7 @@ class Trial:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     trials = []
     with rollout.restored() as production:
         versions = {case.kind: rollout.derive(production, case.kind) for case in CASES}
@@ -104,6 +104,7 @@ def play(stage: Stage) -> DrillResult:
 
 
 def _try(rollout: Rollout, version: str, visits: float, seed: int) -> Trial:
+    # Users first: the time to a decision counts from the start of the canary, and needs calls from then on.
     with _simulated(rollout, visits, seed) as process:
         started = rollout.do("start", version, "--percent", str(FIRST), "--wait", "--why", "a drill of the gates")
         active_at = moment(started.body["decided_at"])
@@ -129,7 +130,8 @@ def _try(rollout: Rollout, version: str, visits: float, seed: int) -> Trial:
 @contextmanager
 def _simulated(rollout: Rollout, visits: float, seed: int) -> Iterator[subprocess.Popen[str]]:
     """Users of the data set who visit the service until the block ends."""
-    window_s, dataset = 4 * LONGEST_S, rollout.served.state_dir / "dataset"
+    # Longer than any trial: it is stopped once the gates have decided.
+    window_s, dataset = 4 * LONGEST_S, rollout.service.state_dir / "dataset"
     process = subprocess.Popen(
         command("simulate", "run", "--address", rollout.address, "--dataset", str(dataset), "--json",
                 "--over", f"{window_s:.0f}s", "--visits", f"{visits * window_s:.0f}", "--seed", str(seed)),
@@ -141,6 +143,7 @@ def _simulated(rollout: Rollout, visits: float, seed: int) -> Iterator[subproces
         stop(process, STOP_S)
         if process.stdout is not None:
             process.stdout.close()
+    # 130: interrupted, by us.
     if process.returncode not in (0, 130):
         raise DrillError(f"`buddies simulate run` ended with {process.returncode}")
 
@@ -150,6 +153,7 @@ def _tag(rollout: Rollout, version: str, generation: int) -> str:
     deadline = time.monotonic() + TAG_WITHIN_S
     while True:
         tag = rollout.aliases.tags(version).get(TAG, "")
+        # The version may have been in an earlier drill, whose tag it still has.
         if tag.startswith(f"generation {generation}:"):
             return tag
         if time.monotonic() > deadline:
@@ -167,6 +171,7 @@ def judge(case: CanaryCase, trial: Trial) -> list[str]:
     last = trial.decisions[-1]
     if last.action != case.action:
         return [*problems, f"{case.kind}: the gates' last word is {last.action}, not {case.action}: {last.reason}"]
+    # One of them is enough: which gate breaks first depends on how many calls have come.
     if case.gates and not set(case.gates) & set(last.broken):
         problems.append(f"{case.kind}: {', '.join(last.broken) or 'no gate'} broken instead of {case.gates[0]}")
     if last.seconds > case.within_s:

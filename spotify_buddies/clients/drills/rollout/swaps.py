@@ -12,7 +12,7 @@ import psutil
 from spotify_buddies.clients.drills.framework.account import Window, errors_of, milliseconds, unsigned
 from spotify_buddies.clients.drills.framework.drill import Say, Stage
 from spotify_buddies.clients.drills.framework.result import DrillResult
-from spotify_buddies.clients.drills.framework.service import DrillError, Served
+from spotify_buddies.clients.drills.framework.service import DrillError, ServiceUnderTest
 from spotify_buddies.clients.drills.framework.traffic import Call, Traffic
 from spotify_buddies.clients.drills.rollout.driven import Rollout
 from spotify_buddies.clients.python import Skipped
@@ -58,7 +58,7 @@ class ReplicaMemory:
 
 def play(stage: Stage) -> DrillResult:
     """The drill. DrillError, CommandFailed: it could not be brought to its end."""
-    rollout = Rollout.of(stage.served, stage.options.model)
+    rollout = Rollout.of(stage.service, stage.options.model)
     with rollout.restored() as production:
         ring = [production, *(rollout.derive(production, "same", seed) for seed in range(1, DERIVED + 1))]
         rate, count = stage.rate(), stage.options.swaps
@@ -69,12 +69,13 @@ def play(stage: Stage) -> DrillResult:
             time.sleep(SETTLE_S)
             first = time.time()
             time.sleep(CALM_S)
-            before = memory_of(rollout.served)
+            before = memory_of(rollout.service)
             began = time.time()
             moves = _swap_round(rollout, ring, count, traffic, stage.say)
             ended = time.time()
+            # As long and as calm as before the swaps, so that both measurements of memory are alike.
             time.sleep(SETTLE_S + CALM_S)
-            after = memory_of(rollout.served)
+            after = memory_of(rollout.service)
             last = time.time()
         swaps = _swaps(moves, ended, traffic)
         steady = Window.of(traffic.between(first, began))
@@ -123,7 +124,7 @@ def _move(rollout: Rollout, before: str, version: str, traffic: Traffic) -> _Mov
         raise DrillError(
             f"version {version} is production, and {before} not previous after {WITHIN_S:.0f} s: {aliases}"
         )
-    return _Move(before, version, moved, first, memory_of(rollout.served).pss)
+    return _Move(before, version, moved, first, memory_of(rollout.service).pss)
 
 
 def _swaps(moves: Sequence[_Move], ended: float, traffic: Traffic) -> list[Swap]:
@@ -144,10 +145,10 @@ def _first(calls: Sequence[Call], version: str) -> float | None:
     return min((call.ended for call in calls if call.version == version), default=None)
 
 
-def memory_of(served: Served) -> ReplicaMemory:
+def memory_of(service: ServiceUnderTest) -> ReplicaMemory:
     """Memory of the replicas now."""
     sizes = []
-    for process in served.find("replica"):
+    for process in service.find("replica"):
         try:
             sizes.append(process.memory_full_info())
         except psutil.NoSuchProcess:
@@ -181,6 +182,7 @@ def judge(
         problems.append(f"{count:,} answers do not say version and arm")
     if before.processes != after.processes:
         problems.append(f"{before.processes} replicas before the swaps, {after.processes} afterwards")
+    # PSS: pages of a mapped bundle are shared, and RSS would count them once for each replica.
     elif after.pss > before.pss * (1 + MEMORY_SHARE) + MEMORY_MIB:
         problems.append(
             f"the replicas take {after.pss:,.0f} MiB after the swaps, {before.pss:,.0f} before; at most "

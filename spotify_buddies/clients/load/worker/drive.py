@@ -55,10 +55,12 @@ class Drive:
         caller = self._closed if plan.rate is None else self._open
         self._numbers = count()
         try:
+            # The open loop too has a fixed number of callers: a call beyond it is sent late, and the delay shows that.
             async with asyncio.TaskGroup() as tasks:
                 for number in range(self.part.callers):
                     tasks.create_task(caller(number, start))
         finally:
+            # An interrupted measurement is shorter, and its rates are per second of what was measured.
             self.record.span_s = min(max(loop.time() - self._first, 0.0), plan.duration_s)
 
     async def _closed(self, caller: int, start: float) -> None:
@@ -69,6 +71,7 @@ class Drive:
 
     async def _open(self, caller: int, start: float) -> None:
         loop = asyncio.get_running_loop()
+        # One counter for all callers: whoever is free takes the next call of the schedule.
         for number in self._numbers:
             due = self.part.send_time_s(number)
             if due is None:
@@ -94,6 +97,8 @@ class Drive:
     ) -> None:
         done = asyncio.get_running_loop().time() if done is None else done
         sent = done if sent is None else sent
+        # Rates count ends within the measurement, latencies count calls due within it: a queue that grows would
+        # otherwise raise the one or hide from the other.
         if outcome.ok and self._first <= done < self._end:
             self.record.answered += 1
             self.record.answered_users += outcome.users

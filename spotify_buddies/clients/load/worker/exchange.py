@@ -83,6 +83,7 @@ class Exchange:
 
     def judge(self, request: Request, answer: bytes) -> CallOutcome:
         """How a call ended that was answered; one answer in `check_every` is decoded and checked."""
+        # Decoding takes time of the client's processor, which would lower the rate that it can reach.
         self._answered += 1
         if self._answered % self._plan.check_every != 0:
             return CallOutcome(users=request.users)

@@ -26,6 +26,7 @@ class Histogram:
         """Count one value; what is below 0, by a clock's last digit, counts as 0."""
         value = max(value, 0)
         shift = max(value.bit_length() - _BITS, 0)
+        # Above shift 0, value >> shift lies in the upper half of 2 ** _BITS: the shifts' buckets follow without a gap.
         bucket = (shift * _HALF) + (value >> shift)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1

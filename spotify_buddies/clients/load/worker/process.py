@@ -56,10 +56,13 @@ async def _measure(part: Part, sample: Sample, number: int) -> None:
         record = Record()
         drive = asyncio.ensure_future(Drive(part, requests, exchange, record).run(start))
         loop = asyncio.get_running_loop()
+        # Cancelling the drive alone keeps what it counted, and the answer below is still written.
         loop.add_signal_handler(signal.SIGTERM, drive.cancel)
         ticks = asyncio.create_task(_tick(record))
+        # The warm-up is left out: connecting and the first calls cost more than those that are measured.
         cpu = asyncio.create_task(_cpu_at(start + part.plan.warmup_s))
         await asyncio.wait([drive])
+        # Before the record is encoded, which is no work of a caller.
         worked = time.process_time()
         ticks.cancel()
         loop.remove_signal_handler(signal.SIGTERM)
@@ -85,6 +88,7 @@ async def _tick(record: Record) -> None:
 
 
 async def _read() -> dict[str, Any]:
+    # In a thread: a blocking read would hold up calls and ticks.
     line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     return dict(json.loads(line)) if line.strip() else {}
 

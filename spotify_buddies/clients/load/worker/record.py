@@ -96,6 +96,7 @@ class Record:
     def add(self, kind: CallKind, outcome: CallOutcome, second: int, latency_us: int, service_us: int) -> None:
         """Count one call. second: of the measurement, in which it was to be sent."""
         tally = self.tallies.setdefault(kind, CallTally())
+        # By the second of the schedule: a stall shows where it was, not where its calls ended.
         of_second = self.seconds.setdefault(second, Second())
         self.delay.add(latency_us - service_us)
         if outcome.ok:
@@ -119,6 +120,7 @@ class Record:
 
     def beside(self, other: Record) -> None:
         """Merge another process's part of the same measurement."""
+        # Processes measure at the same time, so the longest span is that of all.
         span_s = max(self.span_s, other.span_s)
         self._merge(other, 0)
         self.span_s = span_s
@@ -135,6 +137,7 @@ class Record:
 
     def after(self, other: Record) -> None:
         """Merge a later measurement."""
+        # Its seconds follow ours, so that the series over time stays one.
         self._merge(other, max(self.seconds, default=-1) + 1)
         self.span_s += other.span_s
 

@@ -67,6 +67,7 @@ class Requests:
     def next(self) -> Request:
         """The next request of the mix."""
         kind = next(self._kinds)
+        # Built now, not before: it is about recommendations that have come meanwhile, and its key is used once.
         if kind is CallKind.FEEDBACK:
             return Request(kind, self._feedback(), 0)
         return next(self._pools[kind])

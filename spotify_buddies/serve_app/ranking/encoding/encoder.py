@@ -15,7 +15,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, Refused, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES, wording
 from spotify_buddies.trainer.bundle import StringTable
 
@@ -100,7 +100,7 @@ class Encoder:
         return data
 
 
-def encode_refused(refused: Refused) -> bytes:
+def encode_refused(refused: RefusedUser) -> bytes:
     """A Recommendation that carries an error, as a field of a RecommendResponse."""
     code: int = code_pb2.INVALID_ARGUMENT
     error = pb.ListenerError(code=code, field=refused.field, message=refused.message)

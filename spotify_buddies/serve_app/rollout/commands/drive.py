@@ -28,8 +28,8 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change, its name, and who makes it. look: gives the objections beside a production version. guard: raises
-    Refused where the history, generations newest first, speaks against it.
+    """A change, its name, and who makes it. look: gives the objections beside a production version. check_history:
+    raises Refused where the history, generations newest first, speaks against it.
     """
 
     model: str
@@ -38,7 +38,7 @@ class Proposal:
     who: str
     why: str
     look: Callable[[str], list[str]] | None = None
-    guard: Callable[[Sequence[Generation]], None] | None = None
+    check_history: Callable[[Sequence[Generation]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ch
         return ChangeOutcome(done, changed=False, note=already(done))
     if wanted == current.wanted:
         return ChangeOutcome(current, changed=False)
-    if proposal.guard is not None:
-        proposal.guard(history)
+    if proposal.check_history is not None:
+        proposal.check_history(history)
     if proposal.look is not None:
         against = await asyncio.to_thread(proposal.look, current.wanted.production)
         if against:
-            raise Refused(f"refused: {'; '.join(against)}. --force starts it all the same")
+            raise Refused(f"refused: {'; '.join(against)}. use --force to start it anyway")
     said = {"who": proposal.who, "action": proposal.action, "why": proposal.why}
     try:
         made = await ledger.propose(connection, proposal.model, wanted, after=newest.number, **said)

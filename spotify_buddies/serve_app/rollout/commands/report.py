@@ -10,7 +10,7 @@ import psycopg
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Report, Wanted
-from spotify_buddies.serve_app.rollout.controller_state import ControllerState, read_memory
+from spotify_buddies.serve_app.rollout.controller_state import ControllerState, read_state
 
 EVENTS = 10
 # A controller that has not said anything for this long is gone.
@@ -24,7 +24,7 @@ async def read_status(connection: psycopg.AsyncConnection) -> dict[str, Any]:
     """
     newest = await ledger.read_newest(connection)
     active = await ledger.read_newest(connection, GenerationState.ACTIVE)
-    known = await read_memory(connection)
+    known = await read_state(connection)
     counts = {} if active is None else await _counts(connection, active.number)
     return {
         "generation": None if newest is None else generation_json(newest),

@@ -1,39 +1,28 @@
-"""The state of a rollout as tables for a terminal."""
+"""The state and the history of a rollout as text: sentences and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
+from spotify_buddies.foundation.terminal.tables import table
 from spotify_buddies.foundation.terminal.visible import visible
 from spotify_buddies.serve_app.generations.state import Wanted
 from spotify_buddies.serve_app.rollout.changes import show_percent
 
-if TYPE_CHECKING:
-    from rich.console import Console, Group
-    from rich.table import Table
-
-
-# Texts of any length, and names: a narrow terminal folds them, and rich would cut what must keep to one line.
+# Texts of any length, and names: a narrow terminal folds these alone.
 FOLDED = ("versions", "what", "changed", "why", "replica", "who")
-# For a file or a pipe: wider than any row, so that each keeps to a line with its names whole.
-WIDTH = 100_000
+WATCH_S = 1.0
+# Beyond any line: rich cuts what it shows where no terminal has a width.
+UNLIMITED = 100_000
 
 
-def console() -> Console:
-    """The console for tables: the terminal's, or one without colours whose lines are as long as their text."""
-    from rich.console import Console
-
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=WIDTH)
-
-
-def status_view(status: Mapping[str, Any]) -> Group:
-    """The result of `read_status` as lines and tables."""
-    from rich.console import Group
-    from rich.text import Text
-
-    parts: list[Any] = [Text(visible(line)) for line in headline(status)]
+def status_view(status: Mapping[str, Any]) -> str:
+    """The result of `read_status` as lines and tables, an empty line before each."""
+    parts = ["\n".join(visible(line) for line in headline(status))]
     if status["arms"]:
         parts.append(_table(["arm", "version", "share", "users", "errors", "empty", "cold"], map(_arm, status["arms"])))
     if status["replicas"]:
@@ -41,7 +30,7 @@ def status_view(status: Mapping[str, Any]) -> Group:
         parts.append(_table(columns, map(_replica, status["replicas"])))
     if status["events"]:
         parts.append(_table(["at (UTC)", "no.", "event", "version", "what"], map(_event, status["events"])))
-    return Group(*parts)
+    return "\n\n".join(parts)
 
 
 def headline(status: Mapping[str, Any]) -> list[str]:
@@ -69,10 +58,24 @@ def headline(status: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def history_view(history: Sequence[Mapping[str, Any]]) -> Table:
+def history_view(history: Sequence[Mapping[str, Any]]) -> str:
     """The result of `read_history`, a line each."""
     columns = ["no.", "state", "at (UTC)", "who", "action", "changed", "why"]
     return _table(columns, map(_past, history))
+
+
+def show_again_and_again(read: Callable[[], str]) -> None:
+    """Show a text once a second, in place of the one before, until Ctrl-C; in a file or a pipe only the last one."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    screen = Console(highlight=False, width=None if terminal else UNLIMITED)
+    with suppress(KeyboardInterrupt), Live(console=screen, auto_refresh=False, screen=terminal) as live:
+        while True:
+            live.update(Text(f"{read()}\n"), refresh=True)
+            time.sleep(WATCH_S)
 
 
 def wanted_text(wanted: Wanted) -> str:
@@ -138,15 +141,5 @@ def _time(iso: str) -> str:
     return iso[:19].replace("T", " ")
 
 
-def _table(columns: Sequence[str], rows: Any) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in FOLDED)
-    for row in rows:
-        # As text: a message may hold what rich takes for markup.
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    return table
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return table(columns, rows, whole=[index for index, name in enumerate(columns) if name not in FOLDED])

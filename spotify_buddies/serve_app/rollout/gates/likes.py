@@ -16,8 +16,8 @@ def like_gate(measures: Measures, settings: GateSettings, *, last: bool) -> Gate
     seen = compare(likes, effect=settings.like_effect, alpha=settings.like_alpha)
     if min(likes.canary_users, likes.production_users) < settings.min_reacting or seen.low == -float("inf"):
         text = (
-            f"{likes.canary_users:,} and {likes.production_users:,} users reacted to canary and production; compared "
-            f"from {settings.min_reacting:,} of each on"
+            f"{likes.canary_users:,} and {likes.production_users:,} users reacted to canary and production; "
+            f"needs at least {settings.min_reacting:,} of each"
         )
         return Gate(NAME, GateOutcome.WAITING if last else GateOutcome.PASSED, text, *_figures(seen))
     text = (
@@ -35,7 +35,7 @@ def like_gate(measures: Measures, settings: GateSettings, *, last: bool) -> Gate
     margin = settings.like_margin * seen.production
     if seen.low > -margin:
         return Gate(NAME, GateOutcome.PASSED, f"{text}: not worse by {margin:.4f}", *figures)
-    return Gate(NAME, GateOutcome.WAITING, f"{text}: not yet surely above {-margin:+.4f}", *figures)
+    return Gate(NAME, GateOutcome.WAITING, f"{text}: not yet clearly above {-margin:+.4f}", *figures)
 
 
 def _figures(seen: Comparison) -> tuple[float | None, float | None]:

@@ -1,6 +1,6 @@
 """Thresholds: limits that a canary must not exceed, compared with production at the same time.
 
-Each compares bounds, not estimates: a gate breaks where the figure is surely beyond its limit (Clopper and Pearson's
+Each compares bounds, not estimates: a gate breaks where the figure is clearly beyond its limit (Clopper and Pearson's
 exact binomial bounds), so a few calls do where all of them fail, and chance does not where few do. Shares are of users,
 since each user is in either arm with the same probability whatever the size of the call; the bounds count independent
 calls, since the users of one call succeed or fail together (docs/adr/0014-gates-count-calls.md).
@@ -73,14 +73,14 @@ def _errors(name: str, canary: StepCounts, production: StepCounts, settings: Gat
     if calls < settings.min_error_calls:
         # Of the recent ones there need not be so many: a canary of 1 % is asked seldom.
         outcome = GateOutcome.PASSED if name.startswith("recent") else GateOutcome.WAITING
-        return Gate(name, outcome, f"{text}; judged from {settings.min_error_calls} calls on", *figures)
+        return Gate(name, outcome, f"{text}; needs at least {settings.min_error_calls} calls", *figures)
     least = _least(canary.errors, canary.asked, calls)
     if least > settings.max_error_rate:
-        text += f": surely more than {settings.max_error_rate:.2%}"
+        text += f": clearly more than {settings.max_error_rate:.2%}"
         return Gate(name, GateOutcome.BROKEN, text, *figures)
     most = _most(production.errors, production.asked, production.asked_calls)
     if least > most + settings.max_error_rise:
-        text += f": surely {settings.max_error_rise:.2%} more than there"
+        text += f": clearly more than {settings.max_error_rise:.2%} above production's"
         return Gate(name, GateOutcome.BROKEN, text, *figures)
     return Gate(name, GateOutcome.PASSED, text, *figures)
 
@@ -99,7 +99,7 @@ def _latency(measures: Measures, settings: GateSettings) -> Gate:
         f"{limit_ms:.1f} ms"
     )
     if seen.comparable < settings.min_answers:
-        text += f"; judged from {settings.min_answers:,} calls of both on"
+        text += f"; needs at least {settings.min_answers:,} calls of both"
         return Gate("p99", _unlike(measures, seen.calls, settings), text, *figures)
     late = seen.slower(limit_ms)
     if lower(late, seen.comparable) > 0.01:
@@ -155,7 +155,7 @@ def _coverage(canary: ArmFigures, production: ArmFigures, settings: GateSettings
     )
     if canary.step.answers < settings.min_answers:
         return Gate(
-            "coverage", GateOutcome.WAITING, f"{text}; judged from {settings.min_answers:,} answers on", *figures
+            "coverage", GateOutcome.WAITING, f"{text}; needs at least {settings.min_answers:,} answers", *figures
         )
     outcome = GateOutcome.BROKEN if canary.coverage < required else GateOutcome.PASSED
     return Gate("coverage", outcome, text, *figures)

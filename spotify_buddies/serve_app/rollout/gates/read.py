@@ -113,25 +113,25 @@ async def read_measures(
     first: int,
     settings: GateSettings,
     edges_ms: Sequence[float],
-    memory: ReadingState,
+    reading: ReadingState,
     now: datetime,
 ) -> Measures:
     """Both arms at `now`. first: generation that began the step."""
     wanted = generation.wanted
-    if memory.step != (first, wanted.salt):
+    if reading.step != (first, wanted.salt):
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
-        memory.step, memory.due = (first, wanted.salt), 0.0
-        memory.looks.clear()
-        memory.likes, memory.coverage = LikeRates(), {}
+        reading.step, reading.due = (first, wanted.salt), 0.0
+        reading.looks.clear()
+        reading.likes, reading.coverage = LikeRates(), {}
     counts = await read_counts(connection, generation, first)
-    if time.monotonic() >= memory.due:
-        await _read_slowly(connection, generation, position, first, memory)
-    before = _look_back(memory, counts, settings.error_window_s, now)
+    if time.monotonic() >= reading.due:
+        await _read_slowly(connection, generation, position, first, reading)
+    before = _look_back(reading, counts, settings.error_window_s, now)
     arms = {
-        arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), memory.coverage.get(arm))
+        arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), reading.coverage.get(arm))
         for arm in (CANARY, PRODUCTION)
     }
-    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), memory.likes)
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes)
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
@@ -188,28 +188,28 @@ async def read_likes(
 
 
 async def _read_slowly(
-    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, memory: ReadingState
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, reading: ReadingState
 ) -> None:
     started = time.monotonic()
     try:
-        memory.likes = await read_likes(connection, generation, position.starts)
-        memory.coverage = await read_coverage(connection, generation, first)
+        reading.likes = await read_likes(connection, generation, position.starts)
+        reading.coverage = await read_coverage(connection, generation, first)
     except psycopg.errors.QueryCanceled:
         # Errors are still judged; the figures of the last read stay, and the gates that need more wait.
-        memory.due = time.monotonic() + AGAIN_S
+        reading.due = time.monotonic() + AGAIN_S
         return
     ended = time.monotonic()
-    memory.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
+    reading.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
 
 
 def _look_back(
-    memory: ReadingState, counts: dict[str, StepCounts], window_s: float, now: datetime
+    reading: ReadingState, counts: dict[str, StepCounts], window_s: float, now: datetime
 ) -> dict[str, StepCounts]:
     """The counts of the youngest look that is at least the window ago, and keep these; at first: nothing."""
-    memory.looks.append((now, counts[CANARY], counts[PRODUCTION]))
-    while len(memory.looks) > 1 and (now - memory.looks[1][0]).total_seconds() >= window_s:
-        memory.looks.popleft()
-    looked_at, canary, production = memory.looks[0]
+    reading.looks.append((now, counts[CANARY], counts[PRODUCTION]))
+    while len(reading.looks) > 1 and (now - reading.looks[1][0]).total_seconds() >= window_s:
+        reading.looks.popleft()
+    looked_at, canary, production = reading.looks[0]
     if (now - looked_at).total_seconds() < window_s:
         return {CANARY: StepCounts(), PRODUCTION: StepCounts()}
     return {CANARY: canary, PRODUCTION: production}

@@ -25,7 +25,7 @@ class VerdictKind(StrEnum):
 @dataclass(frozen=True)
 class Verdict:
     """The result of all gates. reason: a sentence with the figures. share: the canary's now; next_share: the next
-    step's with ADVANCE, 0 with ROLL_BACK, 1 with PROMOTE. acts: False where people decide.
+    step's with ADVANCE, 0 with ROLL_BACK, 1 with PROMOTE. is_applied: False where people decide.
     """
 
     kind: VerdictKind
@@ -34,7 +34,7 @@ class Verdict:
     share: float
     next_share: float
     at: datetime
-    acts: bool = True
+    is_applied: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """For events and status: figures rounded to 6 digits."""
@@ -42,7 +42,10 @@ class Verdict:
             {**asdict(gate), "canary": _short(gate.canary), "production": _short(gate.production)}
             for gate in self.gates
         ]
-        return {**asdict(self), "gates": gates, "at": self.at.isoformat()}
+        values = {**asdict(self), "gates": gates, "at": self.at.isoformat()}
+        # `acts` is the public name: stored verdicts and scripts have it.
+        values["acts"] = values.pop("is_applied")
+        return values
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def decide(measures: Measures, position: Position, settings: GateSettings, now: 
         VerdictKind.PROMOTE: 1.0,
         VerdictKind.ADVANCE: following,
     }
-    return Verdict(kind, reason, gates, position.share, shares[kind], now, acts=not settings.manual)
+    return Verdict(kind, reason, gates, position.share, shares[kind], now, is_applied=not settings.manual)
 
 
 def _decide(

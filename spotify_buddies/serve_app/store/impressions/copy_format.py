@@ -43,7 +43,7 @@ class _PackedTable:
     unstorable: Array
 
 
-class Encoder:
+class CopyEncoder:
     """Turns columns into rows. Remembers the tables of playlist ids."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import psycopg
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
-from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, Encoder
+from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, CopyEncoder
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 
@@ -58,7 +58,7 @@ class Impressions:
         self._schema = schema
         self._telemetry = telemetry
         self._connections = Connections(url, timeout_s, 2)
-        self._encoder = Encoder()
+        self._encoder = CopyEncoder()
         self._queue: deque[Shown] = deque()
         self._lists = 0
         self._writing: _Batch | None = None

@@ -44,6 +44,7 @@ def assign_owners(
     kind = np.load(parts[SPLIT] / "user_kind.npy")
     named = np.load(parts[SONGS] / "named_owner.npy")
     root_songs = np.sqrt(Csr.load(parts[MATRIX], "user_songs").counts)
+    # A validation positive stays one: users are never recommended what they own.
     counts = (split != IN_VALIDATION) & (split != UNUSED) & (named[liked.indices] < 0)
     owner, rounds, capped = match(liked, counts, root_songs, settings, progress)
     owner = np.where(named >= 0, named, owner).astype(np.int32)
@@ -60,11 +61,13 @@ def match(
 
     liked (U, P) with scores; counts bool, one per like: whether it counts; root_songs float64 (U): sqrt(s).
     """
+    # A floor is a priority and a playlist row, which decides between equal priorities.
     floors, floor_rows = np.full(liked.rows, -np.inf), np.full(liked.rows, -1, np.int32)
     indptr, indices, scores = (np.asarray(array) for array in (liked.indptr, liked.indices, liked.values))
     rounds = 0
     while True:
         rounds += 1
+        # Anew each round: floors only rise, so whoever was refused stays refused.
         best, owner = np.full(liked.columns, -np.inf), np.full(liked.columns, -1, np.int32)
         for first in range(0, liked.rows, settings.block_users):
             progress(f"owners, round {rounds}", first, liked.rows, "users")
@@ -81,6 +84,7 @@ def _refuse(owner: Array, best: Array, most: int, floors: Array, floor_rows: Arr
     full = np.flatnonzero(asked.counts > most)
     for user in full:
         playlists = asked.row(int(user))
+        # The last that is kept becomes the floor; lexsort's last key is the first to sort by.
         worst = playlists[np.lexsort((playlists, -best[playlists]))[most - 1]]
         floors[user], floor_rows[user] = best[worst], worst
     return bool(full.size)

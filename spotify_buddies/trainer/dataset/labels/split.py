@@ -34,6 +34,7 @@ def split_users(directory: Path, liked_in: Path, songs: Path, settings: DataSett
     seed = np.uint64(derive(settings.seed, "split"))
     split_likes(seed, indptr, indices, kind == WARM, settings.min_liked_to_split, split)
     kept = np.load(songs / "named_owner.npy") >= 0
+    # Likes of a user who is cold or not sampled are UNUSED and keep nothing.
     kept[indices[split <= IN_TEST]] = True
     np.save(directory / "user_kind.npy", kind)
     np.save(directory / "split.npy", split)
@@ -55,6 +56,7 @@ def split_users(directory: Path, liked_in: Path, songs: Path, settings: DataSett
 
 def user_kinds(users: int, settings: DataSettings) -> Array:
     """NOT_SAMPLED, WARM or COLD for every user row, uint8 (U). Both draws are exact in number."""
+    # By hash of the row, not a draw in sequence: a larger share contains the users of a smaller one.
     kept = _lowest(np.arange(users), settings.sample_users, derive(settings.seed, "sample"), users)
     cold = _lowest(kept, settings.cold_users, derive(settings.seed, "cold"), users)
     kind = np.full(users, NOT_SAMPLED, np.uint8)

@@ -55,6 +55,7 @@ def write_pools(
     users, playlists = sizes
     seed = np.uint64(derive(settings.seed, "pools"))
     work = partial(sample_block, share=settings.hard_pool, most=settings.pool_sample, seed=seed)
+    # So that a data set without users has an array to join.
     blocks = [np.zeros((0, 6), np.int64)]
     with ExitStack() as stack:
         files = [stack.enter_context(Growing(directory / f"{name}.indices.npy", np.int32)) for name in NAMES]
@@ -63,6 +64,7 @@ def write_pools(
             for file, part in zip(files, rows, strict=True):
                 file.append(part)
     counts = np.concatenate(blocks)
+    # The first three columns are sizes of the samples; sizes of the pools and lost positives follow.
     for name, column in zip(NAMES, counts.T, strict=False):
         np.save(directory / f"{name}.indptr.npy", np.concatenate([np.zeros(1, np.int64), np.cumsum(column)]))
         np.save(directory / f"{name}.columns.npy", np.int64(playlists))
@@ -77,6 +79,7 @@ def triplets_per_user(directory: Path, negatives: int) -> Array:
 
 
 def _statistics(counts: Array, toy: Array, settings: DataSettings) -> dict[str, Any]:
+    # Sizes of the whole pools, not of the samples that were kept of them.
     positives, pools, lost = counts[:, 0], counts[:, 3:5], counts[:, 5]
     trained = positives > 0
     return {

@@ -33,6 +33,7 @@ from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 Array = npt.NDArray[Any]
 
+# 48 MB a pile; its permutation and shuffled copy take 80 MB more.
 PILE_ROWS = 4_000_000
 
 
@@ -61,11 +62,13 @@ def write_triplets(
     sizes = users, _ = labels.liked_ptr.size - 1, labels.owner.size
     with blocks.share((tastes, labels)) as shared:
         statistics = write_pools(directory, shared, sizes, toy, settings, progress)
+        # Known from the pools, before a triplet is drawn.
         if not in_a_file(statistics["triplets"], settings):
             return statistics | {"in_a_file": False}
         hard = int(settings.negatives * settings.hard_share + 0.5)
         seed = np.uint64(derive(settings.seed, "triplets"))
         work = partial(draw_block, negatives=settings.negatives, hard=hard, share=settings.hard_pool, seed=seed)
+        # The most there can be: the number of piles must be known before the first row, and not depend on blocks.
         piles = Piles(directory, settings.negatives * int((labels.split == IN_TRAIN).sum()), settings.seed)
         with piles:
             for rows in shared.over(work, users, settings.block_users, "triplets", progress):
@@ -103,6 +106,7 @@ class Piles:
     def add(self, rows: Array) -> None:
         """Deal rows (n, 3)."""
         pile = self._deal.integers(0, self._count, len(rows), dtype=np.int64)
+        # Stable: rows of a pile keep the order in which they came, whatever the sort of the platform.
         order = np.argsort(pile, kind="stable")
         ends = np.cumsum(np.bincount(pile, minlength=self._count))
         for file, part in zip(self._files, np.split(rows[order], ends[:-1]), strict=True):
@@ -119,6 +123,7 @@ class Piles:
                 rows = np.fromfile(path, np.int32).reshape(-1, 3)
                 rows = rows[generator(self._seed, f"triplets/shuffle/{number}").permutation(len(rows))]
                 whole.append(rows)
+                # From the shuffled rows: the toy set is a part of the same order, without a shuffle of its own.
                 small.append(rows[toy[rows[:, 0]]])
                 path.unlink()
             self.rows, self.toy_rows = whole.rows, small.rows
@@ -131,7 +136,9 @@ class Piles:
 def toy_users(kind: Array, settings: DataSettings) -> Array:
     """The users of the toy set, bool (U): the ceil(toy_users * warm) warm users with the lowest hash."""
     warm = np.flatnonzero(kind == WARM)
+    # By hash of the row: the same users at every run, and a larger share contains a smaller one.
     hashes = hash_rows(np.uint64(derive(settings.seed, "toy")), kind.size)[warm]
+    # 0.07 * 100 is 7.000000000000001 in doubles, and must not give an eighth user.
     chosen = warm[np.argsort(hashes, kind="stable")[: int(np.ceil(settings.toy_users * warm.size - 1e-9))]]
     marked = np.zeros(kind.size, bool)
     marked[chosen] = True

@@ -74,6 +74,7 @@ def write_batches(
     parts: the directories of the stages 2-songs to 7-own under these names.
     """
     tastes, labels = load_pools(parts)
+    # Thinned once, before the draws: random and hard batches begin from the same positives.
     past = _bound(labels.split, settings.validation_rows)
     inputs = Batching(
         tastes,
@@ -81,6 +82,7 @@ def write_batches(
         read_only(np.flatnonzero(labels.offered).astype(np.int32)),
         settings.validation_negatives,
         settings.hard_pool,
+        # Seeds apart: with one, the negatives of both kinds would be correlated.
         random_seed=np.uint64(derive(settings.seed, "batches/random")),
         hard_seed=np.uint64(derive(settings.seed, "batches/hard")),
     )
@@ -113,6 +115,7 @@ def _write(
             )
             for part, prefix in _PREFIXES.items()
         }
+        # Validation and test in one pass: finding a user's pool is the expensive part.
         for rows, parts, lost in shared.over(_DRAWS[name], users, settings.block_users, f"batches {name}", progress):
             missing += lost
             seen[parts, rows[:, 0]] = True

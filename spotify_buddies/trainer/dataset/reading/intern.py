@@ -31,6 +31,7 @@ class Ids:
 
     def codes(self, names: pl.Series) -> Array:
         """The code of every entry of a column without nulls, int32 (rows,)."""
+        # A Python call for each distinct id, not for each of millions of listens.
         distinct = names.unique(maintain_order=True)
         known = [self.code(name) for name in distinct.to_list()]
         return names.replace_strict(distinct, pl.Series(known, dtype=pl.Int32), return_dtype=pl.Int32).to_numpy()
@@ -73,6 +74,7 @@ class SongNames:
             code = self._codes.setdefault(name, self._first + len(self._names))
             if code == self._first + len(self._names):
                 self._names.append(name)
+        # The spelling as it came, too: the next one needs no cleaning.
         self._codes[pair] = code
         return code
 
@@ -83,6 +85,7 @@ class SongNames:
     def rewind(self, mark: tuple[int, int]) -> None:
         """Forget what was added since the mark: a file that turned out broken leaves nothing behind."""
         while len(self._codes) > mark[0]:
+            # A dict gives back what was added last, which is what came after the mark.
             self._codes.popitem()
         del self._names[mark[1] :]
 

@@ -49,6 +49,7 @@ def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped,
     result = OwnListens()
     rows = table_rows(path, ("user_id", "title", "artist"), ("plays",), skipped)
     for number, (where, (user, title, artist, plays)) in enumerate(rows):
+        # Rarely: progress for each row would slow the reading down.
         if number % _TICK_ROWS == 0:
             tick(number)
         problem = _not_an_id("user_id", user) or _not_plays(plays)
@@ -70,6 +71,7 @@ def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skippe
     The first owner that a playlist names keeps it, later other ones are counted. Rows of a playlist that `known` holds
     already are counted and left out. A row whose playlist_id or owner_id is no id goes to `skipped`.
     """
+    # Codes of its own: `known` must keep only playlists that came before this file.
     result = OwnPlaylists()
     own = Ids()
     rows = table_rows(path, ("playlist_id", "name", "title", "artist"), ("owner_id",), skipped)
@@ -95,6 +97,7 @@ def _describe(result: OwnPlaylists, row: int, playlist_id: str, name: str, owner
         result.titles.append(name)
         result.owners.append(owner)
         return
+    # Rows of one playlist may leave columns empty; the first row that fills one decides.
     result.titles[row] = result.titles[row] or name
     result.other_owners += bool(owner and result.owners[row] and owner != result.owners[row])
     result.owners[row] = result.owners[row] or owner
@@ -121,6 +124,7 @@ def _not_plays(plays: str) -> str:
         count = float(plays)
     except ValueError:
         return f"the play count {plays!r} is not a number"
+    # float() also reads "nan" and "inf", which compare with 0 as if they were counts.
     if not math.isfinite(count):
         return f"the play count {plays!r} is not a finite number"
     return "" if count >= 0 else f"the play count {plays!r} is below 0"

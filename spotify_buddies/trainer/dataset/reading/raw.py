@@ -58,18 +58,21 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
     if sources.triplets is not None:
         _read_triplets(sources.triplets, listens, skipped, progress)
     named = _read_names(sources, listens.ids, counts, skipped, progress)
+    # Ids first, then names, in one range of codes: no code has to be moved later.
     names = SongNames(first=len(listens.ids))
     for number, path in enumerate(sources.mpd):
         progress("slices", number, len(sources.mpd), "files")
         _read_slice(path, names, playlists, counts, skipped)
     progress("slices", len(sources.mpd), len(sources.mpd), "files")
     _read_own(sources, names, listens, playlists, counts, skipped, progress)
+    # Before anything is written: with bad files skipped there may be nothing left.
     _check(sources, listens, playlists)
     _write_songs(directory, listens.ids, named, names)
     return counts | _write(directory, listens, playlists, len(listens.ids) + len(names)) | _describe(skipped)
 
 
 def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Progress) -> None:
+    # Of a packed file the bytes read say nothing about how far it is; 0 shows no share.
     size = path.stat().st_size if path.suffix == ".txt" else 0
     done = 0
     progress("listens", 0, size, "bytes")
@@ -106,6 +109,7 @@ def _read_slice(path: Path, names: SongNames, into: _Playlists, counts: Statisti
 
 def _add_slice(part: Slice, into: _Playlists) -> int:
     """Add the playlists whose id is new; the number of the others."""
+    # A playlist may be in two slices, where files of two downloads lie together; the first one counts.
     ends = np.cumsum([0, *part.lengths])
     songs = np.array(part.songs, np.int32)
     new = []
@@ -117,6 +121,7 @@ def _add_slice(part: Slice, into: _Playlists) -> int:
     into.followers += [part.followers[row] for row in new]
     into.owners += [None] * len(new)
     into.lengths.append(np.array([part.lengths[row] for row in new], np.int64))
+    # The usual slice has no duplicate, and keeps its array without a copy.
     if len(new) < len(part.ids):
         songs = np.concatenate([songs[:0], *(songs[ends[row] : ends[row + 1]] for row in new)])
     into.songs.append(songs)
@@ -195,6 +200,7 @@ def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int
         schema={"playlist_id": pl.String, "title": pl.String, "followers": pl.Int32, "owner_id": pl.String},
     ).write_parquet(directory / "playlists.parquet")
     rows, heard = _joined(listens.rows), _joined(listens.songs)
+    # The parts are as large as their concatenation, and grouping needs room of its own.
     listens.rows.clear()
     listens.songs.clear()
     indptr, indices = group(rows, heard, len(listens.users))

@@ -33,6 +33,7 @@ def table_rows(path: Path, required: Sequence[str], optional: Sequence[str], ski
 
 def csv_rows(path: Path, required: Sequence[str], optional: Sequence[str], skipped: Skipped) -> Iterator[Row]:
     """Rows of a CSV file with a header; see table_rows."""
+    # Strict: a quote that never closes is an error, and not one field with the rest of the file.
     reader = csv.reader(text_lines(path, skipped), strict=True)
     header: list[str] | None = None
     picked: list[int] = []
@@ -54,6 +55,7 @@ def csv_rows(path: Path, required: Sequence[str], optional: Sequence[str], skipp
 def _records(path: Path, reader: CsvReader, skipped: Skipped) -> Iterator[tuple[str, list[str]]]:
     """Where each record begins, and its fields; blank ones are passed over. The file ends where a quote is broken."""
     while True:
+        # Where it begins: with a line end in quotes a record takes several lines.
         where = f"line {reader.line_num + 1:,}"
         try:
             fields = next(reader, None)
@@ -74,6 +76,7 @@ def parquet_rows(path: Path, required: Sequence[str], optional: Sequence[str], s
             header = file.schema_arrow.names
             picked = _pick(path, header, required, optional)
             columns = [header[i] for i in picked if i >= 0]
+            # In batches, and only these columns: a file may be larger than the memory.
             for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 present = {name: [_text(value) for value in batch.column(name).to_pylist()] for name in columns}
                 blank = [""] * batch.num_rows

@@ -39,6 +39,7 @@ class Sources:
     def named(self) -> dict[str, Path]:
         """Every file by a name that does not depend on the folder it lies in."""
         single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mpd"}
+        # The number keeps two slices of one name, from two folders, apart.
         slices = {f"mpd/{i:06d}/{path.name}": path for i, path in enumerate(self.mpd)}
         return slices | {f"{name}/{path.name}": path for name, path in single.items() if path is not None}
 
@@ -66,11 +67,13 @@ def _files(directory: Path) -> list[Path]:
     paths: list[Path] = []
     seen: set[Path] = set()
     for folder, below, names in os.walk(directory, followlinks=True):
+        # Links are followed, and may lead in a circle.
         real = Path(folder).resolve()
         if STAMP in names or real in seen:  # seen: a link that leads back
             below.clear()
             continue
         seen.add(real)
+        # In place: os.walk goes on with what is left in this list.
         below[:] = [name for name in below if not name.startswith(".")]
         paths += [Path(folder, name) for name in names if Path(folder, name).is_file()]
     return sorted(paths)

@@ -60,6 +60,7 @@ class HybridBackend:
         self._rate, self._decay, self._batch = rate, decay, settings.hybrid_batch
         self._feature = feature(sets, settings.artist_weight)
         self._taste = taste_dimensions(settings)
+        # The state is the caller's: it is copied, since steps are taken out of it below.
         self._values = dict(state) or self._start(settings, progress)
         self._steps = int(self._values.pop("steps", np.zeros(1, np.int64))[0])
 
@@ -75,6 +76,7 @@ class HybridBackend:
             factors = np.zeros((rows.sets.parts[part].rows, settings.dimension), np.float32)
             factors[:, :taste] = weight * unit(rows.rows(part, vectors))
             values[f"{name}_factors"] = factors
+            # Zeros, not random: rows differ by their songs already, and one without likes stays where its songs put it.
             values[f"{name}_own"] = np.zeros((len(factors), likes), np.float32)
         for name in _LEARNED:
             values[f"{name}.mean"] = np.zeros_like(values[name])
@@ -92,6 +94,7 @@ class HybridBackend:
         for block in source.blocks(seed, number):
             waiting.append(block)
             count = sum(map(len, waiting))
+            # Whole blocks, so that a batch is at least as large as asked for.
             if count >= self._batch:
                 yield self._learn(waiting), count
                 waiting.clear()
@@ -125,6 +128,7 @@ class HybridBackend:
             half = len(block) // 2  # on every machine: a sum of losses differs with its parts
             parts = ((block[:half], pushes[:half]), (block[half:], pushes[half:]))
             loss: float = sum(pool.map(lambda part: push_triplets(part[0], users, playlists, part[1]), parts))
+            # They write to different arrays, so the two need neither a lock nor an order.
             done = (
                 pool.submit(user_gradients, block, pushes, playlists, self._taste, gradients["user_own"]),
                 pool.submit(playlist_gradients, block, pushes, users, self._taste, gradients["playlist_own"]),

@@ -95,6 +95,7 @@ def feature(sets: SongSets, artist_weight: float) -> Feature:
     frequency = sum((part.column_counts() for part in sets.parts), np.zeros(sets.songs, np.int64))
     weights = _idf(documents, frequency).astype(np.float32)
     artists = int(sets.artist.max(initial=-1)) + 1
+    # Songs without an artist get one number past the last, so that one grouping serves all.
     ptr, songs = group(np.where(sets.artist < 0, artists, sets.artist), np.arange(sets.songs), artists + 1)
     held = np.zeros(artists, np.int64)
     for part in sets.parts:
@@ -103,6 +104,7 @@ def feature(sets: SongSets, artist_weight: float) -> Feature:
     for part in sets.parts:
         squares = np.empty(part.rows, np.float64)
         sum_squares(part.indptr, part.indices, weights, squares)
+        # Doubles until here: a long row sums many squares.
         scales.append(np.divide(1.0, np.sqrt(squares), out=np.zeros(part.rows), where=squares > 0).astype(np.float32))
     artist_weights = (artist_weight * _idf(documents, held)).astype(np.float32)
     return Feature(sets, np.where(frequency > 1, weights, np.float32(0)), artist_weights, ptr, songs, tuple(scales))
@@ -114,6 +116,7 @@ def artist_rows(songs: pl.DataFrame, matching: str) -> Array:
     songs: title, artist. matching: how names are compared, as in the data set.
     """
     names = songs["artist"].fill_null("")
+    # Each name is normalised once: there are far fewer artists than songs.
     distinct = names.unique(maintain_order=True)
     codes: dict[str, int] = {}
     rows = []

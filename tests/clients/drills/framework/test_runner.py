@@ -64,6 +64,16 @@ def test_a_drill_that_this_machine_cannot_run_is_skipped_with_the_reason(tmp_pat
     assert (result.skipped, result.passed) == ("it takes root", False)
 
 
+def test_a_skipped_fault_has_the_json_of_a_fault_that_was_played() -> None:
+    none = {"degraded": 0, "acknowledged": 0, "lost": 0, "recovery_s": 0.0, "healed_s": None, "slowest_s": 0.0}
+    for fault in FAULTS:
+        if fault.name != "flood":
+            assert fault.skipped("it takes root").plain() == {
+                **none, "name": fault.name, "requests": 0, "failed": 0, "errors": {}, "note": "", "problems": [],
+                "skipped": "it takes root", "passed": False,
+            }  # fmt: skip
+
+
 def test_without_a_service_to_attach_to_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DrillError, match=r"no service runs in .*; start one, or leave --attach out"):
         list(run([drill("a")], ground(tmp_path, attach=True, said=[])))

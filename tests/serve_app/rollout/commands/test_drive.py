@@ -68,7 +68,7 @@ def test_a_second_rollback_is_refused_unless_it_is_forced(rollout: Rollout) -> N
     async def run() -> None:
         async with rollout.asked() as connection:
             await make(connection, (TRIED, PROMOTED, BACK))
-            asked = Proposal("m", changes.roll_back, "rollback", "bob", "", guard=changes.refuse_return)
+            asked = Proposal("m", changes.roll_back, "rollback", "bob", "", check_history=changes.refuse_return)
             with pytest.raises(Refused, match="--force"):
                 await propose(connection, asked)
             assert (await ledger.read_newest(connection)).number == 3  # type: ignore[union-attr]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from spotify_buddies.serve_app.rollout.commands.view import console, headline, history_view, status_view
+from spotify_buddies.serve_app.rollout.commands import view
+from spotify_buddies.serve_app.rollout.commands.view import headline, history_view, show_again_and_again, status_view
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC).isoformat()
 WANTED = {"production": "1", "canary": None, "share": 0.0, "shadow": None, "previous": None, "paused": False}
@@ -41,35 +43,47 @@ def test_without_a_ranker_nothing_is_called_served() -> None:
     assert not any("no replica" in line for line in lines)
 
 
-def piped(view: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    out = io.StringIO()
-    monkeypatch.setattr("sys.stdout", out)
-    console().print(view)
-    return out.getvalue()
-
-
-def test_in_a_pipe_a_row_is_a_line_with_its_names_whole_and_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
+def test_a_row_is_a_line_with_its_names_whole_and_without_colours() -> None:
     event = {"at": AT, "generation": 3, "kind": "refused", "version": "1", "message": "far too long " * 40}
-    lines = piped(status_view(status(events=[event])), monkeypatch).splitlines()
+    lines = status_view(status(events=[event])).splitlines()
     assert any(REPLICA["replica"] in line and "1 ready" in line for line in lines)
     assert any(event["message"].strip() in line for line in lines)
     past = {**ACTIVE, "who": "ann@" + "host" * 50, "changed": {"share": [0.1, 0.25]}}
-    text = piped(history_view([past]), monkeypatch)
+    text = history_view([past])
     assert past["who"] in text
     assert "share 10 % -> 25 %" in text
     assert "\x1b" not in "".join([*lines, text])
 
 
-def test_a_narrow_terminal_folds_names_and_cuts_none() -> None:
-    screen = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None, highlight=False)
-    screen.print(status_view(status()))
-    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+def test_a_narrow_terminal_folds_names_and_neither_cuts_them_nor_folds_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parent, child = pty.openpty()
+    monkeypatch.setenv("COLUMNS", "60")
+    with os.fdopen(parent), os.fdopen(child, "w") as terminal, monkeypatch.context() as context:
+        context.setattr("sys.stdout", terminal)
+        shown = status_view(status())
     assert "\u2026" not in shown
-    column = "".join((line.split() or [""])[0] for line in shown.splitlines())
-    assert REPLICA["replica"] in column
+    lines = shown.splitlines()
+    assert max(map(len, lines[1:])) <= 60
+    assert REPLICA["replica"] in "".join((line.split() or [""])[0] for line in lines)
+    assert any("0.4 s ago" in line for line in lines)
 
 
-def test_what_strangers_wrote_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = piped(status_view(status(replicas=[{**REPLICA, "replica": "\x1b[2J[red]x"}])), monkeypatch)
-    assert r"\x1b[2J[red]x" in text
+def test_a_watched_text_is_whole_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, texts = io.StringIO(), iter(["first", "long " * 100])
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr(view, "WATCH_S", 0.0)
+
+    def read() -> str:
+        text = next(texts, None)
+        if text is None:
+            raise KeyboardInterrupt
+        return text
+
+    show_again_and_again(read)
+    assert out.getvalue().split("\n") == ["long " * 100, ""]
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal() -> None:
+    assert r"\x1b[2J[red]x" in status_view(status(replicas=[{**REPLICA, "replica": "\x1b[2J[red]x"}]))

@@ -82,10 +82,10 @@ async def react(
 async def ask(
     connection: Connection,
     generation: Generation,
-    memory: ReadingState | None = None,
+    reading: ReadingState | None = None,
     settings: GateSettings = SETTINGS,
 ) -> Verdict:
-    kept = ReadingState() if memory is None else memory
+    kept = ReadingState() if reading is None else reading
     return await judge(connection, generation, settings, datetime.now(UTC), EDGES_MS, kept)
 
 

@@ -82,11 +82,11 @@ def test_errors_that_begin_after_hours_are_found_by_the_next_looks(postgres_url:
     async def work(connection: Connection) -> None:
         generation = await live(connection, CANARY)
         await fill(connection, generation.number, canary_likes=4)
-        memory, settings = ReadingState(), SETTINGS.model_copy(update={"error_window_s": 1e-6})
-        assert (await ask(connection, generation, memory, settings)).kind is VerdictKind.ADVANCE
+        reading, settings = ReadingState(), SETTINGS.model_copy(update={"error_window_s": 1e-6})
+        assert (await ask(connection, generation, reading, settings)).kind is VerdictKind.ADVANCE
         # 40 of 5,040 in the step is below every limit; 40 of the last 40 is not.
         await count(connection, generation.number, "canary", "2", StepCounts(answers=5_000, errors=40), [])
-        verdict = await ask(connection, generation, memory, settings)
+        verdict = await ask(connection, generation, reading, settings)
         assert verdict.kind is VerdictKind.ROLL_BACK
         assert verdict.reason.startswith("recent errors: the canary failed 40 of 40 users")
 

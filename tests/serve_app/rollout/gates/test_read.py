@@ -135,17 +135,17 @@ def test_likes_are_read_by_step_and_users_who_come_back_are_known(postgres_url: 
 
 def test_likes_are_not_read_at_every_look_and_anew_for_another_canary(postgres_url: str) -> None:
     async def work(connection: Connection) -> None:
-        memory = ReadingState()
+        reading = ReadingState()
         generation = await live(connection, CANARY)
         await fill(connection, generation.number, canary_likes=4)
-        await ask(connection, generation, memory)
-        assert memory.likes.canary_users == 400
-        memory.due = time.monotonic() + 600
+        await ask(connection, generation, reading)
+        assert reading.likes.canary_users == 400
+        reading.due = time.monotonic() + 600
         await react(connection, "canary", "2", {"late": [1]})
-        await ask(connection, generation, memory)
-        assert memory.likes.canary_users == 400
+        await ask(connection, generation, reading)
+        assert reading.likes.canary_users == 400
         other = await live(connection, Wanted("1", canary="3", share=0.25, salt="t"))
-        await ask(connection, other, memory)
-        assert memory.likes.canary_users == 0
+        await ask(connection, other, reading)
+        assert reading.likes.canary_users == 0
 
     on(postgres_url, work)

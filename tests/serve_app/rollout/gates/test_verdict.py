@@ -33,7 +33,7 @@ def judged(position: Position, measures: Measures = GOOD, settings: GateSettings
 @pytest.mark.parametrize(("share", "following"), [(0.01, 0.05), (0.05, 0.25), (0.1, 0.25), (0.25, 0.5), (0.3, 0.5)])
 def test_a_good_canary_goes_to_the_next_step(share: float, following: float) -> None:
     verdict = judged(at(share))
-    assert (verdict.kind, verdict.next_share, verdict.acts) == (VerdictKind.ADVANCE, following, True)
+    assert (verdict.kind, verdict.next_share, verdict.is_applied) == (VerdictKind.ADVANCE, following, True)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.75, 1.0])
@@ -77,7 +77,13 @@ def test_nothing_is_decided_in_a_pause() -> None:
 
 def test_manual_verdicts_are_worked_out_and_not_acted_on() -> None:
     verdict = judged(at(0.25), settings=SETTINGS.model_copy(update={"manual": True}))
-    assert (verdict.kind, verdict.acts) == (VerdictKind.ADVANCE, False)
+    assert (verdict.kind, verdict.is_applied) == (VerdictKind.ADVANCE, False)
+
+
+def test_json_of_a_verdict_keeps_its_public_names() -> None:
+    values = judged(at(0.25), settings=SETTINGS.model_copy(update={"manual": True})).to_json()
+    assert list(values) == ["kind", "reason", "gates", "share", "next_share", "at", "acts"]
+    assert values["acts"] is False
 
 
 def test_a_canary_that_takes_too_long_goes_back_or_stays_as_asked() -> None:

@@ -100,8 +100,10 @@ class FusedBackend:
             from spotify_buddies.trainer.models.bpr.device.kernels import update
 
             return float(update(triplets, *tables, self._rate, self._decay, batch=max(1, batch)))
+        # Summed on the device and in doubles: reading each loss would wait for the device at every batch.
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         with _in_a_fixed_order(self._deterministic):
+            # Without Triton the intermediate rows of a batch are in memory: fused_batch bounds them.
             for part in torch.split(triplets, max(1, min(batch, self._most))):
                 total += step(part, *tables, self._rate, self._decay)
         return float(total)
