@@ -210,8 +210,12 @@ def _source(key: str, file: Path | None, environment: Mapping[str, str]) -> str:
 
 
 def _is_secret(key: str, given: Any) -> bool:
-    """Whether what was given must not be repeated; a whole section can hold a secret too."""
-    return isinstance(given, dict) or key.removeprefix("client.") in ("token", *_SECRETS, *MLFLOW_NAMES)
+    """Whether what was given must not be repeated; a whole section can hold a secret too, and so can a login."""
+    return (
+        isinstance(given, dict)
+        or "@" in str(given)
+        or key.removeprefix("client.") in ("token", *_SECRETS, *MLFLOW_NAMES)
+    )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

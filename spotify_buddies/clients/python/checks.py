@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -43,7 +44,8 @@ def check_address(address: str) -> None:
         raise TypeError(f"the address is {given!r} ({type(given).__name__}); a gRPC address is host:port as text")
     scheme, separator, rest = address.partition("://")
     if separator and scheme.lower() not in _SCHEMES:
-        host = rest.partition("/")[0] or "localhost:9000"
-        raise ValueError(f"{address!r} is a URL; a gRPC address is host:port, as {host!r}")
+        # Not the value itself: what comes before the last @ is a login.
+        host = re.split(r"[/?#]", rest.rpartition("@")[2])[0] or "localhost:9000"
+        raise ValueError(f"the address is a URL ({scheme}); a gRPC address is host:port, such as {host!r}")
     if not address.strip():
         raise ValueError("the address is empty; a gRPC address is host:port, as 'localhost:9000'")

@@ -57,7 +57,8 @@ def test_tune_without_ray_says_what_to_install(tmp_path: Path) -> None:
         ("", {"BUDDIES_TRAIN__EPOCHS": "0"},
          "BUDDIES_TRAIN__EPOCHS: Input should be greater than or equal to 1, got '0'"),
         ("", {"BUDDIES_CLIENT__ADDRESS": "http://host:9000"},
-         "BUDDIES_CLIENT__ADDRESS: 'http://host:9000' is a URL; a gRPC address is host:port, as 'host:9000'"),
+         "BUDDIES_CLIENT__ADDRESS: the address is a URL (http); a gRPC address is host:port, such as 'host:9000', "
+         "got 'http://host:9000'"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_names_the_one_place_that_it_comes_from(
@@ -83,4 +84,4 @@ def test_a_refused_request_is_said_once(tmp_path: Path) -> None:
 def test_a_url_as_the_address_is_wrong_usage_that_says_what_to_write(tmp_path: Path) -> None:
     result = buddies("recommend", "ada", "--address", "http://host:9000", cwd=tmp_path)
     assert result.returncode == 2
-    assert "a gRPC address is host:port, as 'host:9000'" in result.stderr
+    assert "a gRPC address is host:port, such as 'host:9000'" in result.stderr

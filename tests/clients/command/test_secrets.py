@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from spotify_buddies.clients.command.access import credentials
 from spotify_buddies.clients.command.settings import ClientSettings, SettingsError, read_settings, shown
 from spotify_buddies.clients.main import build_app, sections
+from spotify_buddies.clients.python import Client
 from tests.clients.buddies_process import buddies
 
 SECRET = "s3cret-Pa55"
@@ -216,3 +217,19 @@ def test_credentials_that_cannot_be_are_refused(settings: dict[str, Any], messag
 
 def test_without_tls_there_are_no_credentials() -> None:
     assert credentials(ClientSettings()) is None
+
+
+@pytest.mark.parametrize("address", [f"https://anna:{SECRET}@host", f"http://{SECRET}@host:9000/x", f"a://{SECRET}:@h"])
+def test_a_url_as_the_services_address_is_refused_without_its_login(address: str) -> None:
+    refusals = [
+        run("config", "show", BUDDIES_CLIENT__ADDRESS=address),
+        run("recommend", "user-1", "--address", address),
+        run("feedback", "0" * 32, "--user", "user-1", "--like", "p", "--address", address),
+    ]
+    for refused in refusals:
+        assert refused.returncode if hasattr(refused, "returncode") else refused.exit_code
+        said = f"{refused.stdout}{refused.stderr}"
+        assert [piece for piece in pieces(SECRET) if piece in said] == [], said
+    with pytest.raises(ValueError, match="is a URL") as error:
+        Client(address)
+    assert SECRET not in str(error.value)

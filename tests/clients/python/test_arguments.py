@@ -79,7 +79,7 @@ def test_ids_from_a_generator_and_none_at_all_are_lists() -> None:
 @pytest.mark.parametrize(
     ("address", "error", "said"),
     [
-        ("http://localhost:9000", ValueError, "is a URL; a gRPC address is host:port, as 'localhost:9000'"),
+        ("http://localhost:9000", ValueError, "is a URL .*; a gRPC address is host:port, such as 'localhost:9000'"),
         ("https://buddies.example/api", ValueError, "as 'buddies.example'"),
         ("grpc://localhost:9000", ValueError, "as 'localhost:9000'"),
         ("  ", ValueError, "is empty"),
