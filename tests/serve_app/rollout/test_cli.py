@@ -115,7 +115,7 @@ def test_what_is_refused_changes_nothing_and_says_why(rollout: Rollout, command:
         async with rollout.working(), rollout.replicas("r-1", broken=("5",)):
             await rollout.active(1)
             assert (
-                "20.0% below the 0.5 of version 1; 2.0% is allowed, and users and seeds explain 6.6%. --force"
+                "20.0% below the 0.5 of version 1; 2.0% is allowed, and users and seeds explain 6.6%; use --force"
                 in await command("start", "3", expect=1)
             )
             assert "no version '9'" in await command("start", "9", expect=1)

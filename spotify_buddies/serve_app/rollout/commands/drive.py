@@ -106,7 +106,7 @@ async def propose(connection: psycopg.AsyncConnection, proposal: Proposal) -> Ch
     if proposal.look is not None:
         against = await asyncio.to_thread(proposal.look, current.wanted.production)
         if against:
-            raise Refused(f"refused: {'; '.join(against)}. use --force to start it anyway")
+            raise Refused(f"refused: {'; '.join(against)}; use --force to start it anyway")
     said = {"who": proposal.who, "action": proposal.action, "why": proposal.why}
     try:
         made = await ledger.propose(connection, proposal.model, wanted, after=newest.number, **said)
