@@ -20,6 +20,7 @@ from spotify_buddies.clients.command.plain_help import PlainHelp
 from spotify_buddies.clients.command.settings import FILE_VARIABLE, SettingsError, read_settings, shown
 from spotify_buddies.clients.load.command import load
 from spotify_buddies.foundation.process.private import UMASK, NotPrivate, make_private
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
 
 PACKAGE = "spotify-buddies"
@@ -141,7 +142,7 @@ def _root(
 @config_app.command("show")
 def show_config(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every setting with its value, passwords masked.
 

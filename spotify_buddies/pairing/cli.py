@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.pairing.settings import PairingSettings
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build(
             help="Run on a Ray cluster; `auto` joins a running one or starts one here.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find every user's neighbours by exact cosine, select candidates, build the FAISS index.
 

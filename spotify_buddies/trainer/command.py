@@ -14,7 +14,6 @@ from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, Tra
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 OnRay = Annotated[
     str | None,
     typer.Option(

@@ -27,6 +27,7 @@ from spotify_buddies.clients.python import (
     Source,
     Taste,
 )
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.foundation.text.lines import filled_lines
 
@@ -38,7 +39,6 @@ Address = Annotated[
 Ca = Annotated[
     Path | None, typer.Option(help="Authorities of a service with TLS, a PEM file; more in the [client] settings.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
 Liked = Annotated[list[str] | None, typer.Option(help="A liked playlist; repeatable.")]

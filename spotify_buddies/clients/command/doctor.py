@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import psutil
 import typer
@@ -17,6 +17,7 @@ import typer
 from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.foundation.addresses import AddressKind, parse
 from spotify_buddies.foundation.process.private import open_to_others, replaceable_by_others
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.tables import table
 from spotify_buddies.foundation.terminal.visible import say
 
@@ -47,9 +48,7 @@ class Finding:
         return "ok" if self.ok else "FAIL" if self.required else "warn"
 
 
-def doctor(
-    context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False
-) -> None:
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check Python, memory, disk, dependencies, ports and configured services. Exit code 1 when something is wrong.
 
     Example: buddies doctor

@@ -17,6 +17,7 @@ from spotify_buddies.clients.drills.framework.runner import Ground, run
 from spotify_buddies.clients.drills.framework.service import DrillError
 from spotify_buddies.clients.drills.framework.traffic import Users
 from spotify_buddies.clients.python import BuddiesError
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.tables import table
 from spotify_buddies.foundation.terminal.visible import say
 
@@ -24,7 +25,7 @@ app = typer.Typer(help="Break a part of the service on purpose and count what ca
 
 
 @app.command("list")
-def list_drills(as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False) -> None:
+def list_drills(as_json: AsJson = False) -> None:
     """List the drills.
 
     Example: buddies drill list
@@ -63,7 +64,7 @@ def run_drills(
     attach: Annotated[
         bool, typer.Option(help="Break the service that runs in this state directory, instead of one of our own.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run drills under traffic; exit code 1 when one of them finds more than its limits allow.
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spotify_buddies.clients.command.access import NoService, Target, client_options, target
-from spotify_buddies.clients.command.calls import Address, AsJson, Ca
+from spotify_buddies.clients.command.calls import Address, Ca
 from spotify_buddies.clients.command.option_groups import grouped
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say
 

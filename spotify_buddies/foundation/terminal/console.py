@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from spotify_buddies.foundation.addresses import scrubbed
 from spotify_buddies.foundation.process.disk import is_full, no_room
 from spotify_buddies.foundation.process.private import NotPrivate
 from spotify_buddies.foundation.terminal.visible import say, visible
+
+# The option of every command that has something for scripts.
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
 def an_id(value: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.serve_app.settings.command import Endpoints, Settings, read_endpoints
 
@@ -57,7 +58,7 @@ def plain(
     grpc_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 0,
     version: Annotated[str, typer.Option(help="Version that answers name; default: the served one.")] = "",
     with_parent: Annotated[bool, typer.Option(hidden=True, help="End with the process that started this.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve a bundle with the same handlers on a bare grpc.aio server in one process, without Ray: a baseline.
 

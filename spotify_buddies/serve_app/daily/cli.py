@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotify_buddies.foundation.terminal.console import an_id
+from spotify_buddies.foundation.terminal.console import AsJson, an_id
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.pairing.cli import CLUSTER
 from spotify_buddies.serve_app.settings.command import Settings, store_url
@@ -30,7 +30,6 @@ app = typer.Typer(help="Lists that are precomputed once a day.", no_args_is_help
 
 _COLUMNS = ("version", "day", "state", "lists", "users", "blocks", "memory", "age", "time left")
 OfAlias = Annotated[str | None, typer.Option(help="Registry alias; default: the one that is served.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
 @app.command()

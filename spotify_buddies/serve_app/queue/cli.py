@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.serve_app.queue.session import CommandSettings, opened_queue, read_user_ids, wait_for
 from spotify_buddies.serve_app.queue.settings import QueueSettings
@@ -23,8 +24,6 @@ SECTIONS = {"queue": QueueSettings}
 MOST_USERS = 1000
 
 app = typer.Typer(help="Recommendation jobs that workers answer later.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.settings.command import Settings, store_url
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
@@ -23,7 +24,6 @@ SECTIONS = {"rollout": RolloutSettings}
 
 app = typer.Typer(help="Model versions on live traffic: canary, shadow, promote, roll back.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 Who = Annotated[str | None, typer.Option(help="Your name, for the history; default: user@host.")]
 Why = Annotated[str, typer.Option(help="Reason, for the history.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until every replica serves it; exit 1 if they never do.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spotify_buddies.foundation.terminal.console import an_id
+from spotify_buddies.foundation.terminal.console import AsJson, an_id
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.baseline import sample_command
 from spotify_buddies.serve_app.settings.command import Settings, store_url, withdraw
@@ -96,7 +96,7 @@ def release(context: typer.Context) -> None:
 def reactions(
     context: typer.Context,
     recommendation: Annotated[str, typer.Option(help="Recommendation id.", callback=an_id)],
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the stored reactions to one recommendation: one row per playlist.
 

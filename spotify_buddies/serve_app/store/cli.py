@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.settings.command import store_url
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from spotify_buddies.serve_app.store.report import TableSize
 
 app = typer.Typer(help="The feedback store: reactions, impressions, blocks.", no_args_is_help=True)
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts.")]
 
 
 @app.command()

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import AsJson, Settings
+from spotify_buddies.trainer.command import Settings
 
 app = typer.Typer(help="Time and memory of the offline stages, compared with other libraries.", no_args_is_help=True)
 

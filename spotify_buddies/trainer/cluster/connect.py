@@ -18,6 +18,7 @@ from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import LONGEST_WITHOUT_HAPROXY, run_dir
 from spotify_buddies.foundation.process.signals import shielded, unwinding
 from spotify_buddies.foundation.stages.blocks import Blocks, processors
+from spotify_buddies.foundation.text.lines import first_line
 from spotify_buddies.trainer.cluster.errors import ClusterError
 
 AUTO = "auto"
@@ -128,7 +129,7 @@ def _initialise(address: str, options: Mapping[str, object]) -> None:
         with quiet(), free_agent_port():
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     except (RayError, RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         raise ClusterError(f"--ray: no Ray cluster at {address}: {first}") from error
 
 

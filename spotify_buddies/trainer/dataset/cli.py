@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.trainer.command import AsJson, OnRay, Settings, open_cluster
+from spotify_buddies.trainer.command import OnRay, Settings, open_cluster
 from spotify_buddies.trainer.settings import DataSettings
 
 __all__ = ["SECTIONS", "app", "open_cluster"]

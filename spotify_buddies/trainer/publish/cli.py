@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import AsJson, Settings
+from spotify_buddies.trainer.command import Settings
 from spotify_buddies.trainer.registry.cli import open_registry
 from spotify_buddies.trainer.settings import TrainSettings
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import AsJson, Settings
+from spotify_buddies.trainer.command import Settings
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 if TYPE_CHECKING:

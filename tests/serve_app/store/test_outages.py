@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,11 @@ import pytest
 from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.store.actions import Feedback, StoredAction
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.commit import Committed
+from spotify_buddies.serve_app.store.reactions import WEEKS_ATTACHED, Reactions
+from spotify_buddies.serve_app.store.store import Store
+from tests.serve_app.store.storing import ACTION, opened, run, store_all
 from tests.waiting import until
-
-ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
-
-
-def run(call: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(call)
-
-
-async def store_all(url: str, actions: list[Feedback], timeout_s: float = 10.0) -> list[StoredAction]:
-    async with opened(url, timeout_s) as store:
-        return list(await asyncio.gather(*(store.store(action) for action in actions)))
-
-
-def opened(url: str, timeout_s: float) -> Store:
-    return Store(url, StoreSettings(timeout_s=timeout_s))
 
 
 def test_a_database_restored_without_our_tables_gets_them_again(database: Any) -> None:
@@ -182,3 +170,24 @@ def test_whatever_happens_to_postgres_what_was_acknowledged_is_stored_and_nothin
         assert rows == (5 * len(stored),)
 
     run(main())
+
+
+@pytest.mark.parametrize(("attachments", "stored"), [(1, True), (2, True), (WEEKS_ATTACHED, True), (99, False)])
+def test_a_batch_is_sent_again_for_each_week_that_is_attached_under_it(
+    database: Any, monkeypatch: pytest.MonkeyPatch, attachments: int, stored: bool
+) -> None:
+    """Two tables get the week of a new database one after the other, and a batch can meet both."""
+    left = iter(range(attachments))
+    commit = Reactions._commit
+
+    async def attached_meanwhile(self: Reactions, actions: Sequence[Feedback]) -> Committed:
+        if next(left, None) is not None:
+            raise psycopg.errors.CheckViolation("new row violates partition constraint")
+        return await commit(self, actions)
+
+    monkeypatch.setattr(Reactions, "_commit", attached_meanwhile)
+    if stored:
+        assert run(store_all(database.url, [ACTION])) == [StoredAction(new=True, reactions=5)]
+    else:
+        with pytest.raises(FeedbackUnavailable, match="CheckViolation"):
+            run(store_all(database.url, [ACTION]))

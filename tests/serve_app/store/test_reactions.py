@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import subprocess
 import sys
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,28 +16,14 @@ import pytest
 from spotify_buddies.clients.python import Client
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.settings.serve import ServeSettings
-from spotify_buddies.serve_app.store.actions import Feedback, Snooze, StoredAction
+from spotify_buddies.serve_app.store.actions import Snooze, StoredAction
 from spotify_buddies.serve_app.store.commit import commit
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
 from spotify_buddies.serve_app.store.report import read_feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.serve_app.store.storing import ACTION, opened, run, store_all
 from tests.waiting import until
-
-ACTION = Feedback("rec-1", "user-1", ("b", "a"), ("d", "c"), ("e",), "key-1", "7", "production")
-
-
-def run(call: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(call)
-
-
-async def store_all(url: str, actions: list[Feedback], timeout_s: float = 10.0) -> list[StoredAction]:
-    async with opened(url, timeout_s) as store:
-        return list(await asyncio.gather(*(store.store(action) for action in actions)))
-
-
-def opened(url: str, timeout_s: float) -> Store:
-    return Store(url, StoreSettings(timeout_s=timeout_s))
 
 
 def test_an_action_is_stored_with_one_row_per_playlist(database: Any) -> None:

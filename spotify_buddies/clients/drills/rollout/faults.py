@@ -10,6 +10,7 @@ from spotify_buddies.clients.drills.framework.account import errors_of
 from spotify_buddies.clients.drills.framework.drill import Stage
 from spotify_buddies.clients.drills.framework.result import DrillResult
 from spotify_buddies.clients.drills.framework.traffic import Traffic
+from spotify_buddies.clients.drills.framework.waiting import wait
 from spotify_buddies.clients.drills.rollout.broken import byte_flipped, half_written
 from spotify_buddies.clients.drills.rollout.driven import Rollout, finish, followed
 from spotify_buddies.clients.drills.rollout.fault_result import FaultResult, counted
@@ -107,10 +108,8 @@ def replica_killed(rollout: Rollout, traffic: Traffic, production: str) -> Fault
         if late:
             problems.append(f"{len(late):,} answers of another version after every replica served version {version}")
     seconds = time.time() - killed_at
-    deadline = time.monotonic() + BACK_S
-    while len(rollout.service.find("replica")) < replicas and time.monotonic() < deadline:
-        time.sleep(TICK_S)
-    if (now := len(rollout.service.find("replica"))) < replicas:
+    if not wait(lambda: len(rollout.service.find("replica")) >= replicas, BACK_S):
+        now = len(rollout.service.find("replica"))
         problems.append(f"{now} replicas of {replicas} came back within {BACK_S:.0f} s")
     # The new replica too has to have the version before the next fault.
     rollout.do("rollback", "--wait")
