@@ -105,7 +105,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start a front before a server, or before none; stopped after the module's tests."""
     running: list[subprocess.Popen[str]] = []
 
-    def begin(backend: Backend | None, text: str = CONFIG) -> Front:
+    def begin(backend: Backend | None, text: str = CONFIG, **limits: int) -> Front:
         tmp_path = tmp_path_factory.mktemp("front")
         (tmp_path / "token").write_text(TOKEN)
         (tmp_path / "500.http").write_text(PAGE)
@@ -118,7 +118,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
                 admin=tmp_path / "admin.sock",
             )
         )  # fmt: skip
-        wrapper = write_wrapper(tmp_path, tmp_path / "token", partial(rules.Front, "127.0.0.1"))
+        wrapper = write_wrapper(tmp_path, tmp_path / "token", partial(rules.Front, "127.0.0.1", **limits))
         running.append(subprocess.Popen([wrapper, "-db", "-f", file], stderr=subprocess.PIPE, text=True))
         with grpc.insecure_channel(f"127.0.0.1:{calls}") as channel:
             grpc.channel_ready_future(channel).result(timeout=20)
