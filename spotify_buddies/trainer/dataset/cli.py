@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +15,20 @@ from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.trainer.command import OnRay, Settings, open_cluster
 from spotify_buddies.trainer.settings import DataSettings
 
+if TYPE_CHECKING:
+    from spotify_buddies.trainer.dataset.reading.exports.find import Unread
+
 __all__ = ["SECTIONS", "app", "open_cluster"]
+
+_NAMED = 10  # files that the build names among those that it does not read
 
 SECTIONS = {"data": DataSettings}
 
 app = typer.Typer(help="Raw files to labelled data.", no_args_is_help=True)
 
+User = Annotated[
+    str | None, typer.Option(help="Whose the exports are, instead of the names of the folders that they lie in.")
+]
 Details = Annotated[bool, typer.Option("--details", help="Every number of every part, after the verdict.")]
 
 
@@ -68,6 +77,7 @@ def build(
     skip_bad_files: Annotated[
         bool, typer.Option(help="Skip malformed files and lines; they are counted and listed.")
     ] = False,
+    user: User = None,
     ray: OnRay = None,
     details: Details = False,
     as_json: AsJson = False,
@@ -75,7 +85,8 @@ def build(
     """Build the data set: match songs, score, label and split, assign owners, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. With --ray a cluster whose machines have the same
+    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst; and the exports of music services and players in
+    docs/your-own-data.md, a folder a user. With --ray a cluster whose machines have the same
     release installed computes scores, triplets and batches; the files are the same byte for byte.
 
     Example: buddies data build ~/music-data --ray auto
@@ -92,7 +103,8 @@ def build(
     settings: Settings = context.obj
     directory = output or settings.state_dir / "dataset"
     with explained(DataError, StageError), Writing(directory):
-        sources = find_sources(raw or settings.state_dir / "raw")
+        sources = find_sources(raw or settings.state_dir / "raw", user)
+        _name_unread(sources.unread)
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(
                 sources,
@@ -103,6 +115,37 @@ def build(
                 progress=Reporter(),
             )
         _print(statistics(directory), directory / "report.html", details=details, as_json=as_json)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    path: Annotated[Path | None, typer.Argument(help="Directory of raw files, or one; default: <state>/raw.")] = None,
+    user: User = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say of every raw file what it is, how many rows are used, and which are not and why. Writes nothing.
+
+    Exits with 1 when a file cannot be used or the files are not enough for a data set. Formats: docs/your-own-data.md.
+
+    Example: buddies data validate ~/music-data
+    """
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.terminal.console import explained, show
+    from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.dataset.validation.validate import validate
+
+    settings: Settings = context.obj
+    with explained(DataError):
+        report = validate(
+            path or settings.state_dir / "raw", user=user, matching=settings.data.matching, progress=Reporter()
+        )
+    if as_json:
+        show(report.to_json(), as_json=True)
+    else:
+        say("\n".join(report.lines()))
+    if not report.usable:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -153,6 +196,17 @@ def listeners(
         say(visible(user["user_id"]))
         for song in user["songs"]:
             say(f"  {visible(song['title'])} - {visible(song['artist'])}")
+
+
+def _name_unread(unread: Sequence[Unread]) -> None:
+    """Say which files are not read: one that is spelt wrongly would else be missed by nobody."""
+    if not unread:
+        return
+    say(f"not read: {len(unread):,} of the files", err=True)
+    for one in unread[:_NAMED]:
+        say(f"  {visible(one.name)}: {one.why}", err=True)
+    if len(unread) > _NAMED:
+        say(f"  and {len(unread) - _NAMED:,} more; `buddies data validate` names all", err=True)
 
 
 def _print(statistics: dict[str, dict[str, Any]], report: Path, *, details: bool, as_json: bool) -> None:
