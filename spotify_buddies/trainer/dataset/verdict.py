@@ -133,6 +133,8 @@ def _left_out(numbers: Numbers) -> list[str]:
         more = "; ..." if len(listed) > _EXAMPLES else ""
         lines[-1] += f" ({'; '.join(listed[:_EXAMPLES])}{more})"
     lines += [f"{what}: {numbers[name]:,}" for name, what in _LEFT_OUT.items() if numbers.get(name)]
+    exported = numbers.get("rows_of_exports_left_out", {})
+    lines += [f"rows of exports, {why}: {rows:,}" for why, rows in exported.items()]
     if numbers.get("users_not_sampled"):
         lines.append(f"users beyond [data] sample_users: {numbers['users_not_sampled']:,}")
     return lines

@@ -169,7 +169,8 @@ def _read_exports(
     listens.rows.append(np.array(read.users, np.int32))
     listens.songs.append(np.array(read.heard, np.int32))
     _add_own(read, playlists)
-    counts.update(read.counts)
+    _count(counts, "playlists_that_came_twice", read.twice)
+    counts["rows_of_exports_left_out"] = dict(read.left_out)
 
 
 def _add_own(own: OwnPlaylists | ReadExports, into: _Playlists) -> None:

@@ -105,7 +105,7 @@ def scan(directory: Path, user: str | None = None) -> tuple[Sources, list[DataEr
         mpd=tuple(path for path, match in sorted(slices, key=lambda item: (int(item[1][1]), item[0]))),
         **single,
         exports=exports,
-        unread=tuple(sorted(unread, key=lambda one: one.name)),
+        unread=tuple(sorted(unread, key=lambda one: (one.expected, one.name))),
     )
     return sources, problems
 

@@ -20,12 +20,13 @@ class Noted(Skipped):
     rows: dict[str, tuple[str, Left]] = field(default_factory=dict)
     broken: list[DataError] = field(default_factory=list)
 
-    def line(self, error: DataError) -> None:
-        """Note a row that cannot be used."""
+    def line(self, error: DataError, count: int = 1) -> None:
+        """Note rows that cannot be used."""
         super().line(error)
+        self.lines += count - 1
         # Each bad value is quoted in its message; a thousand of them are still one reason.
         _, left = self.rows.setdefault(_QUOTED.sub("", error.problem), (error.problem, Left()))
-        left.add(error.where)
+        left.add(error.where, count)
 
     def file(self, error: DataError) -> None:
         """Note that the file cannot be used, or not from some place on."""

@@ -22,9 +22,9 @@ class Left:
     count: int = 0
     places: list[str] = field(default_factory=list)
 
-    def add(self, where: str) -> None:
-        """Count a row that stands there."""
-        self.count += 1
+    def add(self, where: str, count: int = 1) -> None:
+        """Count a row that stands there, or several from there on."""
+        self.count += count
         if len(self.places) < SHOWN:
             self.places.append(where)
 

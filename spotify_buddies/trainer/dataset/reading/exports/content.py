@@ -15,11 +15,12 @@ from urllib.parse import unquote
 import orjson
 
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError
-from spotify_buddies.trainer.dataset.reading.files import read_whole
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# "01 - Title", "01. Title", "1-03 Title", as rippers number files.
-_NUMBER = re.compile(r"\d{1,3}(?:-\d{1,3})?(?:\s*[.\-_]\s*|\s+)(?=\S)")
+# "01 - Title", "01. Title", "1-03 Title", as rippers number files. A number and a space alone may begin a name ("50
+# Cent"), but for one that begins with 0.
+_NUMBER = re.compile(r"(?:\d{1,2}-\d{2}\s+|\d{1,3}\s*[.\-_]\s*|0\d\s+)(?=\S)")
+_NUMBER_BETWEEN = re.compile(r"\d{1,3}\s*[-.]\s+(?=\S)")
 _DASH = re.compile(r"\s+[-–—]\s+")
 _EXTENSION = re.compile(r"\.\w{2,5}$")
 
@@ -29,7 +30,14 @@ def text_of(path: Path, *, fallback: str = "") -> str:
 
     DataError: empty, or in none of them.
     """
-    return decoded(path, read_whole(path), fallback=fallback)
+    return decoded(path, _content(path), fallback=fallback)
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    if not content.strip():
+        raise DataError(str(path), "byte 0", "the file is empty", SKIP)
+    return content
 
 
 def decoded(path: Path, content: bytes, *, fallback: str = "") -> str:
@@ -47,7 +55,7 @@ def decoded(path: Path, content: bytes, *, fallback: str = "") -> str:
 
 def json_of(path: Path) -> Any:
     """The content of a JSON file. DataError: empty or broken, with the place."""
-    content = read_whole(path)
+    content = _content(path)
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -69,8 +77,8 @@ def _slowly(path: Path, text: str) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno:,}, column {error.colno:,}"
         raise DataError(str(path), where, f"broken JSON ({error.msg})", SKIP) from error
-    except RecursionError as error:
-        raise DataError(str(path), "", "broken JSON (nested too deeply)", SKIP) from error
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise DataError(str(path), "", "broken JSON (nested too deeply, or a number too long)", SKIP) from error
 
 
 def csv_records(path: Path, text: str) -> Iterator[tuple[str, list[str]]]:
@@ -101,6 +109,10 @@ def song_of_file(location: str) -> tuple[str, str]:
     """
     name = unquote(location) if "://" in location else location
     name = _EXTENSION.sub("", re.split(r"[/\\]", name.strip())[-1])
-    title, artist = song_of(_NUMBER.sub("", name, count=1) if _DASH.search(name) else name.replace("_", " "))
+    # A number is one only if "Artist - Title" is left: a band is called 311.
+    number = _NUMBER.match(name)
+    if number and _DASH.search(name, number.end()):
+        name = name[number.end() :]
+    title, artist = song_of(name)
     # "Artist - 01 - Title", too.
-    return (_NUMBER.sub("", title, count=1) if artist and re.match(r"\d{1,3}\s*[-.]\s", title) else title), artist
+    return (_NUMBER_BETWEEN.sub("", title, count=1) if _NUMBER_BETWEEN.match(title) and artist else title), artist

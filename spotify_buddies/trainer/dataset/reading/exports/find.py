@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import DataError
-from spotify_buddies.trainer.dataset.reading.exports.formats import recognise
+from spotify_buddies.trainer.dataset.reading.exports.formats import WITHOUT_SONGS, recognise
 from spotify_buddies.trainer.dataset.reading.exports.read import Export, user_of
 from spotify_buddies.trainer.dataset.reading.files import fingerprint
 
@@ -22,10 +22,11 @@ _NEARLY = re.compile(
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that is not read, by its path below the data folder, and why."""
+    """A file that is not read, by its path below the data folder, and why. expected: no file of ours, for certain."""
 
     name: str
     why: str
+    expected: bool = False
 
 
 def find_exports(
@@ -45,7 +46,7 @@ def find_exports(
             hint = (
                 f"{kind}; is it meant as {near[1].lower()}? known names are in docs/your-own-data.md" if near else kind
             )
-            unread.append(Unread(name, hint))
+            unread.append(Unread(name, hint, expected=kind == WITHOUT_SONGS))
             continue
         whose = user or user_of(name)
         if problem := fault(whose):
@@ -54,11 +55,14 @@ def find_exports(
             problems.append(DataError(str(path), "", said, advice))
             continue
         found.append(Export(path, name, whose, kind))
-    return tuple(_without_copies(found, unread))
+    kept = _without_copies(found, unread)
+    return tuple(sorted(kept, key=lambda export: export.name))
 
 
 def _without_copies(exports: list[Export], unread: list[Unread]) -> Iterator[Export]:
     """Each content of a user's once: an export that was unpacked twice would double the playlists."""
+    # The shortest name first: copies are called "x (1).json" and "x copy.json".
+    exports = sorted(exports, key=lambda export: (len(export.name), export.name))
     sizes = [(export.user, export.path.stat().st_size) for export in exports]
     alike = Counter(sizes)
     first: dict[tuple[str, str], str] = {}

@@ -60,9 +60,11 @@ FORMATS = (
         _named(r"(Streaming_History_Audio_.*|endsong_\d+)\.json"),
         spotify.read_extended,
     ),
-    Format(f"{_SPOTIFY}, listens", _named(r"StreamingHistory(_music_)?\d*\.json"), spotify.read_history),
+    Format(
+        f"{_SPOTIFY}, listens", _named(r"StreamingHistory(_(music|podcast|audiobook)_)?\d*\.json"), spotify.read_history
+    ),
     Format(f"{_SPOTIFY}, saved songs", _named(r"YourLibrary\d*\.json"), spotify.read_library),
-    Format(f"{_SPOTIFY}, playlists", _named(r"Playlist\d*\.json"), spotify.read_playlists),
+    Format(f"{_SPOTIFY}, playlists", _named(r"Playlist\d*\.json"), spotify.read_playlists, _word(b'"playlists"')),
     Format("Exportify", _named(r".*\.csv"), read_exportify, _first_record(is_header), single=True),
     Format("Last.fm CSV", _named(r".*\.csv"), read_lastfm, _first_record(is_lastfm)),
     Format(f"{_BRAINZ}, listens of a month", _named(r"\d{1,2}\.jsonl"), listenbrainz.read_lines),
@@ -77,7 +79,7 @@ FORMATS = (
 
 # Files of the same exports that hold no songs heard, or other things about a person: named, and never opened.
 _WITHOUT_SONGS = _named(
-    r"StreamingHistory_(podcast|audiobook|video)_\d+\.json|Streaming_History_Video_.*\.json|Userdata\.json"
+    r"StreamingHistory_video_\d+\.json|Streaming_History_Video_.*\.json|Userdata\.json"
     r"|Follow\.json|Payments\.json|Inferences\.json|Identity\.json|Identifiers\.json|SearchQueries\.json|Marquee\.json"
     r"|FamilyPlan\.json|DuoNewFamily\.json|Wrapped\d*\.json|YourSoundCapsule\.json|Podcast\w+\.json|AddedToCollection\.json"
     r"|feedback\.jsonl|pinned_recording\.jsonl|user\.json|ReadMeFirst.*|Read_Me_First.*"
@@ -85,10 +87,13 @@ _WITHOUT_SONGS = _named(
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".tgz")
 
 
+WITHOUT_SONGS = "a part of an export that holds no listens and no playlists"
+
+
 def recognise(path: Path) -> Format | str:
     """The format of a file, or in words why it has none. At most its first 64 KiB are read, and those of few files."""
     if _WITHOUT_SONGS.fullmatch(path.name):
-        return "a part of an export that holds no listens and no playlists"
+        return WITHOUT_SONGS
     if path.suffix.lower() in _PACKED:
         return "packed; unpack it first"
     head: bytes | None = None

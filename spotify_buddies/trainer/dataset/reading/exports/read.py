@@ -100,7 +100,7 @@ def _as_id(text: str) -> str:
 class ReadExports:
     """All exports together. users, heard: a pair of codes per listen; the rest as in ReadExport, with an owner each.
 
-    counts: what was left out, for the statistics of part 1.
+    left_out: rows by the reason for it; twice: playlists that came before, under the same id.
     """
 
     users: array[int] = field(default_factory=lambda: array("i"))
@@ -110,7 +110,8 @@ class ReadExports:
     owners: list[str] = field(default_factory=list)
     playlists: array[int] = field(default_factory=lambda: array("i"))
     songs: array[int] = field(default_factory=lambda: array("i"))
-    counts: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    twice: int = 0
 
 
 def read_exports(exports: Iterable[Export], users: Ids, known: Ids, names: SongNames, skipped: Skipped) -> ReadExports:
@@ -121,9 +122,8 @@ def read_exports(exports: Iterable[Export], users: Ids, known: Ids, names: SongN
     result = ReadExports()
     for export in exports:
         part = read_export(export, names, skipped)
-        result.counts["exports"] += 1
         for why, left in part.tally.dropped.items():
-            result.counts[f"rows_of_exports_left_out: {why}"] += left.count
+            result.left_out[why] += left.count
         if part.heard:
             code = users.code(export.user)
             result.users.extend([code] * len(part.heard))
@@ -136,7 +136,7 @@ def _add_playlists(result: ReadExports, part: ReadExport, owner: str, known: Ids
     rows = {}
     for number, playlist_id in enumerate(part.ids):
         if playlist_id in known:
-            result.counts["playlists_of_exports_that_came_before"] += 1
+            result.twice += 1
             continue
         rows[number] = len(result.ids)
         result.ids.append(playlist_id)

@@ -17,18 +17,22 @@ _SHORT_MS = 30_000  # Spotify itself counts a stream from 30 s on
 _SHORT = "played for less than 30 s"
 _PODCAST = "podcasts and audiobooks"
 _LOCAL = "spotify:local:"
+_SPOKEN_KEYS = ("podcastName", "episodeName", "audiobookName", "chapterName")
 _TITLE, _ARTIST = "master_metadata_track_name", "master_metadata_album_artist_name"
 _SPOKEN = ("episode_name", "spotify_episode_uri", "audiobook_title", "audiobook_uri")
 
 
 def read_history(path: Path, rows: Collector) -> None:
-    """A list of {"endTime", "artistName", "trackName", "msPlayed"}, one entry per play."""
+    """A list of {"endTime", "artistName", "trackName", "msPlayed"}, one entry per play.
+
+    Podcasts have files of the same kind, with other keys. In exports of before 2023 they look like songs.
+    """
     for number, value in enumerate(json_list(path), 1):
         where = f"item {number:,}"
         entry = rows.item(where, value)
         if entry is None:
             continue
-        if "podcastName" in entry or "episodeName" in entry:
+        if "trackName" not in entry and any(key in entry for key in _SPOKEN_KEYS):
             rows.drop(where, _PODCAST)
         elif _is_short(entry.get("msPlayed")):
             rows.drop(where, _SHORT)
