@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spotify_buddies.trainer.dataset.errors import Skipped
@@ -198,4 +199,7 @@ def _header(path: Path) -> list[str]:
         return [name.strip() for name in next(csv.reader(text_lines(path, Skipped(True))), [])]
     # A directory of parts: they have one schema.
     parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    return list(pq.read_schema(parts[0]).names) if parts else []
+    try:
+        return list(pq.read_schema(parts[0]).names) if parts else []
+    except (pa.ArrowInvalid, OSError):
+        return []  # no Parquet, which the reading has said already

@@ -109,6 +109,7 @@ def song_of_file(location: str) -> tuple[str, str]:
     """
     name = unquote(location) if "://" in location else location
     name = _EXTENSION.sub("", re.split(r"[/\\]", name.strip())[-1])
+    name = name.replace("_", " ") if "_-_" in name else name
     # A number is one only if "Artist - Title" is left: a band is called 311.
     number = _NUMBER.match(name)
     if number and _DASH.search(name, number.end()):

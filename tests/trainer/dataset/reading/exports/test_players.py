@@ -67,6 +67,7 @@ def test_files_that_m3u_names_are_never_opened(tmp_path):
         ("http://host.test/a/Ann%20-%20One%3F.mp3", ("One?", "Ann")),
         ("Ann - 99 Balloons.mp3", ("99 Balloons", "Ann")),
         ("Ann – One.mp3", ("One", "Ann")),
+        ("02_Ann_Lee_-_One_Two.mp3", ("One Two", "Ann Lee")),
         ("12.Ann - One.mp3", ("One", "Ann")),
         ("07 Ann - One.mp3", ("One", "Ann")),
         ("50 Pence - One.mp3", ("One", "50 Pence")),
