@@ -8,6 +8,7 @@ from typing import Any
 
 from spotify_buddies.foundation.terminal.visible import visible
 
+QUIET = 20  # files of one format, all of whose rows are used, that are shown
 REASONS = 12  # that are shown of one file; JSON holds all
 
 
@@ -71,8 +72,18 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """The report for people: files, what is not read, matches, and the result last."""
+        # A thousand slices of which all is used say nothing one by one.
+        quiet: dict[str, list[Checked]] = {}
         for checked in self.files:
-            yield from _file_lines(checked)
+            alike = quiet.setdefault(checked.format, [])
+            if checked.used < checked.rows or checked.problem or len(alike) < QUIET:
+                yield from _file_lines(checked)
+            if checked.used == checked.rows and not checked.problem:
+                alike.append(checked)
+        for format_name, alike in quiet.items():
+            if more := alike[QUIET:]:
+                rows = sum(checked.rows for checked in more)
+                yield f"and {len(more):,} more: {format_name}: {rows:,} {more[0].what}, all used"
         if self.unread:
             yield "not read:"
             yield from (f"  {visible(name)}: {why}" for name, why in self.unread)
@@ -92,7 +103,8 @@ class Report:
         if malformed:
             rows = f"{malformed:,} malformed {_plural('row', malformed)}"
             return f"result: usable with `buddies data build --skip-bad-files`, which leaves out {rows}"
-        return "result: usable by `buddies data build`"
+        but = ", but see the WARNING" if self.matches.cause else ""
+        return f"result: usable by `buddies data build`{but}"
 
 
 def _plural(word: str, count: int) -> str:

@@ -92,6 +92,16 @@ def test_public_data_are_counted_by_their_kinds(tmp_path):
     assert (found.matches.heard, found.matches.listed, found.matches.shared) == (1, 1, 1)
 
 
+def test_many_files_of_which_all_is_used_are_summed(tmp_path):
+    for number in range(25):
+        write(tmp_path / "ana" / f"{number:02}.m3u", f"Ann - {number}.mp3\n" + "nothing\n" * (number == 24))
+    lines = list(report(tmp_path).lines())
+    assert "and 4 more: M3U: 4 rows, all used" in lines
+    assert "ana/19.m3u: M3U, of ana" in lines
+    assert "ana/20.m3u: M3U, of ana" not in lines
+    assert "ana/24.m3u: M3U, of ana" in lines
+
+
 def test_two_files_for_one_part_and_exports_of_nobody_are_problems(tmp_path):
     for folder in "ab":
         write(tmp_path / folder / "playlists.csv", PLAYLISTS + "p,Mix,One,A,o\n")

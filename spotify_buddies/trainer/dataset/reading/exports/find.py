@@ -50,7 +50,7 @@ def find_exports(
             continue
         whose = user or user_of(name)
         if problem := fault(whose):
-            said = f"the folder name as the user's id {problem}" if whose else f"{kind.title}, but of whom?"
+            said = f"the user's id {whose!r} {problem}" if whose else f"{kind.title}, but of whom?"
             advice = "put it into a folder that is called as the user, or name the user with --user"
             problems.append(DataError(str(path), "", said, advice))
             continue
