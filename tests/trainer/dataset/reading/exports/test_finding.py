@@ -42,7 +42,7 @@ def test_a_folder_that_a_service_made_names_nobody(tmp_path, name):
 
 def test_a_folder_whose_name_is_no_id_is_refused(tmp_path):
     write(tmp_path / ("a" * 129) / "a.m3u", M3U)
-    with pytest.raises(DataError, match="the user's id 'a+' is 129 bytes"):
+    with pytest.raises(DataError, match=r"the user's id 'a+' is 129 bytes"):
         find_sources(tmp_path)
 
 
