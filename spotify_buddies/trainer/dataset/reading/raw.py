@@ -19,7 +19,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
 from spotify_buddies.trainer.dataset.kernels import group
-from spotify_buddies.trainer.dataset.reading.exports.read import Export, ReadExports, read_exports
+from spotify_buddies.trainer.dataset.reading.exports.read import ReadExports, read_exports
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.reading.mpd import Slice, read_slice
 from spotify_buddies.trainer.dataset.reading.own import OwnPlaylists, read_own_listens, read_own_playlists
@@ -66,8 +66,6 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
         _read_slice(path, names, playlists, counts, skipped)
     progress("slices", len(sources.mpd), len(sources.mpd), "files")
     _read_own(sources, names, listens, playlists, counts, skipped, progress)
-    if sources.exports:
-        _read_exports(sources.exports, names, listens, playlists, counts, skipped)
     # Before anything is written: with bad files skipped there may be nothing left.
     _check(sources, listens, playlists)
     _write_songs(directory, listens.ids, named, names)
@@ -155,22 +153,13 @@ def _read_own(
         _count(counts, "playlist_tracks_without_a_name", mine.nameless)
         counts["own_rows_of_a_playlist_that_came_before"] = mine.rows_of_known
         counts["own_rows_that_name_another_owner"] = mine.other_owners
-
-
-def _read_exports(
-    exports: tuple[Export, ...],
-    names: SongNames,
-    listens: _Listens,
-    playlists: _Playlists,
-    counts: Statistics,
-    skipped: Skipped,
-) -> None:
-    read = read_exports(exports, listens.users, playlists.ids, names, skipped)
-    listens.rows.append(np.array(read.users, np.int32))
-    listens.songs.append(np.array(read.heard, np.int32))
-    _add_own(read, playlists)
-    _count(counts, "playlists_that_came_twice", read.twice)
-    counts["rows_of_exports_left_out"] = dict(read.left_out)
+    if sources.exports:
+        read = read_exports(sources.exports, listens.users, playlists.ids, names, skipped)
+        listens.rows.append(np.array(read.users, np.int32))
+        listens.songs.append(np.array(read.heard, np.int32))
+        _add_own(read, playlists)
+        _count(counts, "playlists_that_came_twice", read.twice)
+        counts["rows_of_exports_left_out"] = dict(read.left_out)
 
 
 def _add_own(own: OwnPlaylists | ReadExports, into: _Playlists) -> None:
