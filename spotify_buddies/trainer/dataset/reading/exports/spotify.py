@@ -72,7 +72,8 @@ def read_library(path: Path, rows: Collector) -> None:
         if track is not None:
             rows.listen(where, track.get("track"), track.get("artist"))
     for kind in ("shows", "episodes"):
-        for number, _ in enumerate(content.get(kind) or [], 1):
+        shows = content.get(kind)
+        for number, _ in enumerate(shows if isinstance(shows, list) else [], 1):
             rows.drop(f"{kind}, item {number:,}", _PODCAST)
 
 
@@ -89,7 +90,10 @@ def read_playlists(path: Path, rows: Collector) -> None:
             continue
         name, items = playlist.get("name"), playlist.get("items")
         rows.playlist(name if isinstance(name, str) else "")
-        for place, item in enumerate(items if isinstance(items, list) else [], 1):
+        if not isinstance(items, list | None):
+            rows.malformed(where, "its items are no list")
+            continue
+        for place, item in enumerate(items or [], 1):
             _read_item(f"{where}, item {place:,}", item, rows)
 
 

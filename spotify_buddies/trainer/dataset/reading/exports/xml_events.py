@@ -65,7 +65,8 @@ def xml_events(path: Path) -> Iterator[Event]:
         while True:
             try:
                 done = _feed(parser, file)
-            except (expat.ExpatError, _Refused) as error:
+            # LookupError and ValueError: of an encoding that nobody knows, or that expat cannot read.
+            except (expat.ExpatError, LookupError, ValueError, _Refused) as error:
                 yield from handlers.events
                 where = f"line {parser.CurrentLineNumber:,}"
                 raise DataError(str(path), where, f"broken XML ({error})", SKIP) from error

@@ -126,6 +126,8 @@ def test_xml_with_entities_is_refused(tmp_path, doctype, name, root):
         (xspf("<trackList>").replace(b"</playlist>", b""), "broken XML"),
         (b"<html></html>", "not XSPF: it begins with <html>"),
         (xspf("<a>" * 100), "nested too deeply"),
+        (xspf("").replace(b"UTF-8", b"UTF-c"), "unknown encoding"),
+        (xspf("").replace(b"UTF-8", b"big5"), "multi-byte encodings are not supported"),
         (xspf("<title>" + "a" * (1 << 21) + "</title>"), "more than 1 MiB"),
     ],
 )
