@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from spotify_buddies.foundation.text.registry_names import alias_fault
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
 
@@ -20,6 +21,20 @@ OnRay = Annotated[
         "--ray", metavar="auto|HOST:PORT", help="Run on a Ray cluster; `auto` joins a running one or starts one here."
     ),
 ]
+
+
+def checked_aliases(aliases: list[str] | None) -> list[str] | None:
+    """Aliases that the registry will accept, of an option that typer parsed. BadParameter names one it would not."""
+    for alias in aliases or ():
+        checked_alias(alias)
+    return aliases
+
+
+def checked_alias(alias: str) -> str:
+    """The same of one alias. The registry itself would refuse only after the training."""
+    if problem := alias_fault(alias):
+        raise typer.BadParameter(f"alias {alias!r} {problem}")
+    return alias
 
 
 class Settings(Protocol):

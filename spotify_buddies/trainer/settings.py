@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from spotify_buddies.foundation.text.registry_names import model_fault
 
 TRIPLETS_IN_A_FILE = 50_000_000
 
@@ -130,3 +132,11 @@ class RegistrySettings(_Section):
 
     model: str = Field("organic-playlists", description="name of the registered model")
     experiment: str = Field("buddies", description="name of the MLflow experiment")
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, value: str) -> str:
+        # The registry itself would refuse the name only after the training.
+        if problem := model_fault(value):
+            raise ValueError(f"the name {problem}")
+        return value
