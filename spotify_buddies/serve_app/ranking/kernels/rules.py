@@ -27,8 +27,43 @@ def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked:
 
 
 @njit(cache=True, nogil=True)
-def fits(playlist: int, rows: Array, count: int, owner: Array, sketches: Array, limits: Limits) -> bool:
-    """Whether a playlist may follow the first `count` of a list: its owner's share is free, and it is no copy."""
+def is_contained(one: Array, other: Array, most: float) -> bool:
+    """Whether more than the share `most` of the smaller of two ascending rows is in the larger; never of an empty one.
+
+    The overlap coefficient (Szymkiewicz and Simpson), left as soon as it is decided.
+    """
+    small, large = (one, other) if one.size <= other.size else (other, one)
+    spare = small.size - (int(most * small.size) + 1)
+    low = 0
+    for song in small:
+        if spare < 0:
+            return False
+        high = large.size
+        while low < high:
+            middle = (low + high) // 2
+            if large[middle] < song:
+                low = middle + 1
+            else:
+                high = middle
+        # What is before `low` is smaller than every later song too.
+        spare -= low == large.size or large[low] != song
+    return spare >= 0
+
+
+@njit(cache=True, nogil=True)
+def fits(
+    playlist: int,
+    rows: Array,
+    count: int,
+    owner: Array,
+    sketches: Array,
+    song_indptr: Array,
+    songs: Array,
+    limits: Limits,
+) -> bool:
+    """Whether a playlist may follow the first `count` of a list: its owner's share is free, and it is no copy or part
+    of another one.
+    """
     if owner[playlist] >= 0 and limits.max_per_owner <= count:
         same = 0
         for k in range(count):
@@ -43,6 +78,12 @@ def fits(playlist: int, rows: Array, count: int, owner: Array, sketches: Array, 
                 equal += sketches[playlist, b] == sketches[rows[k], b]
             if equal > limits.most_equal:
                 return False
+    if limits.most_contained < 1.0 and song_indptr.size > 1:
+        mine = songs[song_indptr[playlist] : song_indptr[playlist + 1]]
+        for k in range(count):
+            theirs = songs[song_indptr[rows[k]] : song_indptr[rows[k] + 1]]
+            if is_contained(mine, theirs, limits.most_contained):
+                return False
     return True
 
 
@@ -53,6 +94,8 @@ def pick(
     user: int,
     owner: Array,
     sketches: Array,
+    song_indptr: Array,
+    songs: Array,
     excluded: Array,
     blocked: Array,
     limits: Limits,
@@ -66,7 +109,7 @@ def pick(
             break
         playlist = playlists[j]
         if is_allowed(user, playlist, owner, excluded, blocked) and fits(
-            playlist, rows, count, owner, sketches, limits
+            playlist, rows, count, owner, sketches, song_indptr, songs, limits
         ):
             rows[count] = playlist
             scores[count] = values[j]
