@@ -47,6 +47,9 @@ def recommend_request(
     exclude_seen: ExcludeSeen | None = None,
     max_per_owner: int | None = None,
     max_song_overlap: float | None = None,
+    max_song_containment: float | None = None,
+    adventurous: float = 0.0,
+    calibration: float = 0.0,
 ) -> pb.RecommendRequest:
     """Encode; the server checks the ranges.
 
@@ -65,6 +68,9 @@ def recommend_request(
             exclude_seen=None if exclude_seen is None else _exclude_seen(exclude_seen),
             max_per_owner=max_per_owner,
             max_song_overlap=max_song_overlap,
+            max_song_containment=max_song_containment,
+            adventurous=adventurous,
+            calibration=calibration,
         )
 
 

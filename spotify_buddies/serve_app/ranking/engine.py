@@ -14,6 +14,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.text.song_keys import song_key
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.catalogue import catalogue_of, shares_of
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import plain
@@ -26,6 +27,7 @@ Array = npt.NDArray[Any]
 CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
 _NO_SCORES = np.empty(0, np.float32)
+_NO_SHARES = np.empty((0, 0), np.float32)
 _NO_RULES = Rules()
 _SOURCES = {
     kernels.LIVE: Source.LIVE,
@@ -42,6 +44,14 @@ class TasteSongs:
     unknown: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Library:
+    """Whose songs lists are for: row rows[i] of songs, ascending, is user i's; -1: nothing is known."""
+
+    songs: Csr
+    rows: Array
+
+
 class Engine:
     """Ranks playlists with one bundle. The arrays stay memory-mapped and are shared between processes.
 
@@ -51,18 +61,9 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        songs, genres = self.bundle.user_songs, self.bundle.genre_popular
+        songs = self.bundle.user_songs
         self.libraries = kernels.Libraries(self.bundle.owner, songs.indptr, songs.indices, self.bundle.song_listeners)
-        self._catalogue = kernels.Catalogue(
-            factors=self.bundle.playlist_factors,
-            owner=self.bundle.owner,
-            sketches=self.bundle.sketches,
-            popular=self.bundle.popular,
-            popular_scores=self.bundle.popular_scores,
-            genre_indptr=genres.indptr,
-            genre_popular=genres.indices,
-            genre_scores=_scores_of(genres),
-        )
+        self._catalogue = catalogue_of(self.bundle)
 
     def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
@@ -170,7 +171,10 @@ class Engine:
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
         candidates = self._gather(near, users, limit, excluded, rules)
         factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)
-        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        lists = self._rank(
+            users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres,
+            library=Library(taste_songs.songs, own_rows),
+        )  # fmt: skip
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
             lists,
@@ -179,8 +183,6 @@ class Engine:
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=taste_songs.unknown,
-            songs=taste_songs.songs,
-            song_rows=own_rows,
         )
 
     def rank_cold(
@@ -224,14 +226,16 @@ class Engine:
         genre_rows: Array = _NO_ROWS,
         user_ids: tuple[str, ...] = (),
         keys: Keys | None = None,
+        library: Library | None = None,
     ) -> RankedLists:
         count = len(users)
+        library = library or Library(self.bundle.user_songs, users)
         rows, scores, counts = _empty(count, limit)
         sources = np.empty(count, np.int8)
         kernels.rank(
             kernels.Asked(
                 users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
-                candidate_rows, genre_rows,
+                candidate_rows, genre_rows, self._genre_shares(library, rules),
             ),
             self._catalogue,
             self._list_rules(rules, excluded, count),
@@ -243,15 +247,25 @@ class Engine:
         labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
         return RankedLists(
             user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,
-            self.bundle.user_songs, users, keys,
+            library.songs, library.rows, keys,
         )  # fmt: skip
+
+    def _genre_shares(self, library: Library, rules: Rules) -> Array:
+        """What lists are calibrated to, (users, genres); (0, 0) where nobody's list is, or playlists have no genres."""
+        if not rules.calibration or not self._catalogue.genre.size:
+            return _NO_SHARES
+        genres = self.bundle.genre_popular.rows
+        return shares_of(library.songs, library.rows, self.bundle.song_genres, genres)
 
     def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
         if rules.blocked is None:
             indptr, rows = np.zeros(users + 1, np.int64), _NO_ROWS
         else:
             indptr, rows = rules.blocked.indptr, rules.blocked.indices
-        return kernels.ListRules(excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules))
+        return kernels.ListRules(
+            excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules), rules.max_song_containment,
+            rules.adventurous, rules.calibration,
+        )  # fmt: skip
 
     def _most_equal(self, rules: Rules) -> int:
         """Equal bytes of two sketches up to which their playlists are not too near.

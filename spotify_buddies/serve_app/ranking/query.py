@@ -105,6 +105,9 @@ class Query:
     exclude_seen: ExcludeSeen | None = None
     max_per_owner: int = 2
     max_song_overlap: float = 0.8
+    max_song_containment: float = 0.5
+    adventurous: float = 0.0
+    calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
 
     def __len__(self) -> int:
@@ -143,12 +146,17 @@ class Rules:
 
     blocked: playlist rows that must not come back, users x playlists, ascending; None: none for anybody.
     max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
-    common with a better one of the list is left out; 1 leaves nothing out.
+    common with a better one of the list is left out, and max_song_containment: one of which a larger share of the
+    smaller's songs is in the other; 1 leaves nothing out. adventurous: 0 the model's order, 1 the least known of the
+    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none.
     """
 
     blocked: Csr | None = None
     max_per_owner: int = 100
     max_song_overlap: float = 1.0
+    max_song_containment: float = 1.0
+    adventurous: float = 0.0
+    calibration: float = 0.0
 
 
 @dataclass(frozen=True)

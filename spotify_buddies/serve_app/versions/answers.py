@@ -155,7 +155,10 @@ class Answers:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
         last = first + count
         here = [{place - first: ids for place, ids in b.items() if first <= place < last} for b in blocked if b]
-        return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
+        return Rules(
+            self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
+            query.adventurous, query.calibration,
+        )  # fmt: skip
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)

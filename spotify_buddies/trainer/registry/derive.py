@@ -94,7 +94,12 @@ def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
     """Give every playlist the factor of another one, and put the candidates in the order that follows from it."""
     order = np.random.default_rng(seed).permutation(source.manifest.playlists)
     users, playlists = _write_factors(directory, source.user_factors, source.playlist_factors[order])
-    best_first(source.candidates, users, playlists).save(directory, "candidates")
+    given, offsets = source.candidate_sources, source.candidate_offsets
+    scored = best_first(source.candidates, users, playlists, sources=given, offsets=offsets)
+    scored.candidates.save(directory, "candidates")
+    for name, values in {"candidate_sources": scored.sources, "candidate_offsets": scored.offsets}.items():
+        if values is not None:
+            np.save(directory / f"{name}.npy", values)
 
 
 def _spoil(source: Bundle, directory: Path) -> None:

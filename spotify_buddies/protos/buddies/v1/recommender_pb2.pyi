@@ -340,6 +340,9 @@ class RecommendRequest(_message.Message):
     EXCLUDE_SEEN_FIELD_NUMBER: _builtins.int
     MAX_PER_OWNER_FIELD_NUMBER: _builtins.int
     MAX_SONG_OVERLAP_FIELD_NUMBER: _builtins.int
+    MAX_SONG_CONTAINMENT_FIELD_NUMBER: _builtins.int
+    ADVENTUROUS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Playlists per listener, 1 to 100. Default (unset): 5."""
     mode: Global___Mode.ValueType
@@ -351,6 +354,18 @@ class RecommendRequest(_message.Message):
     max_song_overlap: _builtins.float
     """Leave out a playlist that has more than this share of songs in common with a better one of the list (songs in both
     over songs in either, estimated). More than 0, up to 1; 1 leaves nothing out. Default (unset): 0.8.
+    """
+    max_song_containment: _builtins.float
+    """Leave out a playlist if more than this share of its songs is in a better one of the list, or of that one's songs in
+    it: a short list that is a part of a long one. More than 0, up to 1; 1 leaves nothing out. Default (unset): 0.5.
+    """
+    adventurous: _builtins.float
+    """From familiar to adventurous: how much it counts that a playlist's songs are little known, beside the model's
+    score, 0 to 1. 0: the score alone; 1: the least known of the listener's candidates. Default: 0.
+    """
+    calibration: _builtins.float
+    """How much it counts that the list's genres are in the proportions of the listener's own songs, 0 to 1; genres as in
+    SOURCE_POPULAR_IN_GENRE. Default: 0, the proportions that the scores give.
     """
     @_builtins.property
     def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -380,10 +395,13 @@ class RecommendRequest(_message.Message):
         exclude_seen: Global___ExcludeSeen | None = ...,
         max_per_owner: _builtins.int | None = ...,
         max_song_overlap: _builtins.float | None = ...,
+        max_song_containment: _builtins.float | None = ...,
+        adventurous: _builtins.float = ...,
+        calibration: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "adventurous", b"adventurous", "calibration", b"calibration", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__explain: _TypeAlias = _typing.Literal["explain"]  # noqa: Y015
     _WhichOneofArgType__explain: _TypeAlias = _typing.Literal["_explain", b"_explain"]  # noqa: Y015
@@ -391,6 +409,8 @@ class RecommendRequest(_message.Message):
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__max_per_owner: _TypeAlias = _typing.Literal["max_per_owner"]  # noqa: Y015
     _WhichOneofArgType__max_per_owner: _TypeAlias = _typing.Literal["_max_per_owner", b"_max_per_owner"]  # noqa: Y015
+    _WhichOneofReturnType__max_song_containment: _TypeAlias = _typing.Literal["max_song_containment"]  # noqa: Y015
+    _WhichOneofArgType__max_song_containment: _TypeAlias = _typing.Literal["_max_song_containment", b"_max_song_containment"]  # noqa: Y015
     _WhichOneofReturnType__max_song_overlap: _TypeAlias = _typing.Literal["max_song_overlap"]  # noqa: Y015
     _WhichOneofArgType__max_song_overlap: _TypeAlias = _typing.Literal["_max_song_overlap", b"_max_song_overlap"]  # noqa: Y015
     @_typing.overload
@@ -399,6 +419,8 @@ class RecommendRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_owner) -> _WhichOneofReturnType__max_per_owner | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_song_containment) -> _WhichOneofReturnType__max_song_containment | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_song_overlap) -> _WhichOneofReturnType__max_song_overlap | None: ...
 
@@ -537,7 +559,9 @@ class Recommendation(_message.Message):
     """Songs of the taste that the model does not know. 0 for user_ids."""
     @_builtins.property
     def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendedPlaylist]:
-        """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates."""
+        """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates. Scores descend, unless the
+        request asked for an adventurous or calibrated list.
+        """
 
     @_builtins.property
     def skipped(self) -> _containers.RepeatedScalarFieldContainer[Global___Skipped.ValueType]:

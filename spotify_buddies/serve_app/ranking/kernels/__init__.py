@@ -18,6 +18,7 @@ from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
 from spotify_buddies.serve_app.ranking.kernels.order import offer
 from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, POPULAR, POPULAR_IN_GENRE, dot, rank
 from spotify_buddies.serve_app.ranking.kernels.songs import share, vote
+from spotify_buddies.serve_app.ranking.kernels.weighing import genre_shares
 
 __all__ = [
     "LIVE",
@@ -32,6 +33,7 @@ __all__ = [
     "Ragged",
     "dot",
     "gather_owned",
+    "genre_shares",
     "match_keys",
     "offer",
     "rank",
