@@ -10,8 +10,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import INDEX
 from spotify_buddies.trainer.bundle import BundleParts, SongFactors
+from spotify_buddies.trainer.candidates.popular import most_popular
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.evaluation.baselines import most_popular
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.publish.genres import Tastes, find_genres
 from spotify_buddies.trainer.publish.sketches import sketch
