@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import cut, over_blocks, processors
 from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.bundle.sources import FOLLOWS, NEW, PAIRING, POPULAR, TASTE
 from spotify_buddies.trainer.candidates.follows import LikedTogether, find_together, train_likes
 from spotify_buddies.trainer.candidates.kernels import unite
@@ -29,11 +30,13 @@ ORDER = (PAIRING, TASTE, FOLLOWS, POPULAR, NEW)
 @dataclass(frozen=True)
 class Candidates:
     """rows (U, P): every playlist once, in the order of ORDER, within a source best first. sources uint8 (nnz,): a mask
-    of trainer.bundle.sources per entry, every source that found it within its budget.
+    of trainer.bundle.sources per entry, every source that found it within its budget. index: of all playlists by the
+    scale they were found with, where there are too many to look at each.
     """
 
     rows: Csr
     sources: Array
+    index: NearestIndex | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def find_candidates(
     given = settings if followed else settings.model_copy(update={"follows": 0})
     refused = _refused(data.owned, *(rows for rows in (disliked, likes if followed else None) if rows is not None))
     found = _sources(data, paired, model, scale, given, likes, progress)
-    return unite_sources(found, model.user_factors, refused, budgets_of(given), settings.block_users, progress)
+    united = unite_sources(found, model.user_factors, refused, budgets_of(given), settings.block_users, progress)
+    return replace(united, index=found.taste.index if found.taste else None)
 
 
 def budgets_of(settings: CandidateSettings) -> Budgets:
