@@ -74,7 +74,7 @@ def message(
             )
             if reasons is not None:
                 shared = int(reasons.shared[i, j])
-                playlist.reason.shared_songs = shared
+                playlist.reason.shared_songs = abs(shared)
                 playlist.reason.text = sentence(lists.sources[i], shared, score)
                 for song in reasons.examples[i, j]:
                     if song >= 0:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.trainer.bundle.manifest import BundleError
+
 Array = npt.NDArray[Any]
 
 PLAYLIST_INDEX = "playlists.faiss"
@@ -22,10 +24,6 @@ RECALL, AT = 0.95, 75
 QUERIES = 256
 # Factors that the lists are found from, at most, for each list; FAISS asks for 39 at least.
 _FACTORS_A_LIST = 64
-
-
-class NearestIndexError(Exception):
-    """The index cannot be used; the message names the file and what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class NearestIndex:
 
     @classmethod
     def open(cls, directory: Path, size: int, dimension: int) -> NearestIndex | None:
-        """Map what save wrote for so many factors; None where there is no file. NearestIndexError: it is another."""
+        """Map what save wrote for so many factors; None where there is no file. BundleError: it is another."""
         path = directory / PLAYLIST_INDEX
         if not path.exists():
             return None
@@ -69,9 +67,9 @@ class NearestIndex:
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
-            raise NearestIndexError(f"{path}: not a FAISS index; write the bundle again") from error
+            raise BundleError(f"{path}: not a FAISS index; write the bundle again") from error
         if (index.ntotal, index.d) != (size, dimension):
-            raise NearestIndexError(
+            raise BundleError(
                 f"{path}: {index.ntotal} factors of {index.d} numbers, need {size} of {dimension}; "
                 "write the bundle again"
             )

@@ -71,7 +71,7 @@ def answers(draw: st.DrawFn) -> tuple[RankedLists, bytes, Reasons]:
         songs=parts(Path()).user_songs,
         song_rows=np.zeros(count, np.int32),
     )
-    shared = rng.choice([0, 1, 2, 23, 127, 128, 999, 1000, 1_234_567], (count, LIMIT)).astype(np.int32)
+    shared = rng.choice([0, 1, 2, 23, 127, 128, 999, 1000, 1_234_567, -1, -2, -1000], (count, LIMIT)).astype(np.int32)
     examples = rng.integers(-1, SONGS, (count, LIMIT, 3)).astype(np.int32)
     return lists, draw_ids(count), Reasons(shared, examples)
 
