@@ -10,7 +10,7 @@ import typer
 
 from spotify_buddies.foundation.text.registry_names import alias_fault
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks
@@ -44,6 +44,7 @@ class Settings(Protocol):
     mlflow_tracking_uri: str | None
     data: DataSettings
     train: TrainSettings
+    candidates: CandidateSettings
     registry: RegistrySettings
     pairing: PairingSettings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
@@ -17,6 +19,15 @@ Array = npt.NDArray[Any]
 SONGS = 128
 _BLOCK = 65_536
 _NO_SCORES = np.empty(0, np.float32)
+_NO_SHARES = np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class Library:
+    """Whose songs lists are for: row rows[i] of songs, ascending, is user i's; -1: nothing is known."""
+
+    songs: Csr
+    rows: Array
 
 
 def catalogue_of(bundle: Bundle) -> kernels.Catalogue:
@@ -65,6 +76,13 @@ def genre_of(playlist_songs: Csr, song_genres: Array, genres: int) -> Array:
         if genres:
             out[rows] = np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
     return out
+
+
+def wanted_genres(bundle: Bundle, library: Library, rules: Rules) -> Array:
+    """What lists are calibrated to, (users, genres); (0, 0) where nobody's list is, or playlists have no genres."""
+    if not rules.calibration or bundle.playlist_songs is None:
+        return _NO_SHARES
+    return shares_of(library.songs, library.rows, bundle.song_genres, bundle.genre_popular.rows)
 
 
 def shares_of(songs: Csr, rows: Array, song_genres: Array, genres: int) -> Array:

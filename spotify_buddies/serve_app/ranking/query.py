@@ -165,7 +165,9 @@ class RankedLists:
 
     user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are
     filled. sources, skipped, unknown_songs: one entry per user. songs: the users' own songs, ascending; row
-    song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes.
+    song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
+    uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
+    is known.
     """
 
     user_ids: tuple[str, ...]
@@ -178,6 +180,7 @@ class RankedLists:
     songs: Csr
     song_rows: Array
     keys: Keys | None = None
+    candidate_sources: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -200,6 +203,7 @@ class RankedLists:
             songs=self.songs,
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
+            candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
         )
 
     @property
@@ -210,7 +214,10 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded."""
+    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
+
+    shared: songs that the owner and the user share; below 0: the owner shares none, the playlist has so many of theirs.
+    """
 
     shared: Array
     examples: Array

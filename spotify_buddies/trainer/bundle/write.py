@@ -19,6 +19,7 @@ from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.scores import Scored, best_first
 from spotify_buddies.trainer.bundle.songs import SongFactors
@@ -32,7 +33,7 @@ class BundleParts:
 
     candidates.values, float32: the part of a candidate's score that is no inner product; None: there is no such part.
     candidate_sources uint8: one per candidate, in their order. song_ids and song_id_rows go together, one entry per
-    known id.
+    known id. nearest: of all playlist factors, for a catalogue too large to look at each playlist.
     """
 
     user_factors: Array
@@ -62,6 +63,7 @@ class BundleParts:
     candidate_sources: Array | None = None
     retrieval_scale: Array | None = None
     playlist_songs: Csr | None = None
+    nearest: NearestIndex | None = None
 
 
 def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
@@ -119,6 +121,8 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
             np.save(directory / f"{name}.npy", values.astype(dtype))
     if parts.playlist_songs is not None:
         parts.playlist_songs.save(directory, "playlist_songs")
+    if parts.nearest is not None:
+        parts.nearest.save(directory)
     parts.user_songs.save(directory, "user_songs")
     parts.owned.save(directory, "owned")
     np.save(directory / "owner.npy", parts.owner.astype(np.int32))

@@ -127,7 +127,7 @@ def _labelled(
             lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings),
         ),
         table.OWN: _Part(
-            _chosen(settings, "owned_max"),
+            _chosen(settings, "owned_max", "ownership"),
             (table.SONGS, table.MATRIX, table.LIKED, table.SPLIT),
             lambda to: assign_owners(to, folders, settings, progress),
         ),

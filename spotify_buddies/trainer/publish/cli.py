@@ -15,12 +15,12 @@ from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.command import Settings, checked_aliases
 from spotify_buddies.trainer.registry.cli import open_registry
-from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.evaluation.evaluate import Evaluation
 
-SECTIONS = {"train": TrainSettings}
+SECTIONS = {"train": TrainSettings, "candidates": CandidateSettings}
 
 app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help=True)
 
@@ -64,6 +64,7 @@ def run(
             settings.state_dir,
             settings.train,
             settings.registry,
+            settings.candidates,
             uri=settings.mlflow_tracking_uri,
             aliases=tuple(alias or ("production",)),
             progress=Reporter(),

@@ -65,6 +65,7 @@ def run(
             settings.tune if trials is None else settings.tune.model_copy(update={"trials": trials}),
             settings.train,
             settings.registry,
+            settings.candidates,
             uri=settings.mlflow_tracking_uri,
             ray=ray,
             aliases=tuple(alias or ("staging",)),

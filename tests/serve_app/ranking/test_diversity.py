@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app.ranking.catalogue import genre_of, novelty_of, shares_of
-from spotify_buddies.serve_app.ranking.engine import Engine, Library
+from spotify_buddies.serve_app.ranking.catalogue import Library, genre_of, novelty_of, shares_of
+from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels.rules import is_contained
 from spotify_buddies.serve_app.ranking.kernels.weighing import divergence
 from spotify_buddies.serve_app.ranking.query import Rules, Taste

@@ -92,6 +92,42 @@ the genre nearest to its songs. Genres are unnamed clusters of playlists that th
 """
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
+class _CandidateSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CandidateSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CandidateSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANDIDATE_SOURCE_UNSPECIFIED: _CandidateSource.ValueType  # 0
+    """Never sent."""
+    CANDIDATE_SOURCE_PAIRING: _CandidateSource.ValueType  # 1
+    """A listener with songs in common owns it."""
+    CANDIDATE_SOURCE_TASTE: _CandidateSource.ValueType  # 2
+    """It is near to the listener's taste, as the model has learned it."""
+    CANDIDATE_SOURCE_FOLLOWS: _CandidateSource.ValueType  # 3
+    """Those who like what the listener likes, like it."""
+    CANDIDATE_SOURCE_POPULAR: _CandidateSource.ValueType  # 4
+    """Many listeners like it."""
+    CANDIDATE_SOURCE_NEW: _CandidateSource.ValueType  # 5
+    """It is new: few listeners or none have met it."""
+
+class CandidateSource(_CandidateSource, metaclass=_CandidateSourceEnumTypeWrapper):
+    """What found a playlist among all that there are, before it was ranked."""
+
+CANDIDATE_SOURCE_UNSPECIFIED: CandidateSource.ValueType  # 0
+"""Never sent."""
+CANDIDATE_SOURCE_PAIRING: CandidateSource.ValueType  # 1
+"""A listener with songs in common owns it."""
+CANDIDATE_SOURCE_TASTE: CandidateSource.ValueType  # 2
+"""It is near to the listener's taste, as the model has learned it."""
+CANDIDATE_SOURCE_FOLLOWS: CandidateSource.ValueType  # 3
+"""Those who like what the listener likes, like it."""
+CANDIDATE_SOURCE_POPULAR: CandidateSource.ValueType  # 4
+"""Many listeners like it."""
+CANDIDATE_SOURCE_NEW: CandidateSource.ValueType  # 5
+"""It is new: few listeners or none have met it."""
+Global___CandidateSource: _TypeAlias = CandidateSource  # noqa: Y015
+
 class _Arm:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -469,6 +505,7 @@ class RecommendedPlaylist(_message.Message):
     OWNER_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FOUND_BY_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist's id."""
     title: _builtins.str
@@ -483,6 +520,10 @@ class RecommendedPlaylist(_message.Message):
     def reason(self) -> Global___Reason:
         """Absent when RecommendRequest.explain is false."""
 
+    @_builtins.property
+    def found_by(self) -> _containers.RepeatedScalarFieldContainer[Global___CandidateSource.ValueType]:
+        """Every source that found it; empty for a version that does not say."""
+
     def __init__(
         self,
         *,
@@ -491,10 +532,11 @@ class RecommendedPlaylist(_message.Message):
         owner_id: _builtins.str = ...,
         score: _builtins.float = ...,
         reason: Global___Reason | None = ...,
+        found_by: _abc.Iterable[Global___CandidateSource.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found_by", b"found_by", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

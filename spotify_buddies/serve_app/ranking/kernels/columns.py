@@ -102,13 +102,16 @@ class ListColumns(NamedTuple):
 class Libraries(NamedTuple):
     """Whose each playlist is, and whose songs: owner, -1 for nobody; row u of (indptr, songs), ascending, of user u.
 
-    listeners: users of each song.
+    listeners: users of each song. Row p of (playlist_indptr, playlist_songs), ascending, of playlist p; both empty
+    where the bundle holds none.
     """
 
     owner: Array
     indptr: Array
     songs: Array
     listeners: Array
+    playlist_indptr: Array
+    playlist_songs: Array
 
 
 class ExplainedLists(NamedTuple):
