@@ -139,6 +139,18 @@ def test_lines_keep_their_numbers_behind_bad_ones_and_names_of_several_lines(tmp
     assert [text.split(": ")[1] for text in skipped.listed] == ["line 4", "line 9"]
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_in_the_middle_is_no_row(tmp_path, mark):
+    path = write(tmp_path, HEADER + "a,one,A\n" + mark + HEADER + "b,two,A\n")
+    assert "line 3: the header again, as where files were joined" in refused(path)
+    assert rows(path, Skipped(allowed=True)) == GOOD[:2]
+
+
+def test_quotes_may_be_escaped_by_backslashes(tmp_path):
+    path = write(tmp_path, HEADER + 'a,"say \\"one, two\\"",A\nb,"three\\"",A\n"c","AC\\","A"\n')
+    assert [row[1] for row in rows(path)] == ['say "one, two"', 'three"', "AC\\"]
+
+
 def test_a_thousand_open_quotes_cost_a_thousand_lines(tmp_path):
     lines = [f'x{i},"open,A\nu{i},one,A' for i in range(1_000)]
     skipped = Skipped(allowed=True)

@@ -37,15 +37,21 @@ def csv_part_rows(
     delimiter = text.delimiter([name for name in required if name not in part.columns])
     header: list[str] = []
     take: Callable[[list[str]], tuple[str, ...]] = tuple
+    again: tuple[tuple[str, ...], ...] = ()
     rows, prefix = 0, part.place("line ")
     for number, fields in _records(table, part, text, delimiter, header, skipped):
         if not header:
             header += fields
             take = _taker(table, part, number, header, required, optional, skipped)
+            # Of the second one the file began with a byte order mark, too.
+            again = (take([*header, ""]), take(["\ufeff" + header[0], *header[1:], ""]))
             continue
         fields.append("")  # what a column that is missing takes
         taken = take(fields)
-        if taken[0] or any(map(str.strip, fields)):
+        if taken in again:
+            problem = "the header again, as where files were joined"
+            skipped.line(DataError(str(table), f"{prefix}{number:,}", problem, SKIP))
+        elif taken[0] or any(map(str.strip, fields)):
             rows += 1
             yield f"{prefix}{number:,}", taken
     return rows
@@ -165,13 +171,20 @@ def _reader(lines: Iterator[str], delimiter: str) -> CsvReader:
 
 
 def _mended(line: str, delimiter: str, width: int) -> list[str]:
-    """The fields of a line where blanks stand behind a closing quote; none where that is not what is wrong."""
+    """The fields of a line whose only fault is blanks behind a closing quote, or quotes escaped by backslashes.
+
+    Spark writes the latter. None for any other line.
+    """
     closed = re.sub(rf'"[ \t]+(?={re.escape(delimiter)}|[\r\n]*$)', '"', line)
-    try:
-        fields = next(_reader(iter([closed]), delimiter), [])
-    except csv.Error:
-        return []
-    return fields if len(fields) == width or not width else []
+    for text, escape in ((closed, None), (line, "\\")):
+        reader = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True, escapechar=escape)
+        try:
+            fields = next(reader, [])
+        except csv.Error:
+            continue
+        if fields and (len(fields) == width or not width):
+            return fields
+    return []
 
 
 def _taker(
