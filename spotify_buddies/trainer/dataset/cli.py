@@ -63,10 +63,12 @@ def synth(
 @app.command()
 def build(
     context: typer.Context,
-    raw: Annotated[Path | None, typer.Argument(help="Directory of raw files; default: <state>/raw.")] = None,
+    raw: Annotated[
+        str | None, typer.Argument(help="Directory of raw files, or s3://bucket/folder; default: <state>/raw.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Output directory; default: <state>/dataset.")] = None,
     skip_bad_files: Annotated[
-        bool, typer.Option(help="Skip malformed files and lines; they are counted and listed.")
+        bool, typer.Option(help="Skip malformed rows, lines and playlists; they are counted and listed.")
     ] = False,
     ray: OnRay = None,
     details: Details = False,
@@ -75,7 +77,8 @@ def build(
     """Build the data set: match songs, score, label and split, assign owners, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. With --ray a cluster whose machines have the same
+    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. Files at an address are copied to <state>/fetched
+    first. With --ray a cluster whose machines have the same
     release installed computes scores, triplets and batches; the files are the same byte for byte.
 
     Example: buddies data build ~/music-data --ray auto
@@ -86,13 +89,16 @@ def build(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.dataset.reading.remote import local
     from spotify_buddies.trainer.dataset.reading.sources import find_sources
     from spotify_buddies.trainer.dataset.report import statistics
 
     settings: Settings = context.obj
     directory = output or settings.state_dir / "dataset"
     with explained(DataError, StageError), Writing(directory):
-        sources = find_sources(raw or settings.state_dir / "raw")
+        progress = Reporter()
+        place = local(raw, settings.state_dir / "fetched", progress) if raw else settings.state_dir / "raw"
+        sources = find_sources(place)
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(
                 sources,
@@ -100,7 +106,7 @@ def build(
                 settings.data,
                 skip_bad_files=skip_bad_files,
                 blocks=blocks,
-                progress=Reporter(),
+                progress=progress,
             )
         _print(statistics(directory), directory / "report.html", details=details, as_json=as_json)
 

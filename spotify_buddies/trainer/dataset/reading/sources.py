@@ -19,9 +19,10 @@ _SINGLE = {
     "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
     "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
 }
+_TABLE = re.compile(r"(listens|playlists)\.(csv|parquet)")
 KNOWN = (
     "mpd.slice.<a>-<b>.json, train_triplets.txt with unique_tracks.txt or song_data.csv, sid_mismatches.txt, "
-    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (text files also as .gz or .zst)"
+    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (or folders of parts), text also as .gz or .zst"
 )
 
 
@@ -73,8 +74,11 @@ def _files(directory: Path) -> list[Path]:
             below.clear()
             continue
         seen.add(real)
+        # A table may be a folder of its parts.
+        tables = [name for name in below if _TABLE.fullmatch(name)]
+        paths += [Path(folder, name) for name in tables]
         # In place: os.walk goes on with what is left in this list.
-        below[:] = [name for name in below if not name.startswith(".")]
+        below[:] = [name for name in below if not name.startswith(".") and name not in tables]
         paths += [Path(folder, name) for name in names if Path(folder, name).is_file()]
     return sorted(paths)
 
