@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from spotify_buddies.foundation.text.registry_names import alias_fault
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.settings import DataSettings, RegistrySettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, DataSettings, RegistrySettings, TrainSettings
 
 if TYPE_CHECKING:
     from spotify_buddies.foundation.stages.blocks import Blocks
@@ -22,6 +23,20 @@ OnRay = Annotated[
 ]
 
 
+def checked_aliases(aliases: list[str] | None) -> list[str] | None:
+    """Aliases that the registry will accept, of an option that typer parsed. BadParameter names one it would not."""
+    for alias in aliases or ():
+        checked_alias(alias)
+    return aliases
+
+
+def checked_alias(alias: str) -> str:
+    """The same of one alias. The registry itself would refuse only after the training."""
+    if problem := alias_fault(alias):
+        raise typer.BadParameter(f"alias {alias!r} {problem}")
+    return alias
+
+
 class Settings(Protocol):
     """What the root command hands to the commands of this package."""
 
@@ -29,6 +44,7 @@ class Settings(Protocol):
     mlflow_tracking_uri: str | None
     data: DataSettings
     train: TrainSettings
+    candidates: CandidateSettings
     registry: RegistrySettings
     pairing: PairingSettings
 

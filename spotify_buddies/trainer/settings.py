@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from spotify_buddies.foundation.text.registry_names import model_fault
 
 TRIPLETS_IN_A_FILE = 50_000_000
 
@@ -26,6 +28,10 @@ class DataSettings(_Section):
     sample_users: float = Field(1.0, gt=0, le=1, description="share of the users that are kept")
     cold_users: float = Field(0.05, ge=0, lt=1, description="share of the kept users that are held out as cold")
     min_liked_to_split: int = Field(5, ge=1, description="users with fewer likes train on all of them")
+    ownership: Literal["nearest", "reference"] = Field(
+        "nearest",
+        description="who owns a playlist that names nobody: the nearest by songs, or, as published, who likes it most",
+    )
     owned_max: int = Field(100, ge=1, description="most playlists that one user is made the owner of")
     negatives: int = Field(4, ge=1, description="negatives per training positive")
     hard_share: float = Field(0.5, ge=0, le=1, description="share of the negatives drawn from the hard pool")
@@ -125,8 +131,45 @@ class TrainSettings(_Section):
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 
 
+class CandidateSettings(_Section):
+    """The [candidates] section: which playlists are scored for a user. Each budget was measured (docs/adr/0021)."""
+
+    pairing_only: bool = Field(
+        False, description="the pairing's candidates alone, as published: playlists without an owner are never answered"
+    )
+    pairing: int = Field(75, ge=0, le=10_000, description="most candidates of the pairing, see [pairing] candidates")
+    taste: int = Field(200, ge=0, le=10_000, description="candidates nearest to the user's factor")
+    follows: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="candidates that those like who like the same; only of a data set whose likes are people's own",
+    )
+    popular: int = Field(0, ge=0, le=10_000, description="candidates that most users like")
+    new: int = Field(0, ge=0, le=10_000, description="candidates nearest to the user among the new playlists")
+    new_likes: int = Field(0, ge=0, description="a playlist with at most so many likes counts as new")
+    likes_scale: float = Field(
+        0.1, ge=0, description="hybrid: weight of the likes beside the taste where the nearest playlists are looked for"
+    )
+    exact_cells: int = Field(
+        2_000_000,
+        ge=0,
+        description="playlists times dimensions up to which every playlist is looked at; more of them are searched "
+        "with a FAISS index",
+    )
+    block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
+
+
 class RegistrySettings(_Section):
     """The [registry] section: MLflow."""
 
     model: str = Field("organic-playlists", description="name of the registered model")
     experiment: str = Field("buddies", description="name of the MLflow experiment")
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, value: str) -> str:
+        # The registry itself would refuse the name only after the training.
+        if problem := model_fault(value):
+            raise ValueError(f"the name {problem}")
+        return value

@@ -16,6 +16,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def stages(
     query = decode_query(request)
     keys = Keys.of(query.user_ids)
     rules = Rules(None, query.max_per_owner, query.max_song_overlap)
+    apart = Rules(None, query.max_per_owner, query.max_song_overlap, query.max_song_containment)
     lists = engine.rank_known(query.user_ids, query.limit, NOTHING, rules)
     reasons = explain(engine, lists)
     drawn = draw_ids(len(lists))
@@ -60,6 +62,9 @@ def stages(
         "hash ids": lambda: Keys.of(query.user_ids),
         "find rows": lambda: find(engine.bundle.user_ids, keys),
         "rank (with ids)": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, rules),
+        "with containment": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, apart),
+        "adventurous": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, adventurous=0.3)),
+        "calibrated": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, calibration=0.3)),
         "explain": lambda: explain(engine, lists),
         "encode": lambda: encoder.encode(lists, drawn, reasons),
         "encode, protobuf": lambda: message(engine.bundle, engine.version, lists, drawn, reasons).SerializeToString(),

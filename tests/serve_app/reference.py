@@ -11,6 +11,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons
 from spotify_buddies.serve_app.ranking.reasons import sentence
 from spotify_buddies.trainer.bundle import Bundle
+from spotify_buddies.trainer.bundle.sources import names_of
 
 
 def overlap(bundle: Bundle, a: int, b: int) -> float:
@@ -72,9 +73,12 @@ def message(
                 owner_id=bundle.user_ids.table[owner] if owner >= 0 else "",
                 score=score,
             )
+            if lists.candidate_sources is not None:
+                for name in names_of(int(lists.candidate_sources[i, j])):
+                    playlist.found_by.append(pb.CandidateSource.Value(f"CANDIDATE_SOURCE_{name.upper()}"))
             if reasons is not None:
                 shared = int(reasons.shared[i, j])
-                playlist.reason.shared_songs = shared
+                playlist.reason.shared_songs = abs(shared)
                 playlist.reason.text = sentence(lists.sources[i], shared, score)
                 for song in reasons.examples[i, j]:
                     if song >= 0:

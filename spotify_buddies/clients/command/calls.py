@@ -68,6 +68,12 @@ def recommend(
     limit: Annotated[int, typer.Option(help="Playlists per user, 1 to 100.")] = 5,
     mode: Annotated[Mode, typer.Option(help="Score now, or read the list of the day.")] = Mode.LIVE,
     exclude: Annotated[list[str] | None, typer.Option(help="A playlist to leave out; repeatable.")] = None,
+    adventurous: Annotated[
+        float, typer.Option(min=0, max=1, help="0: the best known that fit; 1: the least known of the candidates.")
+    ] = 0.0,
+    calibration: Annotated[
+        float, typer.Option(min=0, max=1, help="How much genres in the proportions of your songs count.")
+    ] = 0.0,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
@@ -86,6 +92,8 @@ def recommend(
             limit=limit,
             mode=mode,
             exclude_playlist_ids=exclude or (),
+            adventurous=adventurous,
+            calibration=calibration,
         )
     if as_json:
         say(json.dumps([plain(item) for item in recommendations], indent=1))

@@ -18,6 +18,7 @@ from spotify_buddies.clients.python.retry import Retry
 from spotify_buddies.clients.python.service_config import SERVICE_CONFIG
 from spotify_buddies.clients.python.types import (
     Arm,
+    CandidateSource,
     ExcludeSeen,
     FeedbackResult,
     ListenerError,
@@ -40,6 +41,7 @@ __all__ = [
     "Arm",
     "AsyncClient",
     "BuddiesError",
+    "CandidateSource",
     "Client",
     "DeadlineExceeded",
     "ExcludeSeen",

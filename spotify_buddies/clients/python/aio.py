@@ -64,12 +64,16 @@ class AsyncClient:
         exclude_seen: ExcludeSeen | None = None,
         max_per_owner: int | None = None,
         max_song_overlap: float | None = None,
+        max_song_containment: float | None = None,
+        adventurous: float = 0.0,
+        calibration: float = 0.0,
         timeout_s: float | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given; as Client.recommend."""
         request = codec.recommend_request(
-            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
-        )
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
+            max_song_overlap, max_song_containment, adventurous, calibration,
+        )  # fmt: skip
         response = await self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s)
         return codec.recommendations(response)
 
@@ -85,13 +89,17 @@ class AsyncClient:
         exclude_seen: ExcludeSeen | None = None,
         max_per_owner: int | None = None,
         max_song_overlap: float | None = None,
+        max_song_containment: float | None = None,
+        adventurous: float = 0.0,
+        calibration: float = 0.0,
         part_size: int | None = None,
         timeout_s: float = 60.0,
     ) -> AsyncGenerator[Recommendation, None]:
         """The same for up to 50,000 users, as the parts of the answer arrive; as Client.recommend_stream."""
         request = codec.recommend_request(
-            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
-        )
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
+            max_song_overlap, max_song_containment, adventurous, calibration,
+        )  # fmt: skip
         call = self._stub.RecommendStream(
             pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=deadline_s(timeout_s)
         )

@@ -66,6 +66,9 @@ class Client:
         exclude_seen: ExcludeSeen | None = None,
         max_per_owner: int | None = None,
         max_song_overlap: float | None = None,
+        max_song_containment: float | None = None,
+        adventurous: float = 0.0,
+        calibration: float = 0.0,
         timeout_s: float | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
@@ -73,8 +76,9 @@ class Client:
         A user whose id or taste breaks a range has `error` set while the others are answered.
         """
         request = codec.recommend_request(
-            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
-        )
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
+            max_song_overlap, max_song_containment, adventurous, calibration,
+        )  # fmt: skip
         return codec.recommendations(self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s))
 
     def recommend_stream(
@@ -89,6 +93,9 @@ class Client:
         exclude_seen: ExcludeSeen | None = None,
         max_per_owner: int | None = None,
         max_song_overlap: float | None = None,
+        max_song_containment: float | None = None,
+        adventurous: float = 0.0,
+        calibration: float = 0.0,
         part_size: int | None = None,
         timeout_s: float = 60.0,
     ) -> Iterator[Recommendation]:
@@ -98,8 +105,9 @@ class Client:
         Leaving the loop and closing the iterator cancels the call.
         """
         request = codec.recommend_request(
-            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner, max_song_overlap
-        )
+            user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
+            max_song_overlap, max_song_containment, adventurous, calibration,
+        )  # fmt: skip
         call = self._stub.RecommendStream(
             pb.RecommendStreamRequest(request=request, part_size=part_size), timeout=deadline_s(timeout_s)
         )

@@ -14,6 +14,7 @@ from spotify_buddies.clients.python.checks import items, text, texts
 from spotify_buddies.clients.python.errors import InvalidRequest
 from spotify_buddies.clients.python.types import (
     Arm,
+    CandidateSource,
     ExcludeSeen,
     FeedbackResult,
     ListenerError,
@@ -47,6 +48,9 @@ def recommend_request(
     exclude_seen: ExcludeSeen | None = None,
     max_per_owner: int | None = None,
     max_song_overlap: float | None = None,
+    max_song_containment: float | None = None,
+    adventurous: float = 0.0,
+    calibration: float = 0.0,
 ) -> pb.RecommendRequest:
     """Encode; the server checks the ranges.
 
@@ -65,6 +69,9 @@ def recommend_request(
             exclude_seen=None if exclude_seen is None else _exclude_seen(exclude_seen),
             max_per_owner=max_per_owner,
             max_song_overlap=max_song_overlap,
+            max_song_containment=max_song_containment,
+            adventurous=adventurous,
+            calibration=calibration,
         )
 
 
@@ -169,7 +176,12 @@ def _playlist(item: pb.RecommendedPlaylist) -> Playlist:
     if item.HasField("reason"):
         examples = tuple(Song(song.title, song.artist) for song in item.reason.examples)
         reason = Reason(item.reason.shared_songs, examples, item.reason.text)
-    return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason)
+    return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item))
+
+
+def _found_by(item: pb.RecommendedPlaylist) -> tuple[CandidateSource, ...]:
+    name, prefix = pb.CandidateSource.Name, "CANDIDATE_SOURCE_"
+    return tuple(_named(CandidateSource, name, prefix, one, CandidateSource.UNKNOWN) for one in item.found_by)
 
 
 def _version(item: pb.ModelVersion) -> VersionStatus:

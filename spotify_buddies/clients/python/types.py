@@ -90,15 +90,30 @@ class Reason:
     text: str
 
 
+class CandidateSource(Enum):
+    """What found a playlist before it was ranked."""
+
+    UNKNOWN = "unknown"
+    PAIRING = "pairing"
+    TASTE = "taste"
+    FOLLOWS = "follows"
+    POPULAR = "popular"
+    NEW = "new"
+
+
 @dataclass(frozen=True)
 class Playlist:
-    """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation."""
+    """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation.
+
+    found_by: every source that found it, none where the version does not say.
+    """
 
     playlist_id: str
     title: str
     owner_id: str
     score: float
     reason: Reason | None
+    found_by: tuple[CandidateSource, ...] = ()
 
 
 @dataclass(frozen=True)

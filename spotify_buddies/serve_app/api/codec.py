@@ -100,6 +100,11 @@ def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
         exclude_seen=_seen(request.exclude_seen) if request.HasField("exclude_seen") else None,
         max_per_owner=request.max_per_owner if request.HasField("max_per_owner") else limits.OWNER_DEFAULT,
         max_song_overlap=request.max_song_overlap if request.HasField("max_song_overlap") else limits.OVERLAP_DEFAULT,
+        max_song_containment=(
+            request.max_song_containment if request.HasField("max_song_containment") else limits.CONTAINMENT_DEFAULT
+        ),
+        adventurous=request.adventurous,
+        calibration=request.calibration,
         refused=tuple(refused),
     )
 
@@ -159,8 +164,14 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
     elif not are_ids(request.exclude_playlist_ids):
         for i, playlist_id in enumerate(request.exclude_playlist_ids):
             yield from _id(f"exclude_playlist_ids[{i}]", playlist_id)
-    if request.HasField("max_song_overlap") and not 0 < request.max_song_overlap <= 1:
-        yield Violation("max_song_overlap", f"is {request.max_song_overlap}, must be more than 0, up to 1")
+    for name in ("max_song_overlap", "max_song_containment"):
+        share = getattr(request, name)
+        if request.HasField(name) and not 0 < share <= 1:
+            yield Violation(name, f"is {share}, must be more than 0, up to 1")
+    for name in ("adventurous", "calibration"):
+        # NaN is in no range.
+        if not 0 <= getattr(request, name) <= 1:
+            yield Violation(name, f"is {getattr(request, name)}, must be 0 to 1")
     if request.HasField("exclude_seen") and request.exclude_seen.HasField("window"):
         window = request.exclude_seen.window
         if not NANOS <= window.seconds * NANOS + window.nanos <= limits.SEEN_MOST_S * NANOS:

@@ -104,9 +104,17 @@ def prefer_daily(
         rows=np.where(serves[:, None], daily.rows, live.rows),
         scores=np.where(serves[:, None], daily.scores, live.scores),
         counts=np.where(serves, daily.counts, live.counts),
+        candidate_sources=_merged(serves, daily.candidate_sources, live.candidate_sources),
         sources=tuple(Source.DAILY if ok else source for ok, source in zip(serves, live.sources, strict=True)),
         skipped=tuple(old if ok else (*old, Skipped.DAILY_LIST) for ok, old in zip(serves, live.skipped, strict=True)),
     )
+
+
+def _merged(serves: Array, daily: Array | None, live: Array | None) -> Array | None:
+    if daily is None or live is None:
+        return live
+    merged: Array = np.where(serves[:, None], daily, live)
+    return merged
 
 
 async def fetch(engine: Engine, redis: Reader | None, rows: Array, budget_s: float) -> StoredLists:

@@ -1,6 +1,7 @@
 """Users without candidates of their own: nearest users, a factor of their songs, and the genre nearest to them.
 
-In this order: playlists of the neighbours, what is popular in the genre of the songs, what is popular with everybody.
+In this order: playlists of the neighbours and those nearest to the factor, what is popular in the genre of the songs,
+what is popular with everybody.
 """
 
 from __future__ import annotations
@@ -108,12 +109,15 @@ def steps(nearest: Nearest, lists: RankedLists) -> Mapping[str, int]:
     """How many of these users each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
     for i, source in enumerate(lists.sources):
+        alone = nearest.users is None or nearest.users.indptr[i] == nearest.users.indptr[i + 1]
         if source is Source.COLD_NEIGHBOURS:
-            counted["found by neighbours"] += 1
+            counted["found by taste" if alone else "found by neighbours"] += 1
+            if nearest.users is None:
+                counted[nearest.outcome] += 1
             continue
         if nearest.users is None:
             counted[nearest.outcome] += 1
-        elif nearest.users.indptr[i] == nearest.users.indptr[i + 1]:
+        elif alone:
             counted["no neighbours"] += 1
         else:
             counted["neighbours own nothing"] += 1

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.foundation.text.song_keys import song_key
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.plain_arrays import plain
+from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.serve_app.ranking.song_lookup import TasteSongs, find_songs
 from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-# A taste gets as many candidates as a user with a pairing.
-CANDIDATES = 75
 _NO_ROWS = np.empty(0, np.int32)
 _NO_SCORES = np.empty(0, np.float32)
 _NO_RULES = Rules()
@@ -32,14 +33,6 @@ _SOURCES = {
     kernels.POPULAR: Source.POPULAR,
     kernels.POPULAR_IN_GENRE: Source.POPULAR_IN_GENRE,
 }
-
-
-@dataclass(frozen=True)
-class TasteSongs:
-    """The songs of tastes as rows: songs (tastes x songs, ascending, no duplicates); unknown: songs not found, each."""
-
-    songs: Csr
-    unknown: tuple[int, ...]
 
 
 class Engine:
@@ -51,18 +44,9 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        songs, genres = self.bundle.user_songs, self.bundle.genre_popular
-        self.libraries = kernels.Libraries(self.bundle.owner, songs.indptr, songs.indices, self.bundle.song_listeners)
-        self._catalogue = kernels.Catalogue(
-            factors=self.bundle.playlist_factors,
-            owner=self.bundle.owner,
-            sketches=self.bundle.sketches,
-            popular=self.bundle.popular,
-            popular_scores=self.bundle.popular_scores,
-            genre_indptr=genres.indptr,
-            genre_popular=genres.indices,
-            genre_scores=_scores_of(genres),
-        )
+        self.libraries = libraries_of(self.bundle)
+        self._catalogue = catalogue_of(self.bundle)
+        self.retrieval = Retrieval.of(self.bundle)
 
     def warm_up(self) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
@@ -70,11 +54,13 @@ class Engine:
         Returns lists of every kind that requests lead to, to warm up what uses them: numba compiles once for arrays of
         the bundle, which are read-only, and once for others.
         """
-        for array in _arrays(self.bundle):
+        for array in arrays_of(self.bundle):
             if array.size:
                 # One element per 4 KiB page is enough to map it.
                 flat = array.reshape(-1)
                 flat[:: max(1, 4096 // array.itemsize)].sum()
+        if self.retrieval is not None:
+            self.retrieval(np.ones((1, self.bundle.manifest.dimension), np.float32), 1)
         nothing = self.find_playlists([""])
         known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
         tastes = [Taste("", ("", SongName("", "")))]
@@ -114,7 +100,7 @@ class Engine:
         rows = find(self.bundle.user_ids, keys)
         return self._rank(
             rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
-            user_ids=tuple(user_ids), keys=keys,
+            user_ids=tuple(user_ids), keys=keys, bits=self._bits,
         )  # fmt: skip
 
     def rank_candidates(
@@ -122,31 +108,20 @@ class Engine:
     ) -> RankedLists:
         """Rank other candidates than the pairing's, by user row, -1 for nobody; row i of candidates belongs to rows[i].
 
-        As rank_known in everything else; user_ids are left empty.
+        As rank_known in everything else, with the sources of the pairing's where these are among them; user_ids are
+        left empty.
         """
         own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
-        return self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded, rules)
+        lists = self._rank(rows, self.bundle.user_factors, rows, candidates, own, limit, excluded, rules)
+        numbers = np.where(lists.source_numbers == Source.LIVE, kernels.LIVE, kernels.POPULAR).astype(np.int8)
+        return replace(
+            lists,
+            candidate_sources=mark(self.bundle.candidates, self._bits, rows, numbers, lists.rows, lists.counts),
+        )
 
     def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
         """Look the songs of tastes up: by id, or by names normalised as the data set's were."""
-        wanted = [song for taste in tastes for song in taste.songs]
-        rows = np.full(len(wanted), -1, np.int32)
-        by_id = [i for i, song in enumerate(wanted) if isinstance(song, str)]
-        by_name = [i for i, song in enumerate(wanted) if isinstance(song, SongName)]
-        matching: Any = self.bundle.manifest.matching
-        if by_id:
-            entries = find(self.bundle.song_ids, Keys.of([str(wanted[i]) for i in by_id]))
-            known = entries >= 0
-            rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
-        if by_name:
-            names = [song for song in wanted if isinstance(song, SongName)]
-            keys = [song_key(n.title, n.artist, matching) for n in names]
-            # A name of spaces alone has the key of the songs that have no name.
-            named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
-            rows[by_name] = np.where(named, find(self.bundle.song_keys, Keys.of(keys)), -1)
-        split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
-        songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
-        return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
+        return find_songs(self.bundle, tastes)
 
     def rank_tastes(
         self,
@@ -168,9 +143,12 @@ class Engine:
         users = find(self.bundle.user_ids, keys)
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
-        candidates = self._gather(near, users, limit, excluded, rules)
         factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)
-        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        candidates, bits = self._gather(near, users, factors, limit, excluded, rules)
+        lists = self._rank(
+            users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres,
+            library=Library(taste_songs.songs, own_rows), bits=bits,
+        )  # fmt: skip
         skipped = () if neighbours is not None else (Skipped.NEIGHBOUR_SEARCH,)
         return replace(
             lists,
@@ -179,8 +157,6 @@ class Engine:
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=taste_songs.unknown,
-            songs=taste_songs.songs,
-            song_rows=own_rows,
         )
 
     def rank_cold(
@@ -195,21 +171,27 @@ class Engine:
         own = self.bundle.user_factors[users]
         factors = np.where(has_entries(own), own, factors_of(self.bundle, songs, near))
         own_rows = np.arange(len(users), dtype=np.int32)
-        candidates = self._gather(near, users, limit, excluded, rules)
+        candidates, bits = self._gather(near, users, factors, limit, excluded, rules)
         genres = genres_of(self.bundle, songs)
-        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres)
+        lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres, bits=bits)
         return replace(lists, sources=_cold(lists.sources))
 
-    def _gather(self, neighbours: Csr, users: Array, limit: int, excluded: Array, rules: Rules) -> Csr:
-        """At most CANDIDATES playlists of each row's neighbours, of enough owners to fill a list of `limit`."""
+    def is_cheap(self, tastes: int) -> bool:
+        """Whether the candidates of so many tastes are found too fast to be worth a thread."""
+        return self.retrieval is None or self.retrieval.is_cheap(tastes)
+
+    def _gather(
+        self, neighbours: Csr, users: Array, factors: Array, limit: int, excluded: Array, rules: Rules
+    ) -> tuple[Csr, Array]:
+        """The candidates of tastes and the source bits of each, see gathering.gather."""
         share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
-        near = kernels.Ragged(neighbours.indptr, neighbours.indices)
-        owned = kernels.Ragged(self.bundle.owned.indptr, self.bundle.owned.indices)
         list_rules = self._list_rules(rules, excluded, len(users))
-        gathered = kernels.gather_owned(near, owned, users, list_rules, CANDIDATES, share)
-        indptr = np.zeros(neighbours.rows + 1, np.int64)
-        np.cumsum((gathered >= 0).sum(axis=1), out=indptr[1:])
-        return Csr(indptr, gathered[gathered >= 0], self.bundle.manifest.playlists)
+        return gather(self.bundle, self.retrieval, neighbours, users, factors, list_rules, share)
+
+    @property
+    def _bits(self) -> Array:
+        """The sources of the bundle's candidates; empty where it does not say: they are the pairing's."""
+        return NO_BITS if self.bundle.candidate_sources is None else self.bundle.candidate_sources
 
     def _rank(
         self,
@@ -224,26 +206,29 @@ class Engine:
         genre_rows: Array = _NO_ROWS,
         user_ids: tuple[str, ...] = (),
         keys: Keys | None = None,
+        library: Library | None = None,
+        bits: Array = NO_BITS,
     ) -> RankedLists:
         count = len(users)
+        library = library or Library(self.bundle.user_songs, users)
         rows, scores, counts = _empty(count, limit)
-        sources = np.empty(count, np.int8)
+        list_sources = np.empty(count, np.int8)
         kernels.rank(
             kernels.Asked(
                 users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
-                candidate_rows, genre_rows,
+                candidate_rows, genre_rows, wanted_genres(self.bundle, library, rules),
             ),
             self._catalogue,
             self._list_rules(rules, excluded, count),
-            kernels.ListColumns(rows, scores, counts, sources),
+            kernels.ListColumns(rows, scores, counts, list_sources),
         )  # fmt: skip
         # What is beyond the counts is zero.
         if not np.isfinite(scores).all():
             raise NonFiniteScores(self.version)
-        labels = tuple(map(_SOURCES.__getitem__, sources.tolist()))
+        labels = tuple(map(_SOURCES.__getitem__, list_sources.tolist()))
         return RankedLists(
             user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,
-            self.bundle.user_songs, users, keys,
+            library.songs, library.rows, keys, mark(candidates, bits, candidate_rows, list_sources, rows, counts),
         )  # fmt: skip
 
     def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
@@ -251,7 +236,10 @@ class Engine:
             indptr, rows = np.zeros(users + 1, np.int64), _NO_ROWS
         else:
             indptr, rows = rules.blocked.indptr, rules.blocked.indices
-        return kernels.ListRules(excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules))
+        return kernels.ListRules(
+            excluded, indptr, rows, rules.max_per_owner, self._most_equal(rules), rules.max_song_containment,
+            rules.adventurous, rules.calibration,
+        )  # fmt: skip
 
     def _most_equal(self, rules: Rules) -> int:
         """Equal bytes of two sketches up to which their playlists are not too near.
@@ -264,15 +252,6 @@ class Engine:
 
 def _cold(sources: tuple[Source, ...]) -> tuple[Source, ...]:
     return tuple(Source.COLD_NEIGHBOURS if source is Source.LIVE else source for source in sources)
-
-
-def _arrays(value: Any) -> Iterator[Array]:
-    """Every array of a bundle, within its indexes and tables too."""
-    if isinstance(value, np.ndarray):
-        yield value
-    elif is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            yield from _arrays(getattr(value, field.name))
 
 
 def _scores_of(lists: Csr) -> Array:

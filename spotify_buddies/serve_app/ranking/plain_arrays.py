@@ -5,18 +5,31 @@ numba types a memmap on a slow path (about 0.1 ms per argument and call), and sl
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, KeyIndex, SongFactors, StringTable
+
+Array = npt.NDArray[Any]
 
 
 def plain(bundle: Bundle) -> Bundle:
     """The bundle with every array as a base-class view; nothing is copied."""
     return replace(bundle, **{field.name: _view(getattr(bundle, field.name)) for field in fields(bundle)})
+
+
+def arrays_of(value: Any) -> Iterator[Array]:
+    """Every array of a bundle, within its indexes and tables too."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from arrays_of(getattr(value, field.name))
 
 
 def _view(value: Any) -> Any:

@@ -105,6 +105,9 @@ class Query:
     exclude_seen: ExcludeSeen | None = None
     max_per_owner: int = 2
     max_song_overlap: float = 0.8
+    max_song_containment: float = 0.5
+    adventurous: float = 0.0
+    calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
 
     def __len__(self) -> int:
@@ -143,12 +146,17 @@ class Rules:
 
     blocked: playlist rows that must not come back, users x playlists, ascending; None: none for anybody.
     max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
-    common with a better one of the list is left out; 1 leaves nothing out.
+    common with a better one of the list is left out, and max_song_containment: one of which a larger share of the
+    smaller's songs is in the other; 1 leaves nothing out. adventurous: 0 the model's order, 1 the least known of the
+    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none.
     """
 
     blocked: Csr | None = None
     max_per_owner: int = 100
     max_song_overlap: float = 1.0
+    max_song_containment: float = 1.0
+    adventurous: float = 0.0
+    calibration: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,9 @@ class RankedLists:
 
     user_ids: as asked. rows int32, scores float32 (n, limit), best first; counts int32 (n,): how many of each row are
     filled. sources, skipped, unknown_songs: one entry per user. songs: the users' own songs, ascending; row
-    song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes.
+    song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
+    uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
+    is known.
     """
 
     user_ids: tuple[str, ...]
@@ -170,6 +180,7 @@ class RankedLists:
     songs: Csr
     song_rows: Array
     keys: Keys | None = None
+    candidate_sources: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -192,6 +203,7 @@ class RankedLists:
             songs=self.songs,
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
+            candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
         )
 
     @property
@@ -202,7 +214,10 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded."""
+    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
+
+    shared: songs that the owner and the user share; below 0: the owner shares none, the playlist has so many of theirs.
+    """
 
     shared: Array
     examples: Array

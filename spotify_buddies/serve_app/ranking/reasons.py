@@ -1,4 +1,4 @@
-"""Reasons of a recommendation: the songs that the owner of the playlist and the user share."""
+"""Reasons of a recommendation: the songs that the owner of the playlist and the user share, or the playlist's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ PHRASES = (
     ("made by someone who shares one of your songs", "made by someone who shares ", " of your songs"),
     ("popular with many listeners", "popular with ", " listeners"),
     ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
+    ("with one of your songs", "with ", " of your songs"),
 )
+# The place in PHRASES of what is said where the playlist itself has songs of the user.
+PLAYLISTS_SONGS = 4
 # Whether a source, by its number, answers with playlists of neighbours.
 _PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
 
@@ -23,7 +26,8 @@ _PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIG
 def explain(engine: Engine, lists: RankedLists) -> Reasons:
     """Count shared songs and pick up to three examples, best known first, for every place of every list.
 
-    Places that are not filled, popular playlists and playlists without an owner share nothing.
+    Songs that the owner shares with the user, or, where there are none, songs of the playlist itself that are the
+    user's: these are counted below 0. Places that are not filled and popular playlists share nothing.
     """
     count, limit = lists.rows.shape
     shared = np.empty((count, limit), np.int32)
@@ -46,10 +50,10 @@ def wording(source: Source) -> int:
 
 
 def sentence(source: Source, shared_songs: int, score: float) -> str:
-    """The reason in English. score: for a popular playlist the number of users who like it."""
+    """The reason in English. shared_songs: as Reasons. score: of a popular playlist, the number who like it."""
     worded = wording(source)
-    number = shared_songs if worded == 1 else int(score)
-    if worded == 1 and shared_songs == 0:
-        worded = 0
+    number = abs(shared_songs) if worded == 1 else int(score)
+    if worded == 1 and shared_songs <= 0:
+        worded = PLAYLISTS_SONGS if shared_songs else 0
     one, before, after = PHRASES[worded]
     return f"{before}{number:,}{after}" if worded and number > 1 else one

@@ -22,6 +22,9 @@ class Telemetry(Protocol):
     def count_lists(self, source: str, count: int) -> None:
         """Lists answered from one source."""
 
+    def count_candidates(self, source: str, count: int) -> None:
+        """Playlists answered that one source of candidates found; several may have found the same."""
+
     def count_cold(self, step: str, count: int) -> None:
         """Users without candidates of their own whom one step of the cold path answered, or failed to."""
 
@@ -69,6 +72,9 @@ class Silent:
         """Nothing."""
 
     def count_lists(self, source: str, count: int) -> None:
+        """Nothing."""
+
+    def count_candidates(self, source: str, count: int) -> None:
         """Nothing."""
 
     def count_cold(self, step: str, count: int) -> None:
@@ -127,6 +133,11 @@ class RayTelemetry:
         )
         self._lists = metrics.Counter(
             "inference_lists_total", description="Lists answered, by where they came from", tag_keys=("source",)
+        )
+        self._candidates = metrics.Counter(
+            "inference_candidates_total",
+            description="Playlists answered, by the source of candidates that found them; several may find the same",
+            tag_keys=("source",),
         )
         self._cold = metrics.Counter("cold_user_total", description="Lists for users without a pairing")
         self._steps = metrics.Counter(
@@ -198,6 +209,10 @@ class RayTelemetry:
         self._counted[self._lists, (("source", source),)] += count
         if source in ("COLD_NEIGHBOURS", "POPULAR_IN_GENRE", "POPULAR"):
             self._counted[self._cold, ()] += count
+
+    def count_candidates(self, source: str, count: int) -> None:
+        """Add playlists."""
+        self._counted[self._candidates, (("source", source),)] += count
 
     def count_cold(self, step: str, count: int) -> None:
         """Add users."""

@@ -31,12 +31,15 @@ from spotify_buddies.serve_app.ranking.query import (
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
+from spotify_buddies.trainer.bundle.sources import ALL, CandidateSource
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
+# Every mask of candidates' sources.
+_MASKS = np.arange(ALL + 1)
 PROCESSORS = os.cpu_count() or 1
 
 
@@ -155,7 +158,10 @@ class Answers:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
         last = first + count
         here = [{place - first: ids for place, ids in b.items() if first <= place < last} for b in blocked if b]
-        return Rules(self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap)
+        return Rules(
+            self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
+            query.adventurous, query.calibration,
+        )  # fmt: skip
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)
@@ -206,10 +212,18 @@ class Answers:
         for number, count in enumerate(sources):
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
+        if ranked.lists.candidate_sources is not None:
+            self._note_candidates(ranked.lists.candidate_sources)
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
+
+    def _note_candidates(self, bits: Array) -> None:
+        masks = np.bincount(bits.ravel(), minlength=ALL + 1)
+        for source in CandidateSource:
+            if count := int(masks[_MASKS & source > 0].sum()):
+                self._telemetry.count_candidates(str(source.name).lower(), count)
 
     def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
         digits = drawn.hex()

@@ -82,7 +82,7 @@ class BatchRanker:
         few = sum(len(taste.songs) for taste in query.tastes) <= FIND_AT_ONCE
         taste_songs = await (run if few else asyncio.to_thread)(self._engine.find_songs, query.tastes)
         nearest = await self._find_nearest(taste_songs.songs)
-        lists = await run(
+        lists = await (run if self._engine.is_cheap(len(query.tastes)) else asyncio.to_thread)(
             self._engine.rank_tastes, query.tastes, taste_songs, nearest.users, query.limit, excluded, rules
         )
         self._count_cold(nearest, lists)
@@ -103,7 +103,7 @@ class BatchRanker:
         users, limit = lists.song_rows[places], lists.rows.shape[1]
         nearest = await self._find_nearest(await run(cold.libraries, self._engine.bundle, users))
         blocked = None if rules.blocked is None else rules.blocked.take(places)
-        ranked = await run(
+        ranked = await (run if self._engine.is_cheap(len(users)) else asyncio.to_thread)(
             self._engine.rank_cold, users, nearest.users, limit, excluded, replace(rules, blocked=blocked)
         )
         self._count_cold(nearest, ranked)
@@ -126,4 +126,11 @@ def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists, skipped: 
     for place, source in zip(places.tolist(), ranked.sources, strict=True):
         sources[place] = source
         steps[place] = (*skipped, *steps[place])
-    return replace(lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(steps))
+    bits = lists.candidate_sources
+    if bits is not None and ranked.candidate_sources is not None:
+        bits = bits.copy()
+        bits[places] = ranked.candidate_sources
+    return replace(
+        lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(steps),
+        candidate_sources=bits,
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _GENRES = 32
 
 @dataclass(frozen=True)
 class Shape:
-    """Counts of a serving bundle. songs_a_user: mean length of a library; candidates: playlists of each user."""
+    """Counts of a serving bundle. songs_a_user, songs_a_playlist: mean lengths; candidates: playlists of each user."""
 
     users: int = 100_000
     playlists: int = 180_000
@@ -37,6 +37,7 @@ class Shape:
     candidates: int = 75
     songs: int = 50_000
     songs_a_user: int = 26
+    songs_a_playlist: int = 60
 
 
 def write_serving_bundle(directory: Path, shape: Shape, seed: int = 42, progress: Progress = silent) -> Bundle:
@@ -45,16 +46,20 @@ def write_serving_bundle(directory: Path, shape: Shape, seed: int = 42, progress
     Ids, titles and names have lengths as in the public data, every user a full set of candidates and a library,
     the index is a real one. ValueError: fewer playlists than candidates, or fewer songs than a library.
     """
-    if shape.playlists < shape.candidates or shape.songs < 2 * shape.songs_a_user:
-        raise ValueError(f"{shape}: a user needs {shape.candidates} playlists and {2 * shape.songs_a_user} songs")
+    most = 2 * max(shape.songs_a_user, shape.songs_a_playlist)
+    if shape.playlists < shape.candidates or shape.songs < most:
+        raise ValueError(f"{shape}: a user needs {shape.candidates} playlists, a playlist or library {most} songs")
     rng = generator(seed, "bench/serving")
-    user_songs = _libraries(shape, rng, progress)
+    user_songs = _song_sets(shape.users, shape.songs_a_user, shape.songs, rng, progress)
     with tempfile.TemporaryDirectory(dir=_made(directory.parent), prefix=".serving-") as scratch:
         index = Path(scratch) / "index"
         index.mkdir()
         build_index(user_songs, index, PairingSettings(), progress=progress)
         progress("write the bundle", 0, 1, "bundles")
-        made = write_bundle(directory, _parts(shape, user_songs, index, rng))
+        # After all that an earlier release drew, which stays what it was.
+        parts = _parts(shape, user_songs, index, rng)
+        playlist_songs = _song_sets(shape.playlists, shape.songs_a_playlist, shape.songs, rng, progress)
+        made = write_bundle(directory, replace(parts, playlist_songs=playlist_songs))
         progress("write the bundle", 1, 1, "bundles")
         return made
 
@@ -92,18 +97,17 @@ def _parts(shape: Shape, user_songs: Csr, index: Path, rng: np.random.Generator)
     )
 
 
-def _libraries(shape: Shape, rng: np.random.Generator, progress: Progress) -> Csr:
-    """Users x songs, ascending: lengths geometric around the mean, songs by popularity, each once in a library."""
-    weights = (np.arange(shape.songs) + _SHIFT) ** -_EXPONENT
+def _song_sets(sets: int, mean: int, songs: int, rng: np.random.Generator, progress: Progress) -> Csr:
+    """Sets x songs, ascending: lengths geometric around the mean, songs by popularity, each once in a set."""
+    weights = (np.arange(songs) + _SHIFT) ** -_EXPONENT
     below = np.cumsum(weights / weights.sum())
-    most = 2 * shape.songs_a_user
-    lengths = np.minimum(rng.geometric(1 / shape.songs_a_user, shape.users) + 2, most)
+    lengths = np.minimum(rng.geometric(1 / mean, sets) + 2, 2 * mean)
     rows = []
-    for user, length in enumerate(lengths.tolist()):
-        drawn = np.minimum(np.searchsorted(below, rng.random(length)), shape.songs - 1)
+    for number, length in enumerate(lengths.tolist(), 1):
+        drawn = np.minimum(np.searchsorted(below, rng.random(length)), songs - 1)
         rows.append(np.unique(drawn).astype(np.int32))
-        progress("draw libraries", user + 1, shape.users, "users")
-    return Csr.from_rows(rows, shape.songs)
+        progress("draw song sets", number, sets, "sets")
+    return Csr.from_rows(rows, songs)
 
 
 def _candidates(shape: Shape, rng: np.random.Generator) -> Csr:

@@ -10,6 +10,7 @@ from spotify_buddies.trainer.bundle.golden import Golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, BundleError, Manifest
 from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.songs import SongFactors
+from spotify_buddies.trainer.bundle.sources import CandidateSource
 from spotify_buddies.trainer.bundle.write import BundleParts, write_bundle
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleParts",
+    "CandidateSource",
     "Golden",
     "KeyIndex",
     "Manifest",

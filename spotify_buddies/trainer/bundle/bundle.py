@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 
 SKETCH_BYTES = 64
 SONG_FACTORS = "song_factors.safetensors"
+# Arrays that a bundle may lack: those of earlier releases have none of them.
+OPTIONAL = ("candidate_sources", "candidate_offsets", "retrieval_scale")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Bundle:
     sketches: uint8 (playlists, SKETCH_BYTES), b-bit MinHash of each playlist's songs (trainer.publish.sketches).
     song_genres: int16 (songs,), -1 unknown. genre_popular: genres x playlists, best first, values the likes of each.
     song_factors: how songs add up to a factor; None where the model has none of songs.
+    candidate_sources: uint8, one mask of trainer.bundle.sources per entry of candidates; None where the writer did not
+    say. candidate_offsets: float32 likewise, the part of a candidate's score that is no inner product; None: none has
+    any. retrieval_scale: float32 (d,): the nearest playlists of a factor u are those with the largest inner product of
+    u * retrieval_scale and their factor; None where the model was not asked for such. playlist_songs: playlists x
+    songs, ascending; None where the writer left it out.
     song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. index: directory of the FAISS
     index. golden: lists to compare served ones with; empty where the writer gave none.
     """
@@ -62,3 +69,7 @@ class Bundle:
     song_artists: StringTable
     index: Path
     golden: tuple[Golden, ...] = ()
+    candidate_sources: Array | None = None
+    candidate_offsets: Array | None = None
+    retrieval_scale: Array | None = None
+    playlist_songs: Csr | None = None

@@ -22,11 +22,13 @@ from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.bundle import SKETCH_BYTES, Bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import BundleError
+from spotify_buddies.trainer.bundle.sources import ALL
 
 Array = npt.NDArray[Any]
 
 # Counts of people are written as digits into buffers of a fixed size.
 MOST_PEOPLE = 2**31 - 1
+_LARGEST = float(np.finfo(np.float32).max)
 # Bytes decoded at a time.
 _TEXT_BLOCK = 1 << 20
 _ADVICE = "write the bundle again, do not serve it"
@@ -39,21 +41,22 @@ class _Column(NamedTuple):
     array: Array
     dtype: type[np.generic]
     length: int
-    low: int
-    high: int
+    low: float
+    high: float
 
 
 def check(bundle: Bundle) -> None:
     """Check once what kernels rely on. BundleError names the array, and the first entry that is wrong."""
     _check_sizes(bundle)
     _check_factors(bundle)
-    for matrix in ("candidates", "user_songs", "owned", "genre_popular"):
-        _check_types(bundle, matrix, getattr(bundle, matrix))
+    for matrix in ("candidates", "user_songs", "owned", "genre_popular", "playlist_songs"):
+        if (rows := getattr(bundle, matrix)) is not None:
+            _check_types(bundle, matrix, rows)
     for name in ("user_ids", "playlist_ids", "song_ids", "song_keys"):
         _check_index(bundle, name, getattr(bundle, name))
     for name in ("playlist_titles", "song_titles", "song_artists"):
         _check_strings(bundle, name, getattr(bundle, name))
-    for column in _columns(bundle):
+    for column in (*_columns(bundle), *_optional_columns(bundle)):
         _check_column(bundle, column)
     _check_golden(bundle)
 
@@ -71,6 +74,21 @@ def _columns(bundle: Bundle) -> tuple[_Column, ...]:
         _Column("song_listeners.npy", bundle.song_listeners, np.int32, songs, 0, users),
         _Column("song_genres.npy", bundle.song_genres, np.int16, songs, -1, genres.rows - 1),
         _Column("song_id_rows.npy", bundle.song_id_rows, np.int32, ids, 0, songs - 1),
+    )
+
+
+def _optional_columns(bundle: Bundle) -> tuple[_Column, ...]:
+    entries, d = bundle.candidates.nnz, bundle.manifest.dimension
+    wanted = (
+        ("candidate_sources", np.uint8, entries, 0, ALL),
+        # Any number that is one: NaN and infinity would decide an order, or be one of the scores that are refused.
+        ("candidate_offsets", np.float32, entries, -_LARGEST, _LARGEST),
+        ("retrieval_scale", np.float32, d, -_LARGEST, _LARGEST),
+    )
+    return tuple(
+        _Column(f"{name}.npy", array, dtype, length, low, high)
+        for name, dtype, length, low, high in wanted
+        if (array := getattr(bundle, name)) is not None
     )
 
 
@@ -196,6 +214,9 @@ def _check_sizes(bundle: Bundle) -> None:
         "song_artists": ((len(bundle.song_artists),), (songs,)),
         "song_keys": ((len(bundle.song_keys.table),), (songs,)),
     }
+    if bundle.playlist_songs is not None:
+        rows = bundle.playlist_songs
+        sizes["playlist_songs"] = ((rows.rows, rows.columns), (playlists, songs))
     if bundle.song_factors is not None:
         made = bundle.song_factors
         sizes["song_factors"] = ((made.taste.shape[0], made.taste.shape[1] + made.likes.shape[1]), (songs, d))

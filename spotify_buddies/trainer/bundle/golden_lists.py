@@ -43,10 +43,14 @@ def _scored(candidates: Csr) -> Array:
 
 def _golden(bundle: Bundle, user: int) -> Golden | None:
     rows = np.asarray(bundle.candidates.row(user))
-    rows = rows[bundle.owner[rows] != user]
+    others = bundle.owner[rows] != user
+    rows = rows[others]
     # In double precision, so that nothing depends on the order of a sum.
     factor, factors = (a.astype(np.float64) for a in (bundle.user_factors[user], bundle.playlist_factors[rows]))
     scores = (factors * factor).sum(axis=1)
+    if bundle.candidate_offsets is not None:
+        first = int(bundle.candidates.indptr[user])
+        scores = scores + bundle.candidate_offsets[first : first + others.size][others]
     order = np.argsort(-scores, kind="stable")[: LENGTH + 1]
     best = scores[order]
     if (

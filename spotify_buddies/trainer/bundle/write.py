@@ -19,8 +19,9 @@ from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
+from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.bundle.opening import open_bundle
-from spotify_buddies.trainer.bundle.scores import best_first
+from spotify_buddies.trainer.bundle.scores import Scored, best_first
 from spotify_buddies.trainer.bundle.songs import SongFactors
 
 Array = npt.NDArray[Any]
@@ -30,7 +31,9 @@ Array = npt.NDArray[Any]
 class BundleParts:
     """The contents of a bundle; shapes as in Bundle, but candidates in any order and without scores.
 
-    song_ids and song_id_rows go together, one entry per known id.
+    candidates.values, float32: the part of a candidate's score that is no inner product; None: there is no such part.
+    candidate_sources uint8: one per candidate, in their order. song_ids and song_id_rows go together, one entry per
+    known id. nearest: of all playlist factors, for a catalogue too large to look at each playlist.
     """
 
     user_factors: Array
@@ -57,6 +60,10 @@ class BundleParts:
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
     song_factors: SongFactors | None = None
+    candidate_sources: Array | None = None
+    retrieval_scale: Array | None = None
+    playlist_songs: Csr | None = None
+    nearest: NearestIndex | None = None
 
 
 def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
@@ -102,7 +109,20 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     path.chmod(0o644)  # the library makes it readable by its owner alone; a server may run as somebody else
     if parts.song_factors is not None:
         parts.song_factors.save(directory / SONG_FACTORS)
-    _best_first(parts).save(directory, "candidates")
+    scored = _best_first(parts)
+    scored.candidates.save(directory, "candidates")
+    optional = (
+        ("candidate_sources", scored.sources, np.uint8),
+        ("candidate_offsets", scored.offsets, np.float32),
+        ("retrieval_scale", parts.retrieval_scale, np.float32),
+    )
+    for name, values, dtype in optional:
+        if values is not None:
+            np.save(directory / f"{name}.npy", values.astype(dtype))
+    if parts.playlist_songs is not None:
+        parts.playlist_songs.save(directory, "playlist_songs")
+    if parts.nearest is not None:
+        parts.nearest.save(directory)
     parts.user_songs.save(directory, "user_songs")
     parts.owned.save(directory, "owned")
     np.save(directory / "owner.npy", parts.owner.astype(np.int32))
@@ -115,12 +135,15 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
     np.save(directory / "song_listeners.npy", parts.user_songs.column_counts().astype(np.int32))
 
 
-def _best_first(parts: BundleParts) -> Csr:
+def _best_first(parts: BundleParts) -> Scored:
     """The candidates with their scores; as they are where parts do not fit together, which opening reports."""
+    sources, offsets = parts.candidate_sources, parts.candidates.values
     try:
-        return best_first(parts.candidates, parts.user_factors, parts.playlist_factors)
+        return best_first(
+            parts.candidates, parts.user_factors, parts.playlist_factors, sources=sources, offsets=offsets
+        )
     except ValueError:
-        return parts.candidates
+        return Scored(parts.candidates, sources, offsets)
 
 
 def _write_strings(directory: Path, parts: BundleParts) -> None:

@@ -18,9 +18,9 @@ from spotify_buddies.trainer.dataset.matching import match_songs
 from spotify_buddies.trainer.dataset.matrix import build_matrices
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
 from spotify_buddies.trainer.dataset.negatives.validation import write_batches
-from spotify_buddies.trainer.dataset.reading.files import fingerprint
 from spotify_buddies.trainer.dataset.reading.raw import read_raw
 from spotify_buddies.trainer.dataset.reading.sources import Sources
+from spotify_buddies.trainer.dataset.reading.tables.parts import fingerprint
 from spotify_buddies.trainer.dataset.report import write_report
 from spotify_buddies.trainer.dataset.scoring import score_users, take_liked
 from spotify_buddies.trainer.settings import DataSettings
@@ -127,7 +127,7 @@ def _labelled(
             lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings),
         ),
         table.OWN: _Part(
-            _chosen(settings, "owned_max"),
+            _chosen(settings, "owned_max", "ownership"),
             (table.SONGS, table.MATRIX, table.LIKED, table.SPLIT),
             lambda to: assign_owners(to, folders, settings, progress),
         ),

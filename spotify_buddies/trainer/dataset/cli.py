@@ -72,10 +72,12 @@ def synth(
 @app.command()
 def build(
     context: typer.Context,
-    raw: Annotated[Path | None, typer.Argument(help="Directory of raw files; default: <state>/raw.")] = None,
+    raw: Annotated[
+        str | None, typer.Argument(help="Directory of raw files, or s3://bucket/folder; default: <state>/raw.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Output directory; default: <state>/dataset.")] = None,
     skip_bad_files: Annotated[
-        bool, typer.Option(help="Skip malformed files and lines; they are counted and listed.")
+        bool, typer.Option(help="Skip malformed rows, lines and playlists; they are counted and listed.")
     ] = False,
     user: User = None,
     ray: OnRay = None,
@@ -86,7 +88,8 @@ def build(
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
     listens.csv|parquet, playlists.csv|parquet, also .gz and .zst; and the exports of music services and players in
-    docs/your-own-data.md, a folder a user. With --ray a cluster whose machines have the same
+    docs/your-own-data.md, a folder a user. Files at an address are copied to <state>/fetched first. With --ray a
+    cluster whose machines have the same
     release installed computes scores, triplets and batches; the files are the same byte for byte.
 
     Example: buddies data build ~/music-data --ray auto
@@ -97,13 +100,16 @@ def build(
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.dataset.reading.remote import local
     from spotify_buddies.trainer.dataset.reading.sources import find_sources
     from spotify_buddies.trainer.dataset.report import statistics
 
     settings: Settings = context.obj
     directory = output or settings.state_dir / "dataset"
     with explained(DataError, StageError), Writing(directory):
-        sources = find_sources(raw or settings.state_dir / "raw", user)
+        progress = Reporter()
+        place = local(raw, settings.state_dir / "fetched", progress) if raw else settings.state_dir / "raw"
+        sources = find_sources(place, user)
         _name_unread(sources.unread)
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(
@@ -112,7 +118,7 @@ def build(
                 settings.data,
                 skip_bad_files=skip_bad_files,
                 blocks=blocks,
-                progress=Reporter(),
+                progress=progress,
             )
         _print(statistics(directory), directory / "report.html", details=details, as_json=as_json)
 
@@ -120,7 +126,10 @@ def build(
 @app.command()
 def validate(
     context: typer.Context,
-    path: Annotated[Path | None, typer.Argument(help="Directory of raw files, or one; default: <state>/raw.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Argument(help="Directory of raw files, one file, or s3://bucket/folder; default: <state>/raw."),
+    ] = None,
     user: User = None,
     as_json: AsJson = False,
 ) -> None:
@@ -133,13 +142,14 @@ def validate(
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.dataset.reading.remote import local
     from spotify_buddies.trainer.dataset.validation.validate import validate
 
     settings: Settings = context.obj
     with explained(DataError):
-        report = validate(
-            path or settings.state_dir / "raw", user=user, matching=settings.data.matching, progress=Reporter()
-        )
+        progress = Reporter()
+        place = local(path, settings.state_dir / "fetched", progress) if path else settings.state_dir / "raw"
+        report = validate(place, user=user, matching=settings.data.matching, progress=progress)
     if as_json:
         show(report.to_json(), as_json=True)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,22 +25,38 @@ LISTED = 50
 
 @dataclass
 class Skipped:
-    """What was bad. `allowed` False: the first bad thing is raised; True: it is counted and the first ones listed."""
+    """What was bad. `allowed` False: the first bad thing is raised; True: it is counted and the first ones listed.
+
+    lines: of text, or rows of a table. unread: by file, the columns that nothing reads; they are no fault.
+    """
 
     allowed: bool = False
     files: int = 0
     lines: int = 0
+    playlists: int = 0
     listed: list[str] = field(default_factory=list)
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     def file(self, error: DataError) -> None:
         """Note a file that is left out, whole or from some place on, or raise."""
         self._note(error)
         self.files += 1
 
-    def line(self, error: DataError) -> None:
-        """Note one line that is left out, or raise."""
+    def line(self, error: DataError, count: int = 1) -> None:
+        """Note one line that is left out, or `count` of them together, or raise."""
         self._note(error)
-        self.lines += 1
+        self.lines += count
+
+    def playlist(self, error: DataError) -> None:
+        """Note one playlist of a slice that is left out, or raise."""
+        self._note(error)
+        self.playlists += 1
+
+    def columns(self, source: Path, names: Iterable[str]) -> None:
+        """Note columns of a file that nothing reads, each once."""
+        noted = self.unread.get(source.name, [])
+        if new := [name for name in dict.fromkeys(names) if name not in noted]:
+            self.unread[source.name] = noted + new
 
     def _note(self, error: DataError) -> None:
         if not self.allowed:

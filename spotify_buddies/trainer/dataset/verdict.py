@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -16,6 +16,7 @@ _MOST_NAMELESS = 0.05
 _MOST_UNSCORED = 0.1
 _MUCH_MORE = 1.1
 _EXAMPLES = 3
+_COLUMNS = 10
 
 Numbers = Mapping[str, Any]
 
@@ -127,7 +128,11 @@ _FACTS: tuple[tuple[str, str, Callable[[Numbers], str]], ...] = (
 
 def _left_out(numbers: Numbers) -> list[str]:
     listed = numbers.get("skipped", [])
-    bad = {"skipped_files": "malformed files", "skipped_lines": "malformed lines"}
+    bad = {
+        "skipped_files": "malformed files",
+        "skipped_playlists": "malformed playlists",
+        "skipped_lines": "malformed lines",
+    }
     lines = [f"{what}: {numbers[name]:,}" for name, what in bad.items() if numbers.get(name)]
     if lines:
         more = "; ..." if len(listed) > _EXAMPLES else ""
@@ -135,17 +140,25 @@ def _left_out(numbers: Numbers) -> list[str]:
     lines += [f"{what}: {numbers[name]:,}" for name, what in _LEFT_OUT.items() if numbers.get(name)]
     exported = numbers.get("rows_of_exports_left_out", {})
     lines += [f"rows of exports, {why}: {rows:,}" for why, rows in exported.items()]
+    lines += [f"columns that are not read: {text}" for text in _unread(numbers.get("unread_columns", {}))]
     if numbers.get("users_not_sampled"):
         lines.append(f"users beyond [data] sample_users: {numbers['users_not_sampled']:,}")
     return lines
 
 
+def _unread(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for file, names in columns.items():
+        more = f" and {len(names) - _COLUMNS:,} more" if len(names) > _COLUMNS else ""
+        yield f"{file}: {', '.join(names[:_COLUMNS])}{more}"
+
+
 def _check_skipped(numbers: Numbers) -> str:
-    files, lines = numbers["skipped_files"], numbers["skipped_lines"]
-    # Against listens: playlists come as whole files, which are counted as such.
+    files, lines, playlists = numbers["skipped_files"], numbers["skipped_lines"], numbers.get("skipped_playlists", 0)
     share = _share(lines, lines + numbers["listens"])
-    if files or share > _MOST_SKIPPED:
-        return f"malformed files: {files:,}, malformed lines: {share:.1%}; repair them and build again"
+    lost = _share(playlists, playlists + numbers["playlists"])
+    if files or max(share, lost) > _MOST_SKIPPED:
+        more = f", malformed playlists: {lost:.1%}" if playlists else ""
+        return f"malformed files: {files:,}, malformed lines: {share:.1%}{more}; repair them and build again"
     return ""
 
 

@@ -51,9 +51,3 @@ class RandomScorer:
         out = np.empty(users.size)
         random_scores(self._seed, users, playlists, out)
         return out
-
-
-def most_popular(likes: Array, at_most: int = 1_000) -> Array:
-    """Playlist rows with at least one like, most likes first, ties by row, int32."""
-    order = np.argsort(-likes, kind="stable")[:at_most]
-    return order[likes[order] > 0].astype(np.int32)

@@ -13,14 +13,14 @@ import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import Settings
+from spotify_buddies.trainer.command import Settings, checked_aliases
 from spotify_buddies.trainer.registry.cli import open_registry
-from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.evaluation.evaluate import Evaluation
 
-SECTIONS = {"train": TrainSettings}
+SECTIONS = {"train": TrainSettings, "candidates": CandidateSettings}
 
 app = typer.Typer(help="Fit and judge the ranking model.", no_args_is_help=True)
 
@@ -37,7 +37,9 @@ def run(
     context: typer.Context,
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
     pairing: Annotated[Path | None, typer.Option(help="Pairing directory; default: <state>/pairing.")] = None,
-    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="Alias of the new version; repeatable.", callback=checked_aliases)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the model, write the bundle, register it as a model version. Rerun to resume after an interruption.
@@ -62,6 +64,7 @@ def run(
             settings.state_dir,
             settings.train,
             settings.registry,
+            settings.candidates,
             uri=settings.mlflow_tracking_uri,
             aliases=tuple(alias or ("production",)),
             progress=Reporter(),

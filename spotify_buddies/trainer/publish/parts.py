@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import INDEX
 from spotify_buddies.trainer.bundle import BundleParts, SongFactors
+from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
+from spotify_buddies.trainer.candidates.popular import most_popular
 from spotify_buddies.trainer.dataset.table import Dataset
-from spotify_buddies.trainer.evaluation.baselines import most_popular
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.publish.genres import Tastes, find_genres
 from spotify_buddies.trainer.publish.sketches import sketch
+
+Array = npt.NDArray[Any]
 
 
 def bundle_parts(
@@ -27,12 +32,17 @@ def bundle_parts(
     metrics: Mapping[str, float],
     taste: int | None = None,
     songs: SongFactors | None = None,
+    sources: Array | None = None,
+    scale: Array | None = None,
+    nearest: NearestIndex | None = None,
     progress: Progress = silent,
 ) -> BundleParts:
     """What a bundle of a model of this data set and pairing holds. training, metrics: for people, JSON values.
 
     taste: how many of the first dimensions hold the taste, in which genres are found; None: all of them. songs: what
-    the hybrid model learned of them.
+    the hybrid model learned of them. candidates.values: offsets, see BundleParts. sources: uint8, a mask per candidate.
+    scale: as Bundle.retrieval_scale, with nearest, the index of it, where there is one. Without a scale the bundle is
+    as those of the pairing alone: it holds no songs of playlists.
     """
     likes = data.count_train_likes()
     genres = find_genres(
@@ -68,4 +78,8 @@ def bundle_parts(
         training=training,
         metrics=metrics,
         song_factors=songs,
+        candidate_sources=sources,
+        retrieval_scale=scale,
+        playlist_songs=None if scale is None else data.playlist_songs,
+        nearest=nearest,
     )

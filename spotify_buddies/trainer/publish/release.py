@@ -11,6 +11,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
+from spotify_buddies.trainer.candidates.find import find_candidates
+from spotify_buddies.trainer.candidates.nearest import retrieval_scale
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.models import checkpoint
@@ -24,7 +26,7 @@ from spotify_buddies.trainer.publish.tracking import Run, artifact_location, tra
 from spotify_buddies.trainer.publish.work import RunType, Work
 from spotify_buddies.trainer.registry.production import PRODUCTION, register_checked
 from spotify_buddies.trainer.registry.registry import Registry
-from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, RegistrySettings, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def train_and_release(
     state_dir: Path,
     settings: TrainSettings | None = None,
     registry: RegistrySettings | None = None,
+    candidates: CandidateSettings | None = None,
     *,
     uri: str | None = None,
     run_type: RunType = "full",
@@ -78,22 +81,29 @@ def train_and_release(
         home=state_dir / "train",
         settings=settings or TrainSettings(),
         run_type=run_type,
+        candidates=candidates or CandidateSettings(),
     )
     registry = registry or RegistrySettings()
     address = tracking_uri(state_dir, uri)
     with recorded(work, registry, address, artifact_location(address, state_dir)) as run:
         model = _fit(work, run, progress, on_epoch)
-        candidates = Csr.load(pairing / CANDIDATES, "candidates")
-        evaluation = evaluate(dataset, model, candidates, progress)
+        scale = retrieval_scale(work.settings, work.candidates)
+        paired = Csr.load(pairing / CANDIDATES, "candidates")
+        found = find_candidates(data, paired, model, scale, work.candidates, progress=progress)
+        evaluation = evaluate(dataset, model, found.rows.transpose().transpose(), progress)
+        wide = not work.candidates.pairing_only
         parts = bundle_parts(
             data,
             pairing,
-            candidates,
+            found.rows,
             model,
             training=work.facts(),
             metrics=evaluation.version_metrics(),
             taste=_taste(work.settings),
             songs=_song_factors(work, progress),
+            sources=found.sources if wide else None,
+            scale=scale if wide else None,
+            nearest=found.index,
             progress=progress,
         )
         bundle = _bundle(work.home / "bundle", parts)

@@ -12,7 +12,7 @@ from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.train import reports, training_key
-from spotify_buddies.trainer.settings import TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 RunType = Literal["full", "toy"]
 
@@ -27,6 +27,7 @@ class Work:
     home: Path
     settings: TrainSettings
     run_type: RunType
+    candidates: CandidateSettings
 
     @cached_property
     def key(self) -> str:
@@ -46,6 +47,7 @@ class Work:
             "settings": self.settings.model_dump(mode="json"),
             "recipe": asdict(recipe(self.settings)),
             "run_type": self.run_type,
+            "candidates": self.candidates.model_dump(mode="json"),
             "epochs": len(epochs),
             "best_epoch": best.epoch,
             "best_loss": round(best.loss, 6),

@@ -9,7 +9,7 @@ import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import Settings
+from spotify_buddies.trainer.command import Settings, checked_alias, checked_aliases
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.settings import RegistrySettings
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from spotify_buddies.trainer.registry.registry import Registry
 
 SECTIONS = {"registry": RegistrySettings}
+
+Force = Annotated[
+    bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
+]
 
 app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
@@ -50,11 +54,9 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("alias")
 def set_alias(
     context: typer.Context,
-    alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
+    alias: Annotated[str, typer.Argument(help="production, staging, canary, ...", callback=checked_alias)],
     version: Annotated[str, typer.Argument(help="Version number.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
-    ] = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version. Production needs an offline MRR that is not below the baselines, or --force.
@@ -62,15 +64,13 @@ def set_alias(
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained, show
-    from spotify_buddies.trainer.registry.production import PRODUCTION
+    from spotify_buddies.trainer.registry.production import check_production
     from spotify_buddies.trainer.registry.registry import RegistryError
-    from spotify_buddies.trainer.registry.worth import beneath
 
     settings: Settings = context.obj
     with explained(RegistryError):
         registry = open_registry(settings)
-        if alias == PRODUCTION and not force and (against := beneath(registry.get(version))):
-            raise RegistryError(f"{'; '.join(against)}; production is not moved without --force")
+        check_production(registry.get(version), [alias], force=force)
         registry.set_alias(alias, version)
     if as_json:
         show({"alias": alias, "version": version}, as_json=True)
@@ -84,7 +84,11 @@ def copy_version(
     source: Annotated[str, typer.Option("--from", metavar="URI", help="MLflow that has the version.")],
     target: Annotated[str, typer.Option("--to", metavar="URI", help="MLflow that receives it.")],
     version: Annotated[str | None, typer.Option(help="Version number; default: what alias production names.")] = None,
-    alias: Annotated[list[str] | None, typer.Option(help="Alias of the copy; repeatable; default: none.")] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(help="Alias of the copy; repeatable; default: none.", callback=checked_aliases),
+    ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a version to another registry. Hashes are checked on both sides; tags record the origin.
@@ -95,6 +99,7 @@ def copy_version(
     """
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.registry.production import check_production
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError
     from spotify_buddies.trainer.registry.transfer import copy_version as copy
 
@@ -102,6 +107,7 @@ def copy_version(
     ours, theirs = Registry(source, settings.registry.model), Registry(target, settings.registry.model)
     with explained(RegistryError, BundleError):
         number = version or ours.resolve("production").number
+        check_production(ours.get(number), alias or (), force=force)
         copied = copy(ours, theirs, number, settings.registry.experiment, aliases=tuple(alias or ()))
     if as_json:
         show(vars(copied), as_json=True)
@@ -120,7 +126,10 @@ def derive_version(
         typer.Option(help="same: an equal one; shuffled: ranks badly; erring: no finite scores for half of the users."),
     ],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another version of the same kind.")] = 1,
-    alias: Annotated[list[str] | None, typer.Option(help="Alias of the new version; repeatable.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="Alias of the new version; repeatable.", callback=checked_aliases)
+    ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a test version for a game day; it passes every check before it gets traffic.
@@ -132,12 +141,16 @@ def derive_version(
     from spotify_buddies.foundation.terminal.console import explained, show
     from spotify_buddies.trainer.bundle import BundleError
     from spotify_buddies.trainer.registry.derive import derive_version as derive
+    from spotify_buddies.trainer.registry.production import check_derived, check_production
     from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
+    registry = open_registry(settings)
     with explained(RegistryError, BundleError):
+        check_derived(kind, alias or (), force=force)
+        check_production(registry.get(version), alias or (), force=force)
         made = derive(
-            open_registry(settings), version, kind, settings.registry.experiment,
+            registry, version, kind, settings.registry.experiment,
             seed=seed, aliases=tuple(alias or ()),
         )  # fmt: skip
     if as_json:

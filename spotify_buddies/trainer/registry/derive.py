@@ -21,6 +21,7 @@ from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN, save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
+from spotify_buddies.trainer.bundle.nearest_index import PLAYLIST_INDEX
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
@@ -94,7 +95,14 @@ def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
     """Give every playlist the factor of another one, and put the candidates in the order that follows from it."""
     order = np.random.default_rng(seed).permutation(source.manifest.playlists)
     users, playlists = _write_factors(directory, source.user_factors, source.playlist_factors[order])
-    best_first(source.candidates, users, playlists).save(directory, "candidates")
+    given, offsets = source.candidate_sources, source.candidate_offsets
+    scored = best_first(source.candidates, users, playlists, sources=given, offsets=offsets)
+    scored.candidates.save(directory, "candidates")
+    # Of the factors as they were; without it every playlist is looked at.
+    (directory / PLAYLIST_INDEX).unlink(missing_ok=True)
+    for name, values in {"candidate_sources": scored.sources, "candidate_offsets": scored.offsets}.items():
+        if values is not None:
+            np.save(directory / f"{name}.npy", values)
 
 
 def _spoil(source: Bundle, directory: Path) -> None:

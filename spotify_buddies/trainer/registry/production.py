@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
+from spotify_buddies.trainer.registry.errors import RegistryError
 from spotify_buddies.trainer.registry.registry import Registry
+from spotify_buddies.trainer.registry.versions import VersionInfo
 from spotify_buddies.trainer.registry.worth import beneath
 
 PRODUCTION = "production"
+
+
+def check_production(info: VersionInfo, aliases: Sequence[str], *, force: bool) -> None:
+    """RegistryError: production is among the aliases of a version that is not good enough for it, without force."""
+    if PRODUCTION in aliases and not force and (against := beneath(info)):
+        raise RegistryError(f"{'; '.join(against)}; production is not moved without --force")
+
+
+def check_derived(kind: DerivedKind, aliases: Sequence[str], *, force: bool) -> None:
+    """RegistryError: production is among the aliases of a version that is made to be bad, without force.
+
+    Its manifest has the metrics of the version that it was made from, so that these cannot tell.
+    """
+    if PRODUCTION in aliases and not force and kind is not DerivedKind.SAME:
+        raise RegistryError(f"a {kind.value} version is bad on purpose; production is not moved without --force")
 
 
 def register_checked(

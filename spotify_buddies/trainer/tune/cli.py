@@ -10,7 +10,7 @@ import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.trainer.command import Settings
+from spotify_buddies.trainer.command import Settings, checked_aliases
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def run(
     trials: Annotated[int | None, typer.Option(min=1, help="Settings to try, instead of [tune] trials.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="Data set directory; default: <state>/dataset.")] = None,
     pairing: Annotated[Path | None, typer.Option(help="Pairing directory; default: <state>/pairing.")] = None,
-    alias: Annotated[list[str] | None, typer.Option(help="Alias of the winner; repeatable; default: staging.")] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(help="Alias of the winner; repeatable; default: staging.", callback=checked_aliases),
+    ] = None,
     ray: Annotated[
         str | None, typer.Option(help="A running Ray cluster, auto or HOST:PORT; default: one of its own.")
     ] = None,
@@ -62,6 +65,7 @@ def run(
             settings.tune if trials is None else settings.tune.model_copy(update={"trials": trials}),
             settings.train,
             settings.registry,
+            settings.candidates,
             uri=settings.mlflow_tracking_uri,
             ray=ray,
             aliases=tuple(alias or ("staging",)),

@@ -17,7 +17,7 @@ from spotify_buddies.trainer.publish.release import train_and_release
 from spotify_buddies.trainer.publish.tracking import Run, TrackingError, artifact_location, track, tracking_uri
 from spotify_buddies.trainer.registry.mlflow_client import connect, first_line, public
 from spotify_buddies.trainer.registry.registry import Registry
-from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, RegistrySettings, TrainSettings
 from spotify_buddies.trainer.tune.experiment import Experiment, Result, Trial, TuneError, open_experiment, winner
 from spotify_buddies.trainer.tune.report import write_report
 from spotify_buddies.trainer.tune.running.cluster import ACCELERATOR, cluster, trial_resources
@@ -47,6 +47,7 @@ class _Work:
     pairing: Path
     state_dir: Path
     registry: RegistrySettings
+    candidates: CandidateSettings | None
     address: str
     aliases: Sequence[str]
     progress: Progress
@@ -60,6 +61,7 @@ def tune_and_release(
     tune: TuneSettings | None = None,
     train: TrainSettings | None = None,
     registry: RegistrySettings | None = None,
+    candidates: CandidateSettings | None = None,
     *,
     uri: str | None = None,
     ray: str | None = None,
@@ -82,7 +84,9 @@ def tune_and_release(
     load_pairing(pairing, dataset)
     data = _check(dataset, tune)
     table = table or TrialTable(tune.trials, tune.epochs, tune.metric)
-    work = _Work(dataset, pairing, state_dir, registry, tracking_uri(state_dir, uri), aliases, progress, table)
+    work = _Work(
+        dataset, pairing, state_dir, registry, candidates, tracking_uri(state_dir, uri), aliases, progress, table
+    )
     with locked(state_dir), ExitStack() as stack:
         available = stack.enter_context(cluster(state_dir, ray)) if ray is not None else None
         backend = _backend(train, available)
@@ -146,6 +150,7 @@ def _release(work: _Work, experiment: Experiment) -> Result:
         experiment.directory,
         chosen_settings(experiment.train, experiment.backend, best.point),
         work.registry,
+        work.candidates,
         uri=work.address,
         aliases=work.aliases,
         progress=work.progress,

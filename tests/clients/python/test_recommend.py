@@ -58,6 +58,9 @@ def test_a_request_carries_everything_it_was_given() -> None:
             exclude_seen=ExcludeSeen(timedelta(seconds=90), liked=False),
             max_per_owner=4,
             max_song_overlap=0.5,
+            max_song_containment=0.25,
+            adventurous=0.75,
+            calibration=0.125,
         )
         client.recommend(["a"], exclude_seen=ExcludeSeen())
     assert seen[0] == pb.RecommendRequest(
@@ -72,8 +75,11 @@ def test_a_request_carries_everything_it_was_given() -> None:
         exclude_seen=pb.ExcludeSeen(window=Duration(seconds=90), shown=True, liked=False),
         max_per_owner=4,
         max_song_overlap=0.5,
+        max_song_containment=0.25,
+        adventurous=0.75,
+        calibration=0.125,
     )
-    for name in ("limit", "max_per_owner", "max_song_overlap"):
+    for name in ("limit", "max_per_owner", "max_song_overlap", "max_song_containment"):
         assert not seen[1].HasField(name), "the server's default holds when nothing is given"  # type: ignore[arg-type]
     assert not seen[1].exclude_seen.HasField("window")
 

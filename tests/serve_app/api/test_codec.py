@@ -127,7 +127,15 @@ def test_a_stream_out_of_range_names_every_field(request_: pb.RecommendStreamReq
 
 def test_unset_fields_take_their_documented_defaults() -> None:
     assert decode_query(query()) == Query(
-        user_ids=("a",), limit=5, mode=Mode.LIVE, explain=True, max_per_owner=2, max_song_overlap=0.8
+        user_ids=("a",),
+        limit=5,
+        mode=Mode.LIVE,
+        explain=True,
+        max_per_owner=2,
+        max_song_overlap=0.8,
+        max_song_containment=0.5,
+        adventurous=0.0,
+        calibration=0.0,
     )
 
 
@@ -143,10 +151,13 @@ def test_every_field_is_decoded() -> None:
         exclude_seen=pb.ExcludeSeen(window=Duration(seconds=9), liked=False),
         max_per_owner=7,
         max_song_overlap=0.5,
+        max_song_containment=0.25,
+        adventurous=0.75,
+        calibration=0.125,
     )
     tastes = (Taste("x", ("SO1", SongName("t", "b"))),)
     assert decode_query(request) == Query(
-        ("a", "a"), tastes, 100, Mode.DAILY, ("p",), False, ExcludeSeen(9.0, liked=False), 7, 0.5
+        ("a", "a"), tastes, 100, Mode.DAILY, ("p",), False, ExcludeSeen(9.0, liked=False), 7, 0.5, 0.25, 0.75, 0.125
     )
 
 
@@ -172,6 +183,12 @@ def test_every_field_is_decoded() -> None:
         (query(max_song_overlap=0), ["max_song_overlap"]),
         (query(max_song_overlap=1.01), ["max_song_overlap"]),
         (query(max_song_overlap=math.nan), ["max_song_overlap"]),
+        (query(max_song_containment=0), ["max_song_containment"]),
+        (query(max_song_containment=1.01), ["max_song_containment"]),
+        (query(adventurous=-0.1), ["adventurous"]),
+        (query(adventurous=math.nan), ["adventurous"]),
+        (query(calibration=1.01), ["calibration"]),
+        (query(calibration=math.inf), ["calibration"]),
         (query(exclude_seen=seen(0, 999_999_999)), ["exclude_seen.window"]),
         (query(exclude_seen=seen(-1)), ["exclude_seen.window"]),
         (query(exclude_seen=seen(365 * 86_400, 1)), ["exclude_seen.window"]),

@@ -71,7 +71,7 @@ def answers(draw: st.DrawFn) -> tuple[RankedLists, bytes, Reasons]:
         songs=parts(Path()).user_songs,
         song_rows=np.zeros(count, np.int32),
     )
-    shared = rng.choice([0, 1, 2, 23, 127, 128, 999, 1000, 1_234_567], (count, LIMIT)).astype(np.int32)
+    shared = rng.choice([0, 1, 2, 23, 127, 128, 999, 1000, 1_234_567, -1, -2, -1000], (count, LIMIT)).astype(np.int32)
     examples = rng.integers(-1, SONGS, (count, LIMIT, 3)).astype(np.int32)
     return lists, draw_ids(count), Reasons(shared, examples)
 
@@ -185,7 +185,7 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
         "error",
     ]  # fmt: skip
     assert [f.name for f in pb.RecommendedPlaylist.DESCRIPTOR.fields] == [
-        "playlist_id", "title", "owner_id", "score", "reason",
+        "playlist_id", "title", "owner_id", "score", "reason", "found_by",
     ]  # fmt: skip
     assert [field.name for field in pb.Reason.DESCRIPTOR.fields] == ["shared_songs", "examples", "text"]
     assert [field.name for field in pb.SongName.DESCRIPTOR.fields] == ["title", "artist"]

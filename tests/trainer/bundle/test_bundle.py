@@ -55,7 +55,7 @@ def test_what_was_written_is_read_back(bundle_parts, written):
 
 def test_of_equal_candidates_the_one_that_came_first_stays_in_front():
     factors = np.array([[1.0], [2.0], [1.0], [2.0]], np.float32)
-    ordered = best_first(Csr.from_rows([[0, 1, 2, 3], []], 4), np.array([[1.0], [1.0]], np.float32), factors)
+    ordered = best_first(Csr.from_rows([[0, 1, 2, 3], []], 4), np.array([[1.0], [1.0]], np.float32), factors).candidates
     assert [ordered.row(user).tolist() for user in range(2)] == [[1, 3, 0, 2], []]
     with pytest.raises(ValueError, match="do not fit"):
         best_first(Csr.from_rows([[0]], 3), np.ones((1, 1), np.float32), factors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import polars as pl
 import pytest
 
 from spotify_buddies.foundation.stages import stage
@@ -34,6 +35,21 @@ def test_changed_raw_files_are_read_again(raw_files, tmp_path):
     with (raw / "train_triplets.txt").open("a") as file:
         file.write("someone\tSO001\t1\n")
     assert build(raw, tmp_path / "dataset").statistics["1-raw"]["listeners"] == 31
+
+
+def test_a_folder_of_parts_is_read_again_when_a_part_changes(raw_files, tmp_path):
+    raw = raw_files()
+    table = raw / "listens.parquet"
+    (table / "day=1").mkdir(parents=True)
+    columns = {"user_id": ["someone"], "title": ["x"], "artist": [["Ann", "Bo"]], "genre": ["y"]}
+    pl.DataFrame(columns).write_parquet(table / "day=1" / "part-0.parquet")
+    (table / "_SUCCESS").touch()
+    raw_counts = build(raw, tmp_path / "dataset").statistics["1-raw"]
+    assert raw_counts["listeners"] == 31
+    assert raw_counts["unread_columns"]["listens.parquet"] == ["genre", "day"]
+    assert build(raw, tmp_path / "dataset").ran == ()
+    pl.DataFrame(columns | {"user_id": ["another"]}).write_parquet(table / "part-1.parquet")
+    assert build(raw, tmp_path / "dataset").statistics["1-raw"]["listeners"] == 32
 
 
 def test_an_interruption_at_any_report_is_made_good_by_a_rerun(raw_files, built, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spotify_buddies.trainer.dataset.build import build_dataset
@@ -21,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory):
     to = tmp_path_factory.mktemp("sample")
-    return build_dataset(find_sources(DATA / "sample"), to, DataSettings()).statistics
+    return build_dataset(find_sources(DATA / "sample"), to, DataSettings(ownership="reference")).statistics
 
 
 def test_what_is_counted_and_not_drawn_agrees_exactly(found):
@@ -39,6 +40,14 @@ def test_what_is_drawn_agrees_within_a_few_per_cent(found):
     assert found["8-triplets"]["triplets"] == near(57624, rel=0.02)
     assert found["9-validation"]["random_positives"] == near(3489, rel=0.02)
     assert found["9-validation"]["hard_positives"] == near(2315, rel=0.05)
+
+
+def test_nearly_every_playlist_has_an_owner_however_long_it_is(tmp_path):
+    build_dataset(find_sources(DATA / "sample"), tmp_path, DataSettings())
+    by_length = open_dataset(tmp_path).owner[np.argsort(open_dataset(tmp_path).playlist_songs.counts, kind="stable")]
+    shares = [float((quarter >= 0).mean()) for quarter in np.array_split(by_length, 4)]
+    assert min(shares) > 0.95
+    assert max(shares) - min(shares) < 0.05
 
 
 def test_radio_presenters_and_their_shows_are_enough(tmp_path):

@@ -90,14 +90,26 @@ def test_what_was_left_out_is_named_with_its_reason(numbers: Statistics):
     numbers["1-raw"] |= {"skipped_files": 0, "skipped_lines": 2, "skipped": ["a.txt: line 3: no tab", "b"]}
     left_out = judge(numbers).left_out
     assert "malformed lines: 2 (a.txt: line 3: no tab; b)" in left_out
+    numbers["1-raw"]["skipped_playlists"] = 3
+    assert "malformed playlists: 3" in judge(numbers).left_out
     nameless = numbers["1-raw"]["playlist_tracks_without_a_name"]
     assert f"playlist tracks without a title or artist: {nameless:,}" in left_out
+
+
+def test_columns_that_nothing_reads_are_named_and_are_no_problem(numbers: Statistics):
+    names = [f"c{i}" for i in range(12)]
+    numbers["1-raw"]["unread_columns"] = {"listens.csv": names[:2], "playlists.parquet": names}
+    verdict = judge(numbers)
+    assert "columns that are not read: listens.csv: c0, c1" in verdict.left_out
+    assert f"columns that are not read: playlists.parquet: {', '.join(names[:10])} and 2 more" in verdict.left_out
+    assert verdict.healthy
 
 
 @pytest.mark.parametrize(
     ("part", "changed", "problem"),
     [
         ("1-raw", {"skipped_files": 1}, "malformed"),
+        ("1-raw", {"skipped_playlists": 100}, "malformed playlists: 14.3%"),
         ("1-raw", {"playlist_tracks_without_a_name": 1_000_000}, "no title or artist"),
         ("2-songs", {"listens_with_a_playlist_plain_matching": 1}, 'matching = "full"'),
         ("4-score", {"users_without_a_scored_playlist": 200}, "share no song"),

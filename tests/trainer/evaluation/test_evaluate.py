@@ -9,8 +9,9 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import StageError
+from spotify_buddies.trainer.candidates.popular import most_popular
 from spotify_buddies.trainer.dataset.table import open_dataset
-from spotify_buddies.trainer.evaluation.baselines import OverlapScorer, PopularityScorer, RandomScorer, most_popular
+from spotify_buddies.trainer.evaluation.baselines import OverlapScorer, PopularityScorer, RandomScorer
 from spotify_buddies.trainer.evaluation.evaluate import cold_batch, compare, estimate, evaluate
 from spotify_buddies.trainer.models.model import Model
 

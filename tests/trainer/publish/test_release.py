@@ -7,15 +7,18 @@ import shutil
 import numpy as np
 import pytest
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.stage import StageError
 from spotify_buddies.trainer.bundle import open_bundle
+from spotify_buddies.trainer.bundle.scores import best_first
+from spotify_buddies.trainer.bundle.sources import PAIRING, TASTE
 from spotify_buddies.trainer.dataset.table import COLD, IN_TRAIN, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import evaluate_bundle
 from spotify_buddies.trainer.models.model import EpochReport, TrainingError
 from spotify_buddies.trainer.publish.release import Release, train_and_release
 from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.registry.registry import Registry
-from spotify_buddies.trainer.settings import RegistrySettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, RegistrySettings, TrainSettings
 
 SETTINGS = TrainSettings(dimension=16, epochs=4, seed=7)
 
@@ -196,3 +199,27 @@ def test_genres_are_of_the_planted_tastes(release, planted):
     votes = np.zeros((bundle.genre_popular.rows, 6))
     np.add.at(votes, (bundle.song_genres[songs.indices], tastes), 1)
     assert votes.max(axis=1).sum() > 0.7 * votes.sum()
+
+
+def test_the_pairing_alone_gives_its_candidates_best_first_and_nothing_else(planted, mlflow_state):
+    """As before there were other sources: the same rows and scores, and none of the files that came with them."""
+    alone = CandidateSettings(pairing_only=True)
+    release = train_and_release(planted.dataset, planted.pairing, mlflow_state, SETTINGS, candidates=alone)
+    bundle = open_bundle(release.bundle_dir)
+    paired = Csr.load(planted.pairing / "candidates", "candidates")
+    wanted = best_first(paired, bundle.user_factors, bundle.playlist_factors).candidates
+    for one, other in ((bundle.candidates.indptr, wanted.indptr), (bundle.candidates.indices, wanted.indices)):
+        assert one.tolist() == other.tolist()
+    assert bundle.candidates.values.tobytes() == wanted.values.tobytes()
+    assert bundle.candidate_sources is None
+    assert bundle.retrieval_scale is None
+    assert bundle.playlist_songs is None
+
+
+def test_a_release_says_where_its_candidates_come_from(release, planted):
+    bundle, data = open_bundle(release.bundle_dir), open_dataset(planted.dataset)
+    assert bundle.candidate_sources is not None
+    assert {TASTE, PAIRING | TASTE} <= set(bundle.candidate_sources.tolist())
+    assert bundle.retrieval_scale.tolist() == pytest.approx([1.0] * 8 + [0.1] * 8)
+    assert bundle.playlist_songs.indices.tolist() == data.playlist_songs.indices.tolist()
+    assert bundle.manifest.training["candidates"]["taste"] == CandidateSettings().taste

@@ -63,6 +63,9 @@ def _recommend(rng: random.Random, texts: tuple[str, ...]) -> pb.RecommendReques
         request.max_per_owner = _number(rng)
     if rng.random() < 0.3:
         request.max_song_overlap = rng.choice(FRACTIONS)
+        request.max_song_containment = rng.choice(FRACTIONS)
+        request.adventurous = rng.choice(FRACTIONS)
+        request.calibration = rng.choice(FRACTIONS)
     if rng.random() < 0.3:
         request.exclude_seen.window.seconds = rng.choice(SECONDS)
         request.exclude_seen.window.nanos = _number(rng)

@@ -92,6 +92,42 @@ the genre nearest to its songs. Genres are unnamed clusters of playlists that th
 """
 Global___Source: _TypeAlias = Source  # noqa: Y015
 
+class _CandidateSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CandidateSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CandidateSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANDIDATE_SOURCE_UNSPECIFIED: _CandidateSource.ValueType  # 0
+    """Never sent."""
+    CANDIDATE_SOURCE_PAIRING: _CandidateSource.ValueType  # 1
+    """A listener with songs in common owns it."""
+    CANDIDATE_SOURCE_TASTE: _CandidateSource.ValueType  # 2
+    """It is near to the listener's taste, as the model has learned it."""
+    CANDIDATE_SOURCE_FOLLOWS: _CandidateSource.ValueType  # 3
+    """Those who like what the listener likes, like it."""
+    CANDIDATE_SOURCE_POPULAR: _CandidateSource.ValueType  # 4
+    """Many listeners like it."""
+    CANDIDATE_SOURCE_NEW: _CandidateSource.ValueType  # 5
+    """It is new: few listeners or none have met it."""
+
+class CandidateSource(_CandidateSource, metaclass=_CandidateSourceEnumTypeWrapper):
+    """What found a playlist among all that there are, before it was ranked."""
+
+CANDIDATE_SOURCE_UNSPECIFIED: CandidateSource.ValueType  # 0
+"""Never sent."""
+CANDIDATE_SOURCE_PAIRING: CandidateSource.ValueType  # 1
+"""A listener with songs in common owns it."""
+CANDIDATE_SOURCE_TASTE: CandidateSource.ValueType  # 2
+"""It is near to the listener's taste, as the model has learned it."""
+CANDIDATE_SOURCE_FOLLOWS: CandidateSource.ValueType  # 3
+"""Those who like what the listener likes, like it."""
+CANDIDATE_SOURCE_POPULAR: CandidateSource.ValueType  # 4
+"""Many listeners like it."""
+CANDIDATE_SOURCE_NEW: CandidateSource.ValueType  # 5
+"""It is new: few listeners or none have met it."""
+Global___CandidateSource: _TypeAlias = CandidateSource  # noqa: Y015
+
 class _Arm:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -340,6 +376,9 @@ class RecommendRequest(_message.Message):
     EXCLUDE_SEEN_FIELD_NUMBER: _builtins.int
     MAX_PER_OWNER_FIELD_NUMBER: _builtins.int
     MAX_SONG_OVERLAP_FIELD_NUMBER: _builtins.int
+    MAX_SONG_CONTAINMENT_FIELD_NUMBER: _builtins.int
+    ADVENTUROUS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Playlists per listener, 1 to 100. Default (unset): 5."""
     mode: Global___Mode.ValueType
@@ -351,6 +390,18 @@ class RecommendRequest(_message.Message):
     max_song_overlap: _builtins.float
     """Leave out a playlist that has more than this share of songs in common with a better one of the list (songs in both
     over songs in either, estimated). More than 0, up to 1; 1 leaves nothing out. Default (unset): 0.8.
+    """
+    max_song_containment: _builtins.float
+    """Leave out a playlist if more than this share of its songs is in a better one of the list, or of that one's songs in
+    it: a short list that is a part of a long one. More than 0, up to 1; 1 leaves nothing out. Default (unset): 0.5.
+    """
+    adventurous: _builtins.float
+    """From familiar to adventurous: how much it counts that a playlist's songs are little known, beside the model's
+    score, 0 to 1. 0: the score alone; 1: the least known of the listener's candidates. Default: 0.
+    """
+    calibration: _builtins.float
+    """How much it counts that the list's genres are in the proportions of the listener's own songs, 0 to 1; genres as in
+    SOURCE_POPULAR_IN_GENRE. Default: 0, the proportions that the scores give.
     """
     @_builtins.property
     def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -380,10 +431,13 @@ class RecommendRequest(_message.Message):
         exclude_seen: Global___ExcludeSeen | None = ...,
         max_per_owner: _builtins.int | None = ...,
         max_song_overlap: _builtins.float | None = ...,
+        max_song_containment: _builtins.float | None = ...,
+        adventurous: _builtins.float = ...,
+        calibration: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_overlap", b"_max_song_overlap", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "adventurous", b"adventurous", "calibration", b"calibration", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__explain: _TypeAlias = _typing.Literal["explain"]  # noqa: Y015
     _WhichOneofArgType__explain: _TypeAlias = _typing.Literal["_explain", b"_explain"]  # noqa: Y015
@@ -391,6 +445,8 @@ class RecommendRequest(_message.Message):
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__max_per_owner: _TypeAlias = _typing.Literal["max_per_owner"]  # noqa: Y015
     _WhichOneofArgType__max_per_owner: _TypeAlias = _typing.Literal["_max_per_owner", b"_max_per_owner"]  # noqa: Y015
+    _WhichOneofReturnType__max_song_containment: _TypeAlias = _typing.Literal["max_song_containment"]  # noqa: Y015
+    _WhichOneofArgType__max_song_containment: _TypeAlias = _typing.Literal["_max_song_containment", b"_max_song_containment"]  # noqa: Y015
     _WhichOneofReturnType__max_song_overlap: _TypeAlias = _typing.Literal["max_song_overlap"]  # noqa: Y015
     _WhichOneofArgType__max_song_overlap: _TypeAlias = _typing.Literal["_max_song_overlap", b"_max_song_overlap"]  # noqa: Y015
     @_typing.overload
@@ -399,6 +455,8 @@ class RecommendRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_per_owner) -> _WhichOneofReturnType__max_per_owner | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_song_containment) -> _WhichOneofReturnType__max_song_containment | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_song_overlap) -> _WhichOneofReturnType__max_song_overlap | None: ...
 
@@ -447,6 +505,7 @@ class RecommendedPlaylist(_message.Message):
     OWNER_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FOUND_BY_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist's id."""
     title: _builtins.str
@@ -461,6 +520,10 @@ class RecommendedPlaylist(_message.Message):
     def reason(self) -> Global___Reason:
         """Absent when RecommendRequest.explain is false."""
 
+    @_builtins.property
+    def found_by(self) -> _containers.RepeatedScalarFieldContainer[Global___CandidateSource.ValueType]:
+        """Every source that found it; empty for a version that does not say."""
+
     def __init__(
         self,
         *,
@@ -469,10 +532,11 @@ class RecommendedPlaylist(_message.Message):
         owner_id: _builtins.str = ...,
         score: _builtins.float = ...,
         reason: Global___Reason | None = ...,
+        found_by: _abc.Iterable[Global___CandidateSource.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found_by", b"found_by", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,7 +601,9 @@ class Recommendation(_message.Message):
     """Songs of the taste that the model does not know. 0 for user_ids."""
     @_builtins.property
     def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendedPlaylist]:
-        """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates."""
+        """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates. Scores descend, unless the
+        request asked for an adventurous or calibrated list.
+        """
 
     @_builtins.property
     def skipped(self) -> _containers.RepeatedScalarFieldContainer[Global___Skipped.ValueType]:

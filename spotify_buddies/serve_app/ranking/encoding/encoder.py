@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
@@ -18,6 +19,7 @@ from spotify_buddies.serve_app.ranking.lookup import Keys
 from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES, wording
 from spotify_buddies.trainer.bundle import StringTable
+from spotify_buddies.trainer.bundle.sources import ALL, names_of
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +54,7 @@ class Encoder:
         orders = [order for size in range(len(Skipped) + 1) for order in permutations(Skipped, size)]
         self._skipped_codes = {order: code for code, order in enumerate(orders)}
         skipped = [_bytes(pb.Recommendation(skipped=map(pb.Skipped.ValueType, order))) for order in orders]
+        found = [_found_by(mask) for mask in range(ALL + 1)]
         phrases = StringTable.of([phrase for words in PHRASES for phrase in words])
         shared = [
             np.cumsum([0, *map(len, skipped)]),
@@ -64,6 +67,8 @@ class Encoder:
             ),
             *kernels.encode_songs(_columns(bundle.song_titles), _columns(bundle.song_artists)),
             *_columns(phrases),
+            np.cumsum([0, *map(len, found)]),
+            np.concatenate(found),
         ]
         heads = {arm: pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm)) for arm in Arm}
         self._fixed = {arm: kernels.Fixed(_bytes(head), *shared) for arm, head in heads.items()}
@@ -93,6 +98,7 @@ class Encoder:
             lists.scores.view(np.uint32), lists.counts, sources, _WORDED[sources],
             np.fromiter(map(self._skipped_codes.__getitem__, lists.skipped), np.int8, count),
             np.fromiter(lists.unknown_songs, np.int32, count),
+            np.zeros((count, limit), np.uint8) if lists.candidate_sources is None else lists.candidate_sources,
         )  # fmt: skip
         # Arrays all the same where there are no reasons: with anything else the kernel would be compiled once more.
         why = reasons or Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
@@ -117,7 +123,13 @@ def merge(messages: Sequence[bytes], chosen: Array) -> bytes:
     return data
 
 
-def _bytes(message: pb.Recommendation) -> Array:
+def _found_by(mask: int) -> Array:
+    """The field RecommendedPlaylist.found_by of the sources in a mask."""
+    names = [f"CANDIDATE_SOURCE_{name.upper()}" for name in names_of(mask)]
+    return _bytes(pb.RecommendedPlaylist(found_by=[pb.CandidateSource.Value(name) for name in names]))
+
+
+def _bytes(message: Message) -> Array:
     return np.frombuffer(message.SerializeToString(), np.uint8)
 
 

@@ -24,8 +24,9 @@ class Catalogue(NamedTuple):
     """What an engine chooses from, the same for every request.
 
     By playlist row: factors float32 (playlists, d); owner, -1 for nobody; sketches uint8 (playlists, width), (0, 0)
-    where there are none. Best first: (popular, popular_scores) with everybody, and row g of (genre_indptr,
-    genre_popular, genre_scores) in genre g.
+    where there are none; row p of (song_indptr, songs), ascending, or empty arrays where a bundle has no songs of
+    playlists; novelty float32, 0 to 1, and genre int16, -1 for none, both empty likewise. Best first: (popular,
+    popular_scores) with everybody, and row g of (genre_indptr, genre_popular, genre_scores) in genre g.
     """
 
     factors: Array
@@ -36,6 +37,10 @@ class Catalogue(NamedTuple):
     genre_indptr: Array
     genre_popular: Array
     genre_scores: Array
+    song_indptr: Array
+    songs: Array
+    novelty: Array
+    genre: Array
 
 
 class Asked(NamedTuple):
@@ -43,7 +48,8 @@ class Asked(NamedTuple):
 
     By user: users, the row; vectors[vector_rows[i]], the factor; candidate_rows[i], the row of (indptr, candidates);
     genre_rows[i], the genre, or no genre_rows at all where nobody has one. candidate_scores: empty, or those of
-    candidates that are sorted best first already.
+    candidates that are sorted best first already. genre_shares float32 (users, genres): what a list is calibrated to,
+    zeros for a user of whom nothing is known; (0, 0) where no list is.
     """
 
     users: Array
@@ -54,6 +60,7 @@ class Asked(NamedTuple):
     candidate_scores: Array
     candidate_rows: Array
     genre_rows: Array
+    genre_shares: Array
 
 
 class ListRules(NamedTuple):
@@ -61,7 +68,8 @@ class ListRules(NamedTuple):
 
     excluded: rows that nobody gets; row i of (blocked_indptr, blocked): what user i of the request does not get; both
     ascending. At most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better
-    one.
+    one; none where one of the two has more than the share most_contained of its songs in the other. adventurous,
+    calibration: weights, 0 to 1, of novelty and of the genres' shares beside the score.
     """
 
     excluded: Array
@@ -69,13 +77,17 @@ class ListRules(NamedTuple):
     blocked: Array
     max_per_owner: int
     most_equal: int
+    most_contained: float
+    adventurous: float
+    calibration: float
 
 
 class Limits(NamedTuple):
-    """The numbers of ListRules."""
+    """The numbers of ListRules that compare playlists."""
 
     max_per_owner: int
     most_equal: int
+    most_contained: float
 
 
 class ListColumns(NamedTuple):
@@ -90,13 +102,16 @@ class ListColumns(NamedTuple):
 class Libraries(NamedTuple):
     """Whose each playlist is, and whose songs: owner, -1 for nobody; row u of (indptr, songs), ascending, of user u.
 
-    listeners: users of each song.
+    listeners: users of each song. Row p of (playlist_indptr, playlist_songs), ascending, of playlist p; both empty
+    where the bundle holds none.
     """
 
     owner: Array
     indptr: Array
     songs: Array
     listeners: Array
+    playlist_indptr: Array
+    playlist_songs: Array
 
 
 class ExplainedLists(NamedTuple):

@@ -12,8 +12,13 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import Limits
 from spotify_buddies.serve_app.ranking.kernels.order import holds
+from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
 
 Array = npt.NDArray[Any]
+
+# Songs of a playlist that are requested ahead, of 4 bytes.
+FETCHED = 64
+SONGS_A_LINE = LINE_BYTES // 4
 
 
 @njit(cache=True, nogil=True)
@@ -27,8 +32,43 @@ def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked:
 
 
 @njit(cache=True, nogil=True)
-def fits(playlist: int, rows: Array, count: int, owner: Array, sketches: Array, limits: Limits) -> bool:
-    """Whether a playlist may follow the first `count` of a list: its owner's share is free, and it is no copy."""
+def is_contained(one: Array, other: Array, most: float) -> bool:
+    """Whether more than the share `most` of the smaller of two ascending rows is in the larger; never of an empty one.
+
+    The overlap coefficient (Szymkiewicz and Simpson), left as soon as it is decided.
+    """
+    small, large = (one, other) if one.size <= other.size else (other, one)
+    spare = small.size - (int(most * small.size) + 1)
+    low = 0
+    for song in small:
+        if spare < 0:
+            return False
+        high = large.size
+        while low < high:
+            middle = (low + high) // 2
+            if large[middle] < song:
+                low = middle + 1
+            else:
+                high = middle
+        # What is before `low` is smaller than every later song too.
+        spare -= low == large.size or large[low] != song
+    return spare >= 0
+
+
+@njit(cache=True, nogil=True)
+def fits(
+    playlist: int,
+    rows: Array,
+    count: int,
+    owner: Array,
+    sketches: Array,
+    song_indptr: Array,
+    songs: Array,
+    limits: Limits,
+) -> bool:
+    """Whether a playlist may follow the first `count` of a list: its owner's share is free, and it is no copy or part
+    of another one.
+    """
     if owner[playlist] >= 0 and limits.max_per_owner <= count:
         same = 0
         for k in range(count):
@@ -43,7 +83,24 @@ def fits(playlist: int, rows: Array, count: int, owner: Array, sketches: Array, 
                 equal += sketches[playlist, b] == sketches[rows[k], b]
             if equal > limits.most_equal:
                 return False
+    if limits.most_contained < 1.0 and song_indptr.size > 1:
+        mine = songs[song_indptr[playlist] : song_indptr[playlist + 1]]
+        for k in range(count):
+            theirs = songs[song_indptr[rows[k]] : song_indptr[rows[k] + 1]]
+            if is_contained(mine, theirs, limits.most_contained):
+                return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def fetch_sets(song_indptr: Array, songs: Array, playlists: Array, count: int) -> None:
+    """Request the songs of the first `count` playlists from memory, to be compared soon: first where they are."""
+    for j in range(count):
+        prefetch(song_indptr, playlists[j], 0)
+    for j in range(count):
+        first, last = song_indptr[playlists[j]], song_indptr[playlists[j] + 1]
+        for place in range(first, min(last, first + FETCHED), SONGS_A_LINE):
+            prefetch(songs, place, 0)
 
 
 @njit(cache=True, nogil=True)
@@ -53,6 +110,8 @@ def pick(
     user: int,
     owner: Array,
     sketches: Array,
+    song_indptr: Array,
+    songs: Array,
     excluded: Array,
     blocked: Array,
     limits: Limits,
@@ -60,13 +119,15 @@ def pick(
     scores: Array,
 ) -> int:
     """Fill a list from playlists that are sorted best first, by the rules, and return its length."""
+    if limits.most_contained < 1.0 and song_indptr.size > 1:
+        fetch_sets(song_indptr, songs, playlists, min(playlists.size, rows.size + 1))
     count = 0
     for j in range(playlists.size):
         if count == rows.size:
             break
         playlist = playlists[j]
         if is_allowed(user, playlist, owner, excluded, blocked) and fits(
-            playlist, rows, count, owner, sketches, limits
+            playlist, rows, count, owner, sketches, song_indptr, songs, limits
         ):
             rows[count] = playlist
             scores[count] = values[j]

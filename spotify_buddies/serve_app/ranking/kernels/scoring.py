@@ -10,7 +10,8 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import Asked, Catalogue, Limits, ListColumns, ListRules
 from spotify_buddies.serve_app.ranking.kernels.order import drop, heapify, sift_down
-from spotify_buddies.serve_app.ranking.kernels.rules import fits, pick
+from spotify_buddies.serve_app.ranking.kernels.rules import fits, is_allowed, pick
+from spotify_buddies.serve_app.ranking.kernels.weighing import weigh
 from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
 
 Array = npt.NDArray[Any]
@@ -63,6 +64,25 @@ def keep(candidates: Array, user: int, owner: Array, excluded: Array, blocked: A
 
 
 @njit(cache=True, nogil=True)
+def keep_scored(
+    candidates: Array,
+    given: Array,
+    user: int,
+    owner: Array,
+    excluded: Array,
+    blocked: Array,
+    playlists: Array,
+    values: Array,
+) -> int:
+    """As keep, of candidates that have scores, which go to the front of values."""
+    size = 0
+    for j in range(candidates.size):
+        playlists[size], values[size] = candidates[j], given[j]
+        size += is_allowed(user, candidates[j], owner, excluded, blocked)
+    return size
+
+
+@njit(cache=True, nogil=True)
 def take_best(
     playlists: Array,
     values: Array,
@@ -70,6 +90,8 @@ def take_best(
     size: int,
     owner: Array,
     sketches: Array,
+    song_indptr: Array,
+    songs: Array,
     limits: Limits,
     rows: Array,
     scores: Array,
@@ -87,7 +109,7 @@ def take_best(
         size -= 1
         heap[0] = heap[size]
         sift_down(heap, values, 0, size)
-        if fits(playlists[best], rows, count, owner, sketches, limits):
+        if fits(playlists[best], rows, count, owner, sketches, song_indptr, songs, limits):
             rows[count] = playlists[best]
             scores[count] = values[best]
             count += 1
@@ -120,13 +142,17 @@ def rank_columns(
 ) -> None:
     """As rank, with the fields of its arguments."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    users, vectors, vector_rows, indptr, candidates, candidate_scores, candidate_rows, genre_rows = asked
-    factors, owner, sketches, popular, popular_scores, genre_indptr, genre_popular, genre_scores = catalogue
-    excluded, blocked_indptr, all_blocked, max_per_owner, most_equal = rules
+    users, vectors, vector_rows, indptr, candidates, candidate_scores, candidate_rows, genre_rows, shares = asked
+    factors, owner, sketches, popular, popular_scores, genre_indptr, genre_popular, genre_scores = catalogue[:8]
+    song_indptr, songs, novelty, genre_of = catalogue[8:]
+    excluded, blocked_indptr, all_blocked, max_per_owner, most_equal, most_contained, adventurous, calibration = rules
     all_rows, all_scores, counts, sources = lists
-    limits = Limits(max_per_owner, most_equal)
+    limits = Limits(max_per_owner, most_equal, most_contained)
     scored = candidate_scores.size > 0
-    most = 0 if scored else longest(indptr, candidate_rows)
+    # By the score alone a list is read in order; by more than that every candidate is weighed at every place.
+    weighed = (adventurous > 0.0 and novelty.size > 0) or (calibration > 0.0 and shares.shape[0] > 0)
+    most = 0 if scored and not weighed else longest(indptr, candidate_rows)
+    nobody = np.empty(0, np.float32)
     playlists, values, heap = np.empty(most, np.int32), np.empty(most, np.float32), np.empty(most, np.int32)
     for i in range(users.size):
         user, row = users[i], candidate_rows[i]
@@ -134,19 +160,49 @@ def rank_columns(
         blocked, rows, scores = all_blocked[blocked_indptr[i] : blocked_indptr[i + 1]], all_rows[i], all_scores[i]
         count = 0
         sources[i] = LIVE
-        if row >= 0 and scored:
+        if row >= 0 and weighed:
+            mine = candidates[indptr[row] : indptr[row + 1]]
+            if scored:
+                given = candidate_scores[indptr[row] : indptr[row + 1]]
+                size = keep_scored(mine, given, user, owner, excluded, blocked, playlists, values)
+            else:
+                size = keep(mine, user, owner, excluded, blocked, playlists)
+                score_all(vectors[vector_rows[i]], playlists, size, factors, values)
+            wanted = shares[i] if calibration > 0.0 and shares.shape[0] > 0 else nobody
+            count = weigh(
+                playlists[:size], values[:size], novelty, adventurous, genre_of, wanted, calibration,
+                owner, sketches, song_indptr, songs, limits, rows, scores,
+            )  # fmt: skip
+        elif row >= 0 and scored:
             mine, given = candidates[indptr[row] : indptr[row + 1]], candidate_scores[indptr[row] : indptr[row + 1]]
-            count = pick(mine, given, user, owner, sketches, excluded, blocked, limits, rows, scores)
+            count = pick(
+                mine, given, user, owner, sketches, song_indptr, songs, excluded, blocked, limits, rows, scores
+            )
         elif row >= 0:
             size = keep(candidates[indptr[row] : indptr[row + 1]], user, owner, excluded, blocked, playlists)
             score_all(vectors[vector_rows[i]], playlists, size, factors, values)
-            count = take_best(playlists, values, heap, size, owner, sketches, limits, rows, scores)
+            count = take_best(playlists, values, heap, size, owner, sketches, song_indptr, songs, limits, rows, scores)
         if count == 0 and genre >= 0:
             first, last = genre_indptr[genre], genre_indptr[genre + 1]
             liked, likes = genre_popular[first:last], genre_scores[first:last]
-            count = pick(liked, likes, user, owner, sketches, excluded, blocked, limits, rows, scores)
+            count = pick(
+                liked, likes, user, owner, sketches, song_indptr, songs, excluded, blocked, limits, rows, scores
+            )
             sources[i] = POPULAR_IN_GENRE
         if count == 0:
-            count = pick(popular, popular_scores, user, owner, sketches, excluded, blocked, limits, rows, scores)
+            count = pick(
+                popular,
+                popular_scores,
+                user,
+                owner,
+                sketches,
+                song_indptr,
+                songs,
+                excluded,
+                blocked,
+                limits,
+                rows,
+                scores,
+            )
             sources[i] = POPULAR
         counts[i] = count

@@ -46,10 +46,11 @@ def fetch_songs(indptr: Array, songs: Array, row: int) -> None:
 
 
 def share(lists: ExplainedLists, libraries: Libraries, shared: Array, examples: Array) -> None:
-    """The songs that each user shares with the owner of each playlist of the list.
+    """The songs that each user shares with the owner of each playlist of the list, or with the playlist itself.
 
     Writes shared (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is shared where
-    anything is missing or the list is not personal.
+    anything is missing or the list is not personal. shared is below 0 where the owner shares nothing and the playlist
+    so many songs.
     """
     share_columns(tuple(lists), tuple(libraries), shared, examples)
 
@@ -59,7 +60,7 @@ def share_columns(lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Ar
     """As share, with the fields of its arguments."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
     rows, counts, personal, song_rows, song_indptr, song_values = lists
-    owner, indptr, songs, listeners = libraries
+    owner, indptr, songs, listeners, playlist_indptr, playlist_songs = libraries
     known = np.empty(examples.shape[2], np.float64)
     marks = np.zeros(PLACES + 1, np.uint8)
     shared[:] = 0
@@ -80,6 +81,9 @@ def share_columns(lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Ar
             if user >= 0:
                 theirs = songs[indptr[user] : indptr[user + 1]]
                 shared[i, j] = share_one(mine, marks, theirs, listeners, examples[i, j], known)
+            if shared[i, j] == 0 and playlist_indptr.size > 0:
+                its = playlist_songs[playlist_indptr[rows[i, j]] : playlist_indptr[rows[i, j] + 1]]
+                shared[i, j] = -share_one(mine, marks, its, listeners, examples[i, j], known)
         # Only the marks that were set: emptying all of them costs more than most users' songs.
         for song in mine:
             marks[song & PLACES] = 0

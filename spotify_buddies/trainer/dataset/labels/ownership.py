@@ -1,9 +1,14 @@
 """Part 7: the owner of every playlist.
 
-A playlist that names its owner keeps it. Every other goes to the user with the highest priority = score / sqrt(s)
-among the warm users who like it, where a user's validation positives do not count for that user; a user gets at most
-`owned_max`, and the next candidate takes what does not fit. The limit is for these alone: the playlists that name a
-user as their owner are not counted.
+A playlist that names its owner keeps it. Every other goes to the user with the highest priority among some warm users;
+a user gets at most `owned_max`, and the next candidate takes what does not fit. The limit is for these alone: the
+playlists that name a user as their owner are not counted. By [data] ownership:
+
+"nearest": priority = the cosine of the songs of user and playlist, among the users nearest to it (labels.nearest), but
+for those whose validation or test positive it is. Nearly every playlist has an owner, who shares songs with it.
+
+"reference": priority = score / sqrt(s), among those who like it, but for those whose validation positive it is. Likes
+follow short playlists, and so do these owners.
 
 Playlists rank users and users rank playlists by the same priorities (of equal ones the lower playlist row, then the
 lower user row, comes first), so there is exactly one assignment in which no playlist and user would both do better with
@@ -25,7 +30,18 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.labels.kernels import propose
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, LIKED, MATRIX, NOT_SAMPLED, SONGS, SPLIT, UNUSED
+from spotify_buddies.trainer.dataset.labels.nearest import held, nearest_listeners
+from spotify_buddies.trainer.dataset.table import (
+    IN_TEST,
+    IN_VALIDATION,
+    LIKED,
+    MATRIX,
+    NOT_SAMPLED,
+    SONGS,
+    SPLIT,
+    UNUSED,
+    WARM,
+)
 from spotify_buddies.trainer.reports.quantiles import describe, gini, top_share
 from spotify_buddies.trainer.settings import DataSettings
 
@@ -43,15 +59,24 @@ def assign_owners(
     split = np.load(parts[SPLIT] / "split.npy")
     kind = np.load(parts[SPLIT] / "user_kind.npy")
     named = np.load(parts[SONGS] / "named_owner.npy")
-    root_songs = np.sqrt(Csr.load(parts[MATRIX], "user_songs").counts)
-    # A validation positive stays one: users are never recommended what they own.
-    counts = (split != IN_VALIDATION) & (split != UNUSED) & (named[liked.indices] < 0)
-    owner, rounds, capped = match(liked, counts, root_songs, settings, progress)
+    user_songs, playlist_songs = (Csr.load(parts[MATRIX], name) for name in ("user_songs", "playlist_songs"))
+    # A held-out positive stays one: users are never recommended what they own.
+    if settings.ownership == "reference":
+        pairs, roots = liked, np.sqrt(user_songs.counts)
+        counts = (split != IN_VALIDATION) & (split != UNUSED)
+    else:
+        pairs, roots = nearest_listeners(user_songs, playlist_songs, kind == WARM, progress), np.ones(liked.rows)
+        counts = ~held(pairs, liked, (split == IN_VALIDATION) | (split == IN_TEST))
+    owner, rounds, capped = match(pairs, counts & (named[pairs.indices] < 0), roots, settings, progress)
     owner = np.where(named >= 0, named, owner).astype(np.int32)
     owned = owned_by(owner, liked.rows)
     np.save(directory / "owner.npy", owner)
     owned.save(directory, "owned")
-    return _statistics(owned, named, kind != NOT_SAMPLED) | {"rounds": rounds, "users_at_the_limit": capped}
+    return _statistics(owned, named, kind != NOT_SAMPLED) | {
+        "rounds": rounds,
+        "users_at_the_limit": capped,
+        "share_owned_by_length": _by_length(owner, playlist_songs.counts),
+    }
 
 
 def match(
@@ -59,7 +84,8 @@ def match(
 ) -> tuple[Array, int, int]:
     """The stable matching: owner int32 (P), -1 for none; rounds; users who refused something.
 
-    liked (U, P) with scores; counts bool, one per like: whether it counts; root_songs float64 (U): sqrt(s).
+    liked (U, P) with scores; counts bool, one per like: whether it counts; root_songs float64 (U): sqrt(s), or what
+    else scores are divided by.
     """
     # A floor is a priority and a playlist row, which decides between equal priorities.
     floors, floor_rows = np.full(liked.rows, -np.inf), np.full(liked.rows, -1, np.int32)
@@ -95,6 +121,12 @@ def owned_by(owner: Array, users: int) -> Csr:
     has = np.flatnonzero(owner >= 0).astype(np.int32)
     indptr, indices = group(owner[has], has, users)
     return Csr(indptr, indices, owner.size)
+
+
+def _by_length(owner: Array, songs: Array) -> list[float]:
+    """The share with an owner of each quarter of the playlists, the shortest first."""
+    quarters = np.array_split(np.argsort(songs, kind="stable"), 4)
+    return [round(float((owner[rows] >= 0).mean()), 4) if rows.size else 0.0 for rows in quarters]
 
 
 def _statistics(owned: Csr, named: Array, sampled: Array) -> dict[str, Any]:

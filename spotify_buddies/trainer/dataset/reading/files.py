@@ -1,12 +1,14 @@
-"""Raw files as bytes: plain, gzip or zstd, whole or in blocks of lines; and what they hold as a fingerprint."""
+"""Raw files as bytes of UTF-8: plain, gzip or zstd, whole or in blocks of lines; and their fingerprint."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import xxhash
@@ -17,15 +19,40 @@ from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 BOM = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _PACKED_BYTES = 1 << 14  # short, because what a piece holds before the place where it breaks is lost
+_BEGINNING_BYTES = 1 << 16
+_MARK_BYTES = 4
+_MARKS = (  # the longer ones first: the mark of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _BROKEN = (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError)
+
+
+def read_start(path: Path) -> tuple[bytes, DataError | None]:
+    """The unpacked content of a file, without a byte order mark, up to where the packing breaks, and how it breaks.
+
+    DataError: an empty file.
+    """
+    pieces: list[bytes] = []
+    problem = None
+    try:
+        pieces += _read(path)
+    except DataError as error:
+        problem = error
+    content = b"".join(pieces)
+    if not problem and not content.strip():
+        raise DataError(str(path), "byte 0", "the file is empty", SKIP)
+    return _started(content, True), problem
 
 
 def read_whole(path: Path) -> bytes:
     """The unpacked content of a file, without a byte order mark. DataError: empty, or the packing is broken."""
-    content = b"".join(_read(path))
-    if not content.strip():
-        raise DataError(str(path), "byte 0", "the file is empty", SKIP)
-    return content.removeprefix(BOM)
+    content, problem = read_start(path)
+    if problem:
+        raise problem
+    return content
 
 
 def line_blocks(path: Path, skipped: Skipped, block_bytes: int = 1 << 25) -> Iterator[bytes]:
@@ -36,7 +63,7 @@ def line_blocks(path: Path, skipped: Skipped, block_bytes: int = 1 << 25) -> Ite
     held: list[bytes] = []
     size, first = 0, True
     try:
-        for piece in _read(path):
+        for piece in _with_line_feeds(_read(path)):
             held.append(piece)
             size += len(piece)
             if size < block_bytes or b"\n" not in piece:
@@ -54,7 +81,10 @@ def line_blocks(path: Path, skipped: Skipped, block_bytes: int = 1 << 25) -> Ite
 
 
 def _started(text: bytes, first: bool) -> bytes:
-    return text.removeprefix(BOM) if first else text
+    # More than one, where a file was written anew with the mark of the old one in it.
+    while first and text.startswith(BOM):
+        text = text.removeprefix(BOM)
+    return text
 
 
 def fingerprint(path: Path) -> str:
@@ -96,13 +126,50 @@ def _read(path: Path) -> Iterator[bytes]:
     """The unpacked content in pieces, up to where the packing breaks."""
     done = 0
     try:
-        for piece in _unpacked(path):
+        for piece in _as_utf8(_unpacked(path)):
             done += len(piece)
             yield piece
     except _BROKEN as error:
         raise DataError(
             str(path), f"byte {done:,} of the unpacked content", f"broken packing ({error})", SKIP
         ) from error
+    except UnicodeDecodeError as error:
+        where = f"byte {done:,} of the text"
+        raise DataError(str(path), where, f"broken {error.encoding.upper()} ({error.reason})", SKIP) from error
+
+
+def _as_utf8(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8, where a byte order mark says that it is in UTF-16 or UTF-32, as from Excel."""
+    start = b""
+    while len(start) < _MARK_BYTES and (piece := next(pieces, b"")):
+        start += piece
+    codec = next((codec for mark, codec in _MARKS if start.startswith(mark)), None)
+    if codec is None:
+        yield start
+        yield from pieces
+        return
+    decoder = codecs.getincrementaldecoder(codec)("surrogatepass")
+    for piece in chain([start], pieces):
+        yield decoder.decode(piece).encode("utf-8", "surrogatepass")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+
+def _with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text, with a line feed for each carriage return where the lines end in these alone."""
+    start, problem = b"", None
+    try:
+        while len(start) < _BEGINNING_BYTES and (piece := next(pieces, b"")):
+            start += piece
+    except DataError as error:
+        problem = error
+    if b"\r" not in start or b"\n" in start:
+        yield start
+    else:
+        yield start.replace(b"\r", b"\n")
+        pieces = (piece.replace(b"\r", b"\n") for piece in pieces)
+    if problem:
+        raise problem
+    yield from pieces
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ from typing import Any
 import orjson
 
 from spotify_buddies.foundation.text.ids import fault
-from spotify_buddies.trainer.dataset.errors import SKIP, DataError
-from spotify_buddies.trainer.dataset.reading.files import read_whole
+from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
+from spotify_buddies.trainer.dataset.reading.files import read_start
 from spotify_buddies.trainer.dataset.reading.intern import SongNames, clean
+from spotify_buddies.trainer.dataset.reading.values import id_text, whole
+
+_LIST = re.compile(r'"playlists"\s*:\s*\[\s*')
+_COMMA = re.compile(r"\s*,\s*")
 
 
 @dataclass
@@ -27,25 +32,23 @@ class Slice:
     nameless_tracks: int = 0
 
 
-def read_slice(path: Path, names: SongNames) -> Slice:
+def read_slice(path: Path, names: SongNames, skipped: Skipped | None = None) -> Slice:
     """Read one slice; names not seen before are added to `names`.
 
-    DataError names the byte or line where the JSON breaks, or the playlist whose form is not a slice's. Nothing stays
-    in `names` then.
+    A playlist whose form is not a slice's goes to `skipped`, which names it; nothing of it stays in `names`. So does a
+    file whose JSON or packing breaks: it ends at the last whole playlist before that. DataError: no list of playlists.
     """
-    content = _parse(path)
-    playlists = content.get("playlists") if isinstance(content, dict) else None
-    if not isinstance(playlists, list):
-        raise DataError(str(path), "field 'playlists'", "not a slice: no list of playlists", SKIP)
+    skipped = Skipped() if skipped is None else skipped
     mark = names.mark()
     result = Slice()
-    for number, playlist in enumerate(playlists):
+    for number, playlist in enumerate(_playlists(path, skipped)):
+        before = names.mark()
         try:
             _read_playlist(playlist, names, result)
         except _Malformed as error:
-            names.rewind(mark)
+            names.rewind(before if skipped.allowed else mark)
             where = f"playlist {number:,} of the slice" + (f", track {error.track:,}" if error.track >= 0 else "")
-            raise DataError(str(path), where, error.problem, SKIP) from error
+            skipped.playlist(DataError(str(path), where, error.problem, SKIP))
     return result
 
 
@@ -68,10 +71,10 @@ def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
         raise _Malformed(f"tracks is {_kind(tracks)}, not a list")
     songs = _codes(tracks, names)
     kept = [code for code in songs if code != SongNames.NONE]
-    followers = playlist.get("num_followers")
+    followers = whole(playlist.get("num_followers"))
     result.ids.append(playlist_id)
     result.titles.append(clean(_text(playlist, "name")))
-    result.followers.append(followers if isinstance(followers, int) and 0 <= followers < 1 << 31 else None)
+    result.followers.append(followers if followers is not None and 0 <= followers < 1 << 31 else None)
     result.lengths.append(len(kept))
     result.songs += kept
     result.nameless_tracks += len(songs) - len(kept)
@@ -79,11 +82,10 @@ def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
 
 def _id(pid: object) -> str:
     """A pid as an id. Tables hand whole numbers on as floats, which are exact below 2^53."""
-    if isinstance(pid, float) and pid.is_integer() and abs(pid) < 1 << 53:
-        pid = int(pid)
-    if not isinstance(pid, int | str) or isinstance(pid, bool) or pid == "":
+    number = pid if isinstance(pid, str) else whole(pid)
+    if number is None or number == "":
         raise _Malformed(f"pid is {_shown(pid)}, neither a whole number nor a text")
-    playlist_id = str(pid).strip()
+    playlist_id = id_text(str(number))
     if problem := fault(playlist_id):
         raise _Malformed(f"pid {problem}")
     return playlist_id
@@ -105,9 +107,15 @@ def _codes(tracks: list[Any], names: SongNames) -> list[int]:
 
 def _text(item: dict[str, Any], key: str, track: int = -1) -> str:
     value = item.get(key)
-    if value is not None and not isinstance(value, str):
+    if isinstance(value, str):
+        return value
+    # NaN is what tables write for a text that is missing.
+    if value is None or value != value:
+        return ""
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise _Malformed(f"{key} is {_shown(value)}, not a text", track)
-    return value or ""
+    number = whole(value)  # a title like 1979
+    return str(value if number is None else number)
 
 
 def _kind(value: object) -> str:
@@ -120,22 +128,60 @@ def _shown(value: object) -> str:
     return json.dumps(value) if not isinstance(value, dict | list) else _kind(value)
 
 
-def _parse(path: Path) -> object:
-    content = read_whole(path)
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        # The standard parser takes half surrogate pairs, which real names hold, and says where it gave up.
-        return _parse_slowly(path, content)
+def _playlists(path: Path, skipped: Skipped) -> list[Any]:
+    """The slice's playlists, up to where its packing or its JSON breaks."""
+    content, problem = read_start(path)
+    if problem is None:
+        try:
+            return _listed(path, orjson.loads(content))
+        except orjson.JSONDecodeError:
+            # The standard parser takes half surrogate pairs, which real names hold, and says where it gave up.
+            try:
+                return _listed(path, _parse_slowly(path, content))
+            except _Broken as error:
+                problem = error.args[0]
+    skipped.file(problem)
+    return _whole_playlists(content)
+
+
+class _Broken(Exception):
+    """JSON that ends or breaks. args: the DataError that says where."""
+
+
+def _listed(path: Path, content: object) -> list[Any]:
+    playlists = content.get("playlists") if isinstance(content, dict) else None
+    if not isinstance(playlists, list):
+        raise DataError(str(path), "field 'playlists'", "not a slice: no list of playlists", SKIP)
+    return playlists
 
 
 def _parse_slowly(path: Path, content: bytes) -> object:
     try:
         return json.loads(content.decode("utf-8", "surrogatepass"), strict=False)
     except UnicodeDecodeError as error:
-        raise DataError(str(path), f"byte {error.start:,}", "not UTF-8 text; is this a slice?", SKIP) from error
+        where, problem = f"byte {error.start:,}", "not UTF-8 text; is this a slice?"
     except json.JSONDecodeError as error:
         where = f"line {error.lineno:,}, column {error.colno:,} (character {error.pos:,})"
-        raise DataError(str(path), where, f"broken JSON ({error.msg})", SKIP) from error
-    except RecursionError as error:
-        raise DataError(str(path), "", "broken JSON (nested too deeply)", SKIP) from error
+        problem = f"broken JSON ({error.msg})"
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        where, problem = "", f"broken JSON ({'nested too deeply' if isinstance(error, RecursionError) else error})"
+    raise _Broken(DataError(str(path), where, problem, SKIP))
+
+
+def _whole_playlists(content: bytes) -> list[Any]:
+    """The playlists before the place where the content breaks."""
+    try:
+        text = content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        text = content[: error.start].decode("utf-8", "surrogatepass")
+    start = _LIST.search(text)
+    decoder = json.JSONDecoder(strict=False)
+    playlists: list[Any] = []
+    while start:
+        try:
+            playlist, end = decoder.raw_decode(text, start.end())
+        except (ValueError, RecursionError):
+            break
+        playlists.append(playlist)
+        start = _COMMA.match(text, end)
+    return playlists

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spotify_buddies.foundation.text.ids import fault
+from spotify_buddies.foundation.text.ids import fault, is_id
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames, clean
 from spotify_buddies.trainer.dataset.reading.rows import table_rows
+from spotify_buddies.trainer.dataset.reading.values import first_artist, id_text
 
 _TICK_ROWS = 65_536
 Tick = Callable[[int], None]
@@ -43,8 +44,9 @@ class OwnPlaylists:
 def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped, tick: Tick) -> OwnListens:
     """Read user_id, title, artist[, plays]. New users and songs are added to `users` and `names`.
 
-    A row whose user_id is no id (foundation/text/ids.py; spaces around it are no part of it) or whose plays are not a
-    finite number goes to `skipped`; one without title or artist is counted as nameless; one with 0 plays is no listen.
+    Ids are read as values.id_text has them; of a list of artists the first one counts. A row whose user_id is no id
+    (foundation/text/ids.py) or whose plays are not a finite number goes to `skipped`; one without title or artist is
+    counted as nameless; one with 0 plays is no listen.
     """
     result = OwnListens()
     rows = table_rows(path, ("user_id", "title", "artist"), ("plays",), skipped)
@@ -52,15 +54,16 @@ def read_own_listens(path: Path, users: Ids, names: SongNames, skipped: Skipped,
         # Rarely: progress for each row would slow the reading down.
         if number % _TICK_ROWS == 0:
             tick(number)
-        problem = _not_an_id("user_id", user) or _not_plays(plays)
+        user_id = id_text(user)
+        problem = _not_an_id("user_id", user_id) or _not_plays(plays)
         if problem:
             skipped.line(DataError(str(path), where, problem, SKIP))
         elif not plays or float(plays) > 0:
-            song = names.code(title, artist)
+            song = names.code(title, first_artist(artist) if artist[:1] == "[" else artist)
             if song == SongNames.NONE:
                 result.nameless += 1
             else:
-                result.users.append(users.code(user.strip()))
+                result.users.append(users.code(user_id))
                 result.songs.append(song)
     return result
 
@@ -78,7 +81,7 @@ def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skippe
     for number, (where, (raw_id, name, title, artist, owner)) in enumerate(rows):
         if number % _TICK_ROWS == 0:
             tick(number)
-        playlist_id, owner_id = raw_id.strip(), owner.strip()
+        playlist_id, owner_id = id_text(raw_id), id_text(owner)
         problem = _not_an_id("playlist_id", playlist_id) or (owner_id and _not_an_id("owner_id", owner_id))
         if problem:
             skipped.line(DataError(str(path), where, problem, SKIP))
@@ -87,7 +90,7 @@ def read_own_playlists(path: Path, known: Ids, names: SongNames, skipped: Skippe
         else:
             row = own.code(playlist_id)
             _describe(result, row, playlist_id, clean(name), owner_id)
-            _add(result, row, names.code(title, artist))
+            _add(result, row, names.code(title, first_artist(artist) if artist[:1] == "[" else artist))
     return result
 
 
@@ -112,9 +115,9 @@ def _add(result: OwnPlaylists, row: int, song: int) -> None:
 
 
 def _not_an_id(column: str, value: str) -> str:
-    value = value.strip()
-    problem = fault(value) if value else "is empty"
-    return f"the {column} {problem}" if problem else ""
+    if is_id(value):
+        return ""
+    return f"the {column} {fault(value) if value else 'is empty'}"
 
 
 def _not_plays(plays: str) -> str:

@@ -98,12 +98,15 @@ def _read_names(sources: Sources, ids: Ids, counts: Statistics, skipped: Skipped
 
 
 def _read_slice(path: Path, names: SongNames, into: _Playlists, counts: Statistics, skipped: Skipped) -> None:
+    broken = skipped.files
     try:
-        part = read_slice(path, names)
+        part = read_slice(path, names, skipped)
     except DataError as error:
         skipped.file(error)
         return
-    counts["slices"] = counts.get("slices", 0) + 1
+    # Of a broken one there may be playlists before the place where it breaks.
+    if part.ids or skipped.files == broken:
+        counts["slices"] = counts.get("slices", 0) + 1
     _count(counts, "playlist_tracks_without_a_name", part.nameless_tracks)
     _count(counts, "playlists_that_came_twice", _add_slice(part, into))
 
@@ -229,7 +232,8 @@ def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int
 
 
 def _describe(skipped: Skipped) -> Statistics:
-    return {"skipped_files": skipped.files, "skipped_lines": skipped.lines, "skipped": skipped.listed}
+    counts = {"skipped_files": skipped.files, "skipped_playlists": skipped.playlists, "skipped_lines": skipped.lines}
+    return {**counts, "skipped": skipped.listed, "unread_columns": skipped.unread}
 
 
 def _joined(parts: list[Array], kind: npt.DTypeLike = np.int32) -> Array:

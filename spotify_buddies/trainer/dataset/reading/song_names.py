@@ -11,6 +11,7 @@ from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 from spotify_buddies.trainer.dataset.reading.files import text_lines
 from spotify_buddies.trainer.dataset.reading.intern import clean
 from spotify_buddies.trainer.dataset.reading.rows import csv_rows
+from spotify_buddies.trainer.dataset.reading.values import first_artist
 
 _BETWEEN = "<SEP>"
 _MISMATCH = re.compile(r"<(SO\w+) (TR\w+)>")
@@ -77,7 +78,7 @@ def _unique_tracks(path: Path, skipped: Skipped) -> Iterator[tuple[str, str, str
     for number, line in enumerate(text_lines(path, skipped), 1):
         fields = line.rstrip("\r\n").split(_BETWEEN, 3)
         if len(fields) == 4:
-            yield fields[1], fields[0], fields[3], fields[2]
+            yield fields[1].strip(), fields[0].strip(), fields[3], fields[2]
         elif line.strip():
             problem = f"{len(fields)} fields where track, song, artist and title should stand between {_BETWEEN}"
             skipped.line(DataError(str(path), f"line {number:,}", problem, SKIP))
@@ -85,4 +86,4 @@ def _unique_tracks(path: Path, skipped: Skipped) -> Iterator[tuple[str, str, str
 
 def _song_data(path: Path, skipped: Skipped) -> Iterator[tuple[str, str, str, str]]:
     for _, (song, title, artist) in csv_rows(path, ("song_id", "title", "artist_name"), (), skipped):
-        yield song, "", title, artist
+        yield song.strip(), "", title, first_artist(artist)

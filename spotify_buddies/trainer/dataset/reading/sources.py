@@ -21,10 +21,11 @@ _SINGLE = {
     "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
     "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
 }
+_TABLE = re.compile(r"(listens|playlists)\.csv|.+\.parquet")
 KNOWN = (
     "mpd.slice.<a>-<b>.json, train_triplets.txt with unique_tracks.txt or song_data.csv, sid_mismatches.txt, "
-    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (text files also as .gz or .zst), and the exports "
-    "of docs/your-own-data.md"
+    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (or folders of parts), text also as .gz or .zst; "
+    "and the exports of docs/your-own-data.md"
 )
 
 
@@ -120,12 +121,11 @@ def _files(directory: Path) -> list[Path]:
             inside.clear()
             continue
         seen.add(real)
-        # A table may be a directory of parts, as Spark writes it: one source, and not a folder to look into.
-        paths += [Path(folder, name) for name in inside if name.endswith(".parquet")]
+        # A table may be a folder of its parts, as Spark writes it: one source, and not a folder to look into.
+        tables = [name for name in inside if _TABLE.fullmatch(name)]
+        paths += [Path(folder, name) for name in tables]
         # In place: os.walk goes on with what is left in this list.
-        inside[:] = [
-            name for name in inside if not name.startswith((".", "__MACOSX")) and not name.endswith(".parquet")
-        ]
+        inside[:] = [name for name in inside if not name.startswith((".", "__MACOSX")) and name not in tables]
         paths += [Path(folder, name) for name in names if not name.startswith(".") and Path(folder, name).is_file()]
     return sorted(paths)
 

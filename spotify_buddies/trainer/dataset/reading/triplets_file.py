@@ -19,7 +19,9 @@ from spotify_buddies.trainer.dataset.reading.intern import Ids
 Array = npt.NDArray[Any]
 
 _SCHEMA = {"user": pl.String, "song": pl.String, "plays": pl.Int64}
-_COUNT = re.compile(rb"\d{1,18}")
+_COUNT = re.compile(rb"(\d{1,18})(\.0*)?")
+# No part of an id where they stand around it. Other blanks count as control characters there.
+_BLANKS = " \u00a0\u3000"
 
 
 def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Iterator[tuple[Array, Array, int]]:
@@ -58,6 +60,8 @@ def _parse(block: bytes) -> pl.DataFrame | None:
         )
     except (pl.exceptions.ComputeError, pl.exceptions.NoDataError, pl.exceptions.SchemaError):
         return None
+    if b" " in block or not block.isascii():
+        table = table.with_columns(pl.col("user", "song").str.strip_chars(_BLANKS))
     ends = block.count(b"\n")
     # Fewer rows than lines: blank lines, which are harmless, or lines that the parser took for something else.
     lines = ends + (not block.endswith(b"\n"))
@@ -71,8 +75,14 @@ def _holds_ids(table: pl.DataFrame, block: bytes, ends: int) -> bool:
     if returns and returns != block.count(b"\r\n"):
         return False  # the parser drops such ones from the end of a field
     controls = np.count_nonzero(np.frombuffer(block, np.uint8) < 0x20)
-    sizes = table.select(pl.col("user", "song").str.len_bytes().max()).row(0)
-    if controls == 2 * table.height + ends + returns and max(sizes) <= ID_BYTES and not may_hold_refused(block):
+    sizes = pl.col("user", "song").str.len_bytes()
+    least, most = min(table.select(sizes.min()).row(0)), max(table.select(sizes.max()).row(0))
+    if (
+        controls == 2 * table.height + ends + returns
+        and least >= 1
+        and most <= ID_BYTES
+        and not may_hold_refused(block)
+    ):
         return True
     return all(are_ids(table[name].unique().to_list()) for name in ("user", "song"))
 
@@ -86,7 +96,8 @@ def _good_lines(path: Path, block: bytes, before: int, bad: Callable[[DataError]
         if problem:
             bad(DataError(str(path), f"line {number:,}", problem, SKIP))
         else:
-            yield text + b"\n"
+            user, song, plays = text.split(b"\t")
+            yield b"\t".join((user, song, plays.strip().partition(b".")[0])) + b"\n"
 
 
 def _problem(line: bytes) -> str:
@@ -95,11 +106,11 @@ def _problem(line: bytes) -> str:
         return f"{len(fields)} field{'s' * (len(fields) != 1)} where user, song and plays should stand between tabs"
     if not fields[0].strip() or not fields[1].strip():
         return "the user or the song is empty"
-    if not _COUNT.fullmatch(fields[2]):
+    if not _COUNT.fullmatch(fields[2].strip()):
         return f"the play count {fields[2].decode(errors='replace')!r} is not a whole number"
     try:
         user, song, _ = line.decode().split("\t")
     except UnicodeDecodeError as error:
         return f"byte {error.start + 1:,} of the line is not UTF-8 text"
-    named = (("user", user), ("song", song))
+    named = (("user", user.strip(_BLANKS)), ("song", song.strip(_BLANKS)))
     return next((f"the {name} {problem}" for name, value in named if (problem := fault(value))), "")

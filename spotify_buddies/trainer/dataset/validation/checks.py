@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.reading.exports.collect import NAMELESS, Left
 from spotify_buddies.trainer.dataset.reading.exports.read import Export, read_export
-from spotify_buddies.trainer.dataset.reading.files import line_blocks, text_lines
+from spotify_buddies.trainer.dataset.reading.files import line_blocks
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.reading.mpd import read_slice
 from spotify_buddies.trainer.dataset.reading.own import read_own_listens, read_own_playlists
@@ -82,15 +78,16 @@ def check_song_names(path: Path, found: Found, noted: Noted) -> Outcome:
     return Outcome(named.lines + noted.lines, len(named.names), "names", left, notes)
 
 
-def check_slice(path: Path, found: Found, _noted: Noted) -> Outcome:
+def check_slice(path: Path, found: Found, noted: Noted) -> Outcome:
     """One slice of the Million Playlist Dataset."""
-    part = read_slice(path, found.names)
+    part = read_slice(path, found.names, noted)
     found.listed.extend(part.songs)
     twice = sum(playlist_id in found.playlists for playlist_id in part.ids)
     for playlist_id in part.ids:
         found.playlists.code(playlist_id)
     notes = (f"{len(part.ids):,} playlists", *([f"{twice:,} of them came before"] if twice else []))
     rows = len(part.songs) + part.nameless_tracks
+    rows += noted.playlists  # of a malformed one nothing more is known
     return Outcome(rows, len(part.songs), "tracks", _some((NAMELESS, part.nameless_tracks)), notes)
 
 
@@ -105,7 +102,7 @@ def check_listens(path: Path, found: Found, noted: Noted) -> Outcome:
     rows, nameless = _scan(path, *_LISTENS)
     unplayed = rows - len(own.songs) - own.nameless - noted.lines
     left = (_nameless(own.nameless, nameless), *_some(("played 0 times", unplayed)))
-    return Outcome(rows, len(own.songs), "rows", tuple(filter(None, left)), _extra(path, *_LISTENS))
+    return Outcome(rows, len(own.songs), "rows", tuple(filter(None, left)), _extra(noted, _LISTENS[1]))
 
 
 def check_playlists(path: Path, found: Found, noted: Noted) -> Outcome:
@@ -123,7 +120,7 @@ def check_playlists(path: Path, found: Found, noted: Noted) -> Outcome:
     notes = [f"{len(own.ids):,} playlists, {owned:,} name an owner"]
     if own.other_owners:
         notes.append(f"{own.other_owners:,} rows name another owner than their playlist's first; that one stands")
-    return Outcome(rows, len(own.songs), "rows", tuple(filter(None, left)), (*notes, *_extra(path, *_PLAYLISTS)))
+    return Outcome(rows, len(own.songs), "rows", tuple(filter(None, left)), (*notes, *_extra(noted, _PLAYLISTS[1])))
 
 
 def check_export(export: Export, found: Found, noted: Noted) -> Outcome:
@@ -183,23 +180,8 @@ def _scan(path: Path, required: Sequence[str], optional: Sequence[str]) -> tuple
     return rows + skipped.lines, nameless
 
 
-def _extra(path: Path, required: Sequence[str], optional: Sequence[str]) -> tuple[str, ...]:
+def _extra(noted: Noted, optional: Sequence[str]) -> tuple[str, ...]:
     """Columns that no part of the build reads: a misspelt `plays` would else go unseen."""
-    header = _header(path)
-    extra = [name for name in header if name not in (*required, *optional)]
-    lacking = [name for name in optional if name not in header]
-    if not extra:
-        return ()
-    meant = f"; there is no column {', '.join(lacking)}, is one of these meant?" if lacking else ""
-    return (f"columns that are not read: {', '.join(extra)}{meant}",)
-
-
-def _header(path: Path) -> list[str]:
-    if ".parquet" not in path.suffixes:
-        return [name.strip() for name in next(csv.reader(text_lines(path, Skipped(True))), [])]
-    # A directory of parts: they have one schema.
-    parts = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    try:
-        return list(pq.read_schema(parts[0]).names) if parts else []
-    except (pa.ArrowInvalid, OSError):
-        return []  # no Parquet, which the reading has said already
+    names = [name for columns in noted.unread.values() for name in columns]
+    may_be = f"; beside the required ones these are: {', '.join(optional)}"
+    return (f"columns that are not read: {', '.join(names)}{may_be}",) if names else ()

@@ -22,8 +22,15 @@ class Noted(Skipped):
 
     def line(self, error: DataError, count: int = 1) -> None:
         """Note rows that cannot be used."""
-        super().line(error)
-        self.lines += count - 1
+        super().line(error, count)
+        self._note_row(error, count)
+
+    def playlist(self, error: DataError) -> None:
+        """Note a playlist that cannot be used."""
+        super().playlist(error)
+        self._note_row(error, 1)
+
+    def _note_row(self, error: DataError, count: int) -> None:
         # Each bad value is quoted in its message; a thousand of them are still one reason.
         _, left = self.rows.setdefault(_QUOTED.sub("", error.problem), (error.problem, Left()))
         left.add(error.where, count)

@@ -96,7 +96,7 @@ def _checked(name: str, title: str, user: str, check: Callable[[Noted], Outcome]
         outcome.rows,
         outcome.used,
         (*noted.reasons(), *outcome.left_out),
-        noted.lines,
+        noted.lines + noted.playlists,
         outcome.notes,
         "; ".join(problems),
     )

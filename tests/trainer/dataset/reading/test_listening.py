@@ -55,6 +55,35 @@ def test_ids_that_the_api_can_take_are_read_whatever_they_hold(tmp_path, user, e
     assert read(write(tmp_path, f"{user}\tS\t1{end}b\tS\t1{end}")) == [(user, "S"), ("b", "S")]
 
 
+@pytest.mark.parametrize("line", [" a\tS\t1", "a \t\u00a0S\t1", "a\tS\t1.0", "a\tS\t 1 ", "a\t\u3000S \t1.00 "])
+@pytest.mark.parametrize("before", ["", "bad line\n"])
+def test_blanks_around_fields_are_no_part_of_them_and_plays_may_be_floats(tmp_path, line, before):
+    # With a bad line before it the block is read line by line.
+    path = write(tmp_path, f"{before}b\tS\t1\n{line}\n")
+    assert read(path, Skipped(allowed=bool(before))) == [("b", "S"), ("a", "S")]
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", " \u3000"])
+def test_a_blank_id_is_refused(tmp_path, blank):
+    assert "line 2: the user " in refused(read, write(tmp_path, f"a\tS\t1\n{blank}\tS\t1\n"))
+    assert "line 2: the " in refused(read, write(tmp_path, f"a\tS\t1\na\t{blank}\t1\n"))
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_text_is_read_whatever_its_unicode_and_its_line_ends(tmp_path, codec, end):
+    def text(name: str, *lines: str) -> Path:
+        return write(tmp_path, "".join(line + end for line in lines).encode(codec), name)
+
+    assert read(text("train_triplets.txt", "é\tS1\t1", "b\tS2\t1")) == [("é", "S1"), ("b", "S2")]
+    tracks = text("unique_tracks.txt", "T1<SEP>S1<SEP>Ä<SEP>é", "T2<SEP> S2 <SEP>A<SEP>B")
+    assert read_song_names(tracks, {"S1", "S2"}, set(), Skipped()).names == {"S1": ("é", "Ä"), "S2": ("B", "A")}
+    data = text("song_data.csv", "song_id,title,artist_name", "S1,é,Ä", " S2 ,B,\"['A', 'C']\"")
+    assert read_song_names(data, {"S1", "S2"}, set(), Skipped()).names == {"S1": ("é", "Ä"), "S2": ("B", "A")}
+    listed = text("sid_mismatches.txt", "ERROR: <SO1 TR1> é", "ERROR: <SO2 TR2> x")
+    assert read_mismatches(listed, Skipped()) == {("SO1", "TR1"), ("SO2", "TR2")}
+
+
 def test_plays_of_zero_are_no_listen(tmp_path):
     assert read(write(tmp_path, "a\tS1\t0\na\tS2\t1\n")) == [("a", "S2")]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.errors import DataError, Skipped
 from spotify_buddies.trainer.dataset.reading.intern import SongNames
 from spotify_buddies.trainer.dataset.reading.mpd import read_slice
 
@@ -137,11 +137,11 @@ def test_what_is_no_gzip_file_is_refused(tmp_path):
         ({"pid": 1, "tracks": [TRACK, []]}, "playlist 1 of the slice, track 1: a list where a track should stand"),
         ({"pid": 1, "tracks": ["x"]}, "playlist 1 of the slice, track 0: a text where a track should stand"),
         (
-            {"pid": 1, "tracks": [TRACK, {"track_name": 5, "artist_name": "x"}]},
-            "playlist 1 of the slice, track 1: track_name is 5, not a text",
+            {"pid": 1, "tracks": [TRACK, {"track_name": True, "artist_name": "x"}]},
+            "playlist 1 of the slice, track 1: track_name is true, not a text",
         ),
         ({"pid": 1, "tracks": [{"track_name": "x", "artist_name": ["y"]}]}, "track 0: artist_name is a list, not a"),
-        ({"pid": 1, "name": 5, "tracks": []}, "playlist 1 of the slice: name is 5, not a text"),
+        ({"pid": 1, "name": {}, "tracks": []}, "playlist 1 of the slice: name is an object, not a text"),
         ({"pid": 1.5, "tracks": []}, "playlist 1 of the slice: pid is 1.5, neither a whole number nor a text"),
         ({"pid": 1e300, "tracks": []}, "playlist 1 of the slice: pid is 1e+300, neither a whole number nor a text"),
         ({"pid": True, "tracks": []}, "playlist 1 of the slice: pid is true, neither a whole number nor a text"),
@@ -171,6 +171,81 @@ def test_a_refused_slice_leaves_no_names_behind(tmp_path):
     assert names.code("Next", "A") == 1
 
 
-def test_a_whole_number_may_be_written_as_a_float(tmp_path):
-    found = read_slice(write(tmp_path, {"pid": 575000.0, "tracks": []}, {"pid": 7, "tracks": []}), SongNames())
+@pytest.mark.parametrize("pid", [575000, 575000.0, "575000", " 575000 ", "575000.0"])
+def test_a_whole_number_may_be_written_as_a_float_or_a_text(tmp_path, pid):
+    found = read_slice(write(tmp_path, {"pid": pid, "tracks": []}, {"pid": 7, "tracks": []}), SongNames())
     assert found.ids == ["575000", "7"]
+
+
+@pytest.mark.parametrize(
+    ("followers", "read"),
+    [
+        (3, 3),
+        (3.0, 3),
+        ("3", 3),
+        (" 3.0 ", 3),
+        (2**31 - 1, 2**31 - 1),
+        *((value, None) for value in (None, "many", "", 3.5, -1, True, 2**31, 2**63, 2**70, 1e300, [3])),
+        *((value, None) for value in (float("nan"), float("inf"), "9" * 5_000)),
+    ],
+)
+def test_followers_are_a_whole_number_or_unknown(tmp_path, followers, read):
+    path = write(tmp_path, {"pid": 1, "num_followers": followers, "tracks": [TRACK]})
+    assert read_slice(path, SongNames()).followers == [read]
+
+
+def test_names_may_be_numbers_and_nan_is_no_name(tmp_path):
+    nan = float("nan")
+    tracks = [{"track_name": 1979, "artist_name": 311.0}, {"track_name": nan, "artist_name": "A"}]
+    names = SongNames()
+    found = read_slice(write(tmp_path, {"pid": 1, "name": nan, "tracks": tracks}), names)
+    assert (found.titles, found.nameless_tracks, names.table()) == ([""], 1, (["1979"], ["311"]))
+
+
+@pytest.mark.parametrize("pid", [float("nan"), 2**53 + 0.0, "9" * 129])
+def test_a_pid_that_is_none_is_refused(tmp_path, pid):
+    assert "playlist 0 of the slice: pid is " in refused(write(tmp_path, {"pid": pid, "tracks": []}))
+
+
+GONE = {"track_name": "Gone", "artist_name": "A"}
+
+
+@pytest.mark.parametrize("bad", [7, {"tracks": [GONE]}, {"pid": 1, "tracks": [GONE, 5]}, {"pid": 1, "name": []}])
+def test_a_bad_playlist_costs_itself_alone_and_leaves_no_names_behind(tmp_path, bad):
+    names, skipped = SongNames(), Skipped(allowed=True)
+    good = [{"pid": pid, "tracks": [{"track_name": f"t{pid}", "artist_name": "A"}]} for pid in (5, 6)]
+    found = read_slice(write(tmp_path, good[0], bad, good[1], bad), names, skipped)
+    assert (found.ids, found.songs, names.table()[0]) == (["5", "6"], [0, 1], ["t5", "t6"])
+    assert (skipped.files, skipped.playlists, skipped.lines) == (0, 2, 0)
+    assert skipped.listed[0].startswith("mpd.slice.0-999.json: playlist 1 of the slice")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_slice_that_was_cut_short_ends_at_its_last_whole_playlist(tmp_path, packed):
+    playlists = [{"pid": i, "name": f"é {i * 7919 % 9973}", "tracks": [TRACK]} for i in range(2_000)]
+    path = write(tmp_path, *playlists)
+    content = path.read_bytes()
+    if packed:
+        path = tmp_path / "mpd.slice.0-999.json.gz"
+        content = gzip.compress(content)
+    path.write_bytes(content[: len(content) // 2])
+    skipped = Skipped(allowed=True)
+    found = read_slice(path, SongNames(), skipped)
+    assert 500 < len(found.ids) < 1_500
+    assert found.titles == [playlist["name"] for playlist in playlists[: len(found.ids)]]
+    assert (skipped.files, skipped.playlists) == (1, 0)
+
+
+def test_json_that_breaks_behind_the_playlists_keeps_all_of_them(tmp_path):
+    path = tmp_path / "mpd.slice.0-1.json"
+    path.write_bytes(b'{"playlists": [{"pid": 1, "tracks": []}, {"pid": 2, "tracks": []}], "info": \xff}')
+    skipped = Skipped(allowed=True)
+    assert read_slice(path, SongNames(), skipped).ids == ["1", "2"]
+    assert skipped.listed == ["mpd.slice.0-1.json: byte 76: not UTF-8 text; is this a slice?"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-32"])
+def test_a_slice_in_another_unicode_reads_as_utf8_does(tmp_path, codec):
+    path = write(tmp_path, {"pid": 1, "name": "é", "tracks": []})
+    path.write_text(path.read_text().replace("\\u00e9", "é"), codec)
+    assert read_slice(path, SongNames()).titles == ["é"]

@@ -170,14 +170,45 @@ def test_a_parquet_table_without_the_columns_is_refused(tmp_path):
     assert "schema: no column user_id, title, artist; the columns are user" in refused(listens, path)
 
 
-def test_a_broken_quote_can_be_skipped_and_ends_the_file_there(tmp_path):
+def test_a_broken_quote_can_be_skipped_and_costs_its_line(tmp_path):
     skipped = Skipped(allowed=True)
     users = Ids()
     found = listens(
         write(tmp_path, "listens.csv", 'user_id,title,artist\nu,one,A\nv,"two,A\nw,one,A\n'), users, skipped
     )
-    assert (users.names(), len(found.songs)) == (["u"], 1)
-    assert (skipped.files, skipped.listed) == (1, ["listens.csv: line 3: broken CSV (unexpected end of data)"])
+    assert (users.names(), len(found.songs)) == (["u", "w"], 2)
+    assert (skipped.files, skipped.lines) == (0, 1)
+    assert skipped.listed == ["listens.csv: line 3: broken CSV (unexpected end of data)"]
+
+
+def test_ids_that_a_table_wrote_as_floats_are_whole_numbers_again(tmp_path):
+    users = Ids()
+    listens(write(tmp_path, "listens.csv", "user_id,title,artist\n7,one,A\n7.0,two,A\n 7.0 ,two,A\n7.5,two,A\n"), users)
+    assert users.names() == ["7", "7.5"]
+    text = "playlist_id,name,title,artist,owner_id\n1.0,P,one,A,7.0\n1,P,two,A,7\n"
+    found = playlists(write(tmp_path, "playlists.csv", text))
+    assert (found.ids, found.owners, found.other_owners) == (["1"], ["7"], 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "artist"),
+    [
+        ("['Ann', 'Bo']", "Ann"),
+        ('["Ann"]', "Ann"),
+        ("['', 'Bo']", "Bo"),
+        ('["Ann\'s"]', "Ann's"),
+        ("[Ann]", "[Ann]"),
+        ("[]", "[]"),
+        ("['Ann' 5]", "['Ann' 5]"),
+        ("[' ']", "[' ']"),
+    ],
+)
+def test_of_a_list_of_artists_as_text_the_first_one_counts(tmp_path, text, artist):
+    names = SongNames()
+    path = tmp_path / "listens.csv"
+    pl.DataFrame({"user_id": ["u"], "title": ["one"], "artist": [text]}).write_csv(path)
+    read_own_listens(path, Ids(), names, Skipped(), quiet)
+    assert names.table() == (["one"], [artist])
 
 
 def test_a_broken_parquet_file_can_be_skipped_and_is_listed(tmp_path):

@@ -32,6 +32,15 @@ def test_own_playlists_alone_are_enough(tmp_path, name):
     assert find_sources(touch(tmp_path, name)).playlists == tmp_path / name
 
 
+def test_a_table_may_be_a_folder_of_its_parts(tmp_path):
+    names = ["raw/listens.parquet/part-0", "raw/listens.parquet/playlists.csv", "raw/playlists.csv/part-1.csv"]
+    found = find_sources(touch(tmp_path, *names))
+    assert found.named() == {
+        "listens/listens.parquet": tmp_path / "raw/listens.parquet",
+        "playlists/playlists.csv": tmp_path / "raw/playlists.csv",
+    }
+
+
 def test_unique_tracks_are_taken_before_song_data(tmp_path):
     found = find_sources(
         touch(tmp_path, "mpd.slice.0-9.json", "train_triplets.txt", "song_data.csv", "unique_tracks.txt")

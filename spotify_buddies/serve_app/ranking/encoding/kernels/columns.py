@@ -25,7 +25,8 @@ class Fixed(NamedTuple):
 
     head: the fields model_version and arm. (skipped_offsets, skipped): the field skipped, by code. (playlist_offsets,
     playlists): from encode_playlists. (song_offsets, songs): from encode_songs. (phrase_offsets, phrases): three rows
-    for every wording: the sentence for one, and what stands before and after a larger number.
+    for every wording: the sentence for one, and what stands before and after a larger number. (found_offsets, found):
+    the field found_by, by mask of trainer.bundle.sources.
     """
 
     head: Array
@@ -37,6 +38,8 @@ class Fixed(NamedTuple):
     songs: Array
     phrase_offsets: Array
     phrases: Array
+    found_offsets: Array
+    found: Array
 
 
 class Sent(NamedTuple):
@@ -44,6 +47,7 @@ class Sent(NamedTuple):
 
     (id_offsets, ids): the user ids. drawn: 16 random bytes each. rows, scores and score_bits (users, limit), of which
     counts are filled. sources: numbers of the proto. worded: how reasons are worded. skipped: rows of Fixed.skipped.
+    found_by uint8 (users, limit): rows of Fixed.found.
     """
 
     id_offsets: Array
@@ -57,3 +61,4 @@ class Sent(NamedTuple):
     worded: Array
     skipped: Array
     unknown_songs: Array
+    found_by: Array

@@ -19,9 +19,11 @@ from spotify_buddies.serve_app.ranking.encoding.kernels.wire import (
 
 Array = npt.NDArray[Any]
 
-# Wordings: the first says no number; the second says the songs that are shared, the others likes.
+# Wordings: the first says no number; the second says the songs that are shared, the last those of the playlist itself,
+# the others likes.
 CLOSE = 0
 SHARED = 1
+PLAYLISTS_SONGS = 4
 
 
 @njit(cache=True, nogil=True)
@@ -47,13 +49,15 @@ def put_reason(
     phrase_offsets: Array,
     phrases: Array,
 ) -> int:
-    """The fields of a Reason. score: of a popular playlist the number of its likes."""
-    if shared > 0:
-        place = put_varint(out, put_byte(out, place, SHARED_SONGS), np.int64(shared))
+    """The fields of a Reason. shared: as Reasons. score: of a popular playlist the number of its likes."""
+    if shared != 0:
+        place = put_varint(out, put_byte(out, place, SHARED_SONGS), np.int64(abs(shared)))
     for song in examples:
         if song >= 0:
             place = put_row(out, place, song_offsets, songs, np.int64(song))
-    wording = np.int64(CLOSE if worded == SHARED and shared == 0 else worded)
-    number = np.int64(shared if wording <= SHARED else score)
+    wording = np.int64(worded)
+    if worded == SHARED and shared <= 0:
+        wording = np.int64(PLAYLISTS_SONGS if shared < 0 else CLOSE)
+    number = np.int64(score if wording == worded and wording > SHARED else abs(shared))
     size = put_text(None, np.int64(0), wording, number, phrase_offsets, phrases)
     return put_text(out, put_head(out, place, TEXT, size), wording, number, phrase_offsets, phrases)

@@ -101,8 +101,9 @@ def put_all(
 ) -> int:
     """The fields of all users. sizes: of recommendations, playlists and reasons; counting fills them, writing reads."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    id_offsets, ids, drawn, rows, scores, bits, counts, sources, worded, skipped, unknown = sent
-    head, skipped_offsets, skips, entry_offsets, entries, song_offsets, songs, phrase_offsets, phrases = fixed
+    id_offsets, ids, drawn, rows, scores, bits, counts, sources, worded, skipped, unknown, found_by = sent
+    head, skipped_offsets, skips, entry_offsets, entries, song_offsets, songs = fixed[:7]
+    phrase_offsets, phrases, found_offsets, found = fixed[7:]
     sizes_all, sizes_playlist, sizes_reason = sizes
     place = 0
     for i in range(counts.size):
@@ -122,6 +123,7 @@ def put_all(
                     phrase_offsets, phrases,
                 )  # fmt: skip
                 place = end(out, place, start_reason, REASON, sizes_reason, k)
+            place = put_row(out, place, found_offsets, found, np.int64(found_by[i, j]))
             place = end(out, place, start_playlist, PLAYLIST, sizes_playlist, k)
         place = put_source(out, copy(out, place, head, 0, head.size), sources[i])
         place = put_row(out, place, skipped_offsets, skips, np.int64(skipped[i]))

@@ -1,0 +1,71 @@
+"""Candidates of tastes: the playlists of their neighbours, and those nearest to their factors. Sources of lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.trainer.bundle import Bundle
+from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR, TASTE
+
+Array = npt.NDArray[Any]
+
+# A taste gets as many candidates of its neighbours as a user with a pairing, and so many nearest to its factor.
+CANDIDATES = 75
+NEAREST = 200
+# At most so many more, in place of those that a request excludes.
+_SPARE = 200
+NO_BITS = np.empty(0, np.uint8)
+
+
+def gather(
+    bundle: Bundle,
+    retrieval: Retrieval | None,
+    neighbours: Csr,
+    users: Array,
+    factors: Array,
+    rules: kernels.ListRules,
+    share: int,
+) -> tuple[Csr, Array]:
+    """At most CANDIDATES playlists of each row's neighbours, and beside them the NEAREST to its factor.
+
+    share: at first, at most so many of one neighbour. retrieval None: the neighbours' alone. Returns the candidates,
+    those of the neighbours first, and their source bits, uint8 (nnz,). What the rules exclude may be among the nearest;
+    it is left out when the lists are made.
+    """
+    near = kernels.Ragged(neighbours.indptr, neighbours.indices)
+    owned = kernels.Ragged(bundle.owned.indptr, bundle.owned.indices)
+    gathered = kernels.gather_owned(near, owned, users, rules, CANDIDATES, share)
+    nearest = np.empty((len(users), 0), np.int32)
+    if retrieval is not None:
+        blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
+        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked))
+    shape = (len(users), gathered.shape[1] + nearest.shape[1])
+    rows, bits, counts = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(users), np.int64)
+    kernels.join(gathered, PAIRING, nearest, TASTE, rows, bits, counts)
+    filled = np.arange(shape[1]) < counts[:, None]
+    indptr = np.zeros(neighbours.rows + 1, np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return Csr(indptr, rows[filled], bundle.manifest.playlists), bits[filled]
+
+
+def libraries_of(bundle: Bundle) -> kernels.Libraries:
+    """What reasons are found in."""
+    users, own = bundle.user_songs, bundle.playlist_songs
+    # Empty where there are none: kernels take no None.
+    starts, songs = (own.indptr, own.indices) if own else (users.indptr[:0], users.indices[:0])
+    return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
+
+
+def mark(candidates: Csr, bits: Array, candidate_rows: Array, list_sources: Array, rows: Array, counts: Array) -> Array:
+    """What found each playlist of the lists, uint8 (users, limit). See kernels.mark; bits may be NO_BITS."""
+    out = np.empty(rows.shape, np.uint8)
+    kernels.mark(
+        candidates.indptr, candidates.indices, bits, candidate_rows, list_sources, rows, counts, PAIRING, POPULAR, out
+    )
+    return out

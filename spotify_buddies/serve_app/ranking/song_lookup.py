@@ -1,0 +1,53 @@
+"""The songs of tastes as rows of a bundle: by id, or by names normalised as the data set's were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.text.song_keys import song_key
+from spotify_buddies.serve_app.ranking.lookup import Keys, find
+from spotify_buddies.serve_app.ranking.query import SongName, Taste
+from spotify_buddies.trainer.bundle import Bundle
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TasteSongs:
+    """The songs of tastes as rows: songs (tastes x songs, ascending, no duplicates); unknown: songs not found, each."""
+
+    songs: Csr
+    unknown: tuple[int, ...]
+
+
+def find_songs(bundle: Bundle, tastes: Sequence[Taste]) -> TasteSongs:
+    """Look the songs of tastes up; a name of spaces alone is no song's."""
+    wanted = [song for taste in tastes for song in taste.songs]
+    rows = np.full(len(wanted), -1, np.int32)
+    by_id = [i for i, song in enumerate(wanted) if isinstance(song, str)]
+    by_name = [i for i, song in enumerate(wanted) if isinstance(song, SongName)]
+    matching: Any = bundle.manifest.matching
+    if by_id:
+        entries = find(bundle.song_ids, Keys.of([str(wanted[i]) for i in by_id]))
+        known = entries >= 0
+        rows[np.asarray(by_id)[known]] = bundle.song_id_rows[entries[known]]
+    if by_name:
+        rows[by_name] = _find_names(bundle, [song for song in wanted if isinstance(song, SongName)], matching)
+    split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
+    songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], bundle.manifest.songs)
+    return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
+
+
+def _find_names(bundle: Bundle, names: Sequence[SongName], matching: Any) -> Array:
+    """The row of each name, int32 (names,), -1 where no song has it."""
+    keys = [song_key(name.title, name.artist, matching) for name in names]
+    # A name of spaces alone has the key of the songs that have no name.
+    named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
+    rows: Array = np.where(named, find(bundle.song_keys, Keys.of(keys)), -1).astype(np.int32)
+    return rows

@@ -1,0 +1,176 @@
+"""Sources of candidates while serving: bits beside lists, the nearest playlists of tastes, reasons without owners."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Rules, Source
+from spotify_buddies.serve_app.ranking.reasons import explain, sentence
+from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.trainer.bundle import Bundle, BundleError, SongFactors, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle.nearest_index import PLAYLIST_INDEX, build_nearest
+from spotify_buddies.trainer.bundle.sources import FOLLOWS, PAIRING, POPULAR, TASTE
+from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts
+from tests.serve_app.ranking.cold_path import NONE, ROCK, near
+
+SCALE = np.where(np.arange(DIMENSION) < 4, 1, 0.5).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def wide_dir(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated bundle with sources, a scale, songs of playlists, and factors of songs."""
+    rng = np.random.default_rng(3)
+    given = parts(bundle_dir / "index")
+    songs = SongFactors(
+        rng.normal(size=(SONGS, 4)).astype(np.float16),
+        rng.normal(size=(SONGS, 4)).astype(np.float16),
+        np.ones(SONGS, np.float32),
+        np.array([1], np.float32),
+    )
+    wide = replace(
+        given,
+        candidate_sources=rng.choice([PAIRING, TASTE, PAIRING | TASTE, FOLLOWS], given.candidates.nnz).astype(np.uint8),
+        retrieval_scale=SCALE,
+        playlist_songs=Csr.from_rows([np.sort(rng.choice(SONGS, 5, replace=False)) for _ in range(PLAYLISTS)], SONGS),
+        song_factors=songs,
+        owner=np.where(np.arange(PLAYLISTS) % 2 == 0, given.owner, -1).astype(np.int32),
+    )
+    return write_bundle(tmp_path_factory.mktemp("wide") / "bundle", wide).directory
+
+
+@pytest.fixture(scope="module")
+def wide(wide_dir: Path) -> Engine:
+    return Engine(open_bundle(wide_dir), "7")
+
+
+def test_every_answered_playlist_has_the_sources_of_its_candidate(wide: Engine) -> None:
+    lists = wide.rank_known([f"user-{user}" for user in range(USERS - 1)], 10, NONE)
+    for user in range(USERS - 1):
+        first = int(wide.bundle.candidates.indptr[user])
+        bits = dict(zip(wide.bundle.candidates.row(user).tolist(), wide.bundle.candidate_sources[first:], strict=False))
+        for place in range(10):
+            found = lists.candidate_sources[user, place]
+            assert found == (bits[int(lists.rows[user, place])] if place < lists.counts[user] else 0)
+
+
+def test_popular_lists_are_of_that_source_and_lists_of_older_bundles_of_the_pairing(
+    wide: Engine, engine: Engine
+) -> None:
+    for ranker in (wide, engine):
+        lists = ranker.rank_known(["nobody"], 3, NONE)
+        assert lists.candidate_sources.tolist() == [[POPULAR] * 3]
+    assert engine.rank_known(["user-0"], 1, NONE).candidate_sources.tolist() == [[PAIRING]]
+    assert engine.retrieval is None
+
+
+def test_candidates_that_are_given_keep_the_sources_that_they_have_in_the_bundle(wide: Engine) -> None:
+    known = wide.rank_known(["user-3"], 5, NONE)
+    given = wide.rank_candidates(known.song_rows, Csr.from_rows([known.rows[0, :3]], PLAYLISTS), 5, NONE)
+    assert given.candidate_sources[0, :3].tolist() == known.candidate_sources[0, :3].tolist()
+    assert given.part(0, 1).candidate_sources.shape == (1, 5)
+
+
+def test_a_taste_without_neighbours_gets_the_playlists_nearest_to_its_factor(wide: Engine) -> None:
+    songs = wide.find_songs([ROCK])
+    lists = wide.rank_tastes([ROCK], songs, None, 5, NONE)
+    factor = wide.bundle.song_factors(songs.songs)[0]
+    best = np.argsort(-(wide.bundle.playlist_factors @ factor), kind="stable")[:5]
+    assert lists.sources == (Source.COLD_NEIGHBOURS,)
+    assert lists.rows[0].tolist() == best.tolist()
+    assert lists.candidate_sources.tolist() == [[TASTE] * 5]
+
+
+def test_a_playlist_of_a_neighbour_that_is_near_too_has_both_sources(wide: Engine) -> None:
+    lists = wide.rank_tastes([ROCK], wide.find_songs([ROCK]), near(0, 1, 2), PLAYLISTS, NONE)
+    neighbours = {int(p) for user in range(3) for p in wide.bundle.owned.row(user)}
+    for row, bits in zip(lists.rows[0].tolist(), lists.candidate_sources[0].tolist(), strict=True):
+        assert bits & TASTE
+        assert bool(bits & PAIRING) == (row in neighbours)
+
+
+def test_what_is_excluded_or_blocked_is_not_among_the_nearest(wide: Engine) -> None:
+    songs = wide.find_songs([ROCK])
+    free = wide.rank_tastes([ROCK], songs, None, 4, NONE).rows[0]
+    blocked = Csr.from_rows([np.sort(free[1:3])], PLAYLISTS)
+    lists = wide.rank_tastes([ROCK], songs, None, 4, free[:1], Rules(blocked))
+    assert lists.rows[0, 0] == free[3]
+    assert not set(lists.rows[0].tolist()) & set(free[:3].tolist())
+
+
+def test_nearest_come_by_the_scaled_product_and_a_vector_of_nothing_gets_none(wide: Engine) -> None:
+    assert wide.retrieval is not None
+    vectors = np.vstack([wide.bundle.user_factors[:2], np.zeros((1, DIMENSION)), np.full((1, DIMENSION), np.nan)])
+    found = wide.retrieval(vectors.astype(np.float32), 7)
+    for i in range(2):
+        wanted = np.argsort(-((vectors[i] * SCALE) @ wide.bundle.playlist_factors.T), kind="stable")[:7]
+        assert found[i].tolist() == wanted.tolist()
+    assert (found[2:] == -1).all()
+
+
+def test_an_index_in_the_bundle_is_what_is_searched(bundle_dir: Path, tmp_path: Path) -> None:
+    given = parts(bundle_dir / "index")
+    index = build_nearest(given.playlist_factors * SCALE, given.user_factors * SCALE)
+    bundle = write_bundle(
+        tmp_path / "bundle", replace(given, retrieval_scale=np.ones(DIMENSION, np.float32), nearest=index)
+    )
+    assert PLAYLIST_INDEX in bundle.manifest.files
+    retrieval = Retrieval.of(bundle)
+    assert retrieval is not None
+    assert retrieval.index is not None
+    assert not retrieval.is_cheap(1)
+    found = retrieval(bundle.user_factors, 10)
+    assert ((found >= 0) & (found < PLAYLISTS)).all()
+    assert Engine(bundle, "7").warm_up()
+
+
+def test_an_index_of_other_playlists_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
+    given = parts(bundle_dir / "index")
+    other = build_nearest(given.playlist_factors[:50], given.user_factors)
+    wrong = replace(given, retrieval_scale=SCALE, nearest=other)
+    with pytest.raises(BundleError, match=r"playlists\.faiss: 50 factors of 8 numbers, need 120 of 8"):
+        Engine(write_bundle(tmp_path / "bundle", wrong), "7")
+
+
+def test_joined_lists_hold_each_playlist_once() -> None:
+    left, right = np.array([[3, 1, -1]], np.int32), np.array([[1, 2, 3, 0]], np.int32)
+    rows, bits, counts = np.empty((1, 7), np.int32), np.empty((1, 7), np.uint8), np.empty(1, np.int64)
+    kernels.join(left, PAIRING, right, TASTE, rows, bits, counts)
+    assert counts.tolist() == [4]
+    assert rows[0, :4].tolist() == [3, 1, 2, 0]
+    assert bits[0, :4].tolist() == [PAIRING | TASTE, PAIRING | TASTE, TASTE, TASTE]
+
+
+def test_without_an_owner_the_reason_is_the_playlists_own_songs(wide: Engine) -> None:
+    lists = wide.rank_known([f"user-{user}" for user in range(USERS - 1)], 10, NONE)
+    reasons = explain(wide, lists)
+    bundle: Bundle = wide.bundle
+    seen = set()
+    for i in range(USERS - 1):
+        mine = set(bundle.user_songs.row(i).tolist())
+        for place in range(lists.counts[i]):
+            row = int(lists.rows[i, place])
+            owner = int(bundle.owner[row])
+            with_owner = len(mine & set(bundle.user_songs.row(owner).tolist())) if owner >= 0 else 0
+            its = mine & set(bundle.playlist_songs.row(row).tolist())
+            assert reasons.shared[i, place] == (with_owner or -len(its))
+            examples = set(reasons.examples[i, place].tolist()) - {-1}
+            if not with_owner:
+                assert examples <= its
+                assert len(examples) == min(3, len(its))
+            seen.add(with_owner > 0)
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("shared", "text"),
+    [(-1, "with one of your songs"), (-1200, "with 1,200 of your songs"), (0, "close to your taste")],
+)
+def test_the_sentence_of_a_playlist_with_songs_of_the_user(shared: int, text: str) -> None:
+    assert sentence(Source.LIVE, shared, 1.0) == text
