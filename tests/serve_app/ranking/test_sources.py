@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.daily.score import inputs, score
+from spotify_buddies.serve_app.daily.space import new_space
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Rules, Source
@@ -75,6 +78,21 @@ def test_candidates_that_are_given_keep_the_sources_that_they_have_in_the_bundle
     given = wide.rank_candidates(known.song_rows, Csr.from_rows([known.rows[0, :3]], PLAYLISTS), 5, NONE)
     assert given.candidate_sources[0, :3].tolist() == known.candidate_sources[0, :3].tolist()
     assert given.part(0, 1).candidate_sources.shape == (1, 5)
+
+
+def test_scores_hold_offsets_whoever_gives_the_candidates(bundle_dir: Path, tmp_path: Path) -> None:
+    given = parts(bundle_dir / "index")
+    offsets = np.random.default_rng(1).normal(size=given.candidates.nnz).astype(np.float32) * 3
+    candidates = Csr(given.candidates.indptr, given.candidates.indices, PLAYLISTS, offsets)
+    engine = Engine(write_bundle(tmp_path / "bundle", replace(given, candidates=candidates)), "7")
+    known = engine.rank_known(["user-3", "user-5"], 5, NONE)
+    mixed = Csr.from_rows([engine.bundle.candidates.row(user)[::-1] for user in (3, 5)], PLAYLISTS)
+    again = engine.rank_candidates(known.song_rows, mixed, 5, NONE)
+    assert again.rows.tolist() == known.rows.tolist()
+    assert again.scores.tolist() == known.scores.tolist()
+    space = new_space("7", engine.bundle, "day", now=datetime(2026, 1, 1, tzinfo=UTC), ttl_s=1, block_users=USERS)
+    (block,) = score(inputs(engine.bundle, space, (0,)), 0, 1)
+    assert np.frombuffer(block.value, "<i4").reshape(USERS, -1)[[3, 5], :5].tolist() == known.rows.tolist()
 
 
 def test_a_taste_without_neighbours_gets_the_playlists_nearest_to_its_factor(wide: Engine) -> None:
