@@ -26,6 +26,11 @@ class DataSettings(_Section):
     sample_users: float = Field(1.0, gt=0, le=1, description="share of the users that are kept")
     cold_users: float = Field(0.05, ge=0, lt=1, description="share of the kept users that are held out as cold")
     min_liked_to_split: int = Field(5, ge=1, description="users with fewer likes train on all of them")
+    follow_split: Literal["auto", "cut", "user", "random"] = Field(
+        "auto",
+        description="real follows for training, validation and test: cut at two moments, by each user's order of time, "
+        "or at random; auto: cut where there are times, else random",
+    )
     owned_max: int = Field(100, ge=1, description="most playlists that one user is made the owner of")
     negatives: int = Field(4, ge=1, description="negatives per training positive")
     hard_share: float = Field(0.5, ge=0, le=1, description="share of the negatives drawn from the hard pool")

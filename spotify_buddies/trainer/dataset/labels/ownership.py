@@ -3,7 +3,7 @@
 A playlist that names its owner keeps it. Every other goes to the user with the highest priority = score / sqrt(s)
 among the warm users who like it, where a user's validation positives do not count for that user; a user gets at most
 `owned_max`, and the next candidate takes what does not fit. The limit is for these alone: the playlists that name a
-user as their owner are not counted.
+user as their owner are not counted. Where labels are real follows, only playlists that name their owner have one.
 
 Playlists rank users and users rank playlists by the same priorities (of equal ones the lower playlist row, then the
 lower user row, comes first), so there is exactly one assignment in which no playlist and user would both do better with
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.kernels import group
+from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.labels.kernels import propose
 from spotify_buddies.trainer.dataset.table import IN_VALIDATION, LIKED, MATRIX, NOT_SAMPLED, SONGS, SPLIT, UNUSED
 from spotify_buddies.trainer.reports.quantiles import describe, gini, top_share
@@ -45,7 +46,13 @@ def assign_owners(
     named = np.load(parts[SONGS] / "named_owner.npy")
     root_songs = np.sqrt(Csr.load(parts[MATRIX], "user_songs").counts)
     # A validation positive stays one: users are never recommended what they own.
-    counts = (split != IN_VALIDATION) & (split != UNUSED) & (named[liked.indices] < 0)
+    # Real labels say nothing of who made a playlist: one that names nobody has no owner then.
+    real = real_labels(parts[MATRIX]) is not None
+    counts = (
+        np.zeros(liked.nnz, np.bool_)
+        if real
+        else (split != IN_VALIDATION) & (split != UNUSED) & (named[liked.indices] < 0)
+    )
     owner, rounds, capped = match(liked, counts, root_songs, settings, progress)
     owner = np.where(named >= 0, named, owner).astype(np.int32)
     owned = owned_by(owner, liked.rows)

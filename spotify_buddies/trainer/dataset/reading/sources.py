@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spotify_buddies.foundation.stages.stage import STAMP
 from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.reading import attlist
 
 _SLICE = re.compile(r"mpd\.slice\.(\d+)-(\d+)\.json(\.gz|\.zst)?")
 _PACKED = r"(\.gz|\.zst)?"
@@ -19,15 +20,25 @@ _SINGLE = {
     "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
     "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
 }
+# In the order in which they are read.
+_INTERACTIONS = {
+    name: re.compile(name + r"\.(csv(\.gz|\.zst)?|parquet)")
+    for name in ("follows", "likes", "saves", "dislikes", "feedback")
+}
 KNOWN = (
     "mpd.slice.<a>-<b>.json, train_triplets.txt with unique_tracks.txt or song_data.csv, sid_mismatches.txt, "
-    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (text files also as .gz or .zst)"
+    "listens.csv, listens.parquet, playlists.csv, playlists.parquet, follows.csv, likes.csv, saves.csv, dislikes.csv, "
+    "feedback.csv, or these as .parquet (text files also as .gz or .zst); listItem_spotify.txt with train.txt and "
+    "validation.txt"
 )
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The raw files of one data set. mpd: slices in the order of their numbers; None: there is no such file."""
+    """The raw files of one data set. mpd: slices in the order of their numbers; None: there is no such file.
+
+    interactions: follows, likes, saves, dislikes and feedback, in this order. attlist: its files, in one folder.
+    """
 
     mpd: tuple[Path, ...] = ()
     triplets: Path | None = None
@@ -35,13 +46,17 @@ class Sources:
     mismatches: Path | None = None
     listens: Path | None = None
     playlists: Path | None = None
+    interactions: tuple[Path, ...] = ()
+    attlist: tuple[Path, ...] = ()
 
     def named(self) -> dict[str, Path]:
         """Every file by a name that does not depend on the folder it lies in."""
-        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mpd"}
+        many = ("mpd", "interactions", "attlist")
+        single = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in many}
         # The number keeps two slices of one name, from two folders, apart.
         slices = {f"mpd/{i:06d}/{path.name}": path for i, path in enumerate(self.mpd)}
-        return slices | {f"{name}/{path.name}": path for name, path in single.items() if path is not None}
+        said = {f"{name}/{path.name}": path for name in many[1:] for path in getattr(self, name)}
+        return slices | {f"{name}/{path.name}": path for name, path in single.items() if path is not None} | said
 
 
 def find_sources(directory: Path) -> Sources:
@@ -57,7 +72,9 @@ def find_sources(directory: Path) -> Sources:
     slices = [(path, match) for path in files if (match := _SLICE.fullmatch(path.name))]
     sources = Sources(
         mpd=tuple(path for path, match in sorted(slices, key=lambda item: (int(item[1][1]), item[0]))),
-        **{name: _one(name, [path for path in files if regex.fullmatch(path.name)]) for name, regex in _SINGLE.items()},
+        interactions=tuple(filter(None, (_matching(name, regex, files) for name, regex in _INTERACTIONS.items()))),
+        attlist=_attlist(files),
+        **{name: _matching(name, regex, files) for name, regex in _SINGLE.items()},
     )
     _check(directory, sources)
     return sources
@@ -79,6 +96,19 @@ def _files(directory: Path) -> list[Path]:
     return sorted(paths)
 
 
+def _matching(name: str, regex: re.Pattern[str], files: list[Path]) -> Path | None:
+    return _one(name, [path for path in files if regex.fullmatch(path.name)])
+
+
+def _attlist(files: list[Path]) -> tuple[Path, ...]:
+    """AttList's files beside its playlists; names like train.txt mean nothing elsewhere."""
+    songs = _one("playlists of numbers", [path for path in files if path.name == attlist.SONGS])
+    if songs is None:
+        return ()
+    names = (attlist.TRAIN, attlist.VALIDATION, attlist.TEST)
+    return (songs, *(path for name in names if (path := songs.parent / name) in files))
+
+
 def _one(name: str, paths: list[Path]) -> Path | None:
     if name == "song_names":
         paths = [path for path in paths if path.name.startswith("unique_tracks")] or paths
@@ -91,10 +121,14 @@ def _one(name: str, paths: list[Path]) -> Path | None:
 def _check(directory: Path, sources: Sources) -> None:
     if not sources.named():
         raise DataError(str(directory), "", "no raw files found", f"known names are {KNOWN}")
-    if not sources.mpd and sources.playlists is None:
+    if sources.attlist and (sources.mpd or sources.playlists is not None):
+        problem, advice = "its numbers would meet the ids of other playlists", "give a folder that holds it alone"
+        raise DataError(str(sources.attlist[0]), "", problem, advice)
+    if not sources.mpd and sources.playlists is None and not sources.attlist:
         raise DataError(str(directory), "", "no playlists found", "add mpd.slice.<a>-<b>.json or playlists.csv")
-    if sources.triplets is None and sources.listens is None and sources.playlists is None:
-        advice = "add train_triplets.txt, listens.csv or playlists with an owner_id"
+    people = (sources.triplets, sources.listens, sources.playlists, *sources.interactions, *sources.attlist)
+    if not any(people):
+        advice = "add train_triplets.txt, listens.csv, follows.csv or playlists with an owner_id"
         raise DataError(str(directory), "", "no listening data found", advice)
     if sources.triplets is not None and sources.song_names is None:
         advice = "add unique_tracks.txt or song_data.csv; without names no song matches a playlist"
