@@ -83,7 +83,7 @@ def train_and_release(
     address = tracking_uri(state_dir, uri)
     with recorded(work, registry, address, artifact_location(address, state_dir)) as run:
         model = _fit(work, run, progress, on_epoch)
-        candidates = Csr.load(pairing / CANDIDATES, "candidates")
+        candidates = data.servable(Csr.load(pairing / CANDIDATES, "candidates"))
         evaluation = evaluate(dataset, model, candidates, progress)
         parts = bundle_parts(
             data,

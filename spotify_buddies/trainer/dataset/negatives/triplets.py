@@ -30,7 +30,12 @@ from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block
 from spotify_buddies.trainer.dataset.negatives.pools import load_pools
 from spotify_buddies.trainer.dataset.negatives.samples import Inputs, sample_block, write_pools
-from spotify_buddies.trainer.dataset.negatives.uniform.drawing import draw_follows, sample_follows, uniform_inputs
+from spotify_buddies.trainer.dataset.negatives.uniform.drawing import (
+    draw_follows,
+    kept_of_pools,
+    sample_follows,
+    uniform_inputs,
+)
 from spotify_buddies.trainer.dataset.scoring import space_for
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, MATRIX, SPLIT, WARM
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
@@ -79,6 +84,7 @@ def write_triplets(
     if (follows := real_labels(parts[MATRIX])) is not None:
         uniform = uniform_inputs(labels, follows)
         draw = partial(draw_follows, negatives=negatives, hard=hard, seed=drawing)
+        most = kept_of_pools(toy.size, settings)
         work = Work(uniform, partial(sample_follows, most=most, seed=sampling), draw)
         return _write(directory, work, labels, toy, settings, progress, blocks)
     share = settings.hard_pool
