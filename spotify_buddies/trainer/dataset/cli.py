@@ -75,7 +75,8 @@ def build(
     """Build the data set: match songs, score, label and split, assign owners, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst. With --ray a cluster whose machines have the same
+    listens.csv|parquet, playlists.csv|parquet, follows, likes, saves, dislikes and feedback as .csv|parquet, also .gz
+    and .zst. With --ray a cluster whose machines have the same
     release installed computes scores, triplets and batches; the files are the same byte for byte.
 
     Example: buddies data build ~/music-data --ray auto
