@@ -66,10 +66,15 @@ class TrainSettings(_Section):
         0.5, ge=0, lt=1, description="hybrid: share of the dimensions that hold the taste of song sets, without likes"
     )
     taste_weight: float = Field(
-        20.0, gt=0, description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes"
+        20.0,
+        gt=0,
+        description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes; of real follows 5 "
+        "unless it is set",
     )
     artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
-    hybrid_batch: int = Field(8_000_000, ge=1, description="hybrid: triplets a step of Adam")
+    hybrid_batch: int = Field(
+        8_000_000, ge=1, description="hybrid: triplets a step of Adam; of real follows a sixteenth of an epoch at most"
+    )
     backend: Literal["auto", "numba", "torch", "fused"] = Field(
         "auto",
         description="bpr: torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on "

@@ -17,7 +17,7 @@ from spotify_buddies.trainer.dataset.table import FOLLOWS, WARM, Dataset
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, artist_rows
 from spotify_buddies.trainer.models.model import EpochReport, Model, Validation
-from spotify_buddies.trainer.models.pace import paced
+from spotify_buddies.trainer.models.pace import paced, suited
 from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.models.training_progress import WHAT
 from spotify_buddies.trainer.settings import TrainSettings
@@ -49,7 +49,7 @@ def fit(
     """
     source = open_source(data, settings, toy=toy)
     if data.labels == FOLLOWS:
-        source, settings = paced(source, settings)
+        source, settings = paced(source, suited(settings, data.labels))
     hybrid = settings.model == "hybrid"
     model = train(
         source,

@@ -1,7 +1,8 @@
-"""Steps of the hybrid model where labels are real: many short ones an epoch.
+"""The hybrid model where labels are real: many short steps an epoch, and less weight on taste.
 
 Simulated likes come by the million, and one step of Adam for millions of triplets is cheap and enough. Real follows are
 few: an epoch of them would be a single step, and training would stop after a handful of steps that learned nothing.
+Simulated likes are made of shared songs, which is what the taste sees; what people really follow depends less on it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.seeds import generator
+from spotify_buddies.trainer.dataset.table import SIMULATED
 from spotify_buddies.trainer.models.order import BLOCK, EpochPart, TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -22,6 +24,8 @@ Array = npt.NDArray[Any]
 # An epoch has so many steps, unless a step would then have fewer triplets than LEAST or more than hybrid_batch.
 STEPS = 16
 LEAST = 4_096
+# On AttList: NDCG@10 0.097 with 5, 0.082 with 20, the default for simulated likes.
+TASTE_WEIGHT = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,16 @@ class Paced:
     def seen(self) -> tuple[Array, Array]:
         """As the source's."""
         return self.source.seen()
+
+
+def suited(settings: TrainSettings, labels: str) -> TrainSettings:
+    """The settings with what real labels ask for in the place of a default; the same for simulated ones.
+
+    Nothing that was set by hand changes, so that a second call changes nothing either.
+    """
+    if labels == SIMULATED or "taste_weight" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"taste_weight": TASTE_WEIGHT})
 
 
 def paced(source: TripletSource, settings: TrainSettings) -> tuple[TripletSource, TrainSettings]:

@@ -17,6 +17,7 @@ from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
 from spotify_buddies.trainer.models.model import EpochReport, Model
+from spotify_buddies.trainer.models.pace import suited
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import song_factors
@@ -76,7 +77,7 @@ def train_and_release(
         pairing=pairing,
         paired=load_pairing(pairing, dataset),
         home=state_dir / "train",
-        settings=settings or TrainSettings(),
+        settings=suited(settings or TrainSettings(), data.labels),
         run_type=run_type,
     )
     registry = registry or RegistrySettings()
