@@ -104,14 +104,11 @@ class Dataset:
 
     def servable(self, candidates: Csr) -> Csr:
         """Candidates (U, P) without what their user dislikes or, of real labels, follows in training already."""
-        if self.labels == SIMULATED:
+        if self.labels == SIMULATED and not self.disliked.nnz:
             return candidates
-        users = np.arange(self.users, dtype=np.int64)
-        known = np.repeat(users, self.liked.counts)[np.asarray(self.split) == IN_TRAIN]
-        taken = known * self.playlists + np.asarray(self.liked.indices)[np.asarray(self.split) == IN_TRAIN]
-        refused = np.repeat(users, self.disliked.counts) * self.playlists + np.asarray(self.disliked.indices)
-        keys = np.repeat(users, candidates.counts) * self.playlists + np.asarray(candidates.indices)
-        kept = ~np.isin(keys, np.concatenate([taken, refused]))
+        known = np.asarray(self.split) == IN_TRAIN if self.labels == FOLLOWS else np.zeros(self.liked.nnz, np.bool_)
+        taken = np.concatenate([_keys(self.liked)[known], _keys(self.disliked)])
+        kept = ~np.isin(_keys(candidates), taken)
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[np.asarray(candidates.indptr)]
         values = None if candidates.values is None else candidates.values[kept]
         return Csr(ends, np.asarray(candidates.indices)[kept], candidates.columns, values)
@@ -139,6 +136,12 @@ class Dataset:
     def song_id_table(self) -> pl.DataFrame:
         """song_id, song_row: every id of the listening data and the row it became."""
         return pl.read_parquet(self.directory / SONGS / "song_ids.parquet")
+
+
+def _keys(pairs: Csr) -> Array:
+    """One number for each entry, the same for the same row and column; int64 (nnz,)."""
+    keys: Array = np.repeat(np.arange(pairs.rows, dtype=np.int64) * pairs.columns, pairs.counts)
+    return keys + np.asarray(pairs.indices)
 
 
 def open_dataset(directory: Path) -> Dataset:

@@ -268,6 +268,9 @@ def test_dislikes_beside_listens_alone_leave_likes_simulated_and_out_of_them(tmp
     assert pairs(changed, 0, 1, 2, 3) == pairs(plain, 0, 1, 2, 3) - set(refused)
     assert plain.disliked.nnz == 0
     assert changed.disliked.nnz == len(refused)
+    everything = Csr.from_rows([np.arange(changed.playlists)] * changed.users, changed.playlists)
+    assert changed.servable(everything).nnz == everything.nnz - len(refused)
+    assert plain.servable(everything) is everything
 
 
 def test_the_same_files_give_the_same_bytes_and_nothing_runs_again(folder, tmp_path):
