@@ -32,6 +32,11 @@ class DataSettings(_Section):
         "nearest",
         description="who owns a playlist that names nobody: the nearest by songs, or, as published, who likes it most",
     )
+    follow_split: Literal["auto", "cut", "user", "random"] = Field(
+        "auto",
+        description="real follows for training, validation and test: cut at two moments, by each user's order of time, "
+        "or at random; auto: cut where there are times, else random",
+    )
     owned_max: int = Field(100, ge=1, description="most playlists that one user is made the owner of")
     negatives: int = Field(4, ge=1, description="negatives per training positive")
     hard_share: float = Field(0.5, ge=0, le=1, description="share of the negatives drawn from the hard pool")
@@ -67,10 +72,15 @@ class TrainSettings(_Section):
         0.5, ge=0, lt=1, description="hybrid: share of the dimensions that hold the taste of song sets, without likes"
     )
     taste_weight: float = Field(
-        20.0, gt=0, description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes"
+        20.0,
+        gt=0,
+        description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes; of real "
+        "follows 5, unless it is set",
     )
     artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
-    hybrid_batch: int = Field(8_000_000, ge=1, description="hybrid: triplets a step of Adam")
+    hybrid_batch: int = Field(
+        8_000_000, ge=1, description="hybrid: triplets a step of Adam; of real follows a sixteenth of an epoch at most"
+    )
     backend: Literal["auto", "numba", "torch", "fused"] = Field(
         "auto",
         description="bpr: torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on "

@@ -40,7 +40,7 @@ def feedback_command(item: Recommendation, address: str | None = None) -> str:
 
 
 def _row(rank: int, playlist: Playlist) -> tuple[object, ...]:
-    owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "")
+    owner = playlist.owner_id[:10] + ("…" if len(playlist.owner_id) > 10 else "") or "unknown listener"
     return rank, playlist.title, playlist.playlist_id, owner, f"{playlist.score:.3f}", _reason(playlist.reason)
 
 

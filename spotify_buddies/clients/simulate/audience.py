@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-TEST, KNOWN = 2, (0, 1)
+TRAIN, VALIDATION, TEST = 0, 1, 2
 # The most that a request may exclude.
 MOST_KNOWN = 1_000
 
@@ -23,7 +23,10 @@ class AudienceError(Exception):
 
 @dataclass(frozen=True)
 class SimulatedUser:
-    """user_id: in the data set. likes: playlists of the test split. known: liked ones that training saw, best first."""
+    """user_id: in the data set. likes: playlists of the test split. known: liked ones that training saw, best first.
+
+    Of a data set whose given split has no test, likes are those of validation.
+    """
 
     user_id: str
     likes: frozenset[str]
@@ -36,7 +39,9 @@ class Audience:
     def __init__(self, users: Any, playlists: Any, indptr: Array, indices: Array, split: Array) -> None:
         self._users, self._playlists = users, playlists
         self._indptr, self._indices, self._split = indptr, indices, split
-        self._likes = np.flatnonzero(split == TEST)
+        # Validation counts as seen, since training stopped by it, unless there is nothing else to like.
+        self._held = TEST if (split == TEST).any() else VALIDATION
+        self._likes = np.flatnonzero(split == self._held)
         if not self._likes.size:
             raise AudienceError("the data set has no test likes; build it from more users or playlists")
 
@@ -49,8 +54,9 @@ class Audience:
         """The user of a row."""
         span = slice(int(self._indptr[row]), int(self._indptr[row + 1]))
         liked, split = self._indices[span], self._split[span]
-        known = liked[np.isin(split, KNOWN)][:MOST_KNOWN]
-        return SimulatedUser(self._users[row], frozenset(self._names(liked[split == TEST])), tuple(self._names(known)))
+        known = liked[split < self._held][:MOST_KNOWN]
+        likes = self._names(liked[split == self._held])
+        return SimulatedUser(self._users[row], frozenset(likes), tuple(self._names(known)))
 
     @cached_property
     def size(self) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -69,6 +70,26 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
         f"rows deleted: {done.stray_rows:,} "
         f"outside the partitions, {done.keys:,} idempotency keys, {done.blocks:,} expired blocks"
     )
+
+
+@app.command("export-follows")
+def export(
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(help="The file, as feedback.parquet beside your other raw files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write what listeners like and dislike as a file of real follows, which `buddies data build` reads.
+
+    Example: buddies store export-follows ~/music-data/feedback.parquet
+    """
+    import psycopg
+
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.store.export import export_follows
+
+    with explained(psycopg.Error, OSError):
+        count = export_follows(store_url(context.obj, "postgres"), output)
+    say(json.dumps({"rows": count, "file": str(output)}) if as_json else f"{count:,} likes and dislikes in {output}")
 
 
 def _row(size: TableSize) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.dataset import table
 from spotify_buddies.trainer.dataset.errors import Skipped
+from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
 from spotify_buddies.trainer.dataset.matching import match_songs
@@ -95,6 +96,8 @@ def _parts(
     progress: Progress,
 ) -> dict[str, _Part]:
     folders = {name: directory / name for name in table.STAGES}
+    # Only then does part 3 split anything: without follows its key is what it always was.
+    real = bool(sources.interactions or sources.attlist)
     raw, songs, matrix, score = folders[table.RAW], folders[table.SONGS], folders[table.MATRIX], folders[table.SCORE]
     return {
         table.RAW: _Part(
@@ -105,26 +108,35 @@ def _parts(
         table.SONGS: _Part(
             _chosen(settings, "matching"), (table.RAW,), lambda to: match_songs(to, raw, settings.matching, progress)
         ),
-        table.MATRIX: _Part({}, (table.RAW, table.SONGS), lambda to: build_matrices(to, raw, songs)),
+        table.MATRIX: _Part(
+            _chosen(settings, "seed", "min_liked_to_split", "follow_split") if real else {},
+            (table.RAW, table.SONGS),
+            lambda to: build_matrices(to, raw, songs, settings),
+        ),
         table.SCORE: _Part(
             _chosen(settings, "seed", "beta_a", "beta_b", "liked_share"),
             (table.SONGS, table.MATRIX),
             lambda to: score_users(to, matrix, songs, settings, progress, blocks),
         ),
-        table.LIKED: _Part({}, (table.SCORE,), lambda to: take_liked(to, score)),
-        **_labelled(folders, settings, blocks, progress),
+        table.LIKED: _Part(
+            {},
+            (table.SCORE,),
+            lambda to: take_liked(to, score, labels=table.FOLLOWS if real_labels(matrix) else table.SIMULATED),
+        ),
+        **_labelled(folders, settings, blocks, progress, real=real),
     }
 
 
 def _labelled(
-    folders: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress
+    folders: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress, *, real: bool
 ) -> dict[str, _Part]:
     before = table.STAGES[1:7]
+    matrix = (table.MATRIX,) if real else ()
     return {
         table.SPLIT: _Part(
             _chosen(settings, "seed", "sample_users", "cold_users", "min_liked_to_split"),
-            (table.SONGS, table.LIKED),
-            lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings),
+            (table.SONGS, table.LIKED, *matrix),
+            lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings, folders[table.MATRIX]),
         ),
         table.OWN: _Part(
             _chosen(settings, "owned_max", "ownership"),

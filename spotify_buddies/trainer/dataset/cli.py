@@ -87,9 +87,9 @@ def build(
     """Build the data set: match songs, score, label and split, assign owners, draw triplets and validation batches.
 
     Recognised: mpd.slice.*.json, train_triplets.txt, unique_tracks.txt or song_data.csv, sid_mismatches.txt,
-    listens.csv|parquet, playlists.csv|parquet, also .gz and .zst; and the exports of music services and players in
-    docs/your-own-data.md, a folder a user. Files at an address are copied to <state>/fetched first. With --ray a
-    cluster whose machines have the same
+    listens.csv|parquet, playlists.csv|parquet, follows, likes, saves, dislikes and feedback as .csv|parquet, also .gz
+    and .zst; and the exports of music services and players in docs/your-own-data.md, a folder a user. Files at an
+    address are copied to <state>/fetched first. With --ray a cluster whose machines have the same
     release installed computes scores, triplets and batches; the files are the same byte for byte.
 
     Example: buddies data build ~/music-data --ray auto

@@ -10,16 +10,20 @@ import numpy.typing as npt
 import polars as pl
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.dataset.kernels import distinct
+from spotify_buddies.trainer.dataset.kernels import distinct, group
+from spotify_buddies.trainer.dataset.labels.follows import read_follows
 from spotify_buddies.trainer.reports.quantiles import describe
+from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
 
 
-def build_matrices(directory: Path, raw: Path, songs: Path) -> dict[str, Any]:
+def build_matrices(directory: Path, raw: Path, songs: Path, settings: DataSettings) -> dict[str, Any]:
     """Write CSR user_songs (U, S) and playlist_songs (P, S), binary, ascending, from part 1's codes and part 2's rows.
 
-    A user's songs are the listens; a user who is known only as an owner has the songs of the owned playlists.
+    A user's songs are the listens. A user without listens has the songs of the owned playlists and of those followed in
+    training: what is held out must not show in the library that a model starts from. Where there are follows, they are
+    written too (see trainer.dataset.labels.follows).
     """
     rows = np.load(songs / "song_rows.npy")
     count = int(rows.max(initial=-1)) + 1
@@ -28,7 +32,16 @@ def build_matrices(directory: Path, raw: Path, songs: Path) -> dict[str, Any]:
     heard_songs = _distinct(listens, rows, count)
     owner = np.load(songs / "named_owner.npy")
     users = pl.read_parquet(songs / "users.parquet").height
-    user_songs = _with_owners(heard_songs, playlist_songs, owner, users)
+    lists = _owned(owner, users)
+    library = lists.counts > 0
+    library[: heard_songs.rows] |= heard_songs.counts > 0
+    labels = read_follows(raw, owner, library, settings)
+    followed: dict[str, Any] = {}
+    if labels is not None:
+        follows, followed = labels
+        follows.save(directory)
+        lists = _joined(lists, follows.of_training())
+    user_songs = _with_libraries(heard_songs, playlist_songs, lists)
     user_songs.save(directory, "user_songs")
     playlist_songs.save(directory, "playlist_songs")
     matched = _matched(user_songs, playlist_songs)
@@ -43,6 +56,7 @@ def build_matrices(directory: Path, raw: Path, songs: Path) -> dict[str, Any]:
         "playlists_without_a_song": int((playlist_songs.counts == 0).sum()),
         "listens_of_the_same_song": listens.nnz - heard_songs.nnz,
         "tracks_of_the_same_song": tracks.nnz - playlist_songs.nnz,
+        **followed,
     }
 
 
@@ -51,17 +65,39 @@ def _distinct(matrix: Csr, rename: Array, columns: int) -> Csr:
     return Csr(indptr, indices, columns)
 
 
-def _with_owners(heard: Csr, playlists: Csr, owner: Array, users: int) -> Csr:
-    """Append the libraries of the owners without listens: the union of their playlists' songs."""
-    added = users - heard.rows
-    if not added:
+def _owned(owner: Array, users: int) -> Csr:
+    has = np.flatnonzero(owner >= 0).astype(np.int32)
+    indptr, indices = group(owner[has], has, users)
+    return Csr(indptr, indices, owner.size)
+
+
+def _joined(first: Csr, second: Csr) -> Csr:
+    """Rows that hold what either holds, once, ascending."""
+    both = (first.to_scipy() + second.to_scipy()).tocsr()
+    both.sort_indices()
+    return Csr(both.indptr.astype(np.int64), both.indices.astype(np.int32), first.columns)
+
+
+def _with_libraries(heard: Csr, playlists: Csr, lists: Csr) -> Csr:
+    """The listens, and for users without any the union of the songs of their `lists` (U, P)."""
+    without = np.ones(lists.rows, bool)
+    without[: heard.rows] = heard.counts == 0
+    if not without.any():
         return heard
-    own = Csr.from_rows([[] if row < heard.rows else [row] for row in owner.tolist()], users).transpose()
-    parts = [[playlists.row(j) for j in own.row(user)] for user in range(heard.rows, users)]
-    # Never without a playlist: somebody is added as an owner because a playlist names them.
-    libraries = [np.unique(np.concatenate(part)) for part in parts]
-    indptr = np.concatenate([heard.indptr, heard.indptr[-1] + np.cumsum([len(songs) for songs in libraries])])
-    return Csr(indptr.astype(np.int64), np.concatenate([heard.indices, *libraries]), heard.columns)
+    counts = np.zeros(lists.rows, np.int64)
+    counts[: heard.rows] = heard.counts
+    libraries = {user: _union(playlists, lists.row(user)) for user in np.flatnonzero(without).tolist()}
+    counts[list(libraries)] = [songs.size for songs in libraries.values()]
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    indices = np.empty(int(indptr[-1]), np.int32)
+    indices[np.repeat(~without, counts)] = heard.indices
+    indices[np.repeat(without, counts)] = np.concatenate([*libraries.values()])
+    return Csr(indptr, indices, heard.columns)
+
+
+def _union(playlists: Csr, rows: Array) -> Array:
+    songs = [playlists.row(row) for row in rows.tolist()]
+    return np.unique(np.concatenate([np.empty(0, np.int32), *songs]))
 
 
 def _matched(user_songs: Csr, playlist_songs: Csr) -> Array:

@@ -15,6 +15,7 @@ from spotify_buddies.foundation.stages import stage
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.dataset.table import (
     BUILD,
+    FOLLOWS,
     LIKED,
     MATRIX,
     OWN,
@@ -68,7 +69,7 @@ def write_report(directory: Path) -> Path:
     """
     parts = statistics(directory)
     sections = [
-        Section(*_PARTS[name], numbers, _PLOTS[name](directory) if name in _PLOTS else ())
+        Section(*_describe(name, numbers), numbers, _PLOTS[name](directory) if name in _PLOTS else ())
         for name, numbers in parts.items()
     ]
     pairing = directory.parent / "pairing"
@@ -80,6 +81,10 @@ def write_report(directory: Path) -> Path:
     scratch.write_text(page, encoding="utf-8")
     scratch.replace(path)
     return path
+
+
+def _describe(name: str, numbers: Mapping[str, Any]) -> tuple[str, str]:
+    return _PARTS[name] if numbers.get("labels") != FOLLOWS else ("Liked", "What users follow, with its weight.")
 
 
 def verdict_section(verdict: Verdict) -> Section:

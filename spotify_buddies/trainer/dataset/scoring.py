@@ -1,5 +1,7 @@
 """Parts 4 and 5: the score of every user and playlist that share a song, and the best of them as likes.
 
+Where real follows are given, they are the likes, and the scores serve to find hard negatives alone.
+
 Both parts come out of one pass, because the scores are never stored: part 4 writes the likes beside its own arrays and
 part 5 takes them over. A playlist that names a user as its owner is not scored for that user, who would otherwise like
 little else than playlists of their own, which are never recommended to them.
@@ -22,6 +24,8 @@ from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import OVERLAP_BINS, SCORE_BINS, Space, Tastes, best_of_block, unpack_all
+from spotify_buddies.trainer.dataset.labels.follows import load_follows
+from spotify_buddies.trainer.dataset.table import SIMULATED
 from spotify_buddies.trainer.reports.quantiles import describe, describe_bins, describe_counts
 from spotify_buddies.trainer.settings import DataSettings
 
@@ -79,7 +83,10 @@ def score_users(
     progress: Progress,
     blocks: Blocks = THREADS,
 ) -> dict[str, Any]:
-    """Write beta.npy float64 (U), scored.npy int64 (U) and CSR liked (U, P) with scores; the statistics of part 4."""
+    """Write beta.npy float64 (U), scored.npy int64 (U) and CSR liked (U, P) with scores; the statistics of part 4.
+
+    Where part 3 holds follows, they are liked, with their weights.
+    """
     users = Csr.load(matrix, "user_songs").rows
     playlists = Csr.load(matrix, "playlist_songs").rows
     # One draw per user in the order of rows: a user keeps the e when others are added after.
@@ -102,9 +109,23 @@ def score_users(
             start = end
     np.save(directory / "liked.indptr.npy", np.concatenate([np.zeros(1, np.int64), np.cumsum(liked)]))
     np.save(directory / "liked.columns.npy", np.int64(playlists))
+    if (follows := load_follows(matrix)) is not None:
+        settled = follows.followed if follows.real else _without(Csr.load(directory, "liked"), follows.disliked)
+        settled.save(directory, "liked")
     np.save(directory / "beta.npy", beta)
     np.save(directory / "scored.npy", scored)
     return _statistics(beta, scored, totals, tallies)
+
+
+def _without(liked: Csr, disliked: Csr) -> Csr:
+    """Likes that nobody contradicts, in memory."""
+    rows = np.arange(liked.rows, dtype=np.int64)
+    keys = np.repeat(rows, liked.counts) * liked.columns + np.asarray(liked.indices)
+    refused = np.repeat(rows, disliked.counts) * liked.columns + np.asarray(disliked.indices)
+    kept = ~np.isin(keys, refused)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[np.asarray(liked.indptr)]
+    values = None if liked.values is None else np.asarray(liked.values)[kept]
+    return Csr(ends, np.asarray(liked.indices)[kept], liked.columns, values)
 
 
 def _statistics(beta: Array, scored: Array, totals: Array, tallies: Array) -> dict[str, Any]:
@@ -126,8 +147,8 @@ def _statistics(beta: Array, scored: Array, totals: Array, tallies: Array) -> di
     }
 
 
-def take_liked(directory: Path, scores: Path) -> dict[str, Any]:
-    """Take the likes over from part 4's directory; the statistics of part 5."""
+def take_liked(directory: Path, scores: Path, *, labels: str = SIMULATED) -> dict[str, Any]:
+    """Take the likes over from part 4's directory; the statistics of part 5, which name real labels."""
     for path in sorted(scores.glob("liked.*")):
         try:
             # A link, not a move: part 4 stays complete, and a build of part 5 alone finds its input.
@@ -136,7 +157,7 @@ def take_liked(directory: Path, scores: Path) -> dict[str, Any]:
             shutil.copyfile(path, directory / path.name)
     liked = Csr.load(directory, "liked")
     likers = liked.column_counts()
-    return {
+    return ({} if labels == SIMULATED else {"labels": labels}) | {
         "liked": liked.nnz,
         "liked_per_user": describe(liked.counts[liked.counts > 0]),
         "users_who_like_something": int((liked.counts > 0).sum()),

@@ -23,6 +23,9 @@ RAW, SONGS, MATRIX, SCORE, LIKED = "1-raw", "2-songs", "3-matrix", "4-score", "5
 SPLIT, OWN, TRIPLETS, VALIDATION = "6-split", "7-own", "8-triplets", "9-validation"
 STAGES = (RAW, SONGS, MATRIX, SCORE, LIKED, SPLIT, OWN, TRIPLETS, VALIDATION)
 
+# What liked holds: the best-scored playlists, or what users follow.
+SIMULATED, FOLLOWS = "simulated", "follows"
+
 NOT_SAMPLED, WARM, COLD = 0, 1, 2
 IN_TRAIN, IN_VALIDATION, IN_TEST, UNUSED = 0, 1, 2, 3
 
@@ -51,7 +54,9 @@ class Dataset:
     COLD. playlist_kept bool (P). owner int32 (P), user row or -1; owned (U, P), the same by user. triplets and
     toy_triplets int32 (N, 3): user, positive, negative, shuffled; None where training draws them from pools, see
     trainer.models.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
-    positive, negatives. fingerprint: sha256 of the last stage, which covers all before it.
+    positive, negatives. labels: SIMULATED or FOLLOWS, where liked holds weights; disliked (U, P): what users said
+    they dislike, ascending, empty where nothing is known. fingerprint: sha256 of the last stage, which covers all
+    before it.
     """
 
     directory: Path
@@ -72,6 +77,8 @@ class Dataset:
     test: Array
     hard_test: Array
     pools: Pools | None = None
+    labels: str = SIMULATED
+    disliked_pairs: Csr | None = None
 
     @property
     def users(self) -> int:
@@ -87,6 +94,24 @@ class Dataset:
     def songs(self) -> int:
         """Number of songs."""
         return self.user_songs.columns
+
+    @property
+    def disliked(self) -> Csr:
+        """Playlists that each user dislikes (U, P), ascending; empty rows where nobody said so."""
+        if self.disliked_pairs is not None:
+            return self.disliked_pairs
+        return Csr(np.zeros(self.users + 1, np.int64), np.empty(0, np.int32), self.playlists)
+
+    def servable(self, candidates: Csr) -> Csr:
+        """Candidates (U, P) without what their user dislikes or, of real labels, follows in training already."""
+        if self.labels == SIMULATED and not self.disliked.nnz:
+            return candidates
+        known = np.asarray(self.split) == IN_TRAIN if self.labels == FOLLOWS else np.zeros(self.liked.nnz, np.bool_)
+        taken = np.concatenate([_keys(self.liked)[known], _keys(self.disliked)])
+        kept = ~np.isin(_keys(candidates), taken)
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[np.asarray(candidates.indptr)]
+        values = None if candidates.values is None else candidates.values[kept]
+        return Csr(ends, np.asarray(candidates.indices)[kept], candidates.columns, values)
 
     def count_train_likes(self) -> Array:
         """Users who like each playlist in training, int64 (P)."""
@@ -113,6 +138,13 @@ class Dataset:
         return pl.read_parquet(self.directory / SONGS / "song_ids.parquet")
 
 
+def _keys(pairs: Csr) -> Array:
+    """One number for each entry, the same for the same row and column; int64 (nnz,)."""
+    starts = np.repeat(np.arange(pairs.rows, dtype=np.int64) * pairs.columns, pairs.counts)
+    keys: Array = starts + np.asarray(pairs.indices)
+    return keys
+
+
 def open_dataset(directory: Path) -> Dataset:
     """Map a finished data set.
 
@@ -123,6 +155,8 @@ def open_dataset(directory: Path) -> Dataset:
 
     # By the stamp, which lists what the part consists of.
     stored = "triplets.npy" in stamps[TRIPLETS].files
+
+    disliked = "disliked_early.npy" in stamps[MATRIX].files
 
     def array(part: str, name: str) -> Array:
         loaded: Array = np.load(directory / part / f"{name}.npy", mmap_mode="r")
@@ -147,6 +181,8 @@ def open_dataset(directory: Path) -> Dataset:
         test=array(VALIDATION, "test-random"),
         hard_test=array(VALIDATION, "test-hard"),
         pools=_pools(directory / TRIPLETS, stamps[TRIPLETS]),
+        labels=str(stamps[LIKED].statistics.get("labels", SIMULATED)),
+        disliked_pairs=Csr.load(directory / MATRIX, "disliked") if disliked else None,
     )
 
 

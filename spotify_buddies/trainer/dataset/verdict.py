@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from spotify_buddies.trainer.dataset.table import LIKED, MATRIX, RAW, SCORE, SONGS, SPLIT, STAGES, TRIPLETS
+from spotify_buddies.trainer.dataset.table import FOLLOWS, LIKED, MATRIX, RAW, SCORE, SONGS, SPLIT, STAGES, TRIPLETS
 
 # Bounds of what is normal. The public data match most of their listens; a tenth points at names of another spelling.
 _LEAST_MATCHED = 0.1
@@ -15,6 +15,7 @@ _MOST_SKIPPED = 0.01
 _MOST_NAMELESS = 0.05
 _MOST_UNSCORED = 0.1
 _MUCH_MORE = 1.1
+_MOST_UNKNOWN = 0.5
 _EXAMPLES = 3
 _COLUMNS = 10
 
@@ -27,6 +28,20 @@ _LEFT_OUT = {
     "playlists_that_came_twice": "playlists that were read before",
     "own_rows_of_a_playlist_that_came_before": "rows of playlists that were read before",
     "song_names_left_out_as_known_mismatches": "song names that are known mismatches",
+    "interactions_with_an_unknown_playlist": "follows and dislikes of unknown playlists",
+    "dislikes_of_a_user_nobody_knows": "dislikes of unknown users",
+    "interactions_that_came_twice": "follows and dislikes that came before",
+    "playlists_both_followed_and_disliked": "follows or dislikes that the same user contradicts",
+    "follows_of_own_playlists": "follows of the user's own playlist",
+    "held_out_follows_of_users_nothing_is_known_of": "held-out follows of users of whom nothing else is known",
+}
+
+
+_WAYS = {
+    "given": "the files",
+    "cut": "two moments for all users",
+    "user": "each user's order of time",
+    "random": "chance",
 }
 
 
@@ -96,6 +111,8 @@ def _songs(numbers: Numbers) -> str:
 
 def _matched(numbers: Numbers) -> str:
     kind = numbers["matching"]
+    if not numbers["listens"]:
+        return "nothing to match: no listens"
     tracks = _share(numbers[f"tracks_with_a_listener_{kind}_matching"], numbers["playlist_tracks"])
     return f"{_matched_share(numbers, kind):.1%} of the listens, {tracks:.1%} of the playlist tracks ({kind} matching)"
 
@@ -103,12 +120,15 @@ def _matched(numbers: Numbers) -> str:
 def _likes(numbers: Numbers) -> str:
     spread = numbers["liked_per_user"]
     each = f", {spread['median']:,.0f} a user at the median" if spread else ""
+    if numbers.get("labels") == FOLLOWS:
+        return f"{numbers['liked']:,} real follows of {numbers['users_who_like_something']:,} users{each}"
     return f"{numbers['liked']:,} of {numbers['pairs']:,} scored pairs{each}"
 
 
 def _split(numbers: Numbers) -> str:
     parts = ", ".join(f"{numbers[part]:,} {part}" for part in ("train", "validation", "test"))
-    return f"{parts}; {numbers['cold_users']:,} users held out as cold"
+    how = f", by {_WAYS[numbers['follow_split']]}" if numbers.get("labels") == FOLLOWS else ""
+    return f"{parts}{how}; {numbers['cold_users']:,} users held out as cold"
 
 
 def _triplets(numbers: Numbers) -> str:
@@ -141,6 +161,8 @@ def _left_out(numbers: Numbers) -> list[str]:
     exported = numbers.get("rows_of_exports_left_out", {})
     lines += [f"rows of exports, {why}: {rows:,}" for why, rows in exported.items()]
     lines += [f"columns that are not read: {text}" for text in _unread(numbers.get("unread_columns", {}))]
+    if unknown := numbers.get("interactions_left_out"):
+        lines.append(f"unknown, such as: {'; '.join(unknown[:_EXAMPLES])}")
     if numbers.get("users_not_sampled"):
         lines.append(f"users beyond [data] sample_users: {numbers['users_not_sampled']:,}")
     return lines
@@ -160,6 +182,15 @@ def _check_skipped(numbers: Numbers) -> str:
         more = f", malformed playlists: {lost:.1%}" if playlists else ""
         return f"malformed files: {files:,}, malformed lines: {share:.1%}{more}; repair them and build again"
     return ""
+
+
+def _check_follows(numbers: Numbers) -> str:
+    read, unknown = numbers.get("interactions", 0), numbers.get("interactions_with_an_unknown_playlist", 0)
+    share = _share(unknown, read + unknown)
+    advice = "compare the playlist ids of both files"
+    return (
+        f"{share:.0%} of the follows and dislikes are of unknown playlists; {advice}" if share > _MOST_UNKNOWN else ""
+    )
 
 
 def _check_names(numbers: Numbers) -> str:
@@ -191,6 +222,9 @@ def _check_likes(numbers: Numbers) -> str:
 
 def _check_split(numbers: Numbers) -> str:
     empty = [part for part in ("validation", "test") if not numbers[part]]
+    # A public split may keep its test to itself; validation is then what a model is judged by.
+    if numbers.get("follow_split") == "given" and empty == ["test"]:
+        return ""
     return f"no likes for {' and '.join(empty)}: a model cannot be judged; add users or songs" if empty else ""
 
 
@@ -202,6 +236,7 @@ def _check_triplets(numbers: Numbers) -> str:
 
 _CHECKS: tuple[tuple[str, Callable[[Numbers], str]], ...] = (
     (RAW, _check_skipped),
+    (RAW, _check_follows),
     (RAW, _check_names),
     (SONGS, _check_matching),
     (SCORE, _check_scores),

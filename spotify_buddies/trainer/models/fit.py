@@ -13,10 +13,11 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.neighbours.foldin import fold_in
 from spotify_buddies.pairing.neighbours.nearest import nearest_users
-from spotify_buddies.trainer.dataset.table import WARM, Dataset
+from spotify_buddies.trainer.dataset.table import FOLLOWS, WARM, Dataset
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, artist_rows
 from spotify_buddies.trainer.models.model import EpochReport, Model, Validation
+from spotify_buddies.trainer.models.pace import paced, suited
 from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.models.training_progress import WHAT
 from spotify_buddies.trainer.settings import TrainSettings
@@ -47,6 +48,8 @@ def fit(
     triplets zeros, so that they score 0 for everyone.
     """
     source = open_source(data, settings, toy=toy)
+    if data.labels == FOLLOWS:
+        source, settings = paced(source, suited(settings, data.labels))
     hybrid = settings.model == "hybrid"
     model = train(
         source,

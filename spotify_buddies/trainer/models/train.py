@@ -21,6 +21,7 @@ from spotify_buddies.trainer.models.centring import Centred
 from spotify_buddies.trainer.models.checkpoint import Checkpoint
 from spotify_buddies.trainer.models.model import EpochReport, Model, TrainingError, Validation, initial_model
 from spotify_buddies.trainer.models.order import BLOCK, TripletFile, TripletSource
+from spotify_buddies.trainer.models.pace import Paced
 from spotify_buddies.trainer.models.training_progress import WHAT, TrainingProgress, why_ended
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -123,7 +124,8 @@ def steps_of(settings: TrainSettings, source: TripletSource) -> int:
     """Steps of the optimiser in an epoch of the hybrid model; 1 for the others, whose steps are not counted."""
     if settings.model != "hybrid":
         return 1
-    return -(-len(source.part(1)) // max(settings.hybrid_batch, BLOCK))
+    size = source.rows if isinstance(source, Paced) else max(settings.hybrid_batch, BLOCK)
+    return -(-len(source.part(1)) // size)
 
 
 def _open(

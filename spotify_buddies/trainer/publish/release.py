@@ -13,12 +13,13 @@ from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from spotify_buddies.trainer.candidates.find import find_candidates
 from spotify_buddies.trainer.candidates.nearest import for_model, retrieval_scale
-from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.dataset.table import FOLLOWS, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
 from spotify_buddies.trainer.models.model import EpochReport, Model
+from spotify_buddies.trainer.models.pace import suited
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import song_factors
@@ -79,7 +80,7 @@ def train_and_release(
         pairing=pairing,
         paired=load_pairing(pairing, dataset),
         home=state_dir / "train",
-        settings=settings or TrainSettings(),
+        settings=suited(settings or TrainSettings(), data.labels),
         run_type=run_type,
         candidates=for_model(candidates or CandidateSettings(), settings or TrainSettings()),
     )
@@ -88,8 +89,11 @@ def train_and_release(
     with recorded(work, registry, address, artifact_location(address, state_dir)) as run:
         model = _fit(work, run, progress, on_epoch)
         scale = retrieval_scale(work.settings, work.candidates)
-        paired = Csr.load(pairing / CANDIDATES, "candidates")
-        found = find_candidates(data, paired, model, scale, work.candidates, progress=progress)
+        paired = data.servable(Csr.load(pairing / CANDIDATES, "candidates"))
+        found = find_candidates(
+            data, paired, model, scale, work.candidates,
+            followed=data.labels == FOLLOWS, disliked=data.disliked, progress=progress,
+        )  # fmt: skip
         evaluation = evaluate(dataset, model, found.rows.transpose().transpose(), progress)
         wide = not work.candidates.pairing_only
         parts = bundle_parts(

@@ -91,6 +91,19 @@ def test_users_are_those_with_test_likes_and_come_with_the_ones_that_training_sa
         assert drawn.likes.isdisjoint(drawn.known)
 
 
+def test_where_a_split_has_no_test_users_like_what_validation_holds(
+    planted_taste: PlantedTaste, tmp_path: Path
+) -> None:
+    for name in ("5-liked", "2-songs"):
+        (tmp_path / name).symlink_to(planted_taste.dataset / name)
+    split = np.load(planted_taste.dataset / "6-split" / "split.npy")
+    (tmp_path / "6-split").mkdir()
+    np.save(tmp_path / "6-split" / "split.npy", np.where(split == 2, 3, split).astype(np.uint8))
+    drawn = open_audience(tmp_path).draw(rng())
+    assert (len(drawn.likes), len(drawn.known)) == (2, 7)
+    assert drawn.likes.isdisjoint(drawn.known)
+
+
 def test_what_is_no_data_set_is_said_with_what_to_do(planted_taste: PlantedTaste, tmp_path: Path) -> None:
     with pytest.raises(AudienceError, match="buddies data build"):
         open_audience(tmp_path)

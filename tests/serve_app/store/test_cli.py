@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.trainer.dataset.errors import Skipped
+from spotify_buddies.trainer.dataset.reading.interactions import DISLIKE, FOLLOW, read_interactions
+from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 
 @pytest.fixture
@@ -73,3 +78,32 @@ def test_maintain_says_what_it_did(lines: Any) -> None:
     text = " ".join(words)
     assert text.startswith("partitions: 12 created, 0 dropped, 0 sorted;")
     assert "reactions that got version and arm of their list: 0;" in text
+
+
+def test_feedback_is_exported_as_follows_with_the_last_word_of_everybody(
+    database: Any, lines: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "feedback.parquet"
+    assert lines("export-follows", str(path)) == [["0", "likes", "and", "dislikes", "in", str(path)]]
+    assert pl.read_parquet(path).height == 0
+
+    async def store() -> None:
+        async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
+            await opened.store(Feedback("one", "ada", ("x", "y"), ("i",), ("z",), "first", "7", "production"))
+            await opened.store(Feedback("two", "ada", ("z",), (), ("x",), "second", "7", "production"))
+
+    asyncio.run(store())
+    lines("export-follows", str(path))
+    found = pl.read_parquet(path)
+    assert found.columns == ["user_id", "playlist_id", "at", "weight", "kind"]
+    assert found.select("user_id", "playlist_id", "weight", "kind").rows() == [
+        ("ada", "x", 1.0, "dislike"),
+        ("ada", "y", 1.0, "like"),
+        ("ada", "z", 1.0, "like"),
+    ]
+    playlists = Ids()
+    for name in ("x", "y", "z"):
+        playlists.code(name)
+    read = read_interactions([path], Ids(), (), playlists, Skipped(), lambda rows: None)
+    assert [list(read.playlists), list(read.kinds)] == [[1, 2, 0], [FOLLOW, FOLLOW, DISLIKE]]
+    assert read.times[0] == round(found["at"][1].timestamp() * 1000)

@@ -10,6 +10,8 @@ for those whose validation or test positive it is. Nearly every playlist has an 
 "reference": priority = score / sqrt(s), among those who like it, but for those whose validation positive it is. Likes
 follow short playlists, and so do these owners.
 
+Where labels are real follows, only playlists that name their owner have one: follows say nothing of who made a list.
+
 Playlists rank users and users rank playlists by the same priorities (of equal ones the lower playlist row, then the
 lower user row, comes first), so there is exactly one assignment in which no playlist and user would both do better with
 each other: the stable matching. It does not depend on the order of playlists. It is found in rounds: each playlist asks
@@ -29,6 +31,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.kernels import group
+from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.labels.kernels import propose
 from spotify_buddies.trainer.dataset.labels.nearest import held, nearest_listeners
 from spotify_buddies.trainer.dataset.table import (
@@ -61,7 +64,9 @@ def assign_owners(
     named = np.load(parts[SONGS] / "named_owner.npy")
     user_songs, playlist_songs = (Csr.load(parts[MATRIX], name) for name in ("user_songs", "playlist_songs"))
     # A held-out positive stays one: users are never recommended what they own.
-    if settings.ownership == "reference":
+    if real_labels(parts[MATRIX]) is not None:
+        pairs, roots, counts = liked, np.ones(liked.rows), np.zeros(liked.nnz, np.bool_)
+    elif settings.ownership == "reference":
         pairs, roots = liked, np.sqrt(user_songs.counts)
         counts = (split != IN_VALIDATION) & (split != UNUSED)
     else:

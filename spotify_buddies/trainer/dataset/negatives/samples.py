@@ -7,15 +7,14 @@ pool where it is smaller. toy_users.npy int32: the users of the toy set, ascendi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.foundation.stages.blocks import Shared
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
@@ -27,22 +26,26 @@ from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
 
+Inputs = TypeVar("Inputs")
+Sampled = tuple[Array, Array, Array, Array]
+
 NAMES = ("positives", "hard", "easy")
 
 
 def sample_block(
     inputs: tuple[Tastes, Labels], first: int, last: int, *, share: float, most: int, seed: np.uint64
-) -> tuple[Array, Array, Array, Array]:
+) -> Sampled:
     """What the triplets of users first..last are drawn from, as `pools_of_block` says."""
     tastes, labels = inputs
     space = space_for(labels.owner.size)
-    drawn: tuple[Array, Array, Array, Array] = pools_of_block(tastes, labels, first, last, share, most, seed, space)
+    drawn: Sampled = pools_of_block(tastes, labels, first, last, share, most, seed, space)
     return drawn
 
 
 def write_pools(
     directory: Path,
-    shared: Shared[tuple[Tastes, Labels]],
+    shared: Shared[Inputs],
+    sample: Callable[[Inputs, int, int], Sampled],
     sizes: tuple[int, int],
     toy: Array,
     settings: DataSettings,
@@ -50,16 +53,14 @@ def write_pools(
 ) -> dict[str, Any]:
     """Write the three CSR of `sizes` (U, P) and toy_users.npy; the statistics of part 8.
 
-    toy bool (U) marks the users of the toy set.
+    sample: what `sample_block` returns, of a block of users. toy bool (U) marks the users of the toy set.
     """
     users, playlists = sizes
-    seed = np.uint64(derive(settings.seed, "pools"))
-    work = partial(sample_block, share=settings.hard_pool, most=settings.pool_sample, seed=seed)
     # So that a data set without users has an array to join.
     blocks = [np.zeros((0, 6), np.int64)]
     with ExitStack() as stack:
         files = [stack.enter_context(Growing(directory / f"{name}.indices.npy", np.int32)) for name in NAMES]
-        for *rows, counts in shared.over(work, users, settings.block_users, "pools", progress):
+        for *rows, counts in shared.over(sample, users, settings.block_users, "pools", progress):
             blocks.append(counts)
             for file, part in zip(files, rows, strict=True):
                 file.append(part)

@@ -4,16 +4,18 @@ For each training positive, whether the user owns it or not, `negatives` negativ
 the hard pool, the top ceil(hard_pool * n) by score of the user's n playlists that are scored, kept, not liked in any
 part of the split and not owned; the others from the easy pool, the rest of these. Within a user a pool gives each
 playlist once as long as it holds enough of them, and else with repeats. Where one pool is empty all come from the
-other; where both are, the positive gets none and is counted.
+other; where both are, the positive gets none and is counted. Of real follows negatives are uniform over all kept
+playlists, and the hard pool is what the user dislikes, see trainer.dataset.negatives.uniform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +26,33 @@ from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
+from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block
 from spotify_buddies.trainer.dataset.negatives.pools import load_pools
-from spotify_buddies.trainer.dataset.negatives.samples import write_pools
+from spotify_buddies.trainer.dataset.negatives.samples import Inputs, sample_block, write_pools
+from spotify_buddies.trainer.dataset.negatives.uniform.drawing import (
+    draw_follows,
+    kept_of_pools,
+    sample_follows,
+    uniform_inputs,
+)
 from spotify_buddies.trainer.dataset.scoring import space_for
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, SPLIT, WARM
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, MATRIX, SPLIT, WARM
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
 
 Array = npt.NDArray[Any]
 
 # 48 MB a pile; its permutation and shuffled copy take 80 MB more.
 PILE_ROWS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Work(Generic[Inputs]):
+    """What is done for a block of users: samples of the pools (see `sample_block`), and triplets int32 (N, 3)."""
+
+    inputs: Inputs
+    sample: Callable[[Inputs, int, int], tuple[Array, Array, Array, Array]]
+    draw: Callable[[Inputs, int, int], Array]
 
 
 def draw_block(
@@ -59,19 +77,44 @@ def write_triplets(
     tastes, labels = load_pools(parts)
     labels = labels._replace(split=read_only(labels.split))
     toy = toy_users(np.load(parts[SPLIT] / "user_kind.npy"), settings)
+    sampling = np.uint64(derive(settings.seed, "pools"))
+    drawing = np.uint64(derive(settings.seed, "triplets"))
+    most, negatives = settings.pool_sample, settings.negatives
+    hard = int(negatives * settings.hard_share + 0.5)
+    if (follows := real_labels(parts[MATRIX])) is not None:
+        uniform = uniform_inputs(labels, follows)
+        draw = partial(draw_follows, negatives=negatives, hard=hard, seed=drawing)
+        most = kept_of_pools(toy.size, settings)
+        work = Work(uniform, partial(sample_follows, most=most, seed=sampling), draw)
+        return _write(directory, work, labels, toy, settings, progress, blocks)
+    share = settings.hard_pool
+    scored = Work(
+        (tastes, labels),
+        partial(sample_block, share=share, most=most, seed=sampling),
+        partial(draw_block, negatives=negatives, hard=hard, share=share, seed=drawing),
+    )
+    return _write(directory, scored, labels, toy, settings, progress, blocks)
+
+
+def _write(
+    directory: Path,
+    work: Work[Inputs],
+    labels: Labels,
+    toy: Array,
+    settings: DataSettings,
+    progress: Progress,
+    blocks: Blocks,
+) -> dict[str, Any]:
     sizes = users, _ = labels.liked_ptr.size - 1, labels.owner.size
-    with blocks.share((tastes, labels)) as shared:
-        statistics = write_pools(directory, shared, sizes, toy, settings, progress)
+    with blocks.share(work.inputs) as shared:
+        statistics = write_pools(directory, shared, work.sample, sizes, toy, settings, progress)
         # Known from the pools, before a triplet is drawn.
         if not in_a_file(statistics["triplets"], settings):
             return statistics | {"in_a_file": False}
-        hard = int(settings.negatives * settings.hard_share + 0.5)
-        seed = np.uint64(derive(settings.seed, "triplets"))
-        work = partial(draw_block, negatives=settings.negatives, hard=hard, share=settings.hard_pool, seed=seed)
         # The most there can be: the number of piles must be known before the first row, and not depend on blocks.
         piles = Piles(directory, settings.negatives * int((labels.split == IN_TRAIN).sum()), settings.seed)
         with piles:
-            for rows in shared.over(work, users, settings.block_users, "triplets", progress):
+            for rows in shared.over(work.draw, users, settings.block_users, "triplets", progress):
                 piles.add(rows)
     piles.shuffle(toy, progress)
     return statistics | {"in_a_file": True}

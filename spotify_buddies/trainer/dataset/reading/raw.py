@@ -2,7 +2,9 @@
 
 Songs that have an id (Taste Profile) come first, one code per id, then the distinct (title, artist) pairs of playlists
 and of your own listens. A listening song without a name stays under its id, with empty names: it matches no playlist,
-but two users may share it. A playlist track without a title or an artist is left out and counted.
+but two users may share it. A playlist track without a title or an artist is left out and counted. Playlists whose
+songs are numbers (AttList) hold songs with an id. What users follow and dislike is in interactions.parquet; who is
+known by that alone comes after the listeners.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.errors import DataError, Skipped
 from spotify_buddies.trainer.dataset.kernels import group
+from spotify_buddies.trainer.dataset.reading.attlist import AttList, read_attlist
 from spotify_buddies.trainer.dataset.reading.exports.read import ReadExports, read_exports
+from spotify_buddies.trainer.dataset.reading.interactions import (
+    Interactions,
+    add_attlist,
+    read_interactions,
+    write_interactions,
+)
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.reading.mpd import Slice, read_slice
 from spotify_buddies.trainer.dataset.reading.own import OwnPlaylists, read_own_listens, read_own_playlists
@@ -58,6 +67,7 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
     listens, playlists = _Listens(), _Playlists()
     if sources.triplets is not None:
         _read_triplets(sources.triplets, listens, skipped, progress)
+    given = _read_attlist(sources, listens.ids, playlists)
     named = _read_names(sources, listens.ids, counts, skipped, progress)
     # Ids first, then names, in one range of codes: no code has to be moved later.
     names = SongNames(first=len(listens.ids))
@@ -66,10 +76,15 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
         _read_slice(path, names, playlists, counts, skipped)
     progress("slices", len(sources.mpd), len(sources.mpd), "files")
     _read_own(sources, names, listens, playlists, counts, skipped, progress)
+    listeners = len(listens.users)
+    found = _read_interactions(sources, given, listens.users, playlists, skipped, progress)
     # Before anything is written: with bad files skipped there may be nothing left.
     _check(sources, listens, playlists)
     _write_songs(directory, listens.ids, named, names)
-    return counts | _write(directory, listens, playlists, len(listens.ids) + len(names)) | _describe(skipped)
+    if found is not None:
+        counts |= write_interactions(directory, found)
+    written = _write(directory, listens, playlists, len(listens.ids) + len(names))
+    return counts | written | {"listeners": listeners} | _describe(skipped)
 
 
 def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Progress) -> None:
@@ -82,6 +97,42 @@ def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Pr
         listens.songs.append(songs)
         done += size_bytes
         progress("listens", done, size, "bytes")
+
+
+def _read_attlist(sources: Sources, ids: Ids, into: _Playlists) -> AttList | None:
+    """Its playlists and their songs, both under their numbers; the pairs are added when all users are known."""
+    if not sources.attlist:
+        return None
+    read = read_attlist(sources.attlist[0].parent)
+    used, places = np.unique(read.songs.indices, return_inverse=True)
+    codes = np.array([ids.code(str(song)) for song in used.tolist()], np.int32)
+    for number in range(read.playlists):
+        into.ids.code(str(number))
+    into.titles += [""] * read.playlists
+    into.followers += [None] * read.playlists
+    into.owners += [None] * read.playlists
+    into.lengths.append(read.songs.counts)
+    into.songs.append(codes[places])
+    return read
+
+
+def _read_interactions(
+    sources: Sources, given: AttList | None, users: Ids, playlists: _Playlists, skipped: Skipped, progress: Progress
+) -> Interactions | None:
+    """What users say of playlists; None where no file does."""
+    if not sources.interactions and given is None:
+        return None
+    owners = [owner for owner in playlists.owners if owner]
+    found = read_interactions(
+        sources.interactions, users, owners, playlists.ids, skipped, lambda rows: progress("follows", rows, 0, "rows")
+    )
+    if given is not None:
+        parts = [part for part in (given.train, given.validation, given.test) if part is not None]
+        codes = np.full(given.users, -1, np.int32)
+        for user in np.unique(np.concatenate([part.users for part in parts])).tolist():
+            codes[user] = users.code(str(user))
+        add_attlist(found, given, codes, first_playlist=0)
+    return found
 
 
 def _read_names(sources: Sources, ids: Ids, counts: Statistics, skipped: Skipped, progress: Progress) -> NamedSongs:

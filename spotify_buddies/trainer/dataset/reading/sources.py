@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spotify_buddies.foundation.stages.stage import STAMP
 from spotify_buddies.trainer.dataset.errors import DataError
+from spotify_buddies.trainer.dataset.reading import attlist
 from spotify_buddies.trainer.dataset.reading.exports.find import Unread, below, find_exports
 from spotify_buddies.trainer.dataset.reading.exports.read import Export
 
@@ -21,21 +22,28 @@ _SINGLE = {
     "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
     "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
 }
-_TABLE = re.compile(r"(listens|playlists)\.csv|.+\.parquet")
+# In the order in which they are read.
+_INTERACTIONS = {
+    name: re.compile(name + r"\.(csv(\.gz|\.zst)?|parquet)")
+    for name in ("follows", "likes", "saves", "dislikes", "feedback")
+}
+_ONE_EACH = _SINGLE | _INTERACTIONS
+# A table may be a folder of its parts, as Spark writes it: one source, and not a folder to look into.
+_TABLE = re.compile(rf"(listens|playlists|{'|'.join(_INTERACTIONS)})\.csv|.+\.parquet")
 KNOWN = (
     "mpd.slice.<a>-<b>.json, train_triplets.txt with unique_tracks.txt or song_data.csv, sid_mismatches.txt, "
-    "listens.csv, listens.parquet, playlists.csv, playlists.parquet (or folders of parts), text also as .gz or .zst; "
-    "and the exports of docs/your-own-data.md"
+    "listens.csv, listens.parquet, playlists.csv, playlists.parquet, follows.csv, likes.csv, saves.csv, dislikes.csv, "
+    "feedback.csv, or these as .parquet or folders of parts (text also as .gz or .zst); listItem_spotify.txt with "
+    "train.txt and validation.txt; and the exports of docs/your-own-data.md"
 )
-
-
-_NOT_FIELDS = ("mpd", "exports", "unread")
+_NOT_SINGLE = ("mpd", "interactions", "attlist", "exports", "unread")
 
 
 @dataclass(frozen=True)
 class Sources:
     """The raw files of one data set. mpd: slices in the order of their numbers; None: there is no such file.
 
+    interactions: follows, likes, saves, dislikes and feedback, in this order. attlist: its files, in one folder.
     exports: files of people's music services; unread: what else lies in the folder.
     """
 
@@ -45,12 +53,14 @@ class Sources:
     mismatches: Path | None = None
     listens: Path | None = None
     playlists: Path | None = None
+    interactions: tuple[Path, ...] = ()
+    attlist: tuple[Path, ...] = ()
     exports: tuple[Export, ...] = ()
     unread: tuple[Unread, ...] = ()
 
     def single(self) -> dict[str, Path]:
         """The files of which there is one at most, by their kind."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_FIELDS}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SINGLE}
         return {kind: path for kind, path in found.items() if path is not None}
 
     def named(self) -> dict[str, Path]:
@@ -58,7 +68,9 @@ class Sources:
         # The number keeps two slices of one name, from two folders, apart.
         slices = {f"mpd/{i:06d}/{path.name}": path for i, path in enumerate(self.mpd)}
         exports = {f"exports/{export.user}/{export.name}": export.path for export in self.exports}
-        return slices | {f"{kind}/{path.name}": path for kind, path in self.single().items()} | exports
+        said = {f"interactions/{path.name}": path for path in self.interactions}
+        said |= {f"attlist/{path.name}": path for path in self.attlist}
+        return slices | {f"{kind}/{path.name}": path for kind, path in self.single().items()} | said | exports
 
 
 def find_sources(directory: Path, user: str | None = None) -> Sources:
@@ -90,25 +102,27 @@ def scan(directory: Path, user: str | None = None) -> tuple[Sources, list[DataEr
     slices = [(path, match) for path in files if (match := _SLICE.fullmatch(path.name))]
     problems: list[DataError] = []
     unread: list[Unread] = []
-    single: dict[str, Path | None] = {}
-    for kind, regex in _SINGLE.items():
-        paths = [path for path in files if regex.fullmatch(path.name)]
-        chosen = [path for path in paths if path.name.startswith("unique_tracks")] if kind == "song_names" else []
-        unread += [
-            Unread(below(root, path), "unique_tracks.txt is taken") for path in paths if chosen and path not in chosen
-        ]
-        single[kind] = _one(kind, chosen or paths, problems)
-    known = {path for path, _ in slices} | {
-        path for path in files for regex in _SINGLE.values() if regex.fullmatch(path.name)
-    }
-    exports = find_exports(root, [path for path in files if path not in known], user, problems, unread)
+    alike = {name: [path for path in files if regex.fullmatch(path.name)] for name, regex in _ONE_EACH.items()}
+    known = {path for path, _ in slices}.union(*alike.values())
+    alike["song_names"] = _better_names(root, alike["song_names"], unread)
+    single = {name: _one(name, paths, problems) for name, paths in alike.items()}
+    numbers = _attlist(files, problems)
+    exports = find_exports(root, [path for path in files if path not in known.union(numbers)], user, problems, unread)
     sources = Sources(
         mpd=tuple(path for path, match in sorted(slices, key=lambda item: (int(item[1][1]), item[0]))),
-        **single,
+        interactions=tuple(path for name in _INTERACTIONS if (path := single[name])),
+        attlist=numbers,
         exports=exports,
         unread=tuple(sorted(unread, key=lambda one: (one.expected, one.name))),
+        **{name: single[name] for name in _SINGLE},
     )
     return sources, problems
+
+
+def _better_names(root: Path, paths: list[Path], unread: list[Unread]) -> list[Path]:
+    better = [path for path in paths if path.name.startswith("unique_tracks")] or paths
+    unread += [Unread(below(root, path), "unique_tracks.txt is taken") for path in paths if path not in better]
+    return better
 
 
 def _files(directory: Path) -> list[Path]:
@@ -121,13 +135,21 @@ def _files(directory: Path) -> list[Path]:
             inside.clear()
             continue
         seen.add(real)
-        # A table may be a folder of its parts, as Spark writes it: one source, and not a folder to look into.
         tables = [name for name in inside if _TABLE.fullmatch(name)]
         paths += [Path(folder, name) for name in tables]
         # In place: os.walk goes on with what is left in this list.
         inside[:] = [name for name in inside if not name.startswith((".", "__MACOSX")) and name not in tables]
         paths += [Path(folder, name) for name in names if not name.startswith(".") and Path(folder, name).is_file()]
     return sorted(paths)
+
+
+def _attlist(files: list[Path], problems: list[DataError]) -> tuple[Path, ...]:
+    """AttList's files beside its playlists; names like train.txt mean nothing elsewhere."""
+    songs = _one("playlists of numbers", [path for path in files if path.name == attlist.SONGS], problems)
+    if songs is None:
+        return ()
+    names = (attlist.TRAIN, attlist.VALIDATION, attlist.TEST)
+    return (songs, *(path for name in names if (path := songs.parent / name) in files))
 
 
 def _one(kind: str, paths: list[Path], problems: list[DataError]) -> Path | None:
@@ -142,10 +164,14 @@ def check_enough(directory: Path, sources: Sources) -> None:
     """DataError: no playlists, nobody who listens or owns a playlist, or songs without their names."""
     if not sources.named():
         raise DataError(str(directory), "", "no raw files found", f"known names are {KNOWN}")
-    if not sources.mpd and sources.playlists is None and not sources.exports:
+    if sources.attlist and (sources.mpd or sources.playlists is not None or sources.exports):
+        problem, advice = "its numbers would meet the ids of other playlists", "give a folder that holds it alone"
+        raise DataError(str(sources.attlist[0]), "", problem, advice)
+    if not (sources.mpd or sources.playlists or sources.attlist or sources.exports):
         raise DataError(str(directory), "", "no playlists found", "add mpd.slice.<a>-<b>.json or playlists.csv")
-    if sources.triplets is None and sources.listens is None and sources.playlists is None and not sources.exports:
-        advice = "add train_triplets.txt, listens.csv or playlists with an owner_id"
+    single = (sources.triplets, sources.listens, sources.playlists)
+    if not any((*single, *sources.interactions, *sources.attlist, *sources.exports)):
+        advice = "add train_triplets.txt, listens.csv, follows.csv or playlists with an owner_id"
         raise DataError(str(directory), "", "no listening data found", advice)
     if sources.triplets is not None and sources.song_names is None:
         advice = "add unique_tracks.txt or song_data.csv; without names no song matches a playlist"

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spotify_buddies.trainer.dataset.errors import Skipped
-from spotify_buddies.trainer.dataset.reading.exports.collect import NAMELESS, Left
+from spotify_buddies.trainer.dataset.reading.attlist import read_attlist
+from spotify_buddies.trainer.dataset.reading.exports.collect import NAMELESS, SHOWN, Left
 from spotify_buddies.trainer.dataset.reading.exports.read import Export, read_export
 from spotify_buddies.trainer.dataset.reading.files import line_blocks
+from spotify_buddies.trainer.dataset.reading.interactions import read_interactions
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
 from spotify_buddies.trainer.dataset.reading.mpd import read_slice
 from spotify_buddies.trainer.dataset.reading.own import read_own_listens, read_own_playlists
@@ -29,6 +31,7 @@ class Found:
     users: Ids = field(default_factory=Ids)
     song_ids: Ids = field(default_factory=Ids)
     playlists: Ids = field(default_factory=Ids)
+    owners: set[str] = field(default_factory=set)
     mismatches: set[tuple[str, str]] = field(default_factory=set)
     heard: array[int] = field(default_factory=lambda: array("i"))
     listed: array[int] = field(default_factory=lambda: array("i"))
@@ -110,6 +113,7 @@ def check_playlists(path: Path, found: Found, noted: Noted) -> Outcome:
     own = read_own_playlists(path, found.playlists, found.names, noted, _quiet)
     for playlist_id in own.ids:
         found.playlists.code(playlist_id)
+    found.owners.update(own.owners)
     found.listed.extend(own.songs)
     rows, nameless = _scan(path, *_PLAYLISTS)
     left = (
@@ -130,6 +134,8 @@ def check_export(export: Export, found: Found, noted: Noted) -> Outcome:
         found.users.code(export.user)
     found.heard.extend(read.heard)
     found.listed.extend(read.songs)
+    if read.ids:
+        found.owners.add(export.user)
     twice = sum(playlist_id in found.playlists for playlist_id in read.ids)
     for playlist_id in read.ids:
         found.playlists.code(playlist_id)
@@ -142,6 +148,27 @@ def check_export(export: Export, found: Found, noted: Noted) -> Outcome:
     if not read.tally.rows and not noted.broken:
         notes.append("nothing in it")
     return Outcome(read.tally.rows, read.tally.used, "rows", reasons(read.tally.dropped), tuple(notes))
+
+
+_INTERACTIONS = (("user_id", "playlist_id"), ("at", "weight", "kind"))
+
+
+def check_interactions(path: Path, found: Found, noted: Noted) -> Outcome:
+    """Follows, likes, saves or dislikes; users and playlists were read before."""
+    read = read_interactions([path], found.users, found.owners, found.playlists, noted, _quiet)
+    left = tuple(Reason(why.replace("_", " "), rows) for why, rows in read.counts.items() if rows)
+    rows = len(read.users) + sum(reason.rows for reason in left) + noted.lines
+    notes = tuple(f"such as: {one}" for one in read.listed[:SHOWN])
+    return Outcome(rows, len(read.users), "rows", left, (*notes, *_extra(noted, _INTERACTIONS[1])))
+
+
+def check_attlist(path: Path, _found: Found, _noted: Noted) -> Outcome:
+    """AttList's files, by the folder that holds them; its songs and playlists are numbers."""
+    read = read_attlist(path.parent)
+    parts = [part for part in (read.train, read.validation, read.test) if part is not None]
+    follows = sum(part.users.size for part in parts)
+    notes = (f"{read.playlists:,} playlists of {read.songs.nnz:,} songs", f"{read.users:,} users")
+    return Outcome(follows, follows, "follows", (), notes)
 
 
 # By the names of the fields of `Sources`, in the order in which they have to be read; the slices come between the two.

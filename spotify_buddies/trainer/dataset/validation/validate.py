@@ -17,7 +17,9 @@ from spotify_buddies.trainer.dataset.validation.checks import (
     Check,
     Found,
     Outcome,
+    check_attlist,
     check_export,
+    check_interactions,
     check_slice,
 )
 from spotify_buddies.trainer.dataset.validation.fit import fit
@@ -68,6 +70,15 @@ def _tasks(root: Path, sources: Sources, found: Found) -> list[Callable[[], Chec
     def of_export(one: Export) -> Callable[[], Checked]:
         return lambda: _checked(one.name, one.format.title, one.user, lambda noted: check_export(one, found, noted))
 
+    def of_interactions(path: Path) -> Callable[[], Checked]:
+        return lambda: _checked(
+            below(root, path), "what users follow", "", lambda noted: check_interactions(path, found, noted)
+        )
+
+    def of_attlist(path: Path) -> Callable[[], Checked]:
+        names = ", ".join(below(root, one) for one in sources.attlist)
+        return lambda: _checked(names, "AttList", "", lambda noted: check_attlist(path, found, noted))
+
     def unknown(kind: str) -> Callable[[], Checked]:
         return lambda: Checked(below(root, single[kind]), kind, notes=("recognised; its rows are not checked here",))
 
@@ -76,6 +87,8 @@ def _tasks(root: Path, sources: Sources, found: Found) -> list[Callable[[], Chec
         *map(of_slice, sources.mpd),
         *(of_kind(kind, *check) for kind, check in OWN.items() if kind in single),
         *map(of_export, sources.exports),
+        *map(of_interactions, sources.interactions),
+        *map(of_attlist, sources.attlist[:1]),
         *(unknown(kind) for kind in single if kind not in TASTE_PROFILE and kind not in OWN),
     ]
 

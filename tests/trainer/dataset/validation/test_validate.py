@@ -102,6 +102,25 @@ def test_many_files_of_which_all_is_used_are_summed(tmp_path):
     assert "ana/24.m3u: M3U, of ana" in lines
 
 
+def test_follows_are_counted_and_unknown_playlists_named(tmp_path):
+    write(tmp_path / "playlists.csv", PLAYLISTS + "p,Mix,One,A,o\n")
+    write(tmp_path / "ana" / "mix.m3u", "Ann - One.mp3\n")
+    write(tmp_path / "follows.csv", "user_id,playlist_id,mood\nu,p,x\nu,ana/mix.m3u,x\nu,nowhere,x\n,p,x\n")
+    checked = by_name(report(tmp_path))["follows.csv"]
+    assert (checked.rows, checked.used, checked.malformed) == (4, 2, 1)
+    assert ("interactions with an unknown playlist", 1) in [(one.why, one.rows) for one in checked.left_out]
+    assert any("no playlist 'nowhere' is known" in note for note in checked.notes)
+    assert any("mood" in note for note in checked.notes)
+
+
+def test_attlist_is_one_source(tmp_path):
+    write(tmp_path / "train.txt", "0\t0\t1.0\n1\t1\t1.0\n")
+    write(tmp_path / "validation.txt", "0\t1\t1.0\n")
+    write(tmp_path / "listItem_spotify.txt", "0\t[5]\n1\t[6, 7]\n")
+    (checked,) = report(tmp_path).files
+    assert (checked.format, checked.rows, checked.problem) == ("AttList", 3, "")
+
+
 def test_two_files_for_one_part_and_exports_of_nobody_are_problems(tmp_path):
     for folder in "ab":
         write(tmp_path / folder / "playlists.csv", PLAYLISTS + "p,Mix,One,A,o\n")

@@ -1,0 +1,16 @@
+"""What a recommendation looks like to people."""
+
+from __future__ import annotations
+
+import pytest
+
+from spotify_buddies.clients.command.recommendations import print_recommendations
+from spotify_buddies.clients.python import Arm, Playlist, Recommendation, Source
+
+
+def test_a_playlist_without_an_owner_is_by_an_unknown_listener(capsys: pytest.CaptureFixture[str]) -> None:
+    playlists = (Playlist("p", "Mine", "ada", 0.5, None), Playlist("q", "Nobody's", "", 0.4, None))
+    print_recommendations([Recommendation("bob", "rec", playlists, "1", Arm.PRODUCTION, Source.LIVE, (), 0)])
+    rows = [line for line in capsys.readouterr().out.splitlines() if "Mine" in line or "Nobody" in line]
+    assert ["ada" in rows[0], "unknown listener" in rows[0]] == [True, False]
+    assert "unknown listener" in rows[1]
