@@ -140,8 +140,8 @@ class Dataset:
 
 def _keys(pairs: Csr) -> Array:
     """One number for each entry, the same for the same row and column; int64 (nnz,)."""
-    starts = np.repeat(np.arange(pairs.rows, dtype=np.int64) * pairs.columns, pairs.counts)
-    keys: Array = starts + np.asarray(pairs.indices)
+    starts = np.arange(pairs.rows, dtype=np.int64) * pairs.columns
+    keys: Array = np.repeat(starts, pairs.counts) + np.asarray(pairs.indices)
     return keys
 
 
