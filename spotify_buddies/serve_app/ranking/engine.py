@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.foundation.text.song_keys import song_key
+from spotify_buddies.foundation.text.song_keys import lookup_keys
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
@@ -139,14 +139,22 @@ class Engine:
             known = entries >= 0
             rows[np.asarray(by_id)[known]] = self.bundle.song_id_rows[entries[known]]
         if by_name:
-            names = [song for song in wanted if isinstance(song, SongName)]
-            keys = [song_key(n.title, n.artist, matching) for n in names]
-            # A name of spaces alone has the key of the songs that have no name.
-            named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
-            rows[by_name] = np.where(named, find(self.bundle.song_keys, Keys.of(keys)), -1)
+            rows[by_name] = self._find_names([song for song in wanted if isinstance(song, SongName)], matching)
         split = np.split(rows, np.cumsum([len(taste.songs) for taste in tastes])[:-1]) if tastes else []
         songs = Csr.from_rows([np.unique(part[part >= 0]) for part in split], self.bundle.manifest.songs)
         return TasteSongs(songs, tuple(int((part < 0).sum()) for part in split))
+
+    def _find_names(self, names: Sequence[SongName], matching: Any) -> Array:
+        """The row of each name by the first of its keys that a song has, int32 (names,); -1 where no song has one."""
+        keys = [lookup_keys(name.title, name.artist, matching) for name in names]
+        # A name of spaces alone has the key of the songs that have no name.
+        keys = [[key for key in found if all(key.split("\x1f")[:2])] for found in keys]
+        rows = find(self.bundle.song_keys, Keys.of([key for found in keys for key in found]))
+        out = np.full(len(names), -1, np.int32)
+        owner = np.repeat(np.arange(len(names)), [len(found) for found in keys])
+        # The last assignment stays, so the first key comes last.
+        out[owner[rows >= 0][::-1]] = rows[rows >= 0][::-1]
+        return out
 
     def rank_tastes(
         self,
