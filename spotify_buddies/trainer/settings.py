@@ -18,7 +18,8 @@ class DataSettings(_Section):
 
     seed: int = Field(42, description="seed of every random draw of the data set")
     matching: Literal["plain", "full"] = Field(
-        "full", description="how song names are compared: plain: strip + lower case, as the published figures; full: more"
+        "full",
+        description="how song names are compared: plain: strip + lower case, as the published figures; full: more",
     )
     joined_artists: bool = Field(
         True, description='whether full matching also tries an artist\'s other names: "A" for "A & B", "First Last"'

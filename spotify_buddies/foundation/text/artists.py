@@ -15,7 +15,10 @@ _ARTICLES = "the|a|an|el|la|los|las|le|les|l'|die|der|das|il|lo|gli|i|os|as|het|
 _SORTED = re.compile(rf"(.+?)\s?, ?({_ARTICLES})")
 _BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _SUFFIXES = r"(?:jr|sr|ii|iii|iv)\b\.?"
-_JOINED = rf"\s?[;/|•·、，]\s?|\s?,(?!\s?{_SUFFIXES})\s?|\s(?:and|x|vs\.?|versus|with|und|et|och|og|y|e|con|avec|mit|com|и|och|meets|pres\.|presents)\s"
+_JOINED = (
+    rf"\s?[;/|•·、，]\s?|\s?,(?!\s?{_SUFFIXES})\s?"
+    r"|\s(?:and|x|vs\.?|versus|with|und|et|och|og|y|e|con|avec|mit|com|и|meets|pres\.|presents)\s"
+)
 _BETWEEN = re.compile(rf"(?:{_JOINED})+")
 _BAND = re.compile(r"\s(?:and|with|y|e|et|und)\s(?:the|his|her|their|su|sus|seu|seus|seine?|ihre?|ses|son)\s[^,;/]+")
 _MAY_FEATURE = re.compile(r"f(?:ea)?t|part\.|[^\x00-\x7f]")
@@ -25,16 +28,16 @@ _SUFFIX = re.compile(rf"(.*?)[, ]+({_SUFFIXES})")
 
 @lru_cache(_KEPT_ARTISTS)
 def full_artist(artist: str) -> str:
-    """An artist under full matching: letters and digits, without featured guests, joining words and a leading "the".
+    """An artist under full matching: letters and digits, without guests, joining words and a leading "the".
 
-    A sort name ("Larks, The") is read as it is spoken. A name without letters keeps its symbols; empty for an empty one.
+    A sort name ("Larks, The") is read as it is spoken. A name without letters keeps its symbols; empty for none.
     """
     folded = fold(artist)
     return _key(_spoken(folded)) or squeeze(spell(folded)) or symbols(folded)
 
 
 class OtherName(NamedTuple):
-    """Another name of an artist. key: as `full_artist`. sure: whether the two name the same people, whatever they play."""
+    """Another name of an artist. key: as `full_artist`. sure: whether the two surely name the same people."""
 
     key: str
     sure: bool
@@ -51,12 +54,15 @@ def other_artists(artist: str) -> tuple[OtherName, ...]:
     cuts = list(_BETWEEN.finditer(spoken))
     if not cuts:
         return ()
-    names = [OtherName(_key(_turned(spoken[: cut.start()], spoken[cut.end() :])), True) for cut in cuts[:1] if not cuts[1:]]
+    names = [
+        OtherName(_key(_turned(spoken[: cut.start()], spoken[cut.end() :])), True) for cut in cuts[:1] if not cuts[1:]
+    ]
     names += [OtherName(_key(spoken[: cut.start()]), _is_band(spoken[cut.start() :])) for cut in reversed(cuts)]
     own = _key(spoken)
     return tuple({name.key: name for name in reversed(names) if name.key not in ("", own)}.values())[::-1]
 
 
+@lru_cache(_KEPT_ARTISTS)
 def artist_guests(artist: str) -> tuple[str, ...]:
     """The keys of the guests that an artist's name features ("A feat. B"), sorted; none for most names."""
     text = spell(fold(artist))

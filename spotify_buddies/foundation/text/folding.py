@@ -53,6 +53,8 @@ _REPLACED = (
 _APOSTROPHES = re.compile("['’‘`´ʼ]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
+_DIGITS_APART = re.compile(r"[0-9][^a-z0-9]+[0-9]")
+_PUNCTUATION = bytes(code for code in range(128) if not chr(code).isalnum())
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -82,12 +84,19 @@ def spell(folded: str) -> str:
 def squeeze(text: str) -> str:
     """The letters, digits and combining marks of a text; empty where it has none.
 
-    Punctuation and spaces are left out. Between two digits one space stays for them ("7/11" is not 711, "1,000" is 1000).
+    Punctuation and spaces are left out. Between two digits one space stays: "7/11" is not 711, "1,000" is 1000.
     """
+    if text.isascii() and not _DIGITS_APART.search(text):
+        return text.encode().translate(None, _PUNCTUATION).decode()
     if text.isalnum():
         return text
-    text = _BETWEEN_DIGITS.sub(" ", _THOUSANDS.sub("", text))
-    return _NOT_WORDS.sub("" if text.isascii() else _marks, text) if " " not in text else _squeeze_words(text)
+    # The space between two digits is kept as a letter until all others are gone.
+    text = _BETWEEN_DIGITS.sub("\x00", _THOUSANDS.sub("", text))
+    return "\x00".join(map(_bare, text.split("\x00"))).replace("\x00", " ")
+
+
+def _bare(text: str) -> str:
+    return _NOT_WORDS.sub("" if text.isascii() else _marks, text)
 
 
 def words(text: str) -> list[str]:
@@ -103,20 +112,12 @@ def symbols(folded: str) -> str:
     return "".join(character for character in folded if character.isprintable() and not character.isspace())
 
 
-def _squeeze_words(text: str) -> str:
-    parts = [_NOT_WORDS.sub("" if part.isascii() else _marks, part) for part in text.split()]
-    out = ""
-    for part in filter(None, parts):
-        out += f" {part}" if out and out[-1].isdigit() and part[0].isdigit() else part
-    return out
-
-
 def _marks(run: re.Match[str]) -> str:
     return "".join(character for character in run[0] if unicodedata.category(character)[0] == "M")
 
 
 def _uncensored(word: re.Match[str]) -> str:
-    pattern = re.compile(word[0].replace("*", "[a-z]"))
-    found = next((swear for swear in _SWEAR_WORDS if pattern.fullmatch(swear)), None)
+    pattern = word[0].replace("*", "[a-z]")
+    found = next((swear for swear in _SWEAR_WORDS if len(swear) == len(word[0]) and re.fullmatch(pattern, swear)), None)
     # Of a word in stars alone their number says little.
     return found or _WHOLE_WORDS_IN_STARS.get(word[0].rstrip("*"), word[0])

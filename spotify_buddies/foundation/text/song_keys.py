@@ -76,7 +76,7 @@ def lookup_keys(title: str, artist: str, matching: Matching) -> list[str]:
 
 
 def exact_key(title: str, artist: str) -> str:
-    """The key under full matching with the guests and the "?" or "!" that a name tells; `song_key` where it tells none."""
+    """The key under full matching with the guests and the final "?" or "!" of a name; `song_key` for one without."""
     read = read_title(title)
     return _with_details(f"{read.key}{SEPARATOR}{full_artist(artist)}", read.guests or artist_guests(artist), read.end)
 
@@ -91,8 +91,8 @@ class OtherKey(NamedTuple):
 def other_keys(title: str, artist: str) -> list[OtherKey]:
     """The keys under full matching of the same song by the names that its artist may go by otherwise, best first.
 
-    For a joined name ("A & B") those of its lead artist, for a sort name ("Last, First") that of the spoken one. None for
-    any other name. See artists.other_artists.
+    For a joined name ("A & B") those of its lead artist, for a sort name ("Last, First") that of the spoken one. None
+    for any other name. See artists.other_artists.
     """
     others = other_artists(artist)
     title_key = full_title(title) if others else ""

@@ -35,7 +35,9 @@ _NUMBERED = re.compile(
 )
 _ENDING = re.compile(r"(?<=[a-z][a-z])ing\b")
 _BETWEEN_NAMES = re.compile(r"[,;/|]|\s(?:and|x|vs\.?|with|y|e|et|und|feat\.?|ft\.?|featuring)\s")
-_NOT_NAMES = re.compile(r"\b(?:(?:explicit|clean|main|lp|album|single|radio)\s)*(?:version|edit|mix)\b|\b(?:featuring|feat|ft)\b")
+_NOT_NAMES = re.compile(
+    r"\b(?:(?:explicit|clean|main|lp|album|single|radio)\s)*(?:version|edit|mix)\b|\b(?:featuring|feat|ft)\b"
+)
 _NUMBERS = {
     **{"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10"},
     **{"one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"},
@@ -43,7 +45,7 @@ _NUMBERS = {
 
 
 class Title(NamedTuple):
-    """A title read. key: see full_title. guests: the keys of the featured guests, sorted. end: "?" or "!" that ends it."""
+    """A title read. key: see full_title. guests: keys of the featured guests, sorted. end: a "?" or "!" at its end."""
 
     key: str
     guests: tuple[str, ...] = ()
@@ -82,7 +84,7 @@ def _end(text: str) -> str:
 
 
 class _Segment(NamedTuple):
-    """A part of a title. depth: of the brackets around it; group: which brackets, 0 for none; after: what cut it off."""
+    """A part of a title. depth: of brackets around it; group: which brackets, 0 for none; after: what cut it off."""
 
     text: str
     depth: int
@@ -122,7 +124,7 @@ def _first(segments: list[_Segment]) -> int:
 
 
 def _goes_on(credit: _Segment | None, segment: _Segment) -> bool:
-    """Whether a segment goes on with the guests that the one before it names: "feat. Ann / Bob", "feat. Ann (of Duo)"."""
+    """Whether a segment goes on with the guests of the one before it: "feat. Ann / Bob", "feat. Ann (of Duo)"."""
     if credit is None or (credit.group and credit.group != segment.group):
         return False
     if segment.depth > credit.depth and not credit.group:
@@ -131,9 +133,7 @@ def _goes_on(credit: _Segment | None, segment: _Segment) -> bool:
 
 
 def _core(segment: str) -> Reading:
-    tail = None
-    for tail in _TAIL.finditer(segment):
-        pass
+    tail = max(_TAIL.finditer(segment), key=lambda match: match.end(), default=None)
     reading = read_core(segment)
     if tail is not None and not reading.marks:
         after = read_segment(segment[tail.end() :])
@@ -167,8 +167,9 @@ def _segments(text: str) -> Iterator[_Segment]:
 
 
 def _spelled(text: str) -> str:
-    """Parts, numbers, volumes and dropped g's in one spelling: "Pt. II" as "part 2", "lovin'" and "loving" as "lovin"."""
-    return _ENDING.sub("in", _NUMBERED.sub(_numbered, text))
+    """Parts, numbers, volumes and dropped g's in one spelling: "Pt. II" as "part 2", "loving" as "lovin'"."""
+    text = _NUMBERED.sub(_numbered, text)
+    return _ENDING.sub("in", text) if "ing" in text else text
 
 
 def _numbered(match: re.Match[str]) -> str:

@@ -10,8 +10,8 @@ from spotify_buddies.foundation.text.folding import words
 from spotify_buddies.foundation.text.languages import PHRASES, SYNONYMS
 from spotify_buddies.foundation.text.vocabulary import (
     AFTER_A_NAME,
-    ARTICLES,
     AROUND,
+    ARTICLES,
     EDITION,
     EDITION_KINDS,
     EDITIONS,
@@ -44,10 +44,11 @@ _REMASTER_AT_END = re.compile(
 # Words that tell of the remaster: how, of which year, for which edition.
 _OF_A_REMASTER = re.compile(
     r"(?:19|20)\d\d年?s?|\d\d?|\d+(?:st|nd|rd|th)|24bit|bit|hd|hi|res|digital[^\W\d_]*|digitaal|цифровой|anniversary|new|newly|"
-    r"complete|year|box|s|from|in|en|original|sound|audio|tapes?|master|recording|mix|deluxe|bonus"
+    r"complete|year|nel|nell|v|w|ano|anno|jahr|box|s|em|im|デジタル|from|in|en|original|sound|audio|tapes?|master|recording|mix|deluxe|bonus"
 )
-_HOW = frozenset("by at from in en for par por von von per da bei aus of".split())
-_NUMBER_BEFORE = r"(?<!\d)(?<!\d\s)(?<!six)(?<!ten)(?<!five)"
+_HOW = frozenset(
+    ["by", "at", "from", "in", "en", "for", "par", "por", "von", "per", "da", "bei", "aus", "of", "em", "im"]
+)
 _CREDIT = re.compile(
     rf"(?:^|(?<=\s))(?:{FEATURING}(?![^\W_])\.?:?(?!\s(?:of|for|that|to|may|in)\b)|part\.(?!\s?(?:\d|[ivx]+\b|one|two|three|a\b|b\b)))"
     r"\s*(?=[^\W_]|[$!'\"])"
@@ -56,17 +57,18 @@ _FEET = re.compile(r"(?:\d|\bsix|\bten|\bfive|\bfour|\beight|\btwenty|\bthirty|\
 _GUESTS = re.compile(rf"{WITH}\s+(\S)")
 _WORD = re.compile(r"[^\W_]+")
 _PHRASE = re.compile("(?<![^ ])(?:" + "|".join(sorted(PHRASES, key=len, reverse=True)) + ")(?![^ ])")
-_COMPOUND = re.compile(r"(.{3,}?)(versione?|versio|versie|fassung|バージョン|ヴァージョン|ver|버전|版)")
+_COMPOUND = re.compile(r"(.{2,}?)(versione?|versio|versie|fassung|バージョン|ヴァージョン|ver|버전|版)")
 _QUOTED = re.compile(r"[\"“”„«「『][^\"“”„»」』]*[\"“”»」』]?|(?<!\w)['‘][^'’]+['’](?!\w)")
 _FROM = re.compile(rf"(?:{FROM_FILM})(?![^\W_])")
-_NO_SCENES = FILM_WORDS | ISSUE | EDITIONS | {"score", "end", "titles"}
+_NO_SCENES = (FILM_WORDS | ISSUE | EDITIONS | {"score", "end", "titles"}) - ARTICLES
+_POSSESSIVE = re.compile(r"['’]s(?![^\W_])")
 _INCHES = re.compile(r"\b(7|12)\s?(?:\"|”|''|’’)")
 
 
 class Reading(NamedTuple):
     """What a segment says.
 
-    title: the part of it that belongs to the title. marks: words that name the recording. guests: the names of a credit.
+    title: the part of it that belongs to the title. marks: words that name the recording. guests: names of a credit.
     """
 
     title: str
@@ -106,7 +108,9 @@ def read_core(segment: str) -> Reading:
 
 def find_credit(segment: str) -> re.Match[str] | None:
     """Where a segment begins to name guests ("feat. .."); None where it does not. "6 ft." is a length."""
-    return next((m for m in _CREDIT.finditer(segment) if not _FEET.search(segment[max(0, m.start() - 8) : m.start()])), None)
+    return next(
+        (m for m in _CREDIT.finditer(segment) if not _FEET.search(segment[max(0, m.start() - 8) : m.start()])), None
+    )
 
 
 def is_year(segment: str) -> bool:
@@ -159,17 +163,25 @@ def _in_parts(segment: str, separator: str) -> Reading | None:
 def _whole(segment: str) -> Reading:
     remaster = _REMASTER.search(segment)
     if remaster is not None:
-        return _read_remaster(segment[: remaster.start()], segment[remaster.end() :])
+        return _read_remaster(segment[: remaster.start()], _REMASTER.sub(" ", segment[remaster.end() :]))
     named = _named(segment)
     spoken = set(named)
     if not named or _is_issue(spoken) or _is_from_film(segment):
         return NOTHING
     if spoken & (EDITION | {"anniversary"}) and all(word in EDITION_KINDS or word[0].isdigit() for word in named):
         return NOTHING
-    if spoken & EDITIONS and not _tells_a_scene(segment) and not spoken & (MARKERS - LANGUAGES) and "cast" not in spoken:
+    if (
+        spoken & EDITIONS
+        and not _tells_a_scene(segment)
+        and not spoken & (MARKERS - LANGUAGES)
+        and "cast" not in spoken
+    ):
         return NOTHING
     if not _is_marker(named):
         return Reading(segment)
+    if spoken & MADE:
+        # "Otto's Remix" and "Remix by Otto" are the "Otto Remix".
+        named = [word for word in _named(_POSSESSIVE.sub("", segment)) if word != "by"]
     if named[-2:] == ["radio", "edit"] and not spoken.isdisjoint(MADE - {"edit"}):
         named = named[:-2]
     without = AROUND | PLACES if "live" in spoken else AROUND
@@ -190,11 +202,12 @@ def _not_of_a_remaster(text: str) -> str:
     if all(_OF_A_REMASTER.fullmatch(word) or word in EDITION_KINDS for word in left):
         return ""
     # Only what stands next to the remaster is told of it: "live 1975 / 2011 remaster" keeps its year of the concert.
-    while left and (_OF_A_REMASTER.fullmatch(left[-1]) or left[-1] in ISSUE):
-        left.pop()
-    while left and (_OF_A_REMASTER.fullmatch(left[0]) or left[0] in VERSION | {"the", "and"}):
-        left.pop(0)
-    return " ".join(left)
+    last, first = len(left), 0
+    while last > first and (_OF_A_REMASTER.fullmatch(left[last - 1]) or left[last - 1] in ISSUE):
+        last -= 1
+    while first < last and (_OF_A_REMASTER.fullmatch(left[first]) or left[first] in VERSION | {"the", "and"}):
+        first += 1
+    return " ".join(left[first:last])
 
 
 def _named(segment: str) -> list[str]:

@@ -33,8 +33,8 @@ def match_songs(
     playlist names, -1 where it names none.
 
     Rows are in the order of first appearance, songs of the listens first. A song without a name keeps a row of its own.
-    joined_artists: whether a name that meets nobody is tried under its artist's other names (`song_rows`). The name that
-    is shown for a row is the first one that is not matched in that way.
+    joined_artists: whether names are also tried under their artists' other names (`song_rows`). The name that is shown
+    for a row is the first one that is not matched in that way.
     Users are those of the listens, then the owners that playlists name and who have none, in the order of playlists.
     """
     songs = pl.read_parquet(raw / "songs.parquet")
@@ -69,7 +69,7 @@ def match_songs(
 
 @dataclass(frozen=True)
 class SongRows:
-    """rows: the row of every raw song, int32 (raw songs,). shown: the raw song that each row is named by, int64 (rows,)."""
+    """rows: the row of every raw song, int32 (raw songs,). shown: the raw song that names each row, int64 (rows,)."""
 
     rows: Array
     shown: Array
@@ -80,11 +80,11 @@ def song_rows(
 ) -> SongRows:
     """Give every raw song its row, in the order of first appearance. songs: title, artist.
 
-    sides: which raw songs are heard, and which are in a playlist, bool (raw songs,) each. With them, full matching gives
-    a song the row of the same song under another name of its artist: always where that name is of the same people
-    ("Last, First", "B & A", "A & The Bs" for A); for a joined artist ("A & B", "A, B", "A x B") and its lead artist alone
+    sides: which raw songs are heard, and which are in a playlist, bool (raw songs,) each. With them, full matching
+    gives a song the row of the same song under another name of its artist: always where that name is of the same people
+    ("Last, First", "B & A", A alone for "A & The Bs"). A joined artist ("A & B", "A, B", "A x B") meets the lead artist
     only where neither of the two songs meets another one otherwise, that is where neither is both heard and in a
-    playlist, and where no other joined name has the same lead. Without them, keys alone decide.
+    playlist, and where no other joined name has the same lead. Without sides, keys alone decide.
     """
     keys, of = Ids(), SongKeys(matching)
     codes = np.empty(songs.height, np.int32)
