@@ -39,9 +39,8 @@ def main() -> None:
         print(json.dumps({matching: {kind: _fields(n) for kind, n in t.items()} for matching, t in tables.items()}))
         return
     for matching, table in tables.items():
-        print(
-            f"{matching + ' matching':22}{'same':>6}{'found':>7}{'different':>11}{'merged':>8}{'precision':>11}{'recall':>8}"
-        )
+        head = f"{matching} matching"
+        print(f"{head:22}{'same':>6}{'found':>7}{'different':>11}{'merged':>8}{'precision':>11}{'recall':>8}")
         for kind, n in table.items():
             print(
                 f"{kind:22}{n.right + n.missed:6}{n.right:7}{n.apart + n.merged_wrongly:11}{n.merged_wrongly:8}"
