@@ -99,7 +99,8 @@ LANGUAGES = _set("""
 """)
 # A segment that begins or ends with one of these names another recording: all that it says stays in the key.
 MARKERS = frozenset(SYNONYMS.values()) | _set("""
-    bootleg mashup refix flip vip edit 12in nightcore reverb piano symphonic reprise strings take outtake
+    bootleg mashup refix flip vip edit 12in nightcore reverb piano symphonic reprise strings take
+    outtake commentary interview
     rehearsal medley remake stripped mixtape mixed reimagined revisited parody sessions
 """)
 # Those of them that a segment may begin with, and go on with whatever it is ("remix by ..", "demo from ..").
