@@ -20,7 +20,11 @@ class DataSettings(_Section):
 
     seed: int = Field(42, description="seed of every random draw of the data set")
     matching: Literal["plain", "full"] = Field(
-        "plain", description="song name normalisation: strip + lower case, or more"
+        "full",
+        description="how song names are compared: plain: strip + lower case, as the published figures; full: more",
+    )
+    joined_artists: bool = Field(
+        True, description='whether full matching also tries an artist\'s other names: "A" for "A & B", "First Last"'
     )
     beta_a: float = Field(1.3, gt=0, description="first shape of the Beta that mixes a user's scores")
     beta_b: float = Field(3.3, gt=0, description="second shape parameter of that Beta")

@@ -2,99 +2,107 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from spotify_buddies.foundation.text.artists import artist_guests, full_artist, other_artists
+from spotify_buddies.foundation.text.titles import full_title, read_title
 
 Matching = Literal["plain", "full"]
 
 SEPARATOR = "\x1f"
 
-_BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_SPACES = re.compile(r"\s+")
-_DASH = re.compile(" [-–—] ")
-_FEATURING = re.compile(r" (?:feat\.?|ft\.|featuring) .*$")
-# The patterns below see names with single spaces between words, and take time in proportion to a name's length: what
-# repeats in them cannot read the same text in two ways.
-_FEATURING_TAG = re.compile(r"(?:feat\.?|ft\.?|featuring|with) .+")
-# What a bracket or a part after a dash may say without naming another recording. A remix, a demo, an acoustic or a
-# karaoke version is another recording and stays in the name.
-_TAG = re.compile(
-    r"(?:\d{4} )?(?:digital(?:ly)? )?re-?master(?:ed|ing)?\b.*"
-    r"|live|live (?:at|from|in|on|version|session|recording|\d{4})\b.*|.* live"
-    r"|(?:the )?(?:(?:album|single|original|lp|radio|main|explicit|clean|mono|stereo|full|long|short|\d{4}"
-    r"|re-?master(?:ed)?|\d+(?:\"|''|-?inch)) )*(?:(?:feat|ft)\.? (?:.* )?)?version"
-    r"|(?:radio|single|album|7\"|original) (?:edit|mix)|edit|radio version"
-    r"|mono|stereo|explicit|bonus(?: track)?|(?:album|single)"
-)
-_APOSTROPHES = re.compile("['’‘`´ʼ]")
-_NOT_WORDS = re.compile(r"[\W_]+")
-_COMBINING = re.compile("[\u0300-\u036f]")
-_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
-
 
 def song_key(title: str, artist: str, matching: Matching = "plain") -> str:
-    """The key of a song: normalised title and artist, joined by a character that neither can hold."""
+    """The key of a song: normalised title and artist, joined by a character that neither can hold.
+
+    plain: strip and lower case, as the published figures were made. full: titles.full_title and artists.full_artist.
+    """
     if matching == "plain":
         return f"{normalise(title)}{SEPARATOR}{normalise(artist)}"
     return f"{full_title(title)}{SEPARATOR}{full_artist(artist)}"
 
 
-def normalise(text: str, matching: Matching = "plain") -> str:
-    """One name, normalised.
+class SongKeys:
+    """Keys of many songs, in their order: `song_key`, but two songs that name different guests get two keys.
 
-    plain: strip and lower case, as the published figures were made. full: NFKC, case folded, accents and
-    apostrophes dropped, "&" read as "and", other punctuation as a space. A name of punctuation alone stays as it is.
+    "Song (feat. A)" and "Song (feat. B)" are two recordings, and so are "Song?" and "Song!"; "Song" alone may be
+    either. The first of them has the key of "Song", and every other one a key of its own.
     """
+
+    def __init__(self, matching: Matching) -> None:
+        self._matching: Matching = matching
+        self._told: dict[str, tuple[tuple[str, ...], str]] = {}
+
+    def key(self, title: str, artist: str) -> str:
+        """The key of the next song."""
+        if self._matching == "plain":
+            return song_key(title, artist)
+        read = read_title(title)
+        guests = read.guests or artist_guests(artist)
+        key = f"{read.key}{SEPARATOR}{full_artist(artist)}"
+        if not guests and not read.end:
+            return key
+        had_guests, had_end = self._told.get(key, ((), ""))
+        if (had_guests and guests and had_guests != guests) or (had_end and read.end and had_end != read.end):
+            return _with_details(key, guests, read.end)
+        self._told[key] = had_guests or guests, had_end or read.end
+        return key
+
+
+def row_keys(titles: Iterable[str], artists: Iterable[str], matching: Matching) -> list[str]:
+    """The key of each row of a song table, all different where the data set was matched in that way.
+
+    A row whose `song_key` an earlier row has is told from it by its guests. `lookup_keys` finds both.
+    """
+    taken: set[str] = set()
+    keys = []
+    for title, artist in zip(titles, artists, strict=True):
+        key = song_key(title, artist, matching)
+        if key in taken and matching == "full":
+            key = exact_key(title, artist)
+        taken.add(key)
+        keys.append(key)
+    return keys
+
+
+def lookup_keys(title: str, artist: str, matching: Matching) -> list[str]:
+    """The keys under which `row_keys` may hold a song, the one to look for first in front; at least one."""
+    key = song_key(title, artist, matching)
     if matching == "plain":
-        return text.strip().lower()
-    folded = _fold(text)
-    return _words(folded) or folded
+        return [key]
+    others = [other.key for other in other_keys(title, artist)]
+    return list(dict.fromkeys([exact_key(title, artist), key, *others]))
 
 
-def full_title(title: str) -> str:
-    """A title under full matching: normalised, without featured artists and without remaster, live or edit tags.
+def exact_key(title: str, artist: str) -> str:
+    """The key under full matching with the guests and the final "?" or "!" of a name; `song_key` for one without."""
+    read = read_title(title)
+    return _with_details(f"{read.key}{SEPARATOR}{full_artist(artist)}", read.guests or artist_guests(artist), read.end)
 
-    Tags are looked for in brackets and after " - ". A title that is nothing but a tag keeps it.
+
+class OtherKey(NamedTuple):
+    """A key that a song may have elsewhere. sure: whether it is the same song, whatever else the two keys meet."""
+
+    key: str
+    sure: bool
+
+
+def other_keys(title: str, artist: str) -> list[OtherKey]:
+    """The keys under full matching of the same song by the names that its artist may go by otherwise, best first.
+
+    For a joined name ("A & B") those of its lead artist, for a sort name ("Last, First") that of the spoken one. None
+    for any other name. See artists.other_artists.
     """
-    folded = _single_spaces(_fold(title))
-    bare = _single_spaces(_BRACKETS.sub(_without_tag, folded))
-    after_brackets = 1 + max(bare.rfind(bracket) for bracket in "()[]{}")
-    if (dash := _DASH.search(bare, after_brackets)) and _is_tag(bare[dash.end() :]):
-        bare = bare[: dash.start()]
-    bare = _FEATURING.sub("", bare)
-    return _words(bare) or _words(folded) or folded
+    others = other_artists(artist)
+    title_key = full_title(title) if others else ""
+    return [OtherKey(f"{title_key}{SEPARATOR}{other.key}", other.sure) for other in others]
 
 
-def full_artist(artist: str) -> str:
-    """An artist under full matching: normalised, without featured artists and without a leading "the"."""
-    folded = _single_spaces(_fold(artist))
-    bare = _FEATURING.sub("", _single_spaces(_BRACKETS.sub(_without_tag, folded)))
-    words = _words(bare) or _words(folded)
-    return words.removeprefix("the ") or folded
+def normalise(text: str) -> str:
+    """One name under plain matching: strip and lower case."""
+    return text.strip().lower()
 
 
-def _fold(text: str) -> str:
-    if text.isascii():
-        return text.strip().lower()
-    # Decomposed for the marks alone: Hangul and kana come back together, so that only Latin accents go.
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS)
-    bare = _COMBINING.sub("", unicodedata.normalize("NFD", folded))
-    return unicodedata.normalize("NFC", bare).strip()
-
-
-def _single_spaces(text: str) -> str:
-    return _SPACES.sub(" ", text)
-
-
-def _words(text: str) -> str:
-    return _NOT_WORDS.sub(" ", _APOSTROPHES.sub("", text.replace("&", " and "))).strip()
-
-
-def _is_tag(part: str) -> bool:
-    part = part.strip()
-    return bool(_TAG.fullmatch(part) or _FEATURING_TAG.fullmatch(part))
-
-
-def _without_tag(match: re.Match[str]) -> str:
-    return " " if _is_tag(match.group(1)) else match.group(0)
+def _with_details(key: str, guests: tuple[str, ...], end: str) -> str:
+    return f"{key}{SEPARATOR}{','.join(guests)}{end}" if guests or end else key

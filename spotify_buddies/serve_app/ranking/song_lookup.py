@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.foundation.text.song_keys import song_key
+from spotify_buddies.foundation.text.song_keys import lookup_keys
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.query import SongName, Taste
 from spotify_buddies.trainer.bundle import Bundle
@@ -45,9 +45,13 @@ def find_songs(bundle: Bundle, tastes: Sequence[Taste]) -> TasteSongs:
 
 
 def _find_names(bundle: Bundle, names: Sequence[SongName], matching: Any) -> Array:
-    """The row of each name, int32 (names,), -1 where no song has it."""
-    keys = [song_key(name.title, name.artist, matching) for name in names]
+    """The row of each name by the first of its keys that a song has, int32 (names,); -1 where no song has one."""
+    keys = [lookup_keys(name.title, name.artist, matching) for name in names]
     # A name of spaces alone has the key of the songs that have no name.
-    named = np.array([not key.startswith("\x1f") and not key.endswith("\x1f") for key in keys])
-    rows: Array = np.where(named, find(bundle.song_keys, Keys.of(keys)), -1).astype(np.int32)
-    return rows
+    keys = [[key for key in found if all(key.split("\x1f")[:2])] for found in keys]
+    rows = find(bundle.song_keys, Keys.of([key for found in keys for key in found]))
+    out = np.full(len(names), -1, np.int32)
+    owner = np.repeat(np.arange(len(names)), [len(found) for found in keys])
+    # The last assignment stays, so the first key comes last.
+    out[owner[rows >= 0][::-1]] = rows[rows >= 0][::-1]
+    return out

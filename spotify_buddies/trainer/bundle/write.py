@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
-from spotify_buddies.foundation.text.song_keys import Matching, song_key
+from spotify_buddies.foundation.text.song_keys import Matching, row_keys
 from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
@@ -153,7 +153,7 @@ def _write_strings(directory: Path, parts: BundleParts) -> None:
         "song_ids": parts.song_ids,
     }.items():
         KeyIndex.of(StringTable.of(ids)).save(directory, name)
-    keys = (song_key(t, a, parts.matching) for t, a in zip(parts.song_titles, parts.song_artists, strict=True))
+    keys = row_keys(parts.song_titles, parts.song_artists, parts.matching)
     KeyIndex.of(StringTable.of(keys)).save(directory, "song_keys")
     StringTable.of(parts.playlist_titles).save(directory, "playlist_titles")
     StringTable.of(parts.song_titles).save(directory, "song_titles")

@@ -15,7 +15,7 @@ from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
 from spotify_buddies.trainer.dataset.labels.split import split_users
-from spotify_buddies.trainer.dataset.matching import match_songs
+from spotify_buddies.trainer.dataset.matching import MATCHING_RULES, match_songs
 from spotify_buddies.trainer.dataset.matrix import build_matrices
 from spotify_buddies.trainer.dataset.negatives.triplets import write_triplets
 from spotify_buddies.trainer.dataset.negatives.validation import write_batches
@@ -106,7 +106,9 @@ def _parts(
             lambda to: read_raw(to, sources, Skipped(skip_bad_files), progress),
         ),
         table.SONGS: _Part(
-            _chosen(settings, "matching"), (table.RAW,), lambda to: match_songs(to, raw, settings.matching, progress)
+            _chosen(settings, "matching", "joined_artists") | {"rules": MATCHING_RULES},
+            (table.RAW,),
+            lambda to: match_songs(to, raw, settings.matching, progress, joined_artists=settings.joined_artists),
         ),
         table.MATRIX: _Part(
             _chosen(settings, "seed", "min_liked_to_split", "follow_split") if real else {},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +13,43 @@ import polars as pl
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
-from spotify_buddies.foundation.text.song_keys import Matching, song_key
+from spotify_buddies.foundation.text.song_keys import Matching, SongKeys, other_keys
 from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 Array = npt.NDArray[Any]
 
+# Counts the changes of the rules of full matching: data sets that were built by other rules are built again.
+MATCHING_RULES = 2
+
 _TICK = 200_000
 
 
-def match_songs(directory: Path, raw: Path, matching: Matching, progress: Progress) -> dict[str, Any]:
+def match_songs(
+    directory: Path, raw: Path, matching: Matching, progress: Progress, *, joined_artists: bool = True
+) -> dict[str, Any]:
     """Give every raw song its row; write users, playlists, songs, song_ids (.parquet).
 
     Beside them: song_rows.npy int32 (raw songs,) and named_owner.npy int32 (P), the user row of the owner that a
     playlist names, -1 where it names none.
 
     Rows are in the order of first appearance, songs of the listens first. A song without a name keeps a row of its own.
+    joined_artists: whether names are also tried under their artists' other names (`song_rows`). The name that is shown
+    for a row is the first one that is not matched in that way.
     Users are those of the listens, then the owners that playlists name and who have none, in the order of playlists.
     """
     songs = pl.read_parquet(raw / "songs.parquet")
     heard, listed = _used(raw, songs.height)
     # Both kinds of matching are measured, so that the gain of the better one is seen before it is chosen.
     kinds: tuple[Matching, Matching] = ("plain", "full")
-    rows = {kind: song_rows(songs, kind, progress) for kind in kinds}
+    sides = (heard, listed) if joined_artists else None
+    matched = {kind: song_rows(songs, kind, progress, sides=sides) for kind in kinds}
+    rows = {kind: matched[kind].rows for kind in kinds}
     gain = {
         f"{what}_{kind}_matching": n for kind in kinds for what, n in _shared(raw, rows[kind], heard, listed).items()
     }
     chosen = rows[matching]
     count = int(chosen.max()) + 1 if chosen.size else 0
-    # The first raw song of each row: its spelling is the one that is shown.
-    first = np.full(count, chosen.size, np.int64)
-    np.minimum.at(first, chosen, np.arange(chosen.size))
-    songs.select("title", "artist")[first].write_parquet(directory / "songs.parquet")
+    songs.select("title", "artist")[matched[matching].shown].write_parquet(directory / "songs.parquet")
     ids = songs.select("song_id").with_columns(song_row=pl.Series(chosen, dtype=pl.Int32)).drop_nulls("song_id")
     ids.write_parquet(directory / "song_ids.parquet")
     np.save(directory / "song_rows.npy", chosen)
@@ -59,18 +67,87 @@ def match_songs(directory: Path, raw: Path, matching: Matching, progress: Progre
     }
 
 
-def song_rows(songs: pl.DataFrame, matching: Matching, progress: Progress) -> Array:
-    """The row of every raw song, int32 (raw songs,), in the order of first appearance."""
-    keys = Ids()
-    rows = np.empty(songs.height, np.int32)
+@dataclass(frozen=True)
+class SongRows:
+    """rows: the row of every raw song, int32 (raw songs,). shown: the raw song that names each row, int64 (rows,)."""
+
+    rows: Array
+    shown: Array
+
+
+def song_rows(
+    songs: pl.DataFrame, matching: Matching, progress: Progress, *, sides: tuple[Array, Array] | None = None
+) -> SongRows:
+    """Give every raw song its row, in the order of first appearance. songs: title, artist.
+
+    sides: which raw songs are heard, and which are in a playlist, bool (raw songs,) each. With them, full matching
+    gives a song the row of the same song under another name of its artist: always where that name is of the same people
+    ("Last, First", "B & A", A alone for "A & The Bs"). A joined artist ("A & B", "A, B", "A x B") meets the lead artist
+    only where neither of the two songs meets another one otherwise, that is where neither is both heard and in a
+    playlist, and where no other joined name has the same lead. Without sides, keys alone decide.
+    """
+    keys, of = Ids(), SongKeys(matching)
+    codes = np.empty(songs.height, np.int32)
     what = f"song names, {matching} matching"
-    for i, (title, artist) in enumerate(zip(songs["title"].to_list(), songs["artist"].to_list(), strict=True)):
+    names = list(zip(songs["title"].to_list(), songs["artist"].to_list(), strict=True))
+    for i, (title, artist) in enumerate(names):
         if i % _TICK == 0:
             progress(what, i, songs.height, "songs")
         # No name holds \0, so that a song without one meets nobody.
-        rows[i] = keys.code(song_key(title, artist, matching) if title else f"\0{i}")
+        codes[i] = keys.code(of.key(title, artist) if title else f"\0{i}")
+    roots = np.arange(len(keys), dtype=np.int32)
+    if sides is not None and matching == "full":
+        _meet_otherwise(names, keys, codes, sides, roots)
     progress(what, songs.height, songs.height, "songs")
-    return rows
+    return _numbered(codes, roots)
+
+
+def _numbered(codes: Array, roots: Array) -> SongRows:
+    # The first raw song whose own key is the row's: by its name the row is found again.
+    first = np.full(roots.size, codes.size, np.int64)
+    np.minimum.at(first, codes, np.arange(codes.size))
+    distinct, appeared, place = np.unique(roots[codes], return_index=True, return_inverse=True)
+    order = np.argsort(appeared, kind="stable")
+    rank = np.empty(order.size, np.int32)
+    rank[order] = np.arange(order.size, dtype=np.int32)
+    return SongRows(rank[place], first[distinct[order]])
+
+
+def _meet_otherwise(
+    names: list[tuple[str, str]], keys: Ids, codes: Array, sides: tuple[Array, Array], roots: Array
+) -> None:
+    """Point keys to the key that their song has under another name of its artist, where some song has it; in place."""
+    alone = ~(_on(codes, sides[0], len(keys)) & _on(codes, sides[1], len(keys)))
+    met: dict[int, tuple[int, bool]] = {}
+    for code, (title, artist) in zip(codes.tolist(), names, strict=True):
+        if code in met or not title:
+            continue
+        for key, sure in other_keys(title, artist):
+            target = keys.code(key) if key in keys else code
+            if target != code and (sure or (alone[code] and alone[target])):
+                met[code] = target, sure
+                break
+    # Two names with one lead artist ("A & B", "A & C") are two recordings of A with somebody: neither is A's alone.
+    rivals = Counter(target for target, sure in met.values() if not sure)
+    for code, (target, sure) in met.items():
+        root = _root(roots, target)
+        if root != code and (sure or rivals[target] == 1):
+            roots[code] = root
+    for code in met:
+        roots[code] = _root(roots, code)
+
+
+def _on(codes: Array, side: Array, count: int) -> Array:
+    """Which codes are on a side, bool (count,)."""
+    out = np.zeros(count, bool)
+    out[codes[side]] = True
+    return out
+
+
+def _root(roots: Array, code: int) -> int:
+    while roots[code] != code:
+        code = int(roots[code])
+    return code
 
 
 def _used(raw: Path, songs: int) -> tuple[Array, Array]:

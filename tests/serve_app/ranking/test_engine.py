@@ -200,3 +200,25 @@ def test_a_name_of_spaces_matches_no_nameless_song(tmp_path: Path) -> None:
     engine = Engine(write_bundle(tmp_path / "bundle", nameless), "1")
     resolved = engine.find_songs([Taste("x", (SongName(" ", "\t"), SongName("a", " "), "SO0004"))])
     assert (resolved.songs.row(0).tolist(), resolved.unknown) == ([4], (2,))
+
+
+def test_names_of_a_taste_are_found_as_full_matching_matched_them(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "whole")
+    names = {2: ("Doors", "Nora Quill"), 3: ("Suns", "X"), 5: ("Suns (feat. B)", "X"), 7: ("Roads (Live)", "The Larks")}
+    whole = parts(tmp_path / "whole" / "index")
+    titles = [names[song][0] if song in names else title for song, title in enumerate(whole.song_titles)]
+    artists = [names[song][1] if song in names else artist for song, artist in enumerate(whole.song_artists)]
+    full = replace(whole, song_titles=titles, song_artists=artists, matching="full")
+    engine = Engine(write_bundle(tmp_path / "bundle", full), "1")
+
+    def found(title: str, artist: str) -> list[int]:
+        resolved = engine.find_songs([Taste("x", (SongName(title, artist),))])
+        return [int(row) for row in resolved.songs.row(0)]
+
+    assert found("Doors - 2011 - Remaster", "Quill, Nora") == [2]
+    assert found("doors", "Nora Quill x Tom Vale") == [2]
+    assert found("Suns (feat. A)", "X") == [3]
+    assert found("Suns ft B", "X") == [5]
+    assert found("Roads - En Vivo", "Larks, The") == [7]
+    assert found("Roads", "The Larks") == []
+    assert found("Doors", "Tom Vale") == []

@@ -82,7 +82,7 @@ def test_the_verdict_counts_what_the_parts_counted(numbers: Statistics):
     assert facts["users"].startswith(f"{numbers['3-matrix']['users']:,}, ")
     assert facts["likes"].startswith(f"{numbers['5-liked']['liked']:,} of {numbers['4-score']['pairs']:,} ")
     assert facts["triplets"].endswith(", 4 negatives for each positive")  # and not those of a validation batch
-    share = numbers["2-songs"]["listens_with_a_playlist_plain_matching"] / numbers["1-raw"]["listens"]
+    share = numbers["2-songs"]["listens_with_a_playlist_full_matching"] / numbers["1-raw"]["listens"]
     assert facts["matched"].startswith(f"{share:.1%} of the listens")
 
 
@@ -111,7 +111,7 @@ def test_columns_that_nothing_reads_are_named_and_are_no_problem(numbers: Statis
         ("1-raw", {"skipped_files": 1}, "malformed"),
         ("1-raw", {"skipped_playlists": 100}, "malformed playlists: 14.3%"),
         ("1-raw", {"playlist_tracks_without_a_name": 1_000_000}, "no title or artist"),
-        ("2-songs", {"listens_with_a_playlist_plain_matching": 1}, 'matching = "full"'),
+        ("2-songs", {"matching": "plain", "listens_with_a_playlist_plain_matching": 1}, 'matching = "full"'),
         ("4-score", {"users_without_a_scored_playlist": 200}, "share no song"),
         ("5-liked", {"liked": 0}, "nothing to train on"),
         ("6-split", {"test": 0}, "cannot be judged"),

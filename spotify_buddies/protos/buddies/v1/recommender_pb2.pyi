@@ -239,7 +239,8 @@ Global___VersionState: _TypeAlias = VersionState  # noqa: Y015
 @_typing.final
 class Song(_message.Message):
     """One song, by its id in the data set or by its names. Names are matched as the data set was. Matching "plain" ignores
-    case and spaces around a name; "full" also ignores accents, punctuation, spacing, featured artists and remaster tags.
+    case and spaces around a name; "full" also ignores accents, punctuation, spacing, featured artists and remaster tags,
+    and looks for a joined artist ("A & B") by the lead artist where the two are not known together.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

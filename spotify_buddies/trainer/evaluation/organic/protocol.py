@@ -14,7 +14,7 @@ import polars as pl
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.foundation.text.song_keys import Matching, song_key
+from spotify_buddies.foundation.text.song_keys import Matching, row_keys
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.dataset.build import build_dataset
 from spotify_buddies.trainer.dataset.reading.sources import Sources
@@ -85,7 +85,7 @@ def organic(
             f"than {NEGATIVES}; build a larger data set"
         )
     # Other matching could give the two halves of a playlist a song in common.
-    data = data.model_copy(update={"matching": whole.matching})
+    data = data.model_copy(update={"matching": whole.matching, "joined_artists": False})
     halves = _build(whole, cuts, work, data, progress)
     others = (_over_songs_of(whole, halves),)
     key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)
@@ -138,8 +138,7 @@ def _over_songs_of(whole: Dataset, halves: Dataset) -> Csr:
     matching: Matching = "full" if whole.matching == "full" else "plain"
 
     def keys(songs: pl.DataFrame) -> list[str]:
-        names = zip(songs["title"].fill_null("").to_list(), songs["artist"].fill_null("").to_list(), strict=True)
-        return [song_key(title, artist, matching) for title, artist in names]
+        return row_keys(songs["title"].fill_null("").to_list(), songs["artist"].fill_null("").to_list(), matching)
 
     rows = {key: row for row, key in enumerate(keys(halves.song_table))}
     place = np.array([rows.get(key, -1) for key in keys(whole.song_table)], np.int32)

@@ -14,7 +14,8 @@ import polars as pl
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import silent
-from spotify_buddies.foundation.text.song_keys import full_artist, normalise
+from spotify_buddies.foundation.text.artists import full_artist
+from spotify_buddies.foundation.text.song_keys import normalise
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.models.hybrid.kernels import count_artists, sum_rows, sum_squares, weigh
 
