@@ -30,7 +30,9 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.trainer.registry.registry import RegistryError
+    from spotify_buddies.trainer.registry.worth import COVERAGE, GINI, SERVED, SERVED_METRICS
 
+    figures = (*SERVED_METRICS, COVERAGE, GINI)
     settings: Settings = context.obj
     with explained(RegistryError):
         versions = open_registry(settings).list_versions()
@@ -41,10 +43,14 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
         say("no version yet; `buddies train run` registers one")
         return
     rows = [
-        (one.number, ", ".join(one.aliases) or "-", f"{one.created:%Y-%m-%d %H:%M} UTC", one.bundle_sha256[:12])
+        (
+            *(one.number, ", ".join(one.aliases) or "-", f"{one.created:%Y-%m-%d %H:%M} UTC", one.bundle_sha256[:12]),
+            *(f"{one.metrics[name]:.3f}" if name in one.metrics else "-" for name in figures),
+        )
         for one in versions
     ]
-    say(table(("version", "aliases", "created", "bundle"), rows, right=(0,)))
+    served = (f"served {name.removeprefix(SERVED)}" for name in figures)
+    say(table(("version", "aliases", "created", "bundle", *served), rows, right=(0, *range(4, 4 + len(figures)))))
 
 
 @app.command("alias")
@@ -53,23 +59,25 @@ def set_alias(
     alias: Annotated[str, typer.Argument(help="production, staging, canary, ...")],
     version: Annotated[str, typer.Argument(help="Version number.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
+        bool, typer.Option("--force", help="Move production although the offline figures speak against it.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version. Production needs an offline MRR that is not below the baselines, or --force.
+    """Point an alias at a version. Production needs offline figures that are not below the baselines, or --force.
+
+    Nor may they be surely below those of the version that serves, where both were made from one data set.
 
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained, show
-    from spotify_buddies.trainer.registry.production import PRODUCTION
+    from spotify_buddies.trainer.registry.production import PRODUCTION, objections
     from spotify_buddies.trainer.registry.registry import RegistryError
-    from spotify_buddies.trainer.registry.worth import beneath
 
     settings: Settings = context.obj
     with explained(RegistryError):
         registry = open_registry(settings)
-        if alias == PRODUCTION and not force and (against := beneath(registry.get(version))):
+        serving = registry.read_aliases().aliases.get(PRODUCTION) if alias == PRODUCTION and not force else None
+        if alias == PRODUCTION and not force and (against := objections(registry, version, serving)):
             raise RegistryError(f"{'; '.join(against)}; production is not moved without --force")
         registry.set_alias(alias, version)
     if as_json:
