@@ -135,7 +135,13 @@ class CandidateSettings(_Section):
     pairing_only: bool = Field(
         False, description="the pairing's candidates alone, as published: playlists without an owner are never answered"
     )
-    pairing: int = Field(75, ge=0, le=10_000, description="most candidates of the pairing, see [pairing] candidates")
+    pairing: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="most candidates of the pairing, see [pairing] candidates; unset: 75 for a model without a taste, "
+        "0 for the others, whose nearest playlists hold what it finds",
+    )
     taste: int = Field(200, ge=0, le=10_000, description="candidates nearest to the user's factor")
     follows: int = Field(
         100,
@@ -143,7 +149,9 @@ class CandidateSettings(_Section):
         le=10_000,
         description="candidates that those like who like the same; only of a data set whose likes are people's own",
     )
-    popular: int = Field(0, ge=0, le=10_000, description="candidates that most users like")
+    popular: int = Field(
+        100, ge=0, le=10_000, description="candidates that most users like; only of a data set as for `follows`"
+    )
     new: int = Field(0, ge=0, le=10_000, description="candidates nearest to the user among the new playlists")
     new_likes: int = Field(0, ge=0, description="a playlist with at most so many likes counts as new")
     likes_scale: float = Field(

@@ -1,7 +1,8 @@
 """What each source of candidates is worth: recall of every source, and Hit@20 of the union without it.
 
 Halves: playlists of 20 or more songs are cut into two halves without a common song; one is a user's library, the other
-a playlist among all, and the question is whether it is answered. Follows, where a folder of AttList is given: whether
+a playlist among all, and the question is whether it is answered. Likes: the same model and its held-out likes, which
+were made from shared songs. Follows, where a folder of AttList is given: whether
 held-out follows are answered. Intervals are of the paired difference, 95 %, from 2,000 resamples of the users.
 
     python tests/benchmarks/candidates.py DATASET WORK [--attlist FOLDER]
@@ -31,10 +32,11 @@ from spotify_buddies.trainer.candidates.nearest import Nearest, retrieval_scale
 from spotify_buddies.trainer.candidates.popular import most_popular, newcomers
 from spotify_buddies.trainer.dataset.labels.nearest import nearest_listeners
 from spotify_buddies.trainer.dataset.labels.ownership import match, owned_by
-from spotify_buddies.trainer.dataset.table import open_dataset
+from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.organic import protocol
 from spotify_buddies.trainer.evaluation.organic.halves import cut
 from spotify_buddies.trainer.models.fit import fit
+from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import CandidateSettings, DataSettings, TrainSettings
 
@@ -129,7 +131,31 @@ def owners(songs: Csr, playlists: Csr, never: Array) -> Csr:
     return owned_by(owner, songs.rows)
 
 
-def halves(dataset: Path, work: Path, likes_weight: float) -> tuple[Case, dict[str, Any]]:
+def prepared(name: str, data: Dataset, model: Model, questions: Array, never: Array, likes_weight: float) -> Case:
+    """The sources of a data set. questions and never int64 (n, 2): user, playlist; never: not each other's owner."""
+    train = TrainSettings()
+    owned = owners(data.user_songs, data.playlist_songs, never[:, 0] * data.playlists + never[:, 1])
+    likes = train_likes(data)
+    counts = likes.column_counts()
+    new = newcomers(counts, data.playlist_songs.counts, 0)
+    near, weights = (retrieval_scale(train, CandidateSettings(likes_scale=scale)) for scale in (0.1, likes_weight))
+    users, playlists = model.user_factors, model.playlist_factors
+    found = Found(
+        paired(data.user_songs, owned),
+        Nearest.of(playlists, near, users, exact_cells=10**12),
+        find_together(likes),
+        most_popular(counts),
+        Nearest.of(playlists, near, users, rows=new, exact_cells=10**12),
+    )
+
+    def score(user: int, rows: Array) -> Array:
+        return (users[user] * weights) @ playlists[rows].T
+
+    return Case(f"{name}, likes in the score at {likes_weight}", found, users, owned, questions, score)
+
+
+def halves(dataset: Path, work: Path) -> tuple[Dataset, Model, Array]:
+    """The data set of the halves, its model, and the questions."""
     whole = open_dataset(dataset)
     data, train = DataSettings(matching=whole.matching), TrainSettings()  # type: ignore[arg-type]
     work.mkdir(parents=True, exist_ok=True)
@@ -138,31 +164,28 @@ def halves(dataset: Path, work: Path, likes_weight: float) -> tuple[Case, dict[s
     others = (protocol._over_songs_of(whole, made),)
     model = fit(made, train, work / "checkpoints", key=training_key(made.fingerprint, train), others=others)
     own = protocol._own(made)
-    questions = np.column_stack([own[own >= 0], np.flatnonzero(own >= 0)]).astype(np.int64)
-    never = questions[:, 0] * made.playlists + questions[:, 1]
-    owned = owners(made.user_songs, made.playlist_songs, never)
-    likes = train_likes(made)
-    counts = likes.column_counts()
-    users, playlists = model.user_factors, model.playlist_factors
+    return made, model, np.column_stack([own[own >= 0], np.flatnonzero(own >= 0)]).astype(np.int64)
 
-    def near(scale: float, rows: Array | None = None) -> Nearest:
-        of = retrieval_scale(train, CandidateSettings(likes_scale=scale))
-        return Nearest.of(playlists, of, users, rows=rows, exact_cells=10**12)
 
-    new = newcomers(counts, made.playlist_songs.counts, 0)
-    found = Found(paired(made.user_songs, owned), near(0.1), find_together(likes), most_popular(counts), near(0.1, new))
-    weights = retrieval_scale(train, CandidateSettings(likes_scale=likes_weight))
-    case = Case(
-        f"halves, likes in the score at {likes_weight}", found, users, owned, questions,
-        lambda user, rows: (users[user] * weights) @ playlists[rows].T,
-    )  # fmt: skip
+def likes(dataset: Path, work: Path) -> Case:
+    """The held-out likes of the data set itself."""
+    data, train = open_dataset(dataset), TrainSettings()
+    model = fit(data, train, work / "whole", key=training_key(data.fingerprint, train))
+    pairs = np.column_stack([np.repeat(np.arange(data.users), data.liked.counts), np.asarray(data.liked.indices)])
+    held = pairs[np.asarray(data.split) == IN_VALIDATION].astype(np.int64)
+    return prepared("held-out likes", data, model, held, held, 1.0)
+
+
+def grid_of(case: Case, model: Model) -> dict[str, Any]:
+    """Recall of the nearest by the weight of the likes and how many are taken."""
     grid = {}
-    for scale in (0.0, 0.05, 0.1, 0.2, 0.5, 1.0):
-        at = replace(case, found=replace(found, taste=near(scale)))
-        grid[str(scale)] = {
-            str(size): round(float(hits(at, replace(NONE, taste=size))[0].mean()), 4) for size in (5, 20, 75, 200, 500)
-        }
-    return case, grid
+    for weight in (0.0, 0.05, 0.1, 0.2, 0.5, 1.0):
+        scale = retrieval_scale(TrainSettings(), CandidateSettings(likes_scale=weight))
+        near = Nearest.of(model.playlist_factors, scale, model.user_factors, exact_cells=10**12)
+        at = replace(case, found=replace(case.found, taste=near))
+        sizes = (5, 20, 75, 200, 500)
+        grid[str(weight)] = {k: round(float(hits(at, replace(NONE, taste=k))[0].mean()), 4) for k in sizes}
+    return grid
 
 
 def follows(folder: Path) -> Case:
@@ -235,10 +258,10 @@ def main() -> None:
     asked.add_argument("--budgets", type=int, nargs=5, default=[75, 150, 100, 50, 50], metavar=SOURCES)
     given = asked.parse_args()
     budgets = Budgets(*given.budgets)
-    for weight in (1.0, 0.1):
-        case, grid = halves(given.dataset, given.work, weight)
-        if weight == 1.0:
-            print(json.dumps({"recall of the nearest by the weight of likes": grid}), flush=True)
+    data, model, questions = halves(given.dataset, given.work)
+    cases = [prepared("halves", data, model, questions, questions, weight) for weight in (1.0, 0.1)]
+    print(json.dumps({"recall of the nearest by the weight of likes": grid_of(cases[0], model)}), flush=True)
+    for case in (*cases, likes(given.dataset, given.work)):
         print(json.dumps({case.name: report(case, budgets)}, indent=1), flush=True)
     if given.attlist:
         case = follows(given.attlist)

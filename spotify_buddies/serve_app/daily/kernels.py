@@ -21,12 +21,14 @@ def best(
     indices: Array,
     playlist_factors: Array,
     owner: Array,
+    values: Array,
     rows: Array,
     scores: Array,
 ) -> int:
     """Write the best candidates of the users first, first + 1, .. into rows and scores (users, length).
 
-    rows come filled with -1. Returns how many users have any candidate.
+    values: the whole score of each of indices; empty: the product of the factors is. rows come filled with -1. Returns
+    how many users have any candidate.
     """
     users_with_list = 0
     most = 0
@@ -40,7 +42,7 @@ def best(
         start, end = indptr[user], indptr[user + 1]
         factor = user_factors[user]
         for j in range(start, end):
-            computed[j - start] = dot(factor, playlist_factors[indices[j]])
+            computed[j - start] = values[j] if values.size else dot(factor, playlist_factors[indices[j]])
         count = 0
         for j in range(start, end):
             if owner[indices[j]] != user:

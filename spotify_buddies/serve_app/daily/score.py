@@ -27,6 +27,7 @@ class Inputs:
     owner: Array
     indptr: Array
     indices: Array
+    values: Array
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Block:
 def inputs(bundle: Bundle, space: Space, wanted: tuple[int, ...]) -> Inputs:
     """Views of the bundle's arrays; nothing is copied here."""
     candidates = bundle.candidates
-    arrays = (bundle.user_factors, bundle.playlist_factors, bundle.owner, candidates.indptr, candidates.indices)
+    # What is no product of factors is in the stored scores alone.
+    values = candidates.values if bundle.candidate_offsets is not None else None
+    arrays = (
+        bundle.user_factors, bundle.playlist_factors, bundle.owner, candidates.indptr, candidates.indices,
+        np.empty(0, np.float32) if values is None else values,
+    )  # fmt: skip
     return Inputs(space, wanted, *(read_only(array) for array in arrays))
 
 
@@ -54,7 +60,7 @@ def _block(given: Inputs, number: int) -> Block:
     first, last = given.space.rows(number)
     rows = np.full((last - first, given.space.length), -1, np.int32)
     users_with_list = best(
-        first, given.user_factors, given.indptr, given.indices, given.playlist_factors, given.owner, rows,
+        first, given.user_factors, given.indptr, given.indices, given.playlist_factors, given.owner, given.values, rows,
         np.empty(rows.shape, np.float32),
     )  # fmt: skip
     return Block(number, rows.astype("<i4", copy=False).tobytes(), int(users_with_list))

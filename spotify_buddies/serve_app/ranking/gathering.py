@@ -62,6 +62,19 @@ def libraries_of(bundle: Bundle) -> kernels.Libraries:
     return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
 
 
+def with_offsets(bundle: Bundle, users: Array, candidates: Csr) -> Csr:
+    """Candidates of user rows, best first with whole scores where the bundle has offsets; as they are where not."""
+    held = bundle.candidates
+    if bundle.candidate_offsets is None or held.values is None:
+        return candidates
+    ordered, scores = np.empty(candidates.nnz, np.int32), np.empty(candidates.nnz, np.float32)
+    kernels.whole_scores(
+        (held.indptr, held.indices, held.values), users, bundle.user_factors, bundle.playlist_factors,
+        candidates.indptr, candidates.indices, ordered, scores,
+    )  # fmt: skip
+    return Csr(candidates.indptr, ordered, candidates.columns, scores)
+
+
 def mark(candidates: Csr, bits: Array, candidate_rows: Array, list_sources: Array, rows: Array, counts: Array) -> Array:
     """What found each playlist of the lists, uint8 (users, limit). See kernels.mark; bits may be NO_BITS."""
     out = np.empty(rows.shape, np.uint8)

@@ -79,8 +79,9 @@ def find_candidates(
     """The union of what the sources find for every user of the data set.
 
     paired (U, P): the pairing's candidates. scale float32 (d,): as Bundle.retrieval_scale. followed: the likes of the
-    data set are people's own, not made from shared songs; only then the follows are a source, and what a user follows
-    already is no candidate. disliked (U, P): never candidates; None: nothing is. Neither are a user's own playlists.
+    data set are people's own, not made from shared songs; only then what is followed together and what is popular are
+    sources, and what a user follows already is no candidate. disliked (U, P): never candidates; None: nothing is.
+    Neither are a user's own playlists.
 
     With settings.pairing_only the pairing's candidates come back as they are. Neither threads nor blocks change a row.
     Memory: 9 bytes a candidate in the bundle that follows, 4 while they are found, and for a block 5 bytes a candidate
@@ -89,7 +90,7 @@ def find_candidates(
     if settings.pairing_only:
         return Candidates(paired, np.full(paired.nnz, PAIRING, np.uint8))
     likes = train_likes(data)
-    given = settings if followed else settings.model_copy(update={"follows": 0})
+    given = settings if followed else settings.model_copy(update={"follows": 0, "popular": 0})
     refused = _refused(data.owned, *(rows for rows in (disliked, likes if followed else None) if rows is not None))
     found = _sources(data, paired, model, scale, given, likes, progress)
     united = unite_sources(found, model.user_factors, refused, budgets_of(given), settings.block_users, progress)
@@ -98,7 +99,7 @@ def find_candidates(
 
 def budgets_of(settings: CandidateSettings) -> Budgets:
     """The budgets in the settings."""
-    return Budgets(settings.pairing, settings.taste, settings.follows, settings.popular, settings.new)
+    return Budgets(settings.pairing or 0, settings.taste, settings.follows, settings.popular, settings.new)
 
 
 def _sources(

@@ -21,8 +21,22 @@ from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 Array = npt.NDArray[Any]
 
+# Candidates of the pairing beside a model without a taste.
+WITHOUT_TASTE = 75
 # Users whose scores are in memory at once.
 _TOGETHER = 64
+
+
+def for_model(settings: CandidateSettings, train: TrainSettings) -> CandidateSettings:
+    """The settings with every budget set, as they are unset for models of different kinds."""
+    if settings.pairing is not None:
+        return settings
+    return settings.model_copy(update={"pairing": 0 if _taste(train) else WITHOUT_TASTE})
+
+
+def _taste(train: TrainSettings) -> int:
+    """The first dimensions, which hold the taste; 0 for a model that has none of its own."""
+    return taste_dimensions(train) if train.model == "hybrid" else 0
 
 
 def retrieval_scale(train: TrainSettings, settings: CandidateSettings) -> Array:
@@ -31,7 +45,7 @@ def retrieval_scale(train: TrainSettings, settings: CandidateSettings) -> Array:
     The hybrid model's taste at 1, its likes at settings.likes_scale; all at 1 where a model has no taste of its own.
     """
     scale = np.ones(train.dimension, np.float32)
-    if train.model == "hybrid" and (taste := taste_dimensions(train)):
+    if taste := _taste(train):
         scale[taste:] = settings.likes_scale
     return scale
 

@@ -12,7 +12,7 @@ from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from spotify_buddies.trainer.candidates.find import find_candidates
-from spotify_buddies.trainer.candidates.nearest import retrieval_scale
+from spotify_buddies.trainer.candidates.nearest import for_model, retrieval_scale
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
@@ -88,7 +88,7 @@ def train_and_release(
         home=state_dir / "train",
         settings=settings or TrainSettings(),
         run_type=run_type,
-        candidates=candidates or CandidateSettings(),
+        candidates=for_model(candidates or CandidateSettings(), settings or TrainSettings()),
     )
     registry = registry or RegistrySettings()
     address = tracking_uri(state_dir, uri)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.daily.score import inputs, score
+from spotify_buddies.serve_app.daily.space import new_space
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Rules, Source
 from spotify_buddies.serve_app.ranking.reasons import explain, sentence
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.serve_app.telemetry.metrics import Silent
+from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import Bundle, BundleError, SongFactors, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.nearest_index import PLAYLIST_INDEX, build_nearest
 from spotify_buddies.trainer.bundle.sources import FOLLOWS, PAIRING, POPULAR, TASTE
 from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts
-from tests.serve_app.ranking.cold_path import NONE, ROCK, near
+from tests.serve_app.ranking.cold_path import NONE, ROCK, ask, near, taste
 
 SCALE = np.where(np.arange(DIMENSION) < 4, 1, 0.5).astype(np.float32)
 
@@ -75,6 +83,48 @@ def test_candidates_that_are_given_keep_the_sources_that_they_have_in_the_bundle
     given = wide.rank_candidates(known.song_rows, Csr.from_rows([known.rows[0, :3]], PLAYLISTS), 5, NONE)
     assert given.candidate_sources[0, :3].tolist() == known.candidate_sources[0, :3].tolist()
     assert given.part(0, 1).candidate_sources.shape == (1, 5)
+
+
+class Candidates(Silent):
+    def __init__(self) -> None:
+        self.counted: dict[str, int] = {}
+
+    def count_candidates(self, source: str, count: int) -> None:
+        self.counted[source] = self.counted.get(source, 0) + count
+
+
+def test_answers_count_their_playlists_by_source(wide: Engine) -> None:
+    telemetry = Candidates()
+    service = Service(wide, model="m", budgets=Budgets(60.0, 0.05), feedback=None, daily=None, telemetry=telemetry)
+    asyncio.run(service.recommend(pb.RecommendRequest(user_ids=["user-3", "nobody"], limit=4)))
+    known = wide.rank_known(["user-3"], 4, NONE, Rules(None, 2, 0.8)).candidate_sources[0]
+    wanted = {"popular": 4}
+    for name, bit in (("pairing", PAIRING), ("taste", TASTE), ("follows", FOLLOWS)):
+        if count := int((known & bit > 0).sum()):
+            wanted[name] = count
+    assert telemetry.counted == wanted
+
+
+def test_what_taste_alone_answers_is_counted_as_found_by_it(wide: Engine) -> None:
+    answer, steps = ask(wide, None, tastes=[taste("SO0004")], limit=3)
+    assert answer.recommendations[0].source == pb.SOURCE_COLD_NEIGHBOURS
+    assert len(answer.recommendations[0].playlists) == 3
+    assert steps == {"found by taste": 1, "search unavailable": 1}
+
+
+def test_scores_hold_offsets_whoever_gives_the_candidates(bundle_dir: Path, tmp_path: Path) -> None:
+    given = parts(bundle_dir / "index")
+    offsets = np.random.default_rng(1).normal(size=given.candidates.nnz).astype(np.float32) * 3
+    candidates = Csr(given.candidates.indptr, given.candidates.indices, PLAYLISTS, offsets)
+    engine = Engine(write_bundle(tmp_path / "bundle", replace(given, candidates=candidates)), "7")
+    known = engine.rank_known(["user-3", "user-5"], 5, NONE)
+    mixed = Csr.from_rows([engine.bundle.candidates.row(user)[::-1] for user in (3, 5)], PLAYLISTS)
+    again = engine.rank_candidates(known.song_rows, mixed, 5, NONE)
+    assert again.rows.tolist() == known.rows.tolist()
+    assert again.scores.tolist() == known.scores.tolist()
+    space = new_space("7", engine.bundle, "day", now=datetime(2026, 1, 1, tzinfo=UTC), ttl_s=1, block_users=USERS)
+    (block,) = score(inputs(engine.bundle, space, (0,)), 0, 1)
+    assert np.frombuffer(block.value, "<i4").reshape(USERS, -1)[[3, 5], :5].tolist() == known.rows.tolist()
 
 
 def test_a_taste_without_neighbours_gets_the_playlists_nearest_to_its_factor(wide: Engine) -> None:

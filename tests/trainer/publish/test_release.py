@@ -218,10 +218,17 @@ def test_the_pairing_alone_gives_its_candidates_best_first_and_nothing_else(plan
     assert bundle.playlist_songs is None
 
 
+def test_the_pairing_is_a_source_of_a_model_without_a_taste(planted, mlflow_state):
+    plain = TrainSettings(dimension=8, epochs=1, model="bpr", backend="numba")
+    bundle = open_bundle(train_and_release(planted.dataset, planted.pairing, mlflow_state, plain).bundle_dir)
+    assert {TASTE, PAIRING | TASTE} <= set(bundle.candidate_sources.tolist())
+    assert bundle.retrieval_scale.tolist() == [1.0] * 8
+
+
 def test_a_release_says_where_its_candidates_come_from(release, planted):
     bundle, data = open_bundle(release.bundle_dir), open_dataset(planted.dataset)
     assert bundle.candidate_sources is not None
-    assert {TASTE, PAIRING | TASTE} <= set(bundle.candidate_sources.tolist())
+    assert set(bundle.candidate_sources.tolist()) == {TASTE}
     assert bundle.retrieval_scale.tolist() == pytest.approx([1.0] * 8 + [0.1] * 8)
     assert bundle.playlist_songs.indices.tolist() == data.playlist_songs.indices.tolist()
     assert bundle.manifest.training["candidates"]["taste"] == CandidateSettings().taste

@@ -406,7 +406,7 @@ Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
-    """Why a playlist is recommended: the taste that its owner and the listener share."""
+    """Why a playlist is recommended: the taste that its owner and the listener share, or songs of the listener in it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -414,7 +414,9 @@ class Reason(_message.Message):
     EXAMPLES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     shared_songs: _builtins.int
-    """Songs that the listener and the owner both listen to. 0: the owner is not among the listener's neighbours."""
+    """Songs that the listener and the owner both listen to; where there are none, songs of the playlist that the listener
+    listens to, as the text says. 0: neither.
+    """
     text: _builtins.str
     """The sentence for a listener, in English: "made by someone who shares 23 of your songs"."""
     @_builtins.property

@@ -16,7 +16,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
 from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
 from spotify_buddies.serve_app.ranking.kernels.order import offer
-from spotify_buddies.serve_app.ranking.kernels.retrieval import join, mark, nearest
+from spotify_buddies.serve_app.ranking.kernels.retrieval import join, mark, nearest, whole_scores
 from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, POPULAR, POPULAR_IN_GENRE, dot, rank
 from spotify_buddies.serve_app.ranking.kernels.songs import share, vote
 
@@ -41,4 +41,5 @@ __all__ = [
     "rank",
     "share",
     "vote",
+    "whole_scores",
 ]

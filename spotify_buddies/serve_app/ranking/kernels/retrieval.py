@@ -56,6 +56,32 @@ def join(left: Array, left_bit: int, right: Array, right_bit: int, rows: Array, 
 
 
 @njit(cache=True, nogil=True)
+def whole_scores(
+    stored: Any, users: Array, vectors: Array, factors: Array, indptr: Array, given: Array, ordered: Array, out: Array
+) -> None:
+    """Row i of (indptr, given) best first into ordered, with scores into out: those that are stored, else products.
+
+    stored: (indptr, candidates, values) by user row, whose values hold what is no product of factors. users: the user
+    row of each row, -1 for nobody, whose rows are left as they are.
+    """
+    starts, candidates, values = stored
+    for i in range(users.size):
+        user, first, last = users[i], indptr[i], indptr[i + 1]
+        scores = np.zeros(last - first, np.float32)
+        for j in range(last - first):
+            if user < 0:
+                continue
+            scores[j] = dot(vectors[user], factors[given[first + j]])
+            for k in range(starts[user], starts[user + 1]):
+                if candidates[k] == given[first + j]:
+                    scores[j] = values[k]
+                    break
+        order = np.argsort(-scores, kind="mergesort")
+        for j in range(last - first):
+            ordered[first + j], out[first + j] = given[first + order[j]], scores[order[j]]
+
+
+@njit(cache=True, nogil=True)
 def mark(
     indptr: Array,
     candidates: Array,
