@@ -128,13 +128,16 @@ def _root(
 ) -> None:
     del print_version  # its callback has ended the command
     from spotify_buddies.pairing.cli import CLUSTER
+    from spotify_buddies.serve_app.offline.cli import open_ranker
     from spotify_buddies.trainer.dataset.cli import open_cluster
+    from spotify_buddies.trainer.publish.cli import RANKER
 
     context.obj = read_settings(sections(), file=config)
     if context.obj.state_dir.is_dir():
         with suppress(NotPrivate):  # commands that start something say so
             make_private(context.obj.state_dir)
     context.meta[CLUSTER] = open_cluster
+    context.meta[RANKER] = open_ranker  # the trainer judges what is served, and imports nothing that serves
     if config is not None:
         os.environ[FILE_VARIABLE] = str(config.absolute())  # for the commands that a command runs
 

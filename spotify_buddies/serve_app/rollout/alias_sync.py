@@ -31,10 +31,10 @@ from spotify_buddies.serve_app.rollout.aliases import (
     moved,
 )
 from spotify_buddies.serve_app.rollout.controller_state import read_state
-from spotify_buddies.serve_app.rollout.preflight import Fetch, objections
+from spotify_buddies.serve_app.rollout.preflight import Fetch, objections, seeds_of
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError, RegistryUnavailable
-from spotify_buddies.trainer.registry.worth import SeedNoise, beneath
+from spotify_buddies.trainer.registry.worth import beneath
 
 WHO, ACTION = "registry", "registry"
 # Tags of a version that does not serve, by the kind of the event that says why.
@@ -122,7 +122,7 @@ class AliasSync:
             raise
         except RegistryError as error:
             return [str(error)]
-        return beneath(info, SeedNoise(self._settings.seed_noise, self._settings.hard_seed_noise))
+        return beneath(info, seeds_of(self._settings))
 
     async def _waited(self, connection: psycopg.AsyncConnection, failed: Generation) -> bool:
         decided = failed.decided_at

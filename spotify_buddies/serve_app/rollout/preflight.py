@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import numpy.typing as npt
 
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
+from spotify_buddies.trainer.registry import worth
 from spotify_buddies.trainer.registry.registry import Registry, VersionInfo
-from spotify_buddies.trainer.registry.worth import NOISE, SeedNoise, beneath, deviation, mrrs
 
 # Gives the directory of a version's bundle on this machine, its hashes checked.
 Fetch = Callable[[str], Path]
@@ -25,7 +24,7 @@ def objections(registry: Registry, fetch: Fetch, version: str, production: str, 
     or the registry does not answer.
     """
     new, old = registry.get(version), registry.get(production)
-    reasons = falls(new, old, settings) + beneath(new, _seeds(settings))
+    reasons = falls(new, old, settings) + worth.beneath(new, seeds_of(settings))
     try:
         opened = open_bundle(fetch(version), check_hashes=False)
     except BundleError as error:
@@ -39,31 +38,14 @@ def objections(registry: Registry, fetch: Fetch, version: str, production: str, 
 
 
 def falls(new: VersionInfo, old: VersionInfo, settings: RolloutSettings) -> list[str]:
-    """A sentence for each MRR that is surely more than max_metric_drop below the old version's, as a share of it.
-
-    Surely: beyond NOISE standard deviations of the difference, from the users that both were judged by and from the
-    seeds of both trainings. The users are mostly the same, which would make the difference more certain; nothing is
-    recorded that says by how much. Only metrics that both have are compared. Without any in common: one sentence.
-    """
-    judged = {name: value for name, value in mrrs(old).items() if value > 0}
-    both = sorted(judged.keys() & new.metrics.keys())
-    if judged and not both:
-        return [f"version {new.number} has none of the offline metrics of version {old.number} ({', '.join(judged)})"]
-    sentences, seeds = [], _seeds(settings)
-    for name in both:
-        value, before = new.metrics[name], judged[name]
-        noise = NOISE * math.hypot(deviation(new, name, seeds), deviation(old, name, seeds)) / before
-        drop = 1 - value / before
-        if drop > settings.max_metric_drop + noise:
-            sentences.append(
-                f"{name} is {value:.4g}, {drop:.1%} below the {before:.4g} of version {old.number}; "
-                f"{settings.max_metric_drop:.1%} is allowed, and users and seeds explain {noise:.1%}"
-            )
-    return sentences
+    """A sentence for each figure that fell, and for lists that show much less of the catalogue, under [rollout]."""
+    fallen = worth.falls(new, old, seeds_of(settings), settings.max_metric_drop)
+    return fallen + worth.narrows(new, old, settings.min_coverage_kept)
 
 
-def _seeds(settings: RolloutSettings) -> SeedNoise:
-    return SeedNoise(settings.seed_noise, settings.hard_seed_noise)
+def seeds_of(settings: RolloutSettings) -> worth.SeedNoise:
+    """The noise of seeds as [rollout] has it."""
+    return worth.SeedNoise(settings.seed_noise, settings.hard_seed_noise, settings.served_seed_noise)
 
 
 def unknown_data(info: VersionInfo, bundle: Bundle) -> list[str]:

@@ -23,7 +23,7 @@ class RolloutSettings(GateSettings):
         0.02,
         ge=0,
         le=1,
-        description="largest accepted relative drop of an offline MRR, after noise",
+        description="largest accepted relative drop of a figure of what is served, or of an offline MRR, after noise",
     )
     seed_noise: float = Field(
         0.02,
@@ -36,6 +36,18 @@ class RolloutSettings(GateSettings):
         ge=0,
         le=1,
         description="standard deviation over seeds of the hard-negative MRR, as a share of it",
+    )
+    served_seed_noise: float = Field(
+        0.07,
+        ge=0,
+        le=1,
+        description="standard deviation over seeds of Hit@5 and NDCG@10 of what is served, as a share of them",
+    )
+    min_coverage_kept: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="least share of production's coverage, and of its evenness (1 - Gini), that a version must keep",
     )
     min_id_overlap: float = Field(
         0.5, ge=0, le=1, description="share of production's user ids, and of its playlist ids, that a version must know"

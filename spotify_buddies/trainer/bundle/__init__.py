@@ -11,7 +11,7 @@ from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, BundleError,
 from spotify_buddies.trainer.bundle.opening import open_bundle
 from spotify_buddies.trainer.bundle.songs import SongFactors
 from spotify_buddies.trainer.bundle.sources import CandidateSource
-from spotify_buddies.trainer.bundle.write import BundleParts, write_bundle
+from spotify_buddies.trainer.bundle.write import BundleParts, add_metrics, write_bundle
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -25,6 +25,7 @@ __all__ = [
     "Manifest",
     "SongFactors",
     "StringTable",
+    "add_metrics",
     "open_bundle",
     "write_bundle",
 ]

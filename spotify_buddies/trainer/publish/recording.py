@@ -16,6 +16,7 @@ from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.drawn import open_source
 from spotify_buddies.trainer.publish.tracking import Run, track
 from spotify_buddies.trainer.publish.work import Work
+from spotify_buddies.trainer.registry.worth import SERVED
 from spotify_buddies.trainer.settings import RegistrySettings
 
 
@@ -45,7 +46,8 @@ def record_result(run: Run, evaluation: Evaluation, bundle: Bundle) -> None:
     """Store the results: the evaluation, the manifest, the hash of the bundle."""
     run.document("evaluation.json", evaluation.to_json())
     run.file(bundle.directory / "manifest.json")
-    run.metrics({f"final/{name}": value for name, value in evaluation.metrics().items()}, 0)
+    served = {name: value for name, value in bundle.manifest.metrics.items() if name.startswith(SERVED)}
+    run.metrics({f"final/{name}": value for name, value in {**evaluation.metrics(), **served}.items()}, 0)
     run.tags({"bundle_sha256": bundle.sha256})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spotify_buddies.foundation.arrays.csr import Csr
@@ -15,11 +15,13 @@ from spotify_buddies.trainer.candidates.find import find_candidates
 from spotify_buddies.trainer.candidates.nearest import for_model, retrieval_scale
 from spotify_buddies.trainer.dataset.table import FOLLOWS, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
+from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
 from spotify_buddies.trainer.models.model import EpochReport, Model
 from spotify_buddies.trainer.models.pace import suited
+from spotify_buddies.trainer.publish.judging import Asked, Judge, judge_served
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import song_factors
@@ -35,6 +37,7 @@ class Release:
     """What `buddies train run` made. version: number in the registry; bundle_dir: the bundle on this machine.
 
     warnings: sentences about a version that is no better than the baselines, and what became of alias production.
+    served: what the bundle answers to held-out likes; empty where nobody asked.
     """
 
     version: str
@@ -43,6 +46,7 @@ class Release:
     evaluation: Evaluation
     run_id: str
     warnings: tuple[str, ...] = ()
+    served: Asked = field(default_factory=dict)
 
 
 def train_and_release(
@@ -58,6 +62,7 @@ def train_and_release(
     aliases: Sequence[str] = (PRODUCTION,),
     progress: Progress = silent,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
+    open_ranker: OpenRanker | None = None,
 ) -> Release:
     """Train on a finished data set and pairing, and make the result a registered version with these aliases.
 
@@ -69,7 +74,9 @@ def train_and_release(
     serving and evaluation need of them, and checkpoints, with the optimiser's state, serve to resume after an
     interruption on this machine, where they stay under state_dir/train/checkpoints.
 
-    Alias production is not moved from another version to one without an MRR or below the baselines: a warning says so.
+    open_ranker: opens the bundle as it is served; then the version has the figures of what it serves, and is judged by
+    them. Alias production is not moved from another version to one that is worse than the baselines, or than that other
+    version on the same data set: a warning says so.
 
     StageError: an input is not finished, or the pairing is that of another data set. TrainingError, TrackingError,
     RegistryError, BundleError as in their modules.
@@ -110,11 +117,11 @@ def train_and_release(
             nearest=found.index,
             progress=progress,
         )
-        bundle = _bundle(work.home / "bundle", parts)
+        bundle, served = _bundle(work.home / "bundle", parts, judge_served(data, open_ranker, progress))
         record_result(run, evaluation, bundle)
         number, warnings = register_checked(Registry(address, registry.model), bundle.directory, run.run_id, aliases)
         run.tags({"version": number})
-    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings)
+    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings, served)
 
 
 def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> Model:
@@ -148,9 +155,9 @@ def _song_factors(work: Work, progress: Progress) -> SongFactors | None:
     return song_factors(work.data, work.settings, learned, progress)
 
 
-def _bundle(directory: Path, parts: BundleParts) -> Bundle:
-    """Write the bundle under a name that starts its sha256; an equal one that is there already stays as it is."""
-    staged = write_bundle(directory / "new", parts)
+def _bundle(directory: Path, parts: BundleParts, judge: Judge) -> tuple[Bundle, Asked]:
+    """Write and judge the bundle, under a name that starts its sha256; an equal one that is there stays as it is."""
+    staged, served = judge(write_bundle(directory / "new", parts))
     target = directory / staged.sha256[:12]
     try:
         open_bundle(target)
@@ -160,4 +167,4 @@ def _bundle(directory: Path, parts: BundleParts) -> Bundle:
     for other in directory.iterdir():
         if other != target:
             shutil.rmtree(other)
-    return open_bundle(target, check_hashes=False)
+    return open_bundle(target, check_hashes=False), served

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {"registry": RegistrySettings}
 
-Force = Annotated[
-    bool, typer.Option("--force", help="Move production to a version without an MRR, or below the baselines.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Move production although the offline figures speak against it.")]
 
 app = typer.Typer(help="Registered model versions and their aliases.", no_args_is_help=True)
 
@@ -34,7 +32,9 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
     from spotify_buddies.foundation.terminal.console import explained
     from spotify_buddies.foundation.terminal.tables import table
     from spotify_buddies.trainer.registry.registry import RegistryError
+    from spotify_buddies.trainer.registry.worth import COVERAGE, GINI, SERVED, SERVED_METRICS
 
+    figures = (*SERVED_METRICS, COVERAGE, GINI)
     settings: Settings = context.obj
     with explained(RegistryError):
         versions = open_registry(settings).list_versions()
@@ -45,10 +45,14 @@ def list_versions(context: typer.Context, as_json: AsJson = False) -> None:
         say("no version yet; `buddies train run` registers one")
         return
     rows = [
-        (one.number, ", ".join(one.aliases) or "-", f"{one.created:%Y-%m-%d %H:%M} UTC", one.bundle_sha256[:12])
+        (
+            *(one.number, ", ".join(one.aliases) or "-", f"{one.created:%Y-%m-%d %H:%M} UTC", one.bundle_sha256[:12]),
+            *(f"{one.metrics[name]:.3f}" if name in one.metrics else "-" for name in figures),
+        )
         for one in versions
     ]
-    say(table(("version", "aliases", "created", "bundle"), rows, right=(0,)))
+    served = (f"served {name.removeprefix(SERVED)}" for name in figures)
+    say(table(("version", "aliases", "created", "bundle", *served), rows, right=(0, *range(4, 4 + len(figures)))))
 
 
 @app.command("alias")
@@ -59,18 +63,20 @@ def set_alias(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at a version. Production needs an offline MRR that is not below the baselines, or --force.
+    """Point an alias at a version. Production needs offline figures that are not below the baselines, or --force.
+
+    Nor may they be surely below those of the version that serves, where both were made from one data set.
 
     Example: buddies registry alias production 3
     """
     from spotify_buddies.foundation.terminal.console import explained, show
-    from spotify_buddies.trainer.registry.production import check_production
+    from spotify_buddies.trainer.registry.production import check_production, serving_version
     from spotify_buddies.trainer.registry.registry import RegistryError
 
     settings: Settings = context.obj
     with explained(RegistryError):
         registry = open_registry(settings)
-        check_production(registry.get(version), [alias], force=force)
+        check_production(registry.get(version), [alias], serving_version(registry), force=force)
         registry.set_alias(alias, version)
     if as_json:
         show({"alias": alias, "version": version}, as_json=True)

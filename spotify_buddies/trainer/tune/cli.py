@@ -11,6 +11,7 @@ import typer
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.command import Settings, checked_aliases
+from spotify_buddies.trainer.publish.cli import RANKER
 from spotify_buddies.trainer.tune.settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def run(
             ray=ray,
             aliases=tuple(alias or ("staging",)),
             progress=Reporter(),
+            open_ranker=context.meta.get(RANKER),
         )
     if as_json:
         say(json.dumps({**_body(tuned.experiment, "finished"), "report": str(tuned.report)}, indent=1))

@@ -12,6 +12,7 @@ from spotify_buddies.foundation.addresses import AddressError
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import load_pairing
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
+from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.publish.release import train_and_release
 from spotify_buddies.trainer.publish.tracking import Run, TrackingError, artifact_location, track, tracking_uri
@@ -52,6 +53,7 @@ class _Work:
     aliases: Sequence[str]
     progress: Progress
     table: TrialTable
+    open_ranker: OpenRanker | None
 
 
 def tune_and_release(
@@ -68,12 +70,13 @@ def tune_and_release(
     aliases: Sequence[str] = ("staging",),
     progress: Progress = silent,
     table: TrialTable | None = None,
+    open_ranker: OpenRanker | None = None,
 ) -> Tuned:
     """Search settings of [train] and make the best ones a registered version with these aliases.
 
     All lies under state_dir/tune/<key>; MLflow gets one run with a child for each trial. Repeating the call resumes
     where it stopped, also after the process was killed; with nothing changed it returns the same version. ray: a
-    running cluster ("auto" or host:port); unset: one of this process's own.
+    running cluster ("auto" or host:port); unset: one of this process's own. open_ranker: as in train_and_release.
 
     StageError: an input is not finished. TuneError: see its message. TrainingError, TrackingError, RegistryError and
     BundleError as in train_and_release.
@@ -85,8 +88,9 @@ def tune_and_release(
     data = _check(dataset, tune)
     table = table or TrialTable(tune.trials, tune.epochs, tune.metric)
     work = _Work(
-        dataset, pairing, state_dir, registry, candidates, tracking_uri(state_dir, uri), aliases, progress, table
-    )
+        dataset, pairing, state_dir, registry, candidates, tracking_uri(state_dir, uri), aliases, progress, table,
+        open_ranker,
+    )  # fmt: skip
     with locked(state_dir), ExitStack() as stack:
         available = stack.enter_context(cluster(state_dir, ray)) if ray is not None else None
         backend = _backend(train, available)
@@ -154,6 +158,7 @@ def _release(work: _Work, experiment: Experiment) -> Result:
         uri=work.address,
         aliases=work.aliases,
         progress=work.progress,
+        open_ranker=work.open_ranker,
     )
     for warning in release.warnings:
         work.table.say(f"warning: {warning}")

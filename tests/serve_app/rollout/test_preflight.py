@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotify_buddies.serve_app.rollout.preflight import objections, overlap
+from spotify_buddies.serve_app.rollout.preflight import objections, overlap, seeds_of
 from spotify_buddies.serve_app.settings.rollout import RolloutSettings
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
-from spotify_buddies.trainer.registry.worth import SeedNoise
+from spotify_buddies.trainer.registry.worth import LEAST_KEPT, MOST_DROP, SeedNoise
 
 
 def against(registry: Registry, state_dir: Path, version: str, **settings: float) -> list[str]:
@@ -45,7 +45,8 @@ def measured(registry: Registry, version: str, **metrics: float) -> None:
 
 def test_the_noise_of_seeds_is_the_same_by_default_for_training_and_for_rollouts() -> None:
     settings = RolloutSettings()
-    assert SeedNoise() == SeedNoise(settings.seed_noise, settings.hard_seed_noise)
+    assert SeedNoise() == seeds_of(settings)
+    assert (settings.max_metric_drop, settings.min_coverage_kept) == (MOST_DROP, LEAST_KEPT)
 
 
 def test_a_difference_that_users_or_seeds_explain_is_none(registry: Registry, state_dir: Path) -> None:
@@ -62,6 +63,18 @@ def test_a_difference_that_users_or_seeds_explain_is_none(registry: Registry, st
     measured(registry, "2", random__mrr=0.6, **many)
     (sentence,) = against(registry, state_dir, "2")
     assert sentence.startswith("random/mrr is 0.6, 25.0% below the 0.8 of version 1")
+
+
+def test_what_is_served_decides_before_the_rank_among_fifty(registry: Registry, state_dir: Path) -> None:
+    served = {"served__hit@5": 0.4, "served__ndcg@10": 0.2, "served__coverage": 0.4, "served__gini": 0.8}
+    measured(registry, "1", random__mrr=0.8, **served)
+    measured(registry, "2", random__mrr=0.4, **served)
+    assert against(registry, state_dir, "2") == []
+    measured(registry, "2", random__mrr=0.9, **{**served, "served__hit@5": 0.2, "served__coverage": 0.1})
+    fell, narrow = against(registry, state_dir, "2")
+    assert fell.startswith("served/hit@5 is 0.2, 50.0% below the 0.4 of version 1")
+    assert narrow.startswith("coverage of the lists of version 2 is 0.1, less than 50%")
+    assert against(registry, state_dir, "2", max_metric_drop=0.5, min_coverage_kept=0.2) == []
 
 
 def test_a_version_below_popularity_in_any_set_is_named(registry: Registry, state_dir: Path) -> None:

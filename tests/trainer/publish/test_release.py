@@ -14,6 +14,8 @@ from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.bundle.sources import PAIRING, TASTE
 from spotify_buddies.trainer.dataset.table import COLD, IN_TRAIN, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import evaluate_bundle
+from spotify_buddies.trainer.evaluation.served.protocol import version_metrics
+from spotify_buddies.trainer.evaluation.served.ranker import MostLiked
 from spotify_buddies.trainer.models.model import EpochReport, TrainingError
 from spotify_buddies.trainer.publish.release import Release, train_and_release
 from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
@@ -230,3 +232,38 @@ def test_a_release_says_where_its_candidates_come_from(release, planted):
     assert bundle.retrieval_scale.tolist() == pytest.approx([1.0] * 8 + [0.1] * 8)
     assert bundle.playlist_songs.indices.tolist() == data.playlist_songs.indices.tolist()
     assert bundle.manifest.training["candidates"]["taste"] == CandidateSettings().taste
+
+
+class Popular(MostLiked):
+    """Stands for the engine, which trainer knows nothing of."""
+
+    def offer_known(self, users, most):
+        offered = Csr.from_rows([[0]] * users.size, 120)
+        return offered, np.ones(offered.nnz, np.uint8)
+
+    def offer_strangers(self, songs, most):
+        raise AssertionError("the likes of a data set are asked for by known users")
+
+
+def test_a_release_that_is_asked_says_what_it_serves_in_its_manifest_and_its_version(planted, mlflow_state):
+    opened = []
+
+    def open_ranker(directory):
+        data = open_dataset(planted.dataset)
+        opened.append(open_bundle(directory).manifest.playlists)  # complete, with its hashes
+        return Popular(data.count_train_likes(), data.owned)
+
+    def released():
+        return train_and_release(planted.dataset, planted.pairing, mlflow_state, SETTINGS, open_ranker=open_ranker)
+
+    release = released()
+    assert opened == [120]
+    bundle = open_bundle(release.bundle_dir)
+    assert bundle.sha256 == release.bundle_sha256
+    assert bundle.directory.name == bundle.sha256[:12]
+    assert set(release.served) == {"likes-validation", "likes-test", "likes-cold"}
+    served = {name: value for name, value in bundle.manifest.metrics.items() if name.startswith("served/")}
+    assert served == version_metrics(release.served)
+    assert served["served/hit@5"] == served["served/hit@5_popularity"]
+    assert Registry(default_uri(mlflow_state), "organic-playlists").get("1").metrics == bundle.manifest.metrics
+    assert released().version == "1", "the same work and answers are the same version"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,11 @@ def test_production_is_moved_to_a_version_above_the_baselines(registered: Regist
 def test_versions_are_listed_under_headers(registered: Registry, bundle: Bundle):
     registered.set_alias("staging", "1")
     header, line = command("list").stdout.splitlines()
-    assert header.split() == ["version", "aliases", "created", "bundle"]
+    served = ["served hit@5", "served ndcg@10", "served coverage", "served gini"]
+    assert re.split("  +", header) == ["version", "aliases", "created", "bundle", *served]
     assert line.split()[:3] == ["1", "production,", "staging"]
-    assert line.endswith(f" UTC  {bundle.sha256[:12]}")
+    assert f" UTC  {bundle.sha256[:12]}  " in line
+    assert line.split()[-4:] == ["-"] * 4, "it does not say what it serves"
 
 
 def test_an_empty_registry_says_how_a_version_comes_into_it(mlflow_state: Path, monkeypatch: pytest.MonkeyPatch):

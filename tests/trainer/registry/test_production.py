@@ -32,6 +32,9 @@ class Trainings:
         run_id = str(self._client.create_run(self._experiment).info.run_id)
         return register_checked(self.registry, bundle.directory, run_id, aliases)
 
+    def use_other_data(self) -> None:
+        self._parts = replace(self._parts, dataset_fingerprint="e" * 64)
+
     @property
     def aliases(self) -> dict[str, str]:
         return dict(self.registry.read_aliases().aliases)
@@ -70,3 +73,26 @@ def test_the_first_version_is_production_in_any_case_and_a_repetition_keeps_it(t
         number, (warning,) = trainings.register(BAD, "production")
         assert (number, trainings.aliases) == ("1", {"production": "1"})
         assert warning.startswith("production is version 1, although random/mrr of version 1 is 0.2")
+
+
+SERVED = {"served/hit@5": 0.4, "served/ndcg@10": 0.2, "served/coverage": 0.4, "served/gini": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [({"served/hit@5": 0.1}, "served/hit@5 is 0.1, 75.0% below the 0.4 of version 1"),
+     ({"served/coverage": 0.1}, "coverage of the lists of version 2 is 0.1")],
+)  # fmt: skip
+def test_production_stays_where_a_training_on_the_same_data_serves_worse(
+    trainings: Trainings, changed: dict[str, float], said: str
+) -> None:
+    trainings.register({**GOOD, **SERVED}, "production")
+    number, (warning,) = trainings.register({**GOOD, **SERVED, **changed}, "production", seed=2)
+    assert (number, trainings.aliases) == ("2", {"production": "1"})
+    assert said in warning
+
+
+def test_a_training_on_other_data_is_not_compared_when_it_is_registered(trainings: Trainings) -> None:
+    trainings.register({**GOOD, **SERVED}, "production")
+    trainings.use_other_data()
+    assert trainings.register({**GOOD, **SERVED, "served/hit@5": 0.1}, "production", seed=2) == ("2", ())

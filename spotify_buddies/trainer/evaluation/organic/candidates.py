@@ -16,8 +16,9 @@ from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.pairing.selection.select import select
 from spotify_buddies.pairing.settings import PairingSettings
+from spotify_buddies.trainer.dataset.labels.nearest import held, nearest_listeners
 from spotify_buddies.trainer.dataset.labels.ownership import match, owned_by
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, UNUSED, Dataset
+from spotify_buddies.trainer.dataset.table import IN_TEST, IN_VALIDATION, UNUSED, WARM, Dataset
 from spotify_buddies.trainer.metrics.ranking import FactorScorer
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.settings import DataSettings
@@ -108,8 +109,15 @@ def _pairings(halves: Dataset, owned: Csr, settings: PairingSettings, progress: 
 
 def _owners(halves: Dataset, data: DataSettings) -> Array:
     split = np.asarray(halves.split)
-    counts = (split != IN_VALIDATION) & (split != UNUSED)
-    owner, _, _ = match(halves.liked, counts, np.sqrt(halves.user_songs.counts), data, silent)
+    if data.ownership == "reference":
+        pairs, roots = halves.liked, np.sqrt(halves.user_songs.counts)
+        counts = (split != IN_VALIDATION) & (split != UNUSED)
+    else:
+        warm = np.asarray(halves.user_kind) == WARM
+        pairs = nearest_listeners(halves.user_songs, halves.playlist_songs, warm, silent)
+        roots = np.ones(halves.users)
+        counts = ~held(pairs, halves.liked, (split == IN_VALIDATION) | (split == IN_TEST))
+    owner, _, _ = match(pairs, counts, roots, data, silent)
     return owner
 
 
