@@ -42,8 +42,8 @@ class Block:
 def inputs(bundle: Bundle, space: Space, wanted: tuple[int, ...]) -> Inputs:
     """Views of the bundle's arrays; nothing is copied here."""
     candidates = bundle.candidates
-    # What is no product of factors is in the stored scores alone.
-    values = candidates.values if bundle.candidate_offsets is not None else None
+    # The stored scores: they hold what is no product of factors, and equal what a live list is ordered by.
+    values = candidates.values
     arrays = (
         bundle.user_factors, bundle.playlist_factors, bundle.owner, candidates.indptr, candidates.indices,
         np.empty(0, np.float32) if values is None else values,

@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
-from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, with_offsets
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
@@ -112,8 +112,8 @@ class Engine:
         left empty.
         """
         own = np.where(rows >= 0, np.arange(len(rows), dtype=np.int32), -1).astype(np.int32)
-        scored = with_offsets(self.bundle, rows, candidates)
-        lists = self._rank(rows, self.bundle.user_factors, rows, scored, own, limit, excluded, rules)
+        best = scored(self.bundle, rows, candidates)
+        lists = self._rank(rows, self.bundle.user_factors, rows, best, own, limit, excluded, rules)
         numbers = np.where(lists.source_numbers == Source.LIVE, kernels.LIVE, kernels.POPULAR).astype(np.int8)
         return replace(
             lists,

@@ -62,10 +62,10 @@ def libraries_of(bundle: Bundle) -> kernels.Libraries:
     return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
 
 
-def with_offsets(bundle: Bundle, users: Array, candidates: Csr) -> Csr:
-    """Candidates of user rows, best first with whole scores where the bundle has offsets; as they are where not."""
+def scored(bundle: Bundle, users: Array, candidates: Csr) -> Csr:
+    """Candidates of user rows, best first with whole scores: the stored ones of the bundle's own, see whole_scores."""
     held = bundle.candidates
-    if bundle.candidate_offsets is None or held.values is None:
+    if held.values is None:
         return candidates
     ordered, scores = np.empty(candidates.nnz, np.int32), np.empty(candidates.nnz, np.float32)
     kernels.whole_scores(

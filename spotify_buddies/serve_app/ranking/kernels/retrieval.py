@@ -63,19 +63,25 @@ def whole_scores(
 
     stored: (indptr, candidates, values) by user row, whose values hold what is no product of factors. users: the user
     row of each row, -1 for nobody, whose rows are left as they are.
+
+    Stored ones first, so that equal lists have equal scores: a product summed elsewhere differs in the last digit.
     """
     starts, candidates, values = stored
     for i in range(users.size):
         user, first, last = users[i], indptr[i], indptr[i + 1]
-        scores = np.zeros(last - first, np.float32)
+        scores, place = np.zeros(last - first, np.float32), 0
         for j in range(last - first):
             if user < 0:
                 continue
-            scores[j] = dot(vectors[user], factors[given[first + j]])
-            for k in range(starts[user], starts[user + 1]):
+            # Given rows mostly follow the order of the candidates: the next one is looked for behind the last.
+            size, found = starts[user + 1] - starts[user], False
+            for step in range(size):
+                k = starts[user] + (place + step) % size
                 if candidates[k] == given[first + j]:
-                    scores[j] = values[k]
+                    scores[j], place, found = values[k], (place + step) % size, True
                     break
+            if not found:
+                scores[j] = dot(vectors[user], factors[given[first + j]])
         order = np.argsort(-scores, kind="mergesort")
         for j in range(last - first):
             ordered[first + j], out[first + j] = given[first + order[j]], scores[order[j]]
