@@ -23,16 +23,33 @@ from spotify_buddies.trainer.models.hybrid.taste import TasteBasis, fit_taste, g
 
 Array = npt.NDArray[Any]
 
-WIDE = 512  # dimensions of the SVD that the map reads
-REMOVED = 2.0  # of a set's own part in the basis, the multiple that its halves lose
-RATE, TEMPERATURE, BATCH = 1e-3, 0.07, 1_024
-# An epoch is so many sets: of a small data set several passes, of a large one a part of a pass.
-EPOCHS, PATIENCE, EPOCH_SETS = 16, 3, 32_768
 LEAST_SONGS = 4
 # Fewer sets, or fewer held-out ones, teach and judge nothing: the taste is then the SVD, by its singular values.
 LEAST_SETS, LEAST_JUDGES = 256, 16
 _JUDGED_AMONG = 4_000
-_CHUNK = 8 * BATCH
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a taste is learned.
+
+    wide: dimensions of the SVD that the map reads. removed: of a set's own part in the SVD, the multiple that its
+    halves lose. batch: sets a step. epoch_sets: sets an epoch, of a small data set several passes, of a large one a
+    part of a pass. patience: epochs after the best one. sets, songs: at most so many sets teach, and so many songs have
+    a row in the SVD.
+    """
+
+    wide: int = 512
+    removed: float = 2.0
+    rate: float = 1e-3
+    temperature: float = 0.07
+    batch: int = 1_024
+    epochs: int = 16
+    patience: int = 3
+    epoch_sets: int = 32_768
+    sets: int = MOST_SETS
+    songs: int = MOST_SONGS
 
 
 @dataclass(frozen=True)
@@ -54,23 +71,22 @@ def learn_taste(
     leading: int,
     seed: int,
     progress: Progress = silent,
-    *,
-    sets: int = MOST_SETS,
-    songs: int = MOST_SONGS,
+    how: Learning | None = None,
 ) -> LearnedTaste:
     """Learn `dimension` dimensions from the song sets of all parts; also the first `leading` of their SVD.
 
-    At most `sets` sets teach. Songs beyond the `songs` most frequent are placed by the sets that hold them. What is
-    beyond the rank of the rows is zeros. The bytes depend on the seed alone, on a CPU.
+    Songs beyond the most frequent are placed by the sets that hold them. What is beyond the rank of the rows is zeros.
+    The bytes depend on the seed alone, on a CPU.
     """
-    reduced = reduce(rows, seed, sets=sets, songs=songs)
-    width = max(WIDE, dimension, leading)
+    how = how or Learning()
+    reduced = reduce(rows, seed, sets=how.sets, songs=how.songs)
+    width = max(how.wide, dimension, leading)
     basis = fit_taste(reduced.rows, width, seed, progress)
     vectors = reduced.rows.vectors(basis.songs, basis.artists)
     with threadpool_limits(1, "blas"):
         places = reduced.rows.rows(0, vectors)
         power = np.einsum("ij,ij->j", places, places, dtype=np.float64)
-        table, mrr = _learn(reduced, vectors, places, power, dimension, seed, progress)
+        table, mrr = _learn(reduced, vectors, places, power, (dimension, seed), how, progress)
         turn = np.concatenate([table, np.eye(leading, width, dtype=np.float32)])
         songs_, artists = _placed(rows, reduced, basis, power, np.ascontiguousarray(turn.T))
     taste = TasteBasis(songs_, artists).first(dimension)
@@ -78,9 +94,16 @@ def learn_taste(
 
 
 def _learn(
-    reduced: Reduced, vectors: Array, places: Array, power: Array, dimension: int, seed: int, progress: Progress
+    reduced: Reduced,
+    vectors: Array,
+    places: Array,
+    power: Array,
+    asked_for: tuple[int, int],
+    how: Learning,
+    progress: Progress,
 ) -> tuple[Array, tuple[float, ...]]:
-    """The map float32 (dimension, width) and its judgements."""
+    """The map float32 (dimension, width) and its judgements. asked_for: dimension and seed."""
+    dimension, seed = asked_for
     table = np.zeros((dimension, power.size), np.float32)
     # The SVD by its singular values ranks better than alone, and is where the map starts.
     np.fill_diagonal(table, np.sqrt(power / max(power.max(initial=0.0), 1e-12)))
@@ -89,7 +112,7 @@ def _learn(
         return table, ()
     from spotify_buddies.trainer.models.hybrid.contrast import contrast
 
-    known = _known(reduced, vectors, power)
+    known = _known(reduced, vectors, power, how.removed)
     among = places[_among(reduced, seed)]
     asked, other = places[reduced.halves[:, 0]], places[reduced.halves[:, 1]]
 
@@ -99,16 +122,24 @@ def _learn(
         return float(np.mean(1.0 / (1 + (scores > own).sum(axis=1))))
 
     def epoch(number: int) -> Iterator[tuple[Array, Array]]:
-        progress("learned taste", number, EPOCHS, "epochs")
-        for turn in range(max(1, EPOCH_SETS // teaching.size)):
-            yield from _batches(teaching, known, derive(seed, f"hybrid/splits/{number}/{turn}"))
+        progress("learned taste", number, how.epochs, "epochs")
+        for turn in range(max(1, how.epoch_sets // teaching.size)):
+            yield from _batches(teaching, known, derive(seed, f"hybrid/splits/{number}/{turn}"), how)
 
-    return contrast(table, epoch, judge, rate=RATE, temperature=TEMPERATURE, epochs=EPOCHS, patience=PATIENCE)
+    return contrast(
+        table,
+        epoch,
+        judge,
+        rate=how.rate,
+        temperature=how.temperature,
+        epochs=how.epochs,
+        patience=how.patience,
+    )
 
 
-def _known(reduced: Reduced, vectors: Array, power: Array) -> Known:
+def _known(reduced: Reduced, vectors: Array, power: Array, multiple: float) -> Known:
     rows, part = reduced.rows, reduced.rows.sets.parts[0]
-    removed = np.divide(REMOVED, power, out=np.zeros(power.size), where=power > 1e-9).astype(np.float32)
+    removed = np.divide(multiple, power, out=np.zeros(power.size), where=power > 1e-9).astype(np.float32)
     squares = np.square(rows.song_weights), np.square(rows.artist_weights)
     return Known(part.indptr, part.indices, rows.scales[0], vectors, *squares, rows.sets.artist, removed)
 
@@ -119,14 +150,14 @@ def _among(reduced: Reduced, seed: int) -> Array:
     return rng.choice(reduced.whole, min(_JUDGED_AMONG, reduced.whole.size), replace=False)
 
 
-def _batches(teaching: Array, known: Known, seed: int) -> Iterator[tuple[Array, Array]]:
-    """The halves of EPOCH_SETS sets in a random order, BATCH at a time; what is left over waits for another epoch."""
-    order = np.random.default_rng(seed).permutation(teaching)[:EPOCH_SETS]
-    size = min(BATCH, order.size)
+def _batches(teaching: Array, known: Known, seed: int, how: Learning) -> Iterator[tuple[Array, Array]]:
+    """The halves of an epoch's sets in a random order, a batch at a time; what is left over waits for another epoch."""
+    order = np.random.default_rng(seed).permutation(teaching)[: how.epoch_sets]
+    size = min(how.batch, order.size)
     order = order[: order.size // size * size]
     width = known.vectors.shape[1]
-    for start in range(0, order.size, _CHUNK):
-        picked = order[start : start + _CHUNK]
+    for start in range(0, order.size, _CHUNK * size):
+        picked = order[start : start + _CHUNK * size]
         a, b = np.empty((picked.size, width), np.float32), np.empty((picked.size, width), np.float32)
 
         def fill(first: int, last: int, picked: Array = picked, a: Array = a, b: Array = b) -> None:
