@@ -66,7 +66,7 @@ class TrainSettings(_Section):
         "no torch",
     )
     taste_weight: float = Field(
-        20.0,
+        40.0,
         gt=0,
         description="hybrid: weight of the taste's cosine in the score while likes are learned; choose_weights weighs "
         "it again",

@@ -18,7 +18,7 @@ from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.models.hybrid.reduced import MOST_SETS, MOST_SONGS, Reduced, reduce
 from spotify_buddies.trainer.models.hybrid.songs import Feature
-from spotify_buddies.trainer.models.hybrid.splits import Known, split_sums
+from spotify_buddies.trainer.models.hybrid.split_kernels import Known, split_sums
 from spotify_buddies.trainer.models.hybrid.taste import TasteBasis, fit_taste, give_back, unit
 
 Array = npt.NDArray[Any]

@@ -23,7 +23,8 @@ Array = npt.NDArray[Any]
 RANKING_GRID = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)
 RETRIEVAL_GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4)
 NEAREST = 75
-TOP = 5
+COST = 0.03
+LEAST = 5
 _QUESTIONS, _CATALOGUE, _LIKES = 1_000, 50_000, 20_000
 
 
@@ -33,7 +34,7 @@ class Weights:
 
     ranking_scale float32 (d,): of a user's factor before it is ranked with; the likes count 1. `fold` takes it in.
     retrieval_scale float32 (d,): of a folded user's factor before the nearest playlists are found; the taste counts 1.
-    report: what each was chosen by: "ranking" and "retrieval", from weight to the measures.
+    report: the measures that each was chosen by: "ranking" and "retrieval", by weight.
     """
 
     ranking_scale: Array
@@ -67,22 +68,23 @@ def choose_weights(
 ) -> Weights:
     """Weigh the first `taste` dimensions against the rest.
 
-    songs: factors (rows, d) of song sets (SongFactors); others, seed: as the taste was learned with. The questions are
-    the halves that it was judged by: the first half of a set asks for the second one, which stands for the playlist,
-    among the playlists. Ranking is measured by Hit@5 of the halves and by the MRR of the validation likes, random and
-    hard; retrieval by the share of halves, and of validation likes, among the NEAREST of all playlists. Every measure
-    is divided by its best over the grid; the weight with the largest sum is chosen, of equal ones the first. Without
-    questions of any kind both scales are 1. At most _QUESTIONS questions of a kind, and _CATALOGUE playlists.
+    songs: factors (rows, d) of song sets (SongFactors); others, seed: as the taste was learned with. Ranking: the taste
+    is as heavy as costs COST of the MRR of the validation likes at most, the mean of random and hard ones, each beside
+    its best over the grid. Retrieval: the largest sum of the shares of held-out halves, and of validation likes, that
+    are among the NEAREST of all playlists, each beside its best; of equal ones the first. The halves are those that
+    the taste was judged by; one asks for the other, which stands for the playlist. They do not choose the weights of
+    ranking, since likes are learned from the whole sets. Without likes the weight is 1. At most _QUESTIONS questions of
+    a kind, and _CATALOGUE playlists.
     """
     d = model.playlist_factors.shape[1]
     if not 0 < taste < d:
         return Weights(np.ones(d, np.float32), np.ones(d, np.float32), {})
     rng = generator(seed, "hybrid/weights")
     halves = _of_halves(data, model, songs, taste, seed, others, rng)
-    ranking = {weight: _ranking(data, model, halves, taste, weight) for weight in RANKING_GRID}
-    chosen = _best(ranking, 1.0)
+    ranking = {weight: _ranking(data, model, taste, weight) for weight in RANKING_GRID}
+    chosen = _heaviest(ranking, 1.0)
     likes = _of_likes(data, model, taste, rng)
-    count = max(TOP, round(NEAREST * min(1.0, _CATALOGUE / max(data.playlists, 1))))
+    count = max(LEAST, round(NEAREST * min(1.0, _CATALOGUE / max(data.playlists, 1))))
     retrieval = {
         weight: tuple(_share(asked.ranked(1.0, weight), count) for asked in (halves, likes) if len(asked.answer))
         for weight in RETRIEVAL_GRID
@@ -142,14 +144,22 @@ def _scored(users: Array, playlists: Array, answer: Array, taste: int) -> _Quest
     return _Questions(users[:, :taste] @ playlists[:, :taste].T, users[:, taste:] @ playlists[:, taste:].T, answer)
 
 
-def _ranking(data: Dataset, model: Factors, halves: _Questions, taste: int, weight: float) -> tuple[float, ...]:
-    found = [_share(halves.ranked(weight, 1.0), TOP)] if len(halves.answer) else []
-    scaled = FactorScorer(
-        Model(model.user_factors * _scale(taste, model.user_factors.shape[1], weight, 1.0), model.playlist_factors)
-    )
+def _ranking(data: Dataset, model: Factors, taste: int, weight: float) -> tuple[float, ...]:
+    """The MRR of the validation likes, random and hard, of those that there are."""
+    users = model.user_factors * _scale(taste, model.user_factors.shape[1], weight, 1.0)
+    scorer = FactorScorer(Model(users, model.playlist_factors))
     likes = [np.asarray(rows) for rows in (data.validation, data.hard_validation) if len(rows)]
-    found += [summarise(ranks(rows[:: -(-len(rows) // _LIKES)], scaled))["mrr"] for rows in likes]
-    return tuple(found)
+    return tuple(summarise(ranks(rows[:: -(-len(rows) // _LIKES)], scorer))["mrr"] for rows in likes)
+
+
+def _heaviest(found: Mapping[float, tuple[float, ...]], otherwise: float) -> float:
+    """The largest weight whose measures, each divided by its best, are COST below 1 at most in the mean."""
+    table = np.array(list(found.values()), np.float64)
+    if table.size == 0:
+        return otherwise
+    beside = (table / np.maximum(table.max(axis=0), 1e-9)).mean(axis=1)
+    # No weight may be the best by both measures.
+    return max(weight for weight, value in zip(found, beside, strict=True) if value >= (1 - COST) * beside.max())
 
 
 def _share(ranked: Array, count: int) -> float:

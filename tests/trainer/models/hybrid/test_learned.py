@@ -9,7 +9,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.models.hybrid.learned import Learning, learn_taste
 from spotify_buddies.trainer.models.hybrid.reduced import held_out, reduce
 from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature
-from spotify_buddies.trainer.models.hybrid.splits import Known, split_sums
+from spotify_buddies.trainer.models.hybrid.split_kernels import Known, split_sums
 from spotify_buddies.trainer.models.hybrid.taste import fit_taste, unit
 
 THEMES, SONGS = 40, 1_000

@@ -47,10 +47,20 @@ def _parts(data, taste_says, likes_say, seed=1):
     return Model(users, playlists), songs
 
 
-@pytest.mark.parametrize(("says", "expected"), [((True, False), max(RANKING_GRID)), ((False, True), min(RANKING_GRID))])
-def test_what_says_nothing_is_weighed_least(data, says, expected):
-    model, songs = _parts(data, *says)
-    assert choose_weights(data, model, songs, GENRES, 1).ranking_scale.tolist() == [expected] * GENRES + [1] * GENRES
+def test_a_taste_that_knows_the_likes_is_as_heavy_as_can_be(data):
+    found = choose_weights(data, *_parts(data, True, False), GENRES, 1)
+    assert found.ranking_scale.tolist() == [max(RANKING_GRID)] * GENRES + [1] * GENRES
+
+
+def test_a_taste_that_says_nothing_is_as_heavy_as_costs_three_hundredths_of_the_likes(data):
+    found = choose_weights(data, *_parts(data, False, True), GENRES, 1)
+    table = found.report["ranking"]
+    best = np.max(list(table.values()), axis=0)
+    beside = {weight: np.mean(np.array(values) / best) for weight, values in table.items()}
+    chosen = float(found.ranking_scale[0])
+    assert chosen < max(RANKING_GRID)
+    assert beside[round(chosen, 6)] >= 0.97 * max(beside.values())
+    assert all(value < 0.97 * max(beside.values()) for weight, value in beside.items() if weight > chosen + 1e-6)
 
 
 def test_playlists_are_found_by_taste_alone_where_likes_say_nothing(data):
