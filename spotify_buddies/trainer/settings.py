@@ -75,11 +75,16 @@ class TrainSettings(_Section):
     taste_share: float = Field(
         0.5, ge=0, lt=1, description="hybrid: share of the dimensions that hold the taste of song sets, without likes"
     )
+    taste: Literal["learned", "svd"] = Field(
+        "learned",
+        description="hybrid: what the taste is: a map learned from the halves of song sets, or their SVD, which needs "
+        "no torch",
+    )
     taste_weight: float = Field(
-        20.0,
+        40.0,
         gt=0,
-        description="hybrid: weight of the taste's cosine in the score; higher favours taste over likes; of real "
-        "follows 5, unless it is set",
+        description="hybrid: weight of the taste's cosine in the score while likes are learned; choose_weights weighs "
+        "it again; of real follows 5, unless it is set",
     )
     artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
     hybrid_batch: int = Field(

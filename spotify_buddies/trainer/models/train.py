@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 VALIDATION_ROWS = 200_000
 # The loss starts at log 2 = 0.69; ten times that is far outside what a step that fits can reach.
 _EXPLODED = 10 * math.log(2)
-_FORMAT = 2
+_FORMAT = 3
 # Steps of the hybrid model without a better MRR before it stops. It learns to tell likes from the negatives of
 # training first, and loses among random ones meanwhile: on made-up data of 102,000 users 0.690 after 14 steps was
 # 0.635 after 28 and 0.690 again after 56.

@@ -24,7 +24,7 @@ from spotify_buddies.trainer.models.pace import suited
 from spotify_buddies.trainer.publish.judging import Asked, Judge, judge_served
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
-from spotify_buddies.trainer.publish.song_factors import song_factors
+from spotify_buddies.trainer.publish.song_factors import LEARNED_OF_SONGS, song_factors
 from spotify_buddies.trainer.publish.tracking import Run, artifact_location, tracking_uri
 from spotify_buddies.trainer.publish.work import RunType, Work
 from spotify_buddies.trainer.registry.production import PRODUCTION, register_checked
@@ -111,7 +111,7 @@ def train_and_release(
             training=work.facts(),
             metrics=evaluation.version_metrics(),
             taste=_taste(work.settings),
-            songs=_song_factors(work, progress),
+            songs=_song_factors(work),
             sources=found.sources if wide else None,
             scale=scale if wide else None,
             nearest=found.index,
@@ -145,14 +145,14 @@ def _taste(settings: TrainSettings) -> int | None:
     return (taste_dimensions(settings) if settings.model == "hybrid" else 0) or None
 
 
-def _song_factors(work: Work, progress: Progress) -> SongFactors | None:
+def _song_factors(work: Work) -> SongFactors | None:
     """What the finished training learned of songs; None where the model has no factors of songs."""
     directory = work.checkpoints
     done = checkpoint.read(directory, work.key)
     if work.settings.model != "hybrid" or done is None:
         return None
-    learned = checkpoint.load(directory, work.key, done.best.epoch, ("songs", "artists"))
-    return song_factors(work.data, work.settings, learned, progress)
+    learned = checkpoint.load(directory, work.key, done.best.epoch, LEARNED_OF_SONGS)
+    return song_factors(work.data, work.settings, learned)
 
 
 def _bundle(directory: Path, parts: BundleParts, judge: Judge) -> tuple[Bundle, Asked]:

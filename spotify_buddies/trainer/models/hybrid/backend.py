@@ -1,6 +1,7 @@
 """The hybrid model as a backend of the training loop.
 
-A factor has two parts, whose scores add up. Taste: the SVD of song sets at length 1, fixed. Likes: the scaled sum of
+A factor has two parts, whose scores add up. Taste: a map of song sets at length 1, learned without likes and then
+fixed (trainer.models.hybrid.learned; or their SVD). Likes: the scaled sum of
 song and artist factors and a factor of its own, learned by BPR on top of the taste's scores. The taste has dimensions
 of its own because likes that were made from song overlap would bend it: learned in the same dimensions, likes gained
 what people's own playlists lost.
@@ -28,8 +29,9 @@ from spotify_buddies.trainer.models.hybrid.kernels import (
     push_triplets,
     user_gradients,
 )
-from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature, in_blocks
-from spotify_buddies.trainer.models.hybrid.taste import artist_gradient, fit_taste, give_back, unit
+from spotify_buddies.trainer.models.hybrid.learned import learn_taste
+from spotify_buddies.trainer.models.hybrid.songs import Feature, SongSets, feature, in_blocks
+from spotify_buddies.trainer.models.hybrid.taste import TasteBasis, artist_gradient, fit_taste, give_back, unit
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.order import TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
@@ -67,11 +69,13 @@ class HybridBackend:
     def _start(self, settings: TrainSettings, progress: Progress) -> dict[str, Array]:
         rows, taste = self._feature, self._taste
         likes = settings.dimension - taste
-        basis = fit_taste(rows, max(taste, likes), settings.seed, progress)
+        fixed, leading = first_factors(rows, settings, progress)
         weight = np.float32(np.sqrt(settings.taste_weight))
-        vectors = rows.vectors(basis.songs[:, :taste], basis.artists[:, :taste])
+        vectors = rows.vectors(fixed.songs, fixed.artists)
         root = np.float32(np.sqrt(START_WEIGHT))
-        values = {"songs": basis.songs[:, :likes] * root, "artists": basis.artists[:, :likes] * root}
+        values = {"songs": leading.songs * root, "artists": leading.artists * root}
+        # Kept for those who come later: their tastes are sums of the same songs.
+        values |= {"taste_songs": fixed.songs, "taste_artists": fixed.artists}
         for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
             factors = np.zeros((rows.sets.parts[part].rows, settings.dimension), np.float32)
             factors[:, :taste] = weight * unit(rows.rows(part, vectors))
@@ -155,8 +159,19 @@ class HybridBackend:
         return Model(self._values["user_factors"], self._values["playlist_factors"])
 
     def state(self) -> dict[str, Array]:
-        """Factors, their summands, Adam's moments and its number of steps."""
+        """Factors, their summands, the taste's among them, Adam's moments and its number of steps."""
         return {**self._values, "steps": np.array([self._steps], np.int64)}
+
+
+def first_factors(rows: Feature, settings: TrainSettings, progress: Progress = silent) -> tuple[TasteBasis, TasteBasis]:
+    """What songs and artists add to a taste, for good, and what they add to the likes at first."""
+    taste = taste_dimensions(settings)
+    likes = settings.dimension - taste
+    if settings.taste == "learned":
+        learned = learn_taste(rows, taste, likes, settings.seed, progress)
+        return learned.taste, learned.leading
+    basis = fit_taste(rows, max(taste, likes), settings.seed, progress)
+    return basis.first(taste), basis.first(likes)
 
 
 def taste_dimensions(settings: TrainSettings) -> int:

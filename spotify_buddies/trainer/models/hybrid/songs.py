@@ -60,7 +60,8 @@ class Feature:
     song_weights float32 (S,): log((1 + n) / (1 + df)) + 1, 0 for a song of a single set, which joins nothing.
     artist_weights float32 (A,): the same of artists, times `artist_weight`. artist_ptr int64 (A + 2,), artist_songs
     int32 (S,): songs by artist, those without one last. scales: of each part, float32 (rows,), 1 / length of the
-    weights of all of a row's songs, those of a single set too; 0 for a row without songs.
+    weights of all of a row's songs, those of a single set too; 0 for a row without songs. all_weights float32 (S,):
+    those that lengths are made of.
     """
 
     sets: SongSets
@@ -69,6 +70,7 @@ class Feature:
     artist_ptr: Array
     artist_songs: Array
     scales: tuple[Array, ...]
+    all_weights: Array
 
     @cached_property
     def postings(self) -> tuple[Csr, ...]:
@@ -101,14 +103,17 @@ def feature(sets: SongSets, artist_weight: float) -> Feature:
     held = np.zeros(artists, np.int64)
     for part in sets.parts:
         held += _rows_by_artist(part, sets.artist, artists)
-    scales = []
-    for part in sets.parts:
-        squares = np.empty(part.rows, np.float64)
-        sum_squares(part.indptr, part.indices, weights, squares)
-        # Doubles until here: a long row sums many squares.
-        scales.append(np.divide(1.0, np.sqrt(squares), out=np.zeros(part.rows), where=squares > 0).astype(np.float32))
+    scales = tuple(lengths(part, weights) for part in sets.parts)
     artist_weights = (artist_weight * _idf(documents, held)).astype(np.float32)
-    return Feature(sets, np.where(frequency > 1, weights, np.float32(0)), artist_weights, ptr, songs, tuple(scales))
+    return Feature(sets, np.where(frequency > 1, weights, np.float32(0)), artist_weights, ptr, songs, scales, weights)
+
+
+def lengths(part: Csr, weights: Array) -> Array:
+    """1 / length of every row of weights, float32 (rows,); 0 for a row without songs."""
+    squares = np.empty(part.rows, np.float64)
+    sum_squares(part.indptr, part.indices, weights, squares)
+    # Doubles until here: a long row sums many squares.
+    return np.divide(1.0, np.sqrt(squares), out=np.zeros(part.rows), where=squares > 0).astype(np.float32)
 
 
 def artist_rows(songs: pl.DataFrame, matching: str) -> Array:

@@ -24,6 +24,10 @@ class TasteBasis:
     songs: Array
     artists: Array
 
+    def first(self, dimension: int) -> TasteBasis:
+        """The first dimensions alone."""
+        return TasteBasis(self.songs[:, :dimension].copy(), self.artists[:, :dimension].copy())
+
 
 def fit_taste(rows: Feature, dimension: int, seed: int, progress: Progress = silent) -> TasteBasis:
     """The `dimension` top right singular vectors of the rows of all parts, no more than there are songs and artists.

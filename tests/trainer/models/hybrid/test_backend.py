@@ -93,7 +93,7 @@ def test_factors_are_taste_at_its_weight_then_songs_artists_and_the_own_part():
     backend = _open()
     backend.step(TRIPLETS)
     state, model = backend.state(), backend.model()
-    assert np.linalg.norm(model.user_factors[:, :3], axis=1) == pytest.approx([np.sqrt(20)] * 4, rel=1e-5)
+    assert np.linalg.norm(model.user_factors[:, :3], axis=1) == pytest.approx([np.sqrt(40)] * 4, rel=1e-5)
     for part, name in ((0, "user"), (1, "playlist")):
         songs, artists = _dense(backend, part)
         likes = songs @ state["songs"] + artists @ state["artists"] + state[f"{name}_own"]
