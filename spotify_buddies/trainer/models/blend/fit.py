@@ -67,10 +67,10 @@ def fit_blend(
     labels = getattr(data, "labels", SIMULATED)
     rows = _rows(data, candidates, seed)
     found = int(rows.positive.sum())
-    facts = {"labels": labels, "users": rows.held_out.size, "held_out": int(rows.held_out.sum()), "found": found}
+    report = BlendReport(MODEL, "", labels, rows.held_out.size, int(rows.held_out.sum()), found)
     if found < LEAST_FOUND:
         why = f"{found:,} held-out likes are among the candidates, and weights need {LEAST_FOUND}"
-        return _as_it_was(model, BlendReport(MODEL, why, **facts))
+        return _as_it_was(model, replace(report, why=why))
     items = item_model if isinstance(item_model, Mapping) else {"items": item_model} if item_model else {}
     parts = gather(data, model, items, taste_dims or 0, whole=labels == SIMULATED)
     scales = scales_of(parts, data.users)
@@ -82,13 +82,13 @@ def fit_blend(
     difference = ndcg - alone
     error = float(difference.std(ddof=1) / np.sqrt(difference.size)) if difference.size > 1 else np.inf
     margin = (float(difference.mean()), error)
-    report = BlendReport(
-        "blend" if margin[0] > _CLEAR * error else MODEL,
-        _why(margin, float(alone.mean()), float(ndcg.mean()), labels),
+    report = replace(
+        report,
+        chosen="blend" if margin[0] > _CLEAR * error else MODEL,
+        why=_why(margin, float(alone.mean()), float(ndcg.mean()), labels),
         ndcg={MODEL: float(alone.mean()), "blend": float(ndcg.mean())},
         margin=margin,
         calibration=calibrate(scores, rows.positive),
-        **facts,
     )
     if report.chosen == MODEL:
         return _as_it_was(model, replace(report, calibration=None))
