@@ -17,7 +17,7 @@ from spotify_buddies.trainer.models.model import Model, initial_model
 
 Array = npt.NDArray[Any]
 
-DIMENSION, EPOCHS, NEGATIVES, RATE, DECAY, EVERY = 128, 100, 4, 0.05, 0.02, 10
+DIMENSION, EPOCHS, NEGATIVES, RATE, DECAY, EVERY = 128, 120, 4, 0.05, 0.02, 20
 
 
 def fit_uniform_bpr(

@@ -13,7 +13,7 @@ from spotify_buddies.trainer.models.items.item_model import Weighted, in_blocks
 
 Array = npt.NDArray[Any]
 
-ALPHA, BETA, KEEP = 0.4, 0.3, 1_000
+ALPHA, BETA, KEEP = 0.4, 0.25, 1_000
 
 
 def fit_walks(interactions: Csr, *, alpha: float = ALPHA, beta: float = BETA, keep: int = KEEP) -> Weighted:

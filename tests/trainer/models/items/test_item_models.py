@@ -134,8 +134,8 @@ def test_bpr_stops_when_held_out_pairs_rank_worse_and_keeps_the_better_model() -
         seen.append(Model(model.user_factors.copy(), model.playlist_factors.copy()))
         return next(worths)
 
-    fitted, epochs = fit_uniform_bpr(groups(), dimension=4, epochs=40, seed=3, worth=worth)
-    assert (epochs, len(seen)) == (20, 3)
+    fitted, epochs = fit_uniform_bpr(groups(), dimension=4, epochs=80, seed=3, worth=worth)
+    assert (epochs, len(seen)) == (40, 3)
     np.testing.assert_array_equal(fitted.factors().playlist_factors, seen[1].playlist_factors)
 
 
