@@ -37,10 +37,17 @@ class Rows:
 
     def ndcg(self, scores: Array, cutoff: int = CUTOFF) -> Array:
         """NDCG@cutoff of every user, float64 (n,): gain 1 / log2(place + 1), ideal: the first min(held_out, cutoff)."""
+        return self.ndcgs(scores, (cutoff,))[0]
+
+    def ndcgs(self, scores: Array, cutoffs: tuple[int, ...]) -> list[Array]:
+        """The same for several cutoffs, of which the places are found once."""
         from spotify_buddies.trainer.models.blend.kernels import places_of  # numba takes half a second to import
 
         places = places_of(self.indptr, scores, self.positive)
         owner = np.repeat(np.arange(self.held_out.size), np.diff(self.indptr))[self.positive]
+        return [self._ndcg(places, owner, cutoff) for cutoff in cutoffs]
+
+    def _ndcg(self, places: Array, owner: Array, cutoff: int) -> Array:
         gains = np.where(places < cutoff, 1 / np.log2(places + 2), 0)
         ideal = np.concatenate([np.zeros(1), np.cumsum(1 / np.log2(np.arange(2, cutoff + 2)))])
         total = np.bincount(owner, gains, minlength=self.held_out.size)

@@ -65,4 +65,4 @@ def _scores(features: Array, weights: Array) -> Array:
 def _worth(rows: Rows, scores: Array) -> float:
     if not rows.held_out.size:
         return 0.0
-    return float(np.mean([rows.ndcg(scores, cutoff).mean() for cutoff in _CUTOFFS]))
+    return float(np.mean([ndcg.mean() for ndcg in rows.ndcgs(scores, _CUTOFFS)]))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, WARM
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, WARM, open_dataset
 from spotify_buddies.trainer.models.blend.fit import fit_blend
 from spotify_buddies.trainer.models.items.als import fit_als
 from spotify_buddies.trainer.models.items.choose import fit_item_models, train_likes
 from spotify_buddies.trainer.models.items.ease import fit_ease
-from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.models.model import Model, initial_model
 from spotify_buddies.trainer.settings import TrainSettings
 
 USERS, PLAYLISTS, GROUP = 240, 40, 10
@@ -134,3 +134,19 @@ def test_simulated_likes_get_no_item_model_and_follows_do() -> None:
     assert list(fit_item_models(dataset(), settings)) == ["ease", "walks", "als"]
     assert list(fit_item_models(dataset(), settings.model_copy(update={"item_model": "elsa"}))) == ["elsa", "als"]
     assert fit_item_models(dataset(), settings.model_copy(update={"item_model": "none"})) == {}
+
+
+def test_a_finished_data_set_with_owners_and_cold_users_is_blended(planted: Any) -> None:
+    data = open_dataset(planted.dataset)
+    rows = Csr.from_rows(
+        [np.setdiff1d(np.arange(data.playlists), train_likes(data).row(u)) for u in range(data.users)], data.playlists
+    )
+    items = {"ease": fit_ease(train_likes(data), songs=data.playlist_songs)}
+    unlearned = initial_model(data.users, data.playlists, 6, seed=1)
+    blend = fit_blend(data, unlearned, rows, item_model=items, taste_dims=3, seed=1)
+    assert blend.report.chosen == "blend"
+    assert {"owner", "ease", "popularity"} <= {part.name for part in blend.report.parts}
+    assert blend.model.user_factors.shape[0] == data.users
+    assert np.isfinite(blend.model.user_factors).all()
+    assert blend.offsets is not None
+    assert np.isfinite(blend.offsets).all()
