@@ -12,7 +12,7 @@ from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bench.quality.split import Split
 from spotify_buddies.trainer.models.blend.parts import Part
 from spotify_buddies.trainer.models.items.als import fit_als
-from spotify_buddies.trainer.models.items.ease import fit_ease, song_cosines
+from spotify_buddies.trainer.models.items.ease import BALANCED, fit_ease, song_cosines
 from spotify_buddies.trainer.models.items.elsa import fit_elsa
 from spotify_buddies.trainer.models.items.item_model import Factored, Weighted
 from spotify_buddies.trainer.models.items.knn import fit_knn
@@ -23,11 +23,12 @@ from spotify_buddies.trainer.models.model import Model
 Array = npt.NDArray[Any]
 
 # In the order of the table. The blend has all of IN_BLEND; EASE as published stands for itself.
-FIXED = ("popularity", "ItemKNN", "EASE", "ease", "walks", "songs")
+FIXED = ("popularity", "ItemKNN", "EASE", "ease", "balanced", "walks", "songs")
 SEEDED = ("ELSA", "als", "bpr")
-IN_BLEND = ("ease", "walks", "als", "bpr", "songs", "popularity")
+IN_BLEND = ("ease", "balanced", "walks", "als", "bpr", "songs", "popularity")
 TITLES = {
     "ease": "EASE with songs",
+    "balanced": "EASE with songs, balanced",
     "walks": "RP3beta (walks)",
     "als": "ALS",
     "bpr": "BPR, uniform negatives",
@@ -43,6 +44,7 @@ def fit_fixed(split: Split, progress: Progress = silent, *, all_of_them: bool = 
         "ItemKNN": lambda: Part("ItemKNN", items=fit_knn(known)),
         "EASE": lambda: Part("EASE", items=fit_ease(known, regularisation=50, dropout=0)),
         "ease": lambda: Part("ease", items=fit_ease(known, songs=split.songs)),
+        "balanced": lambda: Part("balanced", items=fit_ease(known, songs=split.songs, **BALANCED)),
         "walks": lambda: Part("walks", items=fit_walks(known)),
         "songs": lambda: Part("songs", items=_songs(split)),
     }

@@ -28,7 +28,9 @@ def sentences(report: QualityReport) -> list[str]:
         "every playlist that is not in the user's train rows is ranked"
     ]
     if report.part == "validation":
-        shown.append("without test.txt nothing is tuned on validation: settings are from an inner split of train.txt")
+        shown.append(
+            "without test.txt nothing is tuned on validation: weights and epochs are from inner splits of train.txt"
+        )
     shown += [
         f"{TITLES.get(name, name)}: weight {weight:.2f}, removing it costs {report.costs[name]:+.4f}"
         for name, weight in report.weights.items()

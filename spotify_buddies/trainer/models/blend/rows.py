@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,16 @@ class Rows:
         total = np.bincount(owner, gains, minlength=self.held_out.size)
         best = ideal[np.minimum(self.held_out, cutoff)]
         return np.asarray(np.divide(total, best, out=np.zeros_like(total), where=best > 0))
+
+
+def stacked_rows(parts: Sequence[Rows]) -> Rows:
+    """Rows of several splits below each other, users of one being others than those of the next."""
+    sizes = np.concatenate([np.zeros(1, np.int64), *(np.diff(part.indptr) for part in parts)])
+    users, playlists, positive, held_out = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("users", "playlists", "positive", "held_out")
+    )
+    return Rows(np.cumsum(sizes), users, playlists, positive, held_out)
 
 
 def rows_of(candidates: Csr, held_out: Csr) -> Rows:

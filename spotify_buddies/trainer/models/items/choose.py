@@ -10,7 +10,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, WARM, Dataset
 from spotify_buddies.trainer.models.items.als import fit_als
-from spotify_buddies.trainer.models.items.ease import MOST_PLAYLISTS, fit_ease
+from spotify_buddies.trainer.models.items.ease import BALANCED, MOST_PLAYLISTS, fit_ease
 from spotify_buddies.trainer.models.items.elsa import fit_elsa
 from spotify_buddies.trainer.models.items.item_model import ItemModel
 from spotify_buddies.trainer.models.items.walks import fit_walks
@@ -31,7 +31,7 @@ def fit_item_models(data: Dataset, settings: TrainSettings, progress: Progress =
     """The item models of a data set by name, fitted on its training likes; none where the settings say so.
 
     auto: none of simulated likes, which are a formula of shared songs that no follower stands behind; of follows EASE
-    with songs and walks where the playlists are few enough for them (MOST_PLAYLISTS), else ELSA; beside them ALS.
+    with songs, twice, and walks where the playlists are few enough (MOST_PLAYLISTS), else ELSA; beside them ALS.
     """
     kind = settings.item_model
     if kind == "none" or (kind == "auto" and getattr(data, "labels", SIMULATED) == SIMULATED):
@@ -44,6 +44,7 @@ def fit_item_models(data: Dataset, settings: TrainSettings, progress: Progress =
     if exact:
         found["ease"] = fit_ease(likes, songs=data.playlist_songs)
         progress("item models", 1, 3, "models")
+        found["balanced"] = fit_ease(likes, songs=data.playlist_songs, **BALANCED)
         found["walks"] = fit_walks(likes)
     else:
         found["elsa"] = fit_elsa(likes, seed=settings.seed, progress=progress)

@@ -16,6 +16,9 @@ from spotify_buddies.trainer.models.model import TrainingError
 
 Array = npt.NDArray[Any]
 
+# What `balance` 0.25 goes with, entries being smaller than 1.
+BALANCED: dict[str, float] = {"balance": 0.25, "regularisation": 5.0, "dropout": 0.0, "song_weight": 0.3}
+
 # (P, P) float32 twice over: 3.2 GB at this size, and the time of the inverse grows with its cube.
 MOST_PLAYLISTS = 20_000
 REGULARISATION, DROPOUT, SONG_WEIGHT = 20.0, 0.3, 5.0  # the best on inner splits of AttList's train.txt
@@ -26,13 +29,15 @@ def fit_ease(
     *,
     regularisation: float = REGULARISATION,
     dropout: float = DROPOUT,
+    balance: float = 0.0,
     songs: Csr | None = None,
     song_weight: float = SONG_WEIGHT,
 ) -> Weighted:
     """B = I - inv(G) / diag(inv(G)), G = X'X + regularisation * I + dropout * diag(X'X); score = X B, diag(B) is 0.
 
     dropout 0 is EASE; above 0 what often occurs is held back more, as if entries were dropped (EDLAE: Steck, NeurIPS
-    2020; a probability p to drop is dropout = p / (1 - p)).
+    2020; a probability p to drop is dropout = p / (1 - p)). balance: X counts an entry 1 / (|u| |p|)^balance, so that
+    users and playlists with many interactions do not settle everything; weights are scaled back to entries of 1.
 
     X stacks the interactions (U, P) on the songs' rows (S, P), which come from songs, Csr (P, S): tf-idf, each playlist
     at length 1, times sqrt(song_weight) (CEASE: Jeunen, Van Balen and Goethals, RecSys 2020). Without interactions and
@@ -47,6 +52,9 @@ def fit_ease(
     if regularisation <= 0:
         raise TrainingError(f"the regularisation of EASE must be above 0, not {regularisation}")
     rows = interactions.to_scipy()
+    of_users = np.maximum(interactions.counts, 1).astype(np.float32) ** -balance
+    of_playlists = np.maximum(interactions.column_counts(), 1).astype(np.float32) ** -balance
+    rows = sp.csr_array(sp.diags_array(of_users) @ rows @ sp.diags_array(of_playlists))
     with threadpool_limits(1, "blas"):
         gram = np.asarray((rows.T @ rows).toarray(), np.float32, order="F")
         if songs is not None and song_weight > 0:
@@ -55,6 +63,7 @@ def fit_ease(
         gram[np.diag_indices_from(gram)] += held_back
         inverse = _inverse(gram)
         weights = inverse / -np.diag(inverse)
+    weights *= of_playlists[:, None] / of_playlists
     weights[np.diag_indices_from(weights)] = 0
     return Weighted(interactions, np.ascontiguousarray(weights))
 

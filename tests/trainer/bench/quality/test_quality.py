@@ -67,7 +67,9 @@ def test_without_test_rows_nothing_is_tuned_on_validation(report: QualityReport)
 
 
 def test_every_part_of_the_blend_has_a_weight_and_a_cost(report: QualityReport) -> None:
-    assert set(report.weights) == set(report.costs) == {"ease", "walks", "als", "bpr", "songs", "popularity"}
+    assert (
+        set(report.weights) == set(report.costs) == {"ease", "balanced", "walks", "als", "bpr", "songs", "popularity"}
+    )
     assert report.microseconds == 1_000_000 / 1_000 / USERS
 
 

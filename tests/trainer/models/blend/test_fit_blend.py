@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_blend() -> None:
 def test_simulated_likes_get_no_item_model_and_follows_do() -> None:
     settings = TrainSettings()
     assert fit_item_models(dataset("simulated"), settings) == {}
-    assert list(fit_item_models(dataset(), settings)) == ["ease", "walks", "als"]
+    assert list(fit_item_models(dataset(), settings)) == ["ease", "balanced", "walks", "als"]
     assert list(fit_item_models(dataset(), settings.model_copy(update={"item_model": "elsa"}))) == ["elsa", "als"]
     assert fit_item_models(dataset(), settings.model_copy(update={"item_model": "none"})) == {}
 

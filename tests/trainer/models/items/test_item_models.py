@@ -40,6 +40,16 @@ def test_dropout_of_ease_holds_back_by_what_occurs() -> None:
     np.testing.assert_allclose(dropped.weights, plain.weights, atol=1e-6)
 
 
+def test_a_balance_scales_entries_and_then_the_weights_back() -> None:
+    # |u| = (2, 1), |p| = (1, 2): an entry counts 1 / sqrt(|u| |p|).
+    rows = Csr.from_rows([[0, 1], [1]], 2)
+    counted = np.array([[1 / 2**0.5, 1 / 4**0.5], [0, 1 / 2**0.5]])
+    inverse = np.linalg.inv(counted.T @ counted + np.eye(2))
+    plain = -inverse[0, 1] / np.diag(inverse)
+    weights = fit_ease(rows, regularisation=1, dropout=0, balance=0.5).weights
+    np.testing.assert_allclose([weights[1, 0], weights[0, 1]], plain * [2**-0.5, 2**0.5], rtol=1e-5)
+
+
 def test_songs_tell_ease_of_playlists_that_nobody_follows_together() -> None:
     follows = Csr.from_rows([[0], [1], [2]], 3)
     songs = Csr.from_rows([[0, 1], [0, 1], [2]], 3)
