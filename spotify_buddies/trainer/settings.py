@@ -90,6 +90,14 @@ class TrainSettings(_Section):
     hybrid_batch: int = Field(
         8_000_000, ge=1, description="hybrid: triplets a step of Adam; of real follows a sixteenth of an epoch at most"
     )
+    item_model: Literal["auto", "none", "ease", "elsa"] = Field(
+        "auto",
+        description="models of playlists followed together, for the blend; ease: exact, with walks; elsa: low rank; "
+        "auto: ease up to 20,000 playlists, elsa beyond, none for simulated likes",
+    )
+    blend: Literal["auto", "none"] = Field(
+        "auto", description="whether models and popularity are blended where held-out likes rank better by it"
+    )
     backend: Literal["auto", "numba", "torch", "fused"] = Field(
         "auto",
         description="bpr: torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on "

@@ -62,6 +62,47 @@ def offline(
     say(f"\npage: {page}")
 
 
+@app.command()
+def quality(
+    attlist: Annotated[Path, typer.Option(help="Folder of AttList's files; what is missing is named.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds the models with randomness are fitted with.")] = 5,
+    seed: Annotated[int, typer.Option(help="The first seed; the others follow it.")] = 42,
+    low_rank: Annotated[bool, typer.Option(help="Fit ELSA too, the slowest of them.")] = True,
+    any_files: Annotated[bool, typer.Option("--any-files", help="Take other files of the same form.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table as Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the held-out follows of a public split of real people, with our models and others', and with the blend.
+
+    The files are not part of this: without them the command says which they are and where they are from. With test.txt
+    it measures on the test rows; without, on validation, on which then nothing is tuned.
+
+    Example: buddies bench quality --attlist attlist --seeds 1
+    """
+    import time
+
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.trainer.bench import lines as tables
+    from spotify_buddies.trainer.bench.quality import lines
+    from spotify_buddies.trainer.bench.quality.files import open_split
+    from spotify_buddies.trainer.bench.quality.run import compare
+    from spotify_buddies.trainer.dataset.errors import DataError
+
+    with explained(DataError):
+        data, notes = open_split(attlist, any_files=any_files)
+    for note in notes:
+        say(note, err=True)
+    report = compare(data, range(seed, seed + seeds), time.process_time_ns, low_rank=low_rank, progress=Reporter())
+    if as_json:
+        say(json.dumps(report.to_json(), indent=1))
+        return
+    shown = lines.table(report)
+    say(tables.markdown(shown) if markdown else tables.aligned(shown))
+    for line in lines.sentences(report):
+        say(line)
+
+
 @app.command("serving-bundle")
 def serving_bundle(
     directory: Annotated[Path, typer.Argument(help="Where the bundle goes; a bundle there is replaced.")],

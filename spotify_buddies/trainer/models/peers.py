@@ -23,10 +23,11 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, WARM, Dataset
+from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.fit import fill_in, fit, song_sets
 from spotify_buddies.trainer.models.hybrid.songs import feature
 from spotify_buddies.trainer.models.hybrid.taste import fit_taste, unit
+from spotify_buddies.trainer.models.items.choose import train_likes
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import TrainSettings
@@ -154,12 +155,7 @@ class _Job:
 
     @cached_property
     def _likes(self) -> Csr:
-        """Training likes of warm users, ascending."""
-        liked = self.data.liked
-        kept = (np.asarray(self.data.split) == IN_TRAIN) & np.repeat(self.data.user_kind == WARM, liked.counts)
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-        rows = Csr(before[liked.indptr], np.asarray(liked.indices)[kept], liked.columns)
-        return rows.transpose().transpose()
+        return train_likes(self.data)
 
     def taste(self) -> Model:
         rows = feature(song_sets(self.data, self.others), artist_weight=0.0)

@@ -103,7 +103,7 @@ def training_key(data: str, settings: TrainSettings) -> str:
     chosen = recipe(settings)
     parts = {
         "format": _FORMAT,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"item_model", "blend"}),  # fitted after the training
         "recipe": [chosen.backend, chosen.learning_rate, chosen.regularisation, chosen.centring],
         "data": data,
     }
