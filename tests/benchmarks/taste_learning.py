@@ -6,8 +6,8 @@
 Playlists of 20 or more songs are cut in two without a common song, as `buddies train evaluate --protocol organic` does.
 For each kind of taste: the taste alone and the whole model at some weights of the taste, by the rank of a user's own
 half among all playlists (Hit@1, 5, 20, NDCG@10; how many playlists are in somebody's top 5, and the Gini index of how
-often), the own half among 50 others, and the likes of the same model. `served`: the 75 nearest by the weights that
-`choose_weights` chose for finding, ranked by those that it chose for ranking.
+often), the own half among 50 others, and the likes of the same model. `served`: the 200 nearest as [candidates] finds
+them, ranked with likes trusted as far as `choose_trust` says.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from typing import Any
 import numpy as np
 
 from spotify_buddies.pairing.settings import PairingSettings
-from spotify_buddies.trainer.bundle import SongFactors
+from spotify_buddies.trainer.candidates.nearest import retrieval_scale
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.organic import protocol
 from spotify_buddies.trainer.evaluation.organic.questions import ask
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
-from spotify_buddies.trainer.models import checkpoint
-from spotify_buddies.trainer.models.fit import fit, song_sets
+from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
-from spotify_buddies.trainer.models.hybrid.songs import feature
-from spotify_buddies.trainer.models.hybrid.weights import NEAREST, choose_weights, fold
+from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key
-from spotify_buddies.trainer.settings import DataSettings, TrainSettings
+from spotify_buddies.trainer.settings import CandidateSettings, DataSettings, TrainSettings
 
+NEAREST = 200
 WEIGHTS = (1.0, 1.4, 2.0, 4.0, 8.0)
 
 
@@ -67,25 +66,11 @@ def run(dataset: Path, work: Path) -> list[dict[str, Any]]:
         began = time.monotonic()
         model = fit(halves, chosen, directory, key=key, others=others)
         seconds = round(time.monotonic() - began)
-        best = checkpoint.read(directory, key)
-        assert best is not None
-        tensors = checkpoint.load(directory, key, best.best.epoch)
-        found += _rows(
-            halves, model, _songs(halves, others, chosen, tensors), chosen, others, {"taste": taste, "fit_s": seconds}
-        )
+        found += _rows(halves, model, chosen, {"taste": taste, "fit_s": seconds})
     return found
 
 
-def _songs(halves: Dataset, others: Any, settings: TrainSettings, tensors: Any) -> SongFactors:
-    rows = feature(song_sets(halves, others), settings.artist_weight)
-    taste = rows.vectors(tensors["taste_songs"], tensors["taste_artists"]).astype(np.float16)
-    likes = rows.vectors(tensors["songs"], tensors["artists"]).astype(np.float16)
-    return SongFactors(taste, likes, rows.all_weights, np.array([settings.taste_weight**0.5], np.float32))
-
-
-def _rows(
-    halves: Dataset, model: Model, songs: SongFactors, settings: TrainSettings, others: Any, named: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _rows(halves: Dataset, model: Model, settings: TrainSettings, named: dict[str, Any]) -> list[dict[str, Any]]:
     width = taste_dimensions(settings)
     own = protocol._own(halves)
     place = np.full(halves.users, -1, np.int64)
@@ -98,12 +83,12 @@ def _rows(
         scaled = Model(model.user_factors * scale, model.playlist_factors)
         out.append({**named, "weight": weight, **_judge(halves, scaled, own, users, place)})
     began = time.monotonic()
-    weights = choose_weights(halves, model, songs, width, settings.seed, others)
+    trust = choose_trust(halves, model, width)
     seconds = round(time.monotonic() - began, 1)
-    folded = fold(model, weights)
-    served = _judge(halves, folded, own, users, place, weights.retrieval_scale)
-    scales = [round(float(scale), 2) for scale in (weights.ranking_scale[0], weights.retrieval_scale[-1])]
-    return [*out, {**named, "weight": "served", **served, "ranking, retrieval": scales, "choice_s": seconds}]
+    folded = fold(model, width, trust.of(count_likes(halves)))
+    near = retrieval_scale(settings, CandidateSettings())
+    served = _judge(halves, folded, own, users, place, near)
+    return [*out, {**named, "weight": "served", **served, "trust": trust.likes, "choice_s": seconds}]
 
 
 def _judge(halves: Dataset, model: Model, own: Any, users: Any, place: Any, near: Any = None) -> dict[str, float]:

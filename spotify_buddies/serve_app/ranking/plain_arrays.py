@@ -41,7 +41,8 @@ def _view(value: Any) -> Any:
         case KeyIndex():
             return KeyIndex(_view(value.table), np.asarray(value.hashes), np.asarray(value.rows))
         case SongFactors():
-            return SongFactors(*(np.asarray(getattr(value, field.name)) for field in fields(value)))
+            given = {field.name: getattr(value, field.name) for field in fields(value)}
+            return replace(value, **{name: np.asarray(array) for name, array in given.items() if array is not None})
         case Csr():
             return _csr(value)
     return value

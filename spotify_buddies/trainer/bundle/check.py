@@ -219,10 +219,12 @@ def _check_sizes(bundle: Bundle) -> None:
         sizes["playlist_songs"] = ((rows.rows, rows.columns), (playlists, songs))
     if bundle.song_factors is not None:
         made = bundle.song_factors
-        sizes["song_factors"] = ((made.taste.shape[0], made.taste.shape[1] + made.likes.shape[1]), (songs, d))
+        sizes["song_factors"] = ((made.taste.shape[0], made.dimension), (songs, d))
         sizes["song_factors' likes"] = (made.likes.shape[:1], (songs,))
         sizes["song_factors' weights"] = (made.weights.shape, (songs,))
         sizes["song_factors' taste_length"] = (made.taste_length.shape, (1,))
+        if made.likes_scale is not None:
+            sizes["song_factors' likes_scale"] = (made.likes_scale.shape, (1,))
     for name, (shape, expected) in sizes.items():
         if tuple(shape) != expected:
             raise BundleError(f"{bundle.directory}: {name} has shape {tuple(shape)}, the manifest says {expected}")

@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 
 # Songs whose vectors are summed at a time: their float32 copies stay in the cache.
 _BLOCK = 8_192
+_OPTIONAL = ("likes_scale", "tail")
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,26 @@ class SongFactors:
 
     taste float16 (songs, t), likes float16 (songs, d - t): the summands of a song in the two parts of a factor; zeros
     for a song that says nothing. weights float32 (songs,): squared, its summand in the length that the likes are
-    divided by. taste_length float32 (1,): the length of the taste.
+    divided by. taste_length float32 (1,): the length of the taste. likes_scale float32 (1,): what the likes are
+    multiplied by; None: 1. tail float32 (e,): the last dimensions of every factor, such as the 1 of a blend's biases;
+    None: there are none.
     """
 
     taste: Array
     likes: Array
     weights: Array
     taste_length: Array
+    likes_scale: Array | None = None
+    tail: Array | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Length of a factor."""
+        return int(self.taste.shape[1] + self.likes.shape[1] + (0 if self.tail is None else self.tail.size))
 
     def __call__(self, songs: Csr) -> Array:
         """The factor of every row of songs, float32 (rows, d); zeros where no song of a row says anything."""
-        split = self.taste.shape[1]
-        out = np.zeros((songs.rows, split + self.likes.shape[1]), np.float32)
+        out = np.zeros((songs.rows, self.dimension), np.float32)
         first = 0
         while first < songs.rows:
             last = int(np.searchsorted(songs.indptr, songs.indptr[first] + _BLOCK, side="right")) - 1
@@ -47,7 +56,7 @@ class SongFactors:
         return out
 
     def _add(self, songs: Csr, filled: Array, out: Array) -> None:
-        split = self.taste.shape[1]
+        split, end = self.taste.shape[1], self.taste.shape[1] + self.likes.shape[1]
         entries = songs.indices[songs.indptr[filled[0]] : songs.indptr[filled[-1] + 1]]
         # Rows without songs were left out: reduceat would give them the first entry of the next row.
         starts = songs.indptr[filled] - songs.indptr[filled[0]]
@@ -56,7 +65,11 @@ class SongFactors:
         scales = np.sqrt(np.add.reduceat(np.square(self.weights[entries], dtype=np.float64), starts))
         lengths = np.linalg.norm(taste, axis=1)
         out[filled, :split] = taste * _inverse(lengths, self.taste_length[0])[:, None]
-        out[filled, split:] = likes * _inverse(scales, 1.0)[:, None]
+        scale = 1.0 if self.likes_scale is None else float(self.likes_scale[0])
+        out[filled, split:end] = likes * _inverse(scales, scale)[:, None]
+        if self.tail is not None:
+            # A set of songs that say nothing stays without a factor.
+            out[filled, end:] = np.any(out[filled, :end], axis=1, keepdims=True) * np.asarray(self.tail)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
@@ -68,6 +81,9 @@ class SongFactors:
             "weights": np.ascontiguousarray(self.weights, np.float32),
             "taste_length": np.ascontiguousarray(self.taste_length, np.float32),
         }
+        for name in _OPTIONAL:
+            if (values := getattr(self, name)) is not None:
+                tensors[name] = np.ascontiguousarray(values, np.float32)
         save_file(tensors, path)
         path.chmod(0o644)  # as factors.safetensors
 
@@ -77,7 +93,8 @@ class SongFactors:
         if not path.exists():
             return None
         tensors = map_tensors(path)
-        return cls(tensors["taste"], tensors["likes"], tensors["weights"], tensors["taste_length"])
+        optional = {name: tensors[name] for name in _OPTIONAL if name in tensors}
+        return cls(tensors["taste"], tensors["likes"], tensors["weights"], tensors["taste_length"], **optional)
 
 
 def _inverse(lengths: Array, of: float) -> Array:

@@ -85,6 +85,7 @@ def run(
             "version": release.version,
             "bundle_sha256": release.bundle_sha256,
             "run_id": release.run_id,
+            "notes": list(release.notes),
             "served": {name: figures.to_json() for name, figures in release.served.items()},
             "evaluation": release.evaluation.to_json(),
         }
@@ -92,6 +93,8 @@ def run(
         return
     _print_served(ServedResult(release.served, {}), brief=True)
     _print_beside(release.evaluation)
+    for line in release.notes:
+        say(line)
     say(f"\nversion {release.version}, bundle {release.bundle_dir} (sha256 {release.bundle_sha256[:12]})")
 
 

@@ -12,7 +12,7 @@ from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
 from spotify_buddies.trainer.candidates.find import find_candidates
-from spotify_buddies.trainer.candidates.nearest import for_model, retrieval_scale
+from spotify_buddies.trainer.candidates.nearest import for_model
 from spotify_buddies.trainer.dataset.table import FOLLOWS, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
@@ -26,6 +26,7 @@ from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import LEARNED_OF_SONGS, song_factors
 from spotify_buddies.trainer.publish.tracking import Run, artifact_location, tracking_uri
+from spotify_buddies.trainer.publish.weighing import blend, weigh
 from spotify_buddies.trainer.publish.work import RunType, Work
 from spotify_buddies.trainer.registry.production import PRODUCTION, register_checked
 from spotify_buddies.trainer.registry.registry import Registry
@@ -37,7 +38,8 @@ class Release:
     """What `buddies train run` made. version: number in the registry; bundle_dir: the bundle on this machine.
 
     warnings: sentences about a version that is no better than the baselines, and what became of alias production.
-    served: what the bundle answers to held-out likes; empty where nobody asked.
+    served: what the bundle answers to held-out likes; empty where nobody asked. notes: how its lists are ranked, and
+    why so.
     """
 
     version: str
@@ -47,6 +49,7 @@ class Release:
     run_id: str
     warnings: tuple[str, ...] = ()
     served: Asked = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def train_and_release(
@@ -95,33 +98,36 @@ def train_and_release(
     address = tracking_uri(state_dir, uri)
     with recorded(work, registry, address, artifact_location(address, state_dir)) as run:
         model = _fit(work, run, progress, on_epoch)
-        scale = retrieval_scale(work.settings, work.candidates)
+        taste = taste_dimensions(work.settings) if work.settings.model == "hybrid" else 0
+        ranking = weigh(data, model, _song_factors(work), taste, work.settings, work.candidates)
         paired = data.servable(Csr.load(pairing / CANDIDATES, "candidates"))
         found = find_candidates(
-            data, paired, model, scale, work.candidates,
+            data, paired, ranking.model, ranking.scale, work.candidates,
             followed=data.labels == FOLLOWS, disliked=data.disliked, progress=progress,
         )  # fmt: skip
-        evaluation = evaluate(dataset, model, found.rows.transpose().transpose(), progress)
+        evaluation = evaluate(dataset, ranking.model, found.rows.transpose().transpose(), progress)
         wide = not work.candidates.pairing_only
+        blended = blend(data, ranking, found, work.settings, work.candidates, progress)
+        ranking = blended.ranking
         parts = bundle_parts(
             data,
             pairing,
-            found.rows,
-            model,
-            training=work.facts(),
+            blended.rows,
+            ranking.model,
+            training={**work.facts(), **ranking.facts},
             metrics=evaluation.version_metrics(),
-            taste=_taste(work.settings),
-            songs=_song_factors(work),
+            taste=taste or None,
+            songs=ranking.songs,
             sources=found.sources if wide else None,
-            scale=scale if wide else None,
-            nearest=found.index,
+            scale=ranking.scale if wide else None,
+            nearest=blended.index,
             progress=progress,
         )
         bundle, served = _bundle(work.home / "bundle", parts, judge_served(data, open_ranker, progress))
         record_result(run, evaluation, bundle)
         number, warnings = register_checked(Registry(address, registry.model), bundle.directory, run.run_id, aliases)
         run.tags({"version": number})
-    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings, served)
+    return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings, served, ranking.notes)
 
 
 def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> Model:
@@ -138,11 +144,6 @@ def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochRepo
         on_epoch=note,
         progress=progress,
     )
-
-
-def _taste(settings: TrainSettings) -> int | None:
-    """The first dimensions that hold the taste; all where the model has none of its own, or gives it none."""
-    return (taste_dimensions(settings) if settings.model == "hybrid" else 0) or None
 
 
 def _song_factors(work: Work) -> SongFactors | None:
