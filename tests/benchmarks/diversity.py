@@ -54,10 +54,10 @@ LENGTHS = (5, 20)
 ADVENTUROUS = tuple(round(step / 10, 1) for step in range(11))
 CALIBRATION = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 PARTS = {
-    "no rule": replace(DEFAULT, max_song_overlap=1.0, max_song_containment=1.0),
+    "neither": replace(DEFAULT, max_song_overlap=1.0, max_song_containment=1.0),
     "overlap 0.8": replace(DEFAULT, max_song_containment=1.0),
     "containment 0.5": replace(DEFAULT, max_song_overlap=1.0),
-    "both": DEFAULT,
+    **{f"both, containment {most}": replace(DEFAULT, max_song_containment=most) for most in (0.5, 0.7, 0.9)},
 }
 
 
