@@ -83,8 +83,8 @@ class TrainSettings(_Section):
     taste_weight: float = Field(
         40.0,
         gt=0,
-        description="hybrid: weight of the taste's cosine in the score while likes are learned; of real follows 5, "
-        "unless it is set",
+        description="hybrid: weight of the taste's cosine in the score, while likes are learned and in what serves; of "
+        "real follows 5, unless it is set",
     )
     artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
     hybrid_batch: int = Field(

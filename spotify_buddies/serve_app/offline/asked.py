@@ -162,7 +162,7 @@ def _bits_of(lists: RankedLists) -> Array:
 
 
 def _unruled(most: int) -> Query:
-    return Query(limit=most, explain=False, max_per_owner=most, max_song_overlap=1.0)
+    return Query(limit=most, explain=False, max_per_owner=most, max_song_overlap=1.0, max_song_containment=1.0)
 
 
 def _rows(answered: Iterator[RankedLists], limit: int) -> Array:

@@ -38,7 +38,7 @@ def test_lists_are_those_of_the_engine_with_the_rules_of_a_request_that_names_no
 ) -> None:
     users = np.arange(NO_PAIRING, dtype=np.int32)
     found = ranker.rank_known(users, nothing(users.size), 5)
-    rules = Rules(None, QUERY.max_per_owner, QUERY.max_song_overlap)
+    rules = Rules(None, QUERY.max_per_owner, QUERY.max_song_overlap, QUERY.max_song_containment)
     ids = [f"user-{user}" for user in users]
     lists = Engine(bundle, "1").rank_known(ids, 5, np.empty(0, np.int32), rules)
     for row, expected, count in zip(found, lists.rows, lists.counts, strict=True):
@@ -71,6 +71,17 @@ def test_a_stranger_is_found_by_the_names_of_the_songs(bundle: Bundle, ranker: O
     offered, sources = ranker.offer_strangers(songs, 50)
     assert set(sources[: offered.counts[0]].tolist()) == {1}
     assert set(sources[offered.counts[0] :].tolist()) == {8}
+
+
+def test_candidates_of_strangers_are_no_fewer_where_all_playlists_hold_the_same_songs(
+    bundle: Bundle, ranker: OfflineRanker
+) -> None:
+    alike = replace(bundle, playlist_songs=Csr.from_rows([[0, 1, 2]] * PLAYLISTS, SONGS))
+    songs = Csr.from_rows([bundle.user_songs.row(5)], SONGS)
+    offered, _ = ranker.offer_strangers(songs, 50)
+    told, _ = OfflineRanker(alike).offer_strangers(songs, 50)
+    assert told.counts.tolist() == offered.counts.tolist()
+    assert (OfflineRanker(alike).rank_strangers(songs, nothing(1), 5)[0] >= 0).sum() == 1
 
 
 def test_candidates_are_the_stored_ones_and_come_from_the_pairing_unless_the_bundle_says_more(

@@ -133,6 +133,58 @@ def test_more_adventurous_lists_are_never_better_known(small: Maker) -> None:
     assert sorted(novelty[listed(engine, adventurous=1.0)]) == sorted(np.sort(novelty[:40])[-5:])
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """60 users, whose playlists hold 3 to 12 songs, common ones in many playlists and libraries."""
+    directory = tmp_path_factory.mktemp("crowd")
+    make_bundle(directory)
+    rng = np.random.default_rng(11)
+    common = 1.0 / np.arange(1, SONGS + 1)
+    sets = [
+        np.sort(rng.choice(SONGS, rng.integers(3, 13), replace=False, p=common / common.sum()))
+        for _ in range(PLAYLISTS)
+    ]
+    made = replace(parts(directory / "index"), playlist_songs=Csr.from_rows(sets, SONGS))
+    return Engine(write_bundle(directory / "crowd", made), "1")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    users=st.lists(st.integers(0, USERS - 2), min_size=1, max_size=30),
+    steps=st.lists(st.floats(0, 1), min_size=2, max_size=6),
+    limit=st.integers(1, 20),
+)
+def test_without_rules_no_listener_gets_better_known_lists_by_asking_for_adventure(
+    crowd: Engine, users: list[int], steps: list[float], limit: int
+) -> None:
+    # The list is the one with the largest sum of (1 - a) * score + a * novelty, so its novelty cannot fall with a.
+    means = novelties(crowd, users, sorted(steps), limit, Rules())
+    assert (np.diff(means, axis=0) >= -1e-5).all()
+
+
+@pytest.mark.parametrize("limit", [3, 5, 8])
+@pytest.mark.parametrize("owners", [2, 100])
+@pytest.mark.parametrize("containment", [0.5, 0.75, 1.0])
+def test_with_rules_the_mean_novelty_of_many_listeners_rises(
+    crowd: Engine, containment: float, owners: int, limit: int
+) -> None:
+    rules = Rules(None, owners, 0.8, containment)
+    means = novelties(crowd, list(range(USERS - 1)), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], limit, rules).mean(axis=1)
+    assert (np.diff(means) >= 0).all()
+    assert means[-1] > means[0] + 0.1
+
+
+def novelties(engine: Engine, users: list[int], steps: list[float], limit: int, rules: Rules) -> Any:
+    """The mean novelty of each user's list at each step, float64 (steps, users)."""
+    ids = [f"user-{user}" for user in users]
+    found = []
+    for step in steps:
+        lists = engine.rank_known(ids, limit, NONE, replace(rules, adventurous=step))
+        filled = np.arange(limit) < lists.counts[:, None]
+        found.append(np.where(filled, engine._catalogue.novelty[lists.rows], 0.0).sum(axis=1) / lists.counts)
+    return np.array(found)
+
+
 def test_a_calibrated_list_has_the_genres_of_the_library(small: Maker) -> None:
     genres = np.zeros(SONGS, np.int16)
     genres[SONGS // 2 :] = 1
