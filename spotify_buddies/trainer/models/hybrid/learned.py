@@ -27,6 +27,8 @@ LEAST_SONGS = 4
 # Fewer sets, or fewer held-out ones, teach and judge nothing: the taste is then the SVD, by its singular values.
 LEAST_SETS, LEAST_JUDGES = 256, 16
 _JUDGED_AMONG = 4_000
+# Of a few sets an epoch ends sooner: the map would know all of them by heart before it is judged again.
+_MOST_PASSES = 12
 _CHUNK = 8
 
 
@@ -123,7 +125,7 @@ def _learn(
 
     def epoch(number: int) -> Iterator[tuple[Array, Array]]:
         progress("learned taste", number, how.epochs, "epochs")
-        for turn in range(max(1, how.epoch_sets // teaching.size)):
+        for turn in range(min(_MOST_PASSES, max(1, how.epoch_sets // teaching.size))):
             yield from _batches(teaching, known, derive(seed, f"hybrid/splits/{number}/{turn}"), how)
 
     return contrast(
