@@ -62,14 +62,15 @@ def deviation(info: VersionInfo, name: str, seeds: SeedNoise) -> float:
 def beneath(new: VersionInfo, seeds: SeedNoise | None = None) -> list[str]:
     """A sentence for a version without a figure, and for one that is surely below a baseline. seeds: None for defaults.
 
-    A version that says what it serves: below popularity in one of SERVED_METRICS. Any other: below popularity in any
-    set of batches; below the overlap of songs in all of them. Likes are made from overlap, so among random playlists it
-    ranks them better than some good models; it tells nothing of the likely ones, the hard set, where a model has to be
-    better.
+    A version that says what it serves of real follows: below popularity in one of SERVED_METRICS. Any other: below
+    popularity in any set of batches; below the overlap of songs in all of them. Simulated likes are made from overlap,
+    so among random playlists it ranks them better than some good models; it tells nothing of the likely ones, the hard
+    set, where a model has to be better.
     """
     seeds = seeds or SeedNoise()
-    measured = served(new) or mrrs(new)
-    if not measured:
+    real = {name: value for name, value in served(new).items() if name + POPULARITY in new.metrics}
+    measured = real or mrrs(new)
+    if not measured and not served(new):
         return [f"version {new.number} has no offline MRR, so nothing says how well it ranks"]
     sentences = []
     for name, value in sorted(measured.items()):

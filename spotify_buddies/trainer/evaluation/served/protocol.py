@@ -92,8 +92,9 @@ def version_metrics(asked: Mapping[str, Figures]) -> dict[str, float]:
     """What a version is judged by before it serves, flat, for a bundle's manifest; empty without validation likes.
 
     Of the validation questions: "served/hit@1", .., "served/ndcg@10", "served/coverage", "served/gini",
-    "served/same_owner", "served/near_duplicate"; of MEASURES also "_se", the standard error over users, and
-    "_popularity", what popularity reaches.
+    "served/same_owner", "served/near_duplicate"; of MEASURES also "_se", the standard error over users, and of real
+    follows "_popularity", what popularity reaches. Simulated likes follow short playlists, and so does the popularity
+    counted of them, which finds next to none of people's own playlists: it judges nothing.
     """
     names = [name for name in asked if name.endswith("-validation")]
     if not names:
@@ -103,7 +104,8 @@ def version_metrics(asked: Mapping[str, Figures]) -> dict[str, float]:
     flat = {f"{PREFIX}{metric}": estimate.value for metric, estimate in own.items()}
     for metric in MEASURES:
         flat[f"{PREFIX}{metric}_se"] = round(own[metric].standard_error, 6)
-        flat[f"{PREFIX}{metric}_popularity"] = figures.lists[POPULARITY][metric].value
+        if names[0].startswith("follows"):
+            flat[f"{PREFIX}{metric}_popularity"] = figures.lists[POPULARITY][metric].value
     shares = {"same_owner": catalogue.same_owner.value, "near_duplicate": catalogue.near_duplicate.value}
     shown = {"coverage": catalogue.coverage, "gini": catalogue.gini, **shares}
     return flat | {f"{PREFIX}{name}": value for name, value in shown.items()}
