@@ -111,7 +111,10 @@ def blend(
 
 
 def _times(before: Array, after: Array, taste: int) -> tuple[float, float]:
-    """How much longer the taste and the likes of users have become, at the median; 0 where they are left out."""
+    """How much longer the taste and the likes of users have become, at the median.
+
+    1 where a blend leaves a part out: users have zeros there, and tastes given at run time are ranked and found by it.
+    """
     own = before.shape[1]
     return _longer(before[:, :taste], after[:, :taste]), _longer(before[:, taste:], after[:, taste:own])
 
@@ -119,14 +122,15 @@ def _times(before: Array, after: Array, taste: int) -> tuple[float, float]:
 def _longer(before: Array, after: Array) -> float:
     lengths = np.linalg.norm(before, axis=1)
     some = lengths > 0
-    return float(np.median(np.linalg.norm(after[some], axis=1) / lengths[some])) if some.any() else 1.0
+    longer = float(np.median(np.linalg.norm(after[some], axis=1) / lengths[some])) if some.any() else 1.0
+    return longer or 1.0
 
 
 def _wider(scale: Array, times: tuple[float, float], taste: int, dimension: int) -> Array:
     """The same weights of finding for factors that have become longer and wider; what was added finds nothing."""
     wider = np.zeros(dimension, np.float32)
     for part, longer in zip((slice(0, taste), slice(taste, scale.size)), times, strict=True):
-        wider[part] = scale[part] / longer if longer > 0 else 0.0
+        wider[part] = scale[part] / longer
     return wider
 
 

@@ -60,7 +60,15 @@ def test_what_is_found_stays_the_same_in_longer_factors(songs: SongFactors) -> N
     wider = _wider(scale, (3, 0.5), TASTE, 9)
     assert (after * wider)[:, :5] == pytest.approx(before * scale)
     assert not wider[5:].any()
-    assert _wider(scale, (3, 0.0), TASTE, 9)[2:].tolist() == [0] * 7
+
+
+def test_a_taste_is_ranked_by_taste_where_a_blend_of_users_leaves_it_out(songs: SongFactors) -> None:
+    before = songs(ROWS)
+    made = blended(before)
+    made.model.user_factors[:, :TASTE] = 0
+    times = _times(before, made.model.user_factors, TASTE)
+    assert times == pytest.approx((1, 0.5))
+    assert _with_tail(songs, times, made)(ROWS)[:, :TASTE] == pytest.approx(before[:, :TASTE])
 
 
 def test_song_factors_of_a_blend_come_back_from_their_file(songs: SongFactors, tmp_path) -> None:

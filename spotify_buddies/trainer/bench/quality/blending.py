@@ -15,11 +15,12 @@ from spotify_buddies.trainer.bench.quality.split import Split, top
 from spotify_buddies.trainer.models.blend.fold import Weighing, fold
 from spotify_buddies.trainer.models.blend.parts import Part, Scale, pair_scores, scales_of
 from spotify_buddies.trainer.models.blend.rows import Rows, rows_of
-from spotify_buddies.trainer.models.blend.weights import fit_weights
+from spotify_buddies.trainer.models.blend.weights import bagged_weights
 from spotify_buddies.trainer.models.items.item_model import in_blocks
 
 Array = npt.NDArray[Any]
 
+BAG_SEED = 42
 CANDIDATES = 200  # that weights are fitted on: the best of each user by equal weights
 
 
@@ -70,15 +71,15 @@ class Parts:
 
 
 def tuned(features: Array, rows: Rows, without: int | None = None) -> Array:
-    """Weights of the parts, from equal ones; `without` leaves one part at 0."""
+    """Weights of the parts, of sum 1, from equal ones; `without` leaves one part at 0."""
     start = [float(k != without) for k in range(features.shape[1])]
-    return fit_weights(features, rows, start, free=[bool(weight) for weight in start])
+    return bagged_weights(features, rows, start, seed=BAG_SEED, free=[bool(weight) for weight in start])
 
 
 def microseconds_a_list(parts: Parts, weights: Array, clock: Callable[[], int], count: int = 100) -> float:
     """Processor time of the ranking of `count` candidates a user, as served: inner product plus offset, ten best.
 
-    clock: nanoseconds of processor time. Item models are in the offset, BPR and popularity in the factors.
+    clock: nanoseconds of processor time. Item models and ALS are in the offset, both BPR and popularity in the factors.
     """
     from spotify_buddies.trainer.models.blend.kernels import pair_products  # numba takes half a second to import
 
@@ -98,5 +99,5 @@ def microseconds_a_list(parts: Parts, weights: Array, clock: Callable[[], int], 
 
 
 def _served(parts: Parts, weights: Array) -> list[Weighing]:
-    in_factors = [k for k, part in enumerate(parts.parts) if part.name == "bpr" or part.bias is not None]
+    in_factors = [k for k, part in enumerate(parts.parts) if part.name in ("bpr", "bpr_songs") or part.bias is not None]
     return [Weighing(parts.parts[k], parts.scales[k], float(weights[k])) for k in in_factors]

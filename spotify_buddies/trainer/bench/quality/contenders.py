@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bench.quality.split import Split
 from spotify_buddies.trainer.models.blend.parts import Part
@@ -16,6 +18,7 @@ from spotify_buddies.trainer.models.items.ease import BALANCED, fit_ease, song_c
 from spotify_buddies.trainer.models.items.elsa import fit_elsa
 from spotify_buddies.trainer.models.items.item_model import Factored, Weighted
 from spotify_buddies.trainer.models.items.knn import fit_knn
+from spotify_buddies.trainer.models.items.similar import with_songs
 from spotify_buddies.trainer.models.items.uniform import fit_uniform_bpr
 from spotify_buddies.trainer.models.items.walks import fit_walks
 from spotify_buddies.trainer.models.model import Model
@@ -24,14 +27,17 @@ Array = npt.NDArray[Any]
 
 # In the order of the table. The blend has all of IN_BLEND; EASE as published stands for itself.
 FIXED = ("popularity", "ItemKNN", "EASE", "ease", "balanced", "walks", "songs")
-SEEDED = ("ELSA", "als", "bpr")
-IN_BLEND = ("ease", "balanced", "walks", "als", "bpr", "songs", "popularity")
+SEEDED = ("ELSA", "als", "als_songs", "bpr", "bpr_songs")
+IN_BLEND = ("ease", "balanced", "walks", "als", "als_songs", "bpr", "bpr_songs", "songs", "popularity")
+DIMENSION_OF_BPR, EPOCHS_WITH_SONGS = 256, 100
 TITLES = {
     "ease": "EASE with songs",
     "balanced": "EASE with songs, balanced",
     "walks": "RP3beta (walks)",
     "als": "ALS",
+    "als_songs": "ALS with songs",
     "bpr": "BPR, uniform negatives",
+    "bpr_songs": "BPR with songs",
     "songs": "songs alone",
 }
 
@@ -59,17 +65,26 @@ def fit_fixed(split: Split, progress: Progress = silent, *, all_of_them: bool = 
 def fit_seeded(
     split: Split, seed: int, progress: Progress = silent, *, epochs: int | None = None
 ) -> tuple[Mapping[str, Part], int]:
-    """ALS and BPR of one seed, and BPR's epochs: as many as `epochs`, or as the held-out rows of the split want."""
+    """ALS and BPR of one seed, without and with songs, and BPR's epochs: `epochs`, or as many as held-out rows want."""
 
     def worth(model: Model) -> float:
         return float(split.ndcg(Factored(model).scores).mean())
 
-    als = fit_als(split.known, seed=seed, progress=progress)
-    if epochs is None:
-        bpr, epochs = fit_uniform_bpr(split.known, seed=seed, worth=worth, progress=progress)
-    else:
-        bpr, _ = fit_uniform_bpr(split.known, seed=seed, epochs=epochs, progress=progress)
-    return {"als": Part("als", als.model), "bpr": Part("bpr", bpr.model)}, epochs
+    def bpr_of(rows: Csr) -> Factored:
+        return fit_uniform_bpr(rows, seed=seed, epochs=EPOCHS_WITH_SONGS, progress=progress)[0]
+
+    def als_of(rows: Csr) -> Factored:
+        return fit_als(rows, seed=seed, progress=progress)
+
+    wide = partial(fit_uniform_bpr, split.known, dimension=DIMENSION_OF_BPR, seed=seed, progress=progress)
+    bpr, epochs = wide(worth=worth) if epochs is None else (wide(epochs=epochs)[0], epochs)
+    found = {
+        "als": als_of(split.known),
+        "als_songs": with_songs(als_of, split.known, split.songs),
+        "bpr": bpr,
+        "bpr_songs": with_songs(bpr_of, split.known, split.songs),
+    }
+    return {name: Part(name, fitted.model) for name, fitted in found.items()}, epochs
 
 
 def fit_low_rank(split: Split, seed: int, progress: Progress = silent) -> Part:

@@ -14,6 +14,7 @@ from spotify_buddies.trainer.bench.quality.blending import Parts, microseconds_a
 from spotify_buddies.trainer.bench.quality.contenders import (
     FIXED,
     IN_BLEND,
+    SEEDED,
     fit_fixed,
     fit_low_rank,
     fit_seeded,
@@ -27,8 +28,9 @@ from spotify_buddies.trainer.models.blend.rows import Rows, stacked_rows
 Array = npt.NDArray[Any]
 Table = tuple[Array, Rows]
 
-ON_INNER, ON_VALIDATION = "blend, tuned on inner splits of train", "blend, tuned on validation"
-_INNER_SEEDS = (0, 1)  # weights of two splits together depend less on the luck of one
+ON_INNER = "blend, tuned on inner splits of train"
+ON_VALIDATION = "blend, tuned on inner splits and validation"
+_INNER_SEEDS = (0, 1, 2)  # weights of several splits together depend less on the luck of one
 
 
 @dataclass(frozen=True)
@@ -72,34 +74,33 @@ def compare(
     """Compare on the test part where it is there, else on validation, which then nothing is tuned on.
 
     Every model learns from train alone, and what is in train is not ranked, as its authors do. Epochs of BPR and
-    weights of the blend come from two inner splits of train; where there is a test part, a second blend has its weights
-    from validation. clock: nanoseconds of processor time. low_rank False leaves out ELSA, the slowest.
+    weights of the blend are settings: found once, with the first seed, on inner splits of train. Where there is a test
+    part, a second blend has weights from those and validation. clock: nanoseconds of processor time. low_rank False
+    leaves out ELSA.
     """
     run = _Run(data, progress)
-    measured: dict[str, list[Array]] = {}
+    measured: dict[str, list[Array]] = {name: [run.ndcg(part)] for name, part in run.fixed.items()}
     first: dict[str, Any] = {}
-    epochs = []
-    for name, part in run.fixed.items():
-        measured[name] = [run.ndcg(part)]
-    for seed in seeds:
-        table, wanted = run.inner_table(seed)
-        epochs.append(wanted)
-        parts, _ = fit_seeded(run.judged, seed, progress, epochs=wanted)
+    tables, epochs = run.inner_tables(seeds[0])
+    for done, seed in enumerate(seeds, 1):
+        parts, _ = fit_seeded(run.judged, seed, progress, epochs=epochs)
+        blend = Parts.of(run.judged, {**run.fixed, **parts}, IN_BLEND)
+        weights = run.weights = run.weights or run.tune(tables, blend)
         if low_rank:
             parts = {"ELSA": fit_low_rank(run.judged, seed, progress), **parts}
         for name, part in parts.items():
             measured.setdefault(name, []).append(run.ndcg(part))
-        for name, blend, weights in run.blends(table, parts):
-            measured.setdefault(name, []).append(run.judged.ndcg(blend.scores(weights)))
-        first = first or run.explain(table, parts, measured[ON_INNER][0].mean(), clock)
-        progress("seeds", len(epochs), len(seeds), "seeds")
+        for name, of_parts in weights.items():
+            measured.setdefault(name, []).append(run.judged.ndcg(blend.scores(of_parts)))
+        first = first or run.explain(tables, blend, weights[ON_INNER], measured[ON_INNER][0].mean(), clock)
+        progress("seeds", done, len(seeds), "seeds")
     return QualityReport(
         part="validation" if data.test is None else "test",
         users=data.users,
         users_with_rows=run.judged.users.size,
         seeds=tuple(seeds),
         figures=tuple(_figure(name, values, data.users) for name, values in measured.items()),
-        bpr_epochs=tuple(epochs),
+        bpr_epochs=(epochs,),
         **first,
     )
 
@@ -116,43 +117,50 @@ class _Run:
             validation if data.test is None else Split(known, data.test.matrix(data.users, data.playlists), data.songs)
         )
         self.inner = [inner(data.train, data.users, data.songs, seed) for seed in _INNER_SEEDS]
-        self.inner_fixed = [fit_fixed(split, progress, all_of_them=False) for split in self.inner]
         self.fixed = fit_fixed(self.judged, progress)
+        self.weights: dict[str, Array] = {}
 
     def ndcg(self, part: Part) -> Array:
         return self.judged.ndcg(lambda users: scores_of(part, users))
 
-    def inner_table(self, seed: int) -> tuple[Table, int]:
-        """Features and rows of the inner splits together, and the epochs of BPR that the first one wants."""
+    def inner_tables(self, seed: int) -> tuple[list[Table], int]:
+        """Features and rows of each inner split, and the epochs of BPR that the first one wants."""
         found, epochs = [], None
-        for split, fixed in zip(self.inner, self.inner_fixed, strict=True):
+        for split in self.inner:
+            fixed = fit_fixed(split, self.progress, all_of_them=False)
             parts, epochs = fit_seeded(split, seed, self.progress, epochs=epochs)
             found.append(Parts.of(split, {**fixed, **parts}, IN_BLEND).table())
-        features = np.asfortranarray(np.concatenate([features for features, _ in found]))
-        return (features, stacked_rows([rows for _, rows in found])), epochs or 0
+            self.progress("inner splits", len(found), len(self.inner), "splits")
+        return found, epochs or 0
 
-    def blends(self, table: Table, parts: Mapping[str, Part]) -> list[tuple[str, Parts, Array]]:
-        blend = Parts.of(self.judged, {**self.fixed, **parts}, IN_BLEND)
-        found = [(ON_INNER, blend, tuned(*table))]
+    def tune(self, tables: Sequence[Table], blend: Parts) -> dict[str, Array]:
+        """Weights by the name of the blend that has them."""
+        found = {ON_INNER: tuned(*_together(tables))}
         if self.validation is not None:
-            on_validation = Parts(self.validation, blend.parts, blend.scales)
-            found.append((ON_VALIDATION, blend, tuned(*on_validation.table())))
+            on_validation = Parts(self.validation, blend.parts, blend.scales).table()
+            found[ON_VALIDATION] = tuned(*_together([*tables, on_validation]))
         return found
 
-    def explain(self, table: Table, parts: Mapping[str, Part], full: float, clock: Callable[[], int]) -> dict[str, Any]:
+    def explain(
+        self, tables: Sequence[Table], blend: Parts, weights: Array, full: float, clock: Callable[[], int]
+    ) -> dict[str, Any]:
         """Weights, what removing each part costs with the other weights fitted anew, and the time of a list."""
-        blend = Parts.of(self.judged, {**self.fixed, **parts}, IN_BLEND)
-        features, rows = table
-        weights = tuned(features, rows)
+        features, rows = _together(tables)
         costs = {}
         for k, name in enumerate(IN_BLEND):
             others = tuned(features, rows, without=k)
             costs[name] = float(full - self.judged.ndcg(blend.scores(others)).mean())
+            self.progress("parts removed", k + 1, len(IN_BLEND), "parts")
         return {
             "weights": dict(zip(IN_BLEND, weights.tolist(), strict=True)),
             "costs": costs,
             "microseconds": microseconds_a_list(blend, weights, clock),
         }
+
+
+def _together(tables: Sequence[Table]) -> Table:
+    features = np.asfortranarray(np.concatenate([features for features, _ in tables]))
+    return features, stacked_rows([rows for _, rows in tables])
 
 
 def _figure(name: str, values: Sequence[Array], users: int) -> Figure:
@@ -161,5 +169,5 @@ def _figure(name: str, values: Sequence[Array], users: int) -> Figure:
 
 def ordered(report: QualityReport) -> list[Figure]:
     """Figures in the order of the table: without randomness, with it, blends last."""
-    place = {name: k for k, name in enumerate((*FIXED, "ELSA", "als", "bpr", ON_INNER, ON_VALIDATION))}
+    place = {name: k for k, name in enumerate((*FIXED, *SEEDED, ON_INNER, ON_VALIDATION))}
     return sorted(report.figures, key=lambda figure: place[figure.name])

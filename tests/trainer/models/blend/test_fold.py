@@ -11,7 +11,7 @@ from spotify_buddies.trainer.models.blend.fit import offsets_of
 from spotify_buddies.trainer.models.blend.fold import Weighing, fold
 from spotify_buddies.trainer.models.blend.parts import Part, pair_scores, scale_of, scales_of
 from spotify_buddies.trainer.models.blend.rows import rows_of
-from spotify_buddies.trainer.models.blend.weights import cross_fitted, fit_weights
+from spotify_buddies.trainer.models.blend.weights import bagged_weights, cross_fitted, fit_weights
 from spotify_buddies.trainer.models.items.item_model import Weighted
 from spotify_buddies.trainer.models.model import Model
 
@@ -128,6 +128,15 @@ def test_weights_go_to_the_part_that_tells_and_are_never_negative() -> None:
 def test_a_fixed_weight_stays() -> None:
     features, rows = rankable()
     assert fit_weights(features, rows, [0.5, 1, 1], free=[False, True, True])[0] == 0.5
+
+
+def test_bagged_weights_are_shares_that_a_seed_repeats_and_a_fixed_zero_stays() -> None:
+    features, rows = rankable()
+    weights = bagged_weights(features, rows, [1, 1, 1], seed=3)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[0] > 0.5
+    assert weights.tolist() == bagged_weights(features, rows, [1, 1, 1], seed=3).tolist()
+    assert bagged_weights(features, rows, [0, 1, 1], seed=3, free=[False, True, True])[0] == 0
 
 
 def test_a_user_is_scored_with_weights_of_others() -> None:

@@ -10,6 +10,7 @@ from spotify_buddies.trainer.models.items.als import fit_als
 from spotify_buddies.trainer.models.items.ease import fit_ease, song_cosines
 from spotify_buddies.trainer.models.items.elsa import fit_elsa
 from spotify_buddies.trainer.models.items.knn import fit_knn
+from spotify_buddies.trainer.models.items.similar import similar, with_songs
 from spotify_buddies.trainer.models.items.uniform import fit_uniform_bpr
 from spotify_buddies.trainer.models.items.walks import fit_walks
 from spotify_buddies.trainer.models.model import Model, TrainingError
@@ -156,3 +157,20 @@ def test_bpr_with_uniform_negatives_finds_the_groups() -> None:
     scores = fitted.scores(np.arange(rows.rows))
     own = np.arange(10) // 5 == np.arange(rows.rows)[:, None] % 2
     assert scores[own].mean() > scores[~own].mean() + 1
+
+
+def test_a_playlist_follows_itself_and_those_with_its_songs() -> None:
+    songs = Csr.from_rows([[0, 1], [0, 1], [1, 2], [3], []], 4)
+    rows = similar(songs, nearest=1)
+    # 0 and 1 are each other's nearest; of these 2 takes the lower one; 3 and 4 share no song with anybody.
+    assert [rows.row(p).tolist() for p in range(5)] == [[0, 1], [0, 1], [0, 2], [], []]
+
+
+def test_songs_bring_als_playlists_that_nobody_follows_together() -> None:
+    follows, songs = groups(), Csr.from_rows([*([p] for p in range(10)), [0]], 10)
+    wider = Csr(follows.indptr, follows.indices, 11)  # playlist 10 has no follower, and the songs of playlist 0
+    with_them = with_songs(lambda rows: fit_als(rows, dimension=8, regularisation=20), wider, songs)
+    assert with_them.model.user_factors.shape == (40, 8)
+    scores = with_them.scores(np.arange(40))[:, 10]
+    assert scores[::2].min() > scores[1::2].max()
+    assert not fit_als(wider, dimension=8, regularisation=20).scores(np.arange(40))[:, 10].any()
