@@ -58,11 +58,28 @@ class _Memory:
         del shown
 
 
+class _LazySearch:
+    """The search of a bundle's index, which is opened when somebody needs it: users with candidates never do."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._opened: NeighbourSearch | None = None
+
+    def search(self, tastes: Csr, k: int) -> Csr:
+        """As NeighbourSearch.search. BundleError: the index is for others, or there is none."""
+        if self._opened is None:
+            try:
+                self._opened = NeighbourSearch.open(self._bundle.index, self._bundle.user_songs)
+            except SearchError as error:
+                raise BundleError(f"{self._bundle.directory}: {error}") from error
+        return self._opened.search(tastes, k)
+
+
 class OfflineRanker:
     """Lists and candidates of one bundle, in the order asked; a `Ranker` of trainer.evaluation.served.
 
     The rules are those of a request that names none. Strangers are looked up by the names of their songs, as tastes.
-    BundleError, here and in every call: the index is for others, or scores are not finite.
+    BundleError, in every call: the index is for others, or scores are not finite.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -76,11 +93,7 @@ class OfflineRanker:
             telemetry=Silent(),
             now=lambda: datetime.fromtimestamp(0, UTC),
         )
-        opened = self._engine.bundle
-        try:
-            self._answers.use_neighbours(Local(NeighbourSearch.open(opened.index, opened.user_songs)))
-        except SearchError as error:
-            raise BundleError(f"{opened.directory}: {error}") from error
+        self._answers.use_neighbours(Local(_LazySearch(self._engine.bundle)))
 
     def rank_known(self, users: Array, seen: Csr, limit: int) -> Array:
         """Playlist rows int32 (n, limit), best first, -1 padded, of users by row; seen (n, P) does not come back."""

@@ -121,5 +121,14 @@ def test_scores_that_are_not_finite_and_an_index_for_others_refuse_the_bundle(bu
     with pytest.raises(BundleError, match="not finite"):
         OfflineRanker(wild).rank_known(np.array([1], np.int32), nothing(1), 5)
     fewer = Csr.from_rows([bundle.user_songs.row(user) for user in range(USERS - 1)], SONGS)
-    with pytest.raises(BundleError):
-        OfflineRanker(replace(bundle, user_songs=fewer))
+    with pytest.raises(BundleError, match=str(bundle.directory)):
+        OfflineRanker(replace(bundle, user_songs=fewer)).rank_strangers(
+            bundle.user_songs.take(np.array([1])), nothing(1), 1
+        )
+
+
+def test_the_index_is_needed_by_people_without_candidates_alone(bundle: Bundle, tmp_path: Path) -> None:
+    ranker = OfflineRanker(replace(bundle, index=tmp_path))
+    assert ranker.rank_known(np.array([1], np.int32), nothing(1), 1)[0, 0] >= 0
+    with pytest.raises(BundleError, match="not an index"):
+        ranker.rank_strangers(bundle.user_songs.take(np.array([1])), nothing(1), 1)
