@@ -96,7 +96,7 @@ class TrainSettings(_Section):
         "auto: ease up to 20,000 playlists, elsa beyond, none for simulated likes",
     )
     blend: Literal["auto", "none"] = Field(
-        "auto", description="whether models and popularity are blended where held-out likes rank better by it"
+        "auto", description="whether models and popularity are blended where held-out follows rank better by it"
     )
     backend: Literal["auto", "numba", "torch", "fused"] = Field(
         "auto",

@@ -27,12 +27,12 @@ from spotify_buddies.pairing.neighbours.nearest import nearest_users
 from spotify_buddies.pairing.selection.select import select
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.candidates.find import Budgets, Found, unite_sources
-from spotify_buddies.trainer.candidates.follows import find_together, train_likes
+from spotify_buddies.trainer.candidates.follows import find_together
 from spotify_buddies.trainer.candidates.nearest import Nearest, retrieval_scale
 from spotify_buddies.trainer.candidates.popular import most_popular, newcomers
 from spotify_buddies.trainer.dataset.labels.nearest import nearest_listeners
 from spotify_buddies.trainer.dataset.labels.ownership import match, owned_by
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, open_dataset
+from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, open_dataset, train_likes
 from spotify_buddies.trainer.evaluation.organic import protocol
 from spotify_buddies.trainer.evaluation.organic.halves import cut
 from spotify_buddies.trainer.models.fit import fit

@@ -55,7 +55,6 @@ _CREDIT = re.compile(
 )
 _FEET = re.compile(r"(?:\d|\bsix|\bten|\bfive|\bfour|\beight|\btwenty|\bthirty|\bfifty)\s?$")
 _GUESTS = re.compile(rf"{WITH}\s+(\S)")
-_WORD = re.compile(r"[^\W_]+")
 _PHRASE = re.compile("(?<![^ ])(?:" + "|".join(sorted(PHRASES, key=len, reverse=True)) + ")(?![^ ])")
 _COMPOUND = re.compile(r"(.{2,}?)(versione?|versio|versie|fassung|バージョン|ヴァージョン|ver|버전|版)")
 _QUOTED = re.compile(r"[\"“”„«「『][^\"“”„»」』]*[\"“”»」』]?|(?<!\w)['‘][^'’]+['’](?!\w)")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.trainer.bundle import Bundle
@@ -56,10 +57,15 @@ def novelty_of(playlist_songs: Csr, listeners: Array, users: int) -> Array:
     Castells, RecSys 2011), so that the measure has no unit; equal ones have the same. Without songs: 0.
     """
     bits = -np.log2((1.0 + listeners) / (1.0 + users))
-    sums = np.concatenate([np.zeros(1), np.cumsum(bits[playlist_songs.indices])])
-    counts = playlist_songs.counts
+    indptr, counts = np.asarray(playlist_songs.indptr), playlist_songs.counts
+    sums = np.zeros(counts.size)
+    # In blocks: a million playlists hold 60 million songs, and a replica has no gigabyte for their sum.
+    for first, last in spans(counts.size, _BLOCK):
+        inside = bits[playlist_songs.indices[indptr[first] : indptr[last]]]
+        running = np.concatenate([np.zeros(1), np.cumsum(inside)])[indptr[first : last + 1] - indptr[first]]
+        sums[first:last] = np.diff(running)
     some = counts > 0
-    mean = (sums[playlist_songs.indptr[1:]] - sums[playlist_songs.indptr[:-1]])[some] / counts[some]
+    mean = sums[some] / counts[some]
     # Rounded: a difference of running sums is not the same for equal playlists.
     different, place = np.unique(np.round(mean, 6), return_inverse=True)
     novelty = np.zeros(counts.size, np.float32)
@@ -70,8 +76,8 @@ def novelty_of(playlist_songs: Csr, listeners: Array, users: int) -> Array:
 def genre_of(playlist_songs: Csr, song_genres: Array, genres: int) -> Array:
     """The genre of most of each playlist's songs, the lower one of two; int16 (playlists,), -1 where none has one."""
     out = np.full(playlist_songs.rows, -1, np.int16)
-    for first in range(0, playlist_songs.rows, _BLOCK):
-        rows = np.arange(first, min(first + _BLOCK, playlist_songs.rows))
+    for first, last in spans(playlist_songs.rows, _BLOCK):
+        rows = np.arange(first, last)
         shares = shares_of(playlist_songs, rows, song_genres, genres)
         if genres:
             out[rows] = np.where(shares.any(axis=1), shares.argmax(axis=1), -1)

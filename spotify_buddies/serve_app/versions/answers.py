@@ -38,8 +38,9 @@ Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
-# Every mask of candidates' sources.
-_MASKS = np.arange(ALL + 1)
+# Which masks of candidates' sources hold each source (sources, masks), and their names: enums are slow for every call.
+_HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
+_NAMES = tuple(str(source.name).lower() for source in CandidateSource)
 PROCESSORS = os.cpu_count() or 1
 
 
@@ -220,10 +221,10 @@ class Answers:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
 
     def _note_candidates(self, bits: Array) -> None:
-        masks = np.bincount(bits.ravel(), minlength=ALL + 1)
-        for source in CandidateSource:
-            if count := int(masks[_MASKS & source > 0].sum()):
-                self._telemetry.count_candidates(str(source.name).lower(), count)
+        counts = _HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)
+        for name, count in zip(_NAMES, counts.tolist(), strict=True):
+            if count:
+                self._telemetry.count_candidates(name, count)
 
     def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
         digits = drawn.hex()

@@ -18,8 +18,6 @@ from spotify_buddies.trainer.bundle.manifest import BundleError
 Array = npt.NDArray[Any]
 
 PLAYLIST_INDEX = "playlists.faiss"
-# Numbers that a search may look at one by one: about a millisecond. A larger catalogue is searched with an index.
-EXACT_CELLS = 2_000_000
 RECALL, AT = 0.95, 75
 QUERIES = 256
 # Factors that the lists are found from, at most, for each list; FAISS asks for 39 at least.

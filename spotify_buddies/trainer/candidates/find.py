@@ -13,11 +13,11 @@ from spotify_buddies.foundation.stages.blocks import cut, over_blocks, processor
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.bundle.sources import FOLLOWS, NEW, PAIRING, POPULAR, TASTE
-from spotify_buddies.trainer.candidates.follows import LikedTogether, find_together, train_likes
+from spotify_buddies.trainer.candidates.follows import LikedTogether, find_together
 from spotify_buddies.trainer.candidates.kernels import unite
 from spotify_buddies.trainer.candidates.nearest import Nearest
 from spotify_buddies.trainer.candidates.popular import most_popular, newcomers
-from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.dataset.table import Dataset, train_likes
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.settings import CandidateSettings
 

@@ -16,7 +16,6 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.candidates.kernels import followed_next, liked_together
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset
 
 Array = npt.NDArray[Any]
 
@@ -39,14 +38,6 @@ class LikedTogether:
         out = np.empty((last - first, k), np.int32)
         followed_next(first, last, self.likes.indptr, self.likes.indices, self.near, self.cosines, k, out)
         return out
-
-
-def train_likes(data: Dataset) -> Csr:
-    """Likes that training sees (U, P), ascending within a row, without values."""
-    kept = np.asarray(data.split) == IN_TRAIN
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-    rows = Csr(before[data.liked.indptr], np.asarray(data.liked.indices)[kept], data.liked.columns)
-    return rows.transpose().transpose()
 
 
 def find_together(likes: Csr, progress: Progress = silent) -> LikedTogether:

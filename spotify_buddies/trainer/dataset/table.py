@@ -138,6 +138,21 @@ class Dataset:
         return pl.read_parquet(self.directory / SONGS / "song_ids.parquet")
 
 
+def likes_used(data: Dataset, use: int) -> Csr:
+    """Likes with one use, such as IN_TRAIN (U, P), in the order of data.liked, without values.
+
+    Only warm users have likes with a use.
+    """
+    kept = np.asarray(data.split) == use
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+    return Csr(before[np.asarray(data.liked.indptr)], np.asarray(data.liked.indices)[kept], data.liked.columns)
+
+
+def train_likes(data: Dataset) -> Csr:
+    """Likes that training sees (U, P), ascending within a row, without values."""
+    return likes_used(data, IN_TRAIN).transpose().transpose()
+
+
 def _keys(pairs: Csr) -> Array:
     """One number for each entry, the same for the same row and column; int64 (nnz,)."""
     starts = np.arange(pairs.rows, dtype=np.int64) * pairs.columns

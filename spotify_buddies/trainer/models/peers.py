@@ -23,11 +23,10 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.dataset.table import Dataset, train_likes
 from spotify_buddies.trainer.models.fit import fill_in, fit, song_sets
 from spotify_buddies.trainer.models.hybrid.songs import feature
 from spotify_buddies.trainer.models.hybrid.taste import fit_taste, unit
-from spotify_buddies.trainer.models.items.choose import train_likes
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import TrainSettings

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, WARM, Dataset
+from spotify_buddies.trainer.dataset.table import IN_VALIDATION, SIMULATED, Dataset, likes_used
 from spotify_buddies.trainer.models.blend.calibrate import calibrate
 from spotify_buddies.trainer.models.blend.fold import Weighing, fold
 from spotify_buddies.trainer.models.blend.gather import MODEL, OWN, gather
@@ -26,7 +26,6 @@ from spotify_buddies.trainer.models.model import Model
 
 Array = npt.NDArray[Any]
 
-SIMULATED = "simulated"
 MOST_USERS = 4_000  # whose candidates weights are fitted on
 LEAST_FOUND = 100  # held-out likes among them; with fewer, weights would be luck
 _CLEAR = 2.0  # standard errors by which a blend must be better to be chosen
@@ -64,7 +63,7 @@ def fit_blend(
     songs, so a weight fitted to them would learn the formula. A part stays where removing it makes the users of the
     other half rank worse. Clearly: by more than two standard errors of the mean difference, cross-fitted.
     """
-    labels = getattr(data, "labels", SIMULATED)
+    labels = data.labels
     rows = _rows(data, candidates, seed)
     found = int(rows.positive.sum())
     report = BlendReport(MODEL, "", labels, rows.held_out.size, int(rows.held_out.sum()), found)
@@ -129,10 +128,7 @@ class _Trial:
 
 
 def _rows(data: Dataset, candidates: Csr, seed: int) -> Rows:
-    liked = data.liked
-    held = (np.asarray(data.split) == IN_VALIDATION) & np.repeat(np.asarray(data.user_kind) == WARM, liked.counts)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(held, dtype=np.int64)])
-    held_out = Csr(before[np.asarray(liked.indptr)], np.asarray(liked.indices)[held], liked.columns)
+    held_out = likes_used(data, IN_VALIDATION)
     users = np.flatnonzero(held_out.counts)
     if users.size > MOST_USERS:
         chosen = np.zeros(data.users, bool)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.trainer.bundle import SongFactors
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset, likes_used
 from spotify_buddies.trainer.metrics.ranking import Factors, FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.model import Model
 
@@ -60,9 +60,7 @@ def choose_trust(data: Dataset, model: Factors, taste: int) -> Trust:
 
 def count_likes(data: Dataset) -> Array:
     """Likes of each user in training, int64 (U,)."""
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(data.split) == IN_TRAIN, dtype=np.int64)])
-    counts: Array = np.diff(before[np.asarray(data.liked.indptr)])
-    return counts
+    return likes_used(data, IN_TRAIN).counts
 
 
 def fold(model: Factors, taste: int, weights: Array) -> Model:

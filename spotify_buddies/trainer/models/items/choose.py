@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, WARM, Dataset
+from spotify_buddies.trainer.dataset.table import SIMULATED, Dataset, train_likes
 from spotify_buddies.trainer.models.items.als import fit_als
 from spotify_buddies.trainer.models.items.ease import BALANCED, MOST_PLAYLISTS, fit_ease
 from spotify_buddies.trainer.models.items.elsa import fit_elsa
 from spotify_buddies.trainer.models.items.item_model import ItemModel
 from spotify_buddies.trainer.models.items.walks import fit_walks
 from spotify_buddies.trainer.settings import TrainSettings
-
-SIMULATED = "simulated"
-
-
-def train_likes(data: Dataset) -> Csr:
-    """Training likes of warm users (U, P), binary, ascending."""
-    liked = data.liked
-    kept = (np.asarray(data.split) == IN_TRAIN) & np.repeat(np.asarray(data.user_kind) == WARM, liked.counts)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-    return Csr(before[np.asarray(liked.indptr)], np.asarray(liked.indices)[kept], liked.columns).transpose().transpose()
 
 
 def fit_item_models(data: Dataset, settings: TrainSettings, progress: Progress = silent) -> Mapping[str, ItemModel]:
@@ -34,7 +21,7 @@ def fit_item_models(data: Dataset, settings: TrainSettings, progress: Progress =
     with songs, twice, and walks where the playlists are few enough (MOST_PLAYLISTS), else ELSA; beside them ALS.
     """
     kind = settings.item_model
-    if kind == "none" or (kind == "auto" and getattr(data, "labels", SIMULATED) == SIMULATED):
+    if kind == "none" or (kind == "auto" and data.labels == SIMULATED):
         return {}
     likes = train_likes(data)
     if not likes.nnz:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, WARM, open_dataset
+from spotify_buddies.trainer.dataset.table import IN_TRAIN, IN_VALIDATION, WARM, open_dataset, train_likes
 from spotify_buddies.trainer.models.blend.fit import fit_blend
 from spotify_buddies.trainer.models.items.als import fit_als
-from spotify_buddies.trainer.models.items.choose import fit_item_models, train_likes
+from spotify_buddies.trainer.models.items.choose import fit_item_models
 from spotify_buddies.trainer.models.items.ease import fit_ease
 from spotify_buddies.trainer.models.model import Model, initial_model
 from spotify_buddies.trainer.settings import TrainSettings
