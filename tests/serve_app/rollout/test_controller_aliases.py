@@ -104,7 +104,7 @@ def test_aliases_that_stand_there_at_the_first_start_are_looked_at_like_others(
 
     async def run() -> None:
         async with rollout.working(), rollout.replicas("r-1"):
-            await rollout.active(1)
+            # On a slow machine generation 1 is overtaken before its replica has it.
             assert (await rollout.active(2)).wanted == Wanted("1", canary="2", share=0.25, salt="salt-0", shadow="3")
 
     asyncio.run(run())
