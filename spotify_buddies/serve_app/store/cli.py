@@ -75,7 +75,7 @@ def maintain(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("export-follows")
 def export(
     context: typer.Context,
-    output: Annotated[Path, typer.Argument(help="The file, as feedback.parquet beside your other raw files.")],
+    output: Annotated[Path, typer.Argument(help="The file, .parquet or .csv, beside your other raw files.")],
     as_json: AsJson = False,
 ) -> None:
     """Write what listeners like and dislike as a file of real follows, which `buddies data build` reads.
@@ -85,9 +85,9 @@ def export(
     import psycopg
 
     from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.store.export import export_follows
+    from spotify_buddies.serve_app.store.export import UnknownForm, export_follows
 
-    with explained(psycopg.Error, OSError):
+    with explained(psycopg.Error, OSError, UnknownForm):
         count = export_follows(store_url(context.obj, "postgres"), output)
     say(json.dumps({"rows": count, "file": str(output)}) if as_json else f"{count:,} likes and dislikes in {output}")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.csv
+import pyarrow.parquet
 
 from spotify_buddies.serve_app.store.report import is_current
 
@@ -27,20 +28,30 @@ _SCHEMA = pa.schema(
     ]
 )
 _BATCH = 50_000
+# By the end of the file's name, which is what `buddies data build` goes by.
+_WRITERS = {".parquet": pyarrow.parquet.ParquetWriter, ".csv": pyarrow.csv.CSVWriter}
+
+
+class UnknownForm(ValueError):
+    """The name of a file says neither Parquet nor CSV."""
 
 
 def export_follows(url: str, path: Path) -> int:
-    """Write user_id, playlist_id, at (UTC), weight (1), kind (like or dislike) as Parquet; the number of rows.
+    """Write user_id, playlist_id, at (UTC), weight (1), kind (like or dislike) as Parquet or CSV; the number of rows.
 
-    One row per user and playlist, by both ids. The file is replaced when it is complete. psycopg.Error, OSError.
+    path: ends in .parquet or .csv, else UnknownForm. One row per user and playlist, by both ids. The file is replaced
+    when it is complete. psycopg.Error, OSError.
     """
+    write_to = _WRITERS.get(path.suffix.lower())
+    if write_to is None:
+        raise UnknownForm(f"{path}: the name must end in .parquet or .csv")
     scratch = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     try:
         with (
             psycopg.connect(url, connect_timeout=5) as connection,
-            pq.ParquetWriter(scratch, _SCHEMA) as writer,
+            write_to(scratch, _SCHEMA) as writer,
         ):
             if is_current(connection):
                 # Named: rows stay with the server until they are asked for.

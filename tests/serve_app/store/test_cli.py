@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.serve_app.store.actions import Feedback
+from spotify_buddies.serve_app.store.export import UnknownForm, export_follows
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.reading.interactions import DISLIKE, FOLLOW, read_interactions
@@ -80,12 +82,14 @@ def test_maintain_says_what_it_did(lines: Any) -> None:
     assert "reactions that got version and arm of their list: 0;" in text
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_feedback_is_exported_as_follows_with_the_last_word_of_everybody(
-    database: Any, lines: Any, tmp_path: Path
+    database: Any, lines: Any, tmp_path: Path, suffix: str
 ) -> None:
-    path = tmp_path / "feedback.parquet"
+    path = tmp_path / f"feedback.{suffix}"
+    read_back = partial(pl.read_csv, try_parse_dates=True) if suffix == "csv" else pl.read_parquet
     assert lines("export-follows", str(path)) == [["0", "likes", "and", "dislikes", "in", str(path)]]
-    assert pl.read_parquet(path).height == 0
+    assert read_back(path).height == 0
 
     async def store() -> None:
         async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
@@ -94,7 +98,7 @@ def test_feedback_is_exported_as_follows_with_the_last_word_of_everybody(
 
     asyncio.run(store())
     lines("export-follows", str(path))
-    found = pl.read_parquet(path)
+    found = read_back(path)
     assert found.columns == ["user_id", "playlist_id", "at", "weight", "kind"]
     assert found.select("user_id", "playlist_id", "weight", "kind").rows() == [
         ("ada", "x", 1.0, "dislike"),
@@ -107,3 +111,9 @@ def test_feedback_is_exported_as_follows_with_the_last_word_of_everybody(
     read = read_interactions([path], Ids(), (), playlists, Skipped(), lambda rows: None)
     assert [list(read.playlists), list(read.kinds)] == [[1, 2, 0], [FOLLOW, FOLLOW, DISLIKE]]
     assert read.times[0] == round(found["at"][1].timestamp() * 1000)
+
+
+def test_a_file_whose_name_says_no_form_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UnknownForm, match=r"feedback\.txt: the name must end in \.parquet or \.csv"):
+        export_follows("postgresql://nobody@db.invalid/", tmp_path / "feedback.txt")
+    assert list(tmp_path.iterdir()) == []
