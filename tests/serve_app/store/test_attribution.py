@@ -20,7 +20,7 @@ from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from tests.waiting import until
 
 UNSAID = Feedback("rec-ada", "ada", ("x",), (), (), "key")
-PATIENT = StoreSettings(timeout_s=10.0, attribution_s=10.0)
+PATIENT = StoreSettings(timeout_s=60.0, attribution_s=60.0)
 GIVEN = "INSERT INTO impressions VALUES (%s, 'rec-ada', 'ada', '{x}', '7', 'canary', 'live')"
 
 
