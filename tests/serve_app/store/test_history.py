@@ -19,7 +19,7 @@ from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from tests.waiting import until
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)  # a Wednesday
-PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)
+PATIENT = StoreSettings(timeout_s=60.0, seen_s=60.0)
 
 
 def action(key: str, user_id: str = "ada", **said: Any) -> Feedback:
