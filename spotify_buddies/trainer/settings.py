@@ -26,6 +26,11 @@ class DataSettings(_Section):
     joined_artists: bool = Field(
         True, description='whether full matching also tries an artist\'s other names: "A" for "A & B", "First Last"'
     )
+    near_names: bool = Field(
+        True,
+        description="whether full matching also compares names that are near each other: misspelled ones, and titles "
+        "whose subtitle is left out",
+    )
     beta_a: float = Field(1.3, gt=0, description="first shape of the Beta that mixes a user's scores")
     beta_b: float = Field(3.3, gt=0, description="second shape parameter of that Beta")
     liked_share: float = Field(0.015, gt=0, le=1, description="share of a user's scored playlists that count as liked")

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from spotify_buddies.foundation.text.folding import fold, spell, squeeze, symbols
+from spotify_buddies.foundation.text.folding import fold, spell, squeeze, symbols, words
 from spotify_buddies.foundation.text.titles import split_names
 from spotify_buddies.foundation.text.versions import find_credit, read_segment
 
@@ -34,6 +34,12 @@ def full_artist(artist: str) -> str:
     """
     folded = fold(artist)
     return _key(_spoken(folded)) or squeeze(spell(folded)) or symbols(folded)
+
+
+def artist_words(artist: str) -> list[str]:
+    """The words of an artist's name, in the order that it is spoken in, without guests and a leading "the"."""
+    named = words(_spoken(fold(artist)))
+    return named[1:] if named[:1] == ["the"] and named[1:] else named
 
 
 class OtherName(NamedTuple):

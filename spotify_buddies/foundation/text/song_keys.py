@@ -50,12 +50,15 @@ class SongKeys:
         return key
 
 
-def row_keys(titles: Iterable[str], artists: Iterable[str], matching: Matching) -> list[str]:
+def row_keys(
+    titles: Iterable[str], artists: Iterable[str], matching: Matching, *, taken: Iterable[str] = ()
+) -> list[str]:
     """The key of each row of a song table, all different where the data set was matched in that way.
 
-    A row whose `song_key` an earlier row has is told from it by its guests. `lookup_keys` finds both.
+    A row whose `song_key` an earlier row has is told from it by its guests. `lookup_keys` finds both. taken: keys that
+    no row may have, since they are other names of a row.
     """
-    taken: set[str] = set()
+    taken = set(taken)
     keys = []
     for title, artist in zip(titles, artists, strict=True):
         key = song_key(title, artist, matching)

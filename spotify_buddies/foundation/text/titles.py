@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spotify_buddies.foundation.text.folding import fold, spell, squeeze, symbols
+from spotify_buddies.foundation.text.folding import fold, spell, squeeze, symbols, words
 from spotify_buddies.foundation.text.versions import (
     YEAR,
     Reading,
@@ -27,6 +27,7 @@ _SEPARATOR = re.compile(
 )
 _YEAR_THEN_REMASTER = re.compile(rf"({YEAR})\s*[-–—/:,]+\s*(?=(?:digital[^\W\d_]*\s)?(?:{REMASTER}))")
 _REMASTER_THEN_YEAR = re.compile(rf"({REMASTER})\s*[-–—/:,]+\s*(?={YEAR}(?!\w))")
+_BRACKET = re.compile(rf"[{re.escape(_OPEN)}]")
 _TAIL = re.compile(r"[,:]\s")
 _SORTED = re.compile(r"(.+), (the|a|an|el|la|los|las|le|les|die|der|das|il|lo|os|as|het|de)")
 _NUMBERED = re.compile(
@@ -71,6 +72,47 @@ def read_title(title: str) -> Title:
     tail = squeeze(" ".join(sorted(set(marks))))
     key = squeeze(f"{_spelled(core)} {tail}") if squeeze(core) else symbols(core) + tail or symbols(folded)
     return Title(key, split_names(guests) if guests else (), _end(core))
+
+
+def title_words(title: str) -> list[str]:
+    """The words of a title as they are written, without what `full_title` leaves out; versions at the end, sorted."""
+    core, marks, _ = _read(spell(fold(title)))
+    return words(core) + sorted(set(marks))
+
+
+def part_key(folded: str) -> str:
+    """A part of a folded title as a key, by the spelling that `full_title` has: letters and digits alone."""
+    return squeeze(_spelled(spell(folded)))
+
+
+class Subtitle(NamedTuple):
+    """A title with a part in brackets that names no recording.
+
+    key: as `full_title`, of the title without that part. stem: the key without the versions, too. words: those of the
+    part in brackets, at least one.
+    """
+
+    key: str
+    stem: str
+    words: tuple[str, ...]
+
+
+def read_subtitle(title: str) -> Subtitle | None:
+    """The title without its only part in brackets that belongs to the title; None where it has none, or several."""
+    folded = fold(title)
+    if not _BRACKET.search(folded):
+        return None
+    text = spell(folded)
+    segments = list(_segments(text))
+    first = _first(segments)
+    # Brackets of one depth alone: what stands in others belongs to what is around them.
+    inside = [part for at, part in enumerate(segments) if at != first and part.depth == 1 and _is_title(part.text)]
+    behind = [part for at, part in enumerate(segments) if at != first and not part.depth and _is_title(part.text)]
+    if not segments or len(inside) != 1 or behind or not (named := words(inside[0].text)):
+        return None
+    without = " ".join(_written(part) for part in segments if part is not inside[0])
+    core = squeeze(_spelled(_core(segments[first].text).title))
+    return Subtitle(full_title(without), core, tuple(named)) if core else None
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -146,6 +188,14 @@ def _core(segment: str) -> Reading:
 def _is_year_of_remaster(segments: list[_Segment], at: int, first: int) -> bool:
     beside = [segments[other].text for other in (at - 1, at + 1) if 0 <= other < len(segments) and other != first]
     return is_year(segments[at].text) and any(map(tells_of_a_remaster, beside))
+
+
+def _is_title(segment: str) -> bool:
+    return bool(read_segment(segment).title) and not is_year(segment)
+
+
+def _written(segment: _Segment) -> str:
+    return f"({segment.text})" if segment.depth else f" - {segment.text}" if segment.after else segment.text
 
 
 def _segments(text: str) -> Iterator[_Segment]:

@@ -147,3 +147,27 @@ NOT_GUESTS = _set("""
     os as meu minha seu sua dig mig dej mej deg meg oss jou je mij ons hem haar een de het mijn tine mine
     orchestra strings piano choir lyrics intro vocals vocal drums guitar violin rap reverb
 """)
+# A subtitle with one of these may tell of another recording, another part of a work, or who played it where.
+NOT_IN_SUBTITLES = (
+    MARKERS
+    | VERSION
+    | EDITIONS
+    | EDITION
+    | FILM_WORDS
+    | LANGUAGES
+    | TITLES_OF_FILMS
+    | frozenset(SYNONYMS)
+    | _set("""
+    arr arranged arrangement prod produced producer production performed performance vocal vocals vs versus x w duet
+    duo ft feat featuring from session studio recorded recording records minor major theme orchestra orchestral
+    philharmonic symphony choir quartet ensemble season episode part pt parts vol volume chapter act scene number op
+    opus movement mvt interlude skit reloaded redux redo solo club dj instr pista unreleased rare takes cut radio
+    single album mono stereo official original audio video lyric lyrics halftime unpeeled hushed chopped screwed trap
+    techno jazz salsa bachata balada banda mariachi guitar violin cello flute organ freestyle cypher uncut bonus track
+    retouch rerub treatment rendition interpretation revision once twice ii iii iv vi vii viii ix
+""")
+) - {"take", "strings"}
+# A subtitle that begins with one of these may tell where or for whom it was played, and with whom.
+NOT_FIRST_IN_SUBTITLES = _set("""
+    as at by de del du en for im in para per por von pour with con mit avec com
+""")

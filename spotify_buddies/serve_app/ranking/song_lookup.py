@@ -49,7 +49,12 @@ def _find_names(bundle: Bundle, names: Sequence[SongName], matching: Any) -> Arr
     keys = [lookup_keys(name.title, name.artist, matching) for name in names]
     # A name of spaces alone has the key of the songs that have no name.
     keys = [[key for key in found if all(key.split("\x1f")[:2])] for found in keys]
-    rows = find(bundle.song_keys, Keys.of([key for found in keys for key in found]))
+    asked = Keys.of([key for found in keys for key in found])
+    rows = find(bundle.song_keys, asked)
+    if bundle.song_aliases is not None and bundle.song_alias_rows is not None:
+        # No key is in both.
+        aliases = find(bundle.song_aliases, asked)
+        rows[aliases >= 0] = bundle.song_alias_rows[aliases[aliases >= 0]]
     out = np.full(len(names), -1, np.int32)
     owner = np.repeat(np.arange(len(names)), [len(found) for found in keys])
     # The last assignment stays, so the first key comes last.

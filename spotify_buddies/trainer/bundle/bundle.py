@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 SKETCH_BYTES = 64
 SONG_FACTORS = "song_factors.safetensors"
 # Arrays that a bundle may lack: those of earlier releases have none of them.
-OPTIONAL = ("candidate_sources", "candidate_offsets", "retrieval_scale")
+OPTIONAL = ("candidate_sources", "candidate_offsets", "retrieval_scale", "song_alias_rows")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Bundle:
     any. retrieval_scale: float32 (d,): the nearest playlists of a factor u are those with the largest inner product of
     u * retrieval_scale and their factor; None where the model was not asked for such. playlist_songs: playlists x
     songs, ascending; None where the writer left it out.
-    song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. index: directory of the FAISS
-    index. golden: lists to compare served ones with; empty where the writer gave none.
+    song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. song_aliases: keys that no row has
+    and that are other spellings of a song, song_alias_rows int32, the row of each; None where there are none.
+    index: directory of the FAISS index. golden: lists to compare served ones with; empty where the writer gave none.
     """
 
     directory: Path
@@ -73,3 +74,5 @@ class Bundle:
     candidate_offsets: Array | None = None
     retrieval_scale: Array | None = None
     playlist_songs: Csr | None = None
+    song_aliases: KeyIndex | None = None
+    song_alias_rows: Array | None = None

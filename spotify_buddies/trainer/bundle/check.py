@@ -54,6 +54,8 @@ def check(bundle: Bundle) -> None:
             _check_types(bundle, matrix, rows)
     for name in ("user_ids", "playlist_ids", "song_ids", "song_keys"):
         _check_index(bundle, name, getattr(bundle, name))
+    if bundle.song_aliases is not None:
+        _check_index(bundle, "song_aliases", bundle.song_aliases)
     for name in ("playlist_titles", "song_titles", "song_artists"):
         _check_strings(bundle, name, getattr(bundle, name))
     for column in (*_columns(bundle), *_optional_columns(bundle)):
@@ -79,11 +81,13 @@ def _columns(bundle: Bundle) -> tuple[_Column, ...]:
 
 def _optional_columns(bundle: Bundle) -> tuple[_Column, ...]:
     entries, d = bundle.candidates.nnz, bundle.manifest.dimension
+    aliases = 0 if bundle.song_aliases is None else len(bundle.song_aliases.table)
     wanted = (
         ("candidate_sources", np.uint8, entries, 0, ALL),
         # Any number that is one: NaN and infinity would decide an order, or be one of the scores that are refused.
         ("candidate_offsets", np.float32, entries, -_LARGEST, _LARGEST),
         ("retrieval_scale", np.float32, d, -_LARGEST, _LARGEST),
+        ("song_alias_rows", np.int32, aliases, 0, bundle.manifest.songs - 1),
     )
     return tuple(
         _Column(f"{name}.npy", array, dtype, length, low, high)

@@ -72,6 +72,7 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         song_artists=StringTable.load(directory, "song_artists"),
         index=directory / "index",
         golden=load_golden(directory),
+        song_aliases=KeyIndex.load(directory, "song_aliases") if "song_alias_rows.npy" in manifest.files else None,
         **{name: array(name) for name in OPTIONAL if f"{name}.npy" in manifest.files},
         playlist_songs=_rows(directory, "playlist_songs") if "playlist_songs.indptr.npy" in manifest.files else None,
     )

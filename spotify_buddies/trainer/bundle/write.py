@@ -33,7 +33,8 @@ class BundleParts:
 
     candidates.values, float32: the part of a candidate's score that is no inner product; None: there is no such part.
     candidate_sources uint8: one per candidate, in their order. song_ids and song_id_rows go together, one entry per
-    known id. nearest: of all playlist factors, for a catalogue too large to look at each playlist.
+    known id, and so do song_aliases and song_alias_rows, if there are any. nearest: of all playlist factors, for a
+    catalogue too large to look at each playlist.
     """
 
     user_factors: Array
@@ -64,6 +65,8 @@ class BundleParts:
     retrieval_scale: Array | None = None
     playlist_songs: Csr | None = None
     nearest: NearestIndex | None = None
+    song_aliases: Sequence[str] = ()
+    song_alias_rows: Array | None = None
 
 
 def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
@@ -125,6 +128,7 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
         ("candidate_sources", scored.sources, np.uint8),
         ("candidate_offsets", scored.offsets, np.float32),
         ("retrieval_scale", parts.retrieval_scale, np.float32),
+        ("song_alias_rows", parts.song_alias_rows if parts.song_aliases else None, np.int32),
     )
     for name, values, dtype in optional:
         if values is not None:
@@ -163,7 +167,9 @@ def _write_strings(directory: Path, parts: BundleParts) -> None:
         "song_ids": parts.song_ids,
     }.items():
         KeyIndex.of(StringTable.of(ids)).save(directory, name)
-    keys = row_keys(parts.song_titles, parts.song_artists, parts.matching)
+    keys = row_keys(parts.song_titles, parts.song_artists, parts.matching, taken=parts.song_aliases)
+    if parts.song_aliases:
+        KeyIndex.of(StringTable.of(parts.song_aliases)).save(directory, "song_aliases")
     KeyIndex.of(StringTable.of(keys)).save(directory, "song_keys")
     StringTable.of(parts.playlist_titles).save(directory, "playlist_titles")
     StringTable.of(parts.song_titles).save(directory, "song_titles")

@@ -106,9 +106,16 @@ def _parts(
             lambda to: read_raw(to, sources, Skipped(skip_bad_files), progress),
         ),
         table.SONGS: _Part(
-            _chosen(settings, "matching", "joined_artists") | {"rules": MATCHING_RULES},
+            _chosen(settings, "matching", "joined_artists", "near_names") | {"rules": MATCHING_RULES},
             (table.RAW,),
-            lambda to: match_songs(to, raw, settings.matching, progress, joined_artists=settings.joined_artists),
+            lambda to: match_songs(
+                to,
+                raw,
+                settings.matching,
+                progress,
+                joined_artists=settings.joined_artists,
+                near_names=settings.near_names,
+            ),
         ),
         table.MATRIX: _Part(
             _chosen(settings, "seed", "min_liked_to_split", "follow_split") if real else {},

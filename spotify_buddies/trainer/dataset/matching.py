@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,36 @@ import polars as pl
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.foundation.text.song_keys import Matching, SongKeys, other_keys
+from spotify_buddies.trainer.dataset.near.meet import near_names as find_near_names
 from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 Array = npt.NDArray[Any]
 
 # Counts the changes of the rules of full matching: data sets that were built by other rules are built again.
-MATCHING_RULES = 2
+MATCHING_RULES = 3
 
 _TICK = 200_000
 
 
 def match_songs(
-    directory: Path, raw: Path, matching: Matching, progress: Progress, *, joined_artists: bool = True
+    directory: Path,
+    raw: Path,
+    matching: Matching,
+    progress: Progress,
+    *,
+    joined_artists: bool = True,
+    near_names: bool = True,
 ) -> dict[str, Any]:
-    """Give every raw song its row; write users, playlists, songs, song_ids (.parquet).
+    """Give every raw song its row; write users, playlists, songs, song_ids, song_aliases (.parquet).
 
     Beside them: song_rows.npy int32 (raw songs,) and named_owner.npy int32 (P), the user row of the owner that a
     playlist names, -1 where it names none.
 
     Rows are in the order of first appearance, songs of the listens first. A song without a name keeps a row of its own.
-    joined_artists: whether names are also tried under their artists' other names (`song_rows`). The name that is shown
-    for a row is the first one that is not matched in that way.
+    joined_artists: whether names are also tried under their artists' other names, near_names: whether names that are
+    near each other are compared (both: `song_rows`). The name that is shown for a row is the first one that is not
+    matched in those ways. song_aliases: the keys of full matching that near names brought to a row, by which it is not
+    found otherwise.
     Users are those of the listens, then the owners that playlists name and who have none, in the order of playlists.
     """
     songs = pl.read_parquet(raw / "songs.parquet")
@@ -42,7 +52,8 @@ def match_songs(
     # Both kinds of matching are measured, so that the gain of the better one is seen before it is chosen.
     kinds: tuple[Matching, Matching] = ("plain", "full")
     sides = (heard, listed) if joined_artists else None
-    matched = {kind: song_rows(songs, kind, progress, sides=sides) for kind in kinds}
+    lists = [Csr.load(raw, "listens"), Csr.load(raw, "tracks")] if near_names else None
+    matched = {kind: song_rows(songs, kind, progress, sides=sides, lists=lists) for kind in kinds}
     rows = {kind: matched[kind].rows for kind in kinds}
     gain = {
         f"{what}_{kind}_matching": n for kind in kinds for what, n in _shared(raw, rows[kind], heard, listed).items()
@@ -52,6 +63,12 @@ def match_songs(
     songs.select("title", "artist")[matched[matching].shown].write_parquet(directory / "songs.parquet")
     ids = songs.select("song_id").with_columns(song_row=pl.Series(chosen, dtype=pl.Int32)).drop_nulls("song_id")
     ids.write_parquet(directory / "song_ids.parquet")
+    aliases = matched[matching].aliases
+    aliased = {
+        "key": pl.Series(list(aliases), dtype=pl.String),
+        "song_row": pl.Series(aliases.values(), dtype=pl.Int32),
+    }
+    pl.DataFrame(aliased).write_parquet(directory / "song_aliases.parquet")
     np.save(directory / "song_rows.npy", chosen)
     users, owners = _people(directory, raw)
     return {
@@ -62,6 +79,7 @@ def match_songs(
         "songs_heard": _count(chosen, heard),
         "songs_in_playlists": _count(chosen, listed),
         "shared_songs": gain[f"shared_songs_{matching}_matching"],
+        "songs_met_by_near_names": len(aliases),
         "songs_heard_without_a_name": int((songs["title"] == "").sum()),
         **gain,
     }
@@ -69,14 +87,23 @@ def match_songs(
 
 @dataclass(frozen=True)
 class SongRows:
-    """rows: the row of every raw song, int32 (raw songs,). shown: the raw song that names each row, int64 (rows,)."""
+    """rows: the row of every raw song, int32 (raw songs,). shown: the raw song that names each row, int64 (rows,).
+
+    aliases: keys that near names brought to a row, and that row.
+    """
 
     rows: Array
     shown: Array
+    aliases: Mapping[str, int]
 
 
 def song_rows(
-    songs: pl.DataFrame, matching: Matching, progress: Progress, *, sides: tuple[Array, Array] | None = None
+    songs: pl.DataFrame,
+    matching: Matching,
+    progress: Progress,
+    *,
+    sides: tuple[Array, Array] | None = None,
+    lists: Sequence[Csr] | None = None,
 ) -> SongRows:
     """Give every raw song its row, in the order of first appearance. songs: title, artist.
 
@@ -84,7 +111,9 @@ def song_rows(
     gives a song the row of the same song under another name of its artist: always where that name is of the same people
     ("Last, First", "B & A", A alone for "A & The Bs"). A joined artist ("A & B", "A, B", "A x B") meets the lead artist
     only where neither of the two songs meets another one otherwise, that is where neither is both heard and in a
-    playlist, and where no other joined name has the same lead. Without sides, keys alone decide.
+    playlist, and where no other joined name has the same lead.
+    lists: who has which raw songs, as `near.meet.near_names` takes them. With them, full matching gives misspelled
+    names and titles without their subtitle the row of the right and the whole name. Without both, keys alone decide.
     """
     keys, of = Ids(), SongKeys(matching)
     codes = np.empty(songs.height, np.int32)
@@ -98,11 +127,14 @@ def song_rows(
     roots = np.arange(len(keys), dtype=np.int32)
     if sides is not None and matching == "full":
         _meet_otherwise(names, keys, codes, sides, roots)
+    before = roots.copy()
+    if lists is not None and matching == "full":
+        _meet_near(keys.names(), codes, names, lists, roots)
     progress(what, songs.height, songs.height, "songs")
-    return _numbered(codes, roots)
+    return _numbered(keys.names(), codes, roots, before != roots)
 
 
-def _numbered(codes: Array, roots: Array) -> SongRows:
+def _numbered(keys: Sequence[str], codes: Array, roots: Array, moved: Array) -> SongRows:
     # The first raw song whose own key is the row's: by its name the row is found again.
     first = np.full(roots.size, codes.size, np.int64)
     np.minimum.at(first, codes, np.arange(codes.size))
@@ -110,7 +142,17 @@ def _numbered(codes: Array, roots: Array) -> SongRows:
     order = np.argsort(appeared, kind="stable")
     rank = np.empty(order.size, np.int32)
     rank[order] = np.arange(order.size, dtype=np.int32)
-    return SongRows(rank[place], first[distinct[order]])
+    row = rank[np.searchsorted(distinct, roots[moved])]
+    aliases = dict(zip((keys[code] for code in np.flatnonzero(moved).tolist()), row.tolist(), strict=True))
+    return SongRows(rank[place], first[distinct[order]], aliases)
+
+
+def _meet_near(keys: list[str], codes: Array, names: list[tuple[str, str]], lists: Sequence[Csr], roots: Array) -> None:
+    """Point keys to the key of the song that they are the name of, misspelled or without its subtitle; in place."""
+    for code, target in find_near_names(keys, codes, names, lists):
+        roots[_root(roots, code)] = _root(roots, target)
+    for code in range(len(keys)):
+        roots[code] = _root(roots, code)
 
 
 def _meet_otherwise(

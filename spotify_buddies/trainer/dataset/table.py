@@ -137,6 +137,15 @@ class Dataset:
         """song_id, song_row: every id of the listening data and the row it became."""
         return pl.read_parquet(self.directory / SONGS / "song_ids.parquet")
 
+    @cached_property
+    def song_alias_table(self) -> pl.DataFrame:
+        """key, song_row: keys of full matching that only near names brought to their row; empty where none were.
+
+        Empty for a data set of an earlier release, too.
+        """
+        path = self.directory / SONGS / "song_aliases.parquet"
+        return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema={"key": pl.String, "song_row": pl.Int32})
+
 
 def likes_used(data: Dataset, use: int) -> Csr:
     """Likes with one use, such as IN_TRAIN (U, P), in the order of data.liked, without values.

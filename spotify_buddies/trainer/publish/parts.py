@@ -53,6 +53,7 @@ def bundle_parts(
     )
     popular = most_popular(likes)
     ids, names, playlists = data.song_id_table, data.song_table, data.playlist_table
+    aliases = data.song_alias_table
     return BundleParts(
         user_factors=model.user_factors,
         playlist_factors=model.playlist_factors,
@@ -72,6 +73,8 @@ def bundle_parts(
         song_artists=names["artist"].fill_null("").to_list(),
         song_ids=ids["song_id"].to_list(),
         song_id_rows=ids["song_row"].to_numpy(),
+        song_aliases=aliases["key"].to_list(),
+        song_alias_rows=aliases["song_row"].to_numpy(),
         index=pairing / INDEX,
         matching="full" if data.matching == "full" else "plain",
         dataset_fingerprint=data.fingerprint,

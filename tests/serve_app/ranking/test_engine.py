@@ -209,6 +209,8 @@ def test_names_of_a_taste_are_found_as_full_matching_matched_them(tmp_path: Path
     titles = [names[song][0] if song in names else title for song, title in enumerate(whole.song_titles)]
     artists = [names[song][1] if song in names else artist for song, artist in enumerate(whole.song_artists)]
     full = replace(whole, song_titles=titles, song_artists=artists, matching="full")
+    aliases = ["dors\x1fnoraquill", "suns\x1fx\x1fc"]
+    full = replace(full, song_aliases=aliases, song_alias_rows=np.array([2, 5]))
     engine = Engine(write_bundle(tmp_path / "bundle", full), "1")
 
     def found(title: str, artist: str) -> list[int]:
@@ -220,5 +222,7 @@ def test_names_of_a_taste_are_found_as_full_matching_matched_them(tmp_path: Path
     assert found("Suns (feat. A)", "X") == [3]
     assert found("Suns ft B", "X") == [5]
     assert found("Roads - En Vivo", "Larks, The") == [7]
+    assert found("Dors (2011 Remaster)", "Nora Quill") == [2]
+    assert found("Suns (feat. C)", "X") == [5]
     assert found("Roads", "The Larks") == []
     assert found("Doors", "Tom Vale") == []

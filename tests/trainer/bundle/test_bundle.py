@@ -66,6 +66,22 @@ def test_a_song_is_found_by_its_normalised_names_first_row_first(written):
     assert open_bundle(written).song_keys.find(["one\x1fa", "two\x1fb", "two\x1fa"]).tolist() == [0, 1, -1]
 
 
+def test_aliases_are_found_beside_the_keys_of_rows_and_are_left_out_where_there_are_none(bundle_parts, tmp_path):
+    aliased = replace(bundle_parts, song_aliases=["onne\x1fa", "thre\x1fc"], song_alias_rows=np.array([0, 2]))
+    bundle = write_bundle(tmp_path / "aliased", aliased)
+    assert bundle.song_alias_rows[bundle.song_aliases.find(["thre\x1fc", "onne\x1fa"])].tolist() == [2, 0]
+    without = write_bundle(tmp_path / "without", bundle_parts)
+    assert (without.song_aliases, without.song_alias_rows) == (None, None)
+    assert not [name for name in without.manifest.files if "alias" in name]
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 4], [-1, 0]])
+def test_aliases_of_no_row_are_refused(bundle_parts, tmp_path, rows):
+    aliased = replace(bundle_parts, song_aliases=["onne\x1fa", "thre\x1fc"], song_alias_rows=np.array(rows))
+    with pytest.raises(BundleError, match="song_alias_rows"):
+        write_bundle(tmp_path / "aliased", aliased)
+
+
 def test_the_same_parts_give_the_same_bundle(bundle_parts, written, tmp_path):
     again = write_bundle(tmp_path / "again", bundle_parts)
     assert again.sha256 == open_bundle(written).sha256

@@ -24,11 +24,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.text.song_keys import Matching
 from spotify_buddies.trainer.dataset.matching import song_rows
 
 HERE = Path(__file__).parent
-# Names that differ by more than spelling: no matching by rules finds them, so they are told apart from the rest.
+# Names that no rule about two names alone can tell: what the whole catalogue says is asked for them.
 BEYOND_RULES = ("misspelling", "left-out-subtitle")
 
 
@@ -82,6 +83,7 @@ def read_pairs(name: str) -> list[Pair]:
 def sample_rows(sample: Path, matching: Matching) -> dict[str, int]:
     """The row that each song of the real sample gets in a data set, by its reference."""
     names, references, heard = [], [], []
+    playlists: list[list[int]] = []
     with (sample / "taste_profile" / "song_data.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             names.append((row["title"], row["artist_name"]))
@@ -91,6 +93,7 @@ def sample_rows(sample: Path, matching: Matching) -> dict[str, int]:
     for path in sorted((sample / "mpd").glob("mpd.slice.*.json")):
         part = path.name.split(".")[2]
         for playlist in json.loads(path.read_text(encoding="utf-8"))["playlists"]:
+            playlists.append([])
             for track in playlist["tracks"]:
                 name = (track["track_name"], track["artist_name"])
                 if name not in places:
@@ -99,7 +102,9 @@ def sample_rows(sample: Path, matching: Matching) -> dict[str, int]:
                     references.append([])
                     heard.append(False)
                 references[places[name]].append(f"{part}:{int(playlist['pid'])}:{track['pos']}")
-    rows = _rows(names, np.array(heard), matching)
+                playlists[-1].append(places[name])
+    lists = [_libraries(sample, references), playlists]
+    rows = _rows(names, np.array(heard), matching, [_csr(rows, len(names)) for rows in lists])
     return {reference: int(row) for row, known in zip(rows, references, strict=True) for reference in known}
 
 
@@ -138,6 +143,22 @@ def total(counts: Mapping[str, Counts], *, without: Sequence[str] = ()) -> Count
     return out
 
 
-def _rows(names: Sequence[tuple[str, str]], heard: np.ndarray, matching: Matching) -> np.ndarray:
+def _rows(
+    names: Sequence[tuple[str, str]], heard: np.ndarray, matching: Matching, lists: Sequence[Csr] = ()
+) -> np.ndarray:
     songs = pl.DataFrame({"title": [name[0] for name in names], "artist": [name[1] for name in names]})
-    return song_rows(songs, matching, lambda *_: None, sides=(heard, ~heard)).rows
+    return song_rows(songs, matching, lambda *_: None, sides=(heard, ~heard), lists=lists).rows
+
+
+def _libraries(sample: Path, references: Sequence[Sequence[str]]) -> list[list[int]]:
+    places = {reference: place for place, known in enumerate(references) for reference in known}
+    libraries: dict[str, list[int]] = {}
+    for line in (sample / "taste_profile" / "train_triplets.txt").read_text(encoding="utf-8").splitlines():
+        user, song, _ = line.split("\t")
+        if song in places:
+            libraries.setdefault(user, []).append(places[song])
+    return list(libraries.values())
+
+
+def _csr(rows: Sequence[Sequence[int]], columns: int) -> Csr:
+    return Csr.from_rows([sorted(set(row)) for row in rows], columns)

@@ -85,7 +85,7 @@ def organic(
             f"than {NEGATIVES}; build a larger data set"
         )
     # Other matching could give the two halves of a playlist a song in common.
-    data = data.model_copy(update={"matching": whole.matching, "joined_artists": False})
+    data = data.model_copy(update={"matching": whole.matching, "joined_artists": False, "near_names": False})
     halves = _build(whole, cuts, work, data, progress)
     others = (_over_songs_of(whole, halves),)
     key = training_key(f"{halves.fingerprint}/{whole.fingerprint}", settings)

@@ -70,8 +70,10 @@ def build_halves(whole: Dataset, work: Path, settings: DataSettings, progress: P
     A share STRANGERS of the people with a half, drawn by settings.seed, is left out of it. TooFewHalves: none is long
     enough. Reused when nothing changed.
     """
-    # Other matching could give two halves a song in common; cold users are here the strangers.
-    settings = settings.model_copy(update={"matching": whole.matching, "cold_users": 0.0, "sample_users": 1.0})
+    # Other matching could give two halves a song in common, and the names near each other have met in the whole data
+    # set; cold users are here the strangers.
+    matched = {"matching": whole.matching, "near_names": False}
+    settings = settings.model_copy(update=matched | {"cold_users": 0.0, "sample_users": 1.0})
     named = _named(whole.song_table)
     halves = cut(_chosen(whole.playlist_songs, named), least=LEAST_SONGS, seed=settings.seed)
     count = halves.rows.size
