@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
-from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored, ties_of
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
@@ -44,7 +44,7 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        self.libraries = libraries_of(self.bundle)
+        self.libraries, self.ties = libraries_of(self.bundle), ties_of(self.bundle)
         self._catalogue = catalogue_of(self.bundle)
         self.retrieval = Retrieval.of(self.bundle)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.catalogue import refused_of
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR, TASTE
@@ -35,16 +36,19 @@ def gather(
     """At most CANDIDATES playlists of each row's neighbours, and beside them the NEAREST to its factor.
 
     share: at first, at most so many of one neighbour. retrieval None: the neighbours' alone. Returns the candidates,
-    those of the neighbours first, and their source bits, uint8 (nnz,). What the rules exclude may be among the nearest;
-    it is left out when the lists are made.
+    those of the neighbours first, and their source bits, uint8 (nnz,). What the rules exclude, and what is refused, may
+    be among the nearest; it is left out when the lists are made.
     """
     near = kernels.Ragged(neighbours.indptr, neighbours.indices)
     owned = kernels.Ragged(bundle.owned.indptr, bundle.owned.indices)
-    gathered = kernels.gather_owned(near, owned, users, rules, CANDIDATES, share)
+    refused = refused_of(bundle)
+    gathered = kernels.gather_owned(near, owned, refused, users, rules, CANDIDATES, share)
     nearest = np.empty((len(users), 0), np.int32)
     if retrieval is not None:
         blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
-        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked))
+        known = users[users >= 0] if refused.indptr.size else users[:0]
+        never = int((refused.indptr[known + 1] - refused.indptr[known]).max(initial=0))
+        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked + never))
     shape = (len(users), gathered.shape[1] + nearest.shape[1])
     rows, bits, counts = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(users), np.int64)
     kernels.join(gathered, PAIRING, nearest, TASTE, rows, bits, counts)
@@ -60,6 +64,21 @@ def libraries_of(bundle: Bundle) -> kernels.Libraries:
     # Empty where there are none: kernels take no None.
     starts, songs = (own.indptr, own.indices) if own else (users.indptr[:0], users.indices[:0])
     return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
+
+
+def ties_of(bundle: Bundle) -> kernels.Ties | None:
+    """What reasons without a song are found in; None where the bundle holds neither artists nor follows."""
+    users, own, artist = bundle.user_songs, bundle.playlist_songs, bundle.artist_rows
+    followed, beside = bundle.followed, bundle.co_followers
+    if followed is None and (artist is None or own is None):
+        return None
+    no_starts, no_rows = users.indptr[:0], users.indices[:0]
+    return kernels.Ties(
+        no_rows if artist is None else artist,
+        *((no_starts, no_rows) if own is None else (own.indptr, own.indices)),
+        *((no_starts, no_rows) if beside is None else (beside.indptr, beside.indices)),
+        *((no_starts, no_rows) if followed is None else (followed.indptr, followed.indices)),
+    )
 
 
 def scored(bundle: Bundle, users: Array, candidates: Csr) -> Csr:

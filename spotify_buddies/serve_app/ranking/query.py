@@ -46,6 +46,18 @@ class Source(IntEnum):
     POPULAR_IN_GENRE = 5
 
 
+class ReasonKind(IntEnum):
+    """What a reason counts; numbers as in the proto, and as in kernels/kinds.py."""
+
+    TASTE = 1
+    OWNER = 2
+    SONGS = 3
+    ARTISTS = 4
+    FOLLOWERS = 5
+    POPULAR = 6
+    POPULAR_IN_GENRE = 7
+
+
 class Skipped(IntEnum):
     """A step that was left out; numbers as in the proto."""
 
@@ -214,14 +226,17 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
+    """Why, per (user, place): shared int32, kinds int8 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
 
-    shared: songs that the owner and the user share; below 0: the owner shares none, the playlist has so many of theirs.
+    shared: how many the playlist has in common with the user of what its kind, a ReasonKind, says; 0 for TASTE and the
+    popular ones. kinds: 0 where a place is not filled. examples: of OWNER and SONGS such songs, of ARTISTS one song of
+    each such artist.
     """
 
     shared: Array
+    kinds: Array
     examples: Array
 
     def part(self, first: int, last: int) -> Reasons:
         """Those of users first up to last."""
-        return Reasons(self.shared[first:last], self.examples[first:last])
+        return Reasons(self.shared[first:last], self.kinds[first:last], self.examples[first:last])

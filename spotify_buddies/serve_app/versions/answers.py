@@ -28,7 +28,7 @@ from spotify_buddies.serve_app.ranking.query import (
     Skipped,
     Source,
 )
-from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
 from spotify_buddies.trainer.bundle.sources import ALL, CandidateSource
@@ -122,7 +122,10 @@ class Answers:
     def warm_up(self) -> None:
         """Compile every kernel of the request path and map the pages of the bundle."""
         for lists in self.engine.warm_up():
-            data = self._encoder.encode(lists, draw_ids(len(lists)), explain(self.engine, lists))
+            reasons = explain(self.engine, lists)
+            # Also where nothing was left to look for: numba compiles it now, not for the first who needs it.
+            tie(self.engine, lists, reasons)
+            data = self._encoder.encode(lists, draw_ids(len(lists)), reasons)
             merge([data, b""], np.zeros(len(lists), np.int64))
 
     async def rank_and_encode(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
