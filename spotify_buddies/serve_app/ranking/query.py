@@ -58,6 +58,9 @@ class ReasonKind(IntEnum):
     POPULAR_IN_GENRE = 7
 
 
+_ONE_OF = tuple([0] * number + [1] for number in range(max(Source) + 1))
+
+
 class Skipped(IntEnum):
     """A step that was left out; numbers as in the proto."""
 
@@ -217,6 +220,13 @@ class RankedLists:
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
         )
+
+    def count_sources(self) -> list[int]:
+        """How many lists came from each source, by its number."""
+        if len(self.sources) == 1:
+            return _ONE_OF[self.sources[0]]
+        counts: list[int] = np.bincount(self.source_numbers).tolist()
+        return counts
 
     @property
     def source_numbers(self) -> Array:

@@ -26,7 +26,7 @@ PHRASES = (
     ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
 )
 # By the source's number: the kind of what nothing in common is found for, or sought.
-_UNSHARED = np.array(
+UNSHARED = np.array(
     [
         0,
         *(
@@ -71,7 +71,7 @@ def sentence(kind: ReasonKind, number: int) -> str:
 
 
 def _explained(lists: RankedLists) -> kernels.ExplainedLists:
-    unshared = _UNSHARED[lists.source_numbers]
+    unshared = UNSHARED[lists.source_numbers]
     return kernels.ExplainedLists(
         lists.rows, lists.counts, unshared, lists.song_rows, lists.songs.indptr, lists.songs.indices
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,11 +18,12 @@ import numpy.typing as npt
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, draw_ids, encode_refused, merge
+from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, SingleAnswers, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History, Shown
 from spotify_buddies.serve_app.ranking.query import (
     Arm,
+    Mode,
     Query,
     RankedLists,
     Reasons,
@@ -41,6 +45,9 @@ BATCH_USERS = 512
 # Which masks of candidates' sources hold each source (sources, masks), and their names: enums are slow for every call.
 _HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
 _NAMES = tuple(str(source.name).lower() for source in CandidateSource)
+# The same by mask, for so few places that numpy takes longer than a loop.
+_NAMES_OF = tuple(tuple(compress(_NAMES, _HELD[:, mask])) for mask in range(ALL + 1))
+FEW = 32
 PROCESSORS = os.cpu_count() or 1
 
 
@@ -87,6 +94,18 @@ class Answered:
         return self.batches[0].data if len(self.batches) == 1 else b"".join(batch.data for batch in self.batches)
 
 
+def _is_single(query: Query) -> bool:
+    """Whether nothing has to be read from anywhere for the answer, as for nearly all queries of an app."""
+    return (
+        len(query.user_ids) == 1
+        and not query.tastes
+        and not query.refused
+        and query.mode is Mode.LIVE
+        and query.exclude_seen is None
+        and not query.calibration
+    )
+
+
 class AnswerCounter(Protocol):
     """Counts what an arm answers."""
 
@@ -110,6 +129,7 @@ class Answers:
         self.engine = engine
         self._ranker = BatchRanker(engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s)
         self._encoder = Encoder(engine)
+        self._single = SingleAnswers(engine, self._encoder)
         self._budgets = budgets
         self._history = history
         self._telemetry = telemetry
@@ -127,12 +147,16 @@ class Answers:
             tie(self.engine, lists, reasons)
             data = self._encoder.encode(lists, draw_ids(len(lists)), reasons)
             merge([data, b""], np.zeros(len(lists), np.int64))
+        for explained in (True, False):
+            self._single.answer("", 1, np.empty(0, np.int32), Rules(), draw_ids(1), Arm.PRODUCTION, explained=explained)
 
     async def rank_and_encode(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
         """Every user and taste in the order asked; nothing is counted or remembered before `note`.
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
+        if _is_single(query) and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
+            return Answered((batch_of_one,), arm)
         if len(query) <= AT_ONCE:
             return Answered((await self._batch(query, excluded, arm),), arm)
         places = asyncio.Semaphore(PROCESSORS)
@@ -166,6 +190,19 @@ class Answers:
             self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
             query.adventurous, query.calibration,
         )  # fmt: skip
+
+    def _answer_single(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
+        """As _batch, for one known user in one step; None: the user's songs have to be searched with first."""
+        blocked = () if self._history is None else (self._history.blocked(query.user_ids, self._now()),)
+        rules, drawn, started = self.rules(query, blocked, 0, 1), draw_ids(1), time.perf_counter()
+        answer = self._single.answer(
+            query.user_ids[0], query.limit, excluded, rules, drawn, arm, explained=query.explain
+        )
+        if answer is None:
+            return None
+        self._telemetry.time_inference(time.perf_counter() - started)
+        data, lists = answer
+        return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)
@@ -212,7 +249,7 @@ class Answers:
         return ranked, self._encode(ranked, query.refused, arm)
 
     def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
-        sources = np.bincount(ranked.lists.source_numbers).tolist()
+        sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
@@ -224,6 +261,11 @@ class Answers:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
 
     def _note_candidates(self, bits: Array) -> None:
+        if bits.size <= FEW:
+            for mask, count in Counter(bits.tobytes()).items():
+                for name in _NAMES_OF[mask]:
+                    self._telemetry.count_candidates(name, count)
+            return
         counts = _HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)
         for name, count in zip(_NAMES, counts.tolist(), strict=True):
             if count:

@@ -71,6 +71,10 @@ class Encoder:
         heads = {arm: pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm)) for arm in Arm}
         self._fixed = {arm: kernels.Fixed(_bytes(head), *shared) for arm, head in heads.items()}
 
+    def fixed(self, arm: Arm) -> kernels.Fixed:
+        """What is the same in every answer of an arm."""
+        return self._fixed[arm]
+
     def encode(
         self,
         lists: RankedLists,
