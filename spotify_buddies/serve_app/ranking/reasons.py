@@ -51,17 +51,22 @@ def explain(engine: Engine, lists: RankedLists) -> Reasons:
     shared, kinds = np.empty((count, limit), np.int32), np.empty((count, limit), np.int8)
     reasons = Reasons(shared, kinds, np.empty((count, limit, EXAMPLES), np.int32))
     # Nearly all places share a song: the rest of the bundle is not touched for them.
-    if kernels.share(_explained(lists), engine.libraries, shared, kinds, reasons.examples):
-        tie(engine, lists, reasons)
+    explained = _explained(lists)
+    if kernels.share(explained, engine.libraries, shared, kinds, reasons.examples):
+        _tie(engine, lists, explained, reasons)
     return reasons
 
 
 def tie(engine: Engine, lists: RankedLists, reasons: Reasons) -> None:
     """Look for artists and followers in common, in place, where reasons of these lists share no song."""
+    _tie(engine, lists, _explained(lists), reasons)
+
+
+def _tie(engine: Engine, lists: RankedLists, explained: kernels.ExplainedLists, reasons: Reasons) -> None:
     if engine.ties is not None:
         # Songs of the bundle's users stand by their rows, those of a taste by its place in the request.
         users = lists.songs is engine.bundle.user_songs
-        kernels.tie(_explained(lists), users, engine.ties, reasons.shared, reasons.kinds, reasons.examples)
+        kernels.tie(explained, users, engine.ties, reasons.shared, reasons.kinds, reasons.examples)
 
 
 def sentence(kind: ReasonKind, number: int) -> str:
