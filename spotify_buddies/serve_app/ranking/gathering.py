@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import refused_of
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
 from spotify_buddies.trainer.bundle import Bundle
-from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR, TASTE
+from spotify_buddies.trainer.bundle.sources import ALL, PAIRING, POPULAR, TASTE, CandidateSource
 
 Array = npt.NDArray[Any]
 
@@ -22,6 +25,12 @@ NEAREST = 200
 # At most so many more, in place of those that a request excludes.
 _SPARE = 200
 NO_BITS = np.empty(0, np.uint8)
+# Which masks of sources hold each source (sources, masks), and their names: enums are slow for every call.
+_HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
+_NAMES = tuple(str(source.name).lower() for source in CandidateSource)
+# The same by mask, for so few places that numpy takes longer than a loop.
+_NAMES_OF = tuple(tuple(compress(_NAMES, _HELD[:, mask])) for mask in range(ALL + 1))
+FEW = 32
 
 
 def gather(
@@ -101,3 +110,18 @@ def mark(candidates: Csr, bits: Array, candidate_rows: Array, list_sources: Arra
         candidates.indptr, candidates.indices, bits, candidate_rows, list_sources, rows, counts, PAIRING, POPULAR, out
     )
     return out
+
+
+def count_sources(bits: Array) -> Mapping[str, int]:
+    """How many places of lists each source found, by its name in lower case; without those that found none.
+
+    bits: from `mark`. A place that several sources found counts for each of them.
+    """
+    if bits.size > FEW:
+        counts = (_HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)).tolist()
+        return {name: count for name, count in zip(_NAMES, counts, strict=True) if count}
+    found: dict[str, int] = {}
+    for mask, count in Counter(bits.tobytes()).items():
+        for name in _NAMES_OF[mask]:
+            found[name] = found.get(name, 0) + count
+    return found

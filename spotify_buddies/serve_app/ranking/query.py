@@ -58,6 +58,7 @@ class ReasonKind(IntEnum):
     POPULAR_IN_GENRE = 7
 
 
+# How many lists came from each source, by its number, where there is one list.
 _ONE_OF = tuple([0] * number + [1] for number in range(max(Source) + 1))
 
 
@@ -127,6 +128,18 @@ class Query:
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it asks for one known user, and nothing has to be read from anywhere for the answer."""
+        return (
+            len(self.user_ids) == 1
+            and not self.tastes
+            and not self.refused
+            and self.mode is Mode.LIVE
+            and self.exclude_seen is None
+            and not self.calibration
+        )
 
     def part(self, first: int, size: int) -> Query:
         """The same request for the users at places first up to first + size, the refused counted from 0 again."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,10 +18,10 @@ from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, SingleAnswers, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.gathering import count_sources
 from spotify_buddies.serve_app.ranking.history import History, Shown
 from spotify_buddies.serve_app.ranking.query import (
     Arm,
-    Mode,
     Query,
     RankedLists,
     Reasons,
@@ -35,19 +33,12 @@ from spotify_buddies.serve_app.ranking.query import (
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
-from spotify_buddies.trainer.bundle.sources import ALL, CandidateSource
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
-# Which masks of candidates' sources hold each source (sources, masks), and their names: enums are slow for every call.
-_HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
-_NAMES = tuple(str(source.name).lower() for source in CandidateSource)
-# The same by mask, for so few places that numpy takes longer than a loop.
-_NAMES_OF = tuple(tuple(compress(_NAMES, _HELD[:, mask])) for mask in range(ALL + 1))
-FEW = 32
 PROCESSORS = os.cpu_count() or 1
 
 
@@ -92,18 +83,6 @@ class Answered:
     def data(self) -> bytes:
         """The fields of a RecommendResponse."""
         return self.batches[0].data if len(self.batches) == 1 else b"".join(batch.data for batch in self.batches)
-
-
-def _is_single(query: Query) -> bool:
-    """Whether nothing has to be read from anywhere for the answer, as for nearly all queries of an app."""
-    return (
-        len(query.user_ids) == 1
-        and not query.tastes
-        and not query.refused
-        and query.mode is Mode.LIVE
-        and query.exclude_seen is None
-        and not query.calibration
-    )
 
 
 class AnswerCounter(Protocol):
@@ -155,7 +134,7 @@ class Answers:
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
-        if _is_single(query) and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
+        if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
             return Answered((batch_of_one,), arm)
         if len(query) <= AT_ONCE:
             return Answered((await self._batch(query, excluded, arm),), arm)
@@ -254,22 +233,12 @@ class Answers:
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
         if ranked.lists.candidate_sources is not None:
-            self._note_candidates(ranked.lists.candidate_sources)
+            for name, count in count_sources(ranked.lists.candidate_sources).items():
+                self._telemetry.count_candidates(name, count)
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
-
-    def _note_candidates(self, bits: Array) -> None:
-        if bits.size <= FEW:
-            for mask, count in Counter(bits.tobytes()).items():
-                for name in _NAMES_OF[mask]:
-                    self._telemetry.count_candidates(name, count)
-            return
-        counts = _HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)
-        for name, count in zip(_NAMES, counts.tolist(), strict=True):
-            if count:
-                self._telemetry.count_candidates(name, count)
 
     def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
         digits = drawn.hex()

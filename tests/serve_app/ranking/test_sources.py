@@ -17,6 +17,7 @@ from spotify_buddies.serve_app.daily.score import inputs, score
 from spotify_buddies.serve_app.daily.space import new_space
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.gathering import FEW, count_sources
 from spotify_buddies.serve_app.ranking.query import ReasonKind, Rules, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
@@ -218,3 +219,14 @@ def test_without_an_owner_the_reason_is_the_playlists_own_songs(wide: Engine) ->
                 assert len(examples) == min(3, len(its))
             seen.add(with_owner > 0)
     assert seen == {True, False}
+
+
+@pytest.mark.parametrize("places", [0, 1, 5, FEW, FEW + 1, 500])
+def test_sources_are_counted_alike_whatever_the_number_of_places(places: int) -> None:
+    bits = np.random.default_rng(places).choice([0, PAIRING, TASTE, PAIRING | TASTE, FOLLOWS, POPULAR], places)
+    wanted = {
+        name: int(np.count_nonzero(bits & bit))
+        for name, bit in (("pairing", PAIRING), ("taste", TASTE), ("follows", FOLLOWS), ("popular", POPULAR))
+        if (bits & bit).any()
+    }
+    assert dict(count_sources(bits.astype(np.uint8).reshape(1, -1))) == wanted
