@@ -28,8 +28,8 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.query import Rules
-from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.query import ReasonKind, Reasons, Rules
+from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import open_bundle
@@ -51,6 +51,7 @@ def stages(
     lists = engine.rank_known(query.user_ids, query.limit, NOTHING, rules)
     reasons = explain(engine, lists)
     drawn = draw_ids(len(lists))
+    untied = np.full(lists.rows.shape, ReasonKind.TASTE, np.int8)
 
     def whole() -> bytes:
         answer = loop.run_until_complete(service.recommend(pb.RecommendRequest.FromString(data)))
@@ -66,6 +67,10 @@ def stages(
         "adventurous": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, adventurous=0.3)),
         "calibrated": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, calibration=0.3)),
         "explain": lambda: explain(engine, lists),
+        # As if no place of any list shared a song: what artists and followers cost where they are looked for.
+        "tie every place": lambda: tie(
+            engine, lists, Reasons(reasons.shared.copy(), untied.copy(), reasons.examples.copy())
+        ),
         "encode": lambda: encoder.encode(lists, drawn, reasons),
         "encode, protobuf": lambda: message(engine.bundle, engine.version, lists, drawn, reasons).SerializeToString(),
         "whole": whole,

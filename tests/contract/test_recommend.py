@@ -27,6 +27,7 @@ def test_recommend_answers_known_unknown_and_described_listeners_in_order(stub: 
     first = answered[0].playlists[0]
     assert (first.playlist_id, first.title, first.owner_id) == ("list-95", "Mixtape No. 95 é", "user-15")
     assert first.reason.text == "made by someone who shares 2 of your songs"
+    assert (first.reason.kind, first.reason.shared_songs) == (pb.REASON_KIND_OWNER, 2)
 
 
 def test_the_limit_is_five_and_reasons_are_given_unless_said_otherwise(stub: RecommenderServiceStub) -> None:

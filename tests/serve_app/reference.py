@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons
 from spotify_buddies.serve_app.ranking.reasons import sentence
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.bundle.sources import names_of
@@ -77,12 +77,25 @@ def message(
                 for name in names_of(int(lists.candidate_sources[i, j])):
                     playlist.found_by.append(pb.CandidateSource.Value(f"CANDIDATE_SOURCE_{name.upper()}"))
             if reasons is not None:
-                shared = int(reasons.shared[i, j])
-                playlist.reason.shared_songs = abs(shared)
-                playlist.reason.text = sentence(lists.sources[i], shared, score)
-                for song in reasons.examples[i, j]:
-                    if song >= 0:
-                        playlist.reason.examples.add(
-                            title=bundle.song_titles[int(song)], artist=bundle.song_artists[int(song)]
-                        )
+                examples = [int(song) for song in reasons.examples[i, j] if song >= 0]
+                kind, shared = ReasonKind(reasons.kinds[i, j]), int(reasons.shared[i, j])
+                fill(bundle, playlist.reason, kind, shared, score, examples)
     return answer
+
+
+def fill(
+    bundle: Bundle, reason: pb.Reason, kind: ReasonKind, shared: int, score: float, examples: Sequence[int]
+) -> None:
+    """The fields of a reason."""
+    popular = kind in (ReasonKind.POPULAR, ReasonKind.POPULAR_IN_GENRE)
+    reason.kind = pb.ReasonKind.ValueType(kind)
+    reason.text = sentence(kind, int(score) if popular else shared)
+    if kind in (ReasonKind.OWNER, ReasonKind.SONGS):
+        reason.shared_songs = shared
+        for song in examples:
+            reason.examples.add(title=bundle.song_titles[song], artist=bundle.song_artists[song])
+    elif kind is ReasonKind.ARTISTS:
+        reason.artist_songs = shared
+        reason.artists.extend(name for song in examples if (name := bundle.song_artists[song]))
+    elif kind is ReasonKind.FOLLOWERS:
+        reason.common_followers = shared

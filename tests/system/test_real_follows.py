@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from spotify_buddies.clients.simulate.audience import open_audience
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.serve_app.ranking.query import Rules, Source
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
 from spotify_buddies.trainer.publish.release import Release, train_and_release
@@ -72,6 +73,27 @@ def test_nobody_is_offered_what_they_dislike_or_follow_already(way: Way) -> None
     }
     assert offered
     assert not offered & (known | said(way, "dislikes.csv"))
+    # Nor where no candidate is left and a list is what is popular.
+    everything = Csr.from_rows([np.sort(bundle.candidates.row(u)) for u in range(way.data.users)], way.data.playlists)
+    lists = way.engine.rank_known(users, 100, NONE, Rules(everything))
+    popular = {(users[u], names[p]) for u in range(way.data.users) for p in lists.rows[u, : lists.counts[u]].tolist()}
+    assert Source.LIVE not in lists.sources
+    assert popular
+    assert not popular & (known | said(way, "dislikes.csv"))
+
+
+def test_the_bundle_tells_artists_and_who_follows_with_whom(way: Way) -> None:
+    bundle = way.engine.bundle
+    assert bundle.artist_rows is not None
+    assert len(set(bundle.artist_rows.tolist())) == 20
+    assert bundle.followed is not None
+    assert bundle.co_followers is not None
+    follower = way.data.user_table["user_id"].to_list().index("follower-45")
+    mine = set(bundle.followed.row(follower).tolist())
+    beside = bundle.co_followers.row(follower).tolist()
+    assert mine
+    assert beside
+    assert all(mine & set(bundle.followed.row(other).tolist()) for other in beside)
 
 
 def test_the_model_ranks_later_follows_far_above_popularity(way: Way) -> None:

@@ -53,5 +53,5 @@ def _labels(item: Recommendation) -> list[str]:
 def _reason(reason: Any) -> str:
     if reason is None:
         return ""
-    names = ", ".join(song.title for song in reason.examples)
+    names = ", ".join(reason.artists or [song.title for song in reason.examples])
     return f"{reason.text} ({names})" if names else str(reason.text)

@@ -22,6 +22,7 @@ from spotify_buddies.clients.python.types import (
     ModelStatus,
     Playlist,
     Reason,
+    ReasonKind,
     Recommendation,
     Skipped,
     Song,
@@ -172,11 +173,16 @@ def _error(item: pb.ListenerError) -> ListenerError:
 
 
 def _playlist(item: pb.RecommendedPlaylist) -> Playlist:
-    reason = None
-    if item.HasField("reason"):
-        examples = tuple(Song(song.title, song.artist) for song in item.reason.examples)
-        reason = Reason(item.reason.shared_songs, examples, item.reason.text)
+    reason = _reason(item.reason) if item.HasField("reason") else None
     return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item))
+
+
+def _reason(item: pb.Reason) -> Reason:
+    kind = _named(ReasonKind, pb.ReasonKind.Name, "REASON_KIND_", item.kind, ReasonKind.UNKNOWN)
+    examples = tuple(Song(song.title, song.artist) for song in item.examples)
+    return Reason(
+        item.shared_songs, examples, item.text, kind, item.artist_songs, tuple(item.artists), item.common_followers
+    )
 
 
 def _found_by(item: pb.RecommendedPlaylist) -> tuple[CandidateSource, ...]:

@@ -81,13 +81,35 @@ class ExcludeSeen:
     liked: bool = True
 
 
+class ReasonKind(Enum):
+    """What a reason counts; UNKNOWN of a server that does not say."""
+
+    UNKNOWN = "unknown"
+    TASTE = "taste"
+    OWNER = "owner"
+    SONGS = "songs"
+    ARTISTS = "artists"
+    FOLLOWERS = "followers"
+    POPULAR = "popular"
+    POPULAR_IN_GENRE = "popular_in_genre"
+
+
 @dataclass(frozen=True)
 class Reason:
-    """The reason of a playlist: how many songs its owner shares with the user, and up to three of them."""
+    """The reason of a playlist, as a sentence and as what it counts.
+
+    shared_songs: songs of the user that its owner shares or, of kind SONGS, that it holds; examples: up to three of
+    them. artist_songs: its songs by artists of the user's songs; artists: up to three of these. common_followers:
+    people who follow it and what the user follows. Only what `kind` says is not 0.
+    """
 
     shared_songs: int
     examples: tuple[Song, ...]
     text: str
+    kind: ReasonKind = ReasonKind.UNKNOWN
+    artist_songs: int = 0
+    artists: tuple[str, ...] = ()
+    common_followers: int = 0
 
 
 class CandidateSource(Enum):

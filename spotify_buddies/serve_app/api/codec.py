@@ -20,6 +20,7 @@ from spotify_buddies.serve_app.store.actions import Feedback, Snooze
 
 NANOS = 10**9
 _ARMS = {number: name.removeprefix("ARM_").lower() for name, number in pb.Arm.items()}
+_MODES = frozenset(pb.Mode.values())
 _SAID = "liked, ignored, disliked and do_not_recommend"
 # 16 random bytes as hexadecimal digits, which versions/answers.py draws.
 _GIVEN_ID = re.compile("[0-9a-f]{32}")
@@ -156,7 +157,7 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
         yield Violation("limit", f"is {request.limit}, must be 1 to {limits.LIMIT_MOST}")
     if request.HasField("max_per_owner") and not 1 <= request.max_per_owner <= limits.LIMIT_MOST:
         yield Violation("max_per_owner", f"is {request.max_per_owner}, must be 1 to {limits.LIMIT_MOST}")
-    if request.mode not in pb.Mode.values():
+    if request.mode not in _MODES:
         yield Violation("mode", f"{request.mode} is not a Mode")
     excluded = len(request.exclude_playlist_ids)
     if excluded > limits.EXCLUDED:

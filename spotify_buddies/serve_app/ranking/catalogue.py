@@ -33,7 +33,7 @@ class Library:
 
 def catalogue_of(bundle: Bundle) -> kernels.Catalogue:
     """The columns that a ranking reads; novelty and genres are empty where the bundle has no songs of playlists."""
-    genres, songs = bundle.genre_popular, bundle.playlist_songs
+    genres, songs, refused = bundle.genre_popular, bundle.playlist_songs, refused_of(bundle)
     return kernels.Catalogue(
         factors=bundle.playlist_factors,
         owner=bundle.owner,
@@ -47,7 +47,17 @@ def catalogue_of(bundle: Bundle) -> kernels.Catalogue:
         songs=np.empty(0, np.int32) if songs is None else songs.indices,
         novelty=_NO_SCORES if songs is None else novelty_of(songs, bundle.song_listeners, bundle.manifest.users),
         genre=np.empty(0, np.int16) if songs is None else genre_of(songs, bundle.song_genres, genres.rows),
+        refused_indptr=refused.indptr,
+        refused=refused.values,
     )
+
+
+def refused_of(bundle: Bundle) -> kernels.Ragged:
+    """What each user never gets; empty arrays where the bundle does not say."""
+    rows = bundle.refused
+    if rows is None:
+        return kernels.Ragged(np.empty(0, np.int64), np.empty(0, np.int32))
+    return kernels.Ragged(rows.indptr, rows.indices)
 
 
 def novelty_of(playlist_songs: Csr, listeners: Array, users: int) -> Array:

@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
-from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored, ties_of
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
@@ -44,8 +44,8 @@ class Engine:
     def __init__(self, bundle: Bundle, version: str) -> None:
         self.bundle = plain(bundle)
         self.version = version
-        self.libraries = libraries_of(self.bundle)
-        self._catalogue = catalogue_of(self.bundle)
+        self.libraries, self.ties = libraries_of(self.bundle), ties_of(self.bundle)
+        self.catalogue = catalogue_of(self.bundle)
         self.retrieval = Retrieval.of(self.bundle)
 
     def warm_up(self) -> list[RankedLists]:
@@ -100,7 +100,7 @@ class Engine:
         rows = find(self.bundle.user_ids, keys)
         return self._rank(
             rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
-            user_ids=tuple(user_ids), keys=keys, bits=self._bits,
+            user_ids=tuple(user_ids), keys=keys, bits=self.candidate_bits,
         )  # fmt: skip
 
     def rank_candidates(
@@ -117,7 +117,9 @@ class Engine:
         numbers = np.where(lists.source_numbers == Source.LIVE, kernels.LIVE, kernels.POPULAR).astype(np.int8)
         return replace(
             lists,
-            candidate_sources=mark(self.bundle.candidates, self._bits, rows, numbers, lists.rows, lists.counts),
+            candidate_sources=mark(
+                self.bundle.candidates, self.candidate_bits, rows, numbers, lists.rows, lists.counts
+            ),
         )
 
     def find_songs(self, tastes: Sequence[Taste]) -> TasteSongs:
@@ -186,11 +188,16 @@ class Engine:
     ) -> tuple[Csr, Array]:
         """The candidates of tastes and the source bits of each, see gathering.gather."""
         share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
-        list_rules = self._list_rules(rules, excluded, len(users))
+        list_rules = self.list_rules(rules, excluded, len(users))
         return gather(self.bundle, self.retrieval, neighbours, users, factors, list_rules, share)
 
     @property
-    def _bits(self) -> Array:
+    def candidate_scores(self) -> Array:
+        """The scores that the bundle's candidates are sorted by; empty where they are to be scored."""
+        return _scores_of(self.bundle.candidates)
+
+    @property
+    def candidate_bits(self) -> Array:
         """The sources of the bundle's candidates; empty where it does not say: they are the pairing's."""
         return NO_BITS if self.bundle.candidate_sources is None else self.bundle.candidate_sources
 
@@ -219,8 +226,8 @@ class Engine:
                 users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
                 candidate_rows, genre_rows, wanted_genres(self.bundle, library, rules),
             ),
-            self._catalogue,
-            self._list_rules(rules, excluded, count),
+            self.catalogue,
+            self.list_rules(rules, excluded, count),
             kernels.ListColumns(rows, scores, counts, list_sources),
         )  # fmt: skip
         # What is beyond the counts is zero.
@@ -232,7 +239,8 @@ class Engine:
             library.songs, library.rows, keys, mark(candidates, bits, candidate_rows, list_sources, rows, counts),
         )  # fmt: skip
 
-    def _list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
+    def list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:
+        """Rules as the kernels take them. excluded: playlist rows, ascending."""
         if rules.blocked is None:
             indptr, rows = np.zeros(users + 1, np.int64), _NO_ROWS
         else:

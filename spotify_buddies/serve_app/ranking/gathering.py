@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -9,9 +12,10 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.catalogue import refused_of
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
 from spotify_buddies.trainer.bundle import Bundle
-from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR, TASTE
+from spotify_buddies.trainer.bundle.sources import ALL, PAIRING, POPULAR, TASTE, CandidateSource
 
 Array = npt.NDArray[Any]
 
@@ -21,6 +25,12 @@ NEAREST = 200
 # At most so many more, in place of those that a request excludes.
 _SPARE = 200
 NO_BITS = np.empty(0, np.uint8)
+# Which masks of sources hold each source (sources, masks), and their names: enums are slow for every call.
+_HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
+_NAMES = tuple(str(source.name).lower() for source in CandidateSource)
+# The same by mask, for so few places that numpy takes longer than a loop.
+_NAMES_OF = tuple(tuple(compress(_NAMES, _HELD[:, mask])) for mask in range(ALL + 1))
+FEW = 32
 
 
 def gather(
@@ -35,16 +45,19 @@ def gather(
     """At most CANDIDATES playlists of each row's neighbours, and beside them the NEAREST to its factor.
 
     share: at first, at most so many of one neighbour. retrieval None: the neighbours' alone. Returns the candidates,
-    those of the neighbours first, and their source bits, uint8 (nnz,). What the rules exclude may be among the nearest;
-    it is left out when the lists are made.
+    those of the neighbours first, and their source bits, uint8 (nnz,). What the rules exclude, and what is refused, may
+    be among the nearest; it is left out when the lists are made.
     """
     near = kernels.Ragged(neighbours.indptr, neighbours.indices)
     owned = kernels.Ragged(bundle.owned.indptr, bundle.owned.indices)
-    gathered = kernels.gather_owned(near, owned, users, rules, CANDIDATES, share)
+    refused = refused_of(bundle)
+    gathered = kernels.gather_owned(near, owned, refused, users, rules, CANDIDATES, share)
     nearest = np.empty((len(users), 0), np.int32)
     if retrieval is not None:
         blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
-        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked))
+        known = users[users >= 0] if refused.indptr.size else users[:0]
+        never = int((refused.indptr[known + 1] - refused.indptr[known]).max(initial=0))
+        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked + never))
     shape = (len(users), gathered.shape[1] + nearest.shape[1])
     rows, bits, counts = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(users), np.int64)
     kernels.join(gathered, PAIRING, nearest, TASTE, rows, bits, counts)
@@ -60,6 +73,21 @@ def libraries_of(bundle: Bundle) -> kernels.Libraries:
     # Empty where there are none: kernels take no None.
     starts, songs = (own.indptr, own.indices) if own else (users.indptr[:0], users.indices[:0])
     return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
+
+
+def ties_of(bundle: Bundle) -> kernels.Ties | None:
+    """What reasons without a song are found in; None where the bundle holds neither artists nor follows."""
+    users, own, artist = bundle.user_songs, bundle.playlist_songs, bundle.artist_rows
+    followed, beside = bundle.followed, bundle.co_followers
+    if followed is None and (artist is None or own is None):
+        return None
+    no_starts, no_rows = users.indptr[:0], users.indices[:0]
+    return kernels.Ties(
+        no_rows if artist is None else artist,
+        *((no_starts, no_rows) if own is None else (own.indptr, own.indices)),
+        *((no_starts, no_rows) if beside is None else (beside.indptr, beside.indices)),
+        *((no_starts, no_rows) if followed is None else (followed.indptr, followed.indices)),
+    )
 
 
 def scored(bundle: Bundle, users: Array, candidates: Csr) -> Csr:
@@ -82,3 +110,18 @@ def mark(candidates: Csr, bits: Array, candidate_rows: Array, list_sources: Arra
         candidates.indptr, candidates.indices, bits, candidate_rows, list_sources, rows, counts, PAIRING, POPULAR, out
     )
     return out
+
+
+def count_sources(bits: Array) -> Mapping[str, int]:
+    """How many places of lists each source found, by its name in lower case; without those that found none.
+
+    bits: from `mark`. A place that several sources found counts for each of them.
+    """
+    if bits.size > FEW:
+        counts = (_HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)).tolist()
+        return {name: count for name, count in zip(_NAMES, counts, strict=True) if count}
+    found: dict[str, int] = {}
+    for mask, count in Counter(bits.tobytes()).items():
+        for name in _NAMES_OF[mask]:
+            found[name] = found.get(name, 0) + count
+    return found

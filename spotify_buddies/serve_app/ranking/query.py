@@ -46,6 +46,22 @@ class Source(IntEnum):
     POPULAR_IN_GENRE = 5
 
 
+class ReasonKind(IntEnum):
+    """What a reason counts; numbers as in the proto, and as in kernels/kinds.py."""
+
+    TASTE = 1
+    OWNER = 2
+    SONGS = 3
+    ARTISTS = 4
+    FOLLOWERS = 5
+    POPULAR = 6
+    POPULAR_IN_GENRE = 7
+
+
+# How many lists came from each source, by its number, where there is one list.
+_ONE_OF = tuple([0] * number + [1] for number in range(max(Source) + 1))
+
+
 class Skipped(IntEnum):
     """A step that was left out; numbers as in the proto."""
 
@@ -112,6 +128,18 @@ class Query:
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it asks for one known user, and nothing has to be read from anywhere for the answer."""
+        return (
+            len(self.user_ids) == 1
+            and not self.tastes
+            and not self.refused
+            and self.mode is Mode.LIVE
+            and self.exclude_seen is None
+            and not self.calibration
+        )
 
     def part(self, first: int, size: int) -> Query:
         """The same request for the users at places first up to first + size, the refused counted from 0 again."""
@@ -206,6 +234,13 @@ class RankedLists:
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
         )
 
+    def count_sources(self) -> list[int]:
+        """How many lists came from each source, by its number."""
+        if len(self.sources) == 1:
+            return _ONE_OF[self.sources[0]]
+        counts: list[int] = np.bincount(self.source_numbers).tolist()
+        return counts
+
     @property
     def source_numbers(self) -> Array:
         """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
@@ -214,14 +249,17 @@ class RankedLists:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why, per (user, place): shared int32 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
+    """Why, per (user, place): shared int32, kinds int8 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
 
-    shared: songs that the owner and the user share; below 0: the owner shares none, the playlist has so many of theirs.
+    shared: how many the playlist has in common with the user of what its kind, a ReasonKind, says; 0 for TASTE and the
+    popular ones. kinds: 0 where a place is not filled. examples: of OWNER and SONGS such songs, of ARTISTS one song of
+    each such artist.
     """
 
     shared: Array
+    kinds: Array
     examples: Array
 
     def part(self, first: int, last: int) -> Reasons:
         """Those of users first up to last."""
-        return Reasons(self.shared[first:last], self.examples[first:last])
+        return Reasons(self.shared[first:last], self.kinds[first:last], self.examples[first:last])

@@ -1,59 +1,82 @@
-"""Reasons of a recommendation: the songs that the owner of the playlist and the user share, or the playlist's own."""
+"""Reasons of a recommendation: what owner, songs, artists or followers have in common with the user, in this order."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons, Source
+
+Array = npt.NDArray[Any]
 
 EXAMPLES = 3
-# The sentence for up to one, and the words before and after a larger number. People who listen read these.
+# By kind: the sentence for up to one, and the words before and after a larger number. People who listen read these.
 PHRASES = (
+    ("", "", ""),
     ("close to your taste", "", ""),
     ("made by someone who shares one of your songs", "made by someone who shares ", " of your songs"),
+    ("with one of your songs", "with ", " of your songs"),
+    ("with a song by an artist you listen to", "with ", " songs by artists you listen to"),
+    ("followed by someone who follows what you follow", "followed by ", " people who follow what you follow"),
     ("popular with many listeners", "popular with ", " listeners"),
     ("popular in your kind of music", "popular with ", " listeners, in your kind of music"),
-    ("with one of your songs", "with ", " of your songs"),
 )
-# The place in PHRASES of what is said where the playlist itself has songs of the user.
-PLAYLISTS_SONGS = 4
-# Whether a source, by its number, answers with playlists of neighbours.
-_PERSONAL = np.array([False, *(s in (Source.LIVE, Source.DAILY, Source.COLD_NEIGHBOURS) for s in Source)])
+# By the source's number: the kind of what nothing in common is found for, or sought.
+UNSHARED = np.array(
+    [
+        0,
+        *(
+            {Source.POPULAR: ReasonKind.POPULAR, Source.POPULAR_IN_GENRE: ReasonKind.POPULAR_IN_GENRE}.get(
+                source, ReasonKind.TASTE
+            )
+            for source in Source
+        ),
+    ],
+    np.int8,
+)
 
 
 def explain(engine: Engine, lists: RankedLists) -> Reasons:
-    """Count shared songs and pick up to three examples, best known first, for every place of every list.
+    """Count what each playlist of each list has in common with its user, and pick up to three examples.
 
-    Songs that the owner shares with the user, or, where there are none, songs of the playlist itself that are the
-    user's: these are counted below 0. Places that are not filled and popular playlists share nothing.
+    The first of these that is not 0: songs that the owner, whoever it is, shares with the user; songs of the playlist
+    that are the user's; songs of the playlist by artists of the user's songs; co-followers of the user who follow it.
+    Popular playlists share nothing. What the bundle does not hold is not counted.
     """
     count, limit = lists.rows.shape
-    shared = np.empty((count, limit), np.int32)
-    examples = np.empty((count, limit, EXAMPLES), np.int32)
-    personal = _PERSONAL[lists.source_numbers]
-    kernels.share(
-        kernels.ExplainedLists(
-            lists.rows, lists.counts, personal, lists.song_rows, lists.songs.indptr, lists.songs.indices
-        ),
-        engine.libraries,
-        shared,
-        examples,
+    shared, kinds = np.empty((count, limit), np.int32), np.empty((count, limit), np.int8)
+    reasons = Reasons(shared, kinds, np.empty((count, limit, EXAMPLES), np.int32))
+    # Nearly all places share a song: the rest of the bundle is not touched for them.
+    explained = _explained(lists)
+    if kernels.share(explained, engine.libraries, shared, kinds, reasons.examples):
+        _tie(engine, lists, explained, reasons)
+    return reasons
+
+
+def tie(engine: Engine, lists: RankedLists, reasons: Reasons) -> None:
+    """Look for artists and followers in common, in place, where reasons of these lists share no song."""
+    _tie(engine, lists, _explained(lists), reasons)
+
+
+def _tie(engine: Engine, lists: RankedLists, explained: kernels.ExplainedLists, reasons: Reasons) -> None:
+    if engine.ties is not None:
+        # Songs of the bundle's users stand by their rows, those of a taste by its place in the request.
+        users = lists.songs is engine.bundle.user_songs
+        kernels.tie(explained, users, engine.ties, reasons.shared, reasons.kinds, reasons.examples)
+
+
+def sentence(kind: ReasonKind, number: int) -> str:
+    """The reason in English. number: what is counted; of a popular playlist, those who like it."""
+    one, before, after = PHRASES[kind]
+    return f"{before}{number:,}{after}" if before and number > 1 else one
+
+
+def _explained(lists: RankedLists) -> kernels.ExplainedLists:
+    unshared = UNSHARED[lists.source_numbers]
+    return kernels.ExplainedLists(
+        lists.rows, lists.counts, unshared, lists.song_rows, lists.songs.indptr, lists.songs.indices
     )
-    return Reasons(shared, examples)
-
-
-def wording(source: Source) -> int:
-    """The place in PHRASES of what is said of a source's playlists, where they have something to count."""
-    return {Source.POPULAR: 2, Source.POPULAR_IN_GENRE: 3}.get(source, 1)
-
-
-def sentence(source: Source, shared_songs: int, score: float) -> str:
-    """The reason in English. shared_songs: as Reasons. score: of a popular playlist, the number who like it."""
-    worded = wording(source)
-    number = abs(shared_songs) if worded == 1 else int(score)
-    if worded == 1 and shared_songs <= 0:
-        worded = PLAYLISTS_SONGS if shared_songs else 0
-    one, before, after = PHRASES[worded]
-    return f"{before}{number:,}{after}" if worded and number > 1 else one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, draw_ids, encode_refused, merge
+from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, SingleAnswers, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.gathering import count_sources
 from spotify_buddies.serve_app.ranking.history import History, Shown
 from spotify_buddies.serve_app.ranking.query import (
     Arm,
@@ -28,19 +30,15 @@ from spotify_buddies.serve_app.ranking.query import (
     Skipped,
     Source,
 )
-from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
-from spotify_buddies.trainer.bundle.sources import ALL, CandidateSource
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
-# Which masks of candidates' sources hold each source (sources, masks), and their names: enums are slow for every call.
-_HELD = np.array([[bool(mask & source) for mask in range(ALL + 1)] for source in CandidateSource], np.int64)
-_NAMES = tuple(str(source.name).lower() for source in CandidateSource)
 PROCESSORS = os.cpu_count() or 1
 
 
@@ -110,6 +108,7 @@ class Answers:
         self.engine = engine
         self._ranker = BatchRanker(engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s)
         self._encoder = Encoder(engine)
+        self._single = SingleAnswers(engine, self._encoder)
         self._budgets = budgets
         self._history = history
         self._telemetry = telemetry
@@ -122,14 +121,21 @@ class Answers:
     def warm_up(self) -> None:
         """Compile every kernel of the request path and map the pages of the bundle."""
         for lists in self.engine.warm_up():
-            data = self._encoder.encode(lists, draw_ids(len(lists)), explain(self.engine, lists))
+            reasons = explain(self.engine, lists)
+            # Also where nothing was left to look for: numba compiles it now, not for the first who needs it.
+            tie(self.engine, lists, reasons)
+            data = self._encoder.encode(lists, draw_ids(len(lists)), reasons)
             merge([data, b""], np.zeros(len(lists), np.int64))
+        for explained in (True, False):
+            self._single.answer("", 1, np.empty(0, np.int32), Rules(), draw_ids(1), Arm.PRODUCTION, explained=explained)
 
     async def rank_and_encode(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
         """Every user and taste in the order asked; nothing is counted or remembered before `note`.
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
+        if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
+            return Answered((batch_of_one,), arm)
         if len(query) <= AT_ONCE:
             return Answered((await self._batch(query, excluded, arm),), arm)
         places = asyncio.Semaphore(PROCESSORS)
@@ -163,6 +169,19 @@ class Answers:
             self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
             query.adventurous, query.calibration,
         )  # fmt: skip
+
+    def _answer_single(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
+        """As _batch, for one known user in one step; None: the user's songs have to be searched with first."""
+        blocked = () if self._history is None else (self._history.blocked(query.user_ids, self._now()),)
+        rules, drawn, started = self.rules(query, blocked, 0, 1), draw_ids(1), time.perf_counter()
+        answer = self._single.answer(
+            query.user_ids[0], query.limit, excluded, rules, drawn, arm, explained=query.explain
+        )
+        if answer is None:
+            return None
+        self._telemetry.time_inference(time.perf_counter() - started)
+        data, lists = answer
+        return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)
@@ -209,22 +228,17 @@ class Answers:
         return ranked, self._encode(ranked, query.refused, arm)
 
     def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
-        sources = np.bincount(ranked.lists.source_numbers).tolist()
+        sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
         if ranked.lists.candidate_sources is not None:
-            self._note_candidates(ranked.lists.candidate_sources)
+            for name, count in count_sources(ranked.lists.candidate_sources).items():
+                self._telemetry.count_candidates(name, count)
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
             self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
-
-    def _note_candidates(self, bits: Array) -> None:
-        counts = _HELD @ np.bincount(bits.ravel(), minlength=ALL + 1)
-        for name, count in zip(_NAMES, counts.tolist(), strict=True):
-            if count:
-                self._telemetry.count_candidates(name, count)
 
     def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
         digits = drawn.hex()

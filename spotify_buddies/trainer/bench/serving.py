@@ -25,6 +25,9 @@ _EXPONENT, _SHIFT = 0.9, 20.0
 _OWNED_BY_NOBODY = 0.1
 _POPULAR = 1_000
 _GENRES = 32
+_SONGS_AN_ARTIST = 10
+# Of each user: playlists that are followed, and people beside them.
+_FOLLOWED, _BESIDE = 20, 50
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,18 @@ def write_serving_bundle(directory: Path, shape: Shape, seed: int = 42, progress
         # After all that an earlier release drew, which stays what it was.
         parts = _parts(shape, user_songs, index, rng)
         playlist_songs = _song_sets(shape.playlists, shape.songs_a_playlist, shape.songs, rng, progress)
-        made = write_bundle(directory, replace(parts, playlist_songs=playlist_songs))
+        followed = _pairs(shape.users, shape.playlists, _FOLLOWED, rng)
+        made = write_bundle(
+            directory,
+            replace(
+                parts,
+                playlist_songs=playlist_songs,
+                artist_rows=np.arange(shape.songs, dtype=np.int32) % _artists(shape),
+                followed=followed,
+                co_followers=_pairs(shape.users, shape.users, _BESIDE, rng),
+                refused=followed,
+            ),
+        )
         progress("write the bundle", 1, 1, "bundles")
         return made
 
@@ -68,7 +82,7 @@ def _parts(shape: Shape, user_songs: Csr, index: Path, rng: np.random.Generator)
     owner = rng.integers(0, shape.users, shape.playlists).astype(np.int32)
     owner[rng.random(shape.playlists) < _OWNED_BY_NOBODY] = -1
     popular = rng.permutation(shape.playlists)[:_POPULAR].astype(np.int32)
-    artists = artist_names(max(1, shape.songs // 10))
+    artists = artist_names(_artists(shape))
     return BundleParts(
         user_factors=_factors(shape.users, shape.dimension, rng),
         playlist_factors=_factors(shape.playlists, shape.dimension, rng),
@@ -95,6 +109,19 @@ def _parts(shape: Shape, user_songs: Csr, index: Path, rng: np.random.Generator)
         training={"drawn": "random factors and candidates, for measuring how they are served"},
         metrics={},
     )
+
+
+def _artists(shape: Shape) -> int:
+    return max(1, shape.songs // _SONGS_AN_ARTIST)
+
+
+def _pairs(rows: int, columns: int, most: int, rng: np.random.Generator) -> Csr:
+    """Rows x columns, ascending: at most so many columns of each row, evenly drawn, never the row's own number."""
+    drawn = rng.integers(0, columns, (rows, most)).astype(np.int64)
+    own = np.arange(rows)[:, None]
+    keys = np.unique((own * columns + drawn)[drawn != own])
+    indptr = np.searchsorted(keys, np.arange(rows + 1, dtype=np.int64) * columns)
+    return Csr(indptr.astype(np.int64), (keys % columns).astype(np.int32), columns)
 
 
 def _song_sets(sets: int, mean: int, songs: int, rng: np.random.Generator, progress: Progress) -> Csr:

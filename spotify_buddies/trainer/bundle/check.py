@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
-from spotify_buddies.trainer.bundle.bundle import SKETCH_BYTES, Bundle
+from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SKETCH_BYTES, Bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import BundleError
 from spotify_buddies.trainer.bundle.sources import ALL
@@ -49,7 +49,7 @@ def check(bundle: Bundle) -> None:
     """Check once what kernels rely on. BundleError names the array, and the first entry that is wrong."""
     _check_sizes(bundle)
     _check_factors(bundle)
-    for matrix in ("candidates", "user_songs", "owned", "genre_popular", "playlist_songs"):
+    for matrix in ("candidates", "user_songs", "owned", "genre_popular", *OPTIONAL_ROWS):
         if (rows := getattr(bundle, matrix)) is not None:
             _check_types(bundle, matrix, rows)
     for name in ("user_ids", "playlist_ids", "song_ids", "song_keys"):
@@ -88,6 +88,7 @@ def _optional_columns(bundle: Bundle) -> tuple[_Column, ...]:
         ("candidate_offsets", np.float32, entries, -_LARGEST, _LARGEST),
         ("retrieval_scale", np.float32, d, -_LARGEST, _LARGEST),
         ("song_alias_rows", np.int32, aliases, 0, bundle.manifest.songs - 1),
+        ("artist_rows", np.int32, bundle.manifest.songs, -1, bundle.manifest.songs - 1),
     )
     return tuple(
         _Column(f"{name}.npy", array, dtype, length, low, high)
@@ -218,9 +219,10 @@ def _check_sizes(bundle: Bundle) -> None:
         "song_artists": ((len(bundle.song_artists),), (songs,)),
         "song_keys": ((len(bundle.song_keys.table),), (songs,)),
     }
-    if bundle.playlist_songs is not None:
-        rows = bundle.playlist_songs
-        sizes["playlist_songs"] = ((rows.rows, rows.columns), (playlists, songs))
+    optional = ((playlists, songs), (users, playlists), (users, users), (users, playlists))
+    for name, shape_of in zip(OPTIONAL_ROWS, optional, strict=True):
+        if (rows := getattr(bundle, name)) is not None:
+            sizes[name] = ((rows.rows, rows.columns), shape_of)
     if bundle.song_factors is not None:
         made = bundle.song_factors
         sizes["song_factors"] = ((made.taste.shape[0], made.dimension), (songs, d))
@@ -232,6 +234,8 @@ def _check_sizes(bundle: Bundle) -> None:
     for name, (shape, expected) in sizes.items():
         if tuple(shape) != expected:
             raise BundleError(f"{bundle.directory}: {name} has shape {tuple(shape)}, the manifest says {expected}")
+    if (bundle.followed is None) != (bundle.co_followers is None):
+        raise BundleError(f"{bundle.directory}: followed and co_followers go together, and one is missing; {_ADVICE}")
     if bundle.candidates.values is None:
         raise BundleError(f"{bundle.directory}: candidates have no scores; write the bundle again with this release")
     genres = bundle.genre_popular.rows

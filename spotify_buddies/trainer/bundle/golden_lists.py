@@ -44,6 +44,8 @@ def _scored(candidates: Csr) -> Array:
 def _golden(bundle: Bundle, user: int) -> Golden | None:
     rows = np.asarray(bundle.candidates.row(user))
     others = bundle.owner[rows] != user
+    if bundle.refused is not None:
+        others &= ~np.isin(rows, bundle.refused.row(user))
     rows = rows[others]
     # In double precision, so that nothing depends on the order of a sum.
     factor, factors = (a.astype(np.float64) for a in (bundle.user_factors[user], bundle.playlist_factors[rows]))

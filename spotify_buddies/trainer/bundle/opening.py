@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import hash_file
-from spotify_buddies.trainer.bundle.bundle import OPTIONAL, SONG_FACTORS, Bundle
+from spotify_buddies.trainer.bundle.bundle import OPTIONAL, OPTIONAL_ROWS, SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.check import check
 from spotify_buddies.trainer.bundle.golden import load_golden
 from spotify_buddies.trainer.bundle.manifest import MANIFEST, BundleError, Manifest, read_manifest, verify
@@ -45,6 +45,8 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         loaded: Array = np.load(directory / f"{name}.npy", mmap_mode="r")
         return loaded
 
+    optional: dict[str, Any] = {name: array(name) for name in OPTIONAL if f"{name}.npy" in manifest.files}
+    optional |= {name: _rows(directory, name) for name in OPTIONAL_ROWS if f"{name}.indptr.npy" in manifest.files}
     return Bundle(
         directory=directory,
         manifest=manifest,
@@ -73,13 +75,12 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         index=directory / "index",
         golden=load_golden(directory),
         song_aliases=KeyIndex.load(directory, "song_aliases") if "song_alias_rows.npy" in manifest.files else None,
-        **{name: array(name) for name in OPTIONAL if f"{name}.npy" in manifest.files},
-        playlist_songs=_rows(directory, "playlist_songs") if "playlist_songs.indptr.npy" in manifest.files else None,
+        **optional,
     )
 
 
 def _rows(directory: Path, name: str) -> Csr:
     try:
         return Csr.load(directory, name)
-    except ValueError as error:  # which of the four matrices it is, the error does not say
+    except ValueError as error:  # which of the matrices it is, the error does not say
         raise ValueError(f"{name}: {error}") from error

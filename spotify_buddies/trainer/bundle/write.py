@@ -15,7 +15,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.foundation.text.song_keys import Matching, row_keys
-from spotify_buddies.trainer.bundle.bundle import SONG_FACTORS, Bundle
+from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SONG_FACTORS, Bundle
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
@@ -34,7 +34,7 @@ class BundleParts:
     candidates.values, float32: the part of a candidate's score that is no inner product; None: there is no such part.
     candidate_sources uint8: one per candidate, in their order. song_ids and song_id_rows go together, one entry per
     known id, and so do song_aliases and song_alias_rows, if there are any. nearest: of all playlist factors, for a
-    catalogue too large to look at each playlist.
+    catalogue too large to look at each playlist. What is None by default is left out.
     """
 
     user_factors: Array
@@ -64,6 +64,10 @@ class BundleParts:
     candidate_sources: Array | None = None
     retrieval_scale: Array | None = None
     playlist_songs: Csr | None = None
+    artist_rows: Array | None = None
+    followed: Csr | None = None
+    co_followers: Csr | None = None
+    refused: Csr | None = None
     nearest: NearestIndex | None = None
     song_aliases: Sequence[str] = ()
     song_alias_rows: Array | None = None
@@ -129,12 +133,14 @@ def _write_arrays(directory: Path, parts: BundleParts) -> None:
         ("candidate_offsets", scored.offsets, np.float32),
         ("retrieval_scale", parts.retrieval_scale, np.float32),
         ("song_alias_rows", parts.song_alias_rows if parts.song_aliases else None, np.int32),
+        ("artist_rows", parts.artist_rows, np.int32),
     )
     for name, values, dtype in optional:
         if values is not None:
             np.save(directory / f"{name}.npy", values.astype(dtype))
-    if parts.playlist_songs is not None:
-        parts.playlist_songs.save(directory, "playlist_songs")
+    for matrix in OPTIONAL_ROWS:
+        if (rows := getattr(parts, matrix)) is not None:
+            rows.save(directory, matrix)
     if parts.nearest is not None:
         parts.nearest.save(directory)
     parts.user_songs.save(directory, "user_songs")

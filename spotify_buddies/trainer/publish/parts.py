@@ -15,7 +15,9 @@ from spotify_buddies.trainer.bundle import BundleParts, SongFactors
 from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.candidates.popular import most_popular
 from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.models.hybrid.songs import artist_rows
 from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.publish.follows import follows_of
 from spotify_buddies.trainer.publish.genres import Tastes, find_genres
 from spotify_buddies.trainer.publish.sketches import sketch
 
@@ -42,7 +44,7 @@ def bundle_parts(
     taste: how many of the first dimensions hold the taste, in which genres are found; None: all of them. songs: what
     the hybrid model learned of them. candidates.values: offsets, see BundleParts. sources: uint8, a mask per candidate.
     scale: as Bundle.retrieval_scale, with nearest, the index of it, where there is one. Without a scale the bundle is
-    as those of the pairing alone: it holds no songs of playlists.
+    as those of the pairing alone: it holds neither songs of playlists nor artists.
     """
     likes = data.count_train_likes()
     genres = find_genres(
@@ -54,6 +56,7 @@ def bundle_parts(
     popular = most_popular(likes)
     ids, names, playlists = data.song_id_table, data.song_table, data.playlist_table
     aliases = data.song_alias_table
+    follows = follows_of(data, progress)
     return BundleParts(
         user_factors=model.user_factors,
         playlist_factors=model.playlist_factors,
@@ -84,5 +87,15 @@ def bundle_parts(
         candidate_sources=sources,
         retrieval_scale=scale,
         playlist_songs=None if scale is None else data.playlist_songs,
+        artist_rows=None if scale is None else _artists(data),
+        followed=follows.followed,
+        co_followers=follows.co_followers,
+        refused=follows.refused,
         nearest=nearest,
     )
+
+
+def _artists(data: Dataset) -> Array | None:
+    """As Bundle.artist_rows: None where no song has an artist, as in data sets of numbers."""
+    artists = artist_rows(data.song_table, data.matching)
+    return artists if (artists >= 0).any() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spotify_buddies.clients.command.recommendations import print_recommendations
-from spotify_buddies.clients.python import Arm, Playlist, Recommendation, Source
+from spotify_buddies.clients.python import Arm, Playlist, Reason, ReasonKind, Recommendation, Song, Source
 
 
 def test_a_playlist_without_an_owner_is_by_an_unknown_listener(capsys: pytest.CaptureFixture[str]) -> None:
@@ -14,3 +14,13 @@ def test_a_playlist_without_an_owner_is_by_an_unknown_listener(capsys: pytest.Ca
     rows = [line for line in capsys.readouterr().out.splitlines() if "Mine" in line or "Nobody" in line]
     assert ["ada" in rows[0], "unknown listener" in rows[0]] == [True, False]
     assert "unknown listener" in rows[1]
+
+
+def test_a_reason_names_its_songs_or_else_its_artists(capsys: pytest.CaptureFixture[str]) -> None:
+    of_artists = Reason(0, (), "with 12 songs by artists you listen to", ReasonKind.ARTISTS, 12, ("Björk", "Air"))
+    of_songs = Reason(1, (Song("Roads", "Portishead"),), "with one of your songs", ReasonKind.SONGS)
+    playlists = (Playlist("p", "Mine", "ada", 0.5, of_artists), Playlist("q", "Other", "", 0.4, of_songs))
+    print_recommendations([Recommendation("bob", "rec", playlists, "1", Arm.PRODUCTION, Source.LIVE, (), 0)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "with 12 songs by artists you listen to (Björk, Air)" in shown
+    assert "with one of your songs (Roads)" in shown

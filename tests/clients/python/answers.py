@@ -21,6 +21,13 @@ ANSWER = pb.RecommendResponse(
                     reason=pb.Reason(shared_songs=2, text="why", examples=[pb.SongName(title="T", artist="A")]),
                 ),
                 pb.RecommendedPlaylist(playlist_id="p2"),
+                pb.RecommendedPlaylist(
+                    playlist_id="p3",
+                    reason=pb.Reason(text="why", kind=pb.REASON_KIND_ARTISTS, artist_songs=12, artists=["A", "B"]),
+                ),
+                pb.RecommendedPlaylist(
+                    playlist_id="p4", reason=pb.Reason(kind=pb.REASON_KIND_FOLLOWERS, common_followers=7)
+                ),
             ],
         )
     ]

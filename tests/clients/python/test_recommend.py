@@ -16,6 +16,7 @@ from spotify_buddies.clients.python import (
     InvalidRequest,
     ListenerError,
     Mode,
+    ReasonKind,
     Skipped,
     Song,
     Source,
@@ -36,7 +37,13 @@ def test_an_answer_is_decoded_field_by_field() -> None:
     assert found.unknown_songs == 2
     assert found.playlists[0].reason is not None
     assert found.playlists[0].reason.examples == (Song("T", "A"),)
+    assert found.playlists[0].reason.kind is ReasonKind.UNKNOWN
     assert found.playlists[1].reason is None
+    artists, followers = found.playlists[2].reason, found.playlists[3].reason
+    assert artists is not None
+    assert (artists.kind, artists.artist_songs, artists.artists) == (ReasonKind.ARTISTS, 12, ("A", "B"))
+    assert followers is not None
+    assert (followers.kind, followers.common_followers) == (ReasonKind.FOLLOWERS, 7)
 
 
 def test_a_request_carries_everything_it_was_given() -> None:

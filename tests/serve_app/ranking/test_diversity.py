@@ -125,7 +125,7 @@ def test_more_adventurous_lists_are_never_better_known(small: Maker) -> None:
     rng = np.random.default_rng(7)
     songs = [sorted(rng.choice(SONGS, 6, replace=False).tolist()) for _ in range(40)]
     engine = small(rng.random(40).tolist(), songs)
-    novelty = engine._catalogue.novelty
+    novelty = engine.catalogue.novelty
     means = [round(float(np.sort(novelty[listed(engine, adventurous=a)]).mean()), 5) for a in np.linspace(0, 1, 11)]
     assert means == sorted(means)
     assert means[0] < means[-1]
@@ -181,7 +181,7 @@ def novelties(engine: Engine, users: list[int], steps: list[float], limit: int, 
     for step in steps:
         lists = engine.rank_known(ids, limit, NONE, replace(rules, adventurous=step))
         filled = np.arange(limit) < lists.counts[:, None]
-        found.append(np.where(filled, engine._catalogue.novelty[lists.rows], 0.0).sum(axis=1) / lists.counts)
+        found.append(np.where(filled, engine.catalogue.novelty[lists.rows], 0.0).sum(axis=1) / lists.counts)
     return np.array(found)
 
 

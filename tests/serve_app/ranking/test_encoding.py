@@ -19,7 +19,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
 from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Reasons, RefusedUser, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons, RefusedUser, Skipped, Source
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
@@ -71,9 +71,14 @@ def answers(draw: st.DrawFn) -> tuple[RankedLists, bytes, Reasons]:
         songs=parts(Path()).user_songs,
         song_rows=np.zeros(count, np.int32),
     )
-    shared = rng.choice([0, 1, 2, 23, 127, 128, 999, 1000, 1_234_567, -1, -2, -1000], (count, LIMIT)).astype(np.int32)
+    kinds = rng.choice(list(ReasonKind), (count, LIMIT)).astype(np.int8)
+    # The likes of a popular playlist are its score, which is a count only there.
+    kinds[likes] = rng.choice([ReasonKind.POPULAR, ReasonKind.POPULAR_IN_GENRE], LIMIT)
+    kinds[~likes] = np.where(kinds[~likes] >= ReasonKind.POPULAR, ReasonKind.TASTE, kinds[~likes])
+    shared = rng.choice([1, 2, 23, 127, 128, 999, 1000, 1_234_567], (count, LIMIT)).astype(np.int32)
+    shared[np.isin(kinds, [ReasonKind.TASTE, ReasonKind.POPULAR, ReasonKind.POPULAR_IN_GENRE])] = 0
     examples = rng.integers(-1, SONGS, (count, LIMIT, 3)).astype(np.int32)
-    return lists, draw_ids(count), Reasons(shared, examples)
+    return lists, draw_ids(count), Reasons(shared, kinds, examples)
 
 
 @settings(max_examples=200, deadline=None)
@@ -176,6 +181,10 @@ def test_the_tags_are_those_of_the_proto() -> None:
     assert tag(pb.Recommendation, "playlists", 2) == tags.PLAYLIST
     assert tag(pb.Recommendation, "source", 0) == tags.SOURCE
     assert tag(pb.Recommendation, "unknown_songs", 0) == tags.UNKNOWN_SONGS
+    assert [tag(pb.Reason, name, 0) for name in ("kind", "artist_songs", "common_followers")] == [
+        tags.KIND, tags.ARTIST_SONGS, tags.COMMON_FOLLOWERS,
+    ]  # fmt: skip
+    assert tag(pb.Reason, "artists", 2) == tags.ARTIST
 
 
 def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
@@ -187,5 +196,7 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
     assert [f.name for f in pb.RecommendedPlaylist.DESCRIPTOR.fields] == [
         "playlist_id", "title", "owner_id", "score", "reason", "found_by",
     ]  # fmt: skip
-    assert [field.name for field in pb.Reason.DESCRIPTOR.fields] == ["shared_songs", "examples", "text"]
+    assert [field.name for field in pb.Reason.DESCRIPTOR.fields] == [
+        "shared_songs", "examples", "text", "kind", "artist_songs", "artists", "common_followers",
+    ]  # fmt: skip
     assert [field.name for field in pb.SongName.DESCRIPTOR.fields] == ["title", "artist"]

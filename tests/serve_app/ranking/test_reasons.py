@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.serve_app.ranking.kernels import kinds
+from spotify_buddies.serve_app.ranking.query import ReasonKind
 from spotify_buddies.serve_app.ranking.reasons import explain, sentence
 from spotify_buddies.trainer.bundle import Bundle
 
@@ -20,14 +22,20 @@ def test_shared_songs_are_the_intersection_of_both_libraries_best_known_first(en
             both = sorted(set(bundle.user_songs.row(i)) & set(bundle.user_songs.row(owner)))
             best = sorted(both, key=lambda song: -int(bundle.song_listeners[song]))[:3]
             assert reasons.shared[i, place] == len(both)
+            assert reasons.kinds[i, place] == (ReasonKind.OWNER if both else ReasonKind.TASTE)
             assert [song for song in reasons.examples[i, place] if song >= 0] == best
+        assert not reasons.kinds[i, lists.counts[i] :].any()
 
 
 def test_popular_and_unfilled_places_share_nothing(engine: Engine) -> None:
     excluded = engine.find_playlists([f"list-{p}" for p in range(1, 120)])
-    for lists in (engine.rank_known(["user-59", "nobody"], 4, NONE), engine.rank_known(["user-0"], 4, excluded)):
+    popular, short = engine.rank_known(["user-59", "nobody"], 4, NONE), engine.rank_known(["user-0"], 4, excluded)
+    assert popular.counts.tolist() == [4, 4]
+    for lists in (popular, short):
         reasons = explain(engine, lists)
         assert not reasons.shared.any()
+        filled = lists.rows >= 0
+        assert (reasons.kinds == np.where(filled, ReasonKind.POPULAR, 0)).all()
         assert (reasons.examples == -1).all()
 
 
@@ -36,16 +44,30 @@ def test_no_lists_have_no_reasons(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "shared", "score", "text"),
+    ("kind", "number", "text"),
     [
-        (Source.LIVE, 23, 1.0, "made by someone who shares 23 of your songs"),
-        (Source.LIVE, 1, 1.0, "made by someone who shares one of your songs"),
-        (Source.DAILY, 1234, 1.0, "made by someone who shares 1,234 of your songs"),
-        (Source.COLD_NEIGHBOURS, 2, 1.0, "made by someone who shares 2 of your songs"),
-        (Source.LIVE, 0, 1.0, "close to your taste"),
-        (Source.POPULAR, 0, 1204.0, "popular with 1,204 listeners"),
-        (Source.POPULAR, 0, 1.0, "popular with many listeners"),
+        (ReasonKind.OWNER, 23, "made by someone who shares 23 of your songs"),
+        (ReasonKind.OWNER, 1, "made by someone who shares one of your songs"),
+        (ReasonKind.OWNER, 1234, "made by someone who shares 1,234 of your songs"),
+        (ReasonKind.SONGS, 1, "with one of your songs"),
+        (ReasonKind.SONGS, 1200, "with 1,200 of your songs"),
+        (ReasonKind.ARTISTS, 1, "with a song by an artist you listen to"),
+        (ReasonKind.ARTISTS, 12, "with 12 songs by artists you listen to"),
+        (ReasonKind.FOLLOWERS, 1, "followed by someone who follows what you follow"),
+        (ReasonKind.FOLLOWERS, 7, "followed by 7 people who follow what you follow"),
+        (ReasonKind.TASTE, 0, "close to your taste"),
+        (ReasonKind.POPULAR, 1204, "popular with 1,204 listeners"),
+        (ReasonKind.POPULAR, 1, "popular with many listeners"),
+        (ReasonKind.POPULAR_IN_GENRE, 30, "popular with 30 listeners, in your kind of music"),
     ],
 )
-def test_sentences(source: Source, shared: int, score: float, text: str) -> None:
-    assert sentence(source, shared, score) == text
+def test_sentences(kind: ReasonKind, number: int, text: str) -> None:
+    assert sentence(kind, number) == text
+
+
+def test_kinds_have_the_numbers_of_the_proto_and_of_the_kernels() -> None:
+    assert {f"REASON_KIND_{kind.name}": kind.value for kind in ReasonKind} == {
+        name: number for name, number in pb.ReasonKind.items() if number
+    }
+    numbers = [kinds.TASTE, kinds.OWNER, kinds.SONGS, kinds.ARTISTS, kinds.FOLLOWERS]
+    assert [*numbers, kinds.POPULAR_WITH, kinds.POPULAR_IN_GENRE_WITH] == list(ReasonKind)

@@ -17,8 +17,9 @@ from spotify_buddies.serve_app.daily.score import inputs, score
 from spotify_buddies.serve_app.daily.space import new_space
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Rules, Source
-from spotify_buddies.serve_app.ranking.reasons import explain, sentence
+from spotify_buddies.serve_app.ranking.gathering import FEW, count_sources
+from spotify_buddies.serve_app.ranking.query import ReasonKind, Rules, Source
+from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
@@ -209,7 +210,9 @@ def test_without_an_owner_the_reason_is_the_playlists_own_songs(wide: Engine) ->
             owner = int(bundle.owner[row])
             with_owner = len(mine & set(bundle.user_songs.row(owner).tolist())) if owner >= 0 else 0
             its = mine & set(bundle.playlist_songs.row(row).tolist())
-            assert reasons.shared[i, place] == (with_owner or -len(its))
+            assert reasons.shared[i, place] == (with_owner or len(its))
+            kind = ReasonKind.OWNER if with_owner else ReasonKind.SONGS if its else ReasonKind.TASTE
+            assert reasons.kinds[i, place] == kind
             examples = set(reasons.examples[i, place].tolist()) - {-1}
             if not with_owner:
                 assert examples <= its
@@ -218,9 +221,12 @@ def test_without_an_owner_the_reason_is_the_playlists_own_songs(wide: Engine) ->
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize(
-    ("shared", "text"),
-    [(-1, "with one of your songs"), (-1200, "with 1,200 of your songs"), (0, "close to your taste")],
-)
-def test_the_sentence_of_a_playlist_with_songs_of_the_user(shared: int, text: str) -> None:
-    assert sentence(Source.LIVE, shared, 1.0) == text
+@pytest.mark.parametrize("places", [0, 1, 5, FEW, FEW + 1, 500])
+def test_sources_are_counted_alike_whatever_the_number_of_places(places: int) -> None:
+    bits = np.random.default_rng(places).choice([0, PAIRING, TASTE, PAIRING | TASTE, FOLLOWS, POPULAR], places)
+    wanted = {
+        name: int(np.count_nonzero(bits & bit))
+        for name, bit in (("pairing", PAIRING), ("taste", TASTE), ("follows", FOLLOWS), ("popular", POPULAR))
+        if (bits & bit).any()
+    }
+    assert dict(count_sources(bits.astype(np.uint8).reshape(1, -1))) == wanted

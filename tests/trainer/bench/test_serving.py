@@ -26,6 +26,11 @@ def test_a_drawn_bundle_opens_with_its_hashes_and_has_the_shape_asked_for(tmp_pa
     assert bundle.owned.nnz == int((bundle.owner >= 0).sum())
     assert len(bundle.user_ids.table[0]) == 40
     assert bundle.user_ids.find([bundle.user_ids.table[119]]).tolist() == [119]
+    assert bundle.artist_rows.max() == 29
+    assert [bundle.song_artists[song] for song in (3, 33)] == [bundle.song_artists[3]] * 2
+    assert 1 <= bundle.followed.counts.min() <= bundle.followed.counts.max() <= 20
+    assert all(user not in bundle.co_followers.row(user) for user in range(120))
+    assert np.array_equal(bundle.refused.indices, bundle.followed.indices)
     search = NeighbourSearch.open(bundle.index, bundle.user_songs)
     found = search.search(type(bundle.user_songs).from_rows([bundle.user_songs.row(7)], 300), 5)
     assert 7 in found.row(0)

@@ -184,6 +184,50 @@ should leave out may come back. Dislikes and DoNotRecommend still apply.
 """
 Global___Skipped: _TypeAlias = Skipped  # noqa: Y015
 
+class _ReasonKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReasonKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REASON_KIND_UNSPECIFIED: _ReasonKind.ValueType  # 0
+    """Never sent by a server that knows kinds."""
+    REASON_KIND_TASTE: _ReasonKind.ValueType  # 1
+    """Nothing: the model finds the playlist near to the listener's taste."""
+    REASON_KIND_OWNER: _ReasonKind.ValueType  # 2
+    """Songs that its owner, whoever it is, shares with the listener: Reason.shared_songs."""
+    REASON_KIND_SONGS: _ReasonKind.ValueType  # 3
+    """Songs of the playlist that the listener listens to: Reason.shared_songs."""
+    REASON_KIND_ARTISTS: _ReasonKind.ValueType  # 4
+    """Songs of the playlist by artists of the listener's songs: Reason.artist_songs."""
+    REASON_KIND_FOLLOWERS: _ReasonKind.ValueType  # 5
+    """People who follow it and follow what the listener follows: Reason.common_followers."""
+    REASON_KIND_POPULAR: _ReasonKind.ValueType  # 6
+    """Listeners who like it, as RecommendedPlaylist.score says: SOURCE_POPULAR."""
+    REASON_KIND_POPULAR_IN_GENRE: _ReasonKind.ValueType  # 7
+    """The same in the listener's kind of music: SOURCE_POPULAR_IN_GENRE."""
+
+class ReasonKind(_ReasonKind, metaclass=_ReasonKindEnumTypeWrapper):
+    """What a Reason counts: the first in this order of which there is any, for a playlist that is no fallback."""
+
+REASON_KIND_UNSPECIFIED: ReasonKind.ValueType  # 0
+"""Never sent by a server that knows kinds."""
+REASON_KIND_TASTE: ReasonKind.ValueType  # 1
+"""Nothing: the model finds the playlist near to the listener's taste."""
+REASON_KIND_OWNER: ReasonKind.ValueType  # 2
+"""Songs that its owner, whoever it is, shares with the listener: Reason.shared_songs."""
+REASON_KIND_SONGS: ReasonKind.ValueType  # 3
+"""Songs of the playlist that the listener listens to: Reason.shared_songs."""
+REASON_KIND_ARTISTS: ReasonKind.ValueType  # 4
+"""Songs of the playlist by artists of the listener's songs: Reason.artist_songs."""
+REASON_KIND_FOLLOWERS: ReasonKind.ValueType  # 5
+"""People who follow it and follow what the listener follows: Reason.common_followers."""
+REASON_KIND_POPULAR: ReasonKind.ValueType  # 6
+"""Listeners who like it, as RecommendedPlaylist.score says: SOURCE_POPULAR."""
+REASON_KIND_POPULAR_IN_GENRE: ReasonKind.ValueType  # 7
+"""The same in the listener's kind of music: SOURCE_POPULAR_IN_GENRE."""
+Global___ReasonKind: _TypeAlias = ReasonKind  # noqa: Y015
+
 class _FeedbackOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -364,7 +408,9 @@ Global___ExcludeSeen: _TypeAlias = ExcludeSeen  # noqa: Y015
 
 @_typing.final
 class RecommendRequest(_message.Message):
-    """Ask for playlists. Playlists that a listener owns, has disliked, or asked not to see for a time never come back."""
+    """Ask for playlists. Playlists that a listener owns, has disliked, or asked not to see for a time never come back, nor do
+    those that the listener dislikes or, where follows are people's own, follows in the data set of the version.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -465,22 +511,40 @@ Global___RecommendRequest: _TypeAlias = RecommendRequest  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
-    """Why a playlist is recommended: the taste that its owner and the listener share, or songs of the listener in it."""
+    """Why a playlist is recommended: what its owner, its songs, its artists or its followers have in common with the
+    listener. It says one of them, the first in this order of which there is any.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SHARED_SONGS_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ARTIST_SONGS_FIELD_NUMBER: _builtins.int
+    ARTISTS_FIELD_NUMBER: _builtins.int
+    COMMON_FOLLOWERS_FIELD_NUMBER: _builtins.int
     shared_songs: _builtins.int
     """Songs that the listener and the owner both listen to; where there are none, songs of the playlist that the listener
-    listens to, as the text says. 0: neither.
+    listens to, as the kind says. 0: neither.
     """
     text: _builtins.str
     """The sentence for a listener, in English: "made by someone who shares 23 of your songs"."""
+    kind: Global___ReasonKind.ValueType
+    """What is counted."""
+    artist_songs: _builtins.int
+    """Where no song is shared: songs of the playlist by artists of the listener's songs. 0: none, or artists are unknown."""
+    common_followers: _builtins.int
+    """Where no artist is shared either: of the up to 50 people whose follows are nearest to the listener's, those who
+    follow the playlist. 0: none, or nobody's own follows are known.
+    """
     @_builtins.property
     def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___SongName]:
         """Up to three of them, best known first."""
+
+    @_builtins.property
+    def artists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to three of these artists, those of most of the listener's songs first."""
 
     def __init__(
         self,
@@ -488,10 +552,14 @@ class Reason(_message.Message):
         shared_songs: _builtins.int = ...,
         examples: _abc.Iterable[Global___SongName] | None = ...,
         text: _builtins.str = ...,
+        kind: Global___ReasonKind.ValueType = ...,
+        artist_songs: _builtins.int = ...,
+        artists: _abc.Iterable[_builtins.str] | None = ...,
+        common_followers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "shared_songs", b"shared_songs", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_songs", b"artist_songs", "artists", b"artists", "common_followers", b"common_followers", "examples", b"examples", "kind", b"kind", "shared_songs", b"shared_songs", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,15 +16,12 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped, Source
-from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES, wording
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped
+from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES
 from spotify_buddies.trainer.bundle import StringTable
 from spotify_buddies.trainer.bundle.sources import ALL, names_of
 
 Array = npt.NDArray[Any]
-
-# How reasons are worded, by the source's number.
-_WORDED = np.array([0, *(wording(source) for source in Source)], np.int8)
 
 
 class Encoded:
@@ -69,9 +66,14 @@ class Encoder:
             *_columns(phrases),
             np.cumsum([0, *map(len, found)]),
             np.concatenate(found),
+            *_columns(bundle.song_artists),
         ]
         heads = {arm: pb.Recommendation(model_version=engine.version, arm=pb.Arm.ValueType(arm)) for arm in Arm}
         self._fixed = {arm: kernels.Fixed(_bytes(head), *shared) for arm, head in heads.items()}
+
+    def fixed(self, arm: Arm) -> kernels.Fixed:
+        """What is the same in every answer of an arm."""
+        return self._fixed[arm]
 
     def encode(
         self,
@@ -92,17 +94,19 @@ class Encoder:
             lists, drawn = lists.part(first, last), drawn[first * 16 : last * 16]
             reasons = reasons and reasons.part(first, last)
         count, limit = lists.rows.shape
-        keys, sources = lists.keys or Keys.of(lists.user_ids), lists.source_numbers
+        keys = lists.keys or Keys.of(lists.user_ids)
         sent = kernels.Sent(
             keys.offsets, keys.data, np.frombuffer(drawn, np.uint8), lists.rows, lists.scores,
-            lists.scores.view(np.uint32), lists.counts, sources, _WORDED[sources],
+            lists.scores.view(np.uint32), lists.counts, lists.source_numbers,
             np.fromiter(map(self._skipped_codes.__getitem__, lists.skipped), np.int8, count),
             np.fromiter(lists.unknown_songs, np.int32, count),
             np.zeros((count, limit), np.uint8) if lists.candidate_sources is None else lists.candidate_sources,
         )  # fmt: skip
         # Arrays all the same where there are no reasons: with anything else the kernel would be compiled once more.
-        why = reasons or Reasons(np.empty((0, limit), np.int32), np.empty((0, limit, EXAMPLES), np.int32))
-        data: bytes = kernels.encode(sent, reasons is not None, why.shared, why.examples, self._fixed[arm]).tobytes()
+        none = np.empty((0, limit), np.int32)
+        why = reasons or Reasons(none, none.astype(np.int8), np.empty((0, limit, EXAMPLES), np.int32))
+        encoded = kernels.encode(sent, reasons is not None, why.shared, why.kinds, why.examples, self._fixed[arm])
+        data: bytes = encoded.tobytes()
         return data
 
 

@@ -12,6 +12,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
     ListColumns,
     ListRules,
     Ragged,
+    Ties,
 )
 from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
@@ -19,6 +20,7 @@ from spotify_buddies.serve_app.ranking.kernels.order import offer
 from spotify_buddies.serve_app.ranking.kernels.retrieval import join, mark, nearest, whole_scores
 from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, POPULAR, POPULAR_IN_GENRE, dot, rank
 from spotify_buddies.serve_app.ranking.kernels.songs import share, vote
+from spotify_buddies.serve_app.ranking.kernels.ties import tie
 from spotify_buddies.serve_app.ranking.kernels.weighing import genre_shares
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "ListColumns",
     "ListRules",
     "Ragged",
+    "Ties",
     "dot",
     "gather_owned",
     "genre_shares",
@@ -42,6 +45,7 @@ __all__ = [
     "offer",
     "rank",
     "share",
+    "tie",
     "vote",
     "whole_scores",
 ]

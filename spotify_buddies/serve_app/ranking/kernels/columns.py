@@ -26,7 +26,8 @@ class Catalogue(NamedTuple):
     By playlist row: factors float32 (playlists, d); owner, -1 for nobody; sketches uint8 (playlists, width), (0, 0)
     where there are none; row p of (song_indptr, songs), ascending, or empty arrays where a bundle has no songs of
     playlists; novelty float32, 0 to 1, and genre int16, -1 for none, both empty likewise. Best first: (popular,
-    popular_scores) with everybody, and row g of (genre_indptr, genre_popular, genre_scores) in genre g.
+    popular_scores) with everybody, and row g of (genre_indptr, genre_popular, genre_scores) in genre g. Row u of
+    (refused_indptr, refused), ascending: what user u never gets; empty arrays where a bundle does not say.
     """
 
     factors: Array
@@ -41,6 +42,8 @@ class Catalogue(NamedTuple):
     songs: Array
     novelty: Array
     genre: Array
+    refused_indptr: Array
+    refused: Array
 
 
 class Asked(NamedTuple):
@@ -64,7 +67,7 @@ class Asked(NamedTuple):
 
 
 class ListRules(NamedTuple):
-    """Rules of a list, beside that users never get their own playlists.
+    """Rules of a list, beside that users never get their own playlists, nor what the catalogue refuses them.
 
     excluded: rows that nobody gets; row i of (blocked_indptr, blocked): what user i of the request does not get; both
     ascending. At most max_per_owner of one owner; none with more than most_equal equal bytes in its sketch to a better
@@ -114,15 +117,31 @@ class Libraries(NamedTuple):
     playlist_songs: Array
 
 
+class Ties(NamedTuple):
+    """What ties a playlist to a user without a song: artist, of each song, -1 unknown, empty where no song has one.
+
+    Row p of (playlist_indptr, playlist_songs) of playlist p; row u of (co_indptr, co_followers): those whose follows
+    are nearest to user u's; row u of (followed_indptr, followed), ascending: what u follows. Empty if unknown.
+    """
+
+    artist: Array
+    playlist_indptr: Array
+    playlist_songs: Array
+    co_indptr: Array
+    co_followers: Array
+    followed_indptr: Array
+    followed: Array
+
+
 class ExplainedLists(NamedTuple):
-    """Lists to be explained: counts[i] of rows (users, limit) are filled; personal[i]: it comes from neighbours.
+    """Lists to be explained: counts[i] of rows (users, limit) are filled; kinds[i]: what is said if nothing is shared.
 
     Row song_rows[i] of (indptr, songs), ascending, are the user's own songs; -1: none are known.
     """
 
     rows: Array
     counts: Array
-    personal: Array
+    kinds: Array
     song_rows: Array
     indptr: Array
     songs: Array

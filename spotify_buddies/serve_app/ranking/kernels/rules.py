@@ -22,9 +22,21 @@ SONGS_A_LINE = LINE_BYTES // 4
 
 
 @njit(cache=True, nogil=True)
-def is_allowed(user: int, playlist: int, owner: Array, excluded: Array, blocked: Array) -> bool:
-    """Whether a user may get a playlist at all: not their own, not excluded for everybody, and not blocked."""
+def refused_to(user: int, refused_indptr: Array, refused: Array) -> Array:
+    """What the bundle refuses a user, ascending; -1 stands for nobody, who is refused nothing."""
+    if user < 0 or refused_indptr.size == 0:
+        return refused[:0]
+    return refused[refused_indptr[user] : refused_indptr[user + 1]]
+
+
+@njit(cache=True, nogil=True)
+def is_allowed(user: int, playlist: int, owner: Array, refused: Array, excluded: Array, blocked: Array) -> bool:
+    """Whether a user may get a playlist at all: not their own, not refused to them, not excluded for everybody, and not
+    blocked.
+    """
     if user >= 0 and owner[playlist] == user:
+        return False
+    if refused.size > 0 and holds(refused, playlist):
         return False
     if excluded.size > 0 and holds(excluded, playlist):
         return False
@@ -112,6 +124,7 @@ def pick(
     sketches: Array,
     song_indptr: Array,
     songs: Array,
+    refused: Array,
     excluded: Array,
     blocked: Array,
     limits: Limits,
@@ -126,7 +139,7 @@ def pick(
         if count == rows.size:
             break
         playlist = playlists[j]
-        if is_allowed(user, playlist, owner, excluded, blocked) and fits(
+        if is_allowed(user, playlist, owner, refused, excluded, blocked) and fits(
             playlist, rows, count, owner, sketches, song_indptr, songs, limits
         ):
             rows[count] = playlist

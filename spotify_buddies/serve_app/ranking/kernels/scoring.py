@@ -10,7 +10,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import Asked, Catalogue, Limits, ListColumns, ListRules
 from spotify_buddies.serve_app.ranking.kernels.order import drop, heapify, sift_down
-from spotify_buddies.serve_app.ranking.kernels.rules import fits, is_allowed, pick
+from spotify_buddies.serve_app.ranking.kernels.rules import fits, is_allowed, pick, refused_to
 from spotify_buddies.serve_app.ranking.kernels.weighing import weigh
 from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
 
@@ -54,13 +54,15 @@ def score_all(factor: Array, playlists: Array, size: int, factors: Array, values
 
 
 @njit(cache=True, nogil=True)
-def keep(candidates: Array, user: int, owner: Array, excluded: Array, blocked: Array, playlists: Array) -> int:
+def keep(
+    candidates: Array, user: int, owner: Array, refused: Array, excluded: Array, blocked: Array, playlists: Array
+) -> int:
     """Write the candidates that a user may get to the front of playlists, and return how many they are."""
     size = 0
     for j in range(candidates.size):
         playlists[size] = candidates[j]
         size += user < 0 or owner[candidates[j]] != user
-    return drop(playlists, drop(playlists, size, excluded), blocked)
+    return drop(playlists, drop(playlists, drop(playlists, size, refused), excluded), blocked)
 
 
 @njit(cache=True, nogil=True)
@@ -69,6 +71,7 @@ def keep_scored(
     given: Array,
     user: int,
     owner: Array,
+    refused: Array,
     excluded: Array,
     blocked: Array,
     playlists: Array,
@@ -78,7 +81,7 @@ def keep_scored(
     size = 0
     for j in range(candidates.size):
         playlists[size], values[size] = candidates[j], given[j]
-        size += is_allowed(user, candidates[j], owner, excluded, blocked)
+        size += is_allowed(user, candidates[j], owner, refused, excluded, blocked)
     return size
 
 
@@ -144,7 +147,7 @@ def rank_columns(
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
     users, vectors, vector_rows, indptr, candidates, candidate_scores, candidate_rows, genre_rows, shares = asked
     factors, owner, sketches, popular, popular_scores, genre_indptr, genre_popular, genre_scores = catalogue[:8]
-    song_indptr, songs, novelty, genre_of = catalogue[8:]
+    song_indptr, songs, novelty, genre_of, refused_indptr, all_refused = catalogue[8:]
     excluded, blocked_indptr, all_blocked, max_per_owner, most_equal, most_contained, adventurous, calibration = rules
     all_rows, all_scores, counts, sources = lists
     limits = Limits(max_per_owner, most_equal, most_contained)
@@ -158,15 +161,16 @@ def rank_columns(
         user, row = users[i], candidate_rows[i]
         genre = genre_rows[i] if genre_rows.size > 0 else -1
         blocked, rows, scores = all_blocked[blocked_indptr[i] : blocked_indptr[i + 1]], all_rows[i], all_scores[i]
+        refused = refused_to(user, refused_indptr, all_refused)
         count = 0
         sources[i] = LIVE
         if row >= 0 and weighed:
             mine = candidates[indptr[row] : indptr[row + 1]]
             if scored:
                 given = candidate_scores[indptr[row] : indptr[row + 1]]
-                size = keep_scored(mine, given, user, owner, excluded, blocked, playlists, values)
+                size = keep_scored(mine, given, user, owner, refused, excluded, blocked, playlists, values)
             else:
-                size = keep(mine, user, owner, excluded, blocked, playlists)
+                size = keep(mine, user, owner, refused, excluded, blocked, playlists)
                 score_all(vectors[vector_rows[i]], playlists, size, factors, values)
             wanted = shares[i] if calibration > 0.0 and shares.shape[0] > 0 else nobody
             count = weigh(
@@ -176,17 +180,29 @@ def rank_columns(
         elif row >= 0 and scored:
             mine, given = candidates[indptr[row] : indptr[row + 1]], candidate_scores[indptr[row] : indptr[row + 1]]
             count = pick(
-                mine, given, user, owner, sketches, song_indptr, songs, excluded, blocked, limits, rows, scores
+                mine, given, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits, rows, scores
             )
         elif row >= 0:
-            size = keep(candidates[indptr[row] : indptr[row + 1]], user, owner, excluded, blocked, playlists)
+            size = keep(candidates[indptr[row] : indptr[row + 1]], user, owner, refused, excluded, blocked, playlists)
             score_all(vectors[vector_rows[i]], playlists, size, factors, values)
             count = take_best(playlists, values, heap, size, owner, sketches, song_indptr, songs, limits, rows, scores)
         if count == 0 and genre >= 0:
             first, last = genre_indptr[genre], genre_indptr[genre + 1]
             liked, likes = genre_popular[first:last], genre_scores[first:last]
             count = pick(
-                liked, likes, user, owner, sketches, song_indptr, songs, excluded, blocked, limits, rows, scores
+                liked,
+                likes,
+                user,
+                owner,
+                sketches,
+                song_indptr,
+                songs,
+                refused,
+                excluded,
+                blocked,
+                limits,
+                rows,
+                scores,
             )
             sources[i] = POPULAR_IN_GENRE
         if count == 0:
@@ -198,6 +214,7 @@ def rank_columns(
                 sketches,
                 song_indptr,
                 songs,
+                refused,
                 excluded,
                 blocked,
                 limits,

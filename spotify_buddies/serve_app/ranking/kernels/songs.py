@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Libraries
+from spotify_buddies.serve_app.ranking.kernels.kinds import OWNER, SONGS, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import holds, offer
 from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
 
@@ -45,33 +46,38 @@ def fetch_songs(indptr: Array, songs: Array, row: int) -> None:
             prefetch(songs, place, 0)
 
 
-def share(lists: ExplainedLists, libraries: Libraries, shared: Array, examples: Array) -> None:
-    """The songs that each user shares with the owner of each playlist of the list, or with the playlist itself.
+def share(lists: ExplainedLists, libraries: Libraries, shared: Array, kinds: Array, examples: Array) -> int:
+    """The songs that each user shares with the owner of each playlist of the list, or else with the playlist itself.
 
-    Writes shared (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is shared where
-    anything is missing or the list is not personal. shared is below 0 where the owner shares nothing and the playlist
-    so many songs.
+    Writes shared, kinds (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is
+    shared where anything is missing or the list's kind is not TASTE. Returns how many places of those share nothing.
     """
-    share_columns(tuple(lists), tuple(libraries), shared, examples)
+    left: int = share_columns(tuple(lists), tuple(libraries), shared, kinds, examples)
+    return left
 
 
 @njit(cache=True, nogil=True)
-def share_columns(lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Array, examples: Array) -> None:
+def share_columns(
+    lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Array, kinds: Array, examples: Array
+) -> int:
     """As share, with the fields of its arguments."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    rows, counts, personal, song_rows, song_indptr, song_values = lists
+    rows, counts, unshared, song_rows, song_indptr, song_values = lists
     owner, indptr, songs, listeners, playlist_indptr, playlist_songs = libraries
     known = np.empty(examples.shape[2], np.float64)
     marks = np.zeros(PLACES + 1, np.uint8)
     shared[:] = 0
+    kinds[:] = 0
     examples[:] = -1
+    left = 0
     for i in range(song_rows.size):
         if i + AHEAD < song_rows.size:
             fetch_songs(song_indptr, song_values, song_rows[i + AHEAD])
             for j in range(counts[i + AHEAD]):
                 fetch_songs(indptr, songs, owner[rows[i + AHEAD, j]])
         row = song_rows[i]
-        if row < 0 or not personal[i]:
+        kinds[i, : counts[i]] = unshared[i]
+        if row < 0 or unshared[i] != TASTE:
             continue
         mine = song_values[song_indptr[row] : song_indptr[row + 1]]
         for song in mine:
@@ -81,12 +87,16 @@ def share_columns(lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Ar
             if user >= 0:
                 theirs = songs[indptr[user] : indptr[user + 1]]
                 shared[i, j] = share_one(mine, marks, theirs, listeners, examples[i, j], known)
+                kinds[i, j] = OWNER if shared[i, j] > 0 else TASTE
             if shared[i, j] == 0 and playlist_indptr.size > 0:
                 its = playlist_songs[playlist_indptr[rows[i, j]] : playlist_indptr[rows[i, j] + 1]]
-                shared[i, j] = -share_one(mine, marks, its, listeners, examples[i, j], known)
+                shared[i, j] = share_one(mine, marks, its, listeners, examples[i, j], known)
+                kinds[i, j] = SONGS if shared[i, j] > 0 else TASTE
+            left += shared[i, j] == 0
         # Only the marks that were set: emptying all of them costs more than most users' songs.
         for song in mine:
             marks[song & PLACES] = 0
+    return left
 
 
 @njit(cache=True, nogil=True)

@@ -25,8 +25,8 @@ class Fixed(NamedTuple):
 
     head: the fields model_version and arm. (skipped_offsets, skipped): the field skipped, by code. (playlist_offsets,
     playlists): from encode_playlists. (song_offsets, songs): from encode_songs. (phrase_offsets, phrases): three rows
-    for every wording: the sentence for one, and what stands before and after a larger number. (found_offsets, found):
-    the field found_by, by mask of trainer.bundle.sources.
+    for every kind of reason: the sentence for one, and what stands before and after a larger number. (found_offsets,
+    found): the field found_by, by mask of trainer.bundle.sources. (artist_offsets, artists): the artist of every song.
     """
 
     head: Array
@@ -40,14 +40,16 @@ class Fixed(NamedTuple):
     phrases: Array
     found_offsets: Array
     found: Array
+    artist_offsets: Array
+    artists: Array
 
 
 class Sent(NamedTuple):
     """Lists to be sent, one row per user.
 
     (id_offsets, ids): the user ids. drawn: 16 random bytes each. rows, scores and score_bits (users, limit), of which
-    counts are filled. sources: numbers of the proto. worded: how reasons are worded. skipped: rows of Fixed.skipped.
-    found_by uint8 (users, limit): rows of Fixed.found.
+    counts are filled. sources: numbers of the proto. skipped: rows of Fixed.skipped. found_by uint8 (users, limit):
+    rows of Fixed.found.
     """
 
     id_offsets: Array
@@ -58,7 +60,6 @@ class Sent(NamedTuple):
     score_bits: Array
     counts: Array
     sources: Array
-    worded: Array
     skipped: Array
     unknown_songs: Array
     found_by: Array

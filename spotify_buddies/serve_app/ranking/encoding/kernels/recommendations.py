@@ -44,24 +44,24 @@ Array = npt.NDArray[Any]
 AHEAD = 4
 
 
-def encode(sent: Sent, explained: bool, shared: Array, examples: Array, fixed: Fixed) -> Array:
+def encode(sent: Sent, explained: bool, shared: Array, kinds: Array, examples: Array, fixed: Fixed) -> Array:
     """The lists as fields RecommendResponse.recommendations, uint8 (bytes,).
 
-    shared (users, limit) and examples (users, limit, n), song rows, -1 padded, are read only where explained.
+    shared, kinds (users, limit) and examples (users, limit, n), song rows, -1 padded, are read only where explained.
     """
-    encoded: Array = encode_columns(tuple(sent), explained, shared, examples, tuple(fixed))
+    encoded: Array = encode_columns(tuple(sent), explained, shared, kinds, examples, tuple(fixed))
     return encoded
 
 
 @njit(cache=True, nogil=True)
 def encode_columns(
-    sent: tuple[Any, ...], explained: bool, shared: Array, examples: Array, fixed: tuple[Any, ...]
+    sent: tuple[Any, ...], explained: bool, shared: Array, kinds: Array, examples: Array, fixed: tuple[Any, ...]
 ) -> Array:
     """As encode, with the fields of Sent and Fixed."""
     users, limit = sent[3].shape
     sizes = np.empty(users, np.int64), np.empty(users * limit, np.int64), np.empty(users * limit, np.int64)
-    out = np.empty(put_all(None, sent, explained, shared, examples, fixed, sizes), np.uint8)
-    put_all(out, sent, explained, shared, examples, fixed, sizes)
+    out = np.empty(put_all(None, sent, explained, shared, kinds, examples, fixed, sizes), np.uint8)
+    put_all(out, sent, explained, shared, kinds, examples, fixed, sizes)
     return out
 
 
@@ -95,15 +95,16 @@ def put_all(
     sent: tuple[Any, ...],
     explained: bool,
     shared: Array,
+    kinds: Array,
     examples: Array,
     fixed: tuple[Any, ...],
     sizes: tuple[Array, ...],
 ) -> int:
     """The fields of all users. sizes: of recommendations, playlists and reasons; counting fills them, writing reads."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    id_offsets, ids, drawn, rows, scores, bits, counts, sources, worded, skipped, unknown, found_by = sent
+    id_offsets, ids, drawn, rows, scores, bits, counts, sources, skipped, unknown, found_by = sent
     head, skipped_offsets, skips, entry_offsets, entries, song_offsets, songs = fixed[:7]
-    phrase_offsets, phrases, found_offsets, found = fixed[7:]
+    phrase_offsets, phrases, found_offsets, found, artist_offsets, artists = fixed[7:]
     sizes_all, sizes_playlist, sizes_reason = sizes
     place = 0
     for i in range(counts.size):
@@ -119,8 +120,8 @@ def put_all(
             if explained:
                 place = start_reason = begin(out, place, REASON, sizes_reason[k])
                 place = put_reason(
-                    out, place, worded[i], shared[i, j], scores[i, j], examples[i, j], song_offsets, songs,
-                    phrase_offsets, phrases,
+                    out, place, kinds[i, j], shared[i, j], scores[i, j], examples[i, j], song_offsets, songs,
+                    artist_offsets, artists, phrase_offsets, phrases,
                 )  # fmt: skip
                 place = end(out, place, start_reason, REASON, sizes_reason, k)
             place = put_row(out, place, found_offsets, found, np.int64(found_by[i, j]))
