@@ -24,6 +24,7 @@ from tests.deploy.conftest import Start
 from tests.processes import sockets
 from tests.serve_app.bundles import make_bundle
 from tests.strangers import reached
+from tests.waiting import WITHIN_S
 
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = "s3cret-Pa55"
@@ -48,7 +49,7 @@ class Service:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(timeout=90)
+        self.process.wait(timeout=2 * WITHIN_S)
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def test_the_service_behind_the_edge(service: Service, start: Start, certificate
     token = edge.add("partner")
     edge.reload()
     credentials = secure(token=token, ca=certificates / "ca.pem")
-    with Client(edge.address, credentials=credentials, timeout_s=20.0) as client:
+    with Client(edge.address, credentials=credentials, timeout_s=WITHIN_S) as client:
         assert client.model_status().versions[0].version == "7"
         taste = Taste([Song("Song 1", "Artist 1"), Song("Song 2", "Artist 2")], user_id=LISTENERS[2])
         recommendations = client.recommend(LISTENERS[:2], tastes=[taste])
@@ -129,7 +130,7 @@ def test_another_user_of_the_machine_reaches_nothing_of_a_running_service(servic
     # A note that tells the service to stop, and an executable that it runs, lie where only its user writes.
     assert {path.name for path in service.run.iterdir()} == {"h", "owner.pid", "r"}
     assert (service.run / "h" / "haproxy").is_file()
-    with Client(service.grpc, timeout_s=20.0) as client:
+    with Client(service.grpc, timeout_s=WITHIN_S) as client:
         assert client.model_status().versions[0].version == "7"
     service.stop()
     assert reached([service.state]) == []

@@ -30,18 +30,18 @@ def test_a_canary_goes_up_and_back_and_the_registry_is_as_before(trained: Comman
     assert (found["failed"], found["requests"] > 50) == (0, True)
     assert [step["name"] for step in found["figures"]["steps"]] == ["10 %", "50 %", "promote", "rollback"]
     versions = {
-        version["number"]: version["aliases"] for version in json.loads(trained.run("registry", "list", "--json"))
+        version["number"]: version["aliases"] for version in json.loads(trained.ask("registry", "list", "--json"))
     }
     assert versions["1"] == ["production"]
     assert not any(aliases for number, aliases in versions.items() if number != "1")
-    status = json.loads(trained.run("rollout", "status", "--json"))
+    status = json.loads(trained.ask("rollout", "status", "--json"))
     assert (status["active"]["wanted"]["production"], status["active"]["wanted"]["canary"]) == ("1", None)
 
 
 def test_while_haproxy_is_replaced_callers_are_told_unavailable_and_nothing_else(
     trained: Commands, service: Endpoints
 ) -> None:
-    users = [one["user_id"] for one in json.loads(trained.run("data", "listeners", "--count", "20", "--json"))]
+    users = [one["user_id"] for one in json.loads(trained.ask("data", "listeners", "--count", "20", "--json"))]
     broken = ServiceUnderTest(service, trained.state_dir)
     with Traffic(service.grpc, Users(users), 100.0).running() as traffic:
         wait_until(lambda: len(traffic.calls) > 20, "calls", 60.0)

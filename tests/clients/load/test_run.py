@@ -24,7 +24,7 @@ from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
 from spotify_buddies.foundation.process.children import stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.load.grpc_aio import Stalling, serving
-from tests.waiting import wait_until
+from tests.waiting import WITHIN_S, wait_until
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
@@ -35,7 +35,9 @@ def run(workers: ClientProcesses, plan: LoadPlan) -> Measured:
 
 
 def short(address: str, mix: dict[CallKind, float], **changes) -> LoadPlan:
-    return LoadPlan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
+    return LoadPlan(
+        address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": WITHIN_S, **changes}
+    )
 
 
 def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
@@ -210,7 +212,7 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     assert body["service"]["calls"] > 0
     assert 0 < body["service"]["measured_s"] < 600
     assert children
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert psutil.wait_procs(children, timeout=WITHIN_S)[1] == []
 
 
 @pytest.mark.parametrize(

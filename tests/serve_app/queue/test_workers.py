@@ -45,9 +45,9 @@ def workers(
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=WITHIN_S)
         process.stdout.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=WITHIN_S)
     assert not alive, f"left running: {alive}"
     assert process.returncode == 0
 
