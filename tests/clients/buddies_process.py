@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from spotify_buddies.clients.main import main
+from spotify_buddies.foundation.process.signals import STOPPING
 from tests.waiting import WITHIN_S
 
 # One at a time: standard output, the directory and the environment are the process's.
@@ -56,10 +58,13 @@ def _inherited() -> dict[str, str]:
 def _own(
     cwd: Path, environment: dict[str, str], arguments: tuple[str, ...]
 ) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
-    """Directory, environment, arguments and standard output of a command's own, until the block ends."""
+    """Directory, environment, arguments, signals and standard output of a command's own, until the block ends."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     mask = os.umask(0)
     os.umask(mask)
+    # Only the main thread may change them, the command included.
+    main_thread = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in STOPPING} if main_thread else {}
     try:
         with (
             chdir(cwd),
@@ -71,3 +76,5 @@ def _own(
             yield out, err
     finally:
         os.umask(mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

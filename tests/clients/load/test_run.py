@@ -23,6 +23,7 @@ from spotify_buddies.clients.load.usage import Watch, growth
 from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
 from spotify_buddies.foundation.process.children import stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
+from tests.clients.buddies_process import called
 from tests.clients.load.grpc_aio import Stalling, serving
 from tests.waiting import WITHIN_S, wait_until
 
@@ -225,12 +226,12 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
-    finished = load(tmp_path, *arguments)
+    finished = called("load", *arguments, cwd=tmp_path, BUDDIES_STATE_DIR=str(tmp_path))
     assert finished.returncode == code
     assert said in finished.stderr
 
 
 def test_without_a_bundle_it_says_how_to_name_listeners(bare: Bare, tmp_path: Path) -> None:
-    finished = load(tmp_path, "--address", bare.address)
+    finished = called("load", "--address", bare.address, cwd=tmp_path, BUDDIES_STATE_DIR=str(tmp_path))
     assert finished.returncode == 1
     assert "--ids FILE" in finished.stderr

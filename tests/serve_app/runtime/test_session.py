@@ -27,7 +27,7 @@ from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.serve_app.versions.retention import DAY_S, prune
 from tests.waiting import WITHIN_S, wait_until
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 WEEKS_AGO = time.time() - 20 * DAY_S
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -68,7 +68,7 @@ def service(bundle_dir: Path) -> Iterator[Started]:
             text=True,
         )
         try:
-            wait_until((state / ENDPOINTS).exists, "the start", 180, process)
+            wait_until((state / ENDPOINTS).exists, "the start", 600, process)
             started = Started(state, json.loads((state / ENDPOINTS).read_bytes()))
             yield started
         finally:

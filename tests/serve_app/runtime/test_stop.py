@@ -24,7 +24,7 @@ from spotify_buddies.trainer.registry.mlflow_client import artifact_location, co
 from spotify_buddies.trainer.registry.registry import Registry
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 # Where the runs' own directories go: fourteen bytes, for the sockets below it.
 TEMP = Path(f"/tmp/s{secrets.token_hex(4)}")
 ENVIRONMENT = {
@@ -35,8 +35,8 @@ ENVIRONMENT = {
     "BUDDIES_SERVE__DRAIN_S": "0.2",
 }
 
-# A start takes a minute where others want the processors too.
-START_S = 180.0
+# A start takes minutes where many others want the processors too.
+START_S = 600.0
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def test_a_message_that_is_cut_off_is_answered(front: Front) -> None:
     )  # fmt: skip
 
 
-def test_a_call_whose_message_does_not_come_is_ended(front: Front) -> None:
+def test_a_call_whose_message_does_not_come_is_ended(start: Start, backend: Backend) -> None:
+    front = start(backend, message_s=2)
     with http2(front.calls) as connection:
         waiting = connection.open(RECOMMEND, end=False)
         other = connection.answer(connection.open(RECOMMEND, body=NOTHING))
