@@ -14,6 +14,7 @@ import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints, running
 from tests.clients.buddies_process import called
+from tests.processes import left_of
 from tests.waiting import WITHIN_S, wait_until
 
 START_S = 300.0
@@ -119,6 +120,6 @@ def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iter
             process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=2 * WITHIN_S)
     assert process.returncode == 0, output
-    _, alive = psutil.wait_procs(family, timeout=WITHIN_S)
+    alive = left_of(family)
     assert not alive, f"left running: {alive}"
     assert running(trained.state_dir) is None

@@ -17,7 +17,7 @@ from tests.strangers import reached
 from tests.system.conftest import Commands
 from tests.system.test_interrupt import contents
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 MARK = "TEST_CLUSTER_MARK"
 

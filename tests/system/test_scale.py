@@ -29,7 +29,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 KNOWN = pb.RecommendRequest(user_ids=["user-3"])
 SLOW = pb.RecommendRequest(tastes=[pb.Taste(user_id="new", songs=[pb.Song(song_id="SO0004")])])

@@ -25,6 +25,7 @@ from spotify_buddies.foundation.process.children import stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.buddies_process import called
 from tests.clients.load.grpc_aio import Stalling, serving
+from tests.processes import left_of
 from tests.waiting import WITHIN_S, wait_until
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
@@ -213,7 +214,7 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     assert body["service"]["calls"] > 0
     assert 0 < body["service"]["measured_s"] < 600
     assert children
-    assert psutil.wait_procs(children, timeout=WITHIN_S)[1] == []
+    assert left_of(children) == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from spotify_buddies.serve_app.queue.broker import Producer, application
 from spotify_buddies.serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
+from tests.processes import left_of
 from tests.strangers import reached
 from tests.waiting import wait_until
 
@@ -61,7 +62,7 @@ def workers(
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=WITHIN_S)
         process.stdout.close()
-    _, alive = psutil.wait_procs(family, timeout=WITHIN_S)
+    alive = left_of(family)
     assert not alive, f"left running: {alive}"
     assert process.returncode == 0
 
