@@ -1,12 +1,17 @@
-"""The generated bundle that several rooms serve."""
+"""The generated bundle that several rooms serve, and how Hypothesis draws its examples in all of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.serve_app.bundles import make_bundle
+
+# The same examples in every run, however long one takes: a kernel may be compiled in it, on a busy machine.
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

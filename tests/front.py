@@ -19,6 +19,8 @@ from h2.events import (
     TrailersReceived,
 )
 
+from tests.waiting import WITHIN_S
+
 CONFIG = """global
     log 127.0.0.1:514 local0 info
     stats socket {admin} mode 666 level admin expose-fd listeners
@@ -136,7 +138,7 @@ class Http2:
         self._h2.reset_stream(number, error_code=8)
         self.flush()
 
-    def answer(self, number: int, timeout_s: float = 20.0) -> Answer:
+    def answer(self, number: int, timeout_s: float = WITHIN_S) -> Answer:
         """Wait until a stream has ended. TimeoutError, or the connection's end as ConnectionError."""
         answer = self._answers[number]
         self.socket.settimeout(timeout_s)
@@ -144,7 +146,7 @@ class Http2:
             self._receive()
         return answer
 
-    def first(self, number: int, timeout_s: float = 20.0) -> Answer:
+    def first(self, number: int, timeout_s: float = WITHIN_S) -> Answer:
         """Wait for a stream's first data, or its end."""
         answer = self._answers[number]
         self.socket.settimeout(timeout_s)
@@ -182,5 +184,5 @@ class Http2:
 def http2(address: str) -> Iterator[Http2]:
     """A connection to host:port, closed after the block."""
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as sock:
+    with socket.create_connection((host, int(port)), timeout=WITHIN_S) as sock:
         yield Http2(sock)

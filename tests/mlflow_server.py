@@ -40,6 +40,8 @@ def mlflow_server(state_dir: Path, port: int | None = None) -> Iterator[str]:
             for line in process.stderr:
                 if "Uvicorn running on" in line:
                     break
+            else:
+                raise AssertionError(f"the MLflow server on port {port} ended before it served")
             yield f"http://127.0.0.1:{port}"
         finally:
             os.killpg(process.pid, signal.SIGKILL)

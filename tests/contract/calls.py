@@ -10,8 +10,9 @@ import pytest
 from grpc_status import rpc_status
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from tests.waiting import WITHIN_S
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = WITHIN_S
 SERVICE = "buddies.v1.RecommenderService"
 
 

@@ -21,6 +21,8 @@ from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderSe
 from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.embedded import postgres, valkey
 from spotify_buddies.trainer.bundle import open_bundle
+from tests.processes import left_of
+from tests.waiting import WITHIN_S
 
 HERE = Path(__file__).parent
 KINDS = ["plain", pytest.param("haproxy", marks=pytest.mark.ray), pytest.param("proxy", marks=pytest.mark.ray)]
@@ -93,8 +95,8 @@ def address(
         yield ready["grpc"]
         started += psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        process.wait(timeout=60)
-    _, alive = psutil.wait_procs(started, timeout=5)
+        process.wait(timeout=2 * WITHIN_S)
+    alive = left_of(started)
     assert alive == [], f"processes outlived the server:\n{log.read_text()[-4000:]}"
     assert process.returncode == (0 if request.param == "plain" else 143)
     assert ready["run"] == "" or not Path(ready["run"]).exists()

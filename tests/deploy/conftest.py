@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from spotify_buddies.foundation.process.ports import free_port
-from tests.waiting import wait_until
+from tests.waiting import WITHIN_S, wait_until
 
 EDGE = Path(__file__).parent.parent.parent / "deploy" / "edge"
 START_S = 120.0
@@ -26,7 +26,7 @@ START_S = 120.0
 def script(name: str, *arguments: str, expect: int = 0) -> str:
     """Run one of the edge's scripts as a person does; its standard output."""
     done = subprocess.run(
-        [sys.executable, str(EDGE / name), *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, str(EDGE / name), *arguments], capture_output=True, text=True, check=False, timeout=WITHIN_S
     )
     assert done.returncode == expect, done.stderr
     return done.stdout if expect == 0 else done.stderr
@@ -66,7 +66,7 @@ class Edge:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=WITHIN_S)
 
 
 Start = Callable[..., Edge]
@@ -122,4 +122,4 @@ def many_files() -> Iterator[None]:
 
 
 def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
+    return socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S, source_address=(source, 0))

@@ -13,6 +13,7 @@ from spotify_buddies.clients.python import Client, ModelStatus, Retry, secure
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.deploy.conftest import Edge, connect
 from tests.front import Http2
+from tests.waiting import WITHIN_S
 
 SEEN = pb.GetModelStatusResponse(model="m")
 ONCE = Retry(attempts=1)
@@ -28,7 +29,7 @@ def ask(
     """One call of the Python client through the edge."""
     key = certificate.with_suffix(".key") if certificate else None
     credentials = secure(token=token, ca=certificates / "ca.pem", certificate=certificate, key=key)
-    with Client(edge.address, credentials=credentials, timeout_s=10.0, retry=retry) as client:
+    with Client(edge.address, credentials=credentials, timeout_s=WITHIN_S, retry=retry) as client:
         return client.model_status()
 
 

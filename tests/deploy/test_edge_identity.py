@@ -17,13 +17,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from spotify_buddies.clients.python import AccessDenied, BuddiesError, Client, ServiceUnavailable, secure
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import called
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
 from tests.deploy.conftest import Start, script
 from tests.deploy.edge_calls import SEEN, ask, bearer, many, raw, status
 from tests.front import NOTHING, STATUS
-from tests.waiting import wait_until
+from tests.waiting import WITHIN_S, wait_until
 
 
 def test_a_caller_with_a_token_is_let_through_and_others_are_told_unauthenticated(
@@ -59,8 +59,8 @@ def test_the_command_calls_through_the_edge(start: Start, certificates: Path, tm
         (tmp_path / "token").write_text(edge.add("partner"))
         edge.reload()
         options = ("--address", edge.address, "--ca", str(certificates / "ca.pem"))
-        good = buddies("recommend", "ada", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN_FILE="token")
-        bad = buddies("recommend", "ada", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN="buddies_wrong")
+        good = called("recommend", "ada", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN_FILE="token")
+        bad = called("recommend", "ada", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN="buddies_wrong")
     assert good.returncode == 0, good.stderr
     assert "Rainy" in good.stdout
     assert bad.returncode == 1
@@ -119,15 +119,15 @@ def test_a_health_check_needs_a_token_unless_it_is_set_otherwise(
             check = health_pb2.HealthCheckRequest()
             if not open_health:
                 with pytest.raises(grpc.RpcError) as refused:
-                    stub.Check(check, timeout=10)
+                    stub.Check(check, timeout=WITHIN_S)
                 assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
                 return
-            assert stub.Check(check, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
+            assert stub.Check(check, timeout=WITHIN_S).status == health_pb2.HealthCheckResponse.SERVING
             with pytest.raises(grpc.RpcError) as watched:
-                next(iter(stub.Watch(check, timeout=10)))
+                next(iter(stub.Watch(check, timeout=WITHIN_S)))
             assert watched.value.code() is grpc.StatusCode.UNAUTHENTICATED
             with pytest.raises(grpc.RpcError) as flooded:
-                many(lambda: stub.Check(check, timeout=10))
+                many(lambda: stub.Check(check, timeout=WITHIN_S))
             assert flooded.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     finally:
         server.stop(0).wait()
@@ -176,14 +176,14 @@ def test_tokens_and_certificates_change_while_calls_run_and_none_fails(start: St
         edge.reload()
         credentials = secure(token=old, ca=certificates / "ca.pem")
         with (
-            Client(edge.address, credentials=credentials, timeout_s=20.0) as ours,
+            Client(edge.address, credentials=credentials, timeout_s=WITHIN_S) as ours,
             # HAProxy says GOAWAY to a connection of the old worker; gRPC sends what that crossed once more by itself.
             grpc.secure_channel(edge.address, credentials) as plain,
         ):
             stub = RecommenderServiceStub(plain)
             callers = [
                 *[Caller(ours.model_status) for _ in range(2)],
-                *[Caller(lambda: stub.GetModelStatus(pb.GetModelStatusRequest(), timeout=20)) for _ in range(2)],
+                *[Caller(lambda: stub.GetModelStatus(pb.GetModelStatusRequest(), timeout=WITHIN_S)) for _ in range(2)],
             ]
             with calling(*callers):
                 for _ in range(3):

@@ -15,6 +15,7 @@ from tests.clients.python.answers import ANSWER
 from tests.deploy.conftest import Edge, Start
 from tests.deploy.edge_calls import ONCE, ask, bearer, raw, status
 from tests.front import NOTHING, STATUS
+from tests.waiting import WITHIN_S
 
 
 def test_without_the_service_callers_are_told_unavailable(start: Start, certificates: Path) -> None:
@@ -38,12 +39,12 @@ def test_only_the_apis_methods_pass(start: Start, certificates: Path) -> None:
             # Ray Serve looks at a method's name alone, so this one would be answered.
             method = channel.unary_unary("/other.Service/GetModelStatus")
             with pytest.raises(grpc.RpcError) as refused:
-                method(b"", timeout=10)
+                method(b"", timeout=WITHIN_S)
         with (
             Client(edge.address, credentials=credentials, retry=ONCE) as client,
             pytest.raises(ServiceFailure) as unknown,
         ):
-            client.recommend(["ada"], timeout_s=10)
+            client.recommend(["ada"], timeout_s=WITHIN_S)
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert refused.value.details() == "the edge passes no such method"
     assert unknown.value.code == "UNIMPLEMENTED"
@@ -59,13 +60,13 @@ def test_a_request_too_large_to_be_one_is_refused(start: Start, certificates: Pa
         with grpc.secure_channel(edge.address, credentials) as channel:
             stub = RecommenderServiceStub(channel)
             with pytest.raises(grpc.RpcError) as refused:
-                stub.Recommend(pb.RecommendRequest(), timeout=10, metadata=[("x", "y" * 20_000)])
+                stub.Recommend(pb.RecommendRequest(), timeout=WITHIN_S, metadata=[("x", "y" * 20_000)])
         assert refused.value.code() is not grpc.StatusCode.OK
         assert ask_recommend(edge, credentials)
 
 
 def ask_recommend(edge: Edge, credentials: grpc.ChannelCredentials) -> bool:
-    with Client(edge.address, credentials=credentials, timeout_s=10.0, retry=ONCE) as client:
+    with Client(edge.address, credentials=credentials, timeout_s=WITHIN_S, retry=ONCE) as client:
         return bool(client.recommend(["ada"]))
 
 

@@ -16,6 +16,7 @@ from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderSe
 from tests.clients.grpc_server import serving
 from tests.deploy.conftest import EDGE, Start, connect
 from tests.deploy.edge_calls import ask, status
+from tests.waiting import WITHIN_S
 
 
 def test_garbage_plaintext_and_old_tls_are_refused_and_the_edge_stands(start: Start, certificates: Path) -> None:
@@ -38,7 +39,7 @@ def test_garbage_plaintext_and_old_tls_are_refused_and_the_edge_stands(start: St
                         pass
         with grpc.insecure_channel(edge.address) as channel:
             with pytest.raises(grpc.RpcError) as refused:
-                RecommenderServiceStub(channel).GetModelStatus(pb.GetModelStatusRequest(), timeout=10)
+                RecommenderServiceStub(channel).GetModelStatus(pb.GetModelStatusRequest(), timeout=WITHIN_S)
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert ask(edge, certificates, token).model == "m"
 

@@ -17,7 +17,7 @@ from tests.strangers import reached
 from tests.system.conftest import Commands
 from tests.system.test_interrupt import contents
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 MARK = "TEST_CLUSTER_MARK"
 
@@ -91,13 +91,20 @@ def test_a_signal_ends_the_cluster_too(commands: Commands, raw: Path, number: si
 
 
 def test_another_user_reaches_nothing_of_a_cluster_of_our_own(commands: Commands, raw: Path) -> None:
-    process = commands.start("data", "build", str(raw), "--ray", "auto")
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline().startswith("fingerprints")  # Ray is up then
-        (run,) = Path(dict(commands.extra)["TMPDIR"]).glob("bray-*")
-        assert (run / "token").is_file()
-        assert reached([run]) == []
-    finally:
-        rest, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, rest
+    for _ in range(5):
+        process = commands.start("data", "build", str(raw), "--ray", "auto")
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("fingerprints")  # Ray is up then
+            process.send_signal(signal.SIGSTOP)  # and stays up while it is looked at
+            runs = [*Path(dict(commands.extra)["TMPDIR"]).glob("bray-*")]
+            found = [((run / "token").is_file(), reached([run])) for run in runs]
+        finally:
+            process.send_signal(signal.SIGCONT)
+            rest, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, rest
+        if runs:
+            break
+        # On a busy machine the work, a second's, can be over before it is stopped: then from the beginning.
+        shutil.rmtree(commands.state_dir / "dataset")
+    assert found == [(True, [])]

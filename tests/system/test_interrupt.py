@@ -42,7 +42,7 @@ def interrupt_at_first_progress(commands: Commands, arguments: tuple[str, ...]) 
     return process.returncode, first + rest
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_an_interrupted_stage_repeated_ends_with_the_same_files(tmp_path: Path) -> None:
     undisturbed = Commands(tmp_path / "undisturbed", SETTINGS)
     interrupted = Commands(tmp_path / "interrupted", SETTINGS)

@@ -51,7 +51,7 @@ class SingleDrills:
     swaps: Annotated[int, typer.Option(min=1, help="Swaps of the drill 'swaps'.")] = 20
     rate: Annotated[
         float | None,
-        typer.Option(min=1, help="Calls per second; default: half of the measured capacity, 100 for 'flood'."),
+        typer.Option(min=1, help="Calls per second; default: 100 for faults, half of the capacity for rollouts."),
     ] = None
 
 

@@ -12,7 +12,7 @@ from spotify_buddies.clients.command.access import NoService, target
 from spotify_buddies.clients.command.settings import read_settings
 from spotify_buddies.clients.main import sections
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import called
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
 
@@ -22,7 +22,7 @@ from tests.clients.python.answers import ANSWER
     [("recommend", "ada"), ("feedback", "r1", "--user", "ada", "--like", "p1"), ("load", "--mix", "unknown")],
 )
 def test_where_no_service_runs_a_command_calls_nobody_and_says_so(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    result = buddies(*arguments, cwd=tmp_path, BUDDIES_STATE_DIR="state", BUDDIES_SERVE__GRPC_PORT="9123")
+    result = called(*arguments, cwd=tmp_path, BUDDIES_STATE_DIR="state", BUDDIES_SERVE__GRPC_PORT="9123")
     assert result.returncode == 1
     assert result.stderr.startswith("error: no service runs here")
     for said in (str(tmp_path / "state"), "buddies serve start", "--address", "BUDDIES_CLIENT__ADDRESS"):
@@ -41,8 +41,8 @@ def test_the_setting_names_the_service_and_the_option_another_one(tmp_path: Path
         serving(Recommend=lambda request, context: named("of the setting")) as one,
         serving(Recommend=lambda request, context: named("of the option")) as other,
     ):
-        by_setting = buddies("recommend", "ada", cwd=tmp_path, BUDDIES_CLIENT__ADDRESS=one)
-        by_option = buddies("recommend", "ada", "--address", other, cwd=tmp_path, BUDDIES_CLIENT__ADDRESS=one)
+        by_setting = called("recommend", "ada", cwd=tmp_path, BUDDIES_CLIENT__ADDRESS=one)
+        by_option = called("recommend", "ada", "--address", other, cwd=tmp_path, BUDDIES_CLIENT__ADDRESS=one)
     assert "of the setting" in by_setting.stdout
     assert "of the option" in by_option.stdout
 

@@ -8,12 +8,12 @@ import pytest
 from spotify_buddies.clients.command.doctor import hosts
 from spotify_buddies.clients.command.endpoints import running
 from spotify_buddies.foundation.addresses import AddressKind
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import called
 from tests.clients.grpc_server import serving
 
 
 def test_doctor_lists_what_it_looked_at(tmp_path: Path) -> None:
-    result = buddies("doctor", "--json", cwd=tmp_path)
+    result = called("doctor", "--json", cwd=tmp_path)
     findings = {finding["what"]: finding for finding in json.loads(result.stdout)}
     assert findings["python"]["ok"]
     assert findings["extra train"]["ok"]
@@ -23,7 +23,7 @@ def test_doctor_lists_what_it_looked_at(tmp_path: Path) -> None:
 def test_doctor_finds_a_service_that_does_not_answer(tmp_path: Path) -> None:
     with serving() as address:
         pass
-    result = buddies("doctor", cwd=tmp_path, BUDDIES_REDIS_URL=f"redis://{address}/0")
+    result = called("doctor", cwd=tmp_path, BUDDIES_REDIS_URL=f"redis://{address}/0")
     assert result.returncode == 1
     assert ["FAIL", "redis"] in [line.split()[:2] for line in result.stdout.splitlines()]
 
@@ -31,7 +31,7 @@ def test_doctor_finds_a_service_that_does_not_answer(tmp_path: Path) -> None:
 def test_doctor_finds_a_taken_port(tmp_path: Path) -> None:
     with serving() as address:
         port = address.rpartition(":")[2]
-        result = buddies("doctor", cwd=tmp_path, BUDDIES_SERVE__GRPC_PORT=port)
+        result = called("doctor", cwd=tmp_path, BUDDIES_SERVE__GRPC_PORT=port)
     assert result.returncode == 1
     assert ["FAIL", "port", port, "taken"] in [line.split()[:4] for line in result.stdout.splitlines()]
     assert "BUDDIES_SERVE__GRPC_PORT" in result.stdout

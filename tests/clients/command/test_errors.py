@@ -10,16 +10,16 @@ import pytest
 from google.rpc import error_details_pb2 as details
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import buddies, called
 from tests.clients.grpc_server import refuse, serving
 
 
 def test_an_unknown_verb_is_wrong_usage(tmp_path: Path) -> None:
-    assert buddies("data", "frobnicate", cwd=tmp_path).returncode == 2
+    assert called("data", "frobnicate", cwd=tmp_path).returncode == 2
 
 
 def test_a_bad_setting_is_wrong_usage_and_names_the_variable(tmp_path: Path) -> None:
-    result = buddies("config", "show", cwd=tmp_path, BUDDIES_SERVE__PORT="1")
+    result = called("config", "show", cwd=tmp_path, BUDDIES_SERVE__PORT="1")
     assert result.returncode == 2
     assert "BUDDIES_SERVE__PORT" in result.stderr
     assert "Traceback" not in result.stderr
@@ -28,7 +28,7 @@ def test_a_bad_setting_is_wrong_usage_and_names_the_variable(tmp_path: Path) -> 
 def test_a_service_that_is_not_there_fails_with_one_sentence(tmp_path: Path) -> None:
     with serving() as address:
         pass
-    result = buddies("recommend", "ada", "--address", address, cwd=tmp_path, BUDDIES_CLIENT__ATTEMPTS="1")
+    result = called("recommend", "ada", "--address", address, cwd=tmp_path, BUDDIES_CLIENT__ATTEMPTS="1")
     assert result.returncode == 1
     assert result.stderr == f"error: {address}: cannot connect: Connection refused (UNAVAILABLE)\n"
 
@@ -46,7 +46,7 @@ def test_tune_without_ray_says_what_to_install(tmp_path: Path) -> None:
     result = buddies("tune", "run", cwd=tmp_path, PYTHONPATH=path)
     assert result.returncode == 1
     assert result.stderr == "error: ray is not installed; install 'spotify-buddies[tune]' for `buddies tune`\n"
-    assert buddies("tune", "compare", cwd=tmp_path, PYTHONPATH=path).returncode == 0
+    assert called("tune", "compare", cwd=tmp_path, PYTHONPATH=path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_wrong_setting_names_the_one_place_that_it_comes_from(
     text: str, environment: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "buddies.toml").write_text(text)
-    result = buddies("config", "show", cwd=tmp_path, **environment)
+    result = called("config", "show", cwd=tmp_path, **environment)
     assert (result.returncode, result.stderr) == (2, f"error: {said}\n")
 
 
@@ -76,12 +76,12 @@ def test_a_refused_request_is_said_once(tmp_path: Path) -> None:
         refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "limit: must be 1 to 100, is 101", bad)
 
     with serving(Recommend=answer) as address:
-        result = buddies("recommend", "ada", "--limit", "101", "--address", address, cwd=tmp_path)
+        result = called("recommend", "ada", "--limit", "101", "--address", address, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr == f"error: {address}: limit: must be 1 to 100, is 101 (INVALID_ARGUMENT)\n"
 
 
 def test_a_url_as_the_address_is_wrong_usage_that_says_what_to_write(tmp_path: Path) -> None:
-    result = buddies("recommend", "ada", "--address", "http://host:9000", cwd=tmp_path)
+    result = called("recommend", "ada", "--address", "http://host:9000", cwd=tmp_path)
     assert result.returncode == 2
     assert "a gRPC address is host:port, such as 'host:9000'" in result.stderr

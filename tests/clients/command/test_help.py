@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import buddies, called
 
 NOUNS = {
     "data": ("synth", "build", "stats", "listeners"),
@@ -47,14 +47,14 @@ def test_help_names_every_noun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("noun", "verb"), [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs])
 def test_every_verb_has_help_with_an_example(noun: str, verb: str, tmp_path: Path) -> None:
-    result = buddies(noun, verb, "--help", cwd=tmp_path)
+    result = called(noun, verb, "--help", cwd=tmp_path)
     assert result.returncode == 0
     assert f"buddies {noun} {verb}" in result.stdout.replace("\n", " ")
     assert "Example" in result.stdout
 
 
 def test_config_show_is_json_for_scripts(tmp_path: Path) -> None:
-    result = buddies("config", "show", "--json", cwd=tmp_path, BUDDIES_TRAIN__EPOCHS="5")
+    result = called("config", "show", "--json", cwd=tmp_path, BUDDIES_TRAIN__EPOCHS="5")
     assert json.loads(result.stdout)["train"]["epochs"] == 5
 
 
@@ -73,7 +73,7 @@ def test_the_client_and_the_command_start_without_heavy_imports(code: str) -> No
     [(("recommend",), "more in the [client] settings"), (("tune", "run"), "instead of [tune] trials")],
 )
 def test_help_shows_the_names_of_sections(arguments: tuple[str, ...], shown: str, tmp_path: Path) -> None:
-    assert shown in " ".join(buddies(*arguments, "--help", cwd=tmp_path).stdout.replace("│", " ").split())
+    assert shown in " ".join(called(*arguments, "--help", cwd=tmp_path).stdout.replace("│", " ").split())
 
 
 def test_the_version_is_that_of_the_package_and_of_python(tmp_path: Path) -> None:
@@ -83,4 +83,4 @@ def test_the_version_is_that_of_the_package_and_of_python(tmp_path: Path) -> Non
 
 
 def test_usage_names_the_command_that_was_typed(tmp_path: Path) -> None:
-    assert "Usage: buddies load [OPTIONS]" in buddies("load", "--help", cwd=tmp_path).stdout
+    assert "Usage: buddies load [OPTIONS]" in called("load", "--help", cwd=tmp_path).stdout

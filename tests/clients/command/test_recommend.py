@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import called
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
 
 
 def test_recommend_prints_titles_owners_and_reasons(tmp_path: Path) -> None:
     with serving(Recommend=lambda request, context: ANSWER) as address:
-        table = buddies("recommend", "ada", "--address", address, cwd=tmp_path)
-        script = buddies("recommend", "ada", "--address", address, "--json", cwd=tmp_path)
+        table = called("recommend", "ada", "--address", address, cwd=tmp_path)
+        script = called("recommend", "ada", "--address", address, "--json", cwd=tmp_path)
     assert table.returncode == 0
     for word in ("Rainy", "bob", "why", "cold_neighbours", "version 7", "r1"):
         assert word in table.stdout
@@ -23,7 +23,7 @@ def test_recommend_prints_titles_owners_and_reasons(tmp_path: Path) -> None:
 
 def test_in_a_pipe_each_playlist_is_a_line_under_the_headers(tmp_path: Path) -> None:
     with serving(Recommend=lambda request, context: ANSWER) as address:
-        lines = buddies("recommend", "ada", "--address", address, cwd=tmp_path, COLUMNS="30").stdout.splitlines()
+        lines = called("recommend", "ada", "--address", address, cwd=tmp_path, COLUMNS="30").stdout.splitlines()
     (headers,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["#", "title"]]
     assert headers == 1, "the title with the user comes first"
     assert lines[headers].split() == ["#", "title", "playlist", "owner", "score", "reason"]
@@ -36,7 +36,7 @@ def test_names_of_playlists_are_printed_as_they_are(tmp_path: Path) -> None:
     answer.CopyFrom(ANSWER)
     answer.recommendations[0].playlists[0].title = "[chill] :fire: [/b]"
     with serving(Recommend=lambda request, context: answer) as address:
-        result = buddies("recommend", "ada", "--address", address, cwd=tmp_path)
+        result = called("recommend", "ada", "--address", address, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "[chill] :fire: [/b]" in result.stdout
 
@@ -50,7 +50,7 @@ def test_recommend_sends_songs_as_a_taste(tmp_path: Path) -> None:
 
     (tmp_path / "songs.txt").write_text("Song - With Dash - Artist\n\n")
     with serving(Recommend=answer) as address:
-        result = buddies(
+        result = called(
             "recommend", "--song", "Wild - Cat", "--songs-file", "songs.txt", "--address", address, cwd=tmp_path
         )
     assert result.returncode == 0
@@ -60,7 +60,7 @@ def test_recommend_sends_songs_as_a_taste(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [(), ("--song", "no dash")])
 def test_recommend_without_a_listener_is_wrong_usage(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    assert buddies("recommend", *arguments, cwd=tmp_path).returncode == 2
+    assert called("recommend", *arguments, cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_file_of_songs_is_read_as_editors_write_it(text: str, songs: list[tupl
         return ANSWER
 
     with serving(Recommend=answer) as address:
-        result = buddies("recommend", "--songs-file", "songs.txt", "--json", "--address", address, cwd=tmp_path)
+        result = called("recommend", "--songs-file", "songs.txt", "--json", "--address", address, cwd=tmp_path)
     assert result.returncode == 0
     ((taste,),) = [request.tastes for request in asked]
     assert [(song.name.title, song.name.artist) for song in taste.songs] == songs

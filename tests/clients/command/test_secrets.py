@@ -12,7 +12,7 @@ from spotify_buddies.clients.command.access import credentials
 from spotify_buddies.clients.command.settings import ClientSettings, SettingsError, read_settings, shown
 from spotify_buddies.clients.main import build_app, sections
 from spotify_buddies.clients.python import Client
-from tests.clients.buddies_process import buddies
+from tests.clients.buddies_process import called
 
 SECRET = "s3cret-Pa55"
 
@@ -130,14 +130,14 @@ def test_an_address_that_libraries_would_refuse_aloud_is_refused_without_its_pas
     [
         (
             "BUDDIES_POSTGRES_URL",
-            "postgresql://app:Sum%40mer%202026@127.0.0.1:1/x",
+            "postgresql://app:Zqx%40vjk%202026@127.0.0.1:1/x",
             "postgresql://app:***@127.0.0.1:1/x",
         ),
-        ("BUDDIES_POSTGRES_URL", r"host=127.0.0.1 port=1 password='Sum m\'er'", "host=127.0.0.1 port=1 password=***"),
-        ("BUDDIES_REDIS_URL", "redis://:Sum%40mer@127.0.0.1:1/0", "redis://:***@127.0.0.1:1/0"),
-        ("BUDDIES_REDIS_URL", "redis://127.0.0.1:1/0?password=Sum%40mer", "redis://127.0.0.1:1/0?password=***"),
-        ("MLFLOW_TRACKING_URI", "http://bob:Sum%40mer@127.0.0.1:1", "http://bob:***@127.0.0.1:1"),
-        ("MLFLOW_TRACKING_URI", "http://Sum%40mer@127.0.0.1:1", "http://***@127.0.0.1:1"),
+        ("BUDDIES_POSTGRES_URL", r"host=127.0.0.1 port=1 password='Zqx m\'er'", "host=127.0.0.1 port=1 password=***"),
+        ("BUDDIES_REDIS_URL", "redis://:Zqx%40vjk@127.0.0.1:1/0", "redis://:***@127.0.0.1:1/0"),
+        ("BUDDIES_REDIS_URL", "redis://127.0.0.1:1/0?password=Zqx%40vjk", "redis://127.0.0.1:1/0?password=***"),
+        ("MLFLOW_TRACKING_URI", "http://bob:Zqx%40vjk@127.0.0.1:1", "http://bob:***@127.0.0.1:1"),
+        ("MLFLOW_TRACKING_URI", "http://Zqx%40vjk@127.0.0.1:1", "http://***@127.0.0.1:1"),
     ],
 )
 def test_no_command_shows_a_part_of_a_password(variable: str, value: str, shown_as: str) -> None:
@@ -146,7 +146,7 @@ def test_no_command_shows_a_part_of_a_password(variable: str, value: str, shown_
         result = run(*command, **{variable: value})
         said += result.stdout + result.stderr
     assert shown_as in said
-    assert not [part for part in ("Sum", "mer", "%20", "%40") if part in said]
+    assert not [part for part in ("Zqx", "vjk", "%20", "%40") if part in said]
 
 
 def test_an_address_where_a_file_belongs_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_token_of_the_wrong_type_is_not_repeated() -> None:
 
 def test_config_show_masks_the_token(tmp_path: Path) -> None:
     shown_as = [
-        buddies("config", "show", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN=SECRET) for options in ((), ("--json",))
+        called("config", "show", *options, cwd=tmp_path, BUDDIES_CLIENT__TOKEN=SECRET) for options in ((), ("--json",))
     ]
     assert [result.returncode for result in shown_as] == [0, 0]
     assert all(SECRET not in result.stdout + result.stderr for result in shown_as)
@@ -196,7 +196,7 @@ def test_config_show_masks_the_token(tmp_path: Path) -> None:
 
 
 def test_a_token_without_tls_is_not_sent(tmp_path: Path) -> None:
-    result = buddies("recommend", "ada", "--address", "127.0.0.1:1", cwd=tmp_path, BUDDIES_CLIENT__TOKEN=SECRET)
+    result = called("recommend", "ada", "--address", "127.0.0.1:1", cwd=tmp_path, BUDDIES_CLIENT__TOKEN=SECRET)
     assert result.returncode == 2
     assert "client.token is set without TLS" in result.stderr
     assert SECRET not in result.stderr

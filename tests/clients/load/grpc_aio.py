@@ -11,6 +11,7 @@ import grpc
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
+from tests.waiting import WITHIN_S
 
 
 @dataclass
@@ -72,7 +73,7 @@ def serving(servicer: Stalling) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert up.wait(30)
+        assert up.wait(WITHIN_S)
         yield ready[0]
     finally:
         stopping.set()

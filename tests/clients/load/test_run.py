@@ -23,8 +23,10 @@ from spotify_buddies.clients.load.usage import Watch, growth
 from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
 from spotify_buddies.foundation.process.children import stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
+from tests.clients.buddies_process import called
 from tests.clients.load.grpc_aio import Stalling, serving
-from tests.waiting import wait_until
+from tests.processes import left_of
+from tests.waiting import WITHIN_S, wait_until
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
 SHAPE = Shape(users=200, playlists=300, dimension=8, candidates=20, songs=400, songs_a_user=12)
@@ -35,7 +37,9 @@ def run(workers: ClientProcesses, plan: LoadPlan) -> Measured:
 
 
 def short(address: str, mix: dict[CallKind, float], **changes) -> LoadPlan:
-    return LoadPlan(address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": 20.0, **changes})
+    return LoadPlan(
+        address, mix, **{"duration_s": 0.5, "warmup_s": 0.0, "callers": 4, "timeout_s": WITHIN_S, **changes}
+    )
 
 
 def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answer_is_checked() -> None:
@@ -210,7 +214,7 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     assert body["service"]["calls"] > 0
     assert 0 < body["service"]["measured_s"] < 600
     assert children
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert left_of(children) == []
 
 
 @pytest.mark.parametrize(
@@ -223,12 +227,12 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
-    finished = load(tmp_path, *arguments)
+    finished = called("load", *arguments, cwd=tmp_path, BUDDIES_STATE_DIR=str(tmp_path))
     assert finished.returncode == code
     assert said in finished.stderr
 
 
 def test_without_a_bundle_it_says_how_to_name_listeners(bare: Bare, tmp_path: Path) -> None:
-    finished = load(tmp_path, "--address", bare.address)
+    finished = called("load", "--address", bare.address, cwd=tmp_path, BUDDIES_STATE_DIR=str(tmp_path))
     assert finished.returncode == 1
     assert "--ids FILE" in finished.stderr

@@ -23,6 +23,7 @@ from spotify_buddies.clients.python import (
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
 from tests.clients.python.answers import ANSWER
+from tests.waiting import WITHIN_S
 
 
 def test_a_bad_request_names_the_field_and_is_not_retried() -> None:
@@ -91,7 +92,7 @@ def test_a_server_that_does_not_answer_runs_into_the_deadline() -> None:
     release = threading.Event()
 
     def answer(request: pb.RecommendRequest, context: grpc.ServicerContext) -> pb.RecommendResponse:
-        release.wait(20)
+        release.wait(WITHIN_S)
         return ANSWER
 
     with serving(Recommend=answer) as address, Client(address, timeout_s=0.2) as client:
@@ -103,7 +104,7 @@ def test_a_server_that_does_not_answer_runs_into_the_deadline() -> None:
 def test_nobody_listening_is_unavailable() -> None:
     with serving() as address:
         pass
-    with Client(address, timeout_s=1.0, retry=Retry(attempts=1)) as client, pytest.raises(ServiceUnavailable):
+    with Client(address, timeout_s=WITHIN_S, retry=Retry(attempts=1)) as client, pytest.raises(ServiceUnavailable):
         client.model_status()
 
 
@@ -163,6 +164,6 @@ def test_a_connection_that_fails_is_said_once() -> None:
         client.model_status()
     assert str(refused.value) == "cannot connect: Connection refused (UNAVAILABLE)"
     with Client("nobody.invalid:9", retry=Retry(attempts=1)) as client, pytest.raises(ServiceUnavailable) as unknown:
-        client.model_status(timeout_s=20.0)
+        client.model_status(timeout_s=WITHIN_S)
     assert str(unknown.value).startswith("cannot find the host of nobody.invalid:9: ")
     assert str(unknown.value).count("nobody.invalid") == 1

@@ -32,7 +32,7 @@ def test_a_stock_channel_retries_a_passing_failure(code: grpc.StatusCode) -> Non
             refuse(context, code, "not now", details.RetryInfo(retry_delay=Duration()))
         return pb.FeedbackResponse(reactions=1)
 
-    with serving(Feedback=answer) as address, stock(address, PATIENT) as channel:
+    with serving(Feedback=answer) as address, stock(address) as channel:
         answered = RecommenderServiceStub(channel).Feedback(pb.FeedbackRequest(idempotency_key="once"))
     assert answered.reactions == 1
     assert calls == ["once"] * 4
@@ -45,7 +45,11 @@ def test_a_stock_channel_does_not_retry_what_cannot_pass() -> None:
         calls.append(request)
         refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "limit")
 
-    with serving(Recommend=answer) as address, stock(address) as channel, pytest.raises(grpc.RpcError) as error:
+    with (
+        serving(Recommend=answer) as address,
+        stock(address) as channel,
+        pytest.raises(grpc.RpcError) as error,
+    ):
         RecommenderServiceStub(channel).Recommend(pb.RecommendRequest())
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len(calls) == 1
@@ -62,7 +66,11 @@ def test_a_stock_channel_heeds_what_the_server_says_of_retries() -> None:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
         return pb.RecommendResponse()
 
-    with serving(Recommend=answer) as address, stock(address) as channel, pytest.raises(grpc.RpcError) as error:
+    with (
+        serving(Recommend=answer) as address,
+        stock(address) as channel,
+        pytest.raises(grpc.RpcError) as error,
+    ):
         RecommenderServiceStub(channel).Recommend(pb.RecommendRequest())
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert len(calls) == 1
@@ -88,5 +96,5 @@ def test_our_own_client_keeps_to_the_published_rules() -> None:
         assert sorted(policy["retryableStatusCodes"]) == codes
 
 
-def stock(address: str, config: str = SERVICE_CONFIG) -> grpc.Channel:
-    return grpc.insecure_channel(address, options=[("grpc.service_config", config)])
+def stock(address: str) -> grpc.Channel:
+    return grpc.insecure_channel(address, options=[("grpc.service_config", PATIENT)])

@@ -14,6 +14,7 @@ from spotify_buddies.clients.python import (
 )
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
+from tests.waiting import WITHIN_S
 
 
 def parts(users: list[str], size: int) -> list[pb.RecommendStreamResponse]:
@@ -33,7 +34,7 @@ def test_a_stream_gives_listeners_in_order_as_parts_arrive() -> None:
         seen.append(request)
         first, *rest = parts(list(request.request.user_ids), request.part_size)
         yield first
-        assert arrived.wait(20), "the first part was kept back"
+        assert arrived.wait(WITHIN_S), "the first part was kept back"
         yield from rest
 
     users = [str(i) for i in range(5)]
@@ -58,7 +59,7 @@ def test_a_stream_that_is_left_is_cancelled_and_one_that_breaks_is_an_error_of_o
     ) -> Iterator[pb.RecommendStreamResponse]:
         context.add_callback(left.set)
         yield from parts(["a"], 1)
-        left.wait(20)
+        left.wait(WITHIN_S)
         refuse(context, grpc.StatusCode.UNAVAILABLE, "gone")
 
     async def use(address: str) -> None:
@@ -66,7 +67,7 @@ def test_a_stream_that_is_left_is_cancelled_and_one_that_breaks_is_an_error_of_o
             found = client.recommend_stream(["a"])
             assert (await anext(found)).user_id == "a"
             await found.aclose()
-            assert await asyncio.to_thread(left.wait, 20)
+            assert await asyncio.to_thread(left.wait, WITHIN_S)
             with pytest.raises(ServiceUnavailable, match="gone"):
                 assert [item.user_id async for item in client.recommend_stream(["a"])] == ["a"]
 

@@ -24,6 +24,7 @@ from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.serve_app.baseline.server import serve_plain
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from tests.clients.buddies_process import called
 from tests.clients.simulate.conftest import PlantedTaste
 
 SERVE = ServeSettings(grpc_port=0, feedback_timeout_s=30.0, request_timeout_s=60.0)
@@ -191,9 +192,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def buddies(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), env=environment(state), cwd=state, capture_output=True, text=True, timeout=240, check=False
-    )
+    settings = {"BUDDIES_STATE_DIR": str(state), "BUDDIES_CLIENT__TIMEOUT_S": "60"}
+    return called("simulate", "run", *arguments, cwd=state, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import direct_handlers
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE, add_service, handlers_of
 from spotify_buddies.serve_app.ranking.encoding import Encoded
+from tests.waiting import WITHIN_S
 
 METADATA = SimpleNamespace(
     is_direct_ingress=True, protocol="gRPC", route="app", app_name="app", _grpc_service_method=f"/{SERVICE}/Recommend"
@@ -120,7 +121,7 @@ def code_of(limit: int, ready: bool = True) -> tuple[str, Replica]:
         async with served(replica, ready) as (recommend, deployment):
             deployment.go.set()
             try:
-                await recommend(pb.RecommendRequest(limit=limit).SerializeToString(), timeout=20)
+                await recommend(pb.RecommendRequest(limit=limit).SerializeToString(), timeout=WITHIN_S)
             except grpc.aio.AioRpcError as error:
                 return error.code().name, replica
             return "OK", replica
@@ -151,14 +152,14 @@ def test_calls_run_in_the_replicas_places_wait_there_and_are_refused_beyond() ->
     async def call() -> None:
         replica = Replica()
         async with served(replica) as (recommend, deployment):
-            first = recommend(b"", timeout=20)
+            first = recommend(b"", timeout=WITHIN_S)
             await deployment.entered.wait()
             assert (replica.running, replica.waiting) == (1, 0)
-            second = recommend(b"", timeout=20)
+            second = recommend(b"", timeout=WITHIN_S)
             while replica.waiting == 0:
                 await asyncio.sleep(0)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await recommend(b"", timeout=20)
+                await recommend(b"", timeout=WITHIN_S)
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             deployment.go.set()
             await asyncio.gather(first, second)
@@ -172,7 +173,7 @@ def test_a_caller_who_leaves_frees_the_place_and_is_counted_as_cancelled() -> No
     async def call() -> None:
         replica = Replica()
         async with served(replica) as (recommend, deployment):
-            left = recommend(b"", timeout=20)
+            left = recommend(b"", timeout=WITHIN_S)
             await deployment.entered.wait()
             left.cancel()
             while not replica.recorded:

@@ -23,9 +23,15 @@ def store(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def run(engine: Engine, store: Redis) -> Callable[..., DailyReport]:
-    """run_daily for version 7, in blocks of 7 listeners; the clock is now, so that the store's agrees with it."""
-    given: dict[str, Any] = {"store": store, "model": "m", "now": datetime.now(UTC), "ttl_s": 100, "block_users": 7}
+def now() -> datetime:
+    """One moment for all runs of a test, whose day does not end in between; the store's clock agrees with it."""
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def run(engine: Engine, store: Redis, now: datetime) -> Callable[..., DailyReport]:
+    """run_daily for version 7, in blocks of 7 listeners."""
+    given: dict[str, Any] = {"store": store, "model": "m", "now": now, "ttl_s": 100, "block_users": 7}
 
     def call(version: str = "7", **other: Any) -> DailyReport:
         return run_daily(engine.bundle, version, **{**given, **other})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ def test_entries_of_another_release_are_left_alone(run: Run, store: Redis) -> No
 
 KILLED = """
 import os, signal, sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from redis import Redis
 from spotify_buddies.foundation.stages.blocks import Threads
@@ -188,12 +188,12 @@ def store_and_die(*arguments, done=[0]):
         os.kill(os.getpid(), signal.SIGKILL)
 run._store = store_and_die
 run.run_daily(open_bundle(Path(sys.argv[1])), "7", Redis.from_url(sys.argv[2]), model="m",
-              now=datetime.now(UTC), ttl_s=1000, block_users=7, blocks=Threads(1))
+              now=datetime.fromisoformat(sys.argv[3]), ttl_s=1000, block_users=7, blocks=Threads(1))
 """
 
 
-def test_a_killed_run_is_gone_on_with(run: Run, bundle_dir: Path, redis_url: str, store: Redis) -> None:
-    command = [sys.executable, "-c", KILLED, str(bundle_dir), redis_url]
+def test_a_killed_run_is_gone_on_with(run: Run, now: datetime, bundle_dir: Path, redis_url: str, store: Redis) -> None:
+    command = [sys.executable, "-c", KILLED, str(bundle_dir), redis_url, now.isoformat()]
     assert subprocess.run(command, timeout=120, check=False).returncode == -9
     report = run()
     assert (report.kept, report.written, report.space.lists) == (6, 3, 59)

@@ -14,6 +14,7 @@ from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.ledger import Overtaken
 from spotify_buddies.serve_app.generations.state import GenerationState, Held, Load, Report, Role, Wanted
 from spotify_buddies.serve_app.store.database.migrate import migrate
+from tests.waiting import WITHIN_S
 
 SAID = {"who": "ann", "action": "start", "why": "better offline"}
 
@@ -86,7 +87,7 @@ def test_changes_are_told_and_reports_and_events_come_back_as_they_went_in(postg
         await connection.execute(f"LISTEN {ledger.CHANNEL}".encode())
         await ledger.propose(connection, "m", Wanted("1"), after=0, **SAID)
         await ledger.decide(connection, 1, GenerationState.FAILED, "broken")
-        told = [one.payload async for one in connection.notifies(timeout=5, stop_after=2)]
+        told = [one.payload async for one in connection.notifies(timeout=WITHIN_S, stop_after=2)]
         assert told == ["1", "1"]
         for prepared in (0, 1):
             await ledger.report(connection, Report("r-1", Role.RANKER, prepared, 0, held))
@@ -94,7 +95,7 @@ def test_changes_are_told_and_reports_and_events_come_back_as_they_went_in(postg
         index, ranker = await ledger.read_reports(connection)
         assert (ranker.role, ranker.prepared, ranker.versions) == (Role.RANKER, 1, held)
         assert (index.role, index.versions) == (Role.INDEX, {})
-        assert 0 <= ranker.age_s < 5
+        assert 0 <= ranker.age_s < WITHIN_S
         await connection.execute("UPDATE rollout_replicas SET seen_at = now() - interval '1 min' WHERE replica = 'i-1'")
         assert [one.replica for one in await ledger.read_reports(connection)] == ["r-1"]
         await ledger.retire(connection, "r-1")

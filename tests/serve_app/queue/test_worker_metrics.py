@@ -13,6 +13,7 @@ import pytest
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
+from tests.waiting import WITHIN_S
 
 if TYPE_CHECKING:
     from spotify_buddies.serve_app.queue.worker import ServiceAnswering
@@ -40,7 +41,7 @@ class Handed:
 
     def wait(self, name: str, count: int) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: self._counts[name] >= count, timeout=30)
+            return self._changed.wait_for(lambda: self._counts[name] >= count, timeout=WITHIN_S)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from spotify_buddies.serve_app.queue.broker import Producer, application
 from spotify_buddies.serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
+from tests.processes import left_of
 from tests.strangers import reached
 from tests.waiting import wait_until
 
@@ -29,11 +30,25 @@ HERE = Path(__file__).parent
 WITHIN_S = 120.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def store(redis_url: str) -> Iterator[Redis]:
+    """Emptied before the workers come, and never under them."""
+    with Redis.from_url(redis_url) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture(scope="module")
+def queue() -> QueueSettings:
+    return QueueSettings(name="test", redeliver_s=2, attempts=2)
+
+
+@pytest.fixture(scope="module")
 def workers(
-    bundle_dir: Path, tmp_path: Path, redis_url: str, queue: QueueSettings, store: Redis
+    bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory, redis_url: str, queue: QueueSettings, store: Redis
 ) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, str(HERE / "poison.py"), str(bundle_dir), str(tmp_path), redis_url]
+    state = tmp_path_factory.mktemp("workers")
+    command = [sys.executable, str(HERE / "poison.py"), str(bundle_dir), str(state), redis_url]
     path = os.pathsep.join([str(HERE), *filter(None, sys.path)])
     process = subprocess.Popen(
         [*command, queue.model_dump_json()], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
@@ -45,9 +60,9 @@ def workers(
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=WITHIN_S)
         process.stdout.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    alive = left_of(family)
     assert not alive, f"left running: {alive}"
     assert process.returncode == 0
 

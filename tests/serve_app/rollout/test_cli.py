@@ -1,11 +1,11 @@
-"""`buddies rollout` as a process, beside a controller at work."""
+"""`buddies rollout` beside a controller at work."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +13,49 @@ import pytest
 
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Wanted
+from tests.clients.buddies_process import buddies, called
 from tests.serve_app.rollout.conftest import Rollout
 from tests.serve_app.rollout.proposals import say
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
 
 @pytest.fixture
-def command(rollout: Rollout, state_dir: Path) -> Any:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
-    environment |= {
+def run_by(rollout: Rollout, state_dir: Path) -> Callable[[Run], Any]:
+    """`buddies rollout` beside the loop, by a process or in this one; what it says."""
+    environment = {
         "COLUMNS": "200",
         "BUDDIES_STATE_DIR": str(state_dir),
         "BUDDIES_POSTGRES_URL": rollout.url,
         "BUDDIES_ROLLOUT__PREPARE_WITHIN_S": "60",
-        "PYTHONPATH": str(Path.cwd()),
     }
 
-    async def run(*words: str, expect: int = 0) -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "spotify_buddies.clients.main",
-            "rollout",
-            *words,
-            cwd=state_dir,
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode == expect, f"{words}: {out.decode()}{err.decode()}"
-        assert b"Traceback" not in err
-        return (out if expect == 0 else err).decode()
+    def by(how: Run) -> Any:
+        async def run(*words: str, expect: int = 0) -> str:
+            done = await asyncio.to_thread(how, "rollout", *words, cwd=state_dir, **environment)
+            assert done.returncode == expect, f"{words}: {done.stdout}{done.stderr}"
+            assert "Traceback" not in done.stderr
+            return done.stdout if expect == 0 else done.stderr
 
-    return run
+        return run
+
+    return by
 
 
-def test_without_a_generation_nothing_is_promoted_and_the_status_says_so(rollout: Rollout, command: Any) -> None:
+@pytest.fixture
+def command(run_by: Callable[[Run], Any]) -> Any:
+    return run_by(called)
+
+
+@pytest.fixture
+def process(run_by: Callable[[Run], Any]) -> Any:
+    return run_by(buddies)
+
+
+def test_without_a_generation_nothing_is_promoted_and_the_status_says_so(rollout: Rollout, process: Any) -> None:
     async def run() -> None:
-        assert "nothing is served yet" in await command("promote", expect=1)
-        assert "no generation yet" in await command("status")
+        assert "nothing is served yet" in await process("promote", expect=1)
+        assert "no generation yet" in await process("status")
 
     asyncio.run(run())
 
@@ -139,12 +143,12 @@ def test_what_is_refused_changes_nothing_and_says_why(rollout: Rollout, command:
     asyncio.run(run())
 
 
-def test_of_two_people_one_is_told_who_was_faster(rollout: Rollout, command: Any) -> None:
+def test_of_two_people_one_is_told_who_was_faster(rollout: Rollout, process: Any) -> None:
     async def run() -> None:
         async with rollout.asked() as connection:
             said = {"who": "ann", "action": "start", "why": ""}
             await ledger.propose(connection, "m", Wanted("1", canary="2", share=0.1), after=0, **said)
-        both = [command("set-percent", str(percent), "--who", f"p{percent}", expect=0) for percent in (20, 30)]
+        both = [process("set-percent", str(percent), "--who", f"p{percent}", expect=0) for percent in (20, 30)]
         done = await asyncio.gather(*both, return_exceptions=True)
         async with rollout.asked() as connection:
             history = await ledger.read_history(connection)
@@ -157,8 +161,6 @@ def test_of_two_people_one_is_told_who_was_faster(rollout: Rollout, command: Any
 
 
 def test_without_a_service_and_a_database_the_command_says_what_to_do(tmp_path: Path) -> None:
-    from tests.clients.buddies_process import buddies
-
-    result = buddies("rollout", "status", cwd=tmp_path)
+    result = called("rollout", "status", cwd=tmp_path)
     assert result.returncode == 1
     assert "and BUDDIES_POSTGRES_URL is not set; start one first" in result.stderr

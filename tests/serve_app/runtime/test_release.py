@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spotify_buddies.foundation.process.children import started_at
+from tests.clients.buddies_process import called
 
 # Configured, so that no service has to be asked for them; nobody connects.
 STORES = {"BUDDIES_POSTGRES_URL": "postgresql://127.0.0.1:1/x", "BUDDIES_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -67,13 +68,4 @@ def test_a_release_says_what_it_cannot_read(tmp_path: Path, written: object, exp
 
 
 def release(state: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("BUDDIES_", "MLFLOW_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "spotify_buddies.clients.main", "serve", "release"],
-        env={**inherited, "BUDDIES_STATE_DIR": str(state), **environment},
-        cwd=state,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return called("serve", "release", cwd=state, BUDDIES_STATE_DIR=str(state), **environment)

@@ -25,9 +25,9 @@ from spotify_buddies.foundation.process.children import still_runs
 from spotify_buddies.serve_app.settings.command import ENDPOINTS, HAPROXY_TARGETS
 from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.serve_app.versions.retention import DAY_S, prune
-from tests.waiting import wait_until
+from tests.waiting import WITHIN_S, wait_until
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 WEEKS_AGO = time.time() - 20 * DAY_S
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -68,7 +68,7 @@ def service(bundle_dir: Path) -> Iterator[Started]:
             text=True,
         )
         try:
-            wait_until((state / ENDPOINTS).exists, "the start", 180, process)
+            wait_until((state / ENDPOINTS).exists, "the start", 600, process)
             started = Started(state, json.loads((state / ENDPOINTS).read_bytes()))
             yield started
         finally:
@@ -113,10 +113,10 @@ def test_haproxys_metrics_are_a_listed_target_and_the_named_token_opens_them(ser
     (target,) = group["targets"]
     assert service.endpoints["haproxy_metrics"] == f"http://{target}/metrics"
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        _direct.open(service.endpoints["haproxy_metrics"], timeout=20)
+        _direct.open(service.endpoints["haproxy_metrics"], timeout=WITHIN_S)
     token = Path(service.endpoints["ray_token"]).read_text()
     asked = urllib.request.Request(f"http://{target}/metrics", headers={"Authorization": f"Bearer {token}"})
-    with _direct.open(asked, timeout=20) as answered:
+    with _direct.open(asked, timeout=WITHIN_S) as answered:
         assert b"haproxy_backend_active_servers" in answered.read()
 
 

@@ -29,8 +29,9 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.registry.registry import Registry
-from tests.processes import sockets
+from tests.processes import left_of, sockets
 from tests.strangers import reached
+from tests.waiting import WITHIN_S
 
 NO_PORTS = {"grpc_port": 0, "http_port": 0, "dashboard_port": 0}
 
@@ -146,7 +147,7 @@ def test_what_a_killed_run_left_running_is_stopped_by_the_next(tmp_path: Path) -
     (tmp_path / NOTES).write_text(json.dumps([[left.pid, started], [os.getpid(), started]]))
     with start_services(tmp_path, "postgresql://a", "redis://b", "http://c"):
         assert not psutil.pid_exists(left.pid)
-    left.wait(timeout=10)
+    left.wait(timeout=WITHIN_S)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -174,8 +175,7 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
             if connection.status == psutil.CONN_LISTEN
         ]
         assert set(listening) == {"127.0.0.1"}  # MLflow; the stores have unix sockets
-    psutil.wait_procs([postmaster], timeout=5)
-    assert not postmaster.is_running()
+    assert left_of([postmaster]) == []
     assert children() - before == set()
     assert sorted(path.name for path in state.iterdir()) == ["mlflow", "mlflow-token", "postgres", "valkey"]
 
@@ -188,7 +188,7 @@ def assert_only_the_token_opens(uri: str) -> None:
 
     def status(url: str, body: bytes | None = None, **headers: str) -> int:
         try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=20) as answered:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=WITHIN_S) as answered:
                 return int(answered.status)
         except urllib.error.HTTPError as refused:
             with refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
+from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 
 PLAYLISTS = [f"list-{row}" for row in range(100)]
@@ -65,6 +69,23 @@ def database(postgres_url: str) -> Database:
     found.ask("DROP SCHEMA public CASCADE")
     found.ask("CREATE SCHEMA public")
     return found
+
+
+@pytest.fixture
+def maintained(database: Database) -> Database:
+    """The database with its tables and weeks: the store's own upkeep finds nothing to do, and locks and drops nothing.
+
+    For tests that lock tables, count locks or statements, or store what is old by today: on a new database the upkeep
+    works beside them, and when it does is left to the machine.
+    """
+
+    async def make() -> None:
+        async with await connect(database.url, connect_s=60.0) as connection:
+            await migrate(connection)
+            await maintain(connection, Retention())
+
+    asyncio.run(make())
+    return database
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from spotify_buddies.serve_app.store.database.late_attribution import attribute_
 from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.store.report import read_feedback
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.store import Store
+from tests.serve_app.store.storing import PATIENT
 from tests.waiting import until
 
 UNSAID = Feedback("rec-ada", "ada", ("x",), (), (), "key")
-PATIENT = StoreSettings(timeout_s=60.0, attribution_s=60.0)
 GIVEN = "INSERT INTO impressions VALUES (%s, 'rec-ada', 'ada', '{x}', '7', 'canary', 'live')"
 
 
@@ -96,11 +96,11 @@ def test_feedback_without_a_list_of_that_user_is_stored_unresolved(
     assert telemetry.attribution == {"unresolved": 1}
 
 
-def test_lists_that_cannot_be_read_hold_no_feedback_up(database: Any, telemetry: Any) -> None:
+def test_lists_that_cannot_be_read_hold_no_feedback_up(maintained: Any, telemetry: Any) -> None:
     async def check() -> None:
-        async with Store(database.url, replace(PATIENT, attribution_s=0.1), telemetry) as store:
+        async with Store(maintained.url, replace(PATIENT, attribution_s=0.1), telemetry) as store:
             await store.store(replace(UNSAID, idempotency_key="first"))
-            with psycopg.connect(database.url) as sorting:
+            with psycopg.connect(maintained.url) as sorting:
                 await asyncio.to_thread(sorting.execute, "LOCK TABLE impressions IN ACCESS EXCLUSIVE MODE")
                 assert (await store.store(UNSAID)).new
 
@@ -109,7 +109,7 @@ def test_lists_that_cannot_be_read_hold_no_feedback_up(database: Any, telemetry:
 
 
 async def connected(url: str) -> psycopg.AsyncConnection:
-    connection = await connect(url, connect_s=10.0)
+    connection = await connect(url, connect_s=60.0)
     await migrate(connection)
     return connection
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.serve_app.store.actions import Feedback
 from spotify_buddies.serve_app.store.export import UnknownForm, export_follows
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.reading.interactions import DISLIKE, FOLLOW, read_interactions
 from spotify_buddies.trainer.dataset.reading.intern import Ids
+from tests.serve_app.store.storing import PATIENT
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_status_is_a_table_with_a_row_for_each_table(database: Any, lines: Any) 
     assert lines("status") == [["nothing", "is", "stored", "yet"]]
 
     async def store() -> None:
-        async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
+        async with Store(database.url, PATIENT) as opened:
             await opened.store(Feedback("rec", "ada", ("x", "y"), (), ("z",), "key", "7", "production"))
 
     asyncio.run(store())
@@ -61,7 +62,7 @@ def test_reactions_to_a_recommendation_are_a_table(database: Any, monkeypatch: p
         return done.stdout.splitlines()
 
     async def store() -> None:
-        async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
+        async with Store(database.url, PATIENT) as opened:
             await opened.store(Feedback("rec", "ada b", ("x",), ("y",), ("z",), "key", "7", "canary"))
 
     asyncio.run(store())
@@ -92,7 +93,7 @@ def test_feedback_is_exported_as_follows_with_the_last_word_of_everybody(
     assert read_back(path).height == 0
 
     async def store() -> None:
-        async with Store(database.url, StoreSettings(timeout_s=10.0)) as opened:
+        async with Store(database.url, PATIENT) as opened:
             await opened.store(Feedback("one", "ada", ("x", "y"), ("i",), ("z",), "first", "7", "production"))
             await opened.store(Feedback("two", "ada", ("z",), (), ("x",), "second", "7", "production"))
 

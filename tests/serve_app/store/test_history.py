@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +17,10 @@ from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.maintain import Done, Retention, maintain
 from spotify_buddies.serve_app.store.database.migrate import migrate
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from tests.serve_app.store.storing import PATIENT
 from tests.waiting import until
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)  # a Wednesday
-PATIENT = StoreSettings(timeout_s=60.0, seen_s=60.0)
 
 
 def action(key: str, user_id: str = "ada", **said: Any) -> Feedback:
@@ -34,7 +35,7 @@ def upkeep(database: Any, now: datetime, retention: Retention) -> Done | None:
     """Make the partitions now: the store itself does it beside what a test looks at, and drops what is old by today."""
 
     async def run() -> Done | None:
-        connection = await connect(database.url, connect_s=10.0)
+        connection = await connect(database.url, connect_s=60.0)
         async with connection:
             await migrate(connection)
             return await maintain(connection, retention, now=now)
@@ -112,7 +113,7 @@ def test_what_changed_while_the_connection_was_lost_is_caught_up(database: Any, 
             await first.store(action("2", user_id="bob", disliked=("y",)))
             await until(lambda: held_back(second, "bob") == {0: ["y"]}, "what the store does by itself")
             assert held_back(second, "ada") == {0: ["x"]}
-            assert "lost" in telemetry.follow
+            await until(lambda: "lost" in telemetry.follow, "the follower noticed")
 
     asyncio.run(check())
 
@@ -143,7 +144,7 @@ def test_what_waits_at_the_end_is_written_before_the_store_closes(database: Any,
 
 def test_impressions_beyond_what_may_wait_are_lost_and_counted(database: Any, telemetry: Any, shown: Any) -> None:
     async def check() -> None:
-        async with opened(database, telemetry, StoreSettings(impressions_waiting=10)) as store:
+        async with opened(database, telemetry, replace(PATIENT, impressions_waiting=10)) as store:
             # Without giving the writer a turn.
             for number in range(15):
                 store.record(shown([f"user-{number}"], [1]))
@@ -159,10 +160,10 @@ async def met(store: Store, users: Sequence[str], since: datetime, **what: bool)
     return {place: sorted(ids) for place, ids in found.items()}
 
 
-def test_seen_knows_what_waits_what_is_written_and_what_was_liked(database: Any, shown: Any) -> None:
+def test_seen_knows_what_waits_what_is_written_and_what_was_liked(maintained: Any, shown: Any) -> None:
     async def check() -> None:
         start = datetime.now(UTC) - timedelta(minutes=1)
-        async with opened(database) as store:
+        async with opened(maintained) as store:
             store.record(shown(["ada"], [1, 2]))
             assert await met(store, ["ada", "", "bob"], start) == {0: ["list-1", "list-2"]}
             await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
@@ -171,13 +172,12 @@ def test_seen_knows_what_waits_what_is_written_and_what_was_liked(database: Any,
             assert await met(store, ["ada"], start, liked=False) == {0: ["list-1", "list-2"]}
             assert await met(store, ["ada"], start, shown=False) == {0: ["list-9"]}
 
-    upkeep(database, datetime.now(UTC), Retention())
     asyncio.run(check())
 
 
-def test_the_window_of_seen_holds_its_first_moment_and_nothing_before(database: Any, shown: Any) -> None:
+def test_the_window_of_seen_holds_its_first_moment_and_nothing_before(maintained: Any, shown: Any) -> None:
     async def check() -> None:
-        async with opened(database) as store:
+        async with opened(maintained) as store:
             store.record(shown(["ada"], [1], at=NOW))
             tick = timedelta(microseconds=1)
             waiting = [await met(store, ["ada"], NOW), await met(store, ["ada"], NOW + tick)]
@@ -185,7 +185,6 @@ def test_the_window_of_seen_holds_its_first_moment_and_nothing_before(database: 
             written = [await met(store, ["ada"], NOW), await met(store, ["ada"], NOW + tick)]
         assert waiting == written == [{0: ["list-1"]}, {}]
 
-    upkeep(database, datetime.now(UTC), Retention())
     asyncio.run(check())
 
 
@@ -201,14 +200,14 @@ def test_seen_says_so_when_there_is_no_database() -> None:
 
 
 def test_weeks_are_made_ahead_filled_from_the_default_and_dropped_when_all_of_them_is_old(
-    database: Any, shown: Callable[..., Any]
+    maintained: Any, shown: Callable[..., Any]
 ) -> None:
     async def record() -> None:
-        async with opened(database) as store:
-            await store.follower.ready.wait()
+        async with opened(maintained) as store:
             store.record(shown(["ada"], [1], at=NOW))
 
     asyncio.run(record())
+    database = maintained
     kept = Retention(impressions_days=30, feedback_days=60)
     first = upkeep(database, NOW, kept)
     assert first is not None

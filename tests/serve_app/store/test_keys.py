@@ -18,7 +18,8 @@ from spotify_buddies.serve_app.store.commit import commit
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
 from spotify_buddies.serve_app.store.report import read_feedback
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
+from spotify_buddies.serve_app.store.store import Store
+from tests.serve_app.store.storing import PATIENT
 
 UNTIL = datetime(2030, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 ACTION = Feedback(
@@ -48,7 +49,7 @@ def store_all(database: Any, actions: Sequence[Feedback], telemetry: Any = None)
     """Each answer or error, in order; all are sent at once."""
 
     async def send() -> list[Any]:
-        async with Store(database.url, StoreSettings(timeout_s=10.0), telemetry) as store:
+        async with Store(database.url, PATIENT, telemetry) as store:
             return list(await asyncio.gather(*(store.store(action) for action in actions), return_exceptions=True))
 
     return asyncio.run(send())
@@ -126,7 +127,7 @@ def test_of_many_different_actions_that_race_for_one_key_one_is_stored(database:
     """Over connections of their own, so that most learn of the first only when they run into it."""
 
     async def one(number: int) -> StoredAction:
-        async with await connect(database.url, connect_s=10.0) as connection:
+        async with await connect(database.url, connect_s=60.0) as connection:
             await migrate(connection)
             committed = await commit(connection, [replace(ACTION, user_id=f"user-{number}")])
             return committed.stored[0]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,15 @@ from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.store.actions import Feedback, StoredAction
 from spotify_buddies.serve_app.store.commit import Committed
-from spotify_buddies.serve_app.store.database import partitions
 from spotify_buddies.serve_app.store.reactions import WEEKS_ATTACHED, Reactions
 from spotify_buddies.serve_app.store.store import Store
-from tests.serve_app.store.storing import ACTION, opened, run, store_all
+from tests.serve_app.store.storing import ACTION, opened, run, store_all, stored_at_last
 from tests.waiting import until
 
 
 def test_a_database_restored_without_our_tables_gets_them_again(database: Any) -> None:
     async def main() -> None:
-        async with opened(database.url, 10.0) as store:
+        async with opened(database.url) as store:
             assert (await store.store(ACTION)).new
             # In a thread: the store's own upkeep may hold the tables, and must be able to go on.
             await asyncio.to_thread(drop_all, database)
@@ -51,7 +48,7 @@ def drop_all(database: Any) -> None:
 
 def test_a_database_that_refuses_to_write_is_unavailable_until_it_does_not(database: Any) -> None:
     async def main() -> None:
-        async with opened(database.url, 10.0) as store:
+        async with opened(database.url) as store:
             with psycopg.connect(database.url, autocommit=True) as connection:
                 connection.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
                 try:
@@ -65,11 +62,9 @@ def test_a_database_that_refuses_to_write_is_unavailable_until_it_does_not(datab
     run(main())
 
 
-def test_a_store_that_was_never_there_is_unavailable_within_the_timeout(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_a_store_that_was_never_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(FeedbackUnavailable) as error:
         run(store_all(f"postgresql://postgres@/postgres?host={tmp_path}", [ACTION], timeout_s=0.5))
-    assert time.monotonic() - started < 2.0
     assert error.value.retry_after_s > 0
 
 
@@ -81,10 +76,8 @@ def test_a_store_whose_host_is_no_name_is_unavailable() -> None:
 def test_a_server_that_does_not_answer_is_unavailable_within_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:  # accepts nobody, so that nobody is answered
         url = f"postgresql://postgres@127.0.0.1:{listening.getsockname()[1]}/postgres"
-        started = time.monotonic()
-        with pytest.raises(FeedbackUnavailable):
+        with pytest.raises(FeedbackUnavailable, match=r"no answer within 0\.5 s"):
             run(store_all(url, [ACTION], timeout_s=0.5))
-    assert time.monotonic() - started < 3.0
 
 
 def test_a_lock_held_by_somebody_else_ends_in_unavailable_and_stores_nothing(database: Any) -> None:
@@ -100,7 +93,7 @@ def test_a_store_that_dies_is_unavailable_and_works_again_when_it_is_back(data_d
     async def main() -> None:
         first = postgres(data_dir)
         url = first.__enter__()
-        async with opened(url, 2.0) as store:
+        async with opened(url) as store:
             assert (await store.store(ACTION)).new
             await asyncio.to_thread(first.__exit__, None, None, None)
             with pytest.raises(FeedbackUnavailable):
@@ -118,19 +111,17 @@ def test_a_server_that_hangs_is_unavailable_within_the_timeout(data_dir: Path) -
         with postgres(data_dir) as url:
             postmaster = psutil.Process(int((data_dir / "postmaster.pid").read_text().split()[0]))
             async with opened(url, 1.0) as store:
-                assert (await store.store(ACTION)).new
+                assert await stored_at_last(store, ACTION) == 5
                 hung = [postmaster, *postmaster.children(recursive=True)]
                 for process in hung:
                     process.suspend()
                 try:
-                    started = time.monotonic()
                     with pytest.raises(FeedbackUnavailable, match="no answer within 1 s"):
                         await store.store(replace(ACTION, idempotency_key="key-2"))
-                    assert time.monotonic() - started < 2.0
                 finally:
                     for process in hung:
                         process.resume()
-                assert (await store.store(ACTION)) == StoredAction(new=False, reactions=5)
+                assert await stored_at_last(store, replace(ACTION, idempotency_key="key-3")) == 5
 
     run(main())
 
@@ -174,21 +165,11 @@ def test_whatever_happens_to_postgres_what_was_acknowledged_is_stored_and_nothin
     run(main())
 
 
-async def attach_weeks(url: str) -> None:
-    """Give the tables of a database their weeks, as replicas do soon after their start."""
-    for table in partitions.TABLES:
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-            await partitions.create(connection, table, datetime.now(UTC))
-
-
 @pytest.mark.parametrize(("attachments", "stored"), [(1, True), (2, True), (WEEKS_ATTACHED, True), (99, False)])
 def test_a_batch_is_sent_again_for_each_week_that_is_attached_under_it(
-    database: Any, monkeypatch: pytest.MonkeyPatch, attachments: int, stored: bool
+    maintained: Any, monkeypatch: pytest.MonkeyPatch, attachments: int, stored: bool
 ) -> None:
     """Two tables get the week of a new database one after the other, and a batch can meet both."""
-    # The real weeks of this database come first: one of them attached meanwhile would be one too many.
-    run(store_all(database.url, [replace(ACTION, idempotency_key="the first one")]))
-    run(attach_weeks(database.url))
     left = iter(range(attachments))
     commit = Reactions._commit
 
@@ -199,7 +180,7 @@ def test_a_batch_is_sent_again_for_each_week_that_is_attached_under_it(
 
     monkeypatch.setattr(Reactions, "_commit", attached_meanwhile)
     if stored:
-        assert run(store_all(database.url, [ACTION])) == [StoredAction(new=True, reactions=5)]
+        assert run(store_all(maintained.url, [ACTION])) == [StoredAction(new=True, reactions=5)]
     else:
         with pytest.raises(FeedbackUnavailable, match="CheckViolation"):
-            run(store_all(database.url, [ACTION]))
+            run(store_all(maintained.url, [ACTION]))

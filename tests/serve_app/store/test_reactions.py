@@ -21,8 +21,8 @@ from spotify_buddies.serve_app.store.commit import commit
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.migrate import migrate, migrations
 from spotify_buddies.serve_app.store.report import read_feedback
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
-from tests.serve_app.store.storing import ACTION, opened, run, store_all
+from spotify_buddies.serve_app.store.store import Store
+from tests.serve_app.store.storing import ACTION, PATIENT, opened, run, store_all
 from tests.waiting import until
 
 
@@ -79,7 +79,7 @@ def test_what_waits_together_is_committed_together_and_each_gets_its_own_answer(
     actions = [replace(ACTION, idempotency_key=f"key-{i}", liked=tuple(f"p{j}" for j in range(i))) for i in range(50)]
 
     async def main() -> list[StoredAction]:
-        async with Store(database.url, StoreSettings(10.0), telemetry) as store:
+        async with Store(database.url, PATIENT, telemetry) as store:
             return list(await asyncio.gather(*(store.store(action) for action in actions)))
 
     assert run(main()) == [StoredAction(new=True, reactions=i + 3) for i in range(50)]
@@ -94,7 +94,7 @@ def test_of_what_is_committed_together_the_last_word_counts(database: Any, telem
     actions = [replace(empty, idempotency_key=word, **{word: ("x",)}) for word in words]
 
     async def main() -> list[str]:
-        async with Store(database.url, StoreSettings(10.0), telemetry) as store:
+        async with Store(database.url, PATIENT, telemetry) as store:
             await store.store(replace(empty, disliked=("x",)))
             await asyncio.gather(*(store.store(action) for action in actions))
             return list(store.blocked(["user-1"], datetime.now(UTC)).get(0, ()))
@@ -117,7 +117,7 @@ def test_a_plan_made_while_blocks_were_few_does_not_read_many(database: Any) -> 
     many = "INSERT INTO blocks (user_id, playlist_id, disliked) SELECT 'eve', g, true FROM generate_series(1, 20000) g"
 
     async def main() -> None:
-        connection = await connect(database.url, connect_s=10.0)
+        connection = await connect(database.url, connect_s=60.0)
         async with connection:
             await migrate(connection)
             for number in range(10):
@@ -131,16 +131,16 @@ def test_a_plan_made_while_blocks_were_few_does_not_read_many(database: Any) -> 
     assert read < 20_000
 
 
-def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database: Any) -> None:
+def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(maintained: Any) -> None:
     waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
     async def main() -> None:
-        async with opened(database.url, 20.0) as store:
+        async with opened(maintained.url) as store:
             assert (await store.store(ACTION)).new
-            with psycopg.connect(database.url) as blocker:
+            with psycopg.connect(maintained.url) as blocker:
                 blocker.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES ('locked', now(), 1)")
                 locked = asyncio.create_task(store.store(replace(ACTION, idempotency_key="locked")))
-                await until(lambda: len(database.ask(waits)) == 1, "what the store does by itself")
+                await until(lambda: len(maintained.ask(waits)) == 1, "what the store does by itself")
                 for number in range(10):
                     assert (await store.store(replace(ACTION, idempotency_key=f"free-{number}"))).new
                 assert not locked.done()
@@ -148,7 +148,7 @@ def test_a_transaction_that_waits_for_a_lock_does_not_hold_up_the_next(database:
                 assert (await locked).new
 
     run(main())
-    assert database.count("feedback") == 12
+    assert maintained.count("feedback") == 12
 
 
 def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
     actions[13] = replace(actions[13], snoozes=(Snooze("p", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))),))
 
     async def main() -> list[Any]:
-        async with opened(database.url, 10.0) as store:
+        async with opened(database.url) as store:
             return list(await asyncio.gather(*(store.store(action) for action in actions), return_exceptions=True))
 
     answers = run(main())
@@ -171,7 +171,7 @@ def test_a_row_that_the_database_refuses_fails_alone(database: Any) -> None:
 
 def test_an_action_that_nobody_waits_for_any_more_is_not_sent(database: Any) -> None:
     async def main() -> None:
-        async with opened(database.url, 10.0) as store:
+        async with opened(database.url) as store:
             await store.store(ACTION)
             task = asyncio.create_task(store.store(replace(ACTION, idempotency_key="left")))
             await asyncio.sleep(0)
@@ -190,7 +190,7 @@ from datetime import datetime, timezone
 
 async def main(url, name):
     later = datetime(2900, 1, 1, tzinfo=timezone.utc)
-    async with Store(url, StoreSettings(timeout_s=30.0)) as store:
+    async with Store(url, StoreSettings(timeout_s=60.0)) as store:
         async def write(writer):
             new = 0
             for n in range(12):
@@ -207,9 +207,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def test_sixty_four_writers_in_two_processes_over_the_same_listeners_neither_deadlock_nor_store_twice(
-    database: Any,
+    maintained: Any,
 ) -> None:
-    run(store_all(database.url, []))
+    database = maintained
     before = database.ask("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     command = [sys.executable, "-c", WRITER, database.url]
     processes = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in ("a", "b")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,16 +15,14 @@ from psycopg import errors
 
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.store.actions import Feedback
-from spotify_buddies.serve_app.store.database.connections import connect
-from spotify_buddies.serve_app.store.database.maintain import Retention, maintain
-from spotify_buddies.serve_app.store.database.migrate import LOCK, migrate
+from spotify_buddies.serve_app.store.database.migrate import LOCK
 from spotify_buddies.serve_app.store.database.schema import is_lost
 from spotify_buddies.serve_app.store.seen import AT_ONCE
-from spotify_buddies.serve_app.store.store import Store, StoreSettings
-from tests.waiting import until
+from spotify_buddies.serve_app.store.store import Store
+from tests.serve_app.store.storing import PATIENT
+from tests.waiting import WITHIN_S, until
 
-PATIENT = StoreSettings(timeout_s=10.0, seen_s=10.0)
-HASTY = StoreSettings(timeout_s=10.0, seen_s=0.05)
+HASTY = replace(PATIENT, seen_s=0.05)
 # What the statement has in every form of it.
 STATEMENT = "unnest(playlist_ids)"
 
@@ -38,8 +37,8 @@ async def met(store: Store, user_id: str, since: datetime | None = None, **what:
 
 
 async def met_at_last(store: Store, user_id: str) -> list[str]:
-    """Asks until there is an answer, for 20 s at most."""
-    async with asyncio.timeout(20):
+    """Asks until there is an answer."""
+    async with asyncio.timeout(WITHIN_S):
         while True:
             try:
                 return await met(store, user_id)
@@ -51,6 +50,12 @@ def sessions(database: Any) -> set[int]:
     """The server's processes that were asked what was seen, and are still there."""
     query = "SELECT pid FROM pg_stat_activity WHERE strpos(query, %s) > 0 AND pid <> pg_backend_pid()"
     return {pid for (pid,) in database.ask(query, STATEMENT)}
+
+
+async def warm(database: Any) -> set[int]:
+    """Wait until every connection has been asked once: a slow machine ends the start before that."""
+    await until(lambda: len(sessions(database)) == AT_ONCE, "the connections of the start")
+    return sessions(database)
 
 
 @asynccontextmanager
@@ -66,15 +71,8 @@ def unreadable(database: Any) -> AbstractAsyncContextManager[None]:
 
 
 @pytest.fixture(autouse=True)
-def weeks(database: Any) -> None:
-    """The tables and their weeks: the store's own upkeep finds nothing to do, and no lock of a test in its way."""
-
-    async def make() -> None:
-        async with await connect(database.url, connect_s=10.0) as connection:
-            await migrate(connection)
-            await maintain(connection, Retention())
-
-    asyncio.run(make())
+def weeks(maintained: Any) -> None:
+    """No lock of the store's own upkeep is in the way."""
 
 
 @pytest.fixture
@@ -96,8 +94,7 @@ def test_a_question_beyond_its_budget_costs_nobody_a_connection(database: Any, s
     async def check() -> None:
         async with Store(database.url, HASTY) as store:
             store.record(shown(["ada"], [1]))
-            before = sessions(database)
-            assert before
+            before = await warm(database)
             async with unreadable(database):
                 for _ in range(2 * AT_ONCE):
                     with pytest.raises(HistoryUnavailable):
@@ -111,6 +108,7 @@ def test_a_question_beyond_its_budget_costs_nobody_a_connection(database: Any, s
 def test_a_question_whose_caller_has_gone_on_is_not_sent(database: Any, asked: list[str]) -> None:
     async def check() -> None:
         async with Store(database.url, HASTY) as store:
+            await warm(database)
             asked.clear()
             async with unreadable(database):
                 for _ in range(3 * AT_ONCE):
@@ -130,6 +128,7 @@ def test_those_who_ask_at_once_share_statements_and_each_gets_their_own(
             for number in range(32):
                 store.record(shown([f"user-{number}"], [number, number + 1]))
             await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
+            await warm(database)
             asked.clear()
             found = await asyncio.gather(*(met(store, f"user-{number}") for number in range(33)))
             assert found[:32] == [sorted([f"list-{number}", f"list-{number + 1}"]) for number in range(32)]
@@ -177,7 +176,7 @@ def test_an_id_that_cannot_be_asked_for_fails_its_question_alone(
     async def check() -> None:
         async with Store(database.url, PATIENT) as store:
             store.record(shown(["ada"], [1]))
-            before = sessions(database)
+            before = await warm(database)
             # Whoever holds this lock keeps everybody from migrating: a schema that is looked up again gives no answer.
             async with holding(database, "SELECT pg_advisory_xact_lock(%s)", LOCK):
                 for _ in range(2):
@@ -208,7 +207,7 @@ def test_connections_that_were_ended_are_replaced(database: Any, shown: Callable
         async with Store(database.url, PATIENT) as store:
             store.record(shown(["ada"], [1]))
             await until(lambda: store.impressions_waiting == 0, "what the store does by itself")
-            before = sessions(database)
+            before = await warm(database)
             for pid in before:
                 await asyncio.to_thread(database.ask, "SELECT pg_terminate_backend(%s, 10000)", pid)
             assert await met_at_last(store, "ada") == ["list-1"]

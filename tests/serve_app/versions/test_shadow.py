@@ -19,6 +19,7 @@ from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, 
 from spotify_buddies.serve_app.versions.shadow import Shadow
 from tests.serve_app.bundles import PLAYLISTS
 from tests.serve_app.versions.conftest import USER_IDS
+from tests.waiting import wait_until
 
 Make = Callable[..., Answers]
 
@@ -30,12 +31,12 @@ def beside(production: Answers, shadow: Answers) -> tuple[Rotation, Shadow]:
 
 def finish(made: Shadow, calls: int) -> None:
     """Wait until so many calls are compared, lost or failed."""
-    for _ in range(3_000):
+
+    def done() -> bool:
         row = made.counts.row()
-        if row.compared + row.lost >= calls or row.errors:
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("the shadow did not finish")
+        return row.compared + row.lost >= calls or bool(row.errors)
+
+    wait_until(done, "the shadow has finished")
 
 
 def test_the_same_version_overlaps_wholly_and_does_not_drift(answers: Make) -> None:
@@ -127,11 +128,7 @@ def test_a_shadow_that_fails_is_counted_and_goes_on(answers: Make, monkeypatch: 
     assert (made.counts.row().errors, made.counts.row().compared) == (2, 0)
     failing[0] = False
     asyncio.run(rotation.route(Query(user_ids=("user-1",))))
-    for _ in range(3_000):
-        if made.counts.row().compared:
-            break
-        threading.Event().wait(0.01)
-    assert made.counts.row().compared == 1
+    wait_until(lambda: made.counts.row().compared == 1, "the next one is compared")
     made.close()
 
 

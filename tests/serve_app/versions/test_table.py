@@ -15,6 +15,7 @@ from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.table import Loaded, VersionTable
 from spotify_buddies.trainer.registry.registry import RegistryUnavailable
 from tests.serve_app.versions.conftest import ASKED, Replica, generation, lists, settle
+from tests.waiting import until
 
 
 def mapped(directory: Path) -> bool:
@@ -185,15 +186,15 @@ def test_a_registry_that_is_away_is_waited_for_and_nothing_fails(monkeypatch: py
     async def work() -> None:
         table: VersionTable[str] = VersionTable()
         table.load_with(load)
-        for _ in range(1000):
+
+        def there() -> bool:
             table.want(("a",))
             if (held := table.held.get("a")) is not None:
                 assert held.state is not Load.FAILED
                 assert held.message in ("", "the model registry does not answer")
-            if table.get("a"):
-                break
-            await asyncio.sleep(0.005)
-        assert table.get("a") == "there"
+            return table.get("a") == "there"
+
+        await until(there, "the version is loaded")
         assert len(tries) == 3
         await table.close()
 

@@ -22,6 +22,7 @@ from spotify_buddies.trainer.registry.mlflow_client import connect, default_uri
 from spotify_buddies.trainer.settings import RegistrySettings
 from spotify_buddies.trainer.tune.experiment import Experiment, experiments
 from spotify_buddies.trainer.tune.space import trial_settings
+from tests.clients.buddies_process import called
 from tests.strangers import reached
 from tests.waiting import wait_until
 
@@ -248,18 +249,21 @@ def test_repeated_it_gives_the_same_version_without_new_runs(story):
 
 def test_compare_lists_searches_and_their_trials(story):
     key = story.command.experiment().name
-    listed = story.command.finish(story.command.start("compare"))
+
+    def compare(*words: str, code: int = 0) -> str:
+        done = called("tune", "compare", *words, cwd=story.command.state, BUDDIES_STATE_DIR=str(story.command.state))
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
+
+    listed = compare()
     assert key in listed
     assert "finished" in listed
     assert f"{TRIALS} of {TRIALS}" in listed
-    trials = story.command.finish(story.command.start("compare", key[:4]))
+    trials = compare(key[:4])
     assert len(trials.splitlines()) == TRIALS + 2
-    (body,) = json.loads(story.command.finish(story.command.start("compare", "--json")))
+    (body,) = json.loads(compare("--json"))
     assert body == {key: value for key, value in json.loads(story.output).items() if key != "report"}
-    wrong = story.command.start("compare", "zz")
-    _, errors = wrong.communicate(timeout=60)
-    assert wrong.returncode == 1
-    assert errors.startswith("error: no experiment's key starts with 'zz'")
+    assert compare("zz", code=1).startswith("error: no experiment's key starts with 'zz'")
 
 
 @pytest.fixture

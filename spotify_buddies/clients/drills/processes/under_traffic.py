@@ -15,8 +15,8 @@ from spotify_buddies.clients.drills.framework.waiting import wait
 from spotify_buddies.clients.drills.processes.faults import Fault
 from spotify_buddies.clients.python import Retry
 
-# With a Feedback after each second one, about 100 calls a second: far below what one replica answers.
-RECOMMEND_PER_S = 67.0
+# Far below what one replica answers.
+CALLS_PER_S = 100.0
 MIX = Mix(taste_every=4, daily_every=8, feedback_every=2)
 # As the client's defaults: a call counts as failed when its retries were of no use.
 TIMEOUT_S = 2.0
@@ -27,7 +27,8 @@ def under_traffic(name: str, fault: Fault, limits: Limits) -> Callable[[Stage], 
     """A drill that breaks the service, waits until calls succeed again, and audits what was acknowledged."""
 
     def play(stage: Stage) -> DrillResult:
-        traffic = Traffic(stage.address, stage.users, RECOMMEND_PER_S, mix=MIX, timeout_s=TIMEOUT_S, retry=Retry())
+        rate = recommends_per_s(stage.options.rate)
+        traffic = Traffic(stage.address, stage.users, rate, mix=MIX, timeout_s=TIMEOUT_S, retry=Retry())
         with traffic.running():
             wait(lambda: traffic.quiet_since_s() >= STEADY_S, stage.patience_s)
             broken_at = time.time()
@@ -47,6 +48,11 @@ def under_traffic(name: str, fault: Fault, limits: Limits) -> Callable[[Stage], 
         return replace(result, problems=problems if alive else (*problems, "the service ended"))
 
     return play
+
+
+def recommends_per_s(calls_per_s: float | None) -> float:
+    """Calls of Recommend a second for so many calls a second in all: a Feedback follows each second one."""
+    return (calls_per_s or CALLS_PER_S) * MIX.feedback_every / (MIX.feedback_every + 1)
 
 
 def _counted(name: str, calls: Sequence[Call], broken_at: float) -> DrillResult:

@@ -16,6 +16,7 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from tests.front import STATUS
 from tests.serve_app.runtime.front.conftest import Backend, Start, backend, start
+from tests.waiting import WITHIN_S
 
 __all__ = ["backend", "start"]
 
@@ -34,7 +35,7 @@ def test_each_flood_sends_and_the_service_answers_others_meanwhile_and_afterward
     with grpc.insecure_channel(address) as channel, flooding(name, door(address), 1.0) as process:
         stub = RecommenderServiceStub(channel)
         while process.poll() is None:
-            assert stub.GetModelStatus(pb.GetModelStatusRequest(), timeout=20).model == "m"
+            assert stub.GetModelStatus(pb.GetModelStatusRequest(), timeout=WITHIN_S).model == "m"
         assert sent_by(process, 60.0) > 0
 
 

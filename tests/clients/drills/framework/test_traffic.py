@@ -15,6 +15,7 @@ from spotify_buddies.clients.drills.rollout.canary import ask
 from spotify_buddies.clients.python import Arm, Song, Taste
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from tests.clients.grpc_server import refuse, serving
+from tests.waiting import WITHIN_S
 
 IDS = ("ann", "bob")
 USERS = Users(IDS, (Taste([Song(song_id="SO1")]),))
@@ -83,14 +84,14 @@ def test_a_server_that_stands_still_is_asked_on_and_its_calls_count_from_their_t
 
     def stall(request: Any, context: grpc.ServicerContext) -> pb.RecommendResponse:
         asked.release()
-        released.wait(20)
+        released.wait(WITHIN_S)
         return recommend(request, context)
 
     with serving(Recommend=stall) as address:
         traffic = Traffic(address, USERS, 400.0)
         with traffic.running():
             for _ in range(4):
-                assert asked.acquire(timeout=20)
+                assert asked.acquire(timeout=WITHIN_S)
             # More is asked although nothing was answered.
             assert traffic.calls == []
             released_at = time.time()

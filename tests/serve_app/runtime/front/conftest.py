@@ -21,6 +21,7 @@ from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 from spotify_buddies.serve_app.runtime.front import rules
 from spotify_buddies.serve_app.runtime.front.wrapper import write_wrapper
 from tests.front import CONFIG, PAGE
+from tests.waiting import WITHIN_S
 
 TOKEN = "a token of the state directory"
 
@@ -90,7 +91,7 @@ def backend() -> Iterator[Backend]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
-    assert ready.wait(timeout=20)
+    assert ready.wait(timeout=WITHIN_S)
     yield made[0]
     loop.call_soon_threadsafe(ended.set)
     thread.join()
@@ -121,13 +122,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         wrapper = write_wrapper(tmp_path, tmp_path / "token", partial(rules.Front, "127.0.0.1", **limits))
         running.append(subprocess.Popen([wrapper, "-db", "-f", file], stderr=subprocess.PIPE, text=True))
         with grpc.insecure_channel(f"127.0.0.1:{calls}") as channel:
-            grpc.channel_ready_future(channel).result(timeout=20)
+            grpc.channel_ready_future(channel).result(timeout=WITHIN_S)
         return Front(f"127.0.0.1:{calls}", http, stats, metrics, file, backend.answers if backend else Answers())
 
     yield begin
     for process in running:
         process.terminate()
-        said = process.communicate(timeout=20)[1]
+        said = process.communicate(timeout=WITHIN_S)[1]
         assert "ALERT" not in said, said
 
 

@@ -25,6 +25,7 @@ from spotify_buddies.serve_app.runtime.front import config, rules
 from spotify_buddies.serve_app.runtime.front.rules import CALLER, HEADER_BYTES
 from tests.front import CHECK, CONFIG, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2
 from tests.serve_app.runtime.front.conftest import TOKEN, Backend, Front, Start
+from tests.waiting import WITHIN_S
 
 INVALID, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 8, 12, 14
 
@@ -36,7 +37,7 @@ def framed(message: bytes, *, packed: bool = False) -> bytes:
 def test_a_front_without_replicas_is_unavailable_and_sends_no_page(start: Start) -> None:
     front = start(None)
     with grpc.insecure_channel(front.calls) as channel, pytest.raises(grpc.RpcError) as refused:
-        RecommenderServiceStub(channel).Recommend(pb.RecommendRequest(), timeout=20)
+        RecommenderServiceStub(channel).Recommend(pb.RecommendRequest(), timeout=WITHIN_S)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert refused.value.details() == "no replica is ready or has room"
 
@@ -51,24 +52,25 @@ def test_a_front_that_knows_no_replica_yet_is_unavailable_too(start: Start) -> N
 @pytest.mark.parametrize("body", [None, b"", b"\0\0\0"])
 def test_a_call_without_a_message_is_refused_at_once(front: Front, path: str, body: bytes | None) -> None:
     with http2(front.calls) as connection:
-        answer = connection.answer(connection.open(path, body=body), timeout_s=5.0)
+        answer = connection.answer(connection.open(path, body=body))
     assert (answer.status, answer.headers["grpc-message"]) == (INVALID, "the call holds no message")
 
 
 def test_a_message_that_is_cut_off_is_answered(front: Front) -> None:
     with http2(front.calls) as connection:
-        answer = connection.answer(connection.open(RECOMMEND, body=b"\0\0\0\0\x40half of it"), timeout_s=20.0)
+        answer = connection.answer(connection.open(RECOMMEND, body=b"\0\0\0\0\x40half of it"))
     assert (answer.status, answer.headers["grpc-message"]) == (
         INVALID, "the message is shorter than its length prefix says",
     )  # fmt: skip
 
 
-def test_a_call_whose_message_does_not_come_is_ended(front: Front) -> None:
+def test_a_call_whose_message_does_not_come_is_ended(start: Start, backend: Backend) -> None:
+    front = start(backend, message_s=2)
     with http2(front.calls) as connection:
         waiting = connection.open(RECOMMEND, end=False)
         other = connection.answer(connection.open(RECOMMEND, body=NOTHING))
         assert other.status == 0
-        late = connection.answer(waiting, timeout_s=30.0)
+        late = connection.answer(waiting)
     assert (late.status, late.headers["grpc-message"]) == (INVALID, "the message did not arrive in time")
 
 
@@ -186,7 +188,7 @@ def test_other_methods_and_other_protocols_are_refused(front: Front) -> None:
 def test_compressed_requests_are_answered(front: Front, way: grpc.Compression) -> None:
     with grpc.insecure_channel(front.calls, compression=way) as channel:
         asked = pb.RecommendRequest(user_ids=["listener"] * 500)
-        answer = RecommenderServiceStub(channel).Recommend(asked, timeout=20)
+        answer = RecommenderServiceStub(channel).Recommend(asked, timeout=WITHIN_S)
     assert [one.user_id for one in answer.recommendations] == list(asked.user_ids)
 
 
@@ -213,7 +215,7 @@ def test_reflection_answers_under_both_names(front: Front, name: str, way: grpc.
             request_serializer=reflected.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflected.ServerReflectionResponse.FromString,
         )
-        (answer,) = call(iter([asked]), timeout=20)
+        (answer,) = call(iter([asked]), timeout=WITHIN_S)
     names = {service.name for service in answer.list_services_response.service}
     assert {"buddies.v1.RecommenderService", "grpc.health.v1.Health", *reflection.NAMES} <= names
 
@@ -222,13 +224,13 @@ def test_a_long_service_name_is_not_repeated(front: Front) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(front.calls) as channel, pytest.raises(grpc.RpcError) as refused:
-        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="x" * 65_536), timeout=20)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="x" * 65_536), timeout=WITHIN_S)
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
     assert "xx" not in (refused.value.details() or "")
 
 
 def get(port: int, path: str, token: str = "") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
     try:
         connection.request("GET", path, headers={"authorization": f"Bearer {token}"} if token else {})
         return connection.getresponse().status

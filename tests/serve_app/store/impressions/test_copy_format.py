@@ -14,6 +14,7 @@ from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.impressions.copy_format import CopyEncoder
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.trainer.bundle import StringTable
+from tests.serve_app.store.storing import PATIENT
 
 BAD = ["a\0b", "a\ud800b", "a\udfffb"]
 
@@ -65,7 +66,7 @@ def test_what_cannot_be_stored_is_counted_and_nobody_inherits_it(
     database: Any, telemetry: Any, shown: Callable[..., Shown]
 ) -> None:
     async def check() -> None:
-        async with Store(database.url, telemetry=telemetry) as store:
+        async with Store(database.url, PATIENT, telemetry) as store:
             store.record(shown(["ada", *BAD], [1]))
             store.record(shown(BAD[:1], [2]))
 
