@@ -17,11 +17,11 @@ import grpc
 import psutil
 import pytest
 
+from spotify_buddies.foundation.process.children import left_of
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
 from spotify_buddies.serve_app.daily.run import run_daily
 from spotify_buddies.serve_app.embedded import postgres, valkey
 from spotify_buddies.trainer.bundle import open_bundle
-from tests.processes import left_of
 from tests.waiting import WITHIN_S
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def address(
         started += psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         process.wait(timeout=2 * WITHIN_S)
-    alive = left_of(started)
+    alive = left_of(started, WITHIN_S)
     assert alive == [], f"processes outlived the server:\n{log.read_text()[-4000:]}"
     assert process.returncode == (0 if request.param == "plain" else 143)
     assert ready["run"] == "" or not Path(ready["run"]).exists()

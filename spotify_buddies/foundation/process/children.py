@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable
 
 import psutil
+
+EVERY_S = 0.05
 
 
 def children() -> set[psutil.Process]:
@@ -63,8 +66,20 @@ def stop_all(processes: Iterable[psutil.Process], within_s: float = 5.0) -> None
     for process in wanted:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, alive = psutil.wait_procs(wanted, timeout=within_s)
+    alive = left_of(wanted, within_s)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=within_s)
+    left_of(alive, within_s)
+
+
+def left_of(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Wait for processes to end; those that have not within the limit.
+
+    Not by psutil.wait_procs: on new kernels it raises FileNotFoundError for a process that ends while it is looked at.
+    """
+    deadline = time.monotonic() + within_s
+    left = list(processes)
+    while (left := [process for process in left if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(EVERY_S)
+    return left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -43,6 +44,7 @@ def fork_under_subreaper(stop_within_s: float = STOP_WITHIN_S) -> int | None:
     code = _watch(service, watched, stop_within_s)
     while left := children():
         stop_all(left)
+        _collect()
     return code
 
 
@@ -63,6 +65,13 @@ def _watch(service: int, stopping: set[signal.Signals], stop_within_s: float) ->
             deadline = time.monotonic() + stop_within_s
         if deadline is not None and time.monotonic() > deadline:
             os.kill(service, signal.SIGKILL)
+
+
+def _collect() -> None:
+    """Collect all children that have ended: until then they are still listed."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _reap(service: int) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from spotify_buddies.foundation.process.children import children, is_alive, name_of
+from spotify_buddies.foundation.process.children import children, is_alive, left_of, name_of
 from spotify_buddies.foundation.process.local_ray import quiet, stop_ray
 from spotify_buddies.foundation.process.private import make_private, repair
 from spotify_buddies.foundation.process.run_dir import RunDir
@@ -63,7 +63,7 @@ def drain(settings: ServeSettings, note: Path, started: set[psutil.Process]) -> 
     for process in proxies:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGUSR1)
-    psutil.wait_procs(proxies, timeout=settings.request_timeout_s)
+    left_of(proxies, settings.request_timeout_s)
 
 
 def once(action: Callable[[], None]) -> Callable[[], None]:

@@ -21,11 +21,10 @@ from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.targets import Row
 from spotify_buddies.clients.load.usage import Watch, growth
 from spotify_buddies.clients.load.worker.record import WRONG_ANSWER
-from spotify_buddies.foundation.process.children import stop_tree
+from spotify_buddies.foundation.process.children import left_of, stop_tree
 from spotify_buddies.trainer.bench.serving import Shape, write_serving_bundle
 from tests.clients.buddies_process import called
 from tests.clients.load.grpc_aio import Stalling, serving
-from tests.processes import left_of
 from tests.waiting import WITHIN_S, wait_until
 
 SAMPLE = Sample(("anna", "ben"), ((("Hurt", "Johnny Cash"),),))
@@ -214,7 +213,7 @@ def test_an_interrupt_prints_what_was_measured(bare: Bare, tmp_path: Path) -> No
     assert body["service"]["calls"] > 0
     assert 0 < body["service"]["measured_s"] < 600
     assert children
-    assert left_of(children) == []
+    assert left_of(children, WITHIN_S) == []
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ import psutil
 import pytest
 from redis import Redis
 
+from spotify_buddies.foundation.process.children import left_of
 from spotify_buddies.foundation.process.run_dir import OWNER
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.queue.broker import Producer, application
 from spotify_buddies.serve_app.queue.jobs import DEAD, JOBS, UNPROCESSABLE, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
-from tests.processes import left_of
 from tests.strangers import reached
 from tests.waiting import wait_until
 
@@ -62,7 +62,7 @@ def workers(
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=WITHIN_S)
         process.stdout.close()
-    alive = left_of(family)
+    alive = left_of(family, WITHIN_S)
     assert not alive, f"left running: {alive}"
     assert process.returncode == 0
 

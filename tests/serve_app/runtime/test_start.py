@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spotify_buddies.foundation.process.children import children
+from spotify_buddies.foundation.process.children import children, left_of
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.ports import free_port
 from spotify_buddies.foundation.process.run_dir import RunDir
@@ -29,7 +29,7 @@ from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.trainer.bundle import BundleError
 from spotify_buddies.trainer.registry.registry import Registry
-from tests.processes import left_of, sockets
+from tests.processes import sockets
 from tests.strangers import reached
 from tests.waiting import WITHIN_S
 
@@ -175,7 +175,7 @@ def test_every_service_starts_from_its_wheel_and_ends_with_the_block(data_dir: P
             if connection.status == psutil.CONN_LISTEN
         ]
         assert set(listening) == {"127.0.0.1"}  # MLflow; the stores have unix sockets
-    assert left_of([postmaster]) == []
+    assert left_of([postmaster], WITHIN_S) == []
     assert children() - before == set()
     assert sorted(path.name for path in state.iterdir()) == ["mlflow", "mlflow-token", "postgres", "valkey"]
 
