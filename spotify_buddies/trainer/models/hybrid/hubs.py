@@ -47,4 +47,6 @@ def hub_dimension(users: Array, playlists: Array, seed: int) -> tuple[Array, Arr
     sides is taken from a similarity by CSLS (Conneau et al. 2018); that of the asking side changes no order. Users have
     1 there, and zeros where their taste is zeros.
     """
-    return users.any(axis=1).astype(np.float32), np.float32(-0.5) * nearness(users, playlists, seed)
+    loss = np.float32(-0.5) * nearness(users, playlists, seed)
+    asks: Array = np.any(users, axis=1).astype(np.float32)
+    return asks, loss
