@@ -91,7 +91,17 @@ class TrainSettings(_Section):
         description="hybrid: weight of the taste's cosine in the score, while likes are learned and in what serves; of "
         "real follows 5, unless it is set",
     )
-    artist_weight: float = Field(0.25, ge=0, description="hybrid: weight of a song's artist beside the song")
+    artist_weight: float = Field(
+        0.25, ge=0, description="hybrid: weight of a song's artist beside the song, in what likes teach"
+    )
+    taste_artist_weight: float = Field(
+        0.5, ge=0, description="hybrid: the same in the taste, which finds people's own playlists better by more of it"
+    )
+    lower_hubs: bool = Field(
+        True,
+        description="hybrid: whether playlists whose taste is near to that of many people stand back, by one of the "
+        "dimensions; not of real follows",
+    )
     hybrid_batch: int = Field(
         8_000_000, ge=1, description="hybrid: triplets a step of Adam; of real follows a sixteenth of an epoch at most"
     )

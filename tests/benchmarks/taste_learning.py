@@ -7,7 +7,7 @@ Playlists of 20 or more songs are cut in two without a common song, as `buddies 
 For each kind of taste: the taste alone and the whole model at some weights of the taste, by the rank of a user's own
 half among all playlists (Hit@1, 5, 20, NDCG@10; how many playlists are in somebody's top 5, and the Gini index of how
 often), the own half among 50 others, and the likes of the same model. `served`: the 200 nearest as [candidates] finds
-them, ranked with likes trusted as far as `choose_trust` says.
+them, ranked with likes trusted as far as `choose_trust` says. `trust`: all playlists, by every trust of its grid.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from spotify_buddies.trainer.evaluation.organic import protocol
 from spotify_buddies.trainer.evaluation.organic.questions import ask
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
-from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold
+from spotify_buddies.trainer.models.hybrid.backend import likes_end, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.trust import GRID, Trust, choose_trust, count_likes, fold
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key
 from spotify_buddies.trainer.settings import CandidateSettings, DataSettings, TrainSettings
@@ -76,16 +76,22 @@ def _rows(halves: Dataset, model: Model, settings: TrainSettings, named: dict[st
     place = np.full(halves.users, -1, np.int64)
     place[own[own >= 0]] = np.flatnonzero(own >= 0)
     users = np.flatnonzero(place >= 0)
-    alone = Model(model.user_factors[:, :width], model.playlist_factors[:, :width])
+    dimensions = np.arange(settings.dimension)
+    of_taste = (dimensions < width) | (dimensions >= likes_end(settings))
+    alone = Model(model.user_factors[:, of_taste], model.playlist_factors[:, of_taste])
     out = [{**named, "weight": "taste alone", **_judge(halves, alone, own, users, place)}]
     for weight in WEIGHTS:
-        scale = np.where(np.arange(settings.dimension) < width, weight, 1).astype(np.float32)
+        scale = np.where(of_taste, weight, 1).astype(np.float32)
         scaled = Model(model.user_factors * scale, model.playlist_factors)
         out.append({**named, "weight": weight, **_judge(halves, scaled, own, users, place)})
     began = time.monotonic()
-    trust = choose_trust(halves, model, width)
+    trust = choose_trust(halves, model, slice(width, likes_end(settings)))
     seconds = round(time.monotonic() - began, 1)
-    folded = fold(model, width, trust.of(count_likes(halves)))
+    counts, likes = count_likes(halves), slice(width, likes_end(settings))
+    for number in GRID:
+        trusted = fold(model, likes, Trust(number, {}).of(counts))
+        out.append({**named, "weight": f"trust {number:g}", **_judge(halves, trusted, own, users, place)})
+    folded = fold(model, likes, trust.of(counts))
     near = retrieval_scale(settings, CandidateSettings())
     served = _judge(halves, folded, own, users, place, near)
     return [*out, {**named, "weight": "served", **served, "trust": trust.likes, "choice_s": seconds}]

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.trainer.bundle.nearest_index import QUERIES, NearestIndex, build_nearest, used_dimensions
 from spotify_buddies.trainer.candidates.kernels import best_of_rows
-from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
+from spotify_buddies.trainer.models.hybrid.backend import likes_end, taste_dimensions
 from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 Array = npt.NDArray[Any]
@@ -42,11 +42,12 @@ def _taste(train: TrainSettings) -> int:
 def retrieval_scale(train: TrainSettings, settings: CandidateSettings) -> Array:
     """The weight of every dimension where the nearest playlists are looked for, float32 (d,).
 
-    The hybrid model's taste at 1, its likes at settings.likes_scale; all at 1 where a model has no taste of its own.
+    The hybrid model's taste and its hubs at 1, its likes at settings.likes_scale; all at 1 where a model has no taste
+    of its own.
     """
     scale = np.ones(train.dimension, np.float32)
     if taste := _taste(train):
-        scale[taste:] = settings.likes_scale
+        scale[taste : likes_end(train)] = settings.likes_scale
     return scale
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spotify_buddies.trainer.bundle import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.fit import song_sets
+from spotify_buddies.trainer.models.hybrid.backend import likes_end
 from spotify_buddies.trainer.models.hybrid.songs import feature
 from spotify_buddies.trainer.settings import TrainSettings
 
@@ -24,8 +25,11 @@ def song_factors(data: Dataset, settings: TrainSettings, tensors: Mapping[str, A
 
     tensors: its best epoch's, of which LEARNED_OF_SONGS are read.
     """
-    rows = feature(song_sets(data), settings.artist_weight)
-    taste = rows.vectors(tensors["taste_songs"], tensors["taste_artists"]).astype(np.float16)
+    sets = song_sets(data)
+    rows, of_taste = feature(sets, settings.artist_weight), feature(sets, settings.taste_artist_weight)
+    taste = of_taste.vectors(tensors["taste_songs"], tensors["taste_artists"]).astype(np.float16)
     likes = rows.vectors(tensors["songs"], tensors["artists"]).astype(np.float16)
+    length = np.array([np.sqrt(settings.taste_weight)], np.float32)
+    hubs = np.ones(1, np.float32) if likes_end(settings) < settings.dimension else None
     # Songs of a single set join nothing and count in the length all the same.
-    return SongFactors(taste, likes, rows.all_weights, np.array([np.sqrt(settings.taste_weight)], np.float32))
+    return SongFactors(taste, likes, rows.all_weights, length, tail=hubs)

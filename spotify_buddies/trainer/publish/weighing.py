@@ -18,6 +18,7 @@ from spotify_buddies.trainer.candidates.nearest import Nearest, retrieval_scale
 from spotify_buddies.trainer.dataset.table import SIMULATED, Dataset
 from spotify_buddies.trainer.models.blend.fit import Blend, fit_blend
 from spotify_buddies.trainer.models.blend.fold import BIAS
+from spotify_buddies.trainer.models.hybrid.backend import likes_end
 from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold, fold_songs
 from spotify_buddies.trainer.models.items.choose import fit_item_models
 from spotify_buddies.trainer.models.model import Model
@@ -67,10 +68,11 @@ def weigh(
     scale = retrieval_scale(settings, candidates)
     if not taste or songs is None or data.labels != SIMULATED or candidates.pairing_only:
         return Ranking(model, songs, scale, taste, {})
-    trust = choose_trust(data, model, taste)
-    note = f"likes: those of a user with n of them count n / (n + {trust.likes:g}) beside the taste"
+    likes = slice(taste, likes_end(settings))
+    trust = choose_trust(data, model, likes)
+    note = f"likes: those of a user with n of them count n^2 / (n^2 + {trust.likes:g}^2) beside the taste"
     facts = {"trust": {"likes": trust.likes, "mrr": {f"{k:g}": list(v) for k, v in trust.by_likes.items()}}}
-    folded = fold(model, taste, trust.of(count_likes(data)))
+    folded = fold(model, likes, trust.of(count_likes(data)))
     return Ranking(folded, fold_songs(songs, trust), scale, taste, facts, (note,))
 
 

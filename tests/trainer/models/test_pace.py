@@ -58,4 +58,6 @@ def test_taste_weighs_less_for_real_labels_unless_somebody_set_it():
     assert suited(TrainSettings(), SIMULATED) == TrainSettings()
     assert suited(TrainSettings(), FOLLOWS).taste_weight == 5
     assert suited(TrainSettings(taste_weight=20), FOLLOWS).taste_weight == 20
-    assert suited(suited(TrainSettings(), FOLLOWS), FOLLOWS).taste_weight == 5
+    assert suited(TrainSettings(), FOLLOWS).taste_artist_weight == 0.25
+    assert not suited(TrainSettings(taste_weight=20, lower_hubs=True), FOLLOWS).lower_hubs
+    assert suited(suited(TrainSettings(), FOLLOWS), FOLLOWS) == suited(TrainSettings(), FOLLOWS)

@@ -229,7 +229,7 @@ def test_a_release_says_where_its_candidates_come_from(release, planted):
     bundle, data = open_bundle(release.bundle_dir), open_dataset(planted.dataset)
     assert bundle.candidate_sources is not None
     assert set(bundle.candidate_sources.tolist()) == {TASTE}
-    assert bundle.retrieval_scale.tolist() == pytest.approx([1.0] * 8 + [0.1] * 8)
+    assert bundle.retrieval_scale.tolist() == pytest.approx([1.0] * 8 + [0.1] * 7 + [1.0])
     assert bundle.playlist_songs.indices.tolist() == data.playlist_songs.indices.tolist()
     assert bundle.manifest.training["candidates"]["taste"] == CandidateSettings().taste
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, SIMULATED, Dataset, likes_used
+from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, likes_used
 from spotify_buddies.trainer.models.blend.calibrate import calibrate
 from spotify_buddies.trainer.models.blend.fold import Weighing, fold
-from spotify_buddies.trainer.models.blend.gather import MODEL, OWN, gather
+from spotify_buddies.trainer.models.blend.gather import OWN, gather
 from spotify_buddies.trainer.models.blend.parts import Part, Scale, pair_scores, scales_of
 from spotify_buddies.trainer.models.blend.report import BlendReport, PartReport
 from spotify_buddies.trainer.models.blend.rows import Rows, rows_of
@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 
 MOST_USERS = 4_000  # whose candidates weights are fitted on
 LEAST_FOUND = 100  # held-out likes among them; with fewer, weights would be luck
+MODEL = "model"  # as it was trained, where no blend is clearly better
 _CLEAR = 2.0  # standard errors by which a blend must be better to be chosen
 
 
@@ -59,19 +60,17 @@ def fit_blend(
     """Fit weights on validation likes among the candidates (U, P), and take the blend where it is clearly better.
 
     item_model: one or several, by name, fitted on training likes. taste_dims: how many of the model's first dimensions
-    hold the taste. Of simulated likes taste and likes keep the model's own weights: the likes are a formula of shared
-    songs, so a weight fitted to them would learn the formula. A part stays where removing it makes the users of the
-    other half rank worse. Clearly: by more than two standard errors of the mean difference, cross-fitted.
+    hold the taste. A part stays where removing it makes the users of the other half rank worse. Clearly: by more than
+    two standard errors of the mean difference, cross-fitted.
     """
-    labels = data.labels
     rows = _rows(data, candidates, seed)
     found = int(rows.positive.sum())
-    report = BlendReport(MODEL, "", labels, rows.held_out.size, int(rows.held_out.sum()), found)
+    report = BlendReport(MODEL, "", data.labels, rows.held_out.size, int(rows.held_out.sum()), found)
     if found < LEAST_FOUND:
         why = f"{found:,} held-out likes are among the candidates, and weights need {LEAST_FOUND}"
         return _as_it_was(model, replace(report, why=why))
     items = item_model if isinstance(item_model, Mapping) else {"items": item_model} if item_model else {}
-    parts = gather(data, model, items, taste_dims or 0, whole=labels == SIMULATED)
+    parts = gather(data, model, items, taste_dims or 0)
     scales = scales_of(parts, data.users)
     features = _features(parts, scales, rows.users, rows.playlists)
     alone = rows.ndcg(pair_scores(Part(MODEL, model), rows.users, rows.playlists))
@@ -84,7 +83,7 @@ def fit_blend(
     report = replace(
         report,
         chosen="blend" if margin[0] > _CLEAR * error else MODEL,
-        why=_why(margin, float(alone.mean()), float(ndcg.mean()), labels),
+        why=_why(margin, float(alone.mean()), float(ndcg.mean())),
         ndcg={MODEL: float(alone.mean()), "blend": float(ndcg.mean())},
         margin=margin,
         calibration=calibrate(scores, rows.positive),
@@ -104,11 +103,10 @@ class _Trial:
     seed: int
 
     def fit(self, kept: Array, features: Array | None = None, rows: Rows | None = None) -> Array:
-        """Weights of the kept parts, 0 for the others; the model as one part stays at 1."""
-        free = kept & np.array([part.name != MODEL for part in self.parts])
-        start = np.where(kept, np.where(free, [float(part.name in OWN) for part in self.parts], 1.0), 0.0)
+        """Weights of the kept parts, 0 for the others."""
+        start = np.where(kept, [float(part.name in OWN) for part in self.parts], 0.0)
         return fit_weights(
-            self.features if features is None else features, rows or self.rows, list(start), free=list(free)
+            self.features if features is None else features, rows or self.rows, list(start), free=list(kept)
         )
 
     def judged(self, kept: Array) -> tuple[Array, Array]:
@@ -119,11 +117,10 @@ class _Trial:
         all_of_them = np.ones(len(self.parts), bool)
         full = self.judged(all_of_them)[0].mean()
         gains = np.zeros(len(self.parts))
-        for k, part in enumerate(self.parts):
-            if part.name != MODEL:
-                gains[k] = full - self.judged(all_of_them & (np.arange(len(self.parts)) != k))[0].mean()
+        for k in range(len(self.parts)):
+            gains[k] = full - self.judged(all_of_them & (np.arange(len(self.parts)) != k))[0].mean()
             progress("blend", k + 1, len(self.parts), "parts")
-        kept = (gains > 0) | np.array([part.name == MODEL for part in self.parts])
+        kept = gains > 0
         return (kept if kept.any() else all_of_them), gains
 
 
@@ -189,11 +186,10 @@ def _as_it_was(model: Model, report: BlendReport) -> Blend:
     return Blend(model, None, {}, report, {MODEL: slice(0, model.user_factors.shape[1])})
 
 
-def _why(margin: tuple[float, float], alone: float, blend: float, labels: str) -> str:
+def _why(margin: tuple[float, float], alone: float, blend: float) -> str:
     clear = margin[0] > _CLEAR * margin[1]
     words = "is clearly better" if clear else "is not clearly better"
-    note = "; simulated likes, so the model keeps its weights of taste and likes" if labels == SIMULATED else ""
     return (
         f"the blend {words} on held-out likes: NDCG@10 {blend:.4f} against {alone:.4f} of the model alone "
-        f"(difference {margin[0]:+.4f} +- {margin[1]:.4f}){note}"
+        f"(difference {margin[0]:+.4f} +- {margin[1]:.4f})"
     )

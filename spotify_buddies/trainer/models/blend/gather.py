@@ -15,19 +15,17 @@ from spotify_buddies.trainer.models.model import Model
 
 Array = npt.NDArray[Any]
 
-MODEL, TASTE, LIKES, OWNER, POPULARITY, NEW = "model", "taste", "likes", "owner", "popularity", "freshness"
-OWN = (MODEL, TASTE, LIKES)
+TASTE, LIKES, OWNER, POPULARITY, NEW = "taste", "likes", "owner", "popularity", "freshness"
+OWN = (TASTE, LIKES)
 
 
-def gather(
-    data: Dataset, model: Model, items: Mapping[str, ItemModel], taste_dims: int, *, whole: bool
-) -> tuple[Part, ...]:
+def gather(data: Dataset, model: Model, items: Mapping[str, ItemModel], taste_dims: int) -> tuple[Part, ...]:
     """The model's own parts first, then item models, owner affinity, popularity and freshness; each that says anything.
 
-    whole: the model as one part, with its own weights of taste and likes; else one part each. Owner affinity: the
-    taste of the playlist's owner, where it has one. Freshness: 1 for playlists that nobody likes in training.
+    Owner affinity: the taste of the playlist's owner, where it has one. Freshness: 1 for playlists that nobody likes in
+    training.
     """
-    parts = [Part(MODEL, model)] if whole else _own(model, taste_dims)
+    parts = _own(model, taste_dims)
     exact = any(one.factors() is None for one in items.values())
     for name, one in items.items():
         # Beside a part that needs a stored number a candidate anyway, another one in that number costs nothing.

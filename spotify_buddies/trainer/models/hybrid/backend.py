@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.trainer.models.hybrid.hubs import hub_dimension
 from spotify_buddies.trainer.models.hybrid.kernels import (
     Learned,
     adam,
@@ -61,27 +62,30 @@ class HybridBackend:
     ) -> None:
         self._rate, self._decay, self._batch = rate, decay, settings.hybrid_batch
         self._feature = feature(sets, settings.artist_weight)
-        self._taste = taste_dimensions(settings)
+        self._taste, self._end = taste_dimensions(settings), likes_end(settings)
         # The state is the caller's: it is copied, since steps are taken out of it below.
         self._values = dict(state) or self._start(settings, progress)
         self._steps = int(self._values.pop("steps", np.zeros(1, np.int64))[0])
 
     def _start(self, settings: TrainSettings, progress: Progress) -> dict[str, Array]:
         rows, taste = self._feature, self._taste
-        likes = settings.dimension - taste
-        fixed, leading = first_factors(rows, settings, progress)
+        of_taste = feature(rows.sets, settings.taste_artist_weight)
+        fixed, leading = first_factors(of_taste, settings, progress)
         weight = np.float32(np.sqrt(settings.taste_weight))
-        vectors = rows.vectors(fixed.songs, fixed.artists)
+        vectors = of_taste.vectors(fixed.songs, fixed.artists)
         root = np.float32(np.sqrt(START_WEIGHT))
         values = {"songs": leading.songs * root, "artists": leading.artists * root}
         # Kept for those who come later: their tastes are sums of the same songs.
         values |= {"taste_songs": fixed.songs, "taste_artists": fixed.artists}
         for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
             factors = np.zeros((rows.sets.parts[part].rows, settings.dimension), np.float32)
-            factors[:, :taste] = weight * unit(rows.rows(part, vectors))
+            factors[:, :taste] = weight * unit(of_taste.rows(part, vectors))
             values[f"{name}_factors"] = factors
             # Zeros, not random: rows differ by their songs already, and one without likes stays where its songs put it.
-            values[f"{name}_own"] = np.zeros((len(factors), likes), np.float32)
+            values[f"{name}_own"] = np.zeros((len(factors), self._end - taste), np.float32)
+        if self._end < settings.dimension:
+            users, playlists = values["user_factors"], values["playlist_factors"]
+            users[:, -1], playlists[:, -1] = hub_dimension(users[:, :taste], playlists[:, :taste], settings.seed)
         for name in _LEARNED:
             values[f"{name}.mean"] = np.zeros_like(values[name])
             values[f"{name}.square"] = np.zeros_like(values[name])
@@ -152,10 +156,10 @@ class HybridBackend:
         for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
             likes = self._feature.rows(part, vectors)
             likes += values[f"{name}_own"]
-            values[f"{name}_factors"][:, self._taste :] = likes
+            values[f"{name}_factors"][:, self._taste : self._end] = likes
 
     def model(self) -> Model:
-        """The factors, not copied: the taste's dimensions first, then those of the likes."""
+        """The factors, not copied: the taste's dimensions first, then those of the likes, then that of hubs."""
         return Model(self._values["user_factors"], self._values["playlist_factors"])
 
     def state(self) -> dict[str, Array]:
@@ -166,7 +170,7 @@ class HybridBackend:
 def first_factors(rows: Feature, settings: TrainSettings, progress: Progress = silent) -> tuple[TasteBasis, TasteBasis]:
     """What songs and artists add to a taste, for good, and what they add to the likes at first."""
     taste = taste_dimensions(settings)
-    likes = settings.dimension - taste
+    likes = likes_end(settings) - taste
     if settings.taste == "learned":
         learned = learn_taste(rows, taste, likes, settings.seed, progress)
         return learned.taste, learned.leading
@@ -177,3 +181,9 @@ def first_factors(rows: Feature, settings: TrainSettings, progress: Progress = s
 def taste_dimensions(settings: TrainSettings) -> int:
     """The number of a factor's dimensions that hold the taste; at least one is left to the likes."""
     return min(round(settings.taste_share * settings.dimension), settings.dimension - 1)
+
+
+def likes_end(settings: TrainSettings) -> int:
+    """The first dimension behind those of the likes: the last one, which lowers hubs, where there is one."""
+    taste = taste_dimensions(settings)
+    return settings.dimension - int(settings.lower_hubs and 0 < taste < settings.dimension - 1)

@@ -52,6 +52,11 @@ class SongSets:
         """Users, playlists and the others."""
         return (self.users, self.playlists, *self.others)
 
+    @cached_property
+    def postings(self) -> tuple[Csr, ...]:
+        """The rows that hold each song, of every part."""
+        return tuple(part.transpose() for part in self.parts)
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -71,11 +76,6 @@ class Feature:
     artist_songs: Array
     scales: tuple[Array, ...]
     all_weights: Array
-
-    @cached_property
-    def postings(self) -> tuple[Csr, ...]:
-        """The rows that hold each song, of every part."""
-        return tuple(part.transpose() for part in self.sets.parts)
 
     def vectors(self, songs: Array, artists: Array) -> Array:
         """The vector that a song adds to a row, float32 (S, d), from song factors (S, d) and artist factors (A, d)."""

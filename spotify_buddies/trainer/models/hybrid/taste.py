@@ -64,7 +64,7 @@ def _gram(rows: Feature, basis: Array) -> Array:
 
 def give_back(rows: Feature, part: int, vectors: Array, gradient: Array) -> None:
     """Add to every song's row of `gradient` (S, d) the scaled vectors (rows, d) of the sets of a part that hold it."""
-    held, scale = rows.postings[part], rows.scales[part]
+    held, scale = rows.sets.postings[part], rows.scales[part]
     in_blocks(held.rows, lambda a, b: add_back(a, b, held.indptr, held.indices, scale, vectors, gradient))
 
 

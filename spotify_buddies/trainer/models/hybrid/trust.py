@@ -16,14 +16,14 @@ from spotify_buddies.trainer.models.model import Model
 
 Array = npt.NDArray[Any]
 
-GRID = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0)
-COST = 0.03
+GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0, 21.0)
+COST = 0.01
 _LIKES = 20_000
 
 
 @dataclass(frozen=True)
 class Trust:
-    """likes: how many of a user's likes count as much as what all others' likes say of the songs; 0: all are trusted.
+    """likes: how many likes of a user it takes until half of what they say counts; 0: all are trusted.
 
     by_likes: the MRR of validation likes, among random and among hard negatives where there are such, by `likes`.
     """
@@ -32,29 +32,31 @@ class Trust:
     by_likes: Mapping[float, tuple[float, ...]]
 
     def of(self, counts: Array) -> Array:
-        """The weight n / (n + likes) of the likes of users with n of them, float32; 1 where all are trusted."""
+        """The weight n^2 / (n^2 + likes^2) of the likes of users with n of them, float32; 1 where all are trusted."""
         if self.likes == 0:
             return np.ones(len(counts), np.float32)
-        weights: Array = (counts / (counts + self.likes)).astype(np.float32)
+        squares = np.square(counts, dtype=np.float64)
+        weights: Array = (squares / (squares + self.likes**2)).astype(np.float32)
         return weights
 
 
-def choose_trust(data: Dataset, model: Factors, taste: int) -> Trust:
+def choose_trust(data: Dataset, model: Factors, likes: slice) -> Trust:
     """The least trust in likes that costs COST of the MRR of the validation likes at most.
 
     The likes part of a factor is summed from songs, so it says something of everybody, and of a user with few likes
-    mostly what others like: shrinkage towards the taste, the first `taste` dimensions, as of James and Stein. People's
-    own playlists are found better by it (docs/adr/0019). The cost is the mean over random and hard negatives, each
-    beside its best in the grid. Without validation likes, or without one of the parts, all are trusted.
+    mostly what others like: shrinkage towards the taste, as of James and Stein. By the square, since those with few are
+    in no validation: below `likes` of them the taste decides, above they do. People's own playlists are found better by
+    it (docs/adr/0019, 0024). The cost is the mean over random and hard negatives, each beside its best in the grid.
+    Without validation likes, or without one of the parts, all are trusted. likes: the dimensions of that part.
     """
-    if not 0 < taste < model.playlist_factors.shape[1] or not len(data.validation):
+    if not 0 < likes.start < likes.stop or not len(data.validation):
         return Trust(0.0, {})
     counts = count_likes(data)
-    found = {likes: _judged(data, model, taste, Trust(likes, {}).of(counts)) for likes in GRID}
+    found = {number: _judged(data, fold(model, likes, Trust(number, {}).of(counts))) for number in GRID}
     table = np.array(list(found.values()), np.float64)
     beside = (table / np.maximum(table.max(axis=0), 1e-9)).mean(axis=1)
     # No value may be the best by both measures.
-    allowed = [likes for likes, value in zip(found, beside, strict=True) if value >= (1 - COST) * beside.max()]
+    allowed = [number for number, value in zip(found, beside, strict=True) if value >= (1 - COST) * beside.max()]
     return Trust(max(allowed), found)
 
 
@@ -63,10 +65,10 @@ def count_likes(data: Dataset) -> Array:
     return likes_used(data, IN_TRAIN).counts
 
 
-def fold(model: Factors, taste: int, weights: Array) -> Model:
-    """The model with the likes part of its users times weights (U,)."""
+def fold(model: Factors, likes: slice, weights: Array) -> Model:
+    """The model with these dimensions of its users times weights (U,)."""
     users = np.array(model.user_factors, np.float32)
-    users[:, taste:] *= weights[:, None]
+    users[:, likes] *= weights[:, None]
     return Model(users, np.asarray(model.playlist_factors))
 
 
@@ -75,7 +77,7 @@ def fold_songs(songs: SongFactors, trust: Trust) -> SongFactors:
     return replace(songs, likes_scale=trust.of(np.zeros(1)))
 
 
-def _judged(data: Dataset, model: Factors, taste: int, weights: Array) -> tuple[float, ...]:
-    scorer = FactorScorer(fold(model, taste, weights))
+def _judged(data: Dataset, model: Factors) -> tuple[float, ...]:
+    scorer = FactorScorer(model)
     likes = [np.asarray(rows) for rows in (data.validation, data.hard_validation) if len(rows)]
     return tuple(summarise(ranks(rows[:: -(-len(rows) // _LIKES)], scorer))["mrr"] for rows in likes)

@@ -8,14 +8,14 @@ from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.hybrid.backend import HybridBackend, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.backend import HybridBackend, likes_end, taste_dimensions
 from spotify_buddies.trainer.models.hybrid.songs import SongSets
 from spotify_buddies.trainer.models.model import TrainingError, Validation
 from spotify_buddies.trainer.models.order import part_of
 from spotify_buddies.trainer.models.train import patience_of, train, training_key
 from spotify_buddies.trainer.settings import TrainSettings
 
-SETTINGS = TrainSettings(dimension=6, taste_share=0.5, seed=3)
+SETTINGS = TrainSettings(dimension=6, taste_share=0.5, seed=3, lower_hubs=False)
 TRIPLETS = np.array([[0, 0, 1], [1, 1, 2], [0, 0, 2], [2, 2, 0]], np.int32)
 SETS = SongSets(
     Csr.from_rows([[0, 1, 4], [1, 2], [3, 4, 5], [0, 5]], 6),
@@ -98,6 +98,38 @@ def test_factors_are_taste_at_its_weight_then_songs_artists_and_the_own_part():
         songs, artists = _dense(backend, part)
         likes = songs @ state["songs"] + artists @ state["artists"] + state[f"{name}_own"]
         assert getattr(model, f"{name}_factors")[:, 3:] == pytest.approx(likes, abs=1e-5)
+
+
+def test_artists_count_in_the_taste_by_a_weight_of_its_own():
+    plain, taste, likes = (
+        _open(SETTINGS.model_copy(update=change))
+        for change in ({}, {"taste_artist_weight": 2.0}, {"artist_weight": 2.0})
+    )
+    own = {"songs": np.eye(6, 3, dtype=np.float32), "artists": np.ones((3, 3), np.float32)}
+    assert plain._feature.vectors(**own) == pytest.approx(taste._feature.vectors(**own))
+    assert plain._feature.vectors(**own) != pytest.approx(likes._feature.vectors(**own))
+    of_taste = [one.model().user_factors[:, :3] for one in (plain, taste, likes)]
+    # Of the taste only cosines mean anything: a basis may be turned.
+    cosines = [rows @ rows.T for rows in of_taste]
+    assert cosines[0] == pytest.approx(cosines[2], abs=1e-3)
+    assert np.abs(cosines[0] - cosines[1]).max() > 0.5
+
+
+def test_the_last_dimension_lowers_hubs_and_likes_leave_it_alone():
+    settings = SETTINGS.model_copy(update={"lower_hubs": True})
+    assert (likes_end(settings), likes_end(SETTINGS)) == (5, 6)
+    assert likes_end(settings.model_copy(update={"taste_share": 0.0})) == 6
+    backend = _open(settings)
+    before = backend.model()
+    taste = before.user_factors[:, :3] @ before.playlist_factors[:, :3].T
+    loss = before.playlist_factors[:, 5].copy()
+    assert loss == pytest.approx(-taste.mean(axis=0) / 2, abs=1e-4)  # of four people all are among the nearest
+    backend.step(TRIPLETS)
+    after = backend.model()
+    assert after.user_factors[:, 5].tolist() == [1] * 4
+    assert after.playlist_factors[:, 5].tobytes() == loss.tobytes()
+    assert after.user_factors[:, 3:5].any()
+    assert backend.state()["songs"].shape == (6, 2)
 
 
 def test_steps_lower_the_loss():
