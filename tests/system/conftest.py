@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints, running
+from spotify_buddies.foundation.process.children import left_of
 from tests.clients.buddies_process import called
-from tests.processes import left_of
 from tests.waiting import WITHIN_S, wait_until
 
 START_S = 300.0
@@ -120,6 +120,6 @@ def service(trained: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iter
             process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=2 * WITHIN_S)
     assert process.returncode == 0, output
-    alive = left_of(family)
+    alive = left_of(family, WITHIN_S)
     assert not alive, f"left running: {alive}"
     assert running(trained.state_dir) is None

@@ -14,7 +14,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Rules, Source
+from spotify_buddies.serve_app.ranking.query import Source
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.dataset.table import IN_TRAIN, Dataset, open_dataset
 from spotify_buddies.trainer.publish.release import Release, train_and_release
@@ -73,9 +73,9 @@ def test_nobody_is_offered_what_they_dislike_or_follow_already(way: Way) -> None
     }
     assert offered
     assert not offered & (known | said(way, "dislikes.csv"))
-    # Nor where no candidate is left and a list is what is popular.
-    everything = Csr.from_rows([np.sort(bundle.candidates.row(u)) for u in range(way.data.users)], way.data.playlists)
-    lists = way.engine.rank_known(users, 100, NONE, Rules(everything))
+    # Nor where there is no candidate and a list is what is popular.
+    nothing = Csr.from_rows([[]] * way.data.users, way.data.playlists)
+    lists = way.engine.rank_candidates(np.arange(way.data.users, dtype=np.int32), nothing, 100, NONE)
     popular = {(users[u], names[p]) for u in range(way.data.users) for p in lists.rows[u, : lists.counts[u]].tolist()}
     assert Source.LIVE not in lists.sources
     assert popular
