@@ -12,57 +12,88 @@ Array = npt.NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
-def _worse(keys: Array, rows: Array, a: int, b: int) -> Any:
-    """Whether heap entry a ranks behind entry b: smaller key, or the same key and a higher row."""
-    return keys[a] < keys[b] or (keys[a] == keys[b] and rows[a] > rows[b])
+def floor_of(keys: Array) -> Any:
+    """The key that an entry must reach to be among the k best so far; below 0 before there are k."""
+    return keys[-1]
 
 
 @njit(cache=True, nogil=True)
-def _swap(keys: Array, rows: Array, a: int, b: int) -> None:
-    keys[a], keys[b] = keys[b], keys[a]
-    rows[a], rows[b] = rows[b], rows[a]
+def offer(keys: Array, rows: Array, size: int, k: int, key: float, row: int) -> Any:
+    """Offer an entry to the k best; returns how many are held. A larger key is better, then a lower row.
+
+    keys float64 and rows int64 have room for more than k entries and, in the last place, the worst of the k best when
+    they were last counted out, at first a key below 0. Most entries are worse and are passed over by one comparison;
+    the others are only gathered until the room is full, which costs a fraction of keeping them in order.
+    """
+    if key < keys[-1] or (key == keys[-1] and row > rows[-1]):
+        return size
+    keys[size], rows[size] = key, row
+    size += 1
+    if size < keys.size - 1:
+        return size
+    _select(keys, rows, size, k)
+    return _floor(keys, rows, k)
 
 
 @njit(cache=True, nogil=True)
-def _sink(keys: Array, rows: Array, size: int, top: int) -> None:
-    """Restore the heap (worst entry on top) below position `top`."""
-    while True:
-        child = 2 * top + 1
-        if child >= size:
+def settle(keys: Array, rows: Array, size: int, k: int) -> Any:
+    """Leave the k best of what is held, in no order; returns how many that are."""
+    if size > k:
+        _select(keys, rows, size, k)
+    return _floor(keys, rows, k) if size >= k else size
+
+
+@njit(cache=True, nogil=True)
+def _floor(keys: Array, rows: Array, k: int) -> Any:
+    worst = 0
+    for i in range(1, k):
+        if keys[i] < keys[worst] or (keys[i] == keys[worst] and rows[i] > rows[worst]):
+            worst = i
+    keys[-1], rows[-1] = keys[worst], rows[worst]
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _select(keys: Array, rows: Array, size: int, k: int) -> None:
+    """Bring the k best of `size` entries to the front (Hoare's selection); rows differ, so that no two are equal."""
+    first, last = 0, size - 1
+    while first < last:
+        middle = (first + last) >> 1
+        key, row = keys[middle], rows[middle]
+        low, high = first, last
+        # Neither inner loop checks a bound: the pivot is one of the entries, and stops both.
+        while low <= high:
+            while keys[low] > key or (keys[low] == key and rows[low] < row):
+                low += 1
+            while keys[high] < key or (keys[high] == key and rows[high] > row):
+                high -= 1
+            if low <= high:
+                keys[low], keys[high] = keys[high], keys[low]
+                rows[low], rows[high] = rows[high], rows[low]
+                low += 1
+                high -= 1
+        if k - 1 <= high:
+            last = high
+        elif k - 1 >= low:
+            first = low
+        else:
             return
-        if child + 1 < size and _worse(keys, rows, child + 1, child):
-            child += 1
-        if not _worse(keys, rows, child, top):
-            return
-        _swap(keys, rows, child, top)
-        top = child
 
 
 @njit(cache=True, nogil=True)
-def _offer(keys: Array, rows: Array, size: int, k: int, key: float, row: int) -> Any:
-    """Offer an entry to a heap of the k best; returns the new size."""
-    if size < k:
-        keys[size] = key
-        rows[size] = row
-        place = size
-        # Sift up: worse entries belong nearer to the top.
-        while place > 0 and _worse(keys, rows, place, (place - 1) // 2):
-            _swap(keys, rows, place, (place - 1) // 2)
-            place = (place - 1) // 2
-        return size + 1
-    if key > keys[0] or (key == keys[0] and row < rows[0]):
-        keys[0] = key
-        rows[0] = row
-        _sink(keys, rows, size, 0)
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _drain(keys: Array, rows: Array, size: int) -> None:
-    """Sort a heap in place, best first."""
-    for end in range(size - 1, 0, -1):
-        _swap(keys, rows, 0, end)
-        _sink(keys, rows, end, 0)
+def _sort(keys: Array, rows: Array, size: int) -> None:
+    """Sort entries in place, best first (Shell's method, Knuth's gaps)."""
+    gap = 1
+    while gap < size // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, size):
+            key, row, place = keys[i], rows[i], i
+            while place >= gap and (keys[place - gap] < key or (keys[place - gap] == key and rows[place - gap] > row)):
+                keys[place], rows[place] = keys[place - gap], rows[place - gap]
+                place -= gap
+            keys[place], rows[place] = key, row
+        gap //= 3
 
 
 _MANY = 64  # song sets for which it pays to look for the shortest
@@ -102,8 +133,7 @@ def nearest_rows(
     songs), which orders like the cosine and which float64 holds without two different fractions meeting, so that ties
     are true ties and go to the lower row.
     """
-    keys = np.empty(k, np.float64)
-    best = np.empty(k, np.int64)
+    keys, best = np.empty(2 * k + 33, np.float64), np.empty(2 * k + 33, np.int64)
     shortest = np.float64(_shortest(user_starts) if rows.size >= _MANY else 1)
     for i in range(rows.size):
         row = rows[i]
@@ -113,8 +143,8 @@ def nearest_rows(
                 counts[postings[q]] += 1
         if exclude_self:
             counts[row] = 0  # as if nothing were shared with oneself
-        size = 0
-        least = 1
+        size, least = 0, 1
+        keys[-1] = -1.0
         # Walked twice instead of listing the users met: asking each time whether one is new costs more.
         for p in range(starts[row], starts[row + 1]):
             song = songs[p]
@@ -126,19 +156,20 @@ def nearest_rows(
                 if shared < least:
                     continue
                 square = np.float64(shared) * np.float64(shared)
-                size = _offer(keys, best, size, k, square / (user_starts[other + 1] - user_starts[other]), other)
-                # What shares fewer songs than `least` could not enter the heap even with the shortest of all lists.
-                while size == k and np.float64(least) * np.float64(least) / shortest < keys[0]:
+                size = offer(keys, best, size, k, square / (user_starts[other + 1] - user_starts[other]), other)
+                # What shares fewer songs than `least` could not be among the best even with the shortest of all lists.
+                while np.float64(least) * np.float64(least) / shortest < floor_of(keys):
                     least += 1
-        _emit(keys, best, size, starts[row + 1] - starts[row], i, out_counts, out_rows, out_cosines)
+        size = settle(keys, best, size, k)
+        emit(keys, best, size, starts[row + 1] - starts[row], i, out_counts, out_rows, out_cosines)
 
 
 @njit(cache=True, nogil=True)
-def _emit(
+def emit(
     keys: Array, best: Array, size: int, length: int, i: int, out_counts: Array, out_rows: Array, out_cosines: Array
 ) -> None:
-    """Write a heap of keys out as row i, best first; length is the size of the asking set."""
-    _drain(keys, best, size)
+    """Write settled entries out as row i, best first; length is the size of the asking set."""
+    _sort(keys, best, size)
     out_counts[i] = size
     for j in range(size):
         out_rows[i, j] = best[j]
@@ -162,11 +193,11 @@ def rerank_rows(
 
     Song sets are ascending on both sides. The answer has the form and the order of `nearest_rows`.
     """
-    keys = np.empty(k, np.float64)
-    best = np.empty(k, np.int64)
+    keys, best = np.empty(2 * k + 33, np.float64), np.empty(2 * k + 33, np.int64)
     for i in range(rows.size):
         first, last = starts[rows[i]], starts[rows[i] + 1]
         size = 0
+        keys[-1] = -1.0
         for j in range(proposed.shape[1]):
             other = proposed[i, j]
             if other < 0:
@@ -185,8 +216,9 @@ def rerank_rows(
                 else:
                     q += 1
             if shared > 0:
-                size = _offer(keys, best, size, k, np.float64(shared) * shared / length, other)
-        _emit(keys, best, size, last - first, i, out_counts, out_rows, out_cosines)
+                size = offer(keys, best, size, k, np.float64(shared) * shared / length, other)
+        size = settle(keys, best, size, k)
+        emit(keys, best, size, last - first, i, out_counts, out_rows, out_cosines)
 
 
 @njit(cache=True, nogil=True)

@@ -13,33 +13,64 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, Shared, read_only
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.pairing.neighbours.kernels import compact, nearest_rows
+from spotify_buddies.pairing.neighbours.counting.kernels import BLOCK, listeners_by_place, nearest_sets
+from spotify_buddies.pairing.neighbours.kernels import compact
 
 Array = npt.NDArray[Any]
 
 
 class SongLists(NamedTuple):
-    """What the search reads: CSR user -> songs and song -> users. longest: songs of the user who has most."""
+    """What the search reads: CSR of song sets and of songs -> places of users, users being in the order of their sizes.
 
-    user_ptr: Array
-    user_songs: Array
+    order int32 (users,): the user at each place; sizes int32: the songs of each, and of nobody up to whole blocks of
+    counters; firsts int32: the first size of each block, and one more; places int32 (sets,): of the user whose own set
+    it is, who is in no answer to it, or an empty array. longest: songs of the largest set.
+    """
+
+    set_ptr: Array
+    set_songs: Array
+    order: Array
+    sizes: Array
+    firsts: Array
+    places: Array
     song_ptr: Array
     song_users: Array
     longest: int
 
 
-@contextmanager
-def share_songs(user_songs: Csr, blocks: Blocks, *, postings: Csr | None = None) -> Iterator[Shared[SongLists]]:
-    """Lay the song lists out for workers, for one search or several. postings: as in `nearest_users`."""
-    listed = user_songs.transpose() if postings is None else postings
-    lists = SongLists(
-        user_ptr=read_only(user_songs.indptr),
-        user_songs=read_only(user_songs.indices),
-        song_ptr=read_only(listed.indptr),
-        song_users=read_only(listed.indices),
-        longest=int(user_songs.counts.max(initial=0)),
+def lists_of(user_songs: Csr, *, sets: Csr | None = None, listed: Array | None = None) -> SongLists:
+    """The song lists of these users, for searches with their own sets or, where they are given, with other `sets`.
+
+    listed bool (users,): only those are found; None: all.
+    """
+    counts = user_songs.counts
+    order = np.argsort(counts, kind="stable").astype(np.int32)
+    places = np.empty(order.size if sets is None else 0, np.int32)
+    if sets is None:
+        places[order] = np.arange(order.size, dtype=np.int32)
+    asked = user_songs if sets is None else sets
+    sizes = np.full(-(-order.size // BLOCK) * BLOCK, np.iinfo(np.int32).max, np.int32)
+    sizes[: order.size] = counts[order]
+    firsts = np.append(sizes[::BLOCK], np.int32(-1))
+    found = user_songs if listed is None else user_songs.only(listed)
+    song_ptr, song_users = listeners_by_place(np.asarray(found.indptr), np.asarray(found.indices), found.columns, order)
+    return SongLists(
+        set_ptr=read_only(asked.indptr),
+        set_songs=read_only(asked.indices),
+        order=read_only(order),
+        sizes=read_only(sizes),
+        firsts=read_only(firsts),
+        places=read_only(places),
+        song_ptr=read_only(song_ptr),
+        song_users=read_only(song_users),
+        longest=int(asked.counts.max(initial=0)),
     )
-    with blocks.share(lists) as shared:
+
+
+@contextmanager
+def share_songs(user_songs: Csr, blocks: Blocks, *, listed: Array | None = None) -> Iterator[Shared[SongLists]]:
+    """Lay the song lists out for workers, for one search or several. listed: as in `nearest_users`."""
+    with blocks.share(lists_of(user_songs, listed=listed)) as shared:
         yield shared
 
 
@@ -49,7 +80,7 @@ def nearest_users(
     *,
     block_users: int,
     rows: Array | None = None,
-    postings: Csr | None = None,
+    listed: Array | None = None,
     blocks: Blocks = THREADS,
     progress: Progress = silent,
 ) -> Csr:
@@ -57,12 +88,11 @@ def nearest_users(
 
     cosine(u, v) = shared songs / sqrt(songs of u * songs of v). Self is excluded, ties go to the lower row, users who
     share no song are never listed, so a row may be short or empty. rows: only these users, one row of the answer each,
-    in their order. postings: user_songs.transpose(), where the caller has it; fewer users may be listed there, and only
-    they are found then. blocks: who works; it and block_users bound memory and change nothing else. Songs of a user
-    must be distinct. Memory beside the answer: the transposed matrix, and for every worker 2 bytes per user and the
-    answers of a block.
+    in their order. listed bool (users,): only those are found; None: all. blocks: who works; it and block_users bound
+    memory and change nothing else. Songs of a user must be distinct. Memory beside the answer: the transposed matrix,
+    12 bytes per user, and for every worker 3 bytes per user and the answers of a block.
     """
-    with share_songs(user_songs, blocks, postings=postings) as shared:
+    with share_songs(user_songs, blocks, listed=listed) as shared:
         return find_nearest(shared, user_songs.rows, k, block_users=block_users, rows=rows, progress=progress)
 
 
@@ -102,26 +132,25 @@ def _nearest_block(
 ) -> tuple[Array, Array, Array]:
     """How many are near to each of the users first..last (of `rows`), who they are, and their cosines."""
     chosen = np.arange(first, last, dtype=np.int64) if rows is None else rows[first:last]
-    counts = np.zeros(chosen.size, np.int64)
-    indices = np.empty((chosen.size, width), np.int32)
-    values = np.empty((chosen.size, width), np.float32)
-    nearest_rows(
-        chosen,
-        lists.user_ptr,
-        lists.user_songs,
-        True,
-        lists.user_ptr,
-        lists.song_ptr,
-        lists.song_users,
-        width,
-        *_scratch(lists.user_ptr.size - 1, lists.longest),
-        counts,
-        indices,
-        values,
-    )
+    counts, indices, values = nearest_of(lists, chosen, width)
     flat, cosines = indices.reshape(-1), values.reshape(-1)
     filled = compact(counts, width, flat, cosines)
     return counts, flat[:filled], cosines[:filled]
+
+
+def nearest_of(lists: SongLists, chosen: Array, width: int) -> tuple[Array, Array, Array]:
+    """The `width` users nearest to each of the sets `chosen`, int64: how many, their rows and cosines (sets, width)."""
+    counts = np.zeros(chosen.size, np.int64)
+    indices = np.empty((chosen.size, width), np.int32)
+    values = np.empty((chosen.size, width), np.float32)
+    narrow = np.zeros(lists.sizes.size, np.uint8)
+    # Touched only for a set of 256 songs or more, and until then no memory.
+    wide = np.zeros(lists.sizes.size, np.uint16 if lists.longest < 2**16 else np.uint32)
+    nearest_sets(
+        chosen, lists.set_ptr, lists.set_songs, lists.places, lists.order, lists.sizes,
+        lists.firsts, lists.song_ptr, lists.song_users, width, narrow, wide, counts, indices, values,
+    )  # fmt: skip
+    return counts, indices, values
 
 
 def scratch_for(user_songs: Csr) -> tuple[Array]:

@@ -83,9 +83,7 @@ def fill_in(model: Model, user_songs: Csr, learned: Array, seen: Array) -> Model
     """
     rest = np.flatnonzero(~learned)
     # Postings of learned users alone, so that nobody is folded in from a factor that was never trained.
-    near = nearest_users(
-        user_songs, NEAREST, block_users=_BLOCK_USERS, rows=rest, postings=user_songs.only(learned).transpose()
-    )
+    near = nearest_users(user_songs, NEAREST, block_users=_BLOCK_USERS, rows=rest, listed=learned)
     users = np.array(model.user_factors)
     users[rest] = fold_in(near, model.user_factors)
     return Model(users, np.where(seen[:, None], model.playlist_factors, np.float32(0)))

@@ -99,3 +99,36 @@ def test_an_interrupt_between_blocks_gets_out():
 
     with pytest.raises(KeyboardInterrupt):
         nearest_users(clustered(200, 100, 2, seed=3), 5, block_users=5, progress=interrupt)
+
+
+@pytest.mark.parametrize("longest", [300, 70_000])
+def test_counters_of_every_width_and_users_in_many_blocks_give_what_products_give(longest: int):
+    # Libraries above 255 songs are counted in two bytes, above 65,535 in four.
+    rng = np.random.default_rng(5)
+    songs = 2 * longest
+    sizes = np.minimum((rng.pareto(1.1, 900) + 1).astype(int) * 2, 290)
+    rows = [np.unique((songs * rng.random(size) ** 6).astype(int)).tolist() for size in sizes]
+    rows[3] = list(range(longest))
+    rows[700] = list(range(longest // 2, longest))
+    rows[5] = []
+    matrix = csr(rows, songs)
+    shared = (matrix.to_scipy() @ matrix.to_scipy().T).toarray().astype(np.float64)
+    keys = shared**2 / np.maximum(matrix.counts, 1)
+    np.fill_diagonal(keys, 0)
+    for k in (1, 40, 899):
+        found = nearest_users(matrix, k, block_users=100)
+        for user in range(matrix.rows):
+            # Stable: of equal keys the lower row comes first.
+            best = np.argsort(-keys[user], kind="stable")[:k]
+            np.testing.assert_array_equal(found.row(user), best[keys[user][best] > 0])
+
+
+def test_users_who_are_not_listed_are_found_by_nobody_and_have_their_own_answers():
+    matrix = clustered(150, 300, 5, seed=3)
+    listed = np.arange(150) % 3 > 0
+    found = nearest_users(matrix, 10, block_users=20, listed=listed)
+    assert listed[found.indices].all()
+    whole = nearest_users(matrix, 149, block_users=20)
+    for user in range(150):
+        row = whole.row(user)
+        np.testing.assert_array_equal(found.row(user), row[listed[row]][:10])

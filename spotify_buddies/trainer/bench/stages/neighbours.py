@@ -10,11 +10,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.foundation.stages.blocks import processors
+from spotify_buddies.foundation.stages.blocks import THREADS, processors
 from spotify_buddies.foundation.stages.progress import Reporter
 from spotify_buddies.foundation.stages.stage import TIMINGS
 from spotify_buddies.pairing.build import build_pairing
-from spotify_buddies.pairing.neighbours.nearest import nearest_users
+from spotify_buddies.pairing.neighbours.nearest import find_nearest, share_songs
 from spotify_buddies.pairing.result import CANDIDATES, INDEX, NEAREST
 from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
@@ -49,13 +49,14 @@ def ours(bench: Bench) -> list[Figure]:
     user_songs = _users(bench)
     rows = _some(bench, user_songs)
     width, block = bench.pairing.nearest, bench.pairing.block_users
-    postings = user_songs.transpose()
+    # Laid out before, as the peer's transposed matrix is.
+    with share_songs(user_songs, THREADS) as shared:
 
-    def run(chosen: Array) -> Csr:
-        return nearest_users(user_songs, width, block_users=block, rows=chosen, postings=postings)
+        def run(chosen: Array) -> Csr:
+            return find_nearest(shared, user_songs.rows, width, block_users=block, rows=chosen)
 
-    run(rows[:1])
-    return [timed(_WORK, OURS, rows.size, "users", lambda: run(rows))]
+        run(rows[:1])
+        return [timed(_WORK, OURS, rows.size, "users", lambda: run(rows))]
 
 
 def by_scikit_learn(bench: Bench) -> list[Figure]:

@@ -15,8 +15,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import Progress
-from spotify_buddies.pairing.neighbours.kernels import nearest_rows
-from spotify_buddies.pairing.neighbours.nearest import scratch_for
+from spotify_buddies.pairing.neighbours.nearest import lists_of, nearest_of
 
 Array = npt.NDArray[Any]
 
@@ -31,19 +30,14 @@ def nearest_listeners(user_songs: Csr, playlist_songs: Csr, allowed: Array, prog
     cosine = shared songs / sqrt(songs of the user * songs of the playlist). allowed bool (U,): the others are nobody's.
     Of users who are equally near the lower rows come first. A playlist that shares no song with anybody is in no row.
     """
-    listed = user_songs.only(allowed).transpose()
+    lists = lists_of(user_songs, sets=playlist_songs, listed=allowed)
     playlists = playlist_songs.rows
     counts = np.zeros(playlists, np.int64)
     users, cosines = np.full((playlists, k), -1, np.int32), np.zeros((playlists, k), np.float32)
-    starts, songs = np.asarray(playlist_songs.indptr), np.asarray(playlist_songs.indices)
-    sizes = np.asarray(user_songs.indptr)
 
     def work(first: int, last: int) -> None:
         span = slice(first, last)
-        nearest_rows(
-            np.arange(first, last), starts, songs, False, sizes, listed.indptr, listed.indices, k,
-            *scratch_for(user_songs), counts[span], users[span], cosines[span],
-        )  # fmt: skip
+        counts[span], users[span], cosines[span] = nearest_of(lists, np.arange(first, last), k)
 
     for _ in over_blocks(playlists, _BLOCK, "nearest listeners", progress, work, unit="playlists"):
         pass

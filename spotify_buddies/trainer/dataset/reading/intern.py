@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy.typing as npt
@@ -29,6 +30,10 @@ class Ids:
         """The code of an id, a new one where it was not seen before."""
         return self._codes.setdefault(name, len(self._codes))
 
+    def add(self, names: Sequence[str]) -> None:
+        """Add ids that are new and distinct."""
+        self._codes.update(zip(names, range(len(self._codes), len(self._codes) + len(names)), strict=True))
+
     def codes(self, names: pl.Series) -> Array:
         """The code of every entry of a column without nulls, int32 (rows,)."""
         # A Python call for each distinct id, not for each of millions of listens.
@@ -39,6 +44,10 @@ class Ids:
     def names(self) -> list[str]:
         """The ids in the order of their codes."""
         return list(self._codes)
+
+    def names_from(self, code: int) -> list[str]:
+        """The ids from this code on, in the order of their codes."""
+        return list(islice(reversed(self._codes), len(self._codes) - code))[::-1]
 
 
 class SongNames:

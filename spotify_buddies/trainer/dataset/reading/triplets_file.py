@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ import polars as pl
 
 from spotify_buddies.foundation.text.ids import ID_BYTES, are_ids, fault, may_hold_refused
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
+from spotify_buddies.trainer.dataset.reading.codes.table import Codes, cut
 from spotify_buddies.trainer.dataset.reading.files import line_blocks
 from spotify_buddies.trainer.dataset.reading.intern import Ids
 
 Array = npt.NDArray[Any]
 
 _SCHEMA = {"user": pl.String, "song": pl.String, "plays": pl.Int64}
+# Small blocks stay in the processor's cache from one look at them to the next.
+_BLOCK_BYTES = 1 << 22
 _COUNT = re.compile(rb"(\d{1,18})(\.0*)?")
 # No part of an id where they stand around it. Other blanks count as control characters there.
 _BLANKS = " \u00a0\u3000"
@@ -34,18 +39,36 @@ def read_triplets(path: Path, users: Ids, songs: Ids, skipped: Skipped) -> Itera
     """
     number, broken = 0, skipped.files
     empty = True
-    for block in line_blocks(path, skipped):
-        table = _parse(block)
-        if table is None:
-            table = _parse(b"".join(_good_lines(path, block, number, skipped.line)))
-        number += block.count(b"\n")
-        if table is None:
-            raise DataError(str(path), f"before line {number:,}", "lines that cannot be read", "repair the file")
-        if not table.height:
-            continue
-        empty = False
-        played = table.filter(pl.col("plays") > 0)
-        yield users.codes(played["user"]), songs.codes(played["song"]), len(block)
+    codes = Codes(users, songs)
+    # While the ids of a plain block are looked up, the next one is read and cut.
+    ahead: deque[tuple[Future[tuple[Array, Array]], int]] = deque()
+
+    def looked_up(left: int) -> Iterator[tuple[Array, Array, int]]:
+        while len(ahead) > left:
+            found, size = ahead.popleft()
+            yield *found.result(), size
+
+    with ThreadPoolExecutor(1) as pool:
+        for block in line_blocks(path, skipped, _BLOCK_BYTES):
+            if (plain := cut(block)) is not None:
+                empty, number = False, number + plain.lines
+                ahead.append((pool.submit(codes.of, plain), len(block)))
+                yield from looked_up(1)
+                continue
+            # Others may bring ids that are new, too: after those before them.
+            yield from looked_up(0)
+            table = _parse(block)
+            if table is None:
+                table = _parse(b"".join(_good_lines(path, block, number, skipped.line)))
+            number += block.count(b"\n")
+            if table is None:
+                raise DataError(str(path), f"before line {number:,}", "lines that cannot be read", "repair the file")
+            if not table.height:
+                continue
+            empty = False
+            played = table.filter(pl.col("plays") > 0)
+            yield users.codes(played["user"]), songs.codes(played["song"]), len(block)
+        yield from looked_up(0)
     if empty and skipped.files == broken:
         raise DataError(str(path), "byte 0", "the file is empty", "expected lines of user<TAB>song<TAB>plays")
 

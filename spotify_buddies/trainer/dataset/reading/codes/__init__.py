@@ -1,0 +1,1 @@
+"""Lines of plain ids to codes, without a Python string for each."""

@@ -1,0 +1,108 @@
+"""Blocks of lines cut into ids, and the ids in a table of bytes, kept in step with `Ids`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spotify_buddies.foundation.text.ids import ID_BYTES
+from spotify_buddies.trainer.dataset.reading.codes.kernels import Table, cut_lines, look_up, place_all, put_all
+from spotify_buddies.trainer.dataset.reading.intern import Ids
+
+Array = npt.NDArray[Any]
+
+_TAB, _LINE_FEED, _BLANK, _DELETE = 9, 10, 0x20, 0x7F
+
+
+class Cut(NamedTuple):
+    """A block of bytes cut into `lines` lines, with the ids of those that were played; see kernels.cut_lines."""
+
+    data: Array
+    lines: int
+    fields: Array
+    hashes: Array
+
+
+def cut(block: bytes) -> Cut | None:
+    """Cut a block in which every line is user, song and plays in printable ASCII without blanks; None for any other."""
+    data = np.frombuffer(block, np.uint8)
+    ends = int(np.count_nonzero(data == _LINE_FEED))
+    lines = ends + (not block.endswith(b"\n"))
+    tabs = int(np.count_nonzero(data == _TAB))
+    plain = tabs == 2 * lines and int(np.count_nonzero(data <= _BLANK)) == tabs + ends
+    if not data.size or not plain or int(data.max()) >= _DELETE:
+        return None
+    fields, hashes = np.empty((lines, 4), np.int32), np.empty((lines, 2), np.uint64)
+    for guess in (True, False):
+        filled, read = cut_lines(data, ID_BYTES, guess, fields, hashes)
+        if read == lines:
+            return Cut(data, lines, fields[:filled], hashes[:filled])
+    return None
+
+
+class Codes:
+    """Gives ids their codes. New ones go to the `Ids` of users and of songs, as if they came one by one."""
+
+    def __init__(self, users: Ids, songs: Ids) -> None:
+        self._users, self._songs = _Codes(users), _Codes(songs)
+
+    def of(self, block: Cut) -> tuple[Array, Array]:
+        """Codes of users and songs, int32 (listens,) each."""
+        for kind in (self._users, self._songs):
+            kind.make_room(block.lines, block.data.size)
+        heard = np.empty((2, len(block.fields)), np.int32)
+        tables, counts = (self._users.table, self._songs.table), (self._users.count, self._songs.count)
+        users, songs = look_up(block.data, block.fields, block.hashes, *tables, *counts, heard)
+        self._users.keep(users)
+        self._songs.keep(songs)
+        return heard[0], heard[1]
+
+
+class _Codes:
+    """A table that holds the ids of an `Ids`, which others may add to."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+        self.count = 0
+        self.table = Table(
+            np.empty((0, 2), np.uint64), np.empty(0, np.uint64), np.zeros(1, np.int64), np.empty(0, np.uint8)
+        )
+
+    def make_room(self, more: int, size: int) -> None:
+        """Take up what was added elsewhere, and make room for `more` ids of `size` bytes in all."""
+        new = [name.encode() for name in self._ids.names_from(self.count)]
+        text = b"".join(new)
+        self._grow(self.count + len(new) + more, int(self.table.starts[self.count]) + len(text) + size)
+        if new:
+            ends = np.cumsum([len(name) for name in new])
+            self.count = put_all(self.table, self.count, np.frombuffer(text, np.uint8), ends)
+
+    def keep(self, count: int) -> None:
+        """Give the ids from self.count to `count`, which a kernel put in, to the `Ids`."""
+        if count > self.count:
+            starts = self.table.starts[self.count : count + 1]
+            text = self.table.text[starts[0] : starts[-1]].tobytes().decode("ascii")
+            self._ids.add([text[first:last] for first, last in pairwise((starts - starts[0]).tolist())])
+        self.count = count
+
+    def _grow(self, ids: int, size: int) -> None:
+        slots, hashes, starts, text = self.table
+        if ids > hashes.size:
+            room = max(ids, 2 * hashes.size)
+            hashes, starts = _longer(hashes, room), _longer(starts, room + 1)
+            slots = np.empty((1 << (2 * room - 1).bit_length(), 2), np.uint64)
+        if size > text.size:
+            text = _longer(text, max(size, 2 * text.size))
+        resized = slots is not self.table.slots
+        self.table = Table(slots, hashes, starts, text)
+        if resized:
+            place_all(self.table, self.count)
+
+
+def _longer(array: Array, size: int) -> Array:
+    longer = np.empty(size, array.dtype)
+    longer[: array.size] = array
+    return longer
