@@ -49,7 +49,7 @@ class EpochReport:
     """One finished epoch, counted from 1. loss: mean over its triplets, measured before each update.
 
     metrics: "random/mrr", "hard/hit@5" and so on, on at most `train.VALIDATION_ROWS` rows; empty without validation.
-    best: whether this epoch has the best random/mrr so far. centring: the share of the mean user that was taken out of
+    best: whether no epoch so far is judged better. centring: the share of the mean user that was taken out of
     all users for these metrics, and is in the model that training returns (see trainer.models.centring).
     """
 
@@ -58,6 +58,15 @@ class EpochReport:
     best: bool
     metrics: Mapping[str, float] = field(default_factory=dict)
     centring: float = 0.0
+
+    @property
+    def judged(self) -> float:
+        """What epochs are compared by: the mean of random/mrr and, where there are such rows, hard/mrr; else -1.
+
+        Among random negatives a model is soon as good as it gets; among hard ones it goes on learning.
+        """
+        found = [self.metrics[name] for name in ("random/mrr", "hard/mrr") if name in self.metrics]
+        return sum(found) / len(found) if found else -1.0
 
 
 def initial_model(users: int, playlists: int, dimension: int, seed: int) -> Model:

@@ -189,9 +189,10 @@ def _note(done: Checkpoint | None, key: str, report: EpochReport, model: Model, 
     if not (np.isfinite(model.user_factors).all() and np.isfinite(model.playlist_factors).all()):
         _check_loss(math.nan, report.epoch, settings)
     share, metrics = judge.metrics(model)
-    reached = max((r.metrics["random/mrr"] for r in earlier if r.metrics), default=-1.0)
-    best = metrics.get("random/mrr", math.inf) > reached
-    noted = (*earlier, replace(report, best=best, metrics=metrics, centring=share))
+    reached = max((r.judged for r in earlier), default=-1.0)
+    measured = replace(report, metrics=metrics)
+    best = not metrics or measured.judged > reached
+    noted = (*earlier, replace(measured, best=best, centring=share))
     since = report.epoch - max(r.epoch for r in noted if r.best)
     return Checkpoint(key, noted, finished=report.epoch >= settings.epochs or since >= judge.patience)
 

@@ -65,6 +65,21 @@ def test_training_stops_after_patience_and_keeps_the_best_epoch(triplets, tmp_pa
     assert reports(tmp_path, "another") == ()
 
 
+def test_an_epoch_that_gains_among_hard_negatives_alone_is_the_better_one(triplets, validation, tmp_path):
+    rng = np.random.default_rng(5)
+    wrong = planted_rows(rng, 2, NEGATIVES)
+    wrong[:, [1, 2]] = wrong[:, [2, 1]]
+    settings = SETTINGS.model_copy(update={"epochs": 30, "patience": 3, "centring": 0.0})
+    heard: list[EpochReport] = []
+    # Among random negatives the MRR only falls, and among these hard ones it rises faster.
+    fit(triplets, Validation(wrong, validation.random), tmp_path, settings, on_epoch=heard.append)
+    kept = [report for report in heard if report.best][-1]
+    by_random = max(heard, key=lambda report: report.metrics["random/mrr"])
+    assert kept.judged == max(report.judged for report in heard)
+    assert kept.judged == (kept.metrics["random/mrr"] + kept.metrics["hard/mrr"]) / 2
+    assert kept.epoch > by_random.epoch
+
+
 def test_the_model_is_the_best_epochs_less_its_share_of_the_mean_user(triplets, validation, tmp_path):
     settings = SETTINGS.model_copy(update={"centring": 0.5})
     model = fit(triplets, validation, tmp_path, settings)

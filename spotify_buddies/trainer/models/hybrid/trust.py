@@ -17,7 +17,7 @@ from spotify_buddies.trainer.models.model import Model
 Array = npt.NDArray[Any]
 
 GRID = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0, 13.0, 21.0)
-COST = 0.01
+COST = 0.02
 _LIKES = 20_000
 
 
