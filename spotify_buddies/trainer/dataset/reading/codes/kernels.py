@@ -140,7 +140,8 @@ def cut_lines(data: Array, longest: int, guess: bool, fields: Array, hashes: Arr
         if song_end <= song or end - first > longest or song_end - song > longest:
             return filled, -1
         at = song_end + 1
-        plays, digits = 0, 0
+        plays: Any = 0
+        digits = 0
         while at < data.size and data[at] != _LINE_FEED:
             digit = np.int64(data[at]) - _ZERO
             if digit < 0 or digit > 9 or digits == _DIGITS:
