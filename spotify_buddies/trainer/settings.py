@@ -167,8 +167,8 @@ class TrainSettings(_Section):
     patience: int = Field(
         5,
         ge=1,
-        description="epochs without a better validation MRR, the mean of random and hard, before training stops; of the hybrid model they are 60 "
-        "steps at least, where an epoch is more than one",
+        description="epochs without a better validation MRR, the mean of random and hard, before training stops; of "
+        "the hybrid model they are 60 steps at least, where an epoch is more than one",
     )
     threads: int = Field(1, ge=0, description="numba threads; 1 is deterministic, 0 is all cores without locks")
 
