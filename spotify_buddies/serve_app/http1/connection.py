@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,12 +14,15 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from spotify_buddies.serve_app.http1.call import Aborted, Call
 from spotify_buddies.serve_app.http1.framing import PREFIX_BYTES, Metadata, answer, refusal
 from spotify_buddies.serve_app.http1.place import HEALTH
-from spotify_buddies.serve_app.http1.request import LONGEST_S, Request, Unreadable
+from spotify_buddies.serve_app.http1.request import HEAD_BYTES, LONGEST_S, Request, Unreadable
 
 # A message up to so many times the largest that is read is taken in, and its handler says how large it is.
 COUNTED = 4
 # After an answer that ends its connection: what still arrives is thrown away, or the front might not read the answer.
 LINGER_S = 2.0
+# Of an answer, given to the system at once: the event loop, busy with other calls, need not come back for the rest.
+# The system may allow less (net.core.wmem_max).
+SEND_BYTES = 2 * 2**20
 
 _HEALTH = HEALTH.encode()
 _ANSWER = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -72,7 +76,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether no part of a request is here."""
-        return self._task is None and not self._request.begun
+        return self._task is None and not self._request.path
 
     def close(self) -> None:
         """End when what was answered has been read."""
@@ -87,6 +91,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._server.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -97,13 +102,14 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         request = self._request
-        if not request.head_complete:
-            request.head_size += len(data)
+        size = request.size
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._refusal = self._refusal or _BAD_REQUEST
-        if not request.head_complete and request.head_is_large:
+        if request.size == size:
+            request.beside += len(data)
+        if request.beside > HEAD_BYTES and self._task is None:
             self._refusal = _LARGE_HEAD
         if self._too_early:
             self.abort()

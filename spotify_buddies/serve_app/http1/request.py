@@ -16,27 +16,23 @@ class Unreadable(Exception):
 
 
 class Request:
-    """One request. path, headers: names in lower case, in their order; size: bytes of the body so far."""
+    """One request. path, headers: names in lower case, in their order; size: bytes of the body so far.
 
-    __slots__ = ("_parts", "head_complete", "head_size", "headers", "path", "size")
+    beside: bytes of what came without a part of the body, its headers and trailers.
+    """
+
+    __slots__ = ("_parts", "beside", "head_complete", "headers", "path", "size")
 
     def __init__(self) -> None:
         self.path = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.head_size = self.size = 0
+        self.beside = self.size = 0
         self.head_complete = False
         self._parts: list[bytes] = []
 
     @property
-    def begun(self) -> bool:
-        """Whether a part of it is here."""
-        return self.head_size > 0
-
-    @property
     def head_is_large(self) -> bool:
-        """Whether its headers, or what there is of them, are more than is read."""
-        if not self.head_complete:
-            return self.head_size > HEAD_BYTES
+        """Whether its headers are more than is read."""
         size = len(self.path) + sum(len(name) + len(value) for name, value in self.headers)
         return size > HEAD_BYTES or len(self.headers) > HEADERS
 

@@ -183,6 +183,19 @@ def test_what_is_no_such_request_is_refused_and_ends_its_connection(run: Run, da
     run(talk())
 
 
+def test_trailers_without_an_end_are_refused(run: Run) -> None:
+    async def talk() -> None:
+        async with served(echo) as service:
+            client = await service.client()
+            client.send(request(b"abc")[:-2])
+            await until(lambda: service.listener.held_bytes > 0, "the message")
+            answer = await client.ask(b"x: " + b"x" * 20_000)
+            assert (answer.http, await client.ended()) == (431, True)
+            assert service.listener.held_bytes == 0
+
+    run(talk())
+
+
 def test_a_request_before_the_answer_to_the_last_ends_the_connection_and_the_call(run: Run) -> None:
     entered, ended = asyncio.Event(), asyncio.Event()
 
