@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ PATH = "/test.Service/Call"
 MOST = 100_000
 
 Handler = Callable[[Any, Any], Awaitable[bytes]]
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 @dataclass
@@ -26,6 +27,13 @@ class Unread:
     """In the place of a message."""
 
     reason: str
+
+
+async def echo(message: Any, context: Any) -> bytes:
+    """The message back; in words why there is none."""
+    if isinstance(message, Unread):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message.reason)
+    return message
 
 
 def framed(message: bytes, *, flag: int = 0) -> bytes:

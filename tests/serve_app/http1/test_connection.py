@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import grpc
 import pytest
-import uvloop
 
 from spotify_buddies.serve_app.http1 import connection
-from tests.serve_app.http1.talking import MOST, PATH, Unread, framed, request, served
+from tests.serve_app.http1.talking import MOST, PATH, Run, echo, framed, request, served
 from tests.waiting import until
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    return request.param
-
-
-async def echo(message: Any, context: Any) -> bytes:
-    """The message back; in words why there is none."""
-    if isinstance(message, Unread):
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message.reason)
-    return message
 
 
 def test_calls_follow_each_other_on_a_connection(run: Run) -> None:
@@ -220,67 +204,5 @@ def test_a_request_before_the_answer_to_the_last_ends_the_connection_and_the_cal
                 with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                     await ended_with.answer()
             await until(lambda: not service.listener._connections, "the end of both connections")
-
-    run(talk())
-
-
-def test_the_callers_deadline_ends_the_call_and_not_the_connection(run: Run) -> None:
-    cancelled = []
-
-    async def slow(message: bytes, context: Any) -> bytes:
-        if message == b"wait":
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(message)
-                raise
-        return message
-
-    async def talk() -> None:
-        async with served(slow) as service:
-            client = await service.client()
-            answer = await client.ask(request(b"wait", "grpc-timeout: 20m"))
-            assert (answer.status, answer.headers["grpc-message"], cancelled) == (4, "Deadline Exceeded", [b"wait"])
-            assert (await client.ask(request(b"next", "grpc-timeout: 50S"))).message == b"next"
-
-    run(talk())
-
-
-def test_a_request_that_does_not_come_to_its_end_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LONGEST_S", 0.02)
-
-    async def talk() -> None:
-        async with served(echo) as service:
-            half = request(b"abc", "grpc-timeout: 20m")[:-8]
-            client = await service.client()
-            answer = await client.ask(half)
-            assert (answer.status, await client.ended()) == (4, True)
-            client = await service.client()
-            assert (await client.ask(half[:40])).http == 400
-            assert await client.ended()
-            assert service.listener.held_bytes == 0
-
-    run(talk())
-
-
-def test_a_caller_who_leaves_cancels_the_call(run: Run) -> None:
-    entered, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def wait(message: bytes, context: Any) -> bytes:
-        entered.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        return b""
-
-    async def talk() -> None:
-        async with served(wait) as service:
-            client = await service.client()
-            client.send(request())
-            await asyncio.wait_for(entered.wait(), 60)
-            client.writer.close()
-            await asyncio.wait_for(cancelled.wait(), 60)
 
     run(talk())

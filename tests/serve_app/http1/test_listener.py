@@ -7,9 +7,8 @@ import stat
 from typing import Any
 
 import pytest
-import uvloop
 
-from tests.serve_app.http1.talking import request, served
+from tests.serve_app.http1.talking import Run, request, served
 from tests.waiting import until
 
 
@@ -30,8 +29,7 @@ class Held:
         return message
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_stop_answers_the_calls_in_flight_and_takes_no_more(run: Any) -> None:
+def test_a_stop_answers_the_calls_in_flight_and_takes_no_more(run: Run) -> None:
     async def talk() -> None:
         held = Held()
         async with served(held) as service:
@@ -55,9 +53,26 @@ def test_a_stop_answers_the_calls_in_flight_and_takes_no_more(run: Any) -> None:
     run(talk())
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_stop_lets_a_large_answer_arrive_in_whole(run: Run) -> None:
+    async def large(message: bytes, context: Any) -> bytes:
+        return bytes(20_000_000)
+
+    async def talk() -> None:
+        async with served(large) as service:
+            client = await service.client()
+            client.send(request())
+            first = await client.reader.readexactly(1)
+            stopping = asyncio.create_task(service.listener.stop(60.0))
+            await until(lambda: service.listener.closing, "the begin of the stop")
+            assert len(first + await client.reader.read()) > 20_000_000
+            client.writer.close()
+            await stopping
+
+    run(talk())
+
+
 @pytest.mark.parametrize("grace_s", [None, 0.0, 0.05])
-def test_calls_that_take_longer_are_cancelled(run: Any, grace_s: float | None) -> None:
+def test_calls_that_take_longer_are_cancelled(run: Run, grace_s: float | None) -> None:
     async def talk() -> None:
         held = Held()
         async with served(held) as service:
@@ -70,8 +85,7 @@ def test_calls_that_take_longer_are_cancelled(run: Any, grace_s: float | None) -
     run(talk())
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_health_is_answered_and_the_socket_is_that_of_this_user_alone(run: Any) -> None:
+def test_health_is_answered_and_the_socket_is_that_of_this_user_alone(run: Run) -> None:
     async def talk() -> None:
         async with served(Held()) as service:
             client = await service.client()
