@@ -1,4 +1,4 @@
-"""The same service on three servers: plain grpc.aio, Ray Serve behind HAProxy, Ray Serve behind its own proxy."""
+"""The same service on plain grpc.aio, on Ray Serve behind HAProxy over either way, and behind Ray's own proxy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from spotify_buddies.trainer.bundle import open_bundle
 from tests.waiting import WITHIN_S
 
 HERE = Path(__file__).parent
-KINDS = ["plain", pytest.param("haproxy", marks=pytest.mark.ray), pytest.param("proxy", marks=pytest.mark.ray)]
+# haproxy-grpc: without HTTP/1.1 between HAProxy and the replicas.
+KINDS = ["plain", *(pytest.param(kind, marks=pytest.mark.ray) for kind in ("haproxy", "haproxy-grpc", "proxy"))]
 
 
 class Database:

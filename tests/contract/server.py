@@ -27,8 +27,9 @@ async def plain(settings: ServeSettings, bundle: Path, services: Services) -> No
 
 def main(kind: str, bundle: str, state: str, postgres_url: str, redis_url: str) -> None:
     settings = ServeSettings(
-        grpc_port=0, http_port=0, dashboard_port=0, haproxy=kind == "haproxy", feedback_timeout_s=30.0, drain_s=0.5,
+        grpc_port=0, http_port=0, dashboard_port=0, feedback_timeout_s=30.0, drain_s=0.5,
         neighbour_budget_ms=5_000, store_budget_ms=5_000, max_replicas=1,
+        haproxy=kind.startswith("haproxy"), http1=kind == "haproxy",
     )  # fmt: skip
     services = Services(postgres_url, redis_url)
     if kind == "plain":

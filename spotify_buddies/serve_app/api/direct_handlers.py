@@ -1,4 +1,4 @@
-"""Handlers of Recommend and Feedback on the replica's own gRPC server, without Ray Serve's wrapper around every call.
+"""Handlers of Recommend and Feedback on the replica's own servers, without Ray Serve's wrapper around every call.
 
 The wrapper takes a sixth of the processor time of a replica that ranks one user per call. What the service needs of it
 stays: a call takes one of the replica's places and counts as running (the autoscaler and draining read that), is
@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 from grpc.aio._server import Server
 
+from spotify_buddies.serve_app.api.direct_listener import listen_beside
 from spotify_buddies.serve_app.telemetry.metrics import SAMPLED
 
 REPLICA_PARTS = ("_can_accept_request", "_track_queued_request", "_semaphore", "_metrics_manager", "_deployment_id")
@@ -67,7 +68,9 @@ def serve_metadata(replica: Any, service: str, name: str) -> Any:
 def shorten(
     server: Any, service: str, handlers: Mapping[str, Any], describe: Callable[[Any, str, str], Any] = serve_metadata
 ) -> None:
-    """Answer these unary methods of a replica's server without Serve; does nothing on other servers.
+    """Answer these unary methods of a replica's server, and of a listener for HTTP/1.1 beside it, without Serve.
+
+    Does nothing on other servers.
 
     describe: what Serve's parts need to know of a call, by replica, service and method. Of a method that is registered
     twice gRPC takes the last; Serve's own kind of server would wrap it, so it goes by the kind below.
@@ -81,6 +84,7 @@ def shorten(
         for name, handler in handlers.items()
     }
     Server.add_registered_method_handlers(server, service, short)
+    listen_beside(server, replica, {f"/{service}/{name}": handler for name, handler in short.items()})
 
 
 class Sampled:

@@ -14,6 +14,7 @@ from spotify_buddies.foundation.process.ports import free_block, free_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.serve_app.api.health import NOTE
+from spotify_buddies.serve_app.http1.place import DIRECTORY
 from spotify_buddies.serve_app.runtime.front import wrapper
 from spotify_buddies.serve_app.runtime.loopback import NODE
 from spotify_buddies.serve_app.settings.serve import ServeSettings
@@ -105,7 +106,7 @@ def _front(settings: ServeSettings, directory: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(directory / "server-state"),
     }
     binary = {"RAY_SERVE_HAPROXY_BINARY_PATH": str(directory / wrapper.NAME)} if settings.haproxy else {}
-    return wanted | binary
+    return wanted | binary | {DIRECTORY: str(directory) if settings.haproxy and settings.http1 else ""}
 
 
 def _most_connections() -> int:

@@ -153,6 +153,7 @@ def _front(settings: ServeSettings, token_sha256: str, pages: str) -> Front:
         connections=settings.max_ongoing_requests + REFUSALS,
         # The replica's own maximum comes first.
         answer_s=math.ceil(settings.request_timeout_s) + 20,
+        sockets=pages if settings.http1 else "",
     )
 
 

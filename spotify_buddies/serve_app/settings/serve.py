@@ -18,6 +18,9 @@ class ServeSettings(BaseModel):
     dashboard_port: int = Field(8265, ge=0, le=65_535, description="port of the Ray dashboard")
     mlflow_port: int = Field(5000, ge=0, le=65_535, description="port of the embedded MLflow server")
     haproxy: bool = Field(True, description="HAProxy in front of the replicas; off: Ray Serve's own proxy")
+    http1: bool = Field(
+        True, description="HAProxy sends Recommend and Feedback to the replicas over HTTP/1.1; off: over gRPC's HTTP/2"
+    )
     replicas: int = Field(1, ge=1, description="minimum replicas, also at start")
     max_replicas: int = Field(2, ge=1, description="maximum replicas; never below `replicas`")
     max_ongoing_requests: int = Field(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +19,9 @@ import pytest
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import direct_handlers
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE, add_service, handlers_of
+from spotify_buddies.serve_app.http1.place import DIRECTORY, socket_of
 from spotify_buddies.serve_app.ranking.encoding import Encoded
+from tests.serve_app.http1.talking import Client, request
 from tests.waiting import WITHIN_S
 
 METADATA = SimpleNamespace(
@@ -30,6 +35,7 @@ class Replica:
     def __init__(self) -> None:
         self._metrics_manager = self
         self._deployment_id = SimpleNamespace(app_name="app", name="Recommender")
+        self._replica_id = SimpleNamespace(unique_id="a1b2")
         self._semaphore = asyncio.Semaphore(1)
         self.waiting = self.running = self.most = 0
         self.recorded: list[tuple[str, bool]] = []
@@ -107,12 +113,46 @@ async def served(replica: Replica, ready: bool = True) -> AsyncIterator[tuple[An
     direct_handlers.shorten(server, SERVICE, short, lambda replica, service, name: METADATA)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    directory = os.environ.get(DIRECTORY)
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel.unary_unary(f"/{SERVICE}/Recommend"), deployment
+        if directory:
+            yield OverHttp1(socket_of(directory, "a1b2")), deployment
+        else:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield channel.unary_unary(f"/{SERVICE}/Recommend"), deployment
     finally:
         direct_handlers.INGRESS.deployment = None
         await server.stop(0)
+
+
+class OverHttp1:
+    """Recommend as a call of grpc.aio, on a connection of its own to the replica's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, message: bytes, timeout: float) -> asyncio.Task[bytes | None]:
+        return asyncio.ensure_future(self._call(message))
+
+    async def _call(self, message: bytes) -> bytes | None:
+        reader, writer = await asyncio.open_unix_connection(str(self._path))
+        try:
+            answer = await Client(reader, writer).ask(request(message, path=f"/{SERVICE}/Recommend"))
+        finally:
+            writer.close()
+        code = next(code for code in grpc.StatusCode if code.value[0] == answer.status)
+        if code is not grpc.StatusCode.OK:
+            raise grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata())
+        return answer.message
+
+
+@pytest.fixture(autouse=True, params=["grpc", "http1"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The way that calls take to the replica."""
+    with tempfile.TemporaryDirectory() as directory:
+        if request.param == "http1":
+            monkeypatch.setenv(DIRECTORY, directory)
+        yield request.param
 
 
 def code_of(limit: int, ready: bool = True) -> tuple[str, Replica]:
@@ -208,6 +248,9 @@ for part in ("_can_accept_request", "_track_queued_request"):
     assert hasattr(replica.Replica, part), part
 for part in direct_handlers.METRICS_PARTS:
     assert hasattr(replica.ReplicaMetricsManager, part), part
+assert "self._replica_id = replica_id" in inspect.getsource(replica.Replica.__init__)
+assert "start" in dir(grpc_util.gRPCGenericServer) and "await server.start()" in inspect.getsource(grpc_util)
+assert "_direct_ingress_grpc_server.stop(" in inspect.getsource(replica.Replica)
 assert "service_handler_factory" in inspect.signature(grpc_util.gRPCGenericServer.__init__).parameters
 assert "_processing_latency_tracker.observe(" in inspect.getsource(replica.ReplicaMetricsManager)
 assert "self.processing_latency_tracker" in inspect.getsource(request_ingress_metrics.RequestIngressMetrics)

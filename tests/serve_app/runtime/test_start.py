@@ -23,6 +23,7 @@ from spotify_buddies.foundation.process.ports import free_port
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.serve_app.embedded import COMPLETE, postgres, start_services, valkey
 from spotify_buddies.serve_app.embedded.running import NOTES
+from spotify_buddies.serve_app.http1.place import DIRECTORY
 from spotify_buddies.serve_app.runtime.flags import HAPROXY, REPLICA_PORTS, flags, write_token
 from spotify_buddies.serve_app.runtime.launch import launch
 from spotify_buddies.serve_app.settings.serve import ServeSettings
@@ -58,6 +59,17 @@ def test_replicas_of_two_services_on_one_machine_get_ports_of_their_own(tmp_path
             assert last - first == REPLICA_PORTS
             assert taken.isdisjoint(range(first, last))
             taken.update(range(first, last))
+
+
+@pytest.mark.parametrize(
+    ("haproxy", "http1", "there"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_replicas_listen_on_sockets_where_haproxy_uses_them(
+    haproxy: bool, http1: bool, there: bool, tmp_path: Path
+) -> None:
+    found = flags(ServeSettings(haproxy=haproxy, http1=http1), RunDir(tmp_path), tmp_path / "token")
+    # Empty, and not missing: the service may be started by a process that is below another one's replica.
+    assert found[DIRECTORY] == (str(tmp_path / HAPROXY) if there else "")
 
 
 def test_one_port_for_two_fronts_is_refused(bundle_dir: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 from spotify_buddies.serve_app.runtime.front.rules import (
@@ -25,6 +26,7 @@ from spotify_buddies.serve_app.runtime.front.rules import (
     tables,
     token_rules,
 )
+from spotify_buddies.serve_app.runtime.front.unary import routed, unary_backend
 
 # Without a replica too.
 _EXPECTED = {
@@ -63,10 +65,18 @@ def rewrite(text: str, front: Front) -> str:
     missing = _EXPECTED - {section.name for section in sections}
     if missing:
         raise ValueError(f"this is not the configuration that Ray is known to write: no section {min(missing)!r}")
+    unary = {
+        section.name.removeprefix("backend "): unary_backend(
+            section.name.removeprefix("backend "), section.lines, front
+        )
+        for section in sections
+        if section.name.startswith("backend grpc-")
+    }
+    beside = [name for name, lines in unary.items() if lines]
     written = [*before]
     for section in sections:
-        written += [section.first, *_rewritten(section, front)]
-    return "\n".join([*written, *tables(), ""])
+        written += [section.first, *_rewritten(section, front, beside)]
+    return "\n".join([*written, *chain.from_iterable(unary.values()), *tables(), ""])
 
 
 def _split(text: str) -> tuple[list[str], list[_Section]]:
@@ -80,7 +90,7 @@ def _split(text: str) -> tuple[list[str], list[_Section]]:
     return before, sections
 
 
-def _rewritten(section: _Section, front: Front) -> Rules:
+def _rewritten(section: _Section, front: Front, beside: list[str]) -> Rules:
     lines = [line for line in section.lines if not re.match(r"\s*log 127\.0\.0\.1:514 ", line)]
     if section.name == "global":
         yield from _global(lines)
@@ -89,7 +99,7 @@ def _rewritten(section: _Section, front: Front) -> Rules:
     elif section.name == "frontend http_frontend":
         yield from _after_binds(lines, http_rules)
     elif section.name == "frontend grpc_frontend":
-        yield from _after_binds(lines, lambda: grpc_rules(front))
+        yield from routed([*_after_binds(lines, lambda: grpc_rules(front))], beside)
     elif section.name == "backend default_grpc_backend":
         yield refuse(14, "no replica is ready or has room", "")
     elif section.name.startswith("backend grpc"):

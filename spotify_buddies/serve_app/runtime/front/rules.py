@@ -42,7 +42,8 @@ class Front:
     pages: the directory with the answers that `write_pages` makes. calls: in flight of one caller; everybody: of all
     callers; held: of one caller and one method that stays open, watches or reflection; streams: the same of streams, of
     which a replica works on few; connections: to one replica. queue_s: longest wait for a replica; message_s: for a
-    call's message; answer_s: for its answer, or the next part of it.
+    call's message; answer_s: for its answer, or the next part of it. sockets: the directory where replicas take unary
+    calls over HTTP/1.1; empty: they take all over gRPC.
     """
 
     host: str
@@ -56,6 +57,7 @@ class Front:
     queue_s: int = 2
     message_s: int = 10
     answer_s: int = 30
+    sockets: str = ""
 
 
 def write_pages(directory: Path) -> None:
