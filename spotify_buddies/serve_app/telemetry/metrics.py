@@ -29,7 +29,7 @@ class Telemetry(Protocol):
         """Users without candidates of their own whom one step of the cold path answered, or failed to."""
 
     def time_inference(self, seconds: float) -> None:
-        """Seconds spent on one Recommend, from the decoded request to the ranked lists."""
+        """Seconds of a Recommend, from the decoded request to the ranked lists; for one user, to the encoded answer."""
 
     def count_feedback(self, outcome: str, count: int) -> None:
         """Feedbacks by outcome: accepted, duplicate, reused, unavailable."""
