@@ -11,8 +11,8 @@ Array = npt.NDArray[Any]
 
 
 @njit(cache=True, nogil=True)
-def holds(ascending: Array, value: int) -> bool:
-    """Whether an ascending array holds a value."""
+def first_from(ascending: Array, value: int) -> int:
+    """The place of the first entry that is not below a value; the size where all are."""
     low, high = 0, ascending.size
     while low < high:
         middle = (low + high) // 2
@@ -20,7 +20,14 @@ def holds(ascending: Array, value: int) -> bool:
             low = middle + 1
         else:
             high = middle
-    return low < ascending.size and ascending[low] == value
+    return low
+
+
+@njit(cache=True, nogil=True)
+def holds(ascending: Array, value: int) -> bool:
+    """Whether an ascending array holds a value."""
+    place = first_from(ascending, value)
+    return place < ascending.size and ascending[place] == value
 
 
 @njit(cache=True, nogil=True)

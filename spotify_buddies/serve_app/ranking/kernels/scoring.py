@@ -190,36 +190,14 @@ def rank_columns(
             first, last = genre_indptr[genre], genre_indptr[genre + 1]
             liked, likes = genre_popular[first:last], genre_scores[first:last]
             count = pick(
-                liked,
-                likes,
-                user,
-                owner,
-                sketches,
-                song_indptr,
-                songs,
-                refused,
-                excluded,
-                blocked,
-                limits,
-                rows,
+                liked, likes, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits, rows,
                 scores,
-            )
+            )  # fmt: skip
             sources[i] = POPULAR_IN_GENRE
         if count == 0:
             count = pick(
-                popular,
-                popular_scores,
-                user,
-                owner,
-                sketches,
-                song_indptr,
-                songs,
-                refused,
-                excluded,
-                blocked,
-                limits,
-                rows,
-                scores,
-            )
+                popular, popular_scores, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits,
+                rows, scores,
+            )  # fmt: skip
             sources[i] = POPULAR
         counts[i] = count

@@ -10,7 +10,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Ties
 from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, TASTE
-from spotify_buddies.serve_app.ranking.kernels.order import offer
+from spotify_buddies.serve_app.ranking.kernels.order import first_from, offer
 from spotify_buddies.serve_app.ranking.kernels.songs import PLACES
 from spotify_buddies.serve_app.ranking.prefetch import prefetch
 
@@ -34,17 +34,11 @@ def artists_of(songs: Array, artist: Array) -> Array:
 @njit(cache=True, nogil=True)
 def count_equal(ascending: Array, value: int) -> int:
     """How often an ascending array holds a value."""
-    low, high = 0, ascending.size
-    while low < high:
-        middle = (low + high) // 2
-        if ascending[middle] < value:
-            low = middle + 1
-        else:
-            high = middle
-    end = low
+    first = first_from(ascending, value)
+    end = first
     while end < ascending.size and ascending[end] == value:
         end += 1
-    return end - low
+    return end - first
 
 
 @njit(cache=True, nogil=True)
