@@ -104,7 +104,7 @@ def no_task() -> None:
     def init(connection: Any, server: Any, loop: Any) -> None:
         usual(connection, server, _Stepping(loop))  # type: ignore[arg-type]
 
-    Connection.__init__ = init  # type: ignore[method-assign]
+    Connection.__init__ = init  # type: ignore[assignment,method-assign]
 
 
 VARIATIONS: dict[str, Callable[[], None]] = {
