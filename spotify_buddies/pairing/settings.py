@@ -28,8 +28,8 @@ class PairingSettings(BaseModel):
     index_songs: int = Field(100_000, ge=1, description="most heard songs that the FAISS vectors are made from")
     search_breadth: int = Field(1_000, ge=1, description="users that FAISS proposes for exact re-ranking")
     exact_work: int = Field(
-        2_000_000,
+        20_000_000,
         ge=0,
-        description="entries of the song lists walked for an exact answer to a taste; "
-        "a taste that needs more goes through FAISS",
+        description="most listeners that the songs of a taste may have in total for an exact answer, which takes about "
+        "1 ns a listener; a taste of more goes through FAISS",
     )

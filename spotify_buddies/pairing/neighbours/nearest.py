@@ -151,13 +151,3 @@ def nearest_of(lists: SongLists, chosen: Array, width: int) -> tuple[Array, Arra
         lists.firsts, lists.song_ptr, lists.song_users, width, narrow, wide, counts, indices, values,
     )  # fmt: skip
     return counts, indices, values
-
-
-def scratch_for(user_songs: Csr) -> tuple[Array]:
-    """The counters that `nearest_rows` needs, one array per running call."""
-    return _scratch(user_songs.rows, int(user_songs.counts.max(initial=0)))
-
-
-def _scratch(users: int, longest: int) -> tuple[Array]:
-    # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-    return (np.zeros(users, np.uint16 if longest < 2**16 else np.int32),)

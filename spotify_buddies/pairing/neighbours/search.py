@@ -1,11 +1,10 @@
-"""Nearest users of a taste given at run time: exact where that is cheap, else proposed by FAISS and ranked exactly."""
+"""Nearest users of a taste given at run time: exact; beyond a bound of work proposed by FAISS, and ranked exactly."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 import faiss
@@ -16,9 +15,9 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.foundation.stages.progress import Progress, silent
+from spotify_buddies.pairing.neighbours.exact.count import ExactCount
 from spotify_buddies.pairing.neighbours.index_files import HEAD, MATRIX, PLACE, POSTINGS, SCHEMA, VECTORS, open_files
-from spotify_buddies.pairing.neighbours.kernels import compact, nearest_rows, rerank_rows
-from spotify_buddies.pairing.neighbours.nearest import scratch_for
+from spotify_buddies.pairing.neighbours.kernels import compact, rerank_rows
 from spotify_buddies.pairing.neighbours.reduce import Projection, fit_projection
 from spotify_buddies.pairing.settings import PairingSettings
 
@@ -42,7 +41,7 @@ class NeighbourSearch:
     index: Any
     breadth: int
     exact_work: int
-    _spare: SimpleQueue[tuple[Array]]
+    _exact: ExactCount
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:
@@ -51,9 +50,8 @@ class NeighbourSearch:
         SearchError: it is for others, not an index, or holds a number that would lead out of an array.
         """
         files = open_files(directory, user_songs)
-        return cls(
-            user_songs, files.postings, files.projection, files.index, files.breadth, files.exact_work, SimpleQueue()
-        )
+        exact = ExactCount.of(user_songs, files.postings)
+        return cls(user_songs, files.postings, files.projection, files.index, files.breadth, files.exact_work, exact)
 
     def search(self, tastes: Csr, k: int) -> Csr:
         """The k users nearest to each taste, shape (tastes, users), float32 cosines, most similar first.
@@ -76,8 +74,9 @@ class NeighbourSearch:
         # Both ways write into their rows of the same arrays, so that the answer keeps the order of the tastes.
         if width:
             out = (counts, indices, values)
-            self._answer(asked, np.flatnonzero((work > 0) & (work <= self.exact_work)), width, out, exact=True)
-            self._answer(asked, np.flatnonzero(work > self.exact_work), width, out, exact=False)
+            few = np.flatnonzero((work > 0) & (work <= self.exact_work))
+            self._exact.nearest(asked, few, work[few], width, out)
+            self._propose(asked, np.flatnonzero(work > self.exact_work), width, out)
         indptr = np.zeros(asked.rows + 1, np.int64)
         np.cumsum(counts, out=indptr[1:])
         flat, cosines = indices.reshape(-1), values.reshape(-1)
@@ -90,46 +89,19 @@ class NeighbourSearch:
         walked: int = int((starts[tastes.indices + 1] - starts[tastes.indices]).sum())
         return walked
 
-    def _answer(self, asked: Csr, rows: Array, width: int, out: tuple[Array, Array, Array], *, exact: bool) -> None:
+    def _propose(self, asked: Csr, rows: Array, width: int, out: tuple[Array, Array, Array]) -> None:
         if rows.size == 0:
             return
-        # Copies: fancy indexing gives no view, and kernels write rows 0.. of what they get.
+        # Copies: fancy indexing gives no view, and the kernel writes rows 0.. of what it gets.
         part = tuple(array[rows] for array in out)
-        if exact:
-            self._count(asked, rows, width, part)
-        else:
-            self._propose(asked, rows, width, part)
-        for whole, piece in zip(out, part, strict=True):
-            whole[rows] = piece
-
-    def _count(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
-        try:
-            # All zero between calls: a new one, of 2 bytes or more a user, could cost more than a small answer.
-            scratch = self._spare.get_nowait()
-        except Empty:
-            scratch = scratch_for(self.user_songs)
-        users, postings = self.user_songs, self.postings
-        nearest_rows(
-            rows,
-            asked.indptr,
-            asked.indices,
-            False,
-            users.indptr,
-            postings.indptr,
-            postings.indices,
-            width,
-            *scratch,
-            *out,
-        )
-        self._spare.put(scratch)
-
-    def _propose(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         vectors = self.projection(asked.take(rows))
         # Never fewer than are asked for, or the re-rank could not fill the answer.
         breadth = min(max(self.breadth, width), self.user_songs.rows)
         proposed = _nearest_vectors(self.index, vectors, breadth)
         users = self.user_songs
-        rerank_rows(rows, asked.indptr, asked.indices, users.indptr, users.indices, proposed, width, *out)
+        rerank_rows(rows, asked.indptr, asked.indices, users.indptr, users.indices, proposed, width, *part)
+        for whole, piece in zip(out, part, strict=True):
+            whole[rows] = piece
 
 
 def _nearest_vectors(index: Any, vectors: Array, breadth: int) -> Array:
@@ -258,8 +230,11 @@ def _ascending(matrix: Csr) -> bool:
 def _sets(tastes: Csr) -> Csr:
     """The rows as ascending sets: an entry given twice counts once."""
     row_of = np.repeat(np.arange(tastes.rows, dtype=np.int64), tastes.counts)
-    # Row and song in one integer: one sort finds duplicates and orders the songs of every row.
-    entries = np.unique(row_of * max(tastes.columns, 1) + tastes.indices)
+    # Row and song in one integer: one sort finds duplicates and orders the songs of every row. np.unique would hash.
+    entries = np.sort(row_of * max(tastes.columns, 1) + tastes.indices)
+    first = np.ones(entries.size, bool)
+    np.not_equal(entries[1:], entries[:-1], out=first[1:])
+    entries = entries[first]
     indptr = np.zeros(tastes.rows + 1, np.int64)
     np.cumsum(np.bincount(entries // max(tastes.columns, 1), minlength=tastes.rows), out=indptr[1:])
     return Csr(indptr, (entries % max(tastes.columns, 1)).astype(np.int32), tastes.columns)
