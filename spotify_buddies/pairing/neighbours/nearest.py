@@ -153,11 +153,13 @@ def nearest_of(lists: SongLists, chosen: Array, width: int) -> tuple[Array, Arra
     return counts, indices, values
 
 
-def scratch_for(user_songs: Csr) -> tuple[Array]:
-    """The counters that `nearest_rows` needs, one array per running call."""
-    return _scratch(user_songs.rows, int(user_songs.counts.max(initial=0)))
+def scratch_for(user_songs: Csr, most: int | None = None) -> tuple[Array, Array]:
+    """The counters that `nearest_rows` needs and its list of users, one pair per running call.
 
-
-def _scratch(users: int, longest: int) -> tuple[Array]:
+    most: entries of song lists that a call walks, and so users that it meets; None: any number of them.
+    """
+    users = user_songs.rows
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-    return (np.zeros(users, np.uint16 if longest < 2**16 else np.int32),)
+    narrow = int(user_songs.counts.max(initial=0)) < 2**16
+    met = users if most is None else min(most, users)
+    return np.zeros(users, np.uint16 if narrow else np.int32), np.empty(met + 1, np.uint32)

@@ -42,7 +42,7 @@ class NeighbourSearch:
     index: Any
     breadth: int
     exact_work: int
-    _spare: SimpleQueue[tuple[Array]]
+    _spare: SimpleQueue[tuple[Array, Array]]
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:
@@ -104,7 +104,7 @@ class NeighbourSearch:
 
     def _count(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         try:
-            # All zero between calls: a new one, of 2 bytes or more a user, could cost more than a small answer.
+            # All zero between calls: new ones, of 6 bytes or more a user, could cost more than a small answer.
             scratch = self._spare.get_nowait()
         except Empty:
             scratch = scratch_for(self.user_songs)
@@ -113,7 +113,6 @@ class NeighbourSearch:
             rows,
             asked.indptr,
             asked.indices,
-            False,
             users.indptr,
             postings.indptr,
             postings.indices,
