@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -47,11 +48,16 @@ def find_songs(bundle: Bundle, tastes: Sequence[Taste]) -> TasteSongs:
 
 def keys_of(names: Sequence[SongName], matching: Matching) -> tuple[list[str], Array]:
     """The keys that the songs of these names may have, and int32 which name each is of; the one to prefer in front."""
-    found = [lookup_keys(title, artist, matching) for title, artist in names]
+    look_up = lookup_keys if matching == "plain" else _full_keys
+    found = [look_up(title, artist, matching) for title, artist in names]
     if len(names) == sum(map(len, found)) and all(map(_is_named, chain.from_iterable(found))):
         return [key for (key,) in found], np.arange(len(names), dtype=np.int32)
     kept = [[key for key in keys if _is_named(key)] for keys in found]
     return list(chain.from_iterable(kept)), np.repeat(np.arange(len(names), dtype=np.int32), list(map(len, kept)))
+
+
+# A name read in full takes ten microseconds, and popular songs are asked for again and again. Half a kilobyte an entry.
+_full_keys = lru_cache(8_192)(lookup_keys)
 
 
 def _is_named(key: str) -> bool:
