@@ -22,16 +22,16 @@ Array = npt.NDArray[Any]
 class CountedSearch:
     """Answers tastes whose songs have at most `most` listeners in total as NeighbourSearch does; for any thread.
 
-    most: as asked for, or less where the index itself counts less. arrays: where the songs of each user start, where
-    the users of each song do, and those users; mapped from the files, and the same pages as another process's.
+    most: as asked for, or less where the index itself counts less. arrays: where the users of each song start, and
+    those users; mapped from the files, and the same pages as another process's.
     """
 
     def __init__(self, user_songs: Csr, postings: Csr, most: int) -> None:
         self.users, self.songs, self.most = user_songs.rows, user_songs.columns, most
         # Views: numba takes a tenth of a millisecond to find the type of a memory-mapped array, at every call.
-        self.arrays = tuple(map(np.asarray, (user_songs.indptr, postings.indptr, postings.indices)))
+        self.arrays = tuple(map(np.asarray, (postings.indptr, postings.indices)))
         self._user_songs = user_songs
-        self._spare: SimpleQueue[tuple[Array, Array]] = SimpleQueue()
+        self._spare: SimpleQueue[tuple[Array, Array, Array]] = SimpleQueue()
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr, most: int) -> Self:
@@ -40,19 +40,19 @@ class CountedSearch:
         return cls(user_songs, postings, min(most, exact_work))
 
     @contextmanager
-    def scratch(self) -> Iterator[tuple[Array, Array]]:
-        """The counters and the list of users for one call of `nearest_row`; both are kept for the next one."""
+    def scratch(self) -> Iterator[tuple[Array, Array, Array]]:
+        """What one call of `nearest_row` needs beside the lists; it is kept for the next one."""
         try:
-            pair = self._spare.get_nowait()
+            made = self._spare.get_nowait()
         except Empty:
-            pair = scratch_for(self._user_songs, self.most)
-        yield pair
+            made = scratch_for(self._user_songs, self.most)
+        yield made
         # Not where it failed: then the counters may not be zero.
-        self._spare.put(pair)
+        self._spare.put(made)
 
     def work(self, tastes: Csr) -> Array:
         """Listeners of the songs of each taste, int64 (tastes,): what the time of an answer grows with."""
-        starts = self.arrays[1]
+        starts = self.arrays[0]
         running = np.zeros(tastes.nnz + 1, np.int64)
         np.cumsum(starts[tastes.indices + 1] - starts[tastes.indices], out=running[1:])
         sums: Array = np.diff(running[tastes.indptr])

@@ -153,13 +153,14 @@ def nearest_of(lists: SongLists, chosen: Array, width: int) -> tuple[Array, Arra
     return counts, indices, values
 
 
-def scratch_for(user_songs: Csr, most: int | None = None) -> tuple[Array, Array]:
-    """The counters that `nearest_rows` needs and its list of users, one pair per running call.
+def scratch_for(user_songs: Csr, most: int | None = None) -> tuple[Array, Array, Array]:
+    """Counters, users' sizes and a list of users, as `nearest_rows` needs them; one set per running call.
 
     most: entries of song lists that a call walks, and so users that it meets; None: any number of them.
     """
     users = user_songs.rows
     # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-    narrow = int(user_songs.counts.max(initial=0)) < 2**16
+    sizes = user_songs.counts
+    width = np.uint16 if int(sizes.max(initial=0)) < 2**16 else np.int32
     met = users if most is None else min(most, users)
-    return np.zeros(users, np.uint16 if narrow else np.int32), np.empty(met + 1, np.uint32)
+    return np.zeros(users, width), sizes.astype(width), np.empty(met + 1, np.uint32)

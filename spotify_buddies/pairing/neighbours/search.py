@@ -42,7 +42,7 @@ class NeighbourSearch:
     index: Any
     breadth: int
     exact_work: int
-    _spare: SimpleQueue[tuple[Array, Array]]
+    _spare: SimpleQueue[tuple[Array, Array, Array]]
 
     @classmethod
     def open(cls, directory: Path, user_songs: Csr) -> Self:
@@ -104,16 +104,15 @@ class NeighbourSearch:
 
     def _count(self, asked: Csr, rows: Array, width: int, out: tuple[Array, ...]) -> None:
         try:
-            # All zero between calls: new ones, of 6 bytes or more a user, could cost more than a small answer.
+            # Counters are zero between calls: new ones, of 8 bytes or more a user, could cost more than a small answer.
             scratch = self._spare.get_nowait()
         except Empty:
             scratch = scratch_for(self.user_songs)
-        users, postings = self.user_songs, self.postings
+        postings = self.postings
         nearest_rows(
             rows,
             asked.indptr,
             asked.indices,
-            users.indptr,
             postings.indptr,
             postings.indices,
             width,

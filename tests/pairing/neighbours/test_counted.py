@@ -99,7 +99,7 @@ def test_counters_are_clean_for_the_next_taste_and_threads_do_not_share_them(peo
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda taste: search.search(taste, 10), tastes))
     assert all(same(one, wanted) for one, wanted in zip(found, fresh, strict=True))
-    with search.scratch() as (counts, _):
+    with search.scratch() as (counts, *_):
         assert not counts.any()
 
 

@@ -76,9 +76,9 @@ def count_taste(
 ) -> tuple[Any, ...]:
     """Find the songs of a taste and count its neighbours, if the songs have at most `most` listeners in total.
 
-    songs: how many are named. lists: where each user's songs start, where each song's users do, those users. scratch:
-    of nearest_row. factors: of users, and how many users there are. summed: as SongFactors.arrays, or factors of no
-    songs. genres: genre and listeners of each song, and the number of genres.
+    songs: how many are named. lists: where each song's users start, and those users. scratch: counters, sizes and a
+    list of users, see nearest_row. factors: of users, and how many users there are. summed: as SongFactors.arrays, or
+    factors of no songs. genres: genre and listeners of each song, and the number of genres.
 
     Returns the songs, ascending, how many are not known, their listeners, and of those within the bound the k nearest
     users, their cosines float32, the factor float32 (1, d), zeros where nothing says anything, and the genre int32
@@ -88,18 +88,18 @@ def count_taste(
     rows = np.empty(songs, np.int32)
     find_rows(names, ids, tables, rows)
     found, unknown = distinct(rows)
-    user_starts, posting_starts, postings = lists
+    posting_starts, postings = lists
     work = 0
     for song in found:
         work += posting_starts[song + 1] - posting_starts[song]
     near, cosines = np.empty((1, k), np.int32), np.empty((1, k), np.float32)
     factor, genre, size = np.zeros((1, user_factors.shape[1]), np.float32), np.full(1, -1, np.int32), 0
     if work <= most:
-        counts, met = scratch
-        keys, best, sizes = np.empty(2 * k + 33, np.float64), np.empty(2 * k + 33, np.int64), np.empty(1, np.int64)
+        counts, sizes, met = scratch
+        keys, best, found_near = np.empty(2 * k + 33), np.empty(2 * k + 33, np.int64), np.empty(1, np.int64)
         if work > 0 and k > 0:
-            size = nearest_row(found, user_starts, posting_starts, postings, k, counts, met, keys, best)
-            emit(keys, best, size, found.size, 0, sizes, near, cosines)
+            size = nearest_row(found, posting_starts, postings, k, counts, sizes, met, keys, best)
+            emit(keys, best, size, found.size, 0, found_near, near, cosines)
         ends = np.zeros(2, np.int64)
         if summed[0].shape[0] > 0:
             ends[1] = found.size
