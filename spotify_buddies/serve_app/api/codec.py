@@ -185,7 +185,7 @@ def _read_tastes(
     request: pb.RecommendRequest, most_songs: int, refused: list[RefusedUser], violations: list[Violation]
 ) -> list[Taste]:
     """The tastes that can be answered. Adds those that cannot to refused, and what is wrong with all to violations."""
-    read = []
+    read: list[Taste] = []
     songs = sum(len(taste.songs) for taste in request.tastes)
     if songs > most_songs:
         violations.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
