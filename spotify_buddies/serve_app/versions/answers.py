@@ -201,7 +201,7 @@ class Answers:
         return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
     async def _answer_taste(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
-        """As _batch, for one taste whose neighbours are counted here; None: they have to be asked for."""
+        """As _batch, for one taste whose neighbours are counted at once; None: a thread counts them, or the index."""
         tastes, taste = self._tastes, query.tastes[0]
         # Hundreds of names are looked up in a thread, as those of many tastes are.
         if tastes is None or len(taste.songs) > FIND_AT_ONCE or not (found := tastes.count(taste)).counted:

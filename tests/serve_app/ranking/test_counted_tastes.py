@@ -135,6 +135,25 @@ def test_long_counts_leave_the_event_loop(bundle: Bundle, monkeypatch: pytest.Mo
     assert (threads[0] == threading.get_ident()) == bool(at_once)
 
 
+def test_a_long_count_of_one_taste_leaves_the_event_loop_too(
+    engine: Engine, index: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, threads = CountedSearch.search, []
+
+    def watched(self: CountedSearch, tastes: Csr, k: int) -> Csr:
+        threads.append(threading.get_ident())
+        return search(self, tastes, k)
+
+    monkeypatch.setattr(CountedSearch, "search", watched)
+    wanted, _ = ask_counting(engine, index, 0, tastes=[taste("SO0004")])
+    for at_once, counted in ((EVERYTHING, []), (1, [False])):
+        monkeypatch.setattr(nearest, "COUNT_AT_ONCE", at_once)
+        answered, told = ask_counting(engine, Answering(fail), EVERYTHING, tastes=[taste("SO0004")])
+        assert without_ids(answered) == without_ids(wanted)
+        assert told.searches == {"local": 1}
+        assert [thread == threading.get_ident() for thread in threads] == counted
+
+
 def test_no_tastes_are_answered_without_anything() -> None:
     found = asyncio.run(Searches(None, None, 60.0).find(Csr.from_rows([], SONGS), 9, USERS))
     assert (found.users.rows, found.failed.size, found.outcome) == (0, 0, SEARCHED)

@@ -12,6 +12,7 @@ import xxhash
 
 from spotify_buddies.pairing.neighbours.counted import CountedSearch
 from spotify_buddies.serve_app.errors import NonFiniteScores
+from spotify_buddies.serve_app.neighbours import nearest
 from spotify_buddies.serve_app.ranking.catalogue import refused_of
 from spotify_buddies.serve_app.ranking.encoding.kernels.taste import answer_taste
 from spotify_buddies.serve_app.ranking.encoding.single import Shared
@@ -63,13 +64,14 @@ class CountedTaste:
 class TasteAnswers:
     """Looks up, searches, ranks, explains and encodes one taste of an engine; lists as Engine.rank_tastes makes them.
 
-    search: whose bound says which tastes are answered here. k: nearest users that are counted.
+    search: whose bound says which tastes are answered here, up to what is counted on the event loop. k: nearest users
+    that are counted.
     """
 
     def __init__(self, engine: Engine, shared: Shared, search: CountedSearch, k: int) -> None:
         self._engine, self._shared, self._search = engine, shared, search
         bundle = engine.bundle
-        self._k = min(k, bundle.manifest.users)
+        self._k, self._most = min(k, bundle.manifest.users), min(search.most, nearest.COUNT_AT_ONCE)
         self._matching: Any = bundle.manifest.matching
         self._tables = _song_tables(bundle)
         self._factors = bundle.user_factors, bundle.manifest.users
@@ -83,10 +85,10 @@ class TasteAnswers:
         names, ids = self._keys(taste)
         with self._search.scratch() as scratch:
             songs, unknown, work, near, _, factor, genre = count_taste(
-                len(taste.songs), names, ids, self._tables, self._search.arrays, scratch, self._search.most, self._k,
+                len(taste.songs), names, ids, self._tables, self._search.arrays, scratch, self._most, self._k,
                 self._factors, self._summed, self._genres,
             )  # fmt: skip
-        return CountedTaste(songs, unknown, work, near, factor, genre, work <= self._search.most)
+        return CountedTaste(songs, unknown, work, near, factor, genre, work <= self._most)
 
     def warm_up(self) -> None:
         """Compile the kernels, and map the pages of the song lists."""
