@@ -79,7 +79,9 @@ async def open_service(
     service = Service(
         engine,
         model=model,
-        budgets=Budgets(settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000),
+        budgets=Budgets(
+            settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000, settings.local_taste_listeners
+        ),
         feedback=store,
         daily=daily,
         telemetry=telemetry,

@@ -1,6 +1,6 @@
 """What one Recommend costs in the server, stage by stage, and beside it the answer built with protobuf's own classes.
 
-    python tests/benchmarks/request_path.py BUNDLE                 1 and 1,000 listeners per request
+    python tests/benchmarks/request_path.py BUNDLE                 1 and 1,000 listeners, and one taste, per request
     python tests/benchmarks/request_path.py BUNDLE --profile 1000  run one size for long, for `py-spy record`
 
 BUNDLE: a bundle's directory. Every stage takes its turn in every round, each on other listeners; the table tells the
@@ -22,20 +22,26 @@ from typing import Any
 
 import numpy as np
 
+from spotify_buddies.pairing.neighbours.counted import CountedSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids
+from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, TasteAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.query import ReasonKind, Reasons, Rules
+from spotify_buddies.serve_app.ranking.query import Arm, ReasonKind, Reasons, Rules
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
+from spotify_buddies.serve_app.versions.batch_ranking import NEAREST
 from spotify_buddies.trainer.bundle import open_bundle
 from tests.serve_app.reference import message
 
 NOTHING = np.empty(0, np.int32)
+# As `buddies load` sends them; each is counted in the song lists, however many listeners it has.
+SONGS_A_TASTE = 15
+EVERYTHING = 10**9
+SEARCHES: dict[Engine, CountedSearch] = {}
 
 
 def stages(
@@ -77,6 +83,46 @@ def stages(
     }
 
 
+def taste_stages(
+    service: Service, encoder: Encoder, loop: asyncio.AbstractEventLoop, data: bytes
+) -> dict[str, Callable[[], Any]]:
+    """The stages of a request for one taste: by itself in two kernels, and as tastes of many go, step by step."""
+    engine, search = service.engine, SEARCHES[service.engine]
+    request = pb.RecommendRequest.FromString(data)
+    query = decode_query(request)
+    rules = Rules(None, query.max_per_owner, query.max_song_overlap, query.max_song_containment)
+    single = TasteAnswers(engine, Shared.of(engine, encoder), search, NEAREST)
+    taste, drawn = query.tastes[0], draw_ids(1)
+    counted = single.count(taste)
+    nearest = single.nearest(taste, counted, NOTHING, rules)
+    songs = engine.find_songs(query.tastes)
+    near = search.search(songs.songs, NEAREST)
+    lists = engine.rank_tastes(query.tastes, songs, near, query.limit, NOTHING, rules)
+    reasons = explain(engine, lists)
+
+    def answer() -> bytes:
+        return single.answer(
+            taste, counted, nearest, query.limit, NOTHING, rules, drawn, Arm.PRODUCTION, explained=True
+        )[0]
+
+    def whole() -> bytes:
+        answered = loop.run_until_complete(service.recommend(pb.RecommendRequest.FromString(data)))
+        return answered.SerializeToString()
+
+    return {
+        "parse": lambda: pb.RecommendRequest.FromString(data),
+        "decode": lambda: decode_query(request),
+        "songs, neighbours": lambda: single.count(taste),
+        "answer": answer,
+        "step: find songs": lambda: engine.find_songs(query.tastes),
+        "step: count": lambda: search.search(songs.songs, NEAREST),
+        "step: rank": lambda: engine.rank_tastes(query.tastes, songs, near, query.limit, NOTHING, rules),
+        "step: explain": lambda: explain(engine, lists),
+        "step: encode": lambda: encoder.encode(lists, drawn, reasons),
+        "whole": whole,
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,7 +131,8 @@ def main() -> None:
     parser.add_argument("--profile", type=int)
     given = parser.parse_args()
     engine = Engine(open_bundle(given.bundle, check_hashes=False), "7")
-    budgets = Budgets(0.05, 0.05)
+    budgets = Budgets(0.05, 0.05, EVERYTHING)
+    SEARCHES[engine] = CountedSearch.open(engine.bundle.index, engine.bundle.user_songs, EVERYTHING)
     service = Service(engine, model="m", budgets=budgets, feedback=None, daily=None, telemetry=Silent())
     service.warm_up()
     encoder = Encoder(engine)
@@ -97,15 +144,30 @@ def main() -> None:
         chosen = rng.integers(0, users, count).tolist()
         return pb.RecommendRequest(user_ids=[engine.bundle.user_ids.table[row] for row in chosen]).SerializeToString()
 
+    def taste(count: int) -> bytes:
+        del count
+        user = int(rng.integers(0, users))
+        songs = engine.bundle.user_songs.row(user)
+        titles, artists = engine.bundle.song_titles, engine.bundle.song_artists
+        named = [
+            pb.Song(name=pb.SongName(title=titles[song], artist=artists[song]))
+            for song in rng.choice(songs, min(SONGS_A_TASTE, songs.size), replace=False).tolist()
+        ]
+        return pb.RecommendRequest(tastes=[pb.Taste(user_id="guest", songs=named)]).SerializeToString()
+
     if given.profile:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             stages(service, encoder, loop, request(given.profile))["whole"]()
         return
-    for count, repeats in ((1, 300), (1000, 1)):
+    for what, count, repeats, drawn, cut in (
+        ("listeners", 1, 300, request, stages),
+        ("listeners", 1000, 1, request, stages),
+        ("tastes", 1, 300, taste, taste_stages),
+    ):
         taken: dict[str, list[float]] = defaultdict(list)
         for _ in range(given.rounds):
-            made = [stages(service, encoder, loop, request(count)) for _ in range(repeats)]
+            made = [cut(service, encoder, loop, drawn(count)) for _ in range(repeats)]
             for name in made[0]:
                 calls = [stage[name] for stage in made]
                 started = time.thread_time()
@@ -113,7 +175,7 @@ def main() -> None:
                     call()
                 taken[name].append((time.thread_time() - started) / repeats)
         size = len(made[0]["whole"]())
-        print(f"\n{count:,} listeners per request, answer of {size:,} bytes; microseconds of processor time")
+        print(f"\n{count:,} {what} per request, answer of {size:,} bytes; microseconds of processor time")
         for name, seconds in taken.items():
             median = statistics.median(seconds)
             print(f"  {name:18} {median * 1e6:10.1f}   {median / count * 1e6:8.3f} per listener")

@@ -2,11 +2,12 @@
 
     python tests/benchmarks/taste.py BUNDLE            # the directory of a bundle, as `buddies train run` names it
     python tests/benchmarks/taste.py BUNDLE --json
+    python tests/benchmarks/taste.py BUNDLE --listeners 0   # every taste is asked of the index
 
 A taste is a random half of a listener's songs, at most 1,000, by their names; a known listener is asked for beside it.
 The kinds of requests take turns, on both servers, so that what else the machine does falls on all of them alike.
 Milliseconds, one call at a time. `search` is the index alone, in this process; `hop` is what Ray adds to a taste over
-what it adds to a known listener.
+what it adds to a known listener: of the tastes that the replica does not count by itself the way to the index.
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--requests", type=int, default=300, help="of every kind")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--listeners", type=int, help="serve.local_taste_listeners", default=None)
     parser.add_argument("--serve", choices=("plain", "ray"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
-        serve(asked.serve, asked.bundle)
+        serve(asked.serve, asked.bundle, asked.listeners)
         return
-    found = run(asked.bundle, asked.requests)
+    found = run(asked.bundle, asked.requests, asked.listeners)
     if asked.json:
         print(json.dumps(found, indent=1))
         return
@@ -67,7 +69,7 @@ def main() -> None:
     print(f"hop {found['hop_ms']:.3f} ms; by source: {found['sources']}")
 
 
-def run(directory: Path, requests: int) -> dict[str, Any]:
+def run(directory: Path, requests: int, listeners: int | None) -> dict[str, Any]:
     """Latencies of every kind of request, and where the answers of the tastes came from."""
     bundle = plain(open_bundle(directory))
     search = NeighbourSearch.open(bundle.index, bundle.user_songs)
@@ -75,7 +77,7 @@ def run(directory: Path, requests: int) -> dict[str, Any]:
     halves = [_half(bundle, user) for user in picked.tolist()]
     latencies: dict[str, list[float]] = defaultdict(list)
     sources: dict[str, int] = defaultdict(int)
-    with _server("ray", directory) as ray, _server("plain", directory) as bare:
+    with _server("ray", directory, listeners) as ray, _server("plain", directory, listeners) as bare:
         for at, (user, songs) in enumerate(zip(picked.tolist(), halves, strict=True)):
             known = pb.RecommendRequest(user_ids=[bundle.user_ids.table[user]])
             taste = pb.RecommendRequest(tastes=[_taste(bundle, songs)])
@@ -118,9 +120,11 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 
 @contextmanager
-def _server(kind: str, bundle: Path) -> Iterator[RecommenderServiceStub]:
+def _server(kind: str, bundle: Path, listeners: int | None) -> Iterator[RecommenderServiceStub]:
     """A server in a process of its own, which ends with SIGTERM."""
     command = [sys.executable, __file__, str(bundle), "--serve", kind]
+    if listeners is not None:
+        command += ["--listeners", str(listeners)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
@@ -131,21 +135,22 @@ def _server(kind: str, bundle: Path) -> Iterator[RecommenderServiceStub]:
         process.terminate()
 
 
-def serve(kind: str, bundle: Path) -> None:
+def serve(kind: str, bundle: Path, listeners: int | None) -> None:
     """Serve until SIGTERM; prints host:port."""
+    settings = SETTINGS if listeners is None else SETTINGS.model_copy(update={"local_taste_listeners": listeners})
     if kind == "plain":
-        asyncio.run(_serve_plain(bundle))
+        asyncio.run(_serve_plain(settings, bundle))
         return
     with (
         tempfile.TemporaryDirectory() as state,
-        launch(SETTINGS, bundle, "1", Services(), state_dir=Path(state)) as running,
+        launch(settings, bundle, "1", Services(), state_dir=Path(state)) as running,
     ):
         print(running.grpc, flush=True)
         signal.pause()
 
 
-async def _serve_plain(bundle: Path) -> None:
-    async with serve_plain(SETTINGS, bundle, "1", Services()) as address:
+async def _serve_plain(settings: ServeSettings, bundle: Path) -> None:
+    async with serve_plain(settings, bundle, "1", Services()) as address:
         print(address, flush=True)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)

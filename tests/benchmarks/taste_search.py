@@ -1,11 +1,11 @@
-"""The nearest users of tastes, one at a time: by groups of counters, by a second walk over the song lists, by FAISS.
+"""The nearest users of tastes, one at a time: by groups of counters, by a list of the users met, by FAISS.
 
     python -m tests.benchmarks.taste_search --preset tenth
     python -m tests.benchmarks.taste_search --preset million --faiss   # builds the index: some minutes, 360 MB
 
 The users' song sets are drawn as `buddies data synth` draws them, without files or playlists. The ways take turns, so
 that what else the machine does falls on all alike; milliseconds of the thread's processor time. `as served` is the
-whole search of the product, which chooses the way. Every answer of the first three is compared with the second walk's;
+whole search of the product, which chooses the way. Every answer of the first three is compared with that of the list;
 FAISS proposes search_breadth users and ranks them exactly, and its recall@50 is printed.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     exact, heard = ExactCount.of(users, postings), postings.counts
     print(f"{users.rows:,} users, {users.nnz:,} listens")
     ways: dict[str, Way] = {
-        "second walk": lambda taste: counted(exact, taste, LIGHT),
+        "users met, listed": lambda taste: counted(exact, taste, LIGHT),
         "groups of counters": lambda taste: counted(exact, taste, HEAVY),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -125,12 +125,12 @@ def measure(name: str, tastes: Csr, heard: Array, ways: dict[str, Way]) -> None:
             started = time.thread_time()
             answers[way] = search(taste)
             spent[way].append(1e3 * (time.thread_time() - started))
-        truth = answers["second walk"]
+        truth = answers["users met, listed"]
         for way, answer in answers.items():
             if way == "FAISS alone":
                 found.append(recall(answer, truth) or 0.0)
             elif not np.array_equal(answer.indices, truth.indices):
-                raise SystemExit(f"{name}: {way} gives another answer than the second walk")
+                raise SystemExit(f"{name}: {way} gives another answer than the list of users met")
     work = listeners(tastes, heard)
     print(f"\n{name}: {tastes.rows}, listeners p50 {np.median(work):,.0f}, most {work.max():,}")
     for way, values in spent.items():

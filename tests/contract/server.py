@@ -30,6 +30,8 @@ def main(kind: str, bundle: str, state: str, postgres_url: str, redis_url: str) 
         grpc_port=0, http_port=0, dashboard_port=0, feedback_timeout_s=30.0, drain_s=0.5,
         neighbour_budget_ms=5_000, store_budget_ms=5_000, max_replicas=1,
         haproxy=kind.startswith("haproxy"), http1=kind == "haproxy",
+        # Over one of the ways tastes are counted in the replica, over the others they are asked of the index.
+        local_taste_listeners=50_000 if kind == "haproxy" else 0,
     )  # fmt: skip
     services = Services(postgres_url, redis_url)
     if kind == "plain":

@@ -41,6 +41,8 @@ FULL = 8
 TIMEOUT_S = 60.0
 SETTINGS = {
     "neighbour_budget_ms": SLOW_S * 1000,
+    # All tastes are asked of the index.
+    "local_taste_listeners": 0,
     "max_replicas": 2,
     "max_ongoing_requests": FULL,
     "target_ongoing_requests": 2.0,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -45,6 +44,15 @@ def open_files(directory: Path, user_songs: Csr) -> IndexFiles:
     projection = _projection(directory, user_songs.columns)
     index = _vectors(directory / VECTORS, user_songs.rows, projection.matrix.shape[1])
     return IndexFiles(postings, projection, index, breadth, exact_work)
+
+
+def open_postings(directory: Path, user_songs: Csr) -> tuple[Csr, int]:
+    """Open the song lists of an index folder alone, and the work up to which an answer is counted in them.
+
+    SearchError: they do not fit these users.
+    """
+    _, exact_work = _head(directory / HEAD, user_songs)
+    return _postings(directory, user_songs), exact_work
 
 
 def _head(path: Path, user_songs: Csr) -> tuple[int, int]:
@@ -87,6 +95,8 @@ def _projection(directory: Path, songs: int) -> Projection:
 
 
 def _vectors(path: Path, users: int, dimension: int) -> Any:
+    import faiss  # here: who opens the song lists alone does without its memory
+
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:

@@ -96,18 +96,58 @@ def _sort(keys: Array, rows: Array, size: int) -> None:
         gap //= 3
 
 
-_MANY = 64  # song sets for which it pays to look for the shortest
+# Users who share at least so many songs are looked at first: they are few, and raise the bound for all others.
+_MANY = 3
+# Below the bound by more than rounding: no division is needed to see it.
+_BELOW = 1.0 - 1e-9
 
 
 @njit(cache=True, nogil=True)
-def _shortest(starts: Array) -> Any:
-    """The length of the shortest row that is not empty; 1 where all are."""
-    shortest = 0
-    for row in range(starts.size - 1):
-        length = starts[row + 1] - starts[row]
-        if length > 0 and (shortest == 0 or length < shortest):
-            shortest = length
-    return max(shortest, 1)
+def nearest_row(
+    songs: Array,
+    posting_starts: Array,
+    postings: Array,
+    k: int,
+    counts: Array,
+    sizes: Array,
+    met: Array,
+    keys: Array,
+    best: Array,
+) -> Any:
+    """The k users nearest to a set of songs, settled in (keys, best) as `offer` has them; returns how many they are.
+
+    postings: the users of each song. counts uint16 or int32 (users,), all zero before and after, and met uint32, with
+    one place more than users are met, are scratch. sizes: of the users' own sets, as narrow as counts, since what is
+    read at random should stay in the cache. Entries are ranked by m * m / n of the other user (m shared songs, n their
+    songs), which orders like the cosine and which float64 holds without two different fractions meeting, so that ties
+    are true ties and go to the lower row.
+    """
+    # Places without a sign: of others numba asks every time whether they count from the end, a quarter of the time.
+    users, left, size = np.uint64(0), np.uint64(0), 0
+    for song in songs:
+        for q in range(np.uint64(posting_starts[song]), np.uint64(posting_starts[song + 1])):
+            other = np.uint64(postings[q])
+            # Written always and counted if new: a branch that cannot be foreseen would cost more than the store.
+            met[users] = other
+            users += np.uint64(counts[other] == 0)
+            counts[other] += 1
+    keys[-1] = -1.0
+    for i in range(users):
+        other = np.uint64(met[i])
+        shared = np.float64(counts[other])
+        met[left] = other
+        left += np.uint64(shared < _MANY)
+        if shared >= _MANY:
+            counts[other] = 0
+            size = offer(keys, best, size, k, shared * shared / np.float64(sizes[other]), np.int64(other))
+    for i in range(left):
+        other = np.uint64(met[i])
+        shared = np.float64(counts[other])
+        counts[other] = 0
+        length = np.float64(sizes[other])
+        if shared * shared >= floor_of(keys) * length * _BELOW:
+            size = offer(keys, best, size, k, shared * shared / length, np.int64(other))
+    return settle(keys, best, size, k)
 
 
 @njit(cache=True, nogil=True)
@@ -115,53 +155,25 @@ def nearest_rows(
     rows: Array,
     starts: Array,
     songs: Array,
-    exclude_self: bool,
-    user_starts: Array,
     posting_starts: Array,
     postings: Array,
     k: int,
     counts: Array,
+    sizes: Array,
+    met: Array,
     out_counts: Array,
     out_rows: Array,
     out_cosines: Array,
 ) -> None:
     """The k nearest users of song sets `rows` of (starts, songs), into out_*: k places a set, out_counts used.
 
-    user_starts gives the sizes of the users' own sets, postings the users of each song. exclude_self: the sets are the
-    users' own, and user rows[i] is left out of answer i. counts uint16 or int32 (users,), all zero before and after,
-    is scratch. Entries are ranked by m * m / n of the other user (m shared songs, n their
-    songs), which orders like the cosine and which float64 holds without two different fractions meeting, so that ties
-    are true ties and go to the lower row.
+    The other arguments, and the order: as of `nearest_row`.
     """
     keys, best = np.empty(2 * k + 33, np.float64), np.empty(2 * k + 33, np.int64)
-    shortest = np.float64(_shortest(user_starts) if rows.size >= _MANY else 1)
     for i in range(rows.size):
-        row = rows[i]
-        for p in range(starts[row], starts[row + 1]):
-            song = songs[p]
-            for q in range(posting_starts[song], posting_starts[song + 1]):
-                counts[postings[q]] += 1
-        if exclude_self:
-            counts[row] = 0  # as if nothing were shared with oneself
-        size, least = 0, 1
-        keys[-1] = -1.0
-        # Walked twice instead of listing the users met: asking each time whether one is new costs more.
-        for p in range(starts[row], starts[row + 1]):
-            song = songs[p]
-            for q in range(posting_starts[song], posting_starts[song + 1]):
-                other = postings[q]
-                shared = counts[other]
-                counts[other] = 0
-                # Most share too little for any n, and are dropped without looking theirs up.
-                if shared < least:
-                    continue
-                square = np.float64(shared) * np.float64(shared)
-                size = offer(keys, best, size, k, square / (user_starts[other + 1] - user_starts[other]), other)
-                # What shares fewer songs than `least` could not be among the best even with the shortest of all lists.
-                while np.float64(least) * np.float64(least) / shortest < floor_of(keys):
-                    least += 1
-        size = settle(keys, best, size, k)
-        emit(keys, best, size, starts[row + 1] - starts[row], i, out_counts, out_rows, out_cosines)
+        first, last = starts[rows[i]], starts[rows[i] + 1]
+        size = nearest_row(songs[first:last], posting_starts, postings, k, counts, sizes, met, keys, best)
+        emit(keys, best, size, last - first, i, out_counts, out_rows, out_cosines)
 
 
 @njit(cache=True, nogil=True)
@@ -258,6 +270,13 @@ def compact(counts: Array, width: int, indices: Array, values: Array) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _add_weighted(weight: float, row: Array, sums: Array) -> None:
+    # By itself, of two plain arrays, the loop becomes vector instructions.
+    for d in range(sums.size):
+        sums[d] += weight * row[d]
+
+
+@njit(cache=True, nogil=True)
 def weighted_means(starts: Array, rows: Array, weights: Array, factors: Array, out: Array) -> None:
     """out[r] = sum(weights * factors[rows]) / sum(weights) over the entries of row r; zeros without a weight."""
     for r in range(starts.size - 1):
@@ -265,8 +284,7 @@ def weighted_means(starts: Array, rows: Array, weights: Array, factors: Array, o
         sums = np.zeros(factors.shape[1], np.float64)
         for p in range(starts[r], starts[r + 1]):
             total += weights[p]
-            for d in range(sums.size):
-                sums[d] += weights[p] * factors[rows[p], d]
+            _add_weighted(weights[p], factors[rows[p]], sums)
         if total > 0.0:
             for d in range(sums.size):
                 out[r, d] = sums[d] / total

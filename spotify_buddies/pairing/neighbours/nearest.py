@@ -151,3 +151,20 @@ def nearest_of(lists: SongLists, chosen: Array, width: int) -> tuple[Array, Arra
         lists.firsts, lists.song_ptr, lists.song_users, width, narrow, wide, counts, indices, values,
     )  # fmt: skip
     return counts, indices, values
+
+
+def narrow_sizes(user_songs: Csr) -> Array:
+    """Lengths of the users' song sets (users,): uint16, which takes half the cache, or int32 where one is longer."""
+    sizes = user_songs.counts
+    narrow: Array = sizes.astype(np.uint16 if int(sizes.max(initial=0)) < 2**16 else np.int32)
+    return narrow
+
+
+def scratch_for(user_songs: Csr, most: int | None = None) -> tuple[Array, Array, Array]:
+    """Counters, users' sizes and a list of users, as `nearest_rows` needs them; one set per running call.
+
+    most: entries of song lists that a call walks, and so users that it meets; None: any number of them.
+    """
+    users, sizes = user_songs.rows, narrow_sizes(user_songs)
+    met = users if most is None else min(most, users)
+    return np.zeros(users, sizes.dtype), sizes, np.empty(met + 1, np.uint32)

@@ -78,10 +78,12 @@ def decode_stream(request: pb.RecommendStreamRequest | Malformed) -> StreamQuery
 def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
     user_ids = tuple(request.user_ids)
     violations = list(_query_violations(request, users))
+    tastes: list[Taste] = []
+    refused: list[RefusedUser] = []
     if len(user_ids) + len(request.tastes) <= users:
-        refused = [*_bad_ids(user_ids), *_bad_tastes(request, songs, violations)]
-    else:
-        refused = []
+        refused += _bad_ids(user_ids)
+        if request.tastes:
+            tastes = _read_tastes(request, songs, refused, violations)
     if violations or (refused and len(refused) == len(user_ids) + len(request.tastes)):
         raise InvalidRequest((*(Violation(r.field, r.message) for r in refused), *violations))
     places = {r.place for r in refused}
@@ -89,11 +91,7 @@ def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
         user_ids = tuple(user_id for i, user_id in enumerate(user_ids) if i not in places)
     return Query(
         user_ids=user_ids,
-        tastes=tuple(
-            Taste(taste.user_id, tuple(_song(song) for song in taste.songs))
-            for i, taste in enumerate(request.tastes, len(request.user_ids))
-            if i not in places
-        ),
+        tastes=tuple(tastes),
         limit=request.limit if request.HasField("limit") else limits.LIMIT_DEFAULT,
         mode=Mode.DAILY if request.mode == pb.MODE_DAILY else Mode.LIVE,
         exclude_playlist_ids=tuple(request.exclude_playlist_ids),
@@ -130,10 +128,6 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -
         snoozes=tuple(Snooze(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
         caller=caller,
     )
-
-
-def _song(song: pb.Song) -> str | SongName:
-    return song.song_id if song.WhichOneof("by") == "song_id" else SongName(song.name.title, song.name.artist)
 
 
 def _seen(asked: pb.ExcludeSeen) -> ExcludeSeen | None:
@@ -187,17 +181,45 @@ def _bad_ids(ids: Sequence[str]) -> Iterable[RefusedUser]:
             yield RefusedUser(i, user_id, violation.field, violation.description)
 
 
-def _bad_tastes(request: pb.RecommendRequest, most_songs: int, violations: list[Violation]) -> Iterable[RefusedUser]:
+def _read_tastes(
+    request: pb.RecommendRequest, most_songs: int, refused: list[RefusedUser], violations: list[Violation]
+) -> list[Taste]:
+    """The tastes that can be answered. Adds those that cannot to refused, and what is wrong with all to violations."""
+    read: list[Taste] = []
     songs = sum(len(taste.songs) for taste in request.tastes)
     if songs > most_songs:
         violations.append(Violation("tastes", f"{songs:,} songs in all tastes, at most {most_songs:,}"))
-        return
+        return read
     for i, taste in enumerate(request.tastes):
-        of_taste = list(_taste_violations(f"tastes[{i}]", taste))
-        if of_taste:
-            first, more = of_taste[0], len(of_taste) - 1
-            message = first.description + (f" ({more:,} more fields are out of range)" if more else "")
-            yield RefusedUser(len(request.user_ids) + i, taste.user_id, first.field, message)
+        if (sound := _taste(taste)) is not None:
+            read.append(sound)
+            continue
+        # Field by field only now: nearly all tastes are right, and have many fields.
+        first, *more = _taste_violations(f"tastes[{i}]", taste)
+        message = first.description + (f" ({len(more):,} more fields are out of range)" if more else "")
+        refused.append(RefusedUser(len(request.user_ids) + i, taste.user_id, first.field, message))
+    return read
+
+
+def _taste(taste: pb.Taste) -> Taste | None:
+    """A taste, each field read once; None where _taste_violations finds something."""
+    user_id = taste.user_id
+    if (user_id and not is_id(user_id)) or not 1 <= len(taste.songs) <= limits.TASTE_SONGS:
+        return None
+    songs: list[str | SongName] = []
+    for song in taste.songs:
+        by = song.WhichOneof("by")
+        if by == "name":
+            name = song.name
+            title, artist = name.title, name.artist
+            if not (_fits(title) and _fits(artist)):
+                return None
+            songs.append(SongName(title, artist))
+        elif by == "song_id" and is_id(song_id := song.song_id):
+            songs.append(song_id)
+        else:
+            return None
+    return Taste(user_id, tuple(songs))
 
 
 def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
@@ -213,8 +235,8 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
                     yield from _id(f"{field}.song_id", song.song_id)
             case "name":
                 # Any text: names are compared and not kept, so that an odd one is unknown and no more.
-                yield from _bytes(f"{field}.name.title", song.name.title, limits.NAME_BYTES)
-                yield from _bytes(f"{field}.name.artist", song.name.artist, limits.NAME_BYTES)
+                yield from _bytes(f"{field}.name.title", song.name.title)
+                yield from _bytes(f"{field}.name.artist", song.name.artist)
             case _:
                 yield Violation(field, "needs song_id or name")
 
@@ -264,9 +286,11 @@ def _id(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:
         yield Violation(field, problem)
 
 
-def _bytes(field: str, value: str, most: int) -> Iterable[Violation]:
-    if 1 <= len(value) <= most // 4:
-        return  # a character takes at most 4 bytes, so most values need no encoding to be judged
-    size = len(value.encode())
-    if not 1 <= size <= most:
-        yield Violation(field, f"is {size:,} bytes, must be 1 to {most}")
+def _fits(name: str) -> bool:
+    # A character takes at most 4 bytes, so most names need no encoding to be judged.
+    return 1 <= len(name) <= limits.NAME_BYTES // 4 or 1 <= len(name.encode()) <= limits.NAME_BYTES
+
+
+def _bytes(field: str, value: str) -> Iterable[Violation]:
+    if not _fits(value):
+        yield Violation(field, f"is {len(value.encode()):,} bytes, must be 1 to {limits.NAME_BYTES}")

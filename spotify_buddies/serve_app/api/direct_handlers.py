@@ -20,7 +20,7 @@ import grpc
 from grpc.aio._server import Server
 
 from spotify_buddies.serve_app.api.direct_listener import listen_beside
-from spotify_buddies.serve_app.telemetry.metrics import SAMPLED
+from spotify_buddies.serve_app.telemetry.ray_metrics import SAMPLED
 
 REPLICA_PARTS = ("_can_accept_request", "_track_queued_request", "_semaphore", "_metrics_manager", "_deployment_id")
 METRICS_PARTS = (

@@ -28,7 +28,7 @@ from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
 from spotify_buddies.serve_app.queue.settings import QueueSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry, flushing
+from spotify_buddies.serve_app.telemetry.ray_metrics import RayTelemetry, flushing
 from spotify_buddies.serve_app.telemetry.redact import cause
 
 # Nobody waits for the answer of a job as for that of a call, so steps that a call would skip get the time they need.

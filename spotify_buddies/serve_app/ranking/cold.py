@@ -6,10 +6,8 @@ what is popular with everybody.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.foldin import fold_in
-from spotify_buddies.serve_app.errors import NeighboursUnavailable
-from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.neighbours.nearest import Nearest
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.query import RankedLists, Source
 from spotify_buddies.trainer.bundle import Bundle
@@ -27,33 +24,6 @@ Array = npt.NDArray[Any]
 
 # Songs of one user's library that are searched with, evenly picked: as many as a taste may have.
 SONGS = 1_000
-
-SEARCHED = "searched"
-TIMED_OUT = "search timed out"
-UNAVAILABLE = "search unavailable"
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """users: (tastes x users) with cosines, most similar first; None: no answer. outcome: SEARCHED or why not."""
-
-    users: Csr | None
-    outcome: str
-
-
-async def find_neighbours(neighbours: Neighbours | None, tastes: Csr, k: int, users: int, budget_s: float) -> Nearest:
-    """The nearest users of tastes, under a time budget. Tastes without a known song are answered without asking."""
-    if not tastes.nnz:
-        return Nearest(Csr(np.zeros(tastes.rows + 1, np.int64), np.empty(0, np.int32), users, _no_values()), SEARCHED)
-    if neighbours is None:
-        return Nearest(None, UNAVAILABLE)
-    try:
-        async with asyncio.timeout(budget_s):
-            return Nearest(await neighbours.search(tastes, k), SEARCHED)
-    except TimeoutError:
-        return Nearest(None, TIMED_OUT)
-    except NeighboursUnavailable:
-        return Nearest(None, UNAVAILABLE)
 
 
 def factors_of(bundle: Bundle, songs: Csr, near: Csr) -> Array:
@@ -108,22 +78,17 @@ def libraries(bundle: Bundle, users: Array) -> Csr:
 def steps(nearest: Nearest, lists: RankedLists) -> Mapping[str, int]:
     """How many of these users each step of the cold path answered or failed, by name."""
     counted: Counter[str] = Counter()
-    for i, source in enumerate(lists.sources):
-        alone = nearest.users is None or nearest.users.indptr[i] == nearest.users.indptr[i + 1]
-        if source is Source.COLD_NEIGHBOURS:
-            counted["found by taste" if alone else "found by neighbours"] += 1
-            if nearest.users is None:
-                counted[nearest.outcome] += 1
-            continue
-        if nearest.users is None:
-            counted[nearest.outcome] += 1
-        elif alone:
-            counted["no neighbours"] += 1
-        else:
-            counted["neighbours own nothing"] += 1
-        counted["genre" if source is Source.POPULAR_IN_GENRE else "global"] += 1
+    some = (nearest.users.counts > 0).tolist()
+    for source, found, failed in zip(lists.sources, some, nearest.failed.tolist(), strict=True):
+        counted.update(steps_of(source, found=found, outcome=nearest.outcome if failed else None))
     return counted
 
 
-def _no_values() -> Array:
-    return np.empty(0, np.float32)
+def steps_of(source: Source, *, found: bool, outcome: str | None = None) -> tuple[str, ...]:
+    """The steps of one user. found: whether neighbours were; outcome: why their search failed, None: it did not."""
+    if source is Source.COLD_NEIGHBOURS:
+        answered = "found by neighbours" if found else "found by taste"
+        return (answered,) if outcome is None else (answered, outcome)
+    if outcome is None:
+        outcome = "neighbours own nothing" if found else "no neighbours"
+    return outcome, "genre" if source is Source.POPULAR_IN_GENRE else "global"

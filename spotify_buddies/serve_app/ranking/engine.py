@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
-from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, NO_BITS, gather, libraries_of, mark, scored, ties_of
+from spotify_buddies.serve_app.ranking.gathering import NO_BITS, gather, libraries_of, mark, scored, share_of, ties_of
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
@@ -187,7 +187,7 @@ class Engine:
         self, neighbours: Csr, users: Array, factors: Array, limit: int, excluded: Array, rules: Rules
     ) -> tuple[Csr, Array]:
         """The candidates of tastes and the source bits of each, see gathering.gather."""
-        share = max(1, CANDIDATES * rules.max_per_owner // max(limit, rules.max_per_owner))
+        share = share_of(limit, rules.max_per_owner)
         list_rules = self.list_rules(rules, excluded, len(users))
         return gather(self.bundle, self.retrieval, neighbours, users, factors, list_rules, share)
 

@@ -54,10 +54,7 @@ def gather(
     gathered = kernels.gather_owned(near, owned, refused, users, rules, CANDIDATES, share)
     nearest = np.empty((len(users), 0), np.int32)
     if retrieval is not None:
-        blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
-        known = users[users >= 0] if refused.indptr.size else users[:0]
-        never = int((refused.indptr[known + 1] - refused.indptr[known]).max(initial=0))
-        nearest = retrieval(factors, NEAREST + min(_SPARE, rules.excluded.size + blocked + never))
+        nearest = retrieval(factors, nearest_wanted(users, refused, rules))
     shape = (len(users), gathered.shape[1] + nearest.shape[1])
     rows, bits, counts = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(users), np.int64)
     kernels.join(gathered, PAIRING, nearest, TASTE, rows, bits, counts)
@@ -65,6 +62,19 @@ def gather(
     indptr = np.zeros(neighbours.rows + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
     return Csr(indptr, rows[filled], bundle.manifest.playlists), bits[filled]
+
+
+def nearest_wanted(users: Array, refused: kernels.Ragged, rules: kernels.ListRules) -> int:
+    """How many playlists nearest to a factor are looked for: some more in place of those that nobody of these gets."""
+    blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
+    known = users[users >= 0] if refused.indptr.size else users[:0]
+    never = int((refused.indptr[known + 1] - refused.indptr[known]).max(initial=0))
+    return NEAREST + min(_SPARE, rules.excluded.size + blocked + never)
+
+
+def share_of(limit: int, max_per_owner: int) -> int:
+    """How many candidates one neighbour gives at first, so that there are enough owners for a list."""
+    return max(1, CANDIDATES * max_per_owner // max(limit, max_per_owner))
 
 
 def libraries_of(bundle: Bundle) -> kernels.Libraries:

@@ -48,6 +48,14 @@ def _view(value: Any) -> Any:
     return value
 
 
+def unchecked_csr(indptr: Array, indices: Array, columns: int) -> Csr:
+    """Rows that a kernel wrote from rows that were checked: checking them costs more than they do."""
+    made = object.__new__(Csr)
+    for name, value in (("indptr", indptr), ("indices", indices), ("columns", columns), ("values", None)):
+        object.__setattr__(made, name, value)
+    return made
+
+
 def _csr(csr: Csr) -> Csr:
     # The bundle checked it when it was opened; checking again would read every page of it once more.
     view = object.__new__(Csr)

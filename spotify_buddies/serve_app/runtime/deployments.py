@@ -27,7 +27,7 @@ from spotify_buddies.serve_app.ranking.query import Taste
 from spotify_buddies.serve_app.runtime.scaling import BUSY, Busy
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
-from spotify_buddies.serve_app.telemetry.metrics import RayTelemetry
+from spotify_buddies.serve_app.telemetry.ray_metrics import RayTelemetry
 
 Array = npt.NDArray[Any]
 

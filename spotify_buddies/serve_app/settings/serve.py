@@ -37,6 +37,12 @@ class ServeSettings(BaseModel):
     scale_interval_s: float = Field(2.0, gt=0, description="seconds between two reports of a replica's calls in flight")
     scale_window_s: float = Field(10.0, gt=0, description="seconds of reports that a scaling decision averages over")
     neighbour_budget_ms: float = Field(50.0, gt=0, description="time budget of the neighbour search for a taste")
+    local_taste_listeners: int = Field(
+        50_000,
+        ge=0,
+        description="listeners of a taste's songs, in total, up to which the replica counts its neighbours by itself "
+        "and does not ask the neighbour index; 0: never",
+    )
     store_budget_ms: float = Field(20.0, gt=0, description="time budget of a look-up in the daily lists")
     request_timeout_s: float = Field(
         10.0, gt=0, description="longest work on one call, whatever its deadline; then DEADLINE_EXCEEDED"

@@ -13,10 +13,23 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.pairing.neighbours.counted import CountedSearch
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
-from spotify_buddies.serve_app.ranking.encoding import ID_BYTES, Encoder, SingleAnswers, draw_ids, encode_refused, merge
+from spotify_buddies.serve_app.neighbours.nearest import LOCAL
+from spotify_buddies.serve_app.ranking.cold import steps_of
+from spotify_buddies.serve_app.ranking.encoding import (
+    ID_BYTES,
+    Encoder,
+    Ranked,
+    Shared,
+    SingleAnswers,
+    TasteAnswers,
+    draw_ids,
+    encode_ordered,
+    merge,
+)
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.gathering import count_sources
 from spotify_buddies.serve_app.ranking.history import History, Shown
@@ -24,15 +37,13 @@ from spotify_buddies.serve_app.ranking.query import (
     Arm,
     Query,
     RankedLists,
-    Reasons,
-    RefusedUser,
     Rules,
     Skipped,
     Source,
 )
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
-from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, BatchRanker, here, run_for
+from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
@@ -44,19 +55,15 @@ PROCESSORS = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Budgets:
-    """Longest waits for what an answer can do without, in seconds."""
+    """Longest waits for what an answer can do without, in seconds.
+
+    counted_listeners: how many listeners the songs of a taste may have in total for its neighbours to be counted in
+    this process; 0: the index is asked for all.
+    """
 
     neighbours_s: float
     store_s: float
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Lists with their reasons (None: not wanted) and the random bytes of their ids, 16 each."""
-
-    lists: RankedLists
-    drawn: bytes
-    reasons: Reasons | None
+    counted_listeners: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,15 @@ class Answers:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.engine = engine
-        self._ranker = BatchRanker(engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s)
+        most, bundle = budgets.counted_listeners, engine.bundle
+        counted = CountedSearch.open(bundle.index, bundle.user_songs, most) if most else None
+        self._ranker = BatchRanker(
+            engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s, counted=counted
+        )
         self._encoder = Encoder(engine)
-        self._single = SingleAnswers(engine, self._encoder)
+        shared = Shared.of(engine, self._encoder)
+        self._single = SingleAnswers(engine, shared)
+        self._tastes = None if counted is None else TasteAnswers(engine, shared, counted, NEAREST)
         self._budgets = budgets
         self._history = history
         self._telemetry = telemetry
@@ -128,6 +141,8 @@ class Answers:
             merge([data, b""], np.zeros(len(lists), np.int64))
         for explained in (True, False):
             self._single.answer("", 1, np.empty(0, np.int32), Rules(), draw_ids(1), Arm.PRODUCTION, explained=explained)
+        if self._tastes is not None:
+            self._tastes.warm_up()
 
     async def rank_and_encode(self, query: Query, excluded: Array, arm: Arm = Arm.PRODUCTION) -> Answered:
         """Every user and taste in the order asked; nothing is counted or remembered before `note`.
@@ -135,6 +150,8 @@ class Answers:
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
         if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
+            return Answered((batch_of_one,), arm)
+        if query.is_single_taste and (batch_of_one := await self._answer_taste(query, excluded, arm)) is not None:
             return Answered((batch_of_one,), arm)
         if len(query) <= AT_ONCE:
             return Answered((await self._batch(query, excluded, arm),), arm)
@@ -183,6 +200,24 @@ class Answers:
         data, lists = answer
         return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
+    async def _answer_taste(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
+        """As _batch, for one taste whose neighbours are counted at once; None: a thread counts them, or the index."""
+        tastes, taste = self._tastes, query.tastes[0]
+        # Hundreds of names are looked up in a thread, as those of many tastes are.
+        if tastes is None or len(taste.songs) > FIND_AT_ONCE or not (found := tastes.count(taste)).counted:
+            return None
+        blocked = () if self._history is None else (self._history.blocked((taste.user_id,), self._now()),)
+        rules, drawn = self.rules(query, blocked, 0, 1), draw_ids(1)
+        near = await (here if tastes.is_cheap else asyncio.to_thread)(tastes.nearest, taste, found, excluded, rules)
+        data, lists = tastes.answer(
+            taste, found, near, query.limit, excluded, rules, drawn, arm, explained=query.explain
+        )
+        if found.songs.size:
+            self._telemetry.count_searches(LOCAL, 1)
+        for step in steps_of(lists.sources[0], found=found.near.size > 0):
+            self._telemetry.count_cold(step, 1)
+        return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
+
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
         blocked, skipped = await self._read_blocked(query)
         run = run_for(len(query))
@@ -225,7 +260,7 @@ class Answers:
             labelled = some.skip(skipped)
             reasons = explain(self.engine, labelled) if query.explain else None
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
-        return ranked, self._encode(ranked, query.refused, arm)
+        return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
     def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
         sources = ranked.lists.count_sources()
@@ -253,27 +288,3 @@ class Answers:
             arm=arm.label,
             at=self._now(),
         )
-
-    def _encode(self, ranked: Sequence[Ranked], refused: Sequence[RefusedUser], arm: Arm) -> bytes:
-        """Lists and refusals, each at its place."""
-        parts: list[bytes] = []
-        first = 0
-        for passed, refusal in enumerate(refused):
-            # Refused users take a place among all, and none among those that are ranked.
-            last = refusal.place - passed
-            parts += self._encode_range(ranked, first, last, arm)
-            parts.append(encode_refused(refusal))
-            first = last
-        parts += self._encode_range(ranked, first, sum(len(some.lists) for some in ranked), arm)
-        return b"".join(parts)
-
-    def _encode_range(self, ranked: Sequence[Ranked], first: int, last: int, arm: Arm) -> list[bytes]:
-        """The lists first up to last of all that are ranked, user_ids' and then tastes'."""
-        parts = []
-        for some in ranked:
-            size = len(some.lists)
-            start, stop = max(first, 0), min(last, size)
-            if start < stop:
-                parts.append(self._encoder.encode(some.lists, some.drawn, some.reasons, start, stop, arm=arm))
-            first, last = first - size, last - size
-        return parts

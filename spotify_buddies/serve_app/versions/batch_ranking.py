@@ -11,8 +11,10 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.pairing.neighbours.counted import CountedSearch
 from spotify_buddies.serve_app.daily.read import Reader, fetch, prefer_daily
 from spotify_buddies.serve_app.neighbours.client import Neighbours
+from spotify_buddies.serve_app.neighbours.nearest import Nearest, Searches
 from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Rules, Skipped
@@ -51,11 +53,19 @@ def run_for(users: int) -> Run:
 class BatchRanker:
     """Ranks the user_ids and the tastes of a batch. Awaits nothing where `run` is `here` and nothing is read.
 
-    neighbours_s, daily_s: longest waits for the search and for the lists of the day, in seconds.
+    neighbours_s, daily_s: longest waits for the search and for the lists of the day, in seconds. counted: the song
+    lists in which small tastes are searched with; None: the neighbours are asked for all.
     """
 
     def __init__(
-        self, engine: Engine, daily: Reader | None, telemetry: Telemetry, *, neighbours_s: float, daily_s: float
+        self,
+        engine: Engine,
+        daily: Reader | None,
+        telemetry: Telemetry,
+        *,
+        neighbours_s: float,
+        daily_s: float,
+        counted: CountedSearch | None = None,
     ) -> None:
         self._engine = engine
         self._daily = daily
@@ -63,6 +73,7 @@ class BatchRanker:
         self._daily_s = daily_s
         self._telemetry = telemetry
         self.neighbours: Neighbours | None = None
+        self.counted = counted
 
     async def rank_users(self, query: Query, excluded: Array, rules: Rules, run: Run) -> RankedLists:
         """The lists of query.user_ids, in order, by Engine.rank_known, Engine.rank_cold and, in daily mode, as stored.
@@ -86,6 +97,7 @@ class BatchRanker:
             self._engine.rank_tastes, query.tastes, taste_songs, nearest.users, query.limit, excluded, rules
         )
         self._count_cold(nearest, lists)
+        lists = replace(lists, skipped=_skipped(nearest))
         # Nobody precomputed a list for a taste.
         return lists.skip((Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
 
@@ -107,23 +119,30 @@ class BatchRanker:
             self._engine.rank_cold, users, nearest.users, limit, excluded, replace(rules, blocked=blocked)
         )
         self._count_cold(nearest, ranked)
-        return _with_cold(lists, places, ranked, () if nearest.users is not None else (Skipped.NEIGHBOUR_SEARCH,))
+        return _with_cold(lists, places, replace(ranked, skipped=_skipped(nearest)))
 
-    async def _find_nearest(self, songs: Csr) -> cold.Nearest:
-        users = self._engine.bundle.manifest.users
-        return await cold.find_neighbours(self.neighbours, songs, NEAREST, users, self._neighbours_s)
+    async def _find_nearest(self, songs: Csr) -> Nearest:
+        searches = Searches(self.neighbours, self.counted, self._neighbours_s)
+        nearest = await searches.find(songs, NEAREST, self._engine.bundle.manifest.users)
+        for where, tastes in nearest.searches():
+            self._telemetry.count_searches(where, tastes)
+        return nearest
 
-    def _count_cold(self, nearest: cold.Nearest, lists: RankedLists) -> None:
+    def _count_cold(self, nearest: Nearest, lists: RankedLists) -> None:
         for step, count in cold.steps(nearest, lists).items():
             self._telemetry.count_cold(step, count)
 
 
-def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists, skipped: tuple[Skipped, ...]) -> RankedLists:
-    """The lists, with ranked[i] at places[i] and these steps skipped for it, before what was skipped already."""
+def _skipped(nearest: Nearest) -> tuple[tuple[Skipped, ...], ...]:
+    return tuple((Skipped.NEIGHBOUR_SEARCH,) if failed else () for failed in nearest.failed.tolist())
+
+
+def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists) -> RankedLists:
+    """The lists, with ranked[i] at places[i] and its skipped steps before what was skipped already."""
     rows, scores, counts = lists.rows.copy(), lists.scores.copy(), lists.counts.copy()
     rows[places], scores[places], counts[places] = ranked.rows, ranked.scores, ranked.counts
     sources, steps = list(lists.sources), list(lists.skipped)
-    for place, source in zip(places.tolist(), ranked.sources, strict=True):
+    for place, source, skipped in zip(places.tolist(), ranked.sources, ranked.skipped, strict=True):
         sources[place] = source
         steps[place] = (*skipped, *steps[place])
     bits = lists.candidate_sources

@@ -14,8 +14,6 @@ from spotify_buddies.trainer.bundle.tensors import map_tensors
 
 Array = npt.NDArray[Any]
 
-# Songs whose vectors are summed at a time: their float32 copies stay in the cache.
-_BLOCK = 8_192
 _OPTIONAL = ("likes_scale", "tail")
 
 
@@ -44,32 +42,23 @@ class SongFactors:
 
     def __call__(self, songs: Csr) -> Array:
         """The factor of every row of songs, float32 (rows, d); zeros where no song of a row says anything."""
+        from spotify_buddies.trainer.bundle.kernels import sum_songs  # numba takes half a second to import
+
         out = np.zeros((songs.rows, self.dimension), np.float32)
-        first = 0
-        while first < songs.rows:
-            last = int(np.searchsorted(songs.indptr, songs.indptr[first] + _BLOCK, side="right")) - 1
-            last = max(first + 1, last)
-            filled = first + np.flatnonzero(np.diff(songs.indptr[first : last + 1]))
-            if filled.size:
-                self._add(songs, filled, out)
-            first = last
+        sum_songs(np.asarray(songs.indptr), np.asarray(songs.indices), *self.arrays, out)
         return out
 
-    def _add(self, songs: Csr, filled: Array, out: Array) -> None:
-        split, end = self.taste.shape[1], self.taste.shape[1] + self.likes.shape[1]
-        entries = songs.indices[songs.indptr[filled[0]] : songs.indptr[filled[-1] + 1]]
-        # Rows without songs were left out: reduceat would give them the first entry of the next row.
-        starts = songs.indptr[filled] - songs.indptr[filled[0]]
-        taste = np.add.reduceat(self.taste[entries].astype(np.float32), starts)
-        likes = np.add.reduceat(self.likes[entries].astype(np.float32), starts)
-        scales = np.sqrt(np.add.reduceat(np.square(self.weights[entries], dtype=np.float64), starts))
-        lengths = np.linalg.norm(taste, axis=1)
-        out[filled, :split] = taste * _inverse(lengths, self.taste_length[0])[:, None]
-        scale = 1.0 if self.likes_scale is None else float(self.likes_scale[0])
-        out[filled, split:end] = likes * _inverse(scales, scale)[:, None]
-        if self.tail is not None:
-            # A set of songs that say nothing stays without a factor.
-            out[filled, end:] = np.any(out[filled, :end], axis=1, keepdims=True) * np.asarray(self.tail)
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """As kernels.sum_songs takes them, between the songs and the factors."""
+        scale = np.ones(1, np.float32) if self.likes_scale is None else np.asarray(self.likes_scale)
+        return (
+            np.asarray(self.taste).view(np.uint16),
+            np.asarray(self.likes).view(np.uint16),
+            np.asarray(self.weights),
+            np.concatenate([np.asarray(self.taste_length), scale]),
+            np.empty(0, np.float32) if self.tail is None else np.asarray(self.tail),
+        )
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
@@ -95,9 +84,3 @@ class SongFactors:
         tensors = map_tensors(path)
         optional = {name: tensors[name] for name in _OPTIONAL if name in tensors}
         return cls(tensors["taste"], tensors["likes"], tensors["weights"], tensors["taste_length"], **optional)
-
-
-def _inverse(lengths: Array, of: float) -> Array:
-    """`of` divided by each length, 0 for no length, float32."""
-    quotients: Array = np.divide(of, lengths, out=np.zeros(lengths.size), where=lengths > 1e-9).astype(np.float32)
-    return quotients

@@ -25,9 +25,14 @@ ROCK = Taste("x", ("SO0004", "SO0010"))  # songs 4 and 10, of genre 0
 class Steps(Silent):
     def __init__(self) -> None:
         self.steps: dict[str, int] = {}
+        self.searches: dict[str, int] = {}
 
     def count_cold(self, step: str, count: int) -> None:
         self.steps[step] = self.steps.get(step, 0) + count
+
+    def count_searches(self, where: str, tastes: int) -> None:
+        if tastes:
+            self.searches[where] = self.searches.get(where, 0) + tastes
 
 
 class Answering:
@@ -59,14 +64,20 @@ async def fail(tastes: Csr, k: int) -> Csr:
 def ask(
     engine: Engine, neighbours: Any, *, budget_s: float = 60.0, **fields: Any
 ) -> tuple[pb.RecommendResponse, dict[str, int]]:
-    telemetry = Steps()
-    service = Service(
-        engine, model="m", budgets=Budgets(budget_s, 0.05), feedback=None, daily=None, telemetry=telemetry
-    )
+    answered, telemetry = ask_counting(engine, neighbours, 0, budget_s=budget_s, **fields)
+    return answered, telemetry.steps
+
+
+def ask_counting(
+    engine: Engine, neighbours: Any, listeners: int, *, budget_s: float = 60.0, **fields: Any
+) -> tuple[pb.RecommendResponse, Steps]:
+    """As ask, of a service that counts by itself the neighbours of tastes with up to so many listeners."""
+    telemetry, budgets = Steps(), Budgets(budget_s, 0.05, listeners)
+    service = Service(engine, model="m", budgets=budgets, feedback=None, daily=None, telemetry=telemetry)
     if neighbours is not None:
         service.use_neighbours(neighbours)
     encoded = asyncio.run(service.recommend(pb.RecommendRequest(**fields)))
-    return pb.RecommendResponse.FromString(encoded.SerializeToString()), telemetry.steps
+    return pb.RecommendResponse.FromString(encoded.SerializeToString()), telemetry
 
 
 def taste(*songs: str, user_id: str = "x") -> pb.Taste:

@@ -13,7 +13,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.search import build_index
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.ranking import cold
-from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES
 from spotify_buddies.serve_app.ranking.query import Rules, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
 from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.errors import NonFiniteScores
-from spotify_buddies.serve_app.ranking.engine import CANDIDATES, Engine
+from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.gathering import CANDIDATES
 from spotify_buddies.serve_app.ranking.query import Skipped, SongName, Source, Taste
 from spotify_buddies.trainer.bundle import Bundle, write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts

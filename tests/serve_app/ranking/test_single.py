@@ -10,7 +10,7 @@ import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.errors import NonFiniteScores
-from spotify_buddies.serve_app.ranking.encoding import Encoder, SingleAnswers, draw_ids
+from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, SingleAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Arm, Rules, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
@@ -63,7 +63,7 @@ def test_the_answer_of_everybody_is_that_of_the_single_steps(
     engine: Engine, rules: Rules, explained: bool, limit: int
 ) -> None:
     encoder = Encoder(engine)
-    single = SingleAnswers(engine, encoder)
+    single = SingleAnswers(engine, Shared.of(engine, encoder))
     excluded = np.arange(0, PLAYLISTS, 7, dtype=np.int32)
     for user in range(USERS):
         name = f"user-{user}"
@@ -87,7 +87,9 @@ def test_the_answer_of_everybody_is_that_of_the_single_steps(
 @pytest.mark.parametrize("name", ["nobody", "", "user-1 ", "日本", "\ud800"])
 def test_people_whom_the_bundle_does_not_know_get_what_is_popular(engine: Engine, name: str) -> None:
     encoder = Encoder(engine)
-    answer = SingleAnswers(engine, encoder).answer(name, 5, NOTHING, Rules(), DRAWN, Arm.CANARY, explained=True)
+    answer = SingleAnswers(engine, Shared.of(engine, encoder)).answer(
+        name, 5, NOTHING, Rules(), DRAWN, Arm.CANARY, explained=True
+    )
     lists = engine.rank_known([name], 5, NOTHING)
     assert answer is not None
     assert answer[0] == encoder.encode(lists, DRAWN, explain(engine, lists), arm=Arm.CANARY)
@@ -99,7 +101,7 @@ def test_a_known_user_without_songs_and_candidates_gets_what_is_popular(engine: 
     bundle = engine.bundle
     silent = replace(bundle, user_songs=Csr.from_rows([[]] * USERS, SONGS))
     quiet = Engine(silent, "7")
-    answer = SingleAnswers(quiet, Encoder(quiet)).answer(
+    answer = SingleAnswers(quiet, Shared.of(quiet, Encoder(quiet))).answer(
         f"user-{NO_PAIRING}", 5, NOTHING, Rules(), DRAWN, Arm.PRODUCTION, explained=True
     )
     assert answer is not None
@@ -112,6 +114,6 @@ def test_scores_that_are_not_finite_are_refused(engine: Engine) -> None:
     values = None if stored.values is None else np.full_like(stored.values, np.nan)
     broken = Engine(replace(engine.bundle, user_factors=factors, candidates=replace(stored, values=values)), "7")
     with pytest.raises(NonFiniteScores, match="version 7"):
-        SingleAnswers(broken, Encoder(broken)).answer(
+        SingleAnswers(broken, Shared.of(broken, Encoder(broken))).answer(
             "user-0", 5, NOTHING, Rules(), DRAWN, Arm.PRODUCTION, explained=True
         )

@@ -23,6 +23,7 @@ from spotify_buddies.trainer.bundle import (
     open_bundle,
     write_bundle,
 )
+from spotify_buddies.trainer.bundle.kernels import add_halves
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.bundle.tensors import map_tensors
 
@@ -242,6 +243,16 @@ def test_a_factor_does_not_depend_on_the_rows_beside():
     assert found[0].tolist() == [2, pytest.approx(8 * 5_000 / (25 * 5_000) ** 0.5)]
     assert found[1].tolist() == [-2, 2]
     assert found[3].tolist() == found[-1].tolist() == [2, pytest.approx(1.6)]
+
+
+def test_every_half_is_the_float_that_numpy_makes_of_it():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    total = np.zeros(halves.size, np.float32)
+    add_halves(halves.view(np.uint16), np.empty(halves.size, np.uint32), total)
+    finite = np.isfinite(halves)
+    np.testing.assert_array_equal(total[finite], halves[finite].astype(np.float32))
+    # Infinity is no number either: both are refused with the scores.
+    assert np.isnan(total[~finite]).all()
 
 
 @pytest.mark.parametrize("songs", [3, 5])

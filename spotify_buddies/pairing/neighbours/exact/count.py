@@ -12,38 +12,37 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.pairing.neighbours.exact.kernels import LANES, SPAN, nearest_by_groups
 from spotify_buddies.pairing.neighbours.kernels import nearest_rows
+from spotify_buddies.pairing.neighbours.nearest import narrow_sizes
 
 Array = npt.NDArray[Any]
 
-# Where the songs of a taste have fewer listeners than one in so many users, walking their lists a second time costs
-# less than reading the counters of all users.
-_FEW = 200
+# Where the songs of a taste have fewer listeners than one in so many users, listing the users met costs less than
+# reading the counters of all users.
+_FEW = 16
 
 
 @dataclass(frozen=True)
 class ExactCount:
     """Counts the songs that users share with tastes.
 
-    user_starts int64 (users + 1,): the users' song sets. postings (songs x users): who has each song. inverses float32:
-    1 / songs of every user, 0 for users without any and up to whole spans of users. wide: a user has more songs than
-    two bytes count.
+    user_starts int64 (users + 1,): the users' song sets. sizes (users,): their lengths, uint16, or int32 where a user
+    has more songs than two bytes count. postings (songs x users): who has each song. inverses float32: 1 / songs of
+    every user, 0 for users without any and up to whole spans of users.
     """
 
     user_starts: Array
+    sizes: Array
     postings: Csr
     inverses: Array
-    wide: bool
-    _spare: SimpleQueue[tuple[Array, Array]]
+    _spare: SimpleQueue[tuple[Array, Array, Array]]
 
     @classmethod
     def of(cls, user_songs: Csr, postings: Csr) -> Self:
-        """Lay out what a search needs beside the song lists: 4 bytes a user. postings (songs x users)."""
+        """Lay out what a search needs beside the song lists: 6 bytes a user. postings (songs x users)."""
         sizes = user_songs.counts
         inverses = np.zeros(-(-sizes.size // SPAN) * SPAN, np.float32)
         np.divide(1.0, sizes, out=inverses[: sizes.size], where=sizes > 0, casting="same_kind")
-        # A song set longer than 65,535 needs the wider counter; the narrow one halves the cache it takes.
-        wide = int(sizes.max(initial=0)) >= 2**16
-        return cls(user_songs.indptr, postings, inverses, wide, SimpleQueue())
+        return cls(user_songs.indptr, narrow_sizes(user_songs), postings, inverses, SimpleQueue())
 
     def nearest(self, asked: Csr, rows: Array, work: Array, k: int, out: tuple[Array, Array, Array]) -> None:
         """The k nearest users of some rows of `asked`, which are sets of songs.
@@ -64,13 +63,14 @@ class ExactCount:
     def _run(self, asked: Csr, rows: Array, k: int, out: tuple[Array, ...], *, by_groups: bool) -> None:
         try:
             # All zero between calls: new ones, of 2 bytes or more a user, could cost more than a small answer.
-            counts, tops = self._spare.get_nowait()
+            counts, tops, met = self._spare.get_nowait()
         except Empty:
-            counts = np.zeros(self.inverses.size, np.int32 if self.wide else np.uint16)
+            counts = np.zeros(self.inverses.size, self.sizes.dtype)
             tops = np.zeros(self.inverses.size // SPAN * LANES, np.float32)
+            met = np.empty(self.user_starts.size, np.uint32)
         sets, lists = (asked.indptr, asked.indices), (self.postings.indptr, self.postings.indices)
         if by_groups:
             nearest_by_groups(rows, *sets, self.user_starts, self.inverses, *lists, k, counts, tops, *out)
         else:
-            nearest_rows(rows, *sets, False, self.user_starts, *lists, k, counts, *out)
-        self._spare.put((counts, tops))
+            nearest_rows(rows, *sets, *lists, k, counts, self.sizes, met, *out)
+        self._spare.put((counts, tops, met))

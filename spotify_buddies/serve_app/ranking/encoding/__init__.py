@@ -2,6 +2,21 @@
 
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.encoding.kernels import ID_BYTES
-from spotify_buddies.serve_app.ranking.encoding.single import SingleAnswers
+from spotify_buddies.serve_app.ranking.encoding.ordered import Ranked, encode_ordered
+from spotify_buddies.serve_app.ranking.encoding.single import Shared, SingleAnswers
+from spotify_buddies.serve_app.ranking.encoding.taste import CountedTaste, TasteAnswers
 
-__all__ = ["ID_BYTES", "Encoded", "Encoder", "SingleAnswers", "draw_ids", "encode_refused", "merge"]
+__all__ = [
+    "ID_BYTES",
+    "CountedTaste",
+    "Encoded",
+    "Encoder",
+    "Ranked",
+    "Shared",
+    "SingleAnswers",
+    "TasteAnswers",
+    "draw_ids",
+    "encode_ordered",
+    "encode_refused",
+    "merge",
+]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,23 +24,40 @@ Array = npt.NDArray[Any]
 _SOURCES = {Source.LIVE.value: (Source.LIVE,), Source.POPULAR.value: (Source.POPULAR,)}
 
 
+class Shared(NamedTuple):
+    """What of an engine and its encoder kernels take for one listener, as plain tuples; fixed: by arm.
+
+    user_index: hashes, rows, offsets and bytes of the user ids.
+    """
+
+    user_index: tuple[Any, ...]
+    catalogue: tuple[Any, ...]
+    libraries: tuple[Any, ...]
+    ties: tuple[Any, ...]
+    fixed: Mapping[Arm, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, engine: Engine, encoder: Encoder) -> Shared:
+        """Those of an engine, with empty arrays where a kernel would have to take None."""
+        ids, songs = engine.bundle.user_ids, engine.bundle.user_songs
+        none = kernels.Ties(*(songs.indices[:0], *(songs.indptr[:0], songs.indices[:0]) * 3))
+        return cls(
+            (ids.hashes, ids.rows, ids.table.offsets, ids.table.data), tuple(engine.catalogue),
+            tuple(engine.libraries), tuple(engine.ties or none), {arm: tuple(encoder.fixed(arm)) for arm in Arm},
+        )  # fmt: skip
+
+
 class SingleAnswers:
     """Ranks, explains and encodes for one known user of an engine in one call of a kernel."""
 
-    def __init__(self, engine: Engine, encoder: Encoder) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, shared: Shared) -> None:
+        self._engine, self._shared = engine, shared
         bundle = engine.bundle
-        ids, songs, candidates = bundle.user_ids, bundle.user_songs, bundle.candidates
-        self._index = ids.hashes, ids.rows, ids.table.offsets, ids.table.data
+        songs, candidates = bundle.user_songs, bundle.candidates
         self._held = (
             bundle.user_factors, candidates.indptr, candidates.indices, engine.candidate_scores, engine.candidate_bits,
             songs.indptr, songs.indices,
         )  # fmt: skip
-        self._catalogue, self._libraries = tuple(engine.catalogue), tuple(engine.libraries)
-        self._ties = tuple(
-            engine.ties or kernels.Ties(*(songs.indices[:0], *(songs.indptr[:0], songs.indices[:0]) * 3))
-        )
-        self._fixed = {arm: tuple(encoder.fixed(arm)) for arm in Arm}
         # By the numbers of the kernels: LIVE, POPULAR.
         numbers = np.array([Source.LIVE, Source.POPULAR], np.int8)
         self._labels = numbers, UNSHARED[numbers], PAIRING, POPULAR
@@ -51,13 +69,13 @@ class SingleAnswers:
 
         drawn: from draw_ids(1). None: the user's songs have to be searched with first. NonFiniteScores.
         """
-        key = user_id.encode(errors="surrogatepass")
+        key, shared = user_id.encode(errors="surrogatepass"), self._shared
         users, rows, scores = np.empty(1, np.int32), np.empty((1, limit), np.int32), np.empty((1, limit), np.float32)
         counts, number, found_by = np.empty(1, np.int32), np.empty(1, np.int8), np.empty((1, limit), np.uint8)
         data = answer_one(
             np.uint64(xxhash.xxh3_64_intdigest(key)), np.frombuffer(key, np.uint8), np.frombuffer(drawn, np.uint8),
-            self._index, self._held, self._catalogue, tuple(self._engine.list_rules(rules, excluded, 1)),
-            self._libraries, self._ties, self._fixed[arm], self._labels, explained, EXAMPLES,
+            shared.user_index, self._held, shared.catalogue, tuple(self._engine.list_rules(rules, excluded, 1)),
+            shared.libraries, shared.ties, shared.fixed[arm], self._labels, explained, EXAMPLES,
             (users, rows, scores, counts, number, found_by),
         )  # fmt: skip
         if not data.size:
