@@ -10,7 +10,6 @@ import numpy.typing as npt
 import xxhash
 
 from spotify_buddies.serve_app.errors import NonFiniteScores
-from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoder
 from spotify_buddies.serve_app.ranking.encoding.kernels.single import answer_one
 from spotify_buddies.serve_app.ranking.engine import Engine
@@ -36,9 +35,7 @@ class SingleAnswers:
             songs.indptr, songs.indices,
         )  # fmt: skip
         self._catalogue, self._libraries = tuple(engine.catalogue), tuple(engine.libraries)
-        self._ties = tuple(
-            engine.ties or kernels.Ties(*(songs.indices[:0], *(songs.indptr[:0], songs.indices[:0]) * 3))
-        )
+        self._known, self._ties = tuple(engine.known_reasons), tuple(engine.ties)
         self._fixed = {arm: tuple(encoder.fixed(arm)) for arm in Arm}
         # By the numbers of the kernels: LIVE, POPULAR.
         numbers = np.array([Source.LIVE, Source.POPULAR], np.int8)
@@ -57,7 +54,7 @@ class SingleAnswers:
         data = answer_one(
             np.uint64(xxhash.xxh3_64_intdigest(key)), np.frombuffer(key, np.uint8), np.frombuffer(drawn, np.uint8),
             self._index, self._held, self._catalogue, tuple(self._engine.list_rules(rules, excluded, 1)),
-            self._libraries, self._ties, self._fixed[arm], self._labels, explained, EXAMPLES,
+            self._libraries, self._known, self._ties, self._fixed[arm], self._labels, explained, EXAMPLES,
             (users, rows, scores, counts, number, found_by),
         )  # fmt: skip
         if not data.size:

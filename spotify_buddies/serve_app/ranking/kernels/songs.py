@@ -9,9 +9,10 @@ import numpy.typing as npt
 from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Libraries
-from spotify_buddies.serve_app.ranking.kernels.kinds import OWNER, SONGS, TASTE
+from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, OPEN, OWNER, SONGS, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import holds, offer
 from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.trainer.bundle.reasons import codes
 
 Array = npt.NDArray[Any]
 
@@ -46,19 +47,23 @@ def fetch_songs(indptr: Array, songs: Array, row: int) -> None:
             prefetch(songs, place, 0)
 
 
-def share(lists: ExplainedLists, libraries: Libraries, shared: Array, kinds: Array, examples: Array) -> int:
+def share(
+    lists: ExplainedLists, libraries: Libraries, said: Array, shared: Array, kinds: Array, examples: Array
+) -> int:
     """The songs that each user shares with the owner of each playlist of the list, or else with the playlist itself.
 
-    Writes shared, kinds (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is
-    shared where anything is missing or the list's kind is not TASTE. Returns how many places of those share nothing.
+    said: what the bundle says of each place, from look_up: nothing is looked for where it cannot be. Writes shared,
+    kinds (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is shared where
+    anything is missing or the list's kind is not TASTE. Returns at how many places `tie` has to look: they are OPEN, or
+    ARTISTS of which none are counted yet.
     """
-    left: int = share_columns(tuple(lists), tuple(libraries), shared, kinds, examples)
+    left: int = share_columns(tuple(lists), tuple(libraries), said, shared, kinds, examples)
     return left
 
 
 @njit(cache=True, nogil=True)
 def share_columns(
-    lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Array, kinds: Array, examples: Array
+    lists: tuple[Any, ...], libraries: tuple[Any, ...], said: Array, shared: Array, kinds: Array, examples: Array
 ) -> int:
     """As share, with the fields of its arguments."""
     # Taken apart once: numba counts a reference whenever an array is read from a tuple.
@@ -74,7 +79,11 @@ def share_columns(
         if i + AHEAD < song_rows.size:
             fetch_songs(song_indptr, song_values, song_rows[i + AHEAD])
             for j in range(counts[i + AHEAD]):
-                fetch_songs(indptr, songs, owner[rows[i + AHEAD, j]])
+                code = said[i + AHEAD, j]
+                if code == codes.NOT_SAID or code == codes.OWNER:
+                    fetch_songs(indptr, songs, owner[rows[i + AHEAD, j]])
+                elif playlist_indptr.size > 0 and (code == codes.SONGS or code == codes.ARTISTS):
+                    fetch_songs(playlist_indptr, playlist_songs, rows[i + AHEAD, j])
         row = song_rows[i]
         kinds[i, : counts[i]] = unshared[i]
         if row < 0 or unshared[i] != TASTE:
@@ -83,16 +92,24 @@ def share_columns(
         for song in mine:
             marks[song & PLACES] = 1
         for j in range(counts[i]):
-            user = owner[rows[i, j]]
-            if user >= 0:
+            code, user, count = said[i, j], owner[rows[i, j]], 0
+            if code > codes.ARTISTS:
+                shared[i, j], kinds[i, j] = code - codes.ARTISTS, FOLLOWERS
+                continue
+            if code == codes.TASTE:
+                continue
+            if user >= 0 and (code == codes.NOT_SAID or code == codes.OWNER):
                 theirs = songs[indptr[user] : indptr[user + 1]]
-                shared[i, j] = share_one(mine, marks, theirs, listeners, examples[i, j], known)
-                kinds[i, j] = OWNER if shared[i, j] > 0 else TASTE
-            if shared[i, j] == 0 and playlist_indptr.size > 0:
+                count = share_one(mine, marks, theirs, listeners, examples[i, j], known)
+                kinds[i, j] = OWNER
+            if count == 0 and playlist_indptr.size > 0 and (code == codes.NOT_SAID or code == codes.SONGS):
                 its = playlist_songs[playlist_indptr[rows[i, j]] : playlist_indptr[rows[i, j] + 1]]
-                shared[i, j] = share_one(mine, marks, its, listeners, examples[i, j], known)
-                kinds[i, j] = SONGS if shared[i, j] > 0 else TASTE
-            left += shared[i, j] == 0
+                count = share_one(mine, marks, its, listeners, examples[i, j], known)
+                kinds[i, j] = SONGS
+            if count == 0:
+                kinds[i, j] = ARTISTS if code == codes.ARTISTS else OPEN
+                left += 1
+            shared[i, j] = count
         # Only the marks that were set: emptying all of them costs more than most users' songs.
         for song in mine:
             marks[song & PLACES] = 0
