@@ -9,7 +9,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, KnownReasons
 from spotify_buddies.serve_app.ranking.kernels.kinds import TASTE
-from spotify_buddies.serve_app.ranking.prefetch import prefetch
+from spotify_buddies.serve_app.ranking.prefetch import borrowed, prefetch
 from spotify_buddies.trainer.bundle.reasons.codes import NOT_SAID
 
 Array = npt.NDArray[Any]
@@ -29,8 +29,8 @@ def look_up(lists: ExplainedLists, known: KnownReasons, codes: Array) -> None:
 @njit(cache=True, nogil=True)
 def look_up_columns(lists: tuple[Any, ...], known: tuple[Any, ...], codes: Array) -> None:
     """As look_up, with the fields of its arguments."""
-    rows, counts, unshared, users = lists[:4]
-    indptr, candidates, reasons = known
+    rows, counts, unshared, users = borrowed(lists)[:4]
+    indptr, candidates, reasons = borrowed(known)
     codes[:] = NOT_SAID
     if reasons.size == 0:
         return

@@ -11,7 +11,7 @@ from numba import njit
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Libraries
 from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, OPEN, OWNER, SONGS, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import holds, offer
-from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, borrowed, prefetch
 from spotify_buddies.trainer.bundle.reasons import codes
 
 Array = npt.NDArray[Any]
@@ -66,9 +66,9 @@ def share_columns(
     lists: tuple[Any, ...], libraries: tuple[Any, ...], said: Array, shared: Array, kinds: Array, examples: Array
 ) -> int:
     """As share, with the fields of its arguments."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    rows, counts, unshared, song_rows, song_indptr, song_values = lists
-    owner, indptr, songs, listeners, playlist_indptr, playlist_songs = libraries
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    rows, counts, unshared, song_rows, song_indptr, song_values = borrowed(lists)
+    owner, indptr, songs, listeners, playlist_indptr, playlist_songs = borrowed(libraries)
     known = np.empty(examples.shape[2], np.float64)
     marks = np.zeros(PLACES + 1, np.uint8)
     shared[:] = 0
@@ -76,6 +76,15 @@ def share_columns(
     examples[:] = -1
     left = 0
     for i in range(song_rows.size):
+        if i + 2 * AHEAD < song_rows.size:
+            if song_rows[i + 2 * AHEAD] >= 0:
+                prefetch(song_indptr, song_rows[i + 2 * AHEAD], 0)
+            for j in range(counts[i + 2 * AHEAD]):
+                place = rows[i + 2 * AHEAD, j]
+                if owner[place] >= 0:
+                    prefetch(indptr, owner[place], 0)
+                if playlist_indptr.size > 0:
+                    prefetch(playlist_indptr, place, 0)
         if i + AHEAD < song_rows.size:
             fetch_songs(song_indptr, song_values, song_rows[i + AHEAD])
             for j in range(counts[i + AHEAD]):

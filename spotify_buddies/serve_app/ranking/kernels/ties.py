@@ -12,7 +12,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Ti
 from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, OPEN, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import first_from, offer
 from spotify_buddies.serve_app.ranking.kernels.songs import PLACES
-from spotify_buddies.serve_app.ranking.prefetch import prefetch
+from spotify_buddies.serve_app.ranking.prefetch import borrowed, prefetch
 
 Array = npt.NDArray[Any]
 
@@ -116,9 +116,9 @@ def tie_columns(
     lists: tuple[Any, ...], users: bool, ties: tuple[Any, ...], shared: Array, kinds: Array, examples: Array
 ) -> None:
     """As tie, with the fields of its arguments."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    rows, counts, _, song_rows, song_indptr, songs = lists
-    artist, playlist_indptr, playlist_songs, co_indptr, co_followers, followed_indptr, followed = ties
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    rows, counts, _, song_rows, song_indptr, songs = borrowed(lists)
+    artist, playlist_indptr, playlist_songs, co_indptr, co_followers, followed_indptr, followed = borrowed(ties)
     weights = np.empty(examples.shape[2], np.float64)
     with_artists = artist.size > 0 and playlist_indptr.size > 0
     with_followers = users and co_indptr.size > 0
