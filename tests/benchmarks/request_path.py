@@ -28,13 +28,15 @@ from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, TasteAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.kernels.kinds import OPEN
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.query import Arm, ReasonKind, Reasons, Rules
+from spotify_buddies.serve_app.ranking.query import Arm, Reasons, Rules
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.serve_app.versions.batch_ranking import NEAREST
 from spotify_buddies.trainer.bundle import open_bundle
+from spotify_buddies.trainer.bundle.reasons import find_reasons
 from tests.serve_app.reference import message
 
 NOTHING = np.empty(0, np.int32)
@@ -45,9 +47,12 @@ SEARCHES: dict[Engine, CountedSearch] = {}
 
 
 def stages(
-    service: Service, encoder: Encoder, loop: asyncio.AbstractEventLoop, data: bytes
+    service: Service, unsaid: Engine, encoder: Encoder, loop: asyncio.AbstractEventLoop, data: bytes
 ) -> dict[str, Callable[[], Any]]:
-    """Every stage of one request as a call of its own, on what the stage before it answered."""
+    """Every stage of one request as a call of its own, on what the stage before it answered.
+
+    unsaid: the engine of a bundle that does not say why its candidates suit their users, as those of earlier releases.
+    """
     engine = service.engine
     request = pb.RecommendRequest.FromString(data)
     query = decode_query(request)
@@ -57,7 +62,7 @@ def stages(
     lists = engine.rank_known(query.user_ids, query.limit, NOTHING, rules)
     reasons = explain(engine, lists)
     drawn = draw_ids(len(lists))
-    untied = np.full(lists.rows.shape, ReasonKind.TASTE, np.int8)
+    open_places = np.where(lists.rows >= 0, OPEN, 0).astype(np.int8)
 
     def whole() -> bytes:
         answer = loop.run_until_complete(service.recommend(pb.RecommendRequest.FromString(data)))
@@ -73,9 +78,10 @@ def stages(
         "adventurous": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, adventurous=0.3)),
         "calibrated": lambda: engine.rank_known(query.user_ids, query.limit, NOTHING, replace(apart, calibration=0.3)),
         "explain": lambda: explain(engine, lists),
+        "explain, unsaid": lambda: explain(unsaid, replace(lists, songs=unsaid.bundle.user_songs)),
         # As if no place of any list shared a song: what artists and followers cost where they are looked for.
         "tie every place": lambda: tie(
-            engine, lists, Reasons(reasons.shared.copy(), untied.copy(), reasons.examples.copy())
+            engine, lists, Reasons(reasons.shared.copy(), open_places.copy(), reasons.examples.copy())
         ),
         "encode": lambda: encoder.encode(lists, drawn, reasons),
         "encode, protobuf": lambda: message(engine.bundle, engine.version, lists, drawn, reasons).SerializeToString(),
@@ -130,9 +136,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--profile", type=int)
     given = parser.parse_args()
-    engine = Engine(open_bundle(given.bundle, check_hashes=False), "7")
+    bundle = open_bundle(given.bundle, check_hashes=False)
+    said = bundle.candidate_reasons
+    engine = Engine(replace(bundle, candidate_reasons=find_reasons(bundle) if said is None else said), "7")
+    unsaid = Engine(replace(bundle, candidate_reasons=None), "7")
     budgets = Budgets(0.05, 0.05, EVERYTHING)
-    SEARCHES[engine] = CountedSearch.open(engine.bundle.index, engine.bundle.user_songs, EVERYTHING)
+    SEARCHES[engine] = CountedSearch.open(bundle.index, bundle.user_songs, EVERYTHING)
     service = Service(engine, model="m", budgets=budgets, feedback=None, daily=None, telemetry=Silent())
     service.warm_up()
     encoder = Encoder(engine)
@@ -158,11 +167,15 @@ def main() -> None:
     if given.profile:
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            stages(service, encoder, loop, request(given.profile))["whole"]()
+            stages(service, unsaid, encoder, loop, request(given.profile))["whole"]()
         return
+
+    def whole_path(*arguments: Any) -> dict[str, Callable[[], Any]]:
+        return stages(arguments[0], unsaid, *arguments[1:])
+
     for what, count, repeats, drawn, cut in (
-        ("listeners", 1, 300, request, stages),
-        ("listeners", 1000, 1, request, stages),
+        ("listeners", 1, 300, request, whole_path),
+        ("listeners", 1000, 1, request, whole_path),
         ("tastes", 1, 300, taste, taste_stages),
     ):
         taken: dict[str, list[float]] = defaultdict(list)

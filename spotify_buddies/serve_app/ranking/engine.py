@@ -15,7 +15,16 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.catalogue import Library, catalogue_of, wanted_genres
 from spotify_buddies.serve_app.ranking.cold import factors_of, genres_of, has_entries, libraries
-from spotify_buddies.serve_app.ranking.gathering import NO_BITS, gather, libraries_of, mark, scored, share_of, ties_of
+from spotify_buddies.serve_app.ranking.gathering import (
+    NO_BITS,
+    gather,
+    known_reasons_of,
+    libraries_of,
+    mark,
+    scored,
+    share_of,
+    ties_of,
+)
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
 from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
@@ -45,6 +54,7 @@ class Engine:
         self.bundle = plain(bundle)
         self.version = version
         self.libraries, self.ties = libraries_of(self.bundle), ties_of(self.bundle)
+        self.known_reasons = known_reasons_of(self.bundle)
         self.catalogue = catalogue_of(self.bundle)
         self.retrieval = Retrieval.of(self.bundle)
 

@@ -85,12 +85,16 @@ def libraries_of(bundle: Bundle) -> kernels.Libraries:
     return kernels.Libraries(bundle.owner, users.indptr, users.indices, bundle.song_listeners, starts, songs)
 
 
-def ties_of(bundle: Bundle) -> kernels.Ties | None:
-    """What reasons without a song are found in; None where the bundle holds neither artists nor follows."""
+def known_reasons_of(bundle: Bundle) -> kernels.KnownReasons:
+    """What the bundle says itself of why its candidates suit their users."""
+    said = bundle.candidate_reasons
+    return kernels.KnownReasons(bundle.candidates.indptr, bundle.candidates.indices, NO_BITS if said is None else said)
+
+
+def ties_of(bundle: Bundle) -> kernels.Ties:
+    """What reasons without a song are found in; empty arrays for what the bundle does not hold."""
     users, own, artist = bundle.user_songs, bundle.playlist_songs, bundle.artist_rows
     followed, beside = bundle.followed, bundle.co_followers
-    if followed is None and (artist is None or own is None):
-        return None
     no_starts, no_rows = users.indptr[:0], users.indices[:0]
     return kernels.Ties(
         no_rows if artist is None else artist,

@@ -1,4 +1,4 @@
-"""Memory access of numba kernels: requests ahead of the use, and copies as fast as C's."""
+"""Memory access of numba kernels: requests ahead of the use, copies as fast as C's, arrays without counts."""
 
 from __future__ import annotations
 
@@ -54,3 +54,29 @@ def copy_bytes(context: Any, out: Any, place: Any, data: Any, first: Any, count:
         return context.get_dummy_value()
 
     return types.void(out, types.int64, data, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def borrowed(context: Any, values: Any) -> Any:
+    """A tuple as it is, with its arrays no longer counted: for what a caller holds until the kernel has ended.
+
+    numba counts a reference, by an instruction that other processors wait for, whenever an array is read from a tuple,
+    sliced, or given to a function that is not inlined: some hundred times for a user. What has no owner is not counted.
+    """
+    del context
+    if not isinstance(values, types.BaseTuple):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        members = []
+        for place, kind in enumerate(signature.args[0].types):
+            member = builder.extract_value(given[0], place)
+            if isinstance(kind, types.Array):
+                view = context.make_array(kind)(context, builder, member)
+                view.meminfo = view.meminfo.type(None)
+                view.parent = view.parent.type(None)
+                member = view._getvalue()
+            members.append(member)
+        return context.make_tuple(builder, signature.return_type, members)
+
+    return values(values), generate

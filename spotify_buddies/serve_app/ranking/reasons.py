@@ -50,23 +50,28 @@ def explain(engine: Engine, lists: RankedLists) -> Reasons:
     count, limit = lists.rows.shape
     shared, kinds = np.empty((count, limit), np.int32), np.empty((count, limit), np.int8)
     reasons = Reasons(shared, kinds, np.empty((count, limit, EXAMPLES), np.int32))
+    explained, codes = _explained(lists), np.zeros((count, limit), np.uint8)
+    if _of_users(engine, lists):
+        kernels.look_up(explained, engine.known_reasons, codes)
     # Nearly all places share a song: the rest of the bundle is not touched for them.
-    explained = _explained(lists)
-    if kernels.share(explained, engine.libraries, shared, kinds, reasons.examples):
+    if kernels.share(explained, engine.libraries, codes, shared, kinds, reasons.examples):
         _tie(engine, lists, explained, reasons)
     return reasons
 
 
 def tie(engine: Engine, lists: RankedLists, reasons: Reasons) -> None:
-    """Look for artists and followers in common, in place, where reasons of these lists share no song."""
+    """Look for artists and followers in common, in place, where reasons of these lists are OPEN."""
     _tie(engine, lists, _explained(lists), reasons)
 
 
 def _tie(engine: Engine, lists: RankedLists, explained: kernels.ExplainedLists, reasons: Reasons) -> None:
-    if engine.ties is not None:
-        # Songs of the bundle's users stand by their rows, those of a taste by its place in the request.
-        users = lists.songs is engine.bundle.user_songs
-        kernels.tie(explained, users, engine.ties, reasons.shared, reasons.kinds, reasons.examples)
+    users = _of_users(engine, lists)
+    kernels.tie(explained, users, engine.ties, reasons.shared, reasons.kinds, reasons.examples)
+
+
+def _of_users(engine: Engine, lists: RankedLists) -> bool:
+    """Songs of the bundle's users stand by their rows, those of a taste by its place in the request."""
+    return lists.songs is engine.bundle.user_songs
 
 
 def sentence(kind: ReasonKind, number: int) -> str:

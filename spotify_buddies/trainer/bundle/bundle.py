@@ -19,7 +19,9 @@ Array = npt.NDArray[Any]
 SKETCH_BYTES = 64
 SONG_FACTORS = "song_factors.safetensors"
 # Arrays that a bundle may lack: those of earlier releases have none of them.
-OPTIONAL = ("candidate_sources", "candidate_offsets", "retrieval_scale", "artist_rows", "song_alias_rows")
+OPTIONAL = (
+    "candidate_sources", "candidate_offsets", "candidate_reasons", "retrieval_scale", "artist_rows", "song_alias_rows",
+)  # fmt: skip
 OPTIONAL_ROWS = ("playlist_songs", "followed", "co_followers", "refused")
 
 
@@ -37,13 +39,14 @@ class Bundle:
     song_factors: how songs add up to a factor; None where the model has none of songs.
     candidate_sources: uint8, one mask of trainer.bundle.sources per entry of candidates; None where the writer did not
     say. candidate_offsets: float32 likewise, the part of a candidate's score that is no inner product; None: none has
-    any. retrieval_scale: float32 (d,): the nearest playlists of a factor u are those with the largest inner product of
-    u * retrieval_scale and their factor; None where the model was not asked for such. playlist_songs: playlists x
-    songs, ascending; None where the writer left it out. artist_rows: int32 (songs,), a number for the artist of each
-    song, -1 unknown; None where no song has one. followed: users x playlists, ascending, what each follows.
-    co_followers: users x users, those whose follows are nearest to a user's, nearest first, never oneself; both None
-    where follows are not people's own. refused: users x playlists, ascending, what its user never gets: disliked, or
-    followed already where follows are people's own; None where nobody said either.
+    any. candidate_reasons: uint8 likewise, why it suits its user (trainer.bundle.reasons.codes); None where the writer
+    did not say. retrieval_scale: float32 (d,): the nearest playlists of a factor u are those with the largest inner
+    product of u * retrieval_scale and their factor; None where the model was not asked for such. playlist_songs:
+    playlists x songs, ascending; None where the writer left it out. artist_rows: int32 (songs,), a number for the
+    artist of each song, -1 unknown; None where no song has one. followed: users x playlists, ascending, what each
+    follows. co_followers: users x users, those whose follows are nearest to a user's, nearest first, never oneself;
+    both None where follows are not people's own. refused: users x playlists, ascending, what its user never gets:
+    disliked, or followed already where follows are people's own; None where nobody said either.
     song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. song_aliases: keys that no row has
     and that are other spellings of a song, song_alias_rows int32, the row of each; None where there are none.
     index: directory of the FAISS index. golden: lists to compare served ones with; empty where the writer gave none.
@@ -77,6 +80,7 @@ class Bundle:
     golden: tuple[Golden, ...] = ()
     candidate_sources: Array | None = None
     candidate_offsets: Array | None = None
+    candidate_reasons: Array | None = None
     retrieval_scale: Array | None = None
     playlist_songs: Csr | None = None
     song_aliases: KeyIndex | None = None

@@ -22,6 +22,7 @@ from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SKETCH_BYTES, Bundle
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import BundleError
+from spotify_buddies.trainer.bundle.reasons.codes import MOST_CODE
 from spotify_buddies.trainer.bundle.sources import ALL
 
 Array = npt.NDArray[Any]
@@ -84,6 +85,7 @@ def _optional_columns(bundle: Bundle) -> tuple[_Column, ...]:
     aliases = 0 if bundle.song_aliases is None else len(bundle.song_aliases.table)
     wanted = (
         ("candidate_sources", np.uint8, entries, 0, ALL),
+        ("candidate_reasons", np.uint8, entries, 0, MOST_CODE),
         # Any number that is one: NaN and infinity would decide an order, or be one of the scores that are refused.
         ("candidate_offsets", np.float32, entries, -_LARGEST, _LARGEST),
         ("retrieval_scale", np.float32, d, -_LARGEST, _LARGEST),

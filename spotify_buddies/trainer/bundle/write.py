@@ -21,6 +21,7 @@ from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
 from spotify_buddies.trainer.bundle.nearest_index import NearestIndex
 from spotify_buddies.trainer.bundle.opening import open_bundle
+from spotify_buddies.trainer.bundle.reasons import find_reasons
 from spotify_buddies.trainer.bundle.scores import Scored, best_first
 from spotify_buddies.trainer.bundle.songs import SongFactors
 
@@ -85,9 +86,12 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
     _write_strings(partial, parts)
     shutil.copytree(parts.index, partial / "index", ignore=shutil.ignore_patterns("stage.json"))
     _manifest(partial, parts).write(partial)
-    if golden := find_golden(open_bundle(partial, check_hashes=False)):
+    # Checked, as what follows relies on it.
+    opened = open_bundle(partial, check_hashes=False)
+    np.save(partial / "candidate_reasons.npy", find_reasons(opened))
+    if golden := find_golden(opened):
         save_golden(partial, golden)
-        _manifest(partial, parts).write(partial)
+    _manifest(partial, parts).write(partial)
     swap(partial, directory)
     return open_bundle(directory)
 

@@ -22,6 +22,7 @@ from spotify_buddies.trainer.bundle.golden import GOLDEN, save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import Manifest, describe_files
 from spotify_buddies.trainer.bundle.nearest_index import PLAYLIST_INDEX
+from spotify_buddies.trainer.bundle.reasons import find_reasons
 from spotify_buddies.trainer.bundle.scores import best_first
 from spotify_buddies.trainer.registry.derived_kinds import DerivedKind
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
@@ -100,7 +101,9 @@ def _shuffle(source: Bundle, directory: Path, seed: int) -> None:
     scored.candidates.save(directory, "candidates")
     # Of the factors as they were; without it every playlist is looked at.
     (directory / PLAYLIST_INDEX).unlink(missing_ok=True)
-    for name, values in {"candidate_sources": scored.sources, "candidate_offsets": scored.offsets}.items():
+    said = None if source.candidate_reasons is None else find_reasons(replace(source, candidates=scored.candidates))
+    ordered = {"candidate_sources": scored.sources, "candidate_offsets": scored.offsets, "candidate_reasons": said}
+    for name, values in ordered.items():
         if values is not None:
             np.save(directory / f"{name}.npy", values)
 

@@ -31,6 +31,7 @@ def test_a_drawn_bundle_opens_with_its_hashes_and_has_the_shape_asked_for(tmp_pa
     assert 1 <= bundle.followed.counts.min() <= bundle.followed.counts.max() <= 20
     assert all(user not in bundle.co_followers.row(user) for user in range(120))
     assert np.array_equal(bundle.refused.indices, bundle.followed.indices)
+    assert bundle.candidate_reasons.size == bundle.candidates.nnz
     search = NeighbourSearch.open(bundle.index, bundle.user_songs)
     found = search.search(type(bundle.user_songs).from_rows([bundle.user_songs.row(7)], 300), 5)
     assert 7 in found.row(0)

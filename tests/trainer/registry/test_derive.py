@@ -13,6 +13,7 @@ from spotify_buddies.clients.main import build_app
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
+from spotify_buddies.trainer.bundle.reasons import find_reasons
 from spotify_buddies.trainer.registry.derive import DerivedKind, derive_bundle, derive_version
 from spotify_buddies.trainer.registry.mlflow_client import artifact_location, connect
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
@@ -31,6 +32,7 @@ def source(bundle_parts: BundleParts, tmp_path: Path) -> Bundle:
         playlist_factors=rng.normal(size=(PLAYLISTS, 2)).astype(np.float32),
         candidates=Csr.from_rows([np.sort(rng.choice(PLAYLISTS, 5, replace=False)) for _ in range(USERS)], PLAYLISTS),
         user_songs=Csr.from_rows([[user % 4] for user in range(USERS)], 4),
+        playlist_songs=Csr.from_rows([[playlist % 4] for playlist in range(PLAYLISTS)], 4),
         owned=Csr.from_rows([[] for _ in range(USERS)], PLAYLISTS),
         owner=np.full(PLAYLISTS, -1, np.int32),
         popular=np.arange(PLAYLISTS, dtype=np.int32),
@@ -98,6 +100,8 @@ def test_shuffled_playlists_have_each_others_factors_and_scores_that_follow_from
         assert made.candidates.values[first:last] == pytest.approx(scores)
     assert made.golden == find_golden(made)
     assert made.golden != source.golden
+    assert made.candidate_reasons.tolist() == find_reasons(made).tolist()
+    assert made.candidate_reasons.tolist() != source.candidate_reasons.tolist()
 
 
 def test_an_erring_bundle_opens_and_its_golden_listeners_are_among_those_who_are_answered(

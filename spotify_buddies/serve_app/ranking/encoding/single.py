@@ -11,7 +11,6 @@ import numpy.typing as npt
 import xxhash
 
 from spotify_buddies.serve_app.errors import NonFiniteScores
-from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoder
 from spotify_buddies.serve_app.ranking.encoding.kernels.single import answer_one
 from spotify_buddies.serve_app.ranking.engine import Engine
@@ -33,17 +32,18 @@ class Shared(NamedTuple):
     user_index: tuple[Any, ...]
     catalogue: tuple[Any, ...]
     libraries: tuple[Any, ...]
+    known: tuple[Any, ...]
     ties: tuple[Any, ...]
     fixed: Mapping[Arm, tuple[Any, ...]]
 
     @classmethod
     def of(cls, engine: Engine, encoder: Encoder) -> Shared:
-        """Those of an engine, with empty arrays where a kernel would have to take None."""
-        ids, songs = engine.bundle.user_ids, engine.bundle.user_songs
-        none = kernels.Ties(*(songs.indices[:0], *(songs.indptr[:0], songs.indices[:0]) * 3))
+        """Those of an engine."""
+        ids = engine.bundle.user_ids
         return cls(
             (ids.hashes, ids.rows, ids.table.offsets, ids.table.data), tuple(engine.catalogue),
-            tuple(engine.libraries), tuple(engine.ties or none), {arm: tuple(encoder.fixed(arm)) for arm in Arm},
+            tuple(engine.libraries), tuple(engine.known_reasons), tuple(engine.ties),
+            {arm: tuple(encoder.fixed(arm)) for arm in Arm},
         )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ class SingleAnswers:
         data = answer_one(
             np.uint64(xxhash.xxh3_64_intdigest(key)), np.frombuffer(key, np.uint8), np.frombuffer(drawn, np.uint8),
             shared.user_index, self._held, shared.catalogue, tuple(self._engine.list_rules(rules, excluded, 1)),
-            shared.libraries, shared.ties, shared.fixed[arm], self._labels, explained, EXAMPLES,
+            shared.libraries, shared.known, shared.ties, shared.fixed[arm], self._labels, explained, EXAMPLES,
             (users, rows, scores, counts, number, found_by),
         )  # fmt: skip
         if not data.size:

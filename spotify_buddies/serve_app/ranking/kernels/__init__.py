@@ -8,6 +8,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
     Asked,
     Catalogue,
     ExplainedLists,
+    KnownReasons,
     Libraries,
     ListColumns,
     ListRules,
@@ -16,6 +17,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
 )
 from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
+from spotify_buddies.serve_app.ranking.kernels.known import look_up
 from spotify_buddies.serve_app.ranking.kernels.order import offer
 from spotify_buddies.serve_app.ranking.kernels.retrieval import join, mark, nearest, whole_scores
 from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, POPULAR, POPULAR_IN_GENRE, dot, rank
@@ -30,6 +32,7 @@ __all__ = [
     "Asked",
     "Catalogue",
     "ExplainedLists",
+    "KnownReasons",
     "Libraries",
     "ListColumns",
     "ListRules",
@@ -39,6 +42,7 @@ __all__ = [
     "gather_owned",
     "genre_shares",
     "join",
+    "look_up",
     "mark",
     "match_keys",
     "nearest",

@@ -133,6 +133,17 @@ class Ties(NamedTuple):
     followed: Array
 
 
+class KnownReasons(NamedTuple):
+    """Why each candidate suits its user, as the bundle says: a code of trainer.bundle.reasons for each candidate.
+
+    Row u of (indptr, candidates) are those of user u. codes: empty where the bundle does not say.
+    """
+
+    indptr: Array
+    candidates: Array
+    codes: Array
+
+
 class ExplainedLists(NamedTuple):
     """Lists to be explained: counts[i] of rows (users, limit) are filled; kinds[i]: what is said if nothing is shared.
 

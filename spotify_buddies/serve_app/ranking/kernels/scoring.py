@@ -12,15 +12,16 @@ from spotify_buddies.serve_app.ranking.kernels.columns import Asked, Catalogue, 
 from spotify_buddies.serve_app.ranking.kernels.order import drop, heapify, sift_down
 from spotify_buddies.serve_app.ranking.kernels.rules import fits, is_allowed, pick, refused_to
 from spotify_buddies.serve_app.ranking.kernels.weighing import weigh
-from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, borrowed, prefetch
 
 Array = npt.NDArray[Any]
 
 LIVE = 0
 POPULAR = 1
 POPULAR_IN_GENRE = 2
-# Factors requested from memory ahead of the one that is read.
+# Factors, and users, requested from memory ahead of the one that is read; candidates of each user.
 AHEAD = 4
+FETCHED = 16
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -129,6 +130,42 @@ def longest(indptr: Array, chosen: Array) -> int:
     return most
 
 
+@njit(cache=True, nogil=True)
+def first_places(chosen: Array, indptr: Array) -> Array:
+    """Where each of the chosen rows begins, int64; -1 where it is empty, or -1 chooses none."""
+    starts = np.empty(chosen.size, np.int64)
+    for i in range(chosen.size):
+        if i + AHEAD < chosen.size and chosen[i + AHEAD] >= 0:
+            prefetch(indptr, chosen[i + AHEAD], 0)
+        row = chosen[i]
+        starts[i] = indptr[row] if row >= 0 and indptr[row] < indptr[row + 1] else -1
+    return starts
+
+
+@njit(cache=True, nogil=True)
+def fetch_ahead(
+    i: int, users: Array, starts: Array, lists: Array, values: Array, refused_indptr: Array, refused: Array,
+    owner: Array, sketches: Array, most: int,
+) -> None:  # fmt: skip
+    """Request what the lists of users soon after user i are picked from, which lies all over the bundle.
+
+    starts: the first candidates of each user, -1 where there are none. Step by step, since a step's places are in the
+    lines of the step before: candidates, scores and what is refused; then owners and sketches of the first `most`.
+    """
+    k = i + 2 * AHEAD
+    if k < users.size:
+        if starts[k] >= 0:
+            prefetch(lists, starts[k], 0)
+            prefetch(values, starts[k], 0)
+        if users[k] >= 0 and refused_indptr.size > 0 and refused_indptr[users[k]] < refused.size:
+            prefetch(refused, refused_indptr[users[k]], 0)
+    k = i + AHEAD
+    if k < users.size and starts[k] >= 0:
+        for j in range(starts[k], min(starts[k] + most, lists.size)):
+            prefetch(owner, lists[j], 0)
+            prefetch(sketches, lists[j], 0)
+
+
 def rank(asked: Asked, catalogue: Catalogue, rules: ListRules, lists: ListColumns) -> None:
     """Score the candidates of every user, keep the best by the rules, and fall back to what is popular.
 
@@ -144,10 +181,12 @@ def rank_columns(
     asked: tuple[Any, ...], catalogue: tuple[Any, ...], rules: tuple[Any, ...], lists: tuple[Any, ...]
 ) -> None:
     """As rank, with the fields of its arguments."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    asked, catalogue = borrowed(asked), borrowed(catalogue)
     users, vectors, vector_rows, indptr, candidates, candidate_scores, candidate_rows, genre_rows, shares = asked
     factors, owner, sketches, popular, popular_scores, genre_indptr, genre_popular, genre_scores = catalogue[:8]
     song_indptr, songs, novelty, genre_of, refused_indptr, all_refused = catalogue[8:]
+    rules, lists = borrowed(rules), borrowed(lists)
     excluded, blocked_indptr, all_blocked, max_per_owner, most_equal, most_contained, adventurous, calibration = rules
     all_rows, all_scores, counts, sources = lists
     limits = Limits(max_per_owner, most_equal, most_contained)
@@ -157,8 +196,15 @@ def rank_columns(
     most = 0 if scored and not weighed else longest(indptr, candidate_rows)
     nobody = np.empty(0, np.float32)
     playlists, values, heap = np.empty(most, np.int32), np.empty(most, np.float32), np.empty(most, np.int32)
+    picked = scored and not weighed
+    starts = first_places(candidate_rows, indptr) if picked else np.empty(0, np.int64)
     for i in range(users.size):
         user, row = users[i], candidate_rows[i]
+        if picked:
+            fetch_ahead(
+                i, users, starts, candidates, candidate_scores, refused_indptr, all_refused, owner, sketches,
+                min(all_rows.shape[1] + 1, FETCHED),
+            )  # fmt: skip
         genre = genre_rows[i] if genre_rows.size > 0 else -1
         blocked, rows, scores = all_blocked[blocked_indptr[i] : blocked_indptr[i + 1]], all_rows[i], all_scores[i]
         refused = refused_to(user, refused_indptr, all_refused)

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Libraries
-from spotify_buddies.serve_app.ranking.kernels.kinds import OWNER, SONGS, TASTE
+from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, OPEN, OWNER, SONGS, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import holds, offer
-from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, borrowed, prefetch
+from spotify_buddies.trainer.bundle.reasons import codes
 
 Array = npt.NDArray[Any]
 
@@ -46,24 +47,28 @@ def fetch_songs(indptr: Array, songs: Array, row: int) -> None:
             prefetch(songs, place, 0)
 
 
-def share(lists: ExplainedLists, libraries: Libraries, shared: Array, kinds: Array, examples: Array) -> int:
+def share(
+    lists: ExplainedLists, libraries: Libraries, said: Array, shared: Array, kinds: Array, examples: Array
+) -> int:
     """The songs that each user shares with the owner of each playlist of the list, or else with the playlist itself.
 
-    Writes shared, kinds (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is
-    shared where anything is missing or the list's kind is not TASTE. Returns how many places of those share nothing.
+    said: what the bundle says of each place, from look_up: nothing is looked for where it cannot be. Writes shared,
+    kinds (users, limit) and examples (users, limit, most), best known first, -1 padded; nothing is shared where
+    anything is missing or the list's kind is not TASTE. Returns at how many places `tie` has to look: they are OPEN, or
+    ARTISTS of which none are counted yet.
     """
-    left: int = share_columns(tuple(lists), tuple(libraries), shared, kinds, examples)
+    left: int = share_columns(tuple(lists), tuple(libraries), said, shared, kinds, examples)
     return left
 
 
 @njit(cache=True, nogil=True)
 def share_columns(
-    lists: tuple[Any, ...], libraries: tuple[Any, ...], shared: Array, kinds: Array, examples: Array
+    lists: tuple[Any, ...], libraries: tuple[Any, ...], said: Array, shared: Array, kinds: Array, examples: Array
 ) -> int:
     """As share, with the fields of its arguments."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    rows, counts, unshared, song_rows, song_indptr, song_values = lists
-    owner, indptr, songs, listeners, playlist_indptr, playlist_songs = libraries
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    rows, counts, unshared, song_rows, song_indptr, song_values = borrowed(lists)
+    owner, indptr, songs, listeners, playlist_indptr, playlist_songs = borrowed(libraries)
     known = np.empty(examples.shape[2], np.float64)
     marks = np.zeros(PLACES + 1, np.uint8)
     shared[:] = 0
@@ -71,10 +76,23 @@ def share_columns(
     examples[:] = -1
     left = 0
     for i in range(song_rows.size):
+        if i + 2 * AHEAD < song_rows.size:
+            if song_rows[i + 2 * AHEAD] >= 0:
+                prefetch(song_indptr, song_rows[i + 2 * AHEAD], 0)
+            for j in range(counts[i + 2 * AHEAD]):
+                place = rows[i + 2 * AHEAD, j]
+                if owner[place] >= 0:
+                    prefetch(indptr, owner[place], 0)
+                if playlist_indptr.size > 0:
+                    prefetch(playlist_indptr, place, 0)
         if i + AHEAD < song_rows.size:
             fetch_songs(song_indptr, song_values, song_rows[i + AHEAD])
             for j in range(counts[i + AHEAD]):
-                fetch_songs(indptr, songs, owner[rows[i + AHEAD, j]])
+                code = said[i + AHEAD, j]
+                if code == codes.NOT_SAID or code == codes.OWNER:
+                    fetch_songs(indptr, songs, owner[rows[i + AHEAD, j]])
+                elif playlist_indptr.size > 0 and (code == codes.SONGS or code == codes.ARTISTS):
+                    fetch_songs(playlist_indptr, playlist_songs, rows[i + AHEAD, j])
         row = song_rows[i]
         kinds[i, : counts[i]] = unshared[i]
         if row < 0 or unshared[i] != TASTE:
@@ -83,16 +101,24 @@ def share_columns(
         for song in mine:
             marks[song & PLACES] = 1
         for j in range(counts[i]):
-            user = owner[rows[i, j]]
-            if user >= 0:
+            code, user, count = said[i, j], owner[rows[i, j]], 0
+            if code > codes.ARTISTS:
+                shared[i, j], kinds[i, j] = code - codes.ARTISTS, FOLLOWERS
+                continue
+            if code == codes.TASTE:
+                continue
+            if user >= 0 and (code == codes.NOT_SAID or code == codes.OWNER):
                 theirs = songs[indptr[user] : indptr[user + 1]]
-                shared[i, j] = share_one(mine, marks, theirs, listeners, examples[i, j], known)
-                kinds[i, j] = OWNER if shared[i, j] > 0 else TASTE
-            if shared[i, j] == 0 and playlist_indptr.size > 0:
+                count = share_one(mine, marks, theirs, listeners, examples[i, j], known)
+                kinds[i, j] = OWNER
+            if count == 0 and playlist_indptr.size > 0 and (code == codes.NOT_SAID or code == codes.SONGS):
                 its = playlist_songs[playlist_indptr[rows[i, j]] : playlist_indptr[rows[i, j] + 1]]
-                shared[i, j] = share_one(mine, marks, its, listeners, examples[i, j], known)
-                kinds[i, j] = SONGS if shared[i, j] > 0 else TASTE
-            left += shared[i, j] == 0
+                count = share_one(mine, marks, its, listeners, examples[i, j], known)
+                kinds[i, j] = SONGS
+            if count == 0:
+                kinds[i, j] = ARTISTS if code == codes.ARTISTS else OPEN
+                left += 1
+            shared[i, j] = count
         # Only the marks that were set: emptying all of them costs more than most users' songs.
         for song in mine:
             marks[song & PLACES] = 0

@@ -9,10 +9,10 @@ import numpy.typing as npt
 from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import ExplainedLists, Ties
-from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, TASTE
+from spotify_buddies.serve_app.ranking.kernels.kinds import ARTISTS, FOLLOWERS, OPEN, TASTE
 from spotify_buddies.serve_app.ranking.kernels.order import first_from, offer
 from spotify_buddies.serve_app.ranking.kernels.songs import PLACES
-from spotify_buddies.serve_app.ranking.prefetch import prefetch
+from spotify_buddies.serve_app.ranking.prefetch import borrowed, prefetch
 
 Array = npt.NDArray[Any]
 
@@ -102,7 +102,7 @@ def count_followers(people: Array, followed_indptr: Array, followed: Array, play
 
 
 def tie(lists: ExplainedLists, users: bool, ties: Ties, shared: Array, kinds: Array, examples: Array) -> None:
-    """Fill the places of kind TASTE, as `share` leaves them, where artists or else followers tie playlist and user.
+    """Fill the places that `share` leaves, where artists or else followers tie playlist and user; others are TASTE.
 
     users: whether song_rows are rows of users too; people whom no bundle holds have no followers in common. shared: the
     playlist's songs by artists of the user's songs, or those of the user's co-followers who follow it. examples: songs
@@ -116,9 +116,9 @@ def tie_columns(
     lists: tuple[Any, ...], users: bool, ties: tuple[Any, ...], shared: Array, kinds: Array, examples: Array
 ) -> None:
     """As tie, with the fields of its arguments."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
-    rows, counts, _, song_rows, song_indptr, songs = lists
-    artist, playlist_indptr, playlist_songs, co_indptr, co_followers, followed_indptr, followed = ties
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    rows, counts, _, song_rows, song_indptr, songs = borrowed(lists)
+    artist, playlist_indptr, playlist_songs, co_indptr, co_followers, followed_indptr, followed = borrowed(ties)
     weights = np.empty(examples.shape[2], np.float64)
     with_artists = artist.size > 0 and playlist_indptr.size > 0
     with_followers = users and co_indptr.size > 0
@@ -131,9 +131,9 @@ def tie_columns(
         mine, people = nobody, nobody
         artists_sought, people_sought = with_artists, with_followers
         for j in range(counts[i]):
-            if kinds[i, j] != TASTE:
+            if kinds[i, j] != OPEN and (kinds[i, j] != ARTISTS or shared[i, j] > 0):
                 continue
-            playlist, count = rows[i, j], 0
+            playlist, count, kind = rows[i, j], 0, TASTE
             if artists_sought:
                 # Once, and only for a user of whom a place is left; so are the people.
                 mine, artists_sought = artists_of(songs[song_indptr[row] : song_indptr[row + 1]], artist), False
@@ -141,14 +141,12 @@ def tie_columns(
                     marks[of & PLACES] = 1
             if mine.size > 0:
                 its = playlist_songs[playlist_indptr[playlist] : playlist_indptr[playlist + 1]]
-                count = count_by_artists(mine, marks, its, artist, examples[i, j], weights)
-                kinds[i, j] = ARTISTS if count > 0 else TASTE
+                count, kind = count_by_artists(mine, marks, its, artist, examples[i, j], weights), ARTISTS
             if count == 0 and people_sought:
                 people, people_sought = co_followers[co_indptr[row] : co_indptr[row + 1]].copy(), False
                 fetch_followed(people, followed_indptr, followed)
             if count == 0 and people.size > 0:
-                count = count_followers(people, followed_indptr, followed, playlist)
-                kinds[i, j] = FOLLOWERS if count > 0 else TASTE
-            shared[i, j] = count
+                count, kind = count_followers(people, followed_indptr, followed, playlist), FOLLOWERS
+            shared[i, j], kinds[i, j] = count, kind if count > 0 else TASTE
         for of in mine:
             marks[of & PLACES] = 0

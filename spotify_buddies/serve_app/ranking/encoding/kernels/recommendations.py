@@ -36,7 +36,7 @@ from spotify_buddies.serve_app.ranking.encoding.kernels.wire import (
     put_row,
     put_varint,
 )
-from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, borrowed, prefetch
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +78,20 @@ def fetch_ahead(rows: Array, counts: Array, offsets: Array, data: Array, i: int)
 
 
 @njit(cache=True, nogil=True)
+def fetch_examples(examples: Array, counts: Array, offsets: Array, data: Array, i: int) -> None:
+    """As fetch_ahead, for the songs that a user's reasons name. Artists of songs are few, and mostly there already."""
+    if i + AHEAD < counts.size:
+        for j in range(counts[i + AHEAD]):
+            for song in examples[i + AHEAD, j]:
+                if song >= 0:
+                    prefetch(offsets, song, 0)
+    for j in range(counts[i]):
+        for song in examples[i, j]:
+            if song >= 0:
+                prefetch(data, offsets[song], 0)
+
+
+@njit(cache=True, nogil=True)
 def put_id(out: Array | None, place: int, drawn: Array, i: int) -> int:
     """The field recommendation_id of user i, from the random bytes of all."""
     return put_hex(out, put_head(out, place, RECOMMENDATION_ID, np.int64(ID_BYTES)), drawn, i * (ID_BYTES // 2))
@@ -101,7 +115,8 @@ def put_all(
     sizes: tuple[Array, ...],
 ) -> int:
     """The fields of all users. sizes: of recommendations, playlists and reasons; counting fills them, writing reads."""
-    # Taken apart once: numba counts a reference whenever an array is read from a tuple.
+    # Taken apart once: numba counts a reference whenever an array is read from a tuple, unless it is borrowed.
+    (out,), sent, fixed, sizes = borrowed((out,)), borrowed(sent), borrowed(fixed), borrowed(sizes)
     id_offsets, ids, drawn, rows, scores, bits, counts, sources, skipped, unknown, found_by = sent
     head, skipped_offsets, skips, entry_offsets, entries, song_offsets, songs = fixed[:7]
     phrase_offsets, phrases, found_offsets, found, artist_offsets, artists = fixed[7:]
@@ -110,6 +125,8 @@ def put_all(
     for i in range(counts.size):
         if out is None:
             fetch_ahead(rows, counts, entry_offsets, entries, i)
+            if explained:
+                fetch_examples(examples, counts, song_offsets, songs, i)
         place = start = begin(out, place, RECOMMENDATION, sizes_all[i])
         place = put_id(out, put_field(out, place, USER_ID, id_offsets, ids, i), drawn, i)
         for j in range(counts[i]):

@@ -10,6 +10,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.encoding.kernels.recommendations import encode_columns
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
+from spotify_buddies.serve_app.ranking.kernels.known import look_up_columns
 from spotify_buddies.serve_app.ranking.kernels.retrieval import mark
 from spotify_buddies.serve_app.ranking.kernels.scoring import LIVE, rank_columns
 from spotify_buddies.serve_app.ranking.kernels.songs import share_columns
@@ -28,6 +29,7 @@ def answer_one(
     catalogue: tuple[Any, ...],
     rules: tuple[Any, ...],
     libraries: tuple[Any, ...],
+    known: tuple[Any, ...],
     ties: tuple[Any, ...],
     fixed: tuple[Any, ...],
     labels: tuple[Any, ...],
@@ -70,7 +72,9 @@ def answer_one(
         said = np.empty(1, np.int8)
         said[0] = unshared[source]
         unexplained = rows, counts, said, users, song_indptr, songs
-        if share_columns(unexplained, libraries, shared, kinds, examples) > 0:
+        codes = np.empty((1, limit), np.uint8)
+        look_up_columns(unexplained, known, codes)
+        if share_columns(unexplained, libraries, codes, shared, kinds, examples) > 0:
             tie_columns(unexplained, True, ties, shared, kinds, examples)
     steps, unknown = np.zeros(1, np.int8), np.zeros(1, np.int32)
     sent = ends, key, drawn, rows, scores, scores.view(np.uint32), counts, sources, steps, unknown, found_by

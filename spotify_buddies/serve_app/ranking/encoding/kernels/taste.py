@@ -83,7 +83,7 @@ def answer_taste(
         said, all_songs = np.empty(1, np.int8), np.zeros(2, np.int64)
         said[0], all_songs[1] = unshared[sources[0]], songs.size
         unexplained = rows, counts, said, own, all_songs, songs
-        if share_columns(unexplained, libraries, shared, kinds, shown) > 0:
+        if share_columns(unexplained, libraries, np.zeros(rows.shape, np.uint8), shared, kinds, shown) > 0:
             tie_columns(unexplained, False, ties, shared, kinds, shown)
     sources[0] = numbers[sources[0]]
     steps, missing = np.zeros(1, np.int8), np.empty(1, np.int32)
