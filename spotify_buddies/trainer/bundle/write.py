@@ -16,6 +16,7 @@ from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.foundation.text.song_keys import Matching, row_keys
 from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SONG_FACTORS, Bundle
+from spotify_buddies.trainer.bundle.derived import save_derived
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
@@ -85,9 +86,10 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
     _write_strings(partial, parts)
     shutil.copytree(parts.index, partial / "index", ignore=shutil.ignore_patterns("stage.json"))
     _manifest(partial, parts).write(partial)
-    if golden := find_golden(open_bundle(partial, check_hashes=False)):
-        save_golden(partial, golden)
-        _manifest(partial, parts).write(partial)
+    checked = open_bundle(partial, check_hashes=False)
+    save_derived(checked)
+    save_golden(partial, find_golden(checked))
+    _manifest(partial, parts).write(partial)
     swap(partial, directory)
     return open_bundle(directory)
 
