@@ -67,7 +67,7 @@ def genre_of(playlist_songs: Csr, song_genres: Array, genres: int) -> Array:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def most_common(indptr: Array, songs: Array, genre_of: Array, most: int, counts: Array, out: Array) -> None:
     """As genre_of; counts int64 (genres,) is room to count in. Of a row without a genre, out stays what it is."""
     for row in range(out.size):
@@ -103,7 +103,10 @@ def message_sizes(bundle: Bundle) -> Array:
     owned = np.zeros(owner.size, np.int64)
     owned[owner >= 0] = np.diff(bundle.user_ids.table.offsets)[owner[owner >= 0]]
     texts = (np.diff(bundle.playlist_ids.table.offsets), np.diff(bundle.playlist_titles.offsets), owned)
-    return np.sum([_field_sizes(sizes) for sizes in texts], axis=0, dtype=np.int64)
+    total = np.zeros(owner.size, np.int64)
+    for sizes in texts:
+        total += _field_sizes(sizes)
+    return total
 
 
 def _field(tag: int, text: bytes) -> bytes:
