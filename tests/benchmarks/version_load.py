@@ -28,19 +28,14 @@ Step = Callable[[str, Callable[[], Any]], Any]
 
 def prepare(directory: Path, step: Step) -> None:
     """As versions.ranker.Loader, hashes aside; and the end of the version."""
-    bundle = step("open and check", lambda: open_bundle(directory, check_hashes=False))
-    engine = step("engine", lambda: Engine(bundle, "1"))
-    step("compare with golden lists", lambda: check_parity(engine))
-    budgets = Budgets(0.1, 0.1)
-    answers = [
-        step(
-            "encoder",
-            lambda: Answers(engine, budgets=budgets, daily=None, history=None, telemetry=Silent()),
-        )
-    ]
-    step("warm up", answers[0].warm_up)
-    del bundle, engine
-    step("close", answers.clear)
+    made: dict[str, Any] = {}
+    made["bundle"] = step("open and check", lambda: open_bundle(directory, check_hashes=False))
+    made["engine"] = step("engine", lambda: Engine(made["bundle"], "1"))
+    step("compare with golden lists", lambda: check_parity(made["engine"]))
+    named: dict[str, Any] = {"budgets": Budgets(0.1, 0.1), "daily": None, "history": None, "telemetry": Silent()}
+    made["answers"] = step("encoder", lambda: Answers(made["engine"], **named))
+    step("warm up", made["answers"].warm_up)
+    step("close", made.clear)
 
 
 def main() -> None:
