@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 Array = npt.NDArray[Any]
 
@@ -104,6 +106,8 @@ class Csr:
 
     def to_scipy(self) -> sp.csr_array:
         """A scipy matrix (rows, columns) of float32; binary rows become ones."""
+        import scipy.sparse as sp  # replicas never need it
+
         values = np.ones(self.nnz, np.float32) if self.values is None else self.values
         return sp.csr_array((values, self.indices, self.indptr), shape=(self.rows, self.columns))
 

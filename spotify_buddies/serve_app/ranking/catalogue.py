@@ -9,17 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.plain_arrays import read_only
 from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.trainer.bundle import Bundle
+from spotify_buddies.trainer.bundle.derived import SONGS, genre_of, novelty_of
 
 Array = npt.NDArray[Any]
 
-# Songs of a library or playlist whose genres are counted, evenly spread; more change a share by less than a twentieth.
-SONGS = 128
-_BLOCK = 65_536
-_NO_SCORES = np.empty(0, np.float32)
+_NO_SCORES, _NO_GENRES = np.empty(0, np.float32), np.empty(0, np.int16)
 _NO_SHARES = np.empty((0, 0), np.float32)
 
 
@@ -45,11 +43,27 @@ def catalogue_of(bundle: Bundle) -> kernels.Catalogue:
         genre_scores=_NO_SCORES if genres.values is None else genres.values,
         song_indptr=np.empty(0, np.int64) if songs is None else songs.indptr,
         songs=np.empty(0, np.int32) if songs is None else songs.indices,
-        novelty=_NO_SCORES if songs is None else novelty_of(songs, bundle.song_listeners, bundle.manifest.users),
-        genre=np.empty(0, np.int16) if songs is None else genre_of(songs, bundle.song_genres, genres.rows),
+        novelty=_novelty(bundle),
+        genre=_genre(bundle),
         refused_indptr=refused.indptr,
         refused=refused.values,
     )
+
+
+def _novelty(bundle: Bundle) -> Array:
+    """Of the bundle, or of its songs where an earlier release wrote it."""
+    if bundle.playlist_novelty is not None:
+        return bundle.playlist_novelty
+    songs = bundle.playlist_songs
+    return read_only(_NO_SCORES if songs is None else novelty_of(songs, bundle.song_listeners, bundle.manifest.users))
+
+
+def _genre(bundle: Bundle) -> Array:
+    """As _novelty."""
+    if bundle.playlist_genre is not None:
+        return bundle.playlist_genre
+    songs = bundle.playlist_songs
+    return read_only(_NO_GENRES if songs is None else genre_of(songs, bundle.song_genres, bundle.genre_popular.rows))
 
 
 def refused_of(bundle: Bundle) -> kernels.Ragged:
@@ -58,40 +72,6 @@ def refused_of(bundle: Bundle) -> kernels.Ragged:
     if rows is None:
         return kernels.Ragged(np.empty(0, np.int64), np.empty(0, np.int32))
     return kernels.Ragged(rows.indptr, rows.indices)
-
-
-def novelty_of(playlist_songs: Csr, listeners: Array, users: int) -> Array:
-    """How little known each playlist is among all, float32 (playlists,), 0 the best known and 1 the least.
-
-    The rank of its mean self-information, -log2((1 + listeners of the song) / (1 + users)) over its songs (Vargas and
-    Castells, RecSys 2011), so that the measure has no unit; equal ones have the same. Without songs: 0.
-    """
-    bits = -np.log2((1.0 + listeners) / (1.0 + users))
-    indptr, counts = np.asarray(playlist_songs.indptr), playlist_songs.counts
-    sums = np.zeros(counts.size)
-    # In blocks: a million playlists hold 60 million songs, and a replica has no gigabyte for their sum.
-    for first, last in spans(counts.size, _BLOCK):
-        inside = bits[playlist_songs.indices[indptr[first] : indptr[last]]]
-        running = np.concatenate([np.zeros(1), np.cumsum(inside)])[indptr[first : last + 1] - indptr[first]]
-        sums[first:last] = np.diff(running)
-    some = counts > 0
-    mean = sums[some] / counts[some]
-    # Rounded: a difference of running sums is not the same for equal playlists.
-    different, place = np.unique(np.round(mean, 6), return_inverse=True)
-    novelty = np.zeros(counts.size, np.float32)
-    novelty[some] = place / max(different.size - 1, 1)
-    return novelty
-
-
-def genre_of(playlist_songs: Csr, song_genres: Array, genres: int) -> Array:
-    """The genre of most of each playlist's songs, the lower one of two; int16 (playlists,), -1 where none has one."""
-    out = np.full(playlist_songs.rows, -1, np.int16)
-    for first, last in spans(playlist_songs.rows, _BLOCK):
-        rows = np.arange(first, last)
-        shares = shares_of(playlist_songs, rows, song_genres, genres)
-        if genres:
-            out[rows] = np.where(shares.any(axis=1), shares.argmax(axis=1), -1)
-    return out
 
 
 def wanted_genres(bundle: Bundle, library: Library, rules: Rules) -> Array:

@@ -32,6 +32,13 @@ def arrays_of(value: Any) -> Iterator[Array]:
             yield from arrays_of(getattr(value, field.name))
 
 
+def read_only(array: Array) -> Array:
+    """The array, as those of a bundle are: for others numba would compile a kernel once more."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
 def _view(value: Any) -> Any:
     match value:
         case np.ndarray():

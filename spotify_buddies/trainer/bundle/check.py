@@ -20,6 +20,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SKETCH_BYTES, Bundle
+from spotify_buddies.trainer.bundle.derived import MESSAGES, message_sizes
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import BundleError
 from spotify_buddies.trainer.bundle.reasons.codes import MOST_CODE
@@ -61,6 +62,7 @@ def check(bundle: Bundle) -> None:
         _check_strings(bundle, name, getattr(bundle, name))
     for column in (*_columns(bundle), *_optional_columns(bundle)):
         _check_column(bundle, column)
+    _check_messages(bundle)
     _check_golden(bundle)
 
 
@@ -91,6 +93,8 @@ def _optional_columns(bundle: Bundle) -> tuple[_Column, ...]:
         ("retrieval_scale", np.float32, d, -_LARGEST, _LARGEST),
         ("song_alias_rows", np.int32, aliases, 0, bundle.manifest.songs - 1),
         ("artist_rows", np.int32, bundle.manifest.songs, -1, bundle.manifest.songs - 1),
+        ("playlist_novelty", np.float32, bundle.manifest.playlists, 0, 1),
+        ("playlist_genre", np.int16, bundle.manifest.playlists, -1, bundle.genre_popular.rows - 1),
     )
     return tuple(
         _Column(f"{name}.npy", array, dtype, length, low, high)
@@ -132,6 +136,22 @@ def _check_strings(bundle: Bundle, name: str, table: StringTable) -> None:
     if offsets[-1] != data.size:
         _refuse(bundle, file, f"entry {offsets.size - 1} is {offsets[-1]}, but {name}.bytes.npy holds {data.size}")
     _check_text(bundle, name, table)
+
+
+def _check_messages(bundle: Bundle) -> None:
+    """The sizes that follow from the texts which the messages hold: the texts themselves are checked where they are."""
+    if (messages := bundle.playlist_messages) is None:
+        return
+    file, sizes = f"{MESSAGES}.offsets.npy", message_sizes(bundle)
+    if messages.data.dtype != np.uint8 or messages.data.shape != (int(sizes.sum()),):
+        _refuse(
+            bundle, f"{MESSAGES}.bytes.npy", f"{messages.data.dtype} {messages.data.shape}, not uint8 ({sizes.sum()},)"
+        )
+    if messages.offsets.dtype != np.int64 or messages.offsets.shape != (sizes.size + 1,):
+        _refuse(bundle, file, f"{messages.offsets.dtype} {messages.offsets.shape}, not int64 ({sizes.size + 1},)")
+    wrong = np.flatnonzero(np.diff(messages.offsets, prepend=0) != np.concatenate([np.zeros(1, np.int64), sizes]))
+    if wrong.size:
+        _refuse(bundle, file, f"entry {wrong[0]} is {messages.offsets[wrong[0]]}, which does not fit the texts")
 
 
 def _check_text(bundle: Bundle, name: str, table: StringTable) -> None:

@@ -75,8 +75,14 @@ def _map(directory: Path, manifest: Manifest) -> Bundle:
         index=directory / "index",
         golden=load_golden(directory),
         song_aliases=KeyIndex.load(directory, "song_aliases") if "song_alias_rows.npy" in manifest.files else None,
+        playlist_messages=_messages(directory, manifest),
         **optional,
     )
+
+
+def _messages(directory: Path, manifest: Manifest) -> StringTable | None:
+    name = "playlist_messages"
+    return StringTable.load(directory, name) if f"{name}.offsets.npy" in manifest.files else None
 
 
 def _rows(directory: Path, name: str) -> Csr:

@@ -16,6 +16,7 @@ from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.foundation.stages.stage import swap
 from spotify_buddies.foundation.text.song_keys import Matching, row_keys
 from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SONG_FACTORS, Bundle
+from spotify_buddies.trainer.bundle.derived import save_derived
 from spotify_buddies.trainer.bundle.golden import save_golden
 from spotify_buddies.trainer.bundle.golden_lists import find_golden
 from spotify_buddies.trainer.bundle.manifest import SCHEMA_VERSION, Manifest, describe_files
@@ -87,10 +88,10 @@ def write_bundle(directory: Path, parts: BundleParts) -> Bundle:
     shutil.copytree(parts.index, partial / "index", ignore=shutil.ignore_patterns("stage.json"))
     _manifest(partial, parts).write(partial)
     # Checked, as what follows relies on it.
-    opened = open_bundle(partial, check_hashes=False)
-    np.save(partial / "candidate_reasons.npy", find_reasons(opened))
-    if golden := find_golden(opened):
-        save_golden(partial, golden)
+    checked = open_bundle(partial, check_hashes=False)
+    np.save(partial / "candidate_reasons.npy", find_reasons(checked))
+    save_derived(checked)
+    save_golden(partial, find_golden(checked))
     _manifest(partial, parts).write(partial)
     swap(partial, directory)
     return open_bundle(directory)

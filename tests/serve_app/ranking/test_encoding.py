@@ -200,3 +200,14 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
         "shared_songs", "examples", "text", "kind", "artist_songs", "artists", "common_followers",
     ]  # fmt: skip
     assert [field.name for field in pb.SongName.DESCRIPTOR.fields] == ["title", "artist"]
+
+
+def test_a_bundle_of_an_earlier_release_is_encoded_as_one_that_holds_its_messages(odd):
+    missing = dict.fromkeys(("playlist_messages", "playlist_novelty", "playlist_genre"))
+    earlier = Engine(replace(odd.bundle, **missing), odd.version)
+    lists = odd.rank_known([odd.bundle.user_ids.table[0]], LIMIT, np.empty(0, np.int32))
+    assert lists.counts[0] > 0
+    drawn = draw_ids(1)
+    assert Encoder(odd).encode(lists, drawn, None) == Encoder(earlier).encode(lists, drawn, None)
+    assert odd.catalogue.novelty.tolist() == earlier.catalogue.novelty.tolist()
+    assert odd.catalogue.genre.tolist() == earlier.catalogue.genre.tolist()

@@ -85,8 +85,9 @@ def test_arms_are_told_by_what_came_since(versions: dict[str, Path]) -> None:
 
 
 def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
-    versions: dict[str, Path], tmp_path: Path
+    versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
     own = {version: shutil.copytree(path, tmp_path / version) for version, path in versions.items()}
 
     async def work() -> None:
@@ -102,12 +103,52 @@ def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
         assert engine() is not None, "a call has begun with it"
         assert mapped(own["2"])
         await asyncio.to_thread(wait_for_threads)
-        assert not mapped(own["3"]), "the shadow's thread has ended"
+        await until(lambda: not mapped(own["3"]), "the shadow's thread has ended")
+        assert mapped(own["2"])
         await begun.aclose()
-        assert engine() is None
+        await until(lambda: engine() is None, "the last call has ended")
         assert not mapped(own["2"])
         assert mapped(own["1"])
         await replica.table.close()
+
+    asyncio.run(work())
+
+
+def test_the_thread_that_loads_is_the_one_that_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever drops the last reference unmaps the bundle, and the loop answers nobody meanwhile."""
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
+    threads: list[str] = []
+
+    class Version:
+        def __del__(self) -> None:
+            threads.append(threading.current_thread().name)
+
+    async def work() -> None:
+        table: VersionTable[Version] = VersionTable()
+        table.put("a", Loaded(Version(), ""))
+        table.want(("b",))
+        await until(lambda: bool(threads), "the version is closed")
+        await table.close()
+
+    asyncio.run(work())
+    assert threads == ["load_0"]
+
+
+def test_a_table_that_is_closed_still_lets_go_of_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
+
+    class Version:
+        pass
+
+    async def work() -> None:
+        table: VersionTable[Version] = VersionTable()
+        version = Version()
+        held = weakref.ref(version)
+        table.put("a", Loaded(version, ""))
+        del version
+        table.want(())
+        await table.close()
+        await until(lambda: held() is None, "the version is let go")
 
     asyncio.run(work())
 

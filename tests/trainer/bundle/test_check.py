@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.trainer.bundle import BundleError, SongFactors, open_bundle, write_bundle
+from spotify_buddies.trainer.bundle.derived import save_derived
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import describe_files, read_manifest
 
@@ -137,7 +138,11 @@ def test_a_golden_list_of_nothing_is_refused(written):
 
 
 def test_numbers_at_the_ends_of_their_ranges_open(written):
+    before = open_bundle(written)
     for file, entry, value in [("owner.npy", 0, 2), ("song_listeners.npy", 0, 3), ("song_id_rows.npy", 0, 3)]:
         corrupt(written, file, entry, value)
     corrupt(written, "popular_scores.npy", 0, 0)
+    # The encoded playlists name their owners; another owner's id has another length.
+    save_derived(replace(before, owner=np.array([2, -1], np.int32)))
+    hash_anew(written)
     assert open_bundle(written).owner.tolist() == [2, -1]

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from spotify_buddies.clients.drills.framework.account import Window, errors_of, milliseconds, unsigned
+from spotify_buddies.clients.drills.framework.apart import TrafficApart
 from spotify_buddies.clients.drills.framework.drill import Say, Stage
 from spotify_buddies.clients.drills.framework.result import DrillResult
 from spotify_buddies.clients.drills.framework.service import DrillError, ServiceUnderTest
@@ -63,7 +64,7 @@ def play(stage: Stage) -> DrillResult:
         ring = [production, *(rollout.derive(production, "same", seed) for seed in range(1, DERIVED + 1))]
         rate, count = stage.rate(), stage.options.swaps
         stage.say(f"swaps: {rate:.0f} calls/s; {count} swaps of versions {', '.join(ring)}")
-        with Traffic(stage.address, stage.users, rate).running() as traffic:
+        with TrafficApart(stage.address, stage.users, rate).running() as traffic:
             # Every version twice: what is made only once is there, and the allocators have what they keep.
             _swap_round(rollout, ring, ROUNDS * len(ring), traffic, lambda _: None)
             time.sleep(SETTLE_S)

@@ -16,9 +16,10 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys
+from spotify_buddies.serve_app.ranking.plain_arrays import read_only
 from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES
-from spotify_buddies.trainer.bundle import StringTable
+from spotify_buddies.trainer.bundle import Bundle, StringTable
 from spotify_buddies.trainer.bundle.sources import ALL, names_of
 
 Array = npt.NDArray[Any]
@@ -43,7 +44,7 @@ def draw_ids(count: int) -> bytes:
 
 
 class Encoder:
-    """Encodes the lists of one engine. Holds what every playlist and every song adds to an answer, encoded once."""
+    """Encodes the lists of one engine. Holds what every song, and every playlist, adds to an answer, encoded once."""
 
     def __init__(self, engine: Engine) -> None:
         bundle = engine.bundle
@@ -56,12 +57,7 @@ class Encoder:
         shared = [
             np.cumsum([0, *map(len, skipped)]),
             np.concatenate(skipped),
-            *kernels.encode_playlists(
-                _columns(bundle.playlist_ids.table),
-                _columns(bundle.playlist_titles),
-                bundle.owner,
-                _columns(bundle.user_ids.table),
-            ),
+            *_playlists(bundle),
             *kernels.encode_songs(_columns(bundle.song_titles), _columns(bundle.song_artists)),
             *_columns(phrases),
             np.cumsum([0, *map(len, found)]),
@@ -125,6 +121,15 @@ def merge(messages: Sequence[bytes], chosen: Array) -> bytes:
     merged = kernels.merge(np.frombuffer(b"".join(messages), np.uint8), starts, chosen)
     data: bytes = merged.tobytes()
     return data
+
+
+def _playlists(bundle: Bundle) -> kernels.Table:
+    """What every playlist adds to an answer: mapped, or encoded now where an earlier release wrote the bundle."""
+    if bundle.playlist_messages is not None:
+        return _columns(bundle.playlist_messages)
+    ids, titles, owners = bundle.playlist_ids.table, bundle.playlist_titles, bundle.user_ids.table
+    encoded = kernels.encode_playlists(_columns(ids), _columns(titles), bundle.owner, _columns(owners))
+    return kernels.Table(*map(read_only, encoded))
 
 
 def _found_by(mask: int) -> Array:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 from itertools import pairwise
 from typing import Any
 
 import grpc
+import pytest
 
 from spotify_buddies.clients.drills.framework.account import errors_of, unsigned
+from spotify_buddies.clients.drills.framework.apart import TrafficApart
+from spotify_buddies.clients.drills.framework.service import DrillError
 from spotify_buddies.clients.drills.framework.traffic import READS, Traffic, Users
 from spotify_buddies.clients.drills.rollout.canary import ask
 from spotify_buddies.clients.python import Arm, Song, Taste
@@ -99,3 +103,36 @@ def test_a_server_that_stands_still_is_asked_on_and_its_calls_count_from_their_t
     waiting = [call for call in traffic.calls if call.due < released_at]
     assert len(waiting) >= 4
     assert all(call.ended >= released_at for call in waiting)
+
+
+def test_a_process_of_its_own_makes_the_same_calls_and_hands_them_all_over() -> None:
+    asked: list[str] = []
+
+    def noted(request: Any, context: grpc.ServicerContext) -> pb.RecommendResponse:
+        asked.append("call")
+        return recommend(request, context)
+
+    with serving(Recommend=noted) as address:
+        traffic = TrafficApart(address, USERS, 200.0)
+        tick = threading.Event()
+        with traffic.running():
+            while len(traffic.calls) < 2 * READS.taste_every:
+                tick.wait(0.01)
+    assert len(traffic.calls) == len(asked)
+    calls = sorted(traffic.calls, key=lambda call: call.due)
+    assert {round(after.due - before.due, 5) for before, after in pairwise(calls)} == {0.005}
+    assert {(call.version, call.error) for call in calls} == {("7", "")}
+
+
+def test_a_process_of_calls_that_dies_is_an_error() -> None:
+    with serving(Recommend=recommend) as address:
+        traffic = TrafficApart(address, USERS, 100.0)
+
+        def kill() -> None:
+            with traffic.running():
+                (process,) = multiprocessing.active_children()
+                process.kill()
+                process.join(WITHIN_S)
+
+        with pytest.raises(DrillError, match="ended with -9"):
+            kill()
