@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.command.invoke import stop
+from spotify_buddies.clients.load.access import Access
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.worker.record import Record
@@ -210,8 +211,8 @@ class Around:
 
 
 @contextmanager
-def processes(count: int, sample: Sample) -> Iterator[ClientProcesses]:
-    """Start client processes and stop them with the block."""
+def processes(count: int, sample: Sample, access: Access | None = None) -> Iterator[ClientProcesses]:
+    """Start client processes and stop them with the block. access: for servers that are called with TLS."""
     lines: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
     started: list[_Process] = []
     readers: list[threading.Thread] = []
@@ -227,7 +228,7 @@ def processes(count: int, sample: Sample) -> Iterator[ClientProcesses]:
             readers.append(threading.Thread(target=process.read_lines, daemon=True))
             readers[-1].start()
         for process in started:
-            process.tell({"sample": sample.to_json()})
+            process.tell({"sample": sample.to_json(), "access": access and access.to_json()})
         yield ClientProcesses(started, lines)
     finally:
         for process in started:
