@@ -104,13 +104,15 @@ def rest_call(server: Server, user_id: str, place: Path) -> Asked:
 
 def burst(asked: Asked, connections: int, seconds: float) -> Burst:
     """Load for so long. RuntimeError: a call failed, or was answered with another number of bytes."""
-    options = ["-D", f"{seconds:g}", "-c", str(connections), "-m", "1", "-t", "1", "-d", str(asked.body)]
+    options = ["-D", f"{round(1000 * seconds)}ms", "-c", str(connections), "-m", "1", "-t", "1", "-d", str(asked.body)]
     options += ["--h1"] if asked.server.protocol is Protocol.REST else []
     headers = [part for header in asked.headers for part in ("-H", header)]
     watch = Watch(asked.server.pids)
     watch.began()
-    done = subprocess.run(["h2load", *options, *headers, asked.url], capture_output=True, text=True, check=True)
+    done = subprocess.run(["h2load", *options, *headers, asked.url], capture_output=True, text=True, check=False)
     watch.ended()
+    if done.returncode != 0:
+        raise RuntimeError(f"{asked.server.name}: h2load ended with {done.returncode}: {done.stdout}{done.stderr}")
     calls, size = _calls(done.stdout, asked), len(asked.answer)
     received = int(_found(r"traffic: .*\((\d+)\) data", done.stdout))
     # Answers that arrive after the end are in the bytes and not in the calls.
