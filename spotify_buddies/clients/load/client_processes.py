@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.command.invoke import stop
+from spotify_buddies.clients.load.access import Access
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.worker.record import Record
@@ -87,34 +88,36 @@ class ClientProcesses:
         self._rounds = 0
 
     def measure(self, plan: LoadPlan, on_second: OnSecond, around: Around) -> Measured:
-        """Run a plan in all processes. on_second: gets "warm-up" or "measuring", calls and errors, every second.
+        """Run a plan in as many processes as it names.
 
-        around: notified when the measured part begins and ends. LoadError: a process cannot go on. Ctrl-C ends the
-        measurement, not the method: what was counted until then is returned. Before the first call it is passed on.
+        on_second: gets "warm-up" or "measuring", calls and errors, every second. around: notified when the measured
+        part begins and ends. LoadError: a process cannot go on. Ctrl-C ends the measurement, not the method: what was
+        counted until then is returned. Before the first call it is passed on.
         """
         self._rounds += 1
-        for process in self._processes:
+        working = self._processes[: plan.processes]
+        for process in working:
             process.counts = (0, 0)
             process.tell({"plan": plan.to_json(), "process": process.number, "round": self._rounds})
-        self._wait_ready()
+        self._wait_ready(working)
         start = time.monotonic() + LEAD_S
-        for process in self._processes:
+        for process in working:
             process.tell({"start": start})
         with _interrupts() as interrupted:
-            results = self._collect(plan, start, on_second, around, interrupted)
+            results = self._collect(working, plan, start, on_second, around, interrupted)
         around.ended()
         record = Record()
         for result in results.values():
             record.beside(Record.from_json(result["record"]))
         used = [
             ClientUsage(process.popen.pid, results[process.number]["cpu_s"], results[process.number]["rss_mib"])
-            for process in self._processes
+            for process in working
         ]
         return Measured(record, tuple(used), interrupted.is_set())
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, working: list[_Process]) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
-        waiting = {process.number for process in self._processes}
+        waiting = {process.number for process in working}
         while waiting:
             try:
                 number, message = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -128,6 +131,7 @@ class ClientProcesses:
 
     def _collect(
         self,
+        working: list[_Process],
         plan: LoadPlan,
         start: float,
         on_second: OnSecond,
@@ -137,7 +141,7 @@ class ClientProcesses:
         """Every process's result."""
         results: dict[int, dict[str, Any]] = {}
         first, told = start + plan.warmup_s, False
-        while len(results) < len(self._processes):
+        while len(results) < len(working):
             now = time.monotonic()
             if now >= first:
                 around.began()
@@ -145,7 +149,7 @@ class ClientProcesses:
                 around.ended()
             if interrupted.is_set() and not told:
                 told = True
-                for process in self._processes:
+                for process in working:
                     process.popen.terminate()
             moments = [moment - now for moment in (first, first + plan.duration_s) if moment > now]
             try:
@@ -160,7 +164,7 @@ class ClientProcesses:
                 results[number] = message
                 continue
             self._processes[number].counts = (message["calls"], message["errors"])
-            calls, errors = (sum(counts) for counts in zip(*(p.counts for p in self._processes), strict=True))
+            calls, errors = (sum(counts) for counts in zip(*(p.counts for p in working), strict=True))
             on_second("warm-up" if now < first else "measuring", calls, errors)
         return results
 
@@ -210,8 +214,8 @@ class Around:
 
 
 @contextmanager
-def processes(count: int, sample: Sample) -> Iterator[ClientProcesses]:
-    """Start client processes and stop them with the block."""
+def processes(count: int, sample: Sample, access: Access | None = None) -> Iterator[ClientProcesses]:
+    """Start client processes and stop them with the block. access: for servers that are called with TLS."""
     lines: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
     started: list[_Process] = []
     readers: list[threading.Thread] = []
@@ -227,7 +231,7 @@ def processes(count: int, sample: Sample) -> Iterator[ClientProcesses]:
             readers.append(threading.Thread(target=process.read_lines, daemon=True))
             readers[-1].start()
         for process in started:
-            process.tell({"sample": sample.to_json()})
+            process.tell({"sample": sample.to_json(), "access": access and access.to_json()})
         yield ClientProcesses(started, lines)
     finally:
         for process in started:

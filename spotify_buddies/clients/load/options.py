@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from spotify_buddies.clients.load.mix import CallKind, MixError, parse_mix
+from spotify_buddies.clients.load.peers.catalogue import PeerName
 from spotify_buddies.clients.load.plan import LoadPlan
 
 # Callers of a closed loop, and most calls in flight of an open one.
@@ -43,6 +44,9 @@ class ServiceOptions:
     ids: Annotated[
         Path | None, _option("Ids of known users, one per line; default: of the served bundle.", _SERVICE)
     ] = None
+    ca: Annotated[Path | None, _option("PEM file of the authorities to trust (TLS); default: client.ca.", _SERVICE)] = (
+        None
+    )
     songs: Annotated[Path | None, _option("Songs for tastes, one 'Title - Artist' per line.", _SERVICE)] = None
 
 
@@ -88,10 +92,18 @@ class CallOptions:
 class RunOptions:
     """Options of the measurements."""
 
-    rounds: Annotated[int | None, _option("Number of rounds; default: 1, with a baseline 3.", _RUN)] = None
+    rounds: Annotated[int | None, _option("Number of rounds; default: 1, with a baseline or peers 3.", _RUN)] = None
     baseline: Annotated[
         bool, _option("Also measure a bare grpc.aio server with the same handlers, in turn.", _RUN, "--baseline")
     ] = False
+    peers: Annotated[
+        bool,
+        _option("Measure other ways to serve the same bundle, in turn with the service.", _RUN, "--peers"),
+    ] = False
+    peer: Annotated[list[PeerName] | None, _option("With --peers: this one; several are possible.", _RUN)] = None
+    edge: Annotated[
+        str | None, _option("With --peers: host:port of the service's edge, called with TLS and the token.", _RUN)
+    ] = None
     scenario: Annotated[
         Scenario | None, _option("Measure a set of calls; targets: the figures that serving is judged by.", _RUN)
     ] = None
@@ -101,7 +113,7 @@ class RunOptions:
     @property
     def times(self) -> int:
         """Rounds to measure."""
-        return self.rounds or (ROUNDS_WITH_BASELINE if self.baseline else ROUNDS)
+        return self.rounds or (ROUNDS_WITH_BASELINE if self.baseline or self.peers else ROUNDS)
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,16 @@ def plan_of(pace: PaceOptions, calls: CallOptions, address: str) -> LoadPlan:
 def check_run(run: RunOptions) -> None:
     """typer.BadParameter names the option that is out of its range."""
     _check_ranges(("--rounds", run.rounds, 1, 1_000), ("--soak-seconds", run.soak_seconds, 1, 10**6))
+    if not run.peers and (run.peer or run.edge is not None):
+        raise typer.BadParameter("--peer and --edge need --peers")
+    if run.peers and (run.scenario is not None or run.soak or run.baseline):
+        raise typer.BadParameter("--peers measures the baseline too, and no scenario or soak", param_hint="--peers")
+
+
+def check_peers(plan: LoadPlan) -> None:
+    """typer.BadParameter: the peers cannot do this work."""
+    if set(plan.mix) != {CallKind.KNOWN} or plan.rate is not None:
+        raise typer.BadParameter("peers answer known users in a closed loop: no --mix, no --rate", param_hint="--peers")
 
 
 def _check_ranges(*ranges: tuple[str, float | None, float, float]) -> None:

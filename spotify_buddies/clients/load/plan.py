@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from spotify_buddies.clients.load.mix import CallKind
+
+
+class Protocol(StrEnum):
+    """How calls are carried: the API, or the published HTTP shape, in JSON."""
+
+    GRPC = "grpc"
+    REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -17,7 +25,7 @@ class LoadPlan:
     callers: calls in flight at most, of all processes together; a closed loop keeps exactly so many. connections: TCP
     connections, shared by the callers. users_per_call: users in a Recommend. limit: playlists per user.
     reactions: likes in a Feedback. timeout_s: deadline of a call. check_every: one answer in so many is decoded and
-    checked. warmup_s: load before the measurement, which lasts duration_s.
+    checked. warmup_s: load before the measurement, which lasts duration_s. tls: with the client processes' Access.
     """
 
     address: str
@@ -35,6 +43,8 @@ class LoadPlan:
     timeout_s: float = 5.0
     check_every: int = 20
     seed: int = 1
+    protocol: Protocol = Protocol.GRPC
+    tls: bool = False
 
     def part(self, process: int) -> Part:
         """The part of one process; the callers and connections are dealt out in turn, at least one each."""
@@ -42,9 +52,9 @@ class LoadPlan:
         connections = len(range(process, self.connections, self.processes))
         return Part(self, process, max(1, callers), max(1, min(connections, callers)))
 
-    def at(self, address: str) -> LoadPlan:
+    def at(self, address: str, protocol: Protocol = Protocol.GRPC, *, tls: bool = False) -> LoadPlan:
         """The same work against another server."""
-        return replace(self, address=address)
+        return replace(self, address=address, protocol=protocol, tls=tls)
 
     def to_json(self) -> dict[str, Any]:
         """The form that from_json reads."""
@@ -53,7 +63,8 @@ class LoadPlan:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> LoadPlan:
         """Read what to_json wrote."""
-        return cls(**{**body, "mix": {CallKind(name): weight for name, weight in body["mix"].items()}})
+        mix = {CallKind(name): weight for name, weight in body["mix"].items()}
+        return cls(**{**body, "mix": mix, "protocol": Protocol(body["protocol"])})
 
 
 @dataclass(frozen=True)

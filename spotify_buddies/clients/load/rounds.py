@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotify_buddies.clients.load.client_processes import Around, ClientProcesses, ClientUsage, Measured, OnSecond
-from spotify_buddies.clients.load.plan import LoadPlan
+from spotify_buddies.clients.load.plan import LoadPlan, Protocol
 from spotify_buddies.clients.load.usage import Usage, Watch, add
 from spotify_buddies.clients.load.worker.record import CallTally, Record
 
@@ -18,11 +18,20 @@ CLIENT_LIMIT = 0.85
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is measured. pids: its processes' roots on this machine, none where it is elsewhere."""
+    """A server that is measured. pids: its processes' roots on this machine, none where it is elsewhere.
+
+    tls: it is called with the client processes' Access.
+    """
 
     name: str
     address: str
     pids: tuple[int, ...] = ()
+    protocol: Protocol = Protocol.GRPC
+    tls: bool = False
+
+    def plan(self, work: LoadPlan) -> LoadPlan:
+        """The work as this server is asked for it."""
+        return work.at(self.address, self.protocol, tls=self.tls)
 
 
 @dataclass(frozen=True)
@@ -129,16 +138,21 @@ def measure(
     Results in the order of the servers, and whether it was interrupted; then later rounds are missing.
     on_second: takes a round's title and returns what is called once a second.
     """
-    results = [Result(server, plan.at(server.address)) for server in servers]
+    results = [Result(server, server.plan(plan)) for server in servers]
     for number in range(rounds):
         for result in results:
-            watch = Watch(result.server.pids)
             title = result.server.name + (f", round {number + 1} of {rounds}" if rounds > 1 else "")
-            measured = processes.measure(result.plan, on_second(title), Around(watch.began, watch.ended))
-            result.rounds.append(Round(measured, watch.usage()))
-            if measured.interrupted:
+            if measure_once(processes, result, on_second(title)).interrupted:
                 return [result for result in results if result.rounds], True
     return results, False
+
+
+def measure_once(processes: ClientProcesses, result: Result, on_second: OnSecond) -> Measured:
+    """One more round of a result. LoadError: it could not be measured, and there is no such round."""
+    watch = Watch(result.server.pids)
+    measured = processes.measure(result.plan, on_second, Around(watch.began, watch.ended))
+    result.rounds.append(Round(measured, watch.usage()))
+    return measured
 
 
 def compare(service: Result, baseline: Result) -> Comparison:

@@ -11,10 +11,14 @@ from typing import Any
 
 from spotify_buddies.clients.command.access import Target
 from spotify_buddies.clients.load import report, sample, targets
+from spotify_buddies.clients.load.access import Access
 from spotify_buddies.clients.load.baseline import bare_server
 from spotify_buddies.clients.load.client_processes import ClientProcesses, LoadError, OnSecond, processes
 from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.options import RunOptions, Scenario, ServiceOptions
+from spotify_buddies.clients.load.peers.catalogue import PeerName
+from spotify_buddies.clients.load.peers.edge import listeners
+from spotify_buddies.clients.load.peers.run import EDGE, EDGE_TITLE, SERVICE, Peers, measure_peers
 from spotify_buddies.clients.load.plan import LoadPlan
 from spotify_buddies.clients.load.rounds import Comparison, Result, Server, compare, describe, measure
 from spotify_buddies.clients.load.sample import Sample
@@ -46,17 +50,25 @@ class Bench:
         return results[0]
 
 
-def run(plan: LoadPlan, service: Target, users: ServiceOptions, options: RunOptions) -> tuple[dict[str, Any], bool]:
+def run(
+    plan: LoadPlan, service: Target, users: ServiceOptions, options: RunOptions, access: Access | None = None
+) -> tuple[dict[str, Any], bool]:
     """Measure; the body of the report, and whether it was interrupted.
 
+    access: TLS and token, for the edge where one is named, else for a service that is not this state directory's own.
     LoadError, SampleError, BuddiesError: nothing could be measured.
     """
-    body: dict[str, Any] = {"environment": environment(), "target": _ask_status(plan.address), "plan": plan.to_json()}
+    secured = access if service.endpoints is None and options.edge is None else None
+    plan = plan.at(plan.address, tls=secured is not None)
+    target = _ask_status(plan.address, secured)
+    body: dict[str, Any] = {"environment": environment(), "target": target, "plan": plan.to_json()}
     wanted = plan if options.scenario is None else replace(plan, mix=dict.fromkeys(CallKind, 1.0))
     drawn = _find_sample(wanted, users)
     with ExitStack() as stack:
-        servers = _servers(stack, service, users.bundle, baseline=options.baseline)
-        bench = Bench(stack.enter_context(processes(plan.processes, drawn)), servers, options.times)
+        if options.peers:
+            return _run_peers(stack, plan, service, users, options, access, drawn, body)
+        servers = _servers(stack, service, users.bundle, plan, baseline=options.baseline)
+        bench = Bench(stack.enter_context(processes(plan.processes, drawn, access)), servers, options.times)
         measured = _measure_targets if options.scenario is Scenario.TARGETS else _measure_plan
         capacity = measured(bench, plan, body)
         if options.soak and not bench.interrupted:
@@ -65,12 +77,50 @@ def run(plan: LoadPlan, service: Target, users: ServiceOptions, options: RunOpti
         return body, bench.interrupted
 
 
-def _servers(stack: ExitStack, service: Target, bundle: Path | None, *, baseline: bool) -> list[Server]:
-    """The service, and the baseline beside it where asked for. Only processes of this machine can be watched."""
+def _run_peers(
+    stack: ExitStack,
+    plan: LoadPlan,
+    service: Target,
+    users: ServiceOptions,
+    options: RunOptions,
+    access: Access | None,
+    drawn: Sample,
+    body: dict[str, Any],
+) -> tuple[dict[str, Any], bool]:
+    """The service, its edge and the peers, in turn."""
+    peers = Peers()
+    peers.servers[SERVICE] = _served(service, plan)
+    if options.edge is not None:
+        try:
+            _ask_status(options.edge, access)
+            pids = (*peers.servers[SERVICE].pids, *listeners(options.edge))
+            peers.servers[EDGE] = Server(EDGE_TITLE, options.edge, pids, tls=True)
+        except LoadError as error:
+            peers.problems[EDGE] = str(error)
+    peers.start(options.peer or list(PeerName), _bundle_of(service, users.bundle), stack)
+    clients = stack.enter_context(processes(plan.processes, drawn, access))
+    body["cases"], interrupted = measure_peers(clients, plan, peers, options.times, report.ticker)
+    body["not_measured"] = peers.problems
+    body["environment"]["load_average_after"] = environment()["load_average"]
+    return body, interrupted
+
+
+def _served(service: Target, plan: LoadPlan) -> Server:
+    """The service; only processes of this machine can be watched."""
     own = service.endpoints
-    servers = [Server("service", service.address, (own.pid,) if own else ())]
+    return Server("service", service.address, (own.pid,) if own else (), tls=plan.tls)
+
+
+def _bundle_of(service: Target, bundle: Path | None) -> Path | None:
+    own = service.endpoints
+    return bundle or (Path(own.bundle) if own and own.bundle else None)
+
+
+def _servers(stack: ExitStack, service: Target, bundle: Path | None, plan: LoadPlan, *, baseline: bool) -> list[Server]:
+    """The service, and the baseline beside it where asked for."""
+    servers = [_served(service, plan)]
     if baseline:
-        bare = stack.enter_context(bare_server(bundle or (Path(own.bundle) if own else None)))
+        bare = stack.enter_context(bare_server(_bundle_of(service, bundle)))
         servers.append(Server("baseline", bare.address, (bare.pid,)))
     return servers
 
@@ -127,10 +177,11 @@ def _find_sample(plan: LoadPlan, users: ServiceOptions) -> Sample:
     )
 
 
-def _ask_status(address: str) -> dict[str, Any]:
+def _ask_status(address: str, access: Access | None) -> dict[str, Any]:
     """The versions that are served there. LoadError: nothing answers."""
+    tls = None if access is None else access.credentials()
     try:
-        with Client(address, timeout_s=5.0, retry=Retry(attempts=1)) as client:
+        with Client(address, timeout_s=5.0, retry=Retry(attempts=1), credentials=tls) as client:
             status = client.model_status()
     except BuddiesError as error:
         raise LoadError(

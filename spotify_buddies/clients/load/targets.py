@@ -53,9 +53,9 @@ def cases() -> list[TargetCase]:
     """The loads of the table, in its order."""
     return [
         TargetCase("one user per call, 32 callers", _many, _many_rows),
-        TargetCase("one caller", lambda plan: replace(_many(plan), callers=1), _single_rows),
+        TargetCase("one caller", _single, _single_rows),
         TargetCase("1,000 users per call", _batch, _batch_rows),
-        TargetCase("taste", lambda plan: replace(_many(plan), callers=1, mix={CallKind.TASTE: 1.0}), _taste_rows),
+        TargetCase("taste", lambda plan: replace(_single(plan), mix={CallKind.TASTE: 1.0}), _taste_rows),
         TargetCase(
             "feedback, 32 callers",
             lambda plan: replace(_many(plan), mix={CallKind.FEEDBACK: 1.0}),
@@ -85,6 +85,10 @@ def soak_rows(result: Result) -> list[Row]:
 
 def _many(plan: LoadPlan) -> LoadPlan:
     return replace(plan, mix={CallKind.KNOWN: 1.0}, callers=32, users_per_call=1, rate=None)
+
+
+def _single(plan: LoadPlan) -> LoadPlan:
+    return replace(_many(plan), callers=1, connections=1, processes=1)
 
 
 def _batch(plan: LoadPlan) -> LoadPlan:

@@ -1,1 +1,1 @@
-"""The same service on a bare grpc.aio server: for tests, and as the baseline of measurements."""
+"""The same bundle served in other ways, bare grpc.aio first: for tests, and as peers of measurements."""

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,17 +13,21 @@ import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
-from spotify_buddies.serve_app.settings.command import Endpoints, Settings, read_endpoints
+from spotify_buddies.serve_app.baseline.opened import (
+    BundleOption,
+    PortOption,
+    WithParent,
+    opened_bundle,
+    stores,
+    version_of,
+)
+from spotify_buddies.serve_app.settings.command import Settings
 
 if TYPE_CHECKING:
     from spotify_buddies.trainer.bundle import Bundle
 
 TASTES = 500
 SONGS_A_TASTE = 15
-
-BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", help="A bundle's directory; default: what this state directory serves.")
-]
 
 
 def sample(
@@ -41,7 +44,7 @@ def sample(
     import numpy as np
 
     settings: Settings = context.obj
-    with _opened(settings, bundle) as opened:
+    with opened_bundle(settings, bundle) as opened:
         rng = np.random.default_rng(seed)
         users = opened.manifest.users
         rows = np.sort(rng.choice(users, min(count, users), replace=False)).tolist()
@@ -55,9 +58,9 @@ def sample(
 def plain(
     context: typer.Context,
     bundle: BundleOption = None,
-    grpc_port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 0,
+    grpc_port: PortOption = 0,
     version: Annotated[str, typer.Option(help="Version that answers name; default: the served one.")] = "",
-    with_parent: Annotated[bool, typer.Option(hidden=True, help="End with the process that started this.")] = False,
+    with_parent: WithParent = False,
     as_json: AsJson = False,
 ) -> None:
     """Serve a bundle with the same handlers on a bare grpc.aio server in one process, without Ray: a baseline.
@@ -75,24 +78,19 @@ def plain(
     settings: Settings = context.obj
     if with_parent:
         end_with_parent()
-    with _opened(settings, bundle) as opened, explained(LaunchError):
+    with opened_bundle(settings, bundle) as opened, explained(LaunchError):
         port = claim(grpc_port, "--grpc-port", settings.serve.host)
-        served = _served(settings)
-        named = version or ((served and served.model_version) or opened.sha256[:12])
-        asyncio.run(_serve(settings, opened.directory, port, named, served, as_json=as_json))
+        named = version_of(settings, opened, version)
+        asyncio.run(_serve(settings, opened.directory, port, named, as_json=as_json))
 
 
-async def _serve(
-    settings: Settings, bundle: Path, port: int, version: str, served: Endpoints | None, *, as_json: bool
-) -> None:
+async def _serve(settings: Settings, bundle: Path, port: int, version: str, *, as_json: bool) -> None:
     from spotify_buddies.serve_app.baseline.server import serve_plain
-    from spotify_buddies.serve_app.settings.services import Services
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    own = (None, None) if served is None else (served.postgres, served.redis)
-    services = Services(settings.postgres_url or own[0], settings.redis_url or own[1])
+    services = stores(settings)
     serve = settings.serve.model_copy(update={"grpc_port": port})
     async with serve_plain(serve, bundle, version, services, model=settings.registry.model) as address:
         said = {"grpc": address, "model_version": version, "bundle": str(bundle)}
@@ -108,32 +106,3 @@ def _tastes(bundle: Bundle, rng: Any) -> Iterator[list[tuple[str, str]]]:
         named = [(bundle.song_titles[song], bundle.song_artists[song]) for song in chosen]
         if taste := [(title, artist) for title, artist in named if title.strip() and artist.strip()]:
             yield taste
-
-
-@contextmanager
-def _opened(settings: Settings, bundle: Path | None) -> Iterator[Bundle]:
-    """The bundle of a directory, else that of the service that runs here, else that of the registry's alias."""
-    from spotify_buddies.foundation.process.errors import LaunchError
-    from spotify_buddies.foundation.terminal.console import explained
-    from spotify_buddies.serve_app.versions.retention import in_use
-    from spotify_buddies.trainer.bundle import BundleError, open_bundle
-    from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
-
-    with explained(BundleError, RegistryError, LaunchError):
-        served = _served(settings)
-        directory = bundle or (Path(served.bundle) if served is not None and served.bundle else None)
-        if directory is None:
-            if settings.mlflow_tracking_uri is None and not (settings.state_dir / "mlflow").exists():
-                raise BundleError(
-                    f"nothing is served or registered in {settings.state_dir}; name a bundle with --bundle"
-                )
-            registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
-            number = registry.resolve(settings.serve.alias).number
-            directory = registry.fetch(number, settings.state_dir / "bundles")
-        with in_use(settings.state_dir / "bundles", directory):
-            yield open_bundle(directory, check_hashes=False)
-
-
-def _served(settings: Settings) -> Endpoints | None:
-    """The endpoints of this state directory's service; None where none runs. LaunchError: they cannot be read."""
-    return read_endpoints(settings.state_dir)

@@ -11,7 +11,7 @@ import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson, an_id
 from spotify_buddies.foundation.terminal.visible import say
-from spotify_buddies.serve_app.baseline import sample_command
+from spotify_buddies.serve_app.baseline import peer_command, sample_command
 from spotify_buddies.serve_app.settings.command import Settings, store_url, withdraw
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 
@@ -23,6 +23,7 @@ SECTIONS = {"serve": ServeSettings}
 app = typer.Typer(help="The recommendation service.", no_args_is_help=True)
 app.command()(sample_command.sample)
 app.command()(sample_command.plain)
+app.command()(peer_command.peer)
 
 
 @app.command()

@@ -47,6 +47,9 @@ def test_every_kind_of_call_is_made_in_its_share_by_every_process_and_every_answ
     with serving(servicer) as address, processes(2, SAMPLE) as workers:
         plan = short(address, mix, processes=2, connections=2, check_every=1, rate=400.0, duration_s=5.0)
         measured = run(workers, plan)
+        alone = run(workers, short(address, {CallKind.KNOWN: 1.0}, callers=1, rate=20.0))
+    assert len(alone.clients) == 1
+    assert alone.record.whole().latency.count == 10
     record = measured.record
     assert not record.errors
     assert len(measured.clients) == 2

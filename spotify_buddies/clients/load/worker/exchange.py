@@ -9,6 +9,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import DecodeError
 
+from spotify_buddies.clients.load.access import Access
 from spotify_buddies.clients.load.mix import CallKind
 from spotify_buddies.clients.load.plan import Part
 from spotify_buddies.clients.load.worker.record import WRONG_ANSWER, CallOutcome
@@ -36,12 +37,12 @@ class Unreachable(Exception):
 class Exchange:
     """The connections of one client process. Answers are bytes; one in `check_every` is decoded and checked."""
 
-    def __init__(self, part: Part, requests: Requests) -> None:
+    def __init__(self, part: Part, requests: Requests, access: Access | None = None) -> None:
+        """access: for a plan with TLS."""
         self._plan = part.plan
         self._requests = requests
         self._channels = [
-            grpc.aio.insecure_channel(part.plan.address, options=(*_OPTIONS, *direct(part.plan.address)))
-            for _ in range(part.connections)
+            _channel(part.plan.address, access if part.plan.tls else None) for _ in range(part.connections)
         ]
         self._methods: list[_Methods] = [_methods(channel) for channel in self._channels]
         self._answered = 0
@@ -111,6 +112,13 @@ class Exchange:
 
 def _wrong(message: str) -> CallOutcome:
     return CallOutcome(WRONG_ANSWER, "", message)
+
+
+def _channel(address: str, access: Access | None) -> grpc.aio.Channel:
+    options = (*_OPTIONS, *direct(address))
+    if access is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, access.credentials(), options=options)
 
 
 def _methods(channel: grpc.aio.Channel) -> _Methods:

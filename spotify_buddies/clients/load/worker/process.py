@@ -1,6 +1,6 @@
 """One client process: it measures what standard input asks for, and reports on standard output, a JSON line each.
 
-In: {"sample"} once; then for each measurement {"plan", "process"} and, once all are ready, {"start"}.
+In: {"sample", "access"} once; then for each measurement {"plan", "process"} and, once all are ready, {"start"}.
 Out: {"ready"} or {"failed"}; {"calls", "errors"} every second; {"record", "cpu_s", "rss_mib"}.
 SIGTERM ends a measurement where it is; end of input ends the process.
 """
@@ -18,23 +18,27 @@ from typing import Any
 
 import psutil
 
-from spotify_buddies.clients.load.plan import LoadPlan, Part
+from spotify_buddies.clients.load.access import Access
+from spotify_buddies.clients.load.plan import LoadPlan, Part, Protocol
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.clients.load.worker.drive import Drive
 from spotify_buddies.clients.load.worker.exchange import Exchange, Unreachable
 from spotify_buddies.clients.load.worker.record import Record
 from spotify_buddies.clients.load.worker.requests import Requests, RequestsError
+from spotify_buddies.clients.load.worker.rest import RestExchange
 
 TICK_S = 1.0
 
 
 async def serve() -> None:
     """Measure until the input ends."""
-    sample = Sample.from_json((await _read())["sample"])
+    given = await _read()
+    sample = Sample.from_json(given["sample"])
+    access = Access.from_json(given["access"]) if given["access"] else None
     while asked := await _read():
         part = LoadPlan.from_json(asked["plan"]).part(asked["process"])
         try:
-            await _measure(part, sample, asked["round"])
+            await _measure(part, sample, access, asked["round"])
         except* (Unreachable, RequestsError) as failures:
             _write({"failed": str(_first(failures))})
 
@@ -46,11 +50,15 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return first
 
 
-async def _measure(part: Part, sample: Sample, number: int) -> None:
+def _exchange(part: Part, requests: Requests, access: Access | None) -> Exchange | RestExchange:
+    return RestExchange(part) if part.plan.protocol is Protocol.REST else Exchange(part, requests, access)
+
+
+async def _measure(part: Part, sample: Sample, access: Access | None, number: int) -> None:
     # Another round of the same plan asks for the same users, in another order and with its own keys.
     rng = random.Random(f"{part.plan.seed}/{part.process}/{number}")  # noqa: S311 - draws, no secrets
     requests = Requests(part.plan, sample, rng)
-    async with Exchange(part, requests) as exchange:
+    async with _exchange(part, requests, access) as exchange:
         _write({"ready": True})
         start = (await _read())["start"]
         record = Record()

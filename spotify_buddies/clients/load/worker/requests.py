@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from spotify_buddies.clients.load.mix import CallKind, deal
-from spotify_buddies.clients.load.plan import LoadPlan
+from spotify_buddies.clients.load.plan import LoadPlan, Protocol
 from spotify_buddies.clients.load.sample import Sample
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
@@ -59,6 +60,8 @@ class Requests:
         builders = {CallKind.KNOWN: self._known, CallKind.TASTE: self._taste, CallKind.UNKNOWN: self._unknown}
         if CallKind.KNOWN in plan.mix and not sample.user_ids:
             raise RequestsError("the mix has known users, and no ids are given")
+        if plan.protocol is Protocol.REST and set(plan.mix) - {CallKind.KNOWN, CallKind.UNKNOWN}:
+            raise RequestsError("the published HTTP shape knows calls for user ids alone, neither tastes nor feedback")
         if CallKind.TASTE in plan.mix and not sample.tastes:
             raise RequestsError("the mix has tastes, and no songs are given")
         self._sample = sample
@@ -133,8 +136,14 @@ def _pool(
     for _ in range(max(FEWEST, min(REQUESTS, USERS // plan.users_per_call))):
         message = build()
         message.limit, message.explain = plan.limit, plan.explain
-        made.append(Request(kind, message.SerializeToString(), plan.users_per_call))
+        made.append(Request(kind, _encoded(plan, message), plan.users_per_call))
     return _cycle(made, rng)
+
+
+def _encoded(plan: LoadPlan, message: pb.RecommendRequest) -> bytes:
+    if plan.protocol is Protocol.REST:
+        return json.dumps({"user_ids": list(message.user_ids)}).encode()
+    return message.SerializeToString()
 
 
 def _cycle(requests: list[Request], rng: random.Random) -> Iterator[Request]:
