@@ -34,8 +34,8 @@ _CODE = np.uint64(FREE)
 
 
 @njit(cache=True, nogil=True)
-def _hash(data: Array, first: int, last: int) -> Any:
-    """A hash of data[first:last]."""
+def hash_bytes(data: Array, first: int, last: int) -> Any:
+    """A hash of data[first:last], uint64."""
     value = np.uint64(last - first) * np.uint64(0x9E3779B97F4A7C15)
     at, end = np.uint64(first), np.uint64(last)
     while at + np.uint64(8) <= end:
@@ -52,7 +52,8 @@ def _hash(data: Array, first: int, last: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _same(a: Array, first: int, b: Array, other: int, length: int) -> Any:
+def same(a: Array, first: int, b: Array, other: int, length: int) -> Any:
+    """Whether a[first : first + length] and b[other : other + length] are the same bytes."""
     differ = np.uint8(0)
     for i in range(length):
         differ |= a[np.uint64(first + i)] ^ b[np.uint64(other + i)]
@@ -70,7 +71,7 @@ def _code_of(table: Table, count: int, data: Array, first: int, last: int, hashe
             break
         if (table.slots[slot, 0] ^ hashed) >> np.uint64(32) == np.uint64(0):
             place = np.int64(table.slots[slot, 1])
-            if place & 255 == last - first and _same(data, first, table.text, place >> 8, last - first):
+            if place & 255 == last - first and same(data, first, table.text, place >> 8, last - first):
                 return np.int64(code)
         slot = (slot + np.uint64(1)) & mask
     start = table.starts[count]
@@ -102,7 +103,7 @@ def put_all(table: Table, count: int, text: Array, ends: Array) -> Any:
     """Put ids that are not in the table into it, one after the other in text; the number of ids then."""
     first = 0
     for last in ends:
-        _code_of(table, count, text, first, last, _hash(text, first, last))
+        _code_of(table, count, text, first, last, hash_bytes(text, first, last))
         count, first = count + 1, last
     return count
 
@@ -152,13 +153,13 @@ def cut_lines(data: Array, longest: int, guess: bool, fields: Array, hashes: Arr
         at, lines = at + 1, lines + 1
         if plays == 0:
             continue
-        if before >= 0 and end - first == user_size and _same(data, first, data, before, user_size):
+        if before >= 0 and end - first == user_size and same(data, first, data, before, user_size):
             fields[filled, 0] = -1
         else:
             fields[filled, 0], fields[filled, 1] = first, end
-            hashes[filled, 0] = _hash(data, first, end)
+            hashes[filled, 0] = hash_bytes(data, first, end)
         fields[filled, 2], fields[filled, 3] = song, song_end
-        hashes[filled, 1] = _hash(data, song, song_end)
+        hashes[filled, 1] = hash_bytes(data, song, song_end)
         filled += 1
         before, user_size, song_size = first, end - first, song_end - song
     return filled, lines

@@ -92,17 +92,18 @@ class _Codes:
         slots, hashes, starts, text = self.table
         if ids > hashes.size:
             room = max(ids, 2 * hashes.size)
-            hashes, starts = _longer(hashes, room), _longer(starts, room + 1)
+            hashes, starts = longer(hashes, room), longer(starts, room + 1)
             slots = np.empty((1 << (2 * room - 1).bit_length(), 2), np.uint64)
         if size > text.size:
-            text = _longer(text, max(size, 2 * text.size))
+            text = longer(text, max(size, 2 * text.size))
         resized = slots is not self.table.slots
         self.table = Table(slots, hashes, starts, text)
         if resized:
             place_all(self.table, self.count)
 
 
-def _longer(array: Array, size: int) -> Array:
-    longer = np.empty(size, array.dtype)
-    longer[: array.size] = array
-    return longer
+def longer(array: Array, size: int) -> Array:
+    """A copy (size,) with room at its end, which nothing is written to."""
+    copy = np.empty(size, array.dtype)
+    copy[: array.size] = array
+    return copy
