@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -76,7 +77,7 @@ def run(
             "key": key,
             "inputs": dict(inputs),
             "settings": dict(settings),
-            "files": {path.relative_to(partial).as_posix(): _describe(path) for path in _files(partial)},
+            "files": _described(partial),
             "statistics": statistics,
         }
         _write(partial / STAMP, stamp)
@@ -204,6 +205,14 @@ def _complete(stamp: Stamp) -> bool:
 
 def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _described(directory: Path) -> dict[str, dict[str, Any]]:
+    """Every file of a folder by its name in it; several are read at once."""
+    paths = _files(directory)
+    with ThreadPoolExecutor() as pool:
+        described = pool.map(_describe, paths)
+        return {path.relative_to(directory).as_posix(): one for path, one in zip(paths, described, strict=True)}
 
 
 def _describe(path: Path) -> dict[str, Any]:
