@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from spotify_buddies.foundation.process.disk import is_full, no_room, size
+from spotify_buddies.foundation.process.memory import give_back_freed
 from spotify_buddies.foundation.stages import usage
 
 STAMP = "stage.json"
@@ -70,6 +71,8 @@ def run(
         # What an interrupted run left is of no use: a build expects an empty directory.
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        # What the stage before has freed is not to count as this one's.
+        give_back_freed()
         used = usage.watch()
         statistics = build(partial)
         stamp = {

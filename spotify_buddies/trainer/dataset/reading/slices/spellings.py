@@ -19,6 +19,7 @@ Array = npt.NDArray[Any]
 # Bytes of the shortest playlist, and of the shortest track with both names.
 _PLAYLIST = len(b'{"pid":1,"tracks":[]}')
 _TRACK = len(b'{"track_name":"","artist_name":""}')
+_MOST_PLAYLISTS = 1 << 16
 
 
 class CutSlice(NamedTuple):
@@ -41,12 +42,13 @@ def cut_playlists(content: bytes) -> CutSlice | None:
     """Cut a slice in the usual form; None for any other text, which a parser has to read."""
     if len(content) >= 1 << 31:
         return None
-    # As large as they can become. Pages that nothing is written to take no memory.
-    playlists = np.empty((len(content) // _PLAYLIST + 1, COLUMNS), np.int32)
+    # Room for the tracks of any such text; of playlists a published slice has a thousand.
+    playlists = np.empty((min(len(content) // _PLAYLIST + 1, _MOST_PLAYLISTS), COLUMNS), np.int32)
     tracks = len(content) // _TRACK + 1
     fields, hashes = np.empty((tracks, 4), np.int32), np.empty(tracks, np.uint64)
     count, rows = cut_slice(np.frombuffer(content, np.uint8), playlists, fields, hashes)
-    return None if count < 0 else CutSlice(content, playlists[:count], fields[:rows], hashes[:rows])
+    # Copies, because they wait for the slices before them, and most of the room was not needed.
+    return None if count < 0 else CutSlice(content, playlists[:count].copy(), fields[:rows].copy(), hashes[:rows].copy())
 
 
 class Spellings:

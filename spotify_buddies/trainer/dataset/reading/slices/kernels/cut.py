@@ -187,7 +187,7 @@ def cut_slice(data: Array, playlists: Array, fields: Array, hashes: Array) -> tu
     The usual form: JSON, an object with one list of playlists, each an object with `pid` and one list of tracks, each
     an object whose track_name and artist_name are texts, null or left out; keys of these objects are plain ASCII.
     playlists int32 (playlists, COLUMNS); fields int32 (tracks, 4): first byte and end of title and artist between their
-    quotes; hashes uint64 (tracks,): of both as they are written. More tracks than there is room for: another text, too.
+    quotes; hashes uint64 (tracks,): of both as they are written. More than there is room for: another text, too.
     """
     count, row, listed = 0, 0, False
     at = blanks(data, 0)
@@ -209,6 +209,8 @@ def cut_slice(data: Array, playlists: Array, fields: Array, hashes: Array) -> tu
             listed = True
             at = blanks(data, at + 1)
             while byte(data, at) != ARRAY_END:
+                if count == playlists.shape[0]:
+                    return BROKEN, 0
                 at, row = _playlist(data, at, playlists[count], fields, hashes, row)
                 if at < 0:
                     return BROKEN, 0
