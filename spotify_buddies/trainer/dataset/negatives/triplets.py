@@ -132,7 +132,7 @@ def _write(
         # Where it is sure that they are written, triplets are drawn in the pass that finds the pools.
         if in_a_file(most_rows, settings):
             piles = stack.enter_context(Piles(directory, most_rows, settings.seed))
-            both = drawn("pools and triplets", work.most, settings.negatives)
+            both = drawn("triplets", work.most, settings.negatives)
             statistics = write_pools(directory, both, playlists, toy, settings, piles.add)
         else:
             statistics = write_pools(directory, drawn("pools", work.most, 0), playlists, toy, settings, lambda _: None)

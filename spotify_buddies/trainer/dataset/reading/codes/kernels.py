@@ -34,15 +34,21 @@ _CODE = np.uint64(FREE)
 
 
 @njit(cache=True, nogil=True)
+def word(data: Array, at: Any) -> Any:
+    """Eight bytes from a place that has them, the first one lowest."""
+    value = np.uint64(0)
+    for i in range(8):  # one load, as compiled
+        value |= np.uint64(data[np.uint64(at) + np.uint64(i)]) << np.uint64(8 * i)
+    return value
+
+
+@njit(cache=True, nogil=True)
 def hash_bytes(data: Array, first: int, last: int) -> Any:
     """A hash of data[first:last], uint64."""
     value = np.uint64(last - first) * np.uint64(0x9E3779B97F4A7C15)
     at, end = np.uint64(first), np.uint64(last)
     while at + np.uint64(8) <= end:
-        word = np.uint64(0)
-        for i in range(8):  # one load, as compiled
-            word |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
-        value = (value ^ word) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ word(data, at)) * np.uint64(0xBF58476D1CE4E5B9)
         value ^= value >> np.uint64(29)
         at += np.uint64(8)
     while at < end:
@@ -185,12 +191,16 @@ def look_up(
     songs: Table,
     user_count: int,
     song_count: int,
-    heard: Array,
+    user: int,
+    user_codes: Array,
+    song_codes: Array,
 ) -> tuple[int, int]:
-    """Codes of the users and songs that `cut_lines` found, int32 (2, entries); the ids in both tables then."""
-    user = -1
+    """Codes of the users and songs that `cut_lines` found, int32 (entries,) each; the ids in both tables then.
+
+    user: the code of the user before the first entry.
+    """
     ahead = np.zeros(_AHEAD, np.int64)
-    for i in range(heard.shape[1]):
+    for i in range(song_codes.size):
         if i % _AHEAD == 0:
             _fetch(songs, hashes[i : i + _AHEAD, 1], ahead)
         if fields[i, 0] >= 0:
@@ -198,5 +208,5 @@ def look_up(
             user_count = max(user_count, user + 1)
         song = _code_of(songs, song_count, data, fields[i, 2], fields[i, 3], hashes[i, 1])
         song_count = max(song_count, song + 1)
-        heard[0, i], heard[1, i] = user, song
+        user_codes[i], song_codes[i] = user, song
     return user_count, song_count

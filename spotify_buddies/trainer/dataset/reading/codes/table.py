@@ -15,6 +15,8 @@ from spotify_buddies.trainer.dataset.reading.intern import Ids
 Array = npt.NDArray[Any]
 
 _TAB, _LINE_FEED, _BLANK, _DELETE = 9, 10, 0x20, 0x7F
+# Listens that are looked up at a time. Each may bring a new id, and a table with much room for new ones is slow.
+_PIECE = 1 << 14
 
 
 class Cut(NamedTuple):
@@ -51,14 +53,20 @@ class Codes:
 
     def of(self, block: Cut) -> tuple[Array, Array]:
         """Codes of users and songs, int32 (listens,) each."""
-        for kind in (self._users, self._songs):
-            kind.make_room(block.lines, block.data.size)
-        heard = np.empty((2, len(block.fields)), np.int32)
-        tables, counts = (self._users.table, self._songs.table), (self._users.count, self._songs.count)
-        users, songs = look_up(block.data, block.fields, block.hashes, *tables, *counts, heard)
-        self._users.keep(users)
-        self._songs.keep(songs)
-        return heard[0], heard[1]
+        users, songs = np.empty((2, len(block.fields)), np.int32)
+        user = -1
+        for first in range(0, users.size, _PIECE):
+            part = slice(first, first + _PIECE)
+            fields = block.fields[part]
+            named = fields[fields[:, 0] >= 0]
+            self._users.make_room(len(named), int((named[:, 1] - named[:, 0]).sum()))
+            self._songs.make_room(len(fields), int((fields[:, 3] - fields[:, 2]).sum()))
+            tables, counts = (self._users.table, self._songs.table), (self._users.count, self._songs.count)
+            known = look_up(block.data, fields, block.hashes[part], *tables, *counts, user, users[part], songs[part])
+            self._users.keep(known[0])
+            self._songs.keep(known[1])
+            user = int(users[part][-1])
+        return users, songs
 
 
 class _Codes:

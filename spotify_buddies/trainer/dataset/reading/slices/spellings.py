@@ -48,7 +48,9 @@ def cut_playlists(content: bytes) -> CutSlice | None:
     fields, hashes = np.empty((tracks, 4), np.int32), np.empty(tracks, np.uint64)
     count, rows = cut_slice(np.frombuffer(content, np.uint8), playlists, fields, hashes)
     # Copies, because they wait for the slices before them, and most of the room was not needed.
-    return None if count < 0 else CutSlice(content, playlists[:count].copy(), fields[:rows].copy(), hashes[:rows].copy())
+    return (
+        None if count < 0 else CutSlice(content, playlists[:count].copy(), fields[:rows].copy(), hashes[:rows].copy())
+    )
 
 
 class Spellings:

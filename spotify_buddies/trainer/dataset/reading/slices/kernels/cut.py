@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from spotify_buddies.trainer.dataset.reading.codes.kernels import hash_bytes
+from spotify_buddies.trainer.dataset.reading.codes.kernels import hash_bytes, word
 from spotify_buddies.trainer.dataset.reading.slices.kernels.json_text import (
     ARRAY,
     ARRAY_END,
@@ -24,7 +24,6 @@ from spotify_buddies.trainer.dataset.reading.slices.kernels.json_text import (
     null_end,
     text_end,
     value_end,
-    word,
 )
 
 Array = npt.NDArray[Any]

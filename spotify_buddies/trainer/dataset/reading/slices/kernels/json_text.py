@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from spotify_buddies.trainer.dataset.reading.codes.kernels import word
+
 Array = npt.NDArray[Any]
 
 BROKEN = -1
@@ -32,15 +34,6 @@ _ESCAPES = np.isin(np.arange(256), np.frombuffer(b'"\\/bfnrt', np.uint8))
 def byte(data: Array, at: int) -> Any:
     """The byte at a place, int64; -1 behind the last one."""
     return np.int64(data[np.uint64(at)]) if at < data.size else np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
-def word(data: Array, at: int) -> Any:
-    """Eight bytes from a place that has them, the first one lowest."""
-    value = np.uint64(0)
-    for i in range(8):  # one load, as compiled
-        value |= np.uint64(data[np.uint64(at) + np.uint64(i)]) << np.uint64(8 * i)
-    return value
 
 
 @njit(cache=True, nogil=True)
