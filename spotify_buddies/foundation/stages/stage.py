@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from spotify_buddies.foundation.process.disk import is_full, no_room, size
+from spotify_buddies.foundation.process.memory import give_back_freed
 from spotify_buddies.foundation.stages import usage
 
 STAMP = "stage.json"
@@ -69,6 +71,8 @@ def run(
         # What an interrupted run left is of no use: a build expects an empty directory.
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        # What the stage before has freed is not to count as this one's.
+        give_back_freed()
         used = usage.watch()
         statistics = build(partial)
         stamp = {
@@ -76,7 +80,7 @@ def run(
             "key": key,
             "inputs": dict(inputs),
             "settings": dict(settings),
-            "files": {path.relative_to(partial).as_posix(): _describe(path) for path in _files(partial)},
+            "files": _described(partial),
             "statistics": statistics,
         }
         _write(partial / STAMP, stamp)
@@ -204,6 +208,14 @@ def _complete(stamp: Stamp) -> bool:
 
 def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _described(directory: Path) -> dict[str, dict[str, Any]]:
+    """Every file of a folder by its name in it; several are read at once."""
+    paths = _files(directory)
+    with ThreadPoolExecutor() as pool:
+        described = pool.map(_describe, paths)
+        return {path.relative_to(directory).as_posix(): one for path, one in zip(paths, described, strict=True)}
 
 
 def _describe(path: Path) -> dict[str, Any]:

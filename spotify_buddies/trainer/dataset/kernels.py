@@ -2,6 +2,7 @@
 
 A user's scores are counted in one array over all playlists, which is cleared through the list of playlists that were
 touched, so that the cost of a user is the number of shared songs and not the number of playlists. No pair is stored.
+Rows are indices without a sign where the loops are hot: for others numba adds a look at the sign to every access.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Tastes(NamedTuple):
 
 
 class Space(NamedTuple):
-    """Working memory of one thread: counts int32 (P) all zero between calls, rows int32 (P), keys uint64 (P)."""
+    """Working memory of one thread: counts int32 (P) all zero between calls, rows int32 (P + 1), keys uint64 (P)."""
 
     counts: Array
     rows: Array
@@ -111,25 +112,28 @@ def row_of(key: np.uint64) -> int:
 @numba.njit(cache=True, nogil=True)
 def overlaps(tastes: Tastes, user: int, space: Space) -> int:
     """Count the user's songs in every playlist: space.counts by playlist, the first n of space.rows hold them."""
-    touched = 0
+    counts, rows, playlists = space.counts, space.rows, tastes.song_playlists
+    touched = np.uint64(0)
     for i in range(tastes.user_ptr[user], tastes.user_ptr[user + 1]):
         song = tastes.user_songs[i]
         for k in range(tastes.song_ptr[song], tastes.song_ptr[song + 1]):
-            playlist = tastes.song_playlists[k]
-            # A count of 0 means a new playlist, so that no set of those met is needed.
-            if space.counts[playlist] == 0:
-                space.rows[touched] = playlist
-                touched += 1
-            space.counts[playlist] += 1
-    return touched
+            playlist = np.uint64(playlists[np.uint64(k)])
+            count = counts[playlist]
+            # A count of 0 means a new playlist, so that no set of those met is needed. A row that is not new is
+            # written behind the others and overwritten by the next one: cheaper than a branch.
+            rows[touched] = playlist
+            touched += np.uint64(count == 0)
+            counts[playlist] = count + 1
+    met: int = np.int64(touched)  # type: ignore[assignment]
+    return met
 
 
 @numba.njit(cache=True, nogil=True)
 def score(tastes: Tastes, user: int, playlist: int, shared: int) -> float:
     """((1 - e) log(1 + m) + e) / (sqrt(s) sqrt(p)), in double precision."""
     e = tastes.beta[user]
-    root = tastes.roots[tastes.tracks[playlist]]
-    value: float = ((1.0 - e) * tastes.logs[shared] + e) / (tastes.root_songs[user] * root)
+    root = tastes.roots[np.uint64(tastes.tracks[np.uint64(playlist)])]
+    value: float = ((1.0 - e) * tastes.logs[np.uint64(shared)] + e) / (tastes.root_songs[user] * root)
     return value
 
 
@@ -149,11 +153,11 @@ def pivot(keys: Array, first: int, end: int, target: int, beside: int, sample: A
     size = end - first + 1
     # Of a short range a sample costs more than a better pivot saves.
     if size < 16 * sample.size:
-        key: np.uint64 = keys[first + size // 2]
+        key: np.uint64 = keys[np.uint64(first + size // 2)]
         return key
     step = size // sample.size
     for i in range(sample.size):
-        sample[i] = keys[first + i * step]
+        sample[i] = keys[np.uint64(first + i * step)]
     sample.sort()
     place = (target - first) * sample.size // size + beside
     near: np.uint64 = sample[min(max(place, 0), sample.size - 1)]
@@ -177,12 +181,15 @@ def select(keys: Array, first: int, last: int, count: int) -> None:
         low, high = first, end
         # Neither inner loop checks a bound: the pivot is one of the keys, and stops both.
         while low <= high:
-            while keys[low] < middle:
+            lower, upper = keys[np.uint64(low)], keys[np.uint64(high)]
+            while lower < middle:
                 low += 1
-            while keys[high] > middle:
+                lower = keys[np.uint64(low)]
+            while upper > middle:
                 high -= 1
+                upper = keys[np.uint64(high)]
             if low <= high:
-                keys[low], keys[high] = keys[high], keys[low]
+                keys[np.uint64(low)], keys[np.uint64(high)] = upper, lower
                 low += 1
                 high -= 1
         if target <= high:
@@ -201,28 +208,29 @@ def score_all(
 
     names_owners: whether any playlist names its owner, else that is not looked up.
     """
+    counts, rows, keys = space.counts, space.rows, space.keys
     n = 0
     ones = 0
     total, least, most = 0.0, np.inf, 0.0
     for i in range(overlaps(tastes, user, space)):
-        playlist = space.rows[i]
-        shared = space.counts[playlist]
-        space.counts[playlist] = 0  # clean for the next user, without a pass over all playlists
+        playlist = np.uint64(rows[np.uint64(i)])
+        shared: Any = np.int64(counts[playlist])
+        counts[playlist] = 0  # clean for the next user, without a pass over all playlists
         if names_owners and tastes.named_owner[playlist] == user:
             continue
         value = score(tastes, user, playlist, shared)
-        space.keys[n] = pack(value, playlist, bits)
+        keys[np.uint64(n)] = pack(value, playlist, bits)
         n += 1
         total += value
         if value < least:
             least = value
         if value > most:
             most = value
-        tallies[min(int(value * SCORE_BINS), SCORE_BINS - 1)] += 1
+        tallies[np.uint64(min(int(value * SCORE_BINS), SCORE_BINS - 1))] += 1
         if shared == 1:  # most pairs: counting them in memory would make each wait for the one before
             ones += 1
         else:
-            tallies[SCORE_BINS + min(shared, OVERLAP_BINS - 1)] += 1
+            tallies[np.uint64(SCORE_BINS + min(shared, OVERLAP_BINS - 1))] += 1
     tallies[SCORE_BINS + 1] += ones
     totals[0], totals[1], totals[2] = total, least, most
     return n

@@ -32,10 +32,13 @@ from spotify_buddies.trainer.settings import DataSettings
 Array = npt.NDArray[Any]
 
 
-def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
-    """What the scoring kernels read, read-only, from part 2's and part 3's directories and e of each user."""
+def load_tastes(matrix: Path, songs: Path, beta: Array, among: Array | None = None) -> Tastes:
+    """What the scoring kernels read, read-only, from part 2's and part 3's directories and e of each user.
+
+    among bool (P): the playlists that may be met; None: all.
+    """
     user_songs, playlist_songs = Csr.load(matrix, "user_songs"), Csr.load(matrix, "playlist_songs")
-    by_song = playlist_songs.transpose()
+    by_song = (playlist_songs if among is None else playlist_songs.only(among)).transpose()
     longest = int(playlist_songs.counts.max(initial=0))
     tastes = Tastes(
         user_ptr=user_songs.indptr,
@@ -56,7 +59,7 @@ def load_tastes(matrix: Path, songs: Path, beta: Array) -> Tastes:
 
 def space_for(playlists: int) -> Space:
     """Working memory for one block: 16 bytes a playlist, of which the system gives what is touched."""
-    return Space(np.zeros(playlists, np.int32), np.empty(playlists, np.int32), np.empty(playlists, np.uint64))
+    return Space(np.zeros(playlists, np.int32), np.empty(playlists + 1, np.int32), np.empty(playlists, np.uint64))
 
 
 class Scoring(NamedTuple):

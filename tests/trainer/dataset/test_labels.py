@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.trainer.dataset.labels.nearest import held
 from spotify_buddies.trainer.dataset.labels.split import user_kinds
 from spotify_buddies.trainer.dataset.table import COLD, IN_TEST, IN_TRAIN, IN_VALIDATION, NOT_SAMPLED, UNUSED, WARM
 from spotify_buddies.trainer.settings import DataSettings
@@ -158,3 +160,11 @@ def test_a_long_playlist_that_nobody_likes_has_an_owner_who_shares_its_songs(mak
 
 def test_a_playlist_without_a_song_of_anybody_has_no_owner(make_dataset):
     assert make_dataset([[0]], [[0], [1]], 2, cold_users=0.0).owner.tolist() == [0, -1]
+
+
+def test_a_pair_is_held_where_the_same_row_has_it_marked():
+    pairs = Csr.from_rows([[0, 2], [], [1, 2, 3], [0]], 4)
+    among = Csr.from_rows([[2, 0, 3], [1], [3, 1], []], 4)
+    #                                row 0: 2 and 3      1     3
+    marked = np.array([True, False, True, True, True, False])
+    assert held(pairs, among, marked).tolist() == [False, True, False, False, True, False]

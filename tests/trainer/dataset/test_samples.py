@@ -11,6 +11,7 @@ from scipy.stats import chi2
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import silent
+from spotify_buddies.trainer.dataset.negatives import triplets
 from spotify_buddies.trainer.dataset.negatives.triplets import in_a_file, write_triplets
 from spotify_buddies.trainer.models.drawn import Drawn
 from spotify_buddies.trainer.settings import TRIPLETS_IN_A_FILE, DataSettings
@@ -37,6 +38,25 @@ def unlike(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
     """Chi-square of two samples of the same size, and its degrees of freedom."""
     some = a + b > 0
     return float((np.square(a - b)[some] / (a + b)[some]).sum()), int(some.sum()) - 1
+
+
+def test_triplets_drawn_after_the_pools_are_those_drawn_with_them(random_dataset, tmp_path, monkeypatch):
+    """Where it is known only from the pools that the triplets are few enough for a file, a second pass draws them."""
+    dataset = random_dataset(11, users=12, playlists=60, songs=40, liked_share=0.1)
+    together = part(dataset, tmp_path / "together")
+    asked: list[int] = []
+
+    def few_enough(rows: int, settings: DataSettings) -> bool:
+        asked.append(rows)
+        return len(asked) > 1
+
+    monkeypatch.setattr(triplets, "in_a_file", few_enough)
+    apart = part(dataset, tmp_path / "apart")
+    assert len(asked) == 2
+    names = sorted(path.name for path in together.iterdir())
+    assert "triplets.npy" in names
+    assert names == sorted(path.name for path in apart.iterdir())
+    assert all((together / name).read_bytes() == (apart / name).read_bytes() for name in names)
 
 
 def test_drawn_negatives_are_distributed_as_those_of_files(random_dataset, tmp_path):

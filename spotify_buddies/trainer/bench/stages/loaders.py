@@ -8,7 +8,7 @@ from spotify_buddies.trainer.bench.figure import OURS, Figure, timed
 from spotify_buddies.trainer.bench.plan import Bench
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
-from spotify_buddies.trainer.dataset.reading.mpd import read_slice
+from spotify_buddies.trainer.dataset.reading.mpd import SliceReader, open_slice
 from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.reading.triplets_file import read_triplets
 
@@ -20,9 +20,9 @@ def slices(bench: Bench) -> list[Figure]:
     paths, megabytes = _slices(bench)
 
     def read() -> None:
-        names = SongNames()
+        reader = SliceReader(SongNames())
         for path in paths:
-            read_slice(path, names)
+            reader.read(open_slice(path))
 
     return [timed(_SLICES, OURS, megabytes, "MB", read)]
 

@@ -65,3 +65,19 @@ def propose(
             if priority > best[playlist]:
                 best[playlist] = priority
                 owner[playlist] = user
+
+
+@numba.njit(cache=True, nogil=True)
+def marked_among(ptr: Array, columns: Array, among_ptr: Array, among: Array, marked: Array, stamps: Array) -> Array:
+    """Which entries of CSR (ptr, columns) are marked ones of the same row of CSR (among_ptr, among), bool (entries,).
+
+    marked bool, one per entry of among; stamps int32 (columns of the matrix,), all -1.
+    """
+    found = np.zeros(columns.size, np.bool_)
+    for row in range(ptr.size - 1):
+        for i in range(among_ptr[row], among_ptr[row + 1]):
+            if marked[i]:
+                stamps[among[i]] = row
+        for i in range(ptr[row], ptr[row + 1]):
+            found[i] = stamps[columns[i]] == row
+    return found

@@ -16,6 +16,7 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.blocks import over_blocks
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.pairing.neighbours.nearest import lists_of, nearest_of
+from spotify_buddies.trainer.dataset.labels.kernels import marked_among
 
 Array = npt.NDArray[Any]
 
@@ -54,9 +55,7 @@ def held(pairs: Csr, among: Csr, marked: Array) -> Array:
 
     marked bool, one per entry of `among`.
     """
-    width = max(pairs.columns, 1)
-    asked, there = (
-        np.repeat(np.arange(rows.rows, dtype=np.int64), rows.counts) * width + np.asarray(rows.indices)
-        for rows in (pairs, among)
-    )
-    return np.isin(asked, there[marked])
+    stamps = np.full(pairs.columns, -1, np.int32)
+    rows = (pairs.indptr, pairs.indices, among.indptr, among.indices)
+    found: Array = marked_among(*map(np.asarray, rows), marked, stamps)
+    return found

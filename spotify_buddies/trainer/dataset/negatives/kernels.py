@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 class Labels(NamedTuple):
-    """Likes and owners. CSR liked (U, P) with its split; owner int32 (P) and owned int64 (U), how many a user owns.
+    """Likes and owners. CSR liked (U, P) with its split; owner int32 (P), and the same as CSR owned (U, P).
 
     offered bool (P): the playlist may be a negative. Those that nobody kept likes are not: they are never recommended.
     """
@@ -24,30 +24,44 @@ class Labels(NamedTuple):
     liked: Array
     split: Array
     owner: Array
+    owned_ptr: Array
     owned: Array
     offered: Array
 
 
 @numba.njit(cache=True, nogil=True)
 def pool_of(tastes: Tastes, labels: Labels, user: int, hard_pool: float, space: Space, bits: Array) -> tuple[int, int]:
-    """The user's negatives: scored, offered, not liked, not owned. (n, hard): keys[:hard] of keys[:n] score highest."""
+    """The user's negatives: scored, offered, not liked, not owned. (n, hard): keys[:hard] of keys[:n] score highest.
+
+    tastes: of the offered playlists alone.
+    """
+    counts, rows, keys = space.counts, space.rows, space.keys
     touched = overlaps(tastes, user, space)
+    # Likes and own playlists that count nothing look like no overlap, so that the loop below needs no look-up in a set.
+    # `owned` also holds the playlists that name their owner.
     for i in range(labels.liked_ptr[user], labels.liked_ptr[user + 1]):
-        space.counts[labels.liked[i]] = 0
-    # A like that counts nothing looks like no overlap, so that the loop below needs no look-up in a set.
-    n = 0
+        counts[np.uint64(labels.liked[i])] = 0
+    for i in range(labels.owned_ptr[user], labels.owned_ptr[user + 1]):
+        counts[np.uint64(labels.owned[i])] = 0
+    n = np.uint64(0)
     for i in range(touched):
-        playlist = space.rows[i]
-        shared = space.counts[playlist]
-        space.counts[playlist] = 0
-        # `owner` also holds the owners that playlists name, so that one comparison excludes both kinds.
-        if shared > 0 and labels.offered[playlist] and labels.owner[playlist] != user:
-            space.keys[n] = pack(score(tastes, user, playlist, shared), playlist, bits)
-            n += 1
-    hard = part_of(hard_pool, n)
+        playlist = np.uint64(rows[np.uint64(i)])
+        shared = np.int64(counts[playlist])
+        counts[playlist] = 0
+        # A key that is left out is overwritten by the next one: cheaper than a branch.
+        keys[n] = pack(score(tastes, user, playlist, shared), playlist, bits)
+        n += np.uint64(shared > 0)
+    size: int = np.int64(n)  # type: ignore[assignment]
+    return size, _hard_first(keys, size, hard_pool)
+
+
+@numba.njit(cache=True, nogil=True)
+def _hard_first(keys: Array, n: int, hard_pool: float) -> int:
+    """Bring the hard pool of keys[:n] to the front; how large it is."""
+    hard: int = part_of(hard_pool, n)
     if n:
-        select(space.keys, 0, n, hard)
-    return n, hard
+        select(keys, 0, n, hard)
+    return hard
 
 
 @numba.njit(cache=True, nogil=True)
@@ -64,62 +78,34 @@ def draw(keys: Array, first: int, last: int, count: int, state: Array, out: Arra
 
 
 @numba.njit(cache=True, nogil=True)
-def triplets_of_block(
+def negatives_of_block(
     tastes: Tastes,
     labels: Labels,
     first: int,
     last: int,
+    share: float,
+    most: int,
+    sampling: np.uint64,
     negatives: int,
     hard_negatives: int,
-    share: float,
-    seed: np.uint64,
+    drawing: np.uint64,
     space: Space,
-) -> tuple[Array, Array, Array]:
-    """Triplets of users first..last: int32 (N, 3), by user and positive; pool sizes int64 (users, 2): hard, easy.
+) -> tuple[Array, Array, Array, Array, Array]:
+    """What the triplets of users first..last are drawn from, and triplets: in one pass, since pools are what costs.
 
-    Third: positives without a triplet, because the pool is empty, int64 by user. Of a positive's negatives the first
-    `hard_negatives` come from the hard pool, the top `share`, and the others from the easy pool; where one is empty
-    all come from the other.
+    int32 (N,) each, by user: positives of training, in the order of the likes, without those of a user whose pools are
+    both empty; samples of the hard pool, the top `share`, and of the easy pool, `most` or all of a small one, without
+    replacement, ascending. int64 (users, 6): how many of each; sizes of the two pools; positives left out.
+    int32 (T, 3), by user and positive: `negatives` triplets for each positive. The first `hard_negatives` come from the
+    hard pool, the others from the easy pool; where that is empty all come from the hard one.
+    sampling, drawing: the seeds of both.
     """
-    out = np.empty((negatives * count_train(labels, first, last), 3), np.int32)
-    pools, lost = np.zeros((last - first, 2), np.int64), np.zeros(last - first, np.int64)
-    bits, state = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
-    end = 0
-    for user in range(first, last):
-        positives = count_train(labels, user, user + 1)
-        if positives == 0:
-            continue
-        n, hard = pool_of(tastes, labels, user, share, space, bits)
-        pools[user - first, 0], pools[user - first, 1] = hard, n - hard
-        if n == 0:
-            lost[user - first] = positives
-            continue
-        # No easy pool: all come from the hard one.
-        from_hard = hard_negatives if hard < n else negatives
-        drawn = np.empty(positives * negatives, np.int32)
-        # A stream per user: what others are drawn, and in which block, changes nothing.
-        state[0] = hashed(seed, user)
-        draw(space.keys, 0, hard, positives * from_hard, state, drawn)
-        draw(space.keys, hard, n, positives * (negatives - from_hard), state, drawn[positives * from_hard :])
-        end = deal(labels, user, drawn, positives, from_hard, out, end)
-    return out[:end].copy(), pools, lost
-
-
-@numba.njit(cache=True, nogil=True)
-def pools_of_block(
-    tastes: Tastes, labels: Labels, first: int, last: int, share: float, most: int, seed: np.uint64, space: Space
-) -> tuple[Array, Array, Array, Array]:
-    """What the triplets of users first..last are drawn from: positives, and `most` of each pool, or all of a small one.
-
-    int32 (N,) each, by user: positives of training, in the order of the likes; samples of the hard pool, the top
-    `share`, and of the easy pool, without replacement, ascending. int64 (users, 6): how many of each; sizes of the
-    two pools; positives left out because both are empty.
-    """
-    positives = np.empty(count_train(labels, first, last), np.int32)
+    likes = count_train(labels, first, last)
+    positives, triplets = np.empty(likes, np.int32), np.empty((negatives * likes, 3), np.int32)
     hards, easies = np.empty((last - first) * most, np.int32), np.empty((last - first) * most, np.int32)
     counts = np.zeros((last - first, 6), np.int64)
     bits, state = np.zeros(1, np.uint32), np.zeros(1, np.uint64)
-    end, hard_end, easy_end = 0, 0, 0
+    end, hard_end, easy_end, triplet_end = 0, 0, 0, 0
     for user in range(first, last):
         likes = count_train(labels, user, user + 1)
         if likes == 0:
@@ -131,7 +117,11 @@ def pools_of_block(
             row[5] = likes
             continue
         row[0], row[1], row[2] = likes, min(hard, most), min(n - hard, most)
-        state[0] = hashed(seed, user)
+        if most and negatives:
+            # Drawing moves keys about, and either draw begins with the pools as they were found.
+            kept = space.keys[:n].copy()
+        # A stream per user: what others are drawn, and in which block, changes nothing.
+        state[0] = hashed(sampling, user)
         draw(space.keys, 0, hard, row[1], state, hards[hard_end : hard_end + row[1]])
         draw(space.keys, hard, n, row[2], state, easies[easy_end : easy_end + row[2]])
         hards[hard_end : hard_end + row[1]].sort()
@@ -141,7 +131,23 @@ def pools_of_block(
             if labels.split[i] == 0:
                 positives[end] = labels.liked[i]
                 end += 1
-    return positives[:end].copy(), hards[:hard_end].copy(), easies[:easy_end].copy(), counts
+        if negatives:
+            if most:
+                space.keys[:n] = kept
+            # No easy pool: all come from the hard one.
+            from_hard = hard_negatives if hard < n else negatives
+            drawn = np.empty(likes * negatives, np.int32)
+            state[0] = hashed(drawing, user)
+            draw(space.keys, 0, hard, likes * from_hard, state, drawn)
+            draw(space.keys, hard, n, likes * (negatives - from_hard), state, drawn[likes * from_hard :])
+            triplet_end = deal(labels, user, drawn, likes, from_hard, triplets, triplet_end)
+    return (
+        positives[:end].copy(),
+        hards[:hard_end].copy(),
+        easies[:easy_end].copy(),
+        counts,
+        triplets[:triplet_end].copy(),
+    )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -182,17 +188,20 @@ def random_batches(
     """
     out, parts = empty_batches(labels, first, last, negatives)
     missing = np.zeros((4, 2), np.int64)
-    state = np.zeros(1, np.uint64)
+    state, counts = np.zeros(1, np.uint64), space.counts
     end = 0
     for user in range(first, last):
         start, stop = labels.liked_ptr[user], labels.liked_ptr[user + 1]
         state[0] = hashed(seed, user)
         # Counted before drawing: rejection below would never end with fewer playlists left than are asked for.
-        left = everybody.size - labels.owned[user]
+        own, own_end = labels.owned_ptr[user], labels.owned_ptr[user + 1]
+        left = everybody.size - (own_end - own)
         for i in range(start, stop):
             playlist = labels.liked[i]
-            space.counts[playlist] = 1
+            counts[playlist] = 1
             left -= labels.offered[playlist] and labels.owner[playlist] != user
+        for i in range(own, own_end):
+            counts[labels.owned[i]] = 1
         for i in range(start, stop):
             if not held_out(labels, user, i, left >= negatives, missing):
                 continue
@@ -200,16 +209,18 @@ def random_batches(
             k = 2
             while k < 2 + negatives:
                 # Rejection, and no pool per user: of all playlists few are liked, so few draws are lost.
-                playlist = everybody[below(state, everybody.size)]
-                if space.counts[playlist] == 0 and labels.owner[playlist] != user:
-                    space.counts[playlist] = 1
+                playlist = np.uint64(everybody[np.uint64(below(state, everybody.size))])
+                if counts[playlist] == 0:
+                    counts[playlist] = 1
                     out[end, k] = playlist
                     k += 1
             for k in range(2, 2 + negatives):
-                space.counts[out[end, k]] = 0
+                counts[np.uint64(out[end, k])] = 0
             end += 1
         for i in range(start, stop):
-            space.counts[labels.liked[i]] = 0
+            counts[labels.liked[i]] = 0
+        for i in range(own, own_end):
+            counts[labels.owned[i]] = 0
     return out[:end].copy(), parts[:end].copy(), missing
 
 

@@ -20,18 +20,20 @@ Array = npt.NDArray[Any]
 
 
 def load_pools(parts: Mapping[str, Path]) -> tuple[Tastes, Labels]:
-    """Tastes and labels from the directories of the stages 2-songs to 7-own, under these names.
+    """Tastes, with the playlists alone that may be negatives, and labels.
 
-    The arrays are read-only but for the split.
+    parts: the directories of the stages 2-songs to 7-own, under these names. The arrays are read-only but for the
+    split.
     """
-    liked = Csr.load(parts[LIKED], "liked")
+    liked, owned = Csr.load(parts[LIKED], "liked"), Csr.load(parts[OWN], "owned")
     beta = np.load(parts[SCORE] / "beta.npy")
     labels = Labels(
         liked_ptr=read_only(liked.indptr),
         liked=read_only(liked.indices),
         split=np.load(parts[SPLIT] / "split.npy"),
         owner=read_only(np.load(parts[OWN] / "owner.npy")),
-        owned=read_only(Csr.load(parts[OWN], "owned").counts),
+        owned_ptr=read_only(owned.indptr),
+        owned=read_only(owned.indices),
         offered=read_only(np.load(parts[SPLIT] / "playlist_kept.npy")),
     )
-    return load_tastes(parts[MATRIX], parts[SONGS], beta), labels
+    return load_tastes(parts[MATRIX], parts[SONGS], beta, labels.offered), labels

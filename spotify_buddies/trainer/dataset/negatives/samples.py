@@ -7,64 +7,48 @@ pool where it is smaller. toy_users.npy int32: the users of the toy set, ascendi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.foundation.stages.blocks import Shared
-from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
-from spotify_buddies.trainer.dataset.kernels import Tastes
-from spotify_buddies.trainer.dataset.negatives.kernels import Labels, pools_of_block
-from spotify_buddies.trainer.dataset.scoring import space_for
 from spotify_buddies.trainer.reports.quantiles import describe
 from spotify_buddies.trainer.settings import DataSettings
 
 Array = npt.NDArray[Any]
 
-Inputs = TypeVar("Inputs")
-Sampled = tuple[Array, Array, Array, Array]
+Drawn = tuple[Array, Array, Array, Array, Array]
 
 NAMES = ("positives", "hard", "easy")
 
 
-def sample_block(
-    inputs: tuple[Tastes, Labels], first: int, last: int, *, share: float, most: int, seed: np.uint64
-) -> Sampled:
-    """What the triplets of users first..last are drawn from, as `pools_of_block` says."""
-    tastes, labels = inputs
-    space = space_for(labels.owner.size)
-    drawn: Sampled = pools_of_block(tastes, labels, first, last, share, most, seed, space)
-    return drawn
-
-
 def write_pools(
     directory: Path,
-    shared: Shared[Inputs],
-    sample: Callable[[Inputs, int, int], Sampled],
-    sizes: tuple[int, int],
+    blocks: Iterable[Drawn],
+    playlists: int,
     toy: Array,
     settings: DataSettings,
-    progress: Progress,
+    take: Callable[[Array], None],
 ) -> dict[str, Any]:
-    """Write the three CSR of `sizes` (U, P) and toy_users.npy; the statistics of part 8.
+    """Write the three CSR (U, playlists) and toy_users.npy; the statistics of part 8.
 
-    sample: what `sample_block` returns, of a block of users. toy bool (U) marks the users of the toy set.
+    blocks: what `negatives_of_block` returns, of one block of users after the other; their triplets go to `take`. toy
+    bool (U) marks the users of the toy set.
     """
-    users, playlists = sizes
     # So that a data set without users has an array to join.
-    blocks = [np.zeros((0, 6), np.int64)]
+    counted = [np.zeros((0, 6), np.int64)]
     with ExitStack() as stack:
         files = [stack.enter_context(Growing(directory / f"{name}.indices.npy", np.int32)) for name in NAMES]
-        for *rows, counts in shared.over(sample, users, settings.block_users, "pools", progress):
-            blocks.append(counts)
+        for *rows, counts, triplets in blocks:
+            counted.append(counts)
             for file, part in zip(files, rows, strict=True):
                 file.append(part)
-    counts = np.concatenate(blocks)
+            take(triplets)
+    counts = np.concatenate(counted)
     # The first three columns are sizes of the samples; sizes of the pools and lost positives follow.
     for name, column in zip(NAMES, counts.T, strict=False):
         np.save(directory / f"{name}.indptr.npy", np.concatenate([np.zeros(1, np.int64), np.cumsum(column)]))

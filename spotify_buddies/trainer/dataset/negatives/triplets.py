@@ -10,30 +10,29 @@ playlists, and the hard pool is what the user dislikes, see trainer.dataset.nega
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.foundation.arrays.streams import hash_rows
-from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, read_only
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, over_blocks, read_only
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
 from spotify_buddies.trainer.dataset.labels.follows import real_labels
-from spotify_buddies.trainer.dataset.negatives.kernels import Labels, triplets_of_block
+from spotify_buddies.trainer.dataset.negatives.kernels import Labels, negatives_of_block
 from spotify_buddies.trainer.dataset.negatives.pools import load_pools
-from spotify_buddies.trainer.dataset.negatives.samples import Inputs, sample_block, write_pools
+from spotify_buddies.trainer.dataset.negatives.samples import Drawn, write_pools
 from spotify_buddies.trainer.dataset.negatives.uniform.drawing import (
     draw_follows,
     kept_of_pools,
-    sample_follows,
     uniform_inputs,
 )
 from spotify_buddies.trainer.dataset.scoring import space_for
@@ -46,23 +45,45 @@ Array = npt.NDArray[Any]
 PILE_ROWS = 4_000_000
 
 
+Inputs = TypeVar("Inputs")
+Inputs_contra = TypeVar("Inputs_contra", contravariant=True)
+
+
+class Drawing(Protocol[Inputs_contra]):
+    """What is done for a block of users, see `negatives_of_block`. most 0: no samples; negatives 0: no triplets."""
+
+    def __call__(self, inputs: Inputs_contra, first: int, last: int, *, most: int, negatives: int) -> Drawn:
+        """Draw for users first..last."""
+
+
 @dataclass(frozen=True)
 class Work(Generic[Inputs]):
-    """What is done for a block of users: samples of the pools (see `sample_block`), and triplets int32 (N, 3)."""
+    """What is drawn of. most: playlists of each pool that are kept."""
 
     inputs: Inputs
-    sample: Callable[[Inputs, int, int], tuple[Array, Array, Array, Array]]
-    draw: Callable[[Inputs, int, int], Array]
+    draw: Drawing[Inputs]
+    most: int
 
 
 def draw_block(
-    inputs: tuple[Tastes, Labels], first: int, last: int, *, negatives: int, hard: int, share: float, seed: np.uint64
-) -> Array:
-    """The triplets of users first..last, int32 (N, 3), as `triplets_of_block` says."""
+    inputs: tuple[Tastes, Labels],
+    first: int,
+    last: int,
+    *,
+    most: int,
+    negatives: int,
+    hard: int,
+    share: float,
+    sampling: np.uint64,
+    drawing: np.uint64,
+) -> Drawn:
+    """Samples and triplets of users first..last, as `negatives_of_block` says."""
     tastes, labels = inputs
     space = space_for(labels.owner.size)
-    rows: Array = triplets_of_block(tastes, labels, first, last, negatives, hard, share, seed, space)[0]
-    return rows
+    drawn: Drawn = negatives_of_block(
+        tastes, labels, first, last, share, most, sampling, negatives, hard, drawing, space
+    )
+    return drawn
 
 
 def write_triplets(
@@ -79,20 +100,14 @@ def write_triplets(
     toy = toy_users(np.load(parts[SPLIT] / "user_kind.npy"), settings)
     sampling = np.uint64(derive(settings.seed, "pools"))
     drawing = np.uint64(derive(settings.seed, "triplets"))
-    most, negatives = settings.pool_sample, settings.negatives
-    hard = int(negatives * settings.hard_share + 0.5)
+    hard = int(settings.negatives * settings.hard_share + 0.5)
     if (follows := real_labels(parts[MATRIX])) is not None:
-        uniform = uniform_inputs(labels, follows)
-        draw = partial(draw_follows, negatives=negatives, hard=hard, seed=drawing)
         most = kept_of_pools(toy.size, settings)
-        work = Work(uniform, partial(sample_follows, most=most, seed=sampling), draw)
-        return _write(directory, work, labels, toy, settings, progress, blocks)
-    share = settings.hard_pool
-    scored = Work(
-        (tastes, labels),
-        partial(sample_block, share=share, most=most, seed=sampling),
-        partial(draw_block, negatives=negatives, hard=hard, share=share, seed=drawing),
-    )
+        of_follows = partial(draw_follows, hard=hard, sampling=sampling, drawing=drawing)
+        uniform = Work(uniform_inputs(labels, follows), of_follows, most)
+        return _write(directory, uniform, labels, toy, settings, progress, blocks)
+    draw = partial(draw_block, hard=hard, share=settings.hard_pool, sampling=sampling, drawing=drawing)
+    scored = Work((tastes, labels), draw, settings.pool_sample)
     return _write(directory, scored, labels, toy, settings, progress, blocks)
 
 
@@ -105,16 +120,26 @@ def _write(
     progress: Progress,
     blocks: Blocks,
 ) -> dict[str, Any]:
-    sizes = users, _ = labels.liked_ptr.size - 1, labels.owner.size
-    with blocks.share(work.inputs) as shared:
-        statistics = write_pools(directory, shared, work.sample, sizes, toy, settings, progress)
-        # Known from the pools, before a triplet is drawn.
-        if not in_a_file(statistics["triplets"], settings):
-            return statistics | {"in_a_file": False}
-        # The most there can be: the number of piles must be known before the first row, and not depend on blocks.
-        piles = Piles(directory, settings.negatives * int((labels.split == IN_TRAIN).sum()), settings.seed)
-        with piles:
-            for rows in shared.over(work.draw, users, settings.block_users, "triplets", progress):
+    users, playlists = labels.liked_ptr.size - 1, labels.owner.size
+    # The most there can be: the number of piles must be known before the first row, and not depend on blocks.
+    most_rows = settings.negatives * int((labels.split == IN_TRAIN).sum())
+    with blocks.share(work.inputs) as shared, ExitStack() as stack:
+
+        def drawn(what: str, most: int, negatives: int) -> Iterator[Drawn]:
+            draw = partial(work.draw, most=most, negatives=negatives)
+            return shared.over(draw, users, settings.block_users, what, progress)
+
+        # Where it is sure that they are written, triplets are drawn in the pass that finds the pools.
+        if in_a_file(most_rows, settings):
+            piles = stack.enter_context(Piles(directory, most_rows, settings.seed))
+            both = drawn("triplets", work.most, settings.negatives)
+            statistics = write_pools(directory, both, playlists, toy, settings, piles.add)
+        else:
+            statistics = write_pools(directory, drawn("pools", work.most, 0), playlists, toy, settings, lambda _: None)
+            if not in_a_file(statistics["triplets"], settings):
+                return statistics | {"in_a_file": False}
+            piles = stack.enter_context(Piles(directory, most_rows, settings.seed))
+            for *_, rows in drawn("triplets", 0, settings.negatives):
                 piles.add(rows)
     piles.shuffle(toy, progress)
     return statistics | {"in_a_file": True}
@@ -149,8 +174,9 @@ class Piles:
     def add(self, rows: Array) -> None:
         """Deal rows (n, 3)."""
         pile = self._deal.integers(0, self._count, len(rows), dtype=np.int64)
-        # Stable: rows of a pile keep the order in which they came, whatever the sort of the platform.
-        order = np.argsort(pile, kind="stable")
+        # Stable: rows of a pile keep the order in which they came, whatever the sort of the platform. Numbers of two
+        # bytes are sorted by their digits, in a fraction of the time.
+        order = np.argsort(pile.astype(np.uint16), kind="stable")
         ends = np.cumsum(np.bincount(pile, minlength=self._count))
         for file, part in zip(self._files, np.split(rows[order], ends[:-1]), strict=True):
             part.tofile(file)
@@ -161,16 +187,21 @@ class Piles:
             Growing(self._directory / "triplets.npy", np.int32, (3,)) as whole,
             Growing(self._directory / "triplets-toy.npy", np.int32, (3,)) as small,
         ):
-            for number, path in enumerate(self._paths()):
-                progress("shuffle", number, self._count, "piles")
-                rows = np.fromfile(path, np.int32).reshape(-1, 3)
-                rows = rows[generator(self._seed, f"triplets/shuffle/{number}").permutation(len(rows))]
+            shuffled = over_blocks(
+                self._count, 1, "shuffle", progress, lambda number, _: self._pile(number), unit="piles"
+            )
+            for rows in shuffled:
                 whole.append(rows)
                 # From the shuffled rows: the toy set is a part of the same order, without a shuffle of its own.
                 small.append(rows[toy[rows[:, 0]]])
-                path.unlink()
             self.rows, self.toy_rows = whole.rows, small.rows
-        progress("shuffle", self._count, self._count, "piles")
+
+    def _pile(self, number: int) -> Array:
+        """The rows of a pile, shuffled; its file is removed."""
+        path = self._paths()[number]
+        rows = np.fromfile(path, np.int32).reshape(-1, 3)
+        path.unlink()
+        return rows[generator(self._seed, f"triplets/shuffle/{number}").permutation(len(rows))]
 
     def _paths(self) -> list[Path]:
         return [self._directory / f"pile-{number}.bin" for number in range(self._count)]

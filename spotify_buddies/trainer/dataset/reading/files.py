@@ -35,16 +35,29 @@ def read_start(path: Path) -> tuple[bytes, DataError | None]:
 
     DataError: an empty file.
     """
-    pieces: list[bytes] = []
-    problem = None
-    try:
-        pieces += _read(path)
-    except DataError as error:
-        problem = error
-    content = b"".join(pieces)
+    content, problem = _plain(path), None
+    if content is None:
+        pieces: list[bytes] = []
+        try:
+            pieces += _read(path)
+        except DataError as error:
+            problem = error
+        content = b"".join(pieces)
     if not problem and not content.strip():
         raise DataError(str(path), "byte 0", "the file is empty", SKIP)
     return _started(content, True), problem
+
+
+def _plain(path: Path) -> bytes | None:
+    """The content of a file that is neither packed nor in another Unicode, read in one piece; else None."""
+    if path.suffix in (".gz", ".zst"):
+        return None
+    with path.open("rb") as file:
+        start = file.read(_MARK_BYTES)
+        if any(start.startswith(mark) for mark, _ in _MARKS):
+            return None
+        file.seek(0)
+        return file.read()
 
 
 def read_whole(path: Path) -> bytes:

@@ -79,7 +79,8 @@ class SongNames:
         clean_title, clean_artist = clean(title), clean(artist)
         code = self.NONE
         if clean_title and clean_artist:
-            name = f"{clean_title}{_BETWEEN}{clean_artist}"
+            as_it_came = clean_title == title and clean_artist == artist
+            name = pair if as_it_came else f"{clean_title}{_BETWEEN}{clean_artist}"
             code = self._codes.setdefault(name, self._first + len(self._names))
             if code == self._first + len(self._names):
                 self._names.append(name)
@@ -106,6 +107,8 @@ class SongNames:
 
 def clean(text: str) -> str:
     """A name as it is stored: no NUL, no character 31, no half of a surrogate pair, no space at the ends."""
+    if text.isprintable():  # which none of these but a space is
+        return text.strip()
     text = text.replace("\0", "").replace(_BETWEEN, " ").strip()
     try:
         text.encode()

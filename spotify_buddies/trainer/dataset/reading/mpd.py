@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
+from spotify_buddies.foundation.stages.blocks import over_blocks
+from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
 from spotify_buddies.trainer.dataset.reading.files import read_start
 from spotify_buddies.trainer.dataset.reading.intern import SongNames, clean
+from spotify_buddies.trainer.dataset.reading.slices.kernels.cut import FOLLOWERS, NAME, PID, TRACKS
+from spotify_buddies.trainer.dataset.reading.slices.spellings import CutSlice, Spellings, cut_playlists
 from spotify_buddies.trainer.dataset.reading.values import id_text, whole
+
+Array = npt.NDArray[Any]
 
 _LIST = re.compile(r'"playlists"\s*:\s*\[\s*')
 _COMMA = re.compile(r"\s*,\s*")
@@ -22,33 +31,120 @@ _COMMA = re.compile(r"\s*,\s*")
 
 @dataclass
 class Slice:
-    """The playlists of one slice. lengths: tracks of each; songs: their codes, in the order of the file."""
+    """The playlists of one slice. lengths: tracks of each; songs: their codes, int32, in the order of the file."""
 
     ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
     followers: list[int | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
-    songs: list[int] = field(default_factory=list)
+    songs: Array = field(default_factory=lambda: np.empty(0, np.int32))
     nameless_tracks: int = 0
+
+    def only(self, rows: Sequence[int]) -> Slice:
+        """Some of the playlists, ascending; tracks without a name are not counted anew. Itself where it is all."""
+        if len(rows) == len(self.ids):
+            return self
+        kept = np.zeros(len(self.ids), bool)
+        kept[rows] = True
+        return Slice(
+            ids=[self.ids[row] for row in rows],
+            titles=[self.titles[row] for row in rows],
+            followers=[self.followers[row] for row in rows],
+            lengths=[self.lengths[row] for row in rows],
+            songs=self.songs[np.repeat(kept, self.lengths)],
+            nameless_tracks=self.nameless_tracks,
+        )
+
+
+@dataclass(frozen=True)
+class OpenedSlice:
+    """The content of a slice, up to where its packing breaks, with how it breaks; cut where it has the usual form."""
+
+    path: Path
+    content: bytes
+    problem: DataError | None
+    cut: CutSlice | None
+
+
+def open_slice(path: Path) -> OpenedSlice:
+    """What of a slice can be read without the names of those before it. DataError: an empty file."""
+    content, problem = read_start(path)
+    return OpenedSlice(path, content, problem, cut_playlists(content) if problem is None else None)
+
+
+def open_slices(paths: Sequence[Path], progress: Progress) -> Iterator[OpenedSlice | DataError]:
+    """open_slice of each path, in their order; a few are opened ahead, on every processor."""
+
+    def opened(first: int, _: int) -> OpenedSlice | DataError:
+        try:
+            return open_slice(paths[first])
+        except DataError as error:
+            return error
+
+    return over_blocks(len(paths), 1, "slices", progress, opened, unit="files")
+
+
+class SliceReader:
+    """Reads slices one after the other; names not seen before are added to `names`."""
+
+    def __init__(self, names: SongNames) -> None:
+        self._names, self._spellings = names, Spellings(names)
+
+    def read(self, opened: OpenedSlice, skipped: Skipped | None = None) -> Slice:
+        """Read one slice.
+
+        A playlist whose form is not a slice's goes to `skipped`, which names it; nothing of it stays in the names. So
+        does a file whose JSON or packing breaks: it ends at the last whole playlist before that. DataError: no list of
+        playlists.
+        """
+        if opened.cut is not None:
+            try:
+                result = _described(opened.cut)
+            except _Malformed:
+                pass  # below, where it is named
+            else:
+                _add_songs(result, opened.cut, self._spellings.codes(opened.cut))
+                return result
+        return _read_parsed(opened, self._names, Skipped() if skipped is None else skipped)
 
 
 def read_slice(path: Path, names: SongNames, skipped: Skipped | None = None) -> Slice:
-    """Read one slice; names not seen before are added to `names`.
+    """Read one slice by itself; see SliceReader."""
+    return SliceReader(names).read(open_slice(path), skipped)
 
-    A playlist whose form is not a slice's goes to `skipped`, which names it; nothing of it stays in `names`. So does a
-    file whose JSON or packing breaks: it ends at the last whole playlist before that. DataError: no list of playlists.
-    """
-    skipped = Skipped() if skipped is None else skipped
+
+def _described(cut: CutSlice) -> Slice:
+    """The playlists without their songs."""
+    names = [_as_text(name, "name") for name in cut.values(NAME)]
+    return Slice(
+        ids=[_id(pid) for pid in cut.values(PID)],
+        titles=[clean(name) for name in names],
+        followers=[_followers(number) for number in cut.values(FOLLOWERS)],
+    )
+
+
+def _add_songs(result: Slice, cut: CutSlice, codes: Array) -> None:
+    kept = codes != SongNames.NONE
+    ends = np.concatenate([[0], np.cumsum(cut.playlists[:, TRACKS], dtype=np.int64)])
+    before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+    result.lengths = np.diff(before[ends]).tolist()
+    result.songs = codes if kept.all() else codes[kept]
+    result.nameless_tracks = int(codes.size - result.songs.size)
+
+
+def _read_parsed(opened: OpenedSlice, names: SongNames, skipped: Skipped) -> Slice:
+    """Read a slice of any form, or of none."""
     mark = names.mark()
-    result = Slice()
-    for number, playlist in enumerate(_playlists(path, skipped)):
+    result, songs = Slice(), list[int]()
+    for number, playlist in enumerate(_playlists(opened, skipped)):
         before = names.mark()
         try:
-            _read_playlist(playlist, names, result)
+            _read_playlist(playlist, names, result, songs)
         except _Malformed as error:
             names.rewind(before if skipped.allowed else mark)
             where = f"playlist {number:,} of the slice" + (f", track {error.track:,}" if error.track >= 0 else "")
-            skipped.playlist(DataError(str(path), where, error.problem, SKIP))
+            skipped.playlist(DataError(str(opened.path), where, error.problem, SKIP))
+    result.songs = np.array(songs, np.int32)
     return result
 
 
@@ -60,7 +156,7 @@ class _Malformed(Exception):
         self.problem, self.track = problem, track
 
 
-def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
+def _read_playlist(playlist: object, names: SongNames, result: Slice, into: list[int]) -> None:
     if not isinstance(playlist, dict):
         raise _Malformed(f"{_kind(playlist)} where a playlist should stand")
     for key in ("pid", "tracks"):
@@ -71,13 +167,17 @@ def _read_playlist(playlist: object, names: SongNames, result: Slice) -> None:
         raise _Malformed(f"tracks is {_kind(tracks)}, not a list")
     songs = _codes(tracks, names)
     kept = [code for code in songs if code != SongNames.NONE]
-    followers = whole(playlist.get("num_followers"))
     result.ids.append(playlist_id)
-    result.titles.append(clean(_text(playlist, "name")))
-    result.followers.append(followers if followers is not None and 0 <= followers < 1 << 31 else None)
+    result.titles.append(clean(_as_text(playlist.get("name"), "name")))
+    result.followers.append(_followers(playlist.get("num_followers")))
     result.lengths.append(len(kept))
-    result.songs += kept
+    into += kept
     result.nameless_tracks += len(songs) - len(kept)
+
+
+def _followers(number: object) -> int | None:
+    followers = whole(number)
+    return followers if followers is not None and 0 <= followers < 1 << 31 else None
 
 
 def _id(pid: object) -> str:
@@ -100,13 +200,13 @@ def _codes(tracks: list[Any], names: SongNames) -> list[int]:
         except (KeyError, TypeError):  # a new song, or something that is no track
             if not isinstance(track, dict):
                 raise _Malformed(f"{_kind(track)} where a track should stand", number) from None
-            code = names.code(_text(track, "track_name", number), _text(track, "artist_name", number))
+            title, artist = (_as_text(track.get(key), key, number) for key in ("track_name", "artist_name"))
+            code = names.code(title, artist)
         songs.append(code)
     return songs
 
 
-def _text(item: dict[str, Any], key: str, track: int = -1) -> str:
-    value = item.get(key)
+def _as_text(value: object, key: str, track: int = -1) -> str:
     if isinstance(value, str):
         return value
     # NaN is what tables write for a text that is missing.
@@ -128,9 +228,9 @@ def _shown(value: object) -> str:
     return json.dumps(value) if not isinstance(value, dict | list) else _kind(value)
 
 
-def _playlists(path: Path, skipped: Skipped) -> list[Any]:
+def _playlists(opened: OpenedSlice, skipped: Skipped) -> list[Any]:
     """The slice's playlists, up to where its packing or its JSON breaks."""
-    content, problem = read_start(path)
+    path, content, problem = opened.path, opened.content, opened.problem
     if problem is None:
         try:
             return _listed(path, orjson.loads(content))

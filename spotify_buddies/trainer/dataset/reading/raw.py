@@ -30,7 +30,7 @@ from spotify_buddies.trainer.dataset.reading.interactions import (
     write_interactions,
 )
 from spotify_buddies.trainer.dataset.reading.intern import Ids, SongNames
-from spotify_buddies.trainer.dataset.reading.mpd import Slice, read_slice
+from spotify_buddies.trainer.dataset.reading.mpd import OpenedSlice, Slice, SliceReader, open_slices
 from spotify_buddies.trainer.dataset.reading.own import OwnPlaylists, read_own_listens, read_own_playlists
 from spotify_buddies.trainer.dataset.reading.song_names import NamedSongs, read_mismatches, read_song_names
 from spotify_buddies.trainer.dataset.reading.sources import Sources
@@ -71,10 +71,9 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
     named = _read_names(sources, listens.ids, counts, skipped, progress)
     # Ids first, then names, in one range of codes: no code has to be moved later.
     names = SongNames(first=len(listens.ids))
-    for number, path in enumerate(sources.mpd):
-        progress("slices", number, len(sources.mpd), "files")
-        _read_slice(path, names, playlists, counts, skipped)
-    progress("slices", len(sources.mpd), len(sources.mpd), "files")
+    reader = SliceReader(names)
+    for opened in open_slices(sources.mpd, progress):
+        _read_slice(opened, reader, playlists, counts, skipped)
     _read_own(sources, names, listens, playlists, counts, skipped, progress)
     listeners = len(listens.users)
     found = _read_interactions(sources, given, listens.users, playlists, skipped, progress)
@@ -148,10 +147,15 @@ def _read_names(sources: Sources, ids: Ids, counts: Statistics, skipped: Skipped
     return named
 
 
-def _read_slice(path: Path, names: SongNames, into: _Playlists, counts: Statistics, skipped: Skipped) -> None:
+def _read_slice(
+    opened: OpenedSlice | DataError, reader: SliceReader, into: _Playlists, counts: Statistics, skipped: Skipped
+) -> None:
+    if isinstance(opened, DataError):
+        skipped.file(opened)
+        return
     broken = skipped.files
     try:
-        part = read_slice(path, names, skipped)
+        part = reader.read(opened, skipped)
     except DataError as error:
         skipped.file(error)
         return
@@ -165,21 +169,17 @@ def _read_slice(path: Path, names: SongNames, into: _Playlists, counts: Statisti
 def _add_slice(part: Slice, into: _Playlists) -> int:
     """Add the playlists whose id is new; the number of the others."""
     # A playlist may be in two slices, where files of two downloads lie together; the first one counts.
-    ends = np.cumsum([0, *part.lengths])
-    songs = np.array(part.songs, np.int32)
     new = []
     for row, playlist_id in enumerate(part.ids):
         if playlist_id not in into.ids:
             into.ids.code(playlist_id)
             new.append(row)
-    into.titles += [part.titles[row] for row in new]
-    into.followers += [part.followers[row] for row in new]
+    kept = part.only(new)
+    into.titles += kept.titles
+    into.followers += kept.followers
     into.owners += [None] * len(new)
-    into.lengths.append(np.array([part.lengths[row] for row in new], np.int64))
-    # The usual slice has no duplicate, and keeps its array without a copy.
-    if len(new) < len(part.ids):
-        songs = np.concatenate([songs[:0], *(songs[ends[row] : ends[row + 1]] for row in new)])
-    into.songs.append(songs)
+    into.lengths.append(np.array(kept.lengths, np.int64))
+    into.songs.append(kept.songs)
     return len(part.ids) - len(new)
 
 

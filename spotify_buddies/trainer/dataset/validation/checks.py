@@ -84,7 +84,7 @@ def check_song_names(path: Path, found: Found, noted: Noted) -> Outcome:
 def check_slice(path: Path, found: Found, noted: Noted) -> Outcome:
     """One slice of the Million Playlist Dataset."""
     part = read_slice(path, found.names, noted)
-    found.listed.extend(part.songs)
+    found.listed.extend(part.songs.tolist())
     twice = sum(playlist_id in found.playlists for playlist_id in part.ids)
     for playlist_id in part.ids:
         found.playlists.code(playlist_id)

@@ -49,15 +49,24 @@ def kept_of_pools(users: int, settings: DataSettings) -> int:
     return max(settings.pool_sample, min(_A_USER, _IN_ALL // max(users, 1)))
 
 
-def sample_follows(inputs: Uniform, first: int, last: int, *, most: int, seed: np.uint64) -> Sampled:
-    """Positives and samples of the pools of users first..last, as `kernels.pools_of_block` returns them."""
-    marks = np.zeros(inputs.labels.owner.size, np.int8)
-    drawn: Sampled = uniform_pools(*inputs, first, last, most, seed, marks)
-    return drawn
+def draw_follows(
+    inputs: Uniform,
+    first: int,
+    last: int,
+    *,
+    most: int,
+    negatives: int,
+    hard: int,
+    sampling: np.uint64,
+    drawing: np.uint64,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Positives, samples of the pools and triplets of users first..last, as `kernels.negatives_of_block` returns them.
 
-
-def draw_follows(inputs: Uniform, first: int, last: int, *, negatives: int, hard: int, seed: np.uint64) -> Array:
-    """The triplets of users first..last, int32 (N, 3), by user and positive; `hard` negatives of what is disliked."""
+    `hard` of the negatives are of what is disliked.
+    """
     marks = np.zeros(inputs.labels.owner.size, np.int8)
-    rows: Array = uniform_triplets(*inputs, first, last, negatives, hard, seed, marks)
-    return rows
+    sampled: Sampled = uniform_pools(*inputs, first, last, most, sampling, marks)
+    triplets: Array = np.empty((0, 3), np.int32)
+    if negatives:
+        triplets = uniform_triplets(*inputs, first, last, negatives, hard, drawing, marks)
+    return *sampled, triplets

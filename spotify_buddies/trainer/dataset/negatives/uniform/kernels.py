@@ -30,7 +30,7 @@ def others(
     labels: Labels, refused_ptr: Array, refused: Array, everybody: Array, user: int, most: int, marks: Array
 ) -> tuple[int, Array]:
     """How many uniform negatives there are, and these where they are no more than `most`, else none of them."""
-    left = everybody.size - labels.owned[user]
+    left = everybody.size - (labels.owned_ptr[user + 1] - labels.owned_ptr[user])
     for i in range(labels.liked_ptr[user], labels.liked_ptr[user + 1]):
         playlist = labels.liked[i]
         left -= labels.split[i] == 0 and labels.offered[playlist] and labels.owner[playlist] != user

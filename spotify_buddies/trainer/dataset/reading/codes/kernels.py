@@ -34,15 +34,21 @@ _CODE = np.uint64(FREE)
 
 
 @njit(cache=True, nogil=True)
-def _hash(data: Array, first: int, last: int) -> Any:
-    """A hash of data[first:last]."""
+def word(data: Array, at: Any) -> Any:
+    """Eight bytes from a place that has them, the first one lowest."""
+    value = np.uint64(0)
+    for i in range(8):  # one load, as compiled
+        value |= np.uint64(data[np.uint64(at) + np.uint64(i)]) << np.uint64(8 * i)
+    return value
+
+
+@njit(cache=True, nogil=True)
+def hash_bytes(data: Array, first: int, last: int) -> Any:
+    """A hash of data[first:last], uint64."""
     value = np.uint64(last - first) * np.uint64(0x9E3779B97F4A7C15)
     at, end = np.uint64(first), np.uint64(last)
     while at + np.uint64(8) <= end:
-        word = np.uint64(0)
-        for i in range(8):  # one load, as compiled
-            word |= np.uint64(data[at + np.uint64(i)]) << np.uint64(8 * i)
-        value = (value ^ word) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ word(data, at)) * np.uint64(0xBF58476D1CE4E5B9)
         value ^= value >> np.uint64(29)
         at += np.uint64(8)
     while at < end:
@@ -52,7 +58,8 @@ def _hash(data: Array, first: int, last: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _same(a: Array, first: int, b: Array, other: int, length: int) -> Any:
+def same(a: Array, first: int, b: Array, other: int, length: int) -> Any:
+    """Whether a[first : first + length] and b[other : other + length] are the same bytes."""
     differ = np.uint8(0)
     for i in range(length):
         differ |= a[np.uint64(first + i)] ^ b[np.uint64(other + i)]
@@ -70,7 +77,7 @@ def _code_of(table: Table, count: int, data: Array, first: int, last: int, hashe
             break
         if (table.slots[slot, 0] ^ hashed) >> np.uint64(32) == np.uint64(0):
             place = np.int64(table.slots[slot, 1])
-            if place & 255 == last - first and _same(data, first, table.text, place >> 8, last - first):
+            if place & 255 == last - first and same(data, first, table.text, place >> 8, last - first):
                 return np.int64(code)
         slot = (slot + np.uint64(1)) & mask
     start = table.starts[count]
@@ -102,7 +109,7 @@ def put_all(table: Table, count: int, text: Array, ends: Array) -> Any:
     """Put ids that are not in the table into it, one after the other in text; the number of ids then."""
     first = 0
     for last in ends:
-        _code_of(table, count, text, first, last, _hash(text, first, last))
+        _code_of(table, count, text, first, last, hash_bytes(text, first, last))
         count, first = count + 1, last
     return count
 
@@ -152,13 +159,13 @@ def cut_lines(data: Array, longest: int, guess: bool, fields: Array, hashes: Arr
         at, lines = at + 1, lines + 1
         if plays == 0:
             continue
-        if before >= 0 and end - first == user_size and _same(data, first, data, before, user_size):
+        if before >= 0 and end - first == user_size and same(data, first, data, before, user_size):
             fields[filled, 0] = -1
         else:
             fields[filled, 0], fields[filled, 1] = first, end
-            hashes[filled, 0] = _hash(data, first, end)
+            hashes[filled, 0] = hash_bytes(data, first, end)
         fields[filled, 2], fields[filled, 3] = song, song_end
-        hashes[filled, 1] = _hash(data, song, song_end)
+        hashes[filled, 1] = hash_bytes(data, song, song_end)
         filled += 1
         before, user_size, song_size = first, end - first, song_end - song
     return filled, lines
@@ -184,12 +191,16 @@ def look_up(
     songs: Table,
     user_count: int,
     song_count: int,
-    heard: Array,
+    user: int,
+    user_codes: Array,
+    song_codes: Array,
 ) -> tuple[int, int]:
-    """Codes of the users and songs that `cut_lines` found, int32 (2, entries); the ids in both tables then."""
-    user = -1
+    """Codes of the users and songs that `cut_lines` found, int32 (entries,) each; the ids in both tables then.
+
+    user: the code of the user before the first entry.
+    """
     ahead = np.zeros(_AHEAD, np.int64)
-    for i in range(heard.shape[1]):
+    for i in range(song_codes.size):
         if i % _AHEAD == 0:
             _fetch(songs, hashes[i : i + _AHEAD, 1], ahead)
         if fields[i, 0] >= 0:
@@ -197,5 +208,5 @@ def look_up(
             user_count = max(user_count, user + 1)
         song = _code_of(songs, song_count, data, fields[i, 2], fields[i, 3], hashes[i, 1])
         song_count = max(song_count, song + 1)
-        heard[0, i], heard[1, i] = user, song
+        user_codes[i], song_codes[i] = user, song
     return user_count, song_count

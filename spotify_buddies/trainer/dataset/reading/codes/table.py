@@ -15,6 +15,8 @@ from spotify_buddies.trainer.dataset.reading.intern import Ids
 Array = npt.NDArray[Any]
 
 _TAB, _LINE_FEED, _BLANK, _DELETE = 9, 10, 0x20, 0x7F
+# Listens that are looked up at a time. Each may bring a new id, and a table with much room for new ones is slow.
+_PIECE = 1 << 14
 
 
 class Cut(NamedTuple):
@@ -51,14 +53,20 @@ class Codes:
 
     def of(self, block: Cut) -> tuple[Array, Array]:
         """Codes of users and songs, int32 (listens,) each."""
-        for kind in (self._users, self._songs):
-            kind.make_room(block.lines, block.data.size)
-        heard = np.empty((2, len(block.fields)), np.int32)
-        tables, counts = (self._users.table, self._songs.table), (self._users.count, self._songs.count)
-        users, songs = look_up(block.data, block.fields, block.hashes, *tables, *counts, heard)
-        self._users.keep(users)
-        self._songs.keep(songs)
-        return heard[0], heard[1]
+        users, songs = np.empty((2, len(block.fields)), np.int32)
+        user = -1
+        for first in range(0, users.size, _PIECE):
+            part = slice(first, first + _PIECE)
+            fields = block.fields[part]
+            named = fields[fields[:, 0] >= 0]
+            self._users.make_room(len(named), int((named[:, 1] - named[:, 0]).sum()))
+            self._songs.make_room(len(fields), int((fields[:, 3] - fields[:, 2]).sum()))
+            tables, counts = (self._users.table, self._songs.table), (self._users.count, self._songs.count)
+            known = look_up(block.data, fields, block.hashes[part], *tables, *counts, user, users[part], songs[part])
+            self._users.keep(known[0])
+            self._songs.keep(known[1])
+            user = int(users[part][-1])
+        return users, songs
 
 
 class _Codes:
@@ -92,17 +100,18 @@ class _Codes:
         slots, hashes, starts, text = self.table
         if ids > hashes.size:
             room = max(ids, 2 * hashes.size)
-            hashes, starts = _longer(hashes, room), _longer(starts, room + 1)
+            hashes, starts = longer(hashes, room), longer(starts, room + 1)
             slots = np.empty((1 << (2 * room - 1).bit_length(), 2), np.uint64)
         if size > text.size:
-            text = _longer(text, max(size, 2 * text.size))
+            text = longer(text, max(size, 2 * text.size))
         resized = slots is not self.table.slots
         self.table = Table(slots, hashes, starts, text)
         if resized:
             place_all(self.table, self.count)
 
 
-def _longer(array: Array, size: int) -> Array:
-    longer = np.empty(size, array.dtype)
-    longer[: array.size] = array
-    return longer
+def longer(array: Array, size: int) -> Array:
+    """A copy (size,) with room at its end, which nothing is written to."""
+    copy = np.empty(size, array.dtype)
+    copy[: array.size] = array
+    return copy

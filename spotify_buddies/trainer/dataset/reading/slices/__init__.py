@@ -1,0 +1,1 @@
+"""Slices of the usual form read as bytes: where tracks and their names stand, and names to codes."""
