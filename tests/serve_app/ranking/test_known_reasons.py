@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app.ranking.encoding import Encoder, SingleAnswers, draw_ids
+from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, SingleAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels import kinds
 from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, ReasonKind, Rules, Taste
@@ -97,7 +97,8 @@ def test_tastes_are_nobodys_candidates(index: Path, tmp_path: Path) -> None:
 def test_one_user_in_one_call_gets_the_reasons_of_many(index: Path, tmp_path: Path) -> None:
     engine = open_engine(mixed(index, 2), tmp_path / "bundle")
     encoder, drawn = Encoder(engine), draw_ids(1)
-    single, plain = SingleAnswers(engine, encoder), SingleAnswers(unsaid(engine), encoder)
+    single = SingleAnswers(engine, Shared.of(engine, encoder))
+    plain = SingleAnswers(unsaid(engine), Shared.of(unsaid(engine), encoder))
     answered = 0
     for user in IDS:
         told, found = (
