@@ -64,7 +64,7 @@ def borrowed(context: Any, values: Any) -> Any:
     sliced, or given to a function that is not inlined: some hundred times for a user. What has no owner is not counted.
     """
     del context
-    if not isinstance(values, types.BaseTuple):
+    if not isinstance(values, types.BaseTuple):  # type: ignore[attr-defined]
         return None
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:

@@ -86,11 +86,12 @@ class ListRules(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The numbers of ListRules that compare playlists."""
+    """The numbers of ListRules that compare playlists. marks: room for rules.fits, MARKS zeros before and after it."""
 
     max_per_owner: int
     most_equal: int
     most_contained: float
+    marks: Array
 
 
 class ListColumns(NamedTuple):

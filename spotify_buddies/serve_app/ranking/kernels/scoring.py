@@ -10,7 +10,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import Asked, Catalogue, Limits, ListColumns, ListRules
 from spotify_buddies.serve_app.ranking.kernels.order import drop, heapify, sift_down
-from spotify_buddies.serve_app.ranking.kernels.rules import fits, is_allowed, pick, refused_to
+from spotify_buddies.serve_app.ranking.kernels.rules import MARKS, fits, is_allowed, pick, refused_to
 from spotify_buddies.serve_app.ranking.kernels.weighing import weigh
 from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, borrowed, prefetch
 
@@ -189,7 +189,7 @@ def rank_columns(
     rules, lists = borrowed(rules), borrowed(lists)
     excluded, blocked_indptr, all_blocked, max_per_owner, most_equal, most_contained, adventurous, calibration = rules
     all_rows, all_scores, counts, sources = lists
-    limits = Limits(max_per_owner, most_equal, most_contained)
+    limits = Limits(max_per_owner, most_equal, most_contained, np.zeros(MARKS, np.uint8))
     scored = candidate_scores.size > 0
     # By the score alone a list is read in order; by more than that every candidate is weighed at every place.
     weighed = (adventurous > 0.0 and novelty.size > 0) or (calibration > 0.0 and shares.shape[0] > 0)
