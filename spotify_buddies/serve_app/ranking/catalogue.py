@@ -13,11 +13,12 @@ from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.plain_arrays import read_only
 from spotify_buddies.serve_app.ranking.query import Rules
 from spotify_buddies.trainer.bundle import Bundle
-from spotify_buddies.trainer.bundle.derived import SONGS, genre_of, novelty_of
+from spotify_buddies.trainer.bundle.derived import SONGS, WORDS, genre_of, novelty_of, song_bits_of
 
 Array = npt.NDArray[Any]
 
 _NO_SCORES, _NO_GENRES = np.empty(0, np.float32), np.empty(0, np.int16)
+_NO_BITS = np.empty((0, WORDS), np.uint64)
 _NO_SHARES = np.empty((0, 0), np.float32)
 
 
@@ -43,6 +44,7 @@ def catalogue_of(bundle: Bundle) -> kernels.Catalogue:
         genre_scores=_NO_SCORES if genres.values is None else genres.values,
         song_indptr=np.empty(0, np.int64) if songs is None else songs.indptr,
         songs=np.empty(0, np.int32) if songs is None else songs.indices,
+        song_bits=_song_bits(bundle),
         novelty=_novelty(bundle),
         genre=_genre(bundle),
         refused_indptr=refused.indptr,
@@ -64,6 +66,14 @@ def _genre(bundle: Bundle) -> Array:
         return bundle.playlist_genre
     songs = bundle.playlist_songs
     return read_only(_NO_GENRES if songs is None else genre_of(songs, bundle.song_genres, bundle.genre_popular.rows))
+
+
+def _song_bits(bundle: Bundle) -> Array:
+    """As _novelty."""
+    if bundle.playlist_song_bits is not None:
+        return bundle.playlist_song_bits
+    songs = bundle.playlist_songs
+    return read_only(_NO_BITS if songs is None else song_bits_of(songs))
 
 
 def refused_of(bundle: Bundle) -> kernels.Ragged:

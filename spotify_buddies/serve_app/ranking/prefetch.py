@@ -1,4 +1,4 @@
-"""Memory access of numba kernels: requests ahead of the use, copies as fast as C's, arrays without counts."""
+"""What numba has no name for: memory requested ahead of its use, copies as fast as C's, uncounted arrays, bits."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def prefetch(context: Any, array: Any, row: Any, byte: Any) -> Any:  # noqa: ARG
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def ones(context: Any, word: Any) -> Any:
+    """How many bits of a uint64 are 1: one instruction of the processor."""
+    del context
+    if word != types.uint64:
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:  # noqa: ARG001 - numba reads the names
+        return builder.ctpop(given[0])
+
+    return types.uint64(word), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -21,7 +21,7 @@ SONG_FACTORS = "song_factors.safetensors"
 # Arrays that a bundle may lack: those of earlier releases have none of them.
 OPTIONAL = (
     "candidate_sources", "candidate_offsets", "candidate_reasons", "retrieval_scale", "artist_rows", "song_alias_rows",
-    "playlist_novelty", "playlist_genre",
+    "playlist_novelty", "playlist_genre", "playlist_song_bits",
 )  # fmt: skip
 OPTIONAL_ROWS = ("playlist_songs", "followed", "co_followers", "refused")
 
@@ -48,9 +48,9 @@ class Bundle:
     follows. co_followers: users x users, those whose follows are nearest to a user's, nearest first, never oneself;
     both None where follows are not people's own. refused: users x playlists, ascending, what its user never gets:
     disliked, or followed already where follows are people's own; None where nobody said either.
-    playlist_novelty float32 and playlist_genre int16 (playlists,), playlist_messages by playlist row: what follows from
-    the other arrays (derived), so that it is not computed at every start and swap; None in bundles of earlier releases
-    and, the first two, where there are no playlist_songs.
+    playlist_novelty float32 and playlist_genre int16 (playlists,), playlist_song_bits uint64 (playlists, WORDS),
+    playlist_messages by playlist row: what follows from the other arrays (derived), so that it is not computed at every
+    start and swap; None in bundles of earlier releases and, the first three, where there are no playlist_songs.
     song_keys: one normalised key (foundation.text.song_keys.song_key) per song row. song_aliases: keys that no row has
     and that are other spellings of a song, song_alias_rows int32, the row of each; None where there are none.
     index: directory of the FAISS index. golden: lists to compare served ones with; empty where the writer gave none.
@@ -95,4 +95,5 @@ class Bundle:
     refused: Csr | None = None
     playlist_novelty: Array | None = None
     playlist_genre: Array | None = None
+    playlist_song_bits: Array | None = None
     playlist_messages: StringTable | None = None

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.strings import KeyIndex, StringTable
 from spotify_buddies.trainer.bundle.bundle import OPTIONAL_ROWS, SKETCH_BYTES, Bundle
-from spotify_buddies.trainer.bundle.derived import MESSAGES, message_sizes
+from spotify_buddies.trainer.bundle.derived import MESSAGES, WORDS, message_sizes
 from spotify_buddies.trainer.bundle.golden import GOLDEN
 from spotify_buddies.trainer.bundle.manifest import BundleError
 from spotify_buddies.trainer.bundle.reasons.codes import MOST_CODE
@@ -203,6 +203,8 @@ def _check_factors(bundle: Bundle) -> None:
         "playlist_factors": (bundle.playlist_factors, np.float32),
         "sketches": (bundle.sketches, np.uint8),
     }
+    if bundle.playlist_song_bits is not None:
+        wanted["playlist_song_bits"] = bundle.playlist_song_bits, np.uint64
     if (songs := bundle.song_factors) is not None:
         wanted |= {"song_factors": (songs.taste, np.float16), "song_factors' likes": (songs.likes, np.float16)}
         wanted |= {"song_factors' weights": (songs.weights, np.float32)}
@@ -245,6 +247,8 @@ def _check_sizes(bundle: Bundle) -> None:
     for name, shape_of in zip(OPTIONAL_ROWS, optional, strict=True):
         if (rows := getattr(bundle, name)) is not None:
             sizes[name] = ((rows.rows, rows.columns), shape_of)
+    if bundle.playlist_song_bits is not None:
+        sizes["playlist_song_bits"] = (bundle.playlist_song_bits.shape, (playlists, WORDS))
     if bundle.song_factors is not None:
         made = bundle.song_factors
         sizes["song_factors"] = ((made.taste.shape[0], made.dimension), (songs, d))

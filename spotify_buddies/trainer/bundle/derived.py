@@ -15,10 +15,14 @@ from spotify_buddies.trainer.bundle.bundle import Bundle
 
 Array = npt.NDArray[Any]
 
-NOVELTY, GENRE, MESSAGES = "playlist_novelty", "playlist_genre", "playlist_messages"
+NOVELTY, GENRE, MESSAGES, BITS = "playlist_novelty", "playlist_genre", "playlist_messages", "playlist_song_bits"
 # Songs of a playlist whose genres are counted, evenly spread; more change a share by less than a twentieth.
 SONGS = 128
 _BLOCK = 65_536
+# Words of 64 bits that stand for the songs of a playlist: a line of the cache. A song's bit is the highest of its row
+# times the golden ratio (Knuth, multiplicative hashing).
+WORDS = 8
+_GOLDEN, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(64 - (WORDS * 64 - 1).bit_length())
 # Tags of playlist_id, title and owner_id in buddies.v1.RecommendedPlaylist: field number * 8 + 2, of texts.
 TAGS = (0x0A, 0x12, 0x1A)
 
@@ -31,6 +35,7 @@ def save_derived(bundle: Bundle) -> None:
         np.save(bundle.directory / f"{NOVELTY}.npy", novelty)
         genre = genre_of(bundle.playlist_songs, bundle.song_genres, bundle.genre_popular.rows)
         np.save(bundle.directory / f"{GENRE}.npy", genre)
+        np.save(bundle.directory / f"{BITS}.npy", song_bits_of(bundle.playlist_songs))
 
 
 def novelty_of(playlist_songs: Csr, listeners: Array, users: int) -> Array:
@@ -83,6 +88,26 @@ def most_common(indptr: Array, songs: Array, genre_of: Array, most: int, counts:
                 best = genre
         if best >= 0:
             out[row] = best
+
+
+def song_bits_of(playlist_songs: Csr) -> Array:
+    """One bit for each song of each playlist, uint64 (playlists, WORDS); songs may share a bit (Bloom, CACM 1970).
+
+    So as many songs of one playlist are missing in another at least as bits of it are: nearly always enough to see
+    that neither is a part of the other.
+    """
+    out = np.zeros((playlist_songs.rows, WORDS), np.uint64)
+    set_bits(np.asarray(playlist_songs.indptr), np.asarray(playlist_songs.indices), out)
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def set_bits(indptr: Array, songs: Array, out: Array) -> None:
+    """As song_bits_of; out holds zeros."""
+    for row in range(out.shape[0]):
+        for place in range(indptr[row], indptr[row + 1]):
+            bit = (np.uint64(songs[place]) * _GOLDEN) >> _SHIFT
+            out[row, bit >> np.uint64(6)] |= np.uint64(1) << (bit & np.uint64(63))
 
 
 def messages_of(bundle: Bundle) -> StringTable:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.catalogue import Library, genre_of, novelty_of, shares_of
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.kernels.rules import MARKS, is_contained
+from spotify_buddies.serve_app.ranking.kernels.rules import MARKS, is_contained, may_be_contained
 from spotify_buddies.serve_app.ranking.kernels.weighing import divergence
 from spotify_buddies.serve_app.ranking.query import Rules, Taste
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
+from spotify_buddies.trainer.bundle.derived import WORDS, song_bits_of
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 
 NONE = np.empty(0, np.int32)
@@ -84,6 +85,33 @@ def test_containment_is_the_share_of_the_smaller_in_the_larger(one: set[int], ot
     # Six songs each that leave their mark at the same place.
     arrays = [np.array(sorted(song % 5 * MARKS + song // 5 for song in songs), np.int32) for songs in (one, other)]
     assert contained(*arrays, most) == contained(*reversed(arrays), most) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    one=st.sets(st.integers(0, 3_000), max_size=60),
+    shared=st.floats(0, 1),
+    others=st.sets(st.integers(0, 3_000), max_size=400),
+    most=st.sampled_from([0.01, 0.25, 0.5, 0.75, 0.99]),
+)
+def test_bits_refuse_no_part(one: set[int], shared: float, others: set[int], most: float) -> None:
+    other = others | set(sorted(one)[: round(shared * len(one))])
+    smaller = min(len(one), len(other))
+    bits = song_bits_of(Csr.from_rows([sorted(one), sorted(other)], 3_001))
+    if smaller > 0 and len(one & other) > most * smaller:
+        assert may_be_contained(bits, 0, len(one), 1, len(other), most)
+        assert may_be_contained(bits, 1, len(other), 0, len(one), most)
+    if not smaller:
+        assert not may_be_contained(bits, 0, len(one), 1, len(other), most)
+
+
+def test_bits_decide_what_shares_little() -> None:
+    drawn = [np.unique(np.random.default_rng(row).integers(0, 50_000, 60)).astype(np.int32) for row in range(40)]
+    bits = song_bits_of(Csr.from_rows(drawn, 50_000))
+    assert bits.shape == (40, WORDS)
+    pairs = [(a, b) for a in range(40) for b in range(a)]
+    assert not any(may_be_contained(bits, a, drawn[a].size, b, drawn[b].size, 0.75) for a, b in pairs)
+    assert all(may_be_contained(bits, a, drawn[a].size, a, drawn[a].size, 0.75) for a in range(40))
 
 
 def test_a_short_list_that_is_a_part_of_a_long_one_is_left_out(small: Maker) -> None:

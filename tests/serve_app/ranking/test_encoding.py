@@ -203,11 +203,12 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
 
 
 def test_a_bundle_of_an_earlier_release_is_encoded_as_one_that_holds_its_messages(odd):
-    missing = dict.fromkeys(("playlist_messages", "playlist_novelty", "playlist_genre"))
+    missing = dict.fromkeys(("playlist_messages", "playlist_novelty", "playlist_genre", "playlist_song_bits"))
     earlier = Engine(replace(odd.bundle, **missing), odd.version)
     lists = odd.rank_known([odd.bundle.user_ids.table[0]], LIMIT, np.empty(0, np.int32))
     assert lists.counts[0] > 0
     drawn = draw_ids(1)
     assert Encoder(odd).encode(lists, drawn, None) == Encoder(earlier).encode(lists, drawn, None)
     assert odd.catalogue.novelty.tolist() == earlier.catalogue.novelty.tolist()
+    assert odd.catalogue.song_bits.tolist() == earlier.catalogue.song_bits.tolist()
     assert odd.catalogue.genre.tolist() == earlier.catalogue.genre.tolist()

@@ -92,3 +92,18 @@ def test_what_does_not_follow_is_refused_by_its_file(named, tmp_path, file, valu
     replace(read_manifest(directory), files=describe_files(directory)).write(directory)
     with pytest.raises(BundleError, match=rf"{file}\.npy: .*{said}"):
         open_bundle(directory)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.zeros((5, 8), np.int64), "playlist_song_bits are int64, not uint64"),
+        (np.zeros((5, 4), np.uint64), r"playlist_song_bits has shape \(5, 4\), the manifest says \(5, 8\)"),
+    ],
+)
+def test_bits_of_songs_of_another_form_are_refused(named, tmp_path, value, said):
+    directory = write_bundle(tmp_path / "bundle", named).directory
+    np.save(directory / "playlist_song_bits.npy", value)
+    replace(read_manifest(directory), files=describe_files(directory)).write(directory)
+    with pytest.raises(BundleError, match=said):
+        open_bundle(directory)

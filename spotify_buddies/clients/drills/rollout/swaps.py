@@ -26,7 +26,9 @@ CALM_S = 20.0
 SETTLE_S = 3.0
 # The time in which users change over, and the longest wait for it.
 OVER_S, WITHIN_S, POLL_S = 1.0, 120.0, 0.05
-MOST_SLOWER = 2.0
+# A longer p99 counts from where a caller notices it: an idle service answers in so few milliseconds that the wake-up of
+# a thread doubles them.
+MOST_SLOWER, NOTICED_S = 2.0, 0.02
 MEMORY_SHARE, MEMORY_MIB = 0.05, 8.0
 
 
@@ -172,7 +174,7 @@ def judge(
         return ("no call was answered",)
     if errors := errors_of(calls):
         problems.append(f"{sum(errors.values()):,} of {len(calls):,} calls failed ({errors})")
-    if during.p99_s > MOST_SLOWER * steady.p99_s:
+    if during.p99_s > max(MOST_SLOWER * steady.p99_s, NOTICED_S):
         problems.append(
             f"p99 is {milliseconds(during.p99_s)} during the swaps, more than {MOST_SLOWER:g} times the "
             f"{milliseconds(steady.p99_s)} before"

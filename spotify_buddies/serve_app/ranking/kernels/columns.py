@@ -24,10 +24,11 @@ class Catalogue(NamedTuple):
     """What an engine chooses from, the same for every request.
 
     By playlist row: factors float32 (playlists, d); owner, -1 for nobody; sketches uint8 (playlists, width), (0, 0)
-    where there are none; row p of (song_indptr, songs), ascending, or empty arrays where a bundle has no songs of
-    playlists; novelty float32, 0 to 1, and genre int16, -1 for none, both empty likewise. Best first: (popular,
-    popular_scores) with everybody, and row g of (genre_indptr, genre_popular, genre_scores) in genre g. Row u of
-    (refused_indptr, refused), ascending: what user u never gets; empty arrays where a bundle does not say.
+    where there are none; row p of (song_indptr, songs), ascending, and song_bits uint64 (playlists, WORDS), one bit for
+    each of them (trainer.bundle.derived), or no rows where a bundle has no songs of playlists; novelty float32, 0 to 1,
+    and genre int16, -1 for none, both empty likewise. Best first: (popular, popular_scores) with everybody, and row g
+    of (genre_indptr, genre_popular, genre_scores) in genre g. Row u of (refused_indptr, refused), ascending: what user
+    u never gets; empty arrays where a bundle does not say.
     """
 
     factors: Array
@@ -40,6 +41,7 @@ class Catalogue(NamedTuple):
     genre_scores: Array
     song_indptr: Array
     songs: Array
+    song_bits: Array
     novelty: Array
     genre: Array
     refused_indptr: Array

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from spotify_buddies.serve_app.ranking.kernels.columns import Limits
 from spotify_buddies.serve_app.ranking.kernels.order import holds
-from spotify_buddies.serve_app.ranking.prefetch import LINE_BYTES, prefetch
+from spotify_buddies.serve_app.ranking.prefetch import ones, prefetch
 
 Array = npt.NDArray[Any]
 
-# Songs of a playlist that are requested ahead, of 4 bytes.
-FETCHED = 64
-SONGS_A_LINE = LINE_BYTES // 4
 # Places of marks, a power of two, and their mask: the songs of a playlist leave nearly all of them empty.
 MARKS = 2_048
 MARKED = MARKS - 1
@@ -77,6 +75,7 @@ def fits(
     count: int,
     owner: Array,
     sketches: Array,
+    song_bits: Array,
     song_indptr: Array,
     songs: Array,
     limits: Limits,
@@ -99,29 +98,53 @@ def fits(
             if equal > limits.most_equal:
                 return False
     if limits.most_contained < 1.0 and song_indptr.size > 1 and count > 0:
-        mine, marks = songs[song_indptr[playlist] : song_indptr[playlist + 1]], limits.marks
-        for song in mine:
-            marks[song & MARKED] = 1
-        part, k = False, 0
-        while k < count and not part:
-            theirs = songs[song_indptr[rows[k]] : song_indptr[rows[k] + 1]]
-            part = is_contained(mine, marks, theirs, limits.most_contained)
-            k += 1
-        for song in mine:
-            marks[song & MARKED] = 0
-        return not part
+        return not is_part(playlist, rows, count, song_bits, song_indptr, songs, limits)
     return True
 
 
 @njit(cache=True, nogil=True)
-def fetch_sets(song_indptr: Array, songs: Array, playlists: Array, count: int) -> None:
-    """Request the songs of the first `count` playlists from memory, to be compared soon: first where they are."""
+def is_part(
+    playlist: int, rows: Array, count: int, song_bits: Array, song_indptr: Array, songs: Array, limits: Limits
+) -> bool:
+    """Whether a playlist and one of the first `count` of a list are, mostly, parts of each other."""
+    mine, marks = songs[song_indptr[playlist] : song_indptr[playlist + 1]], limits.marks
+    part, marked, k = False, False, 0
+    while k < count and not part:
+        first, last = song_indptr[rows[k]], song_indptr[rows[k] + 1]
+        if may_be_contained(song_bits, playlist, mine.size, rows[k], last - first, limits.most_contained):
+            if not marked:
+                for song in mine:
+                    marks[song & MARKED] = 1
+                marked = True
+            part = is_contained(mine, marks, songs[first:last], limits.most_contained)
+        k += 1
+    if marked:
+        for song in mine:
+            marks[song & MARKED] = 0
+    return part
+
+
+@njit(cache=True, nogil=True)
+def may_be_contained(song_bits: Array, one: int, one_size: int, other: int, other_size: int, most: float) -> bool:
+    """Whether is_contained may hold of two playlists with so many songs: False is certain.
+
+    Every bit that only one of them has stands for a song at least that the other lacks.
+    """
+    needed = int(most * min(one_size, other_size)) + 1
+    alone, apart = np.uint64(0), np.uint64(0)
+    for w in range(song_bits.shape[1]):
+        mine, theirs = song_bits[one, w], song_bits[other, w]
+        alone += ones(mine & ~theirs)
+        apart += ones(theirs & ~mine)
+    return one_size - np.int64(alone) >= needed and other_size - np.int64(apart) >= needed
+
+
+@njit(cache=True, nogil=True)
+def fetch_bits(song_indptr: Array, song_bits: Array, playlists: Array, count: int) -> None:
+    """Request what the first `count` playlists are compared by from memory."""
     for j in range(count):
         prefetch(song_indptr, playlists[j], 0)
-    for j in range(count):
-        first, last = song_indptr[playlists[j]], song_indptr[playlists[j] + 1]
-        for place in range(first, min(last, first + FETCHED), SONGS_A_LINE):
-            prefetch(songs, place, 0)
+        prefetch(song_bits, playlists[j], 0)
 
 
 @njit(cache=True, nogil=True)
@@ -131,6 +154,7 @@ def pick(
     user: int,
     owner: Array,
     sketches: Array,
+    song_bits: Array,
     song_indptr: Array,
     songs: Array,
     refused: Array,
@@ -142,14 +166,14 @@ def pick(
 ) -> int:
     """Fill a list from playlists that are sorted best first, by the rules, and return its length."""
     if limits.most_contained < 1.0 and song_indptr.size > 1:
-        fetch_sets(song_indptr, songs, playlists, min(playlists.size, rows.size + 1))
+        fetch_bits(song_indptr, song_bits, playlists, min(playlists.size, rows.size + 1))
     count = 0
     for j in range(playlists.size):
         if count == rows.size:
             break
         playlist = playlists[j]
         if is_allowed(user, playlist, owner, refused, excluded, blocked) and fits(
-            playlist, rows, count, owner, sketches, song_indptr, songs, limits
+            playlist, rows, count, owner, sketches, song_bits, song_indptr, songs, limits
         ):
             rows[count] = playlist
             scores[count] = values[j]

@@ -94,6 +94,7 @@ def take_best(
     size: int,
     owner: Array,
     sketches: Array,
+    song_bits: Array,
     song_indptr: Array,
     songs: Array,
     limits: Limits,
@@ -113,7 +114,7 @@ def take_best(
         size -= 1
         heap[0] = heap[size]
         sift_down(heap, values, 0, size)
-        if fits(playlists[best], rows, count, owner, sketches, song_indptr, songs, limits):
+        if fits(playlists[best], rows, count, owner, sketches, song_bits, song_indptr, songs, limits):
             rows[count] = playlists[best]
             scores[count] = values[best]
             count += 1
@@ -145,12 +146,12 @@ def first_places(chosen: Array, indptr: Array) -> Array:
 @njit(cache=True, nogil=True)
 def fetch_ahead(
     i: int, users: Array, starts: Array, lists: Array, values: Array, refused_indptr: Array, refused: Array,
-    owner: Array, sketches: Array, most: int,
+    owner: Array, sketches: Array, song_bits: Array, most: int,
 ) -> None:  # fmt: skip
     """Request what the lists of users soon after user i are picked from, which lies all over the bundle.
 
     starts: the first candidates of each user, -1 where there are none. Step by step, since a step's places are in the
-    lines of the step before: candidates, scores and what is refused; then owners and sketches of the first `most`.
+    lines of the step before: candidates, scores and what is refused; then what the rules read of the first `most`.
     """
     k = i + 2 * AHEAD
     if k < users.size:
@@ -164,6 +165,8 @@ def fetch_ahead(
         for j in range(starts[k], min(starts[k] + most, lists.size)):
             prefetch(owner, lists[j], 0)
             prefetch(sketches, lists[j], 0)
+            if song_bits.shape[0] > 0:
+                prefetch(song_bits, lists[j], 0)
 
 
 def rank(asked: Asked, catalogue: Catalogue, rules: ListRules, lists: ListColumns) -> None:
@@ -185,7 +188,7 @@ def rank_columns(
     asked, catalogue = borrowed(asked), borrowed(catalogue)
     users, vectors, vector_rows, indptr, candidates, candidate_scores, candidate_rows, genre_rows, shares = asked
     factors, owner, sketches, popular, popular_scores, genre_indptr, genre_popular, genre_scores = catalogue[:8]
-    song_indptr, songs, novelty, genre_of, refused_indptr, all_refused = catalogue[8:]
+    song_indptr, songs, song_bits, novelty, genre_of, refused_indptr, all_refused = catalogue[8:]
     rules, lists = borrowed(rules), borrowed(lists)
     excluded, blocked_indptr, all_blocked, max_per_owner, most_equal, most_contained, adventurous, calibration = rules
     all_rows, all_scores, counts, sources = lists
@@ -202,7 +205,7 @@ def rank_columns(
         user, row = users[i], candidate_rows[i]
         if picked:
             fetch_ahead(
-                i, users, starts, candidates, candidate_scores, refused_indptr, all_refused, owner, sketches,
+                i, users, starts, candidates, candidate_scores, refused_indptr, all_refused, owner, sketches, song_bits,
                 min(all_rows.shape[1] + 1, FETCHED),
             )  # fmt: skip
         genre = genre_rows[i] if genre_rows.size > 0 else -1
@@ -221,29 +224,44 @@ def rank_columns(
             wanted = shares[i] if calibration > 0.0 and shares.shape[0] > 0 else nobody
             count = weigh(
                 playlists[:size], values[:size], novelty, adventurous, genre_of, wanted, calibration,
-                owner, sketches, song_indptr, songs, limits, rows, scores,
+                owner, sketches, song_bits, song_indptr, songs, limits, rows, scores,
             )  # fmt: skip
         elif row >= 0 and scored:
             mine, given = candidates[indptr[row] : indptr[row + 1]], candidate_scores[indptr[row] : indptr[row + 1]]
             count = pick(
-                mine, given, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits, rows, scores
+                mine,
+                given,
+                user,
+                owner,
+                sketches,
+                song_bits,
+                song_indptr,
+                songs,
+                refused,
+                excluded,
+                blocked,
+                limits,
+                rows,
+                scores,
             )
         elif row >= 0:
             size = keep(candidates[indptr[row] : indptr[row + 1]], user, owner, refused, excluded, blocked, playlists)
             score_all(vectors[vector_rows[i]], playlists, size, factors, values)
-            count = take_best(playlists, values, heap, size, owner, sketches, song_indptr, songs, limits, rows, scores)
+            count = take_best(
+                playlists, values, heap, size, owner, sketches, song_bits, song_indptr, songs, limits, rows, scores
+            )
         if count == 0 and genre >= 0:
             first, last = genre_indptr[genre], genre_indptr[genre + 1]
             liked, likes = genre_popular[first:last], genre_scores[first:last]
             count = pick(
-                liked, likes, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits, rows,
-                scores,
+                liked, likes, user, owner, sketches, song_bits, song_indptr, songs, refused, excluded, blocked, limits,
+                rows, scores,
             )  # fmt: skip
             sources[i] = POPULAR_IN_GENRE
         if count == 0:
             count = pick(
-                popular, popular_scores, user, owner, sketches, song_indptr, songs, refused, excluded, blocked, limits,
-                rows, scores,
+                popular, popular_scores, user, owner, sketches, song_bits, song_indptr, songs, refused, excluded,
+                blocked, limits, rows, scores,
             )  # fmt: skip
             sources[i] = POPULAR
         counts[i] = count

@@ -49,6 +49,7 @@ def weigh(
     calibration: float,
     owner: Array,
     sketches: Array,
+    song_bits: Array,
     song_indptr: Array,
     songs: Array,
     limits: Limits,
@@ -81,7 +82,7 @@ def weigh(
         best = best if best >= 0 else int(np.argmax(is_left))
         is_left[best] = False
         left -= 1
-        if fits(playlists[best], rows, count, owner, sketches, song_indptr, songs, limits):
+        if fits(playlists[best], rows, count, owner, sketches, song_bits, song_indptr, songs, limits):
             rows[count], scores[count] = playlists[best], values[best]
             if c > 0.0 and genre_of[playlists[best]] >= 0:
                 taken[genre_of[playlists[best]]] += 1

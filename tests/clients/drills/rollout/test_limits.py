@@ -31,6 +31,13 @@ def test_swaps_at_the_limits_are_no_problem() -> None:
     assert swapped(GOOD, replace(STEADY, p99_s=0.04), ReplicaMemory(2, 848.0, 900.0)) == ()
 
 
+def test_a_p99_that_nobody_notices_is_no_problem() -> None:
+    steady = replace(STEADY, p99_s=0.004)
+    for p99_s, few in ((0.02, True), (0.021, False)):
+        problems = swaps.judge(GOOD, steady, replace(STEADY, p99_s=p99_s), MEMORY, MEMORY, expected={"1"})
+        assert (problems == ()) is few
+
+
 def test_each_limit_of_the_swaps_is_a_sentence_of_its_own() -> None:
     assert swapped([*GOOD, FAILED]) == ("1 of 101 calls failed ({'UNAVAILABLE': 1})",)
     assert swapped(GOOD, replace(STEADY, p99_s=0.05)) == (

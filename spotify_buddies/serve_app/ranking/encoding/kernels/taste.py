@@ -63,7 +63,7 @@ def answer_taste(
     match_keys(hashed, ends, key, hashes, hash_rows, id_offsets, ids, users)
     bounds = np.zeros(2, np.int64)
     bounds[1] = near.size
-    refused = Ragged(catalogue[12], catalogue[13])
+    refused = Ragged(catalogue[13], catalogue[14])
     given = ListRules(rules[0], rules[1], rules[2], rules[3], rules[4], rules[5], rules[6], rules[7])
     gathered = gather_owned(Ragged(bounds, near), Ragged(owned[0], owned[1]), refused, users, given, most, share)
     width = gathered.shape[1] + nearest.shape[1]
