@@ -136,7 +136,7 @@ def may_be_contained(song_bits: Array, one: int, one_size: int, other: int, othe
         mine, theirs = song_bits[one, w], song_bits[other, w]
         alone += ones(mine & ~theirs)
         apart += ones(theirs & ~mine)
-    return one_size - np.int64(alone) >= needed and other_size - np.int64(apart) >= needed
+    return bool(one_size - np.int64(alone) >= needed and other_size - np.int64(apart) >= needed)
 
 
 @njit(cache=True, nogil=True)
