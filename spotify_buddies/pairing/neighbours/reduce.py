@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from spotify_buddies.foundation.arrays.csr import Csr
@@ -95,6 +94,8 @@ def _orthonormal(columns: Array) -> Array:
 
 def _gram(user_songs: Csr, place: Array, basis: Array) -> Array:
     """A.T @ (A @ basis), A the placed part of the rows at length 1, block by block in a fixed order."""
+    import scipy.sparse as sp  # here: who only searches does without its memory
+
     out = np.zeros_like(basis)
     for start in range(0, user_songs.rows, _CUT):
         end = min(start + _CUT, user_songs.rows)

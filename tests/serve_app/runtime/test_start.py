@@ -222,8 +222,8 @@ import sys, importlib, pathlib, pkgutil
 from spotify_buddies import serve_app
 from spotify_buddies.trainer.bundle import open_bundle
 for module in pkgutil.walk_packages(serve_app.__path__, "spotify_buddies.serve_app."):
-    # The server of MLflow, in a process of its own, brings what it likes.
-    if not module.name.endswith((".cli", ".tracking_app")):
+    # MLflow's server and the published way to serve, in processes of their own, bring what they like.
+    if not module.name.endswith((".cli", ".tracking_app", ".published_ranking")):
         importlib.import_module(module.name)
 from spotify_buddies.serve_app.ranking.engine import Engine
 import spotify_buddies.pairing.neighbours.search

