@@ -88,8 +88,10 @@ class _Server:
     def __init__(self, bundle: Path, bare_bytes: int, http: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_process, args=(bundle, bare_bytes, http, other))
+        self._process = context.Process(target=_process, args=(bundle, bare_bytes, http, other), daemon=True)
         self._process.start()
+        # Else the end of a process that dies would not be seen.
+        other.close()
         self.port: int = self._pipe.recv()
 
     def seconds(self) -> float:

@@ -154,8 +154,9 @@ def ask(way: Way, body: Path, seconds: float, connections: int, streams: int) ->
     before = way.cpu_s()
     many = connections * streams if "--h1" in way.ask else connections
     done = subprocess.run(
-        ["h2load", "-c", str(many), "-m", "1" if "--h1" in way.ask else str(streams), "-D", f"{seconds:g}",
-         "-H", "content-type: application/grpc", "-H", "te: trailers", "-d", str(body), *way.ask],
+        ["h2load", "-c", str(many), "-m", "1" if "--h1" in way.ask else str(streams),
+         "-D", f"{round(1000 * seconds)}ms", "-d", str(body),
+         "-H", "content-type: application/grpc", "-H", "te: trailers", *way.ask],
         capture_output=True, text=True, check=True, timeout=60 + 10 * seconds,
     ).stdout  # fmt: skip
     found = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done)

@@ -7,7 +7,7 @@ BUNDLE: a bundle's directory. Starts on it a service, `buddies serve plain`, and
 `fastapi`, and asks each for one listener, in turn, another one first in each round. h2load (Debian: nghttp2-client)
 sends one request again and again, one call at a time on each connection, over HTTP/2 to gRPC and over HTTP/1.1 to
 FastAPI. h2load does not read gRPC's trailers: the answer is decoded before, and every burst must bring as many bytes
-for each call. The listener is the same in all calls, so his rows stay in the processor's caches, for all servers alike.
+for each call. The listener is the same in all calls, so its rows stay in the processor's caches, for all servers alike.
 Processor time is of all processes of a server, Ray's own and the stores' too. Prints medians; nothing here is a test.
 """
 

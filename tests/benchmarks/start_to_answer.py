@@ -60,10 +60,13 @@ def start_once(bundle: Path, state_dir: Path, user_id: str) -> tuple[float, floa
                 time.sleep(POLL_S)
             said = time.monotonic() - began
             with Client(endpoints.grpc) as client:
-                while True:
+                while process.poll() is None and time.monotonic() - began < WITHIN_S:
                     with suppress(BuddiesError):
                         client.recommend([user_id])
                         break
+                    time.sleep(POLL_S)
+                else:
+                    raise SystemExit("the service started and does not answer")
             return said, time.monotonic() - began, processors(psutil.Process(process.pid))
         finally:
             stop(process, STOP_WITHIN_S)

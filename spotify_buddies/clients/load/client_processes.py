@@ -116,8 +116,10 @@ class ClientProcesses:
         return Measured(record, tuple(used), interrupted.is_set())
 
     def _wait_ready(self, working: list[_Process]) -> None:
+        """Until each has said that it is ready, or why not: one that is ready then begins nothing. LoadError."""
         deadline = time.monotonic() + READY_WITHIN_S
-        waiting = {process.number for process in working}
+        waiting, failed = {process.number: process for process in working}, ""
+        ready: list[_Process] = []
         while waiting:
             try:
                 number, message = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -125,9 +127,16 @@ class ClientProcesses:
                 raise LoadError(f"the client processes were not ready within {READY_WITHIN_S:.0f} s") from None
             if message is None:
                 raise LoadError("a client process ended; its messages are above")
+            process = waiting.pop(number)
             if "failed" in message:
-                raise LoadError(message["failed"])
-            waiting.discard(number)
+                failed = failed or str(message["failed"])
+            else:
+                ready.append(process)
+        if failed:
+            # Each waits for its next plan again: another server may be measured.
+            for process in ready:
+                process.tell({"start": None})
+            raise LoadError(failed)
 
     def _collect(
         self,

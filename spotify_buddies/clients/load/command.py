@@ -53,7 +53,8 @@ def load(
     Examples: buddies load --callers 32 --baseline  |  buddies load --rate 500 --mix known=80,taste=10,feedback=10  |
     buddies load --scenario targets --baseline --json  |  buddies load --peers
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     check_run(options)
     plan = plan_of(pace, calls, "")
     if options.peers:

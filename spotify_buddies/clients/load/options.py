@@ -13,6 +13,7 @@ import typer
 from spotify_buddies.clients.load.mix import CallKind, MixError, parse_mix
 from spotify_buddies.clients.load.peers.catalogue import PeerName
 from spotify_buddies.clients.load.plan import LoadPlan
+from spotify_buddies.clients.python.checks import check_address
 
 # Callers of a closed loop, and most calls in flight of an open one.
 CLOSED_CALLERS, OPEN_CALLERS = 32, 512
@@ -160,6 +161,11 @@ def plan_of(pace: PaceOptions, calls: CallOptions, address: str) -> LoadPlan:
 def check_run(run: RunOptions) -> None:
     """typer.BadParameter names the option that is out of its range."""
     _check_ranges(("--rounds", run.rounds, 1, 1_000), ("--soak-seconds", run.soak_seconds, 1, 10**6))
+    if run.edge is not None:
+        try:
+            check_address(run.edge)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--edge") from None
     if not run.peers and (run.peer or run.edge is not None):
         raise typer.BadParameter("--peer and --edge need --peers")
     if run.peers and (run.scenario is not None or run.soak or run.baseline):

@@ -7,9 +7,9 @@ import sys
 
 
 def give_back_freed() -> None:
-    """Give freed memory back to the system, where the C library can (glibc): it keeps it for later else.
+    """Give freed memory back to the system, where the C library can (glibc), which otherwise keeps it for later.
 
-    Worth its some milliseconds between two long pieces of work, each of which frees more than it leaves.
+    Takes a few milliseconds: for between two long pieces of work, each of which frees more than it leaves.
     """
     if sys.platform != "linux":
         return

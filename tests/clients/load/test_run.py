@@ -87,11 +87,13 @@ def test_refusals_and_wrong_answers_are_in_the_table_of_errors() -> None:
     assert one.answered == other.answered == 0
 
 
-def test_a_mix_that_cannot_be_made_and_a_server_that_is_not_there_say_so_and_the_clients_go_on() -> None:
-    with serving(Stalling()) as address, processes(1, SAMPLE) as workers:
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_mix_that_cannot_be_made_says_so_and_the_clients_go_on(count: int) -> None:
+    with serving(Stalling()) as address, processes(count, SAMPLE) as workers:
         with pytest.raises(LoadError, match="none came"):
-            run(workers, short(address, {CallKind.FEEDBACK: 1.0}, reactions=9))
-        assert run(workers, short(address, {CallKind.KNOWN: 1.0}, rate=10.0)).record.whole().latency.count == 5
+            run(workers, short(address, {CallKind.FEEDBACK: 1.0}, reactions=9, processes=count))
+        plan = short(address, {CallKind.KNOWN: 1.0}, rate=10.0, processes=count)
+        assert run(workers, plan).record.whole().latency.count == 5
 
 
 def test_the_watch_counts_a_tree_of_processes() -> None:

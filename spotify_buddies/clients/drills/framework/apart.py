@@ -40,8 +40,11 @@ class TrafficApart(Traffic):
             yield self
         finally:
             _end(ours)
-            reader.join()
             process.join(END_WITHIN_S)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+            reader.join()
         if process.exitcode != 0:
             raise DrillError(f"the process that makes the calls ended with {process.exitcode}; see what it printed")
 

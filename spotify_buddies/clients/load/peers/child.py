@@ -21,6 +21,8 @@ from spotify_buddies.foundation.process.children import stop_all
 
 READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 15.0
+# Peers ask nobody for a token: they listen where the service may be told to listen for the network.
+ON_LOOPBACK = {"BUDDIES_SERVE__HOST": "127.0.0.1"}
 
 
 @contextmanager
@@ -32,10 +34,11 @@ def child_server(what: str, *arguments: str, quiet: bool = False) -> Iterator[tu
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C is for the measurement, and this server is stopped after it.
         process = subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, stderr=log if quiet else None, start_new_session=True
-        )
+            command(*arguments), stdout=subprocess.PIPE, stderr=log if quiet else None, start_new_session=True,
+            env={**os.environ, **ON_LOOPBACK},
+        )  # fmt: skip
         try:
-            yield json.loads(_first_line(process, what, log if quiet else None)), process.pid
+            yield _said(_first_line(process, what, log if quiet else None), what), process.pid
         finally:
             stop_child(process, STOP_WITHIN_S)
             if process.stdout is not None:
@@ -48,8 +51,10 @@ def stop_child(process: subprocess.Popen[bytes], within_s: float) -> None:
         family = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         family = []
-    stop(process, within_s)
-    stop_all(family)
+    try:
+        stop(process, within_s)
+    finally:
+        stop_all(family)
 
 
 def reason_of(log: Any, code: int) -> str:
@@ -57,6 +62,14 @@ def reason_of(log: Any, code: int) -> str:
     log.seek(0)
     said = log.read().decode(errors="replace").strip().splitlines()
     return said[-1].removeprefix("error: ") if said else f"it ended with code {code}"
+
+
+def _said(text: bytes, what: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = json.loads(text.partition(b"\n")[0])
+    except ValueError:
+        raise LoadError(f"{what} began with {text[:80]!r} instead of JSON") from None
+    return said
 
 
 def _first_line(process: subprocess.Popen[bytes], what: str, log: Any) -> bytes:

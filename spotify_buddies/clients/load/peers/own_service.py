@@ -15,7 +15,7 @@ from typing import Any
 from spotify_buddies.clients.command.endpoints import Endpoints, running
 from spotify_buddies.clients.command.invoke import command
 from spotify_buddies.clients.load.client_processes import LoadError
-from spotify_buddies.clients.load.peers.child import reason_of, stop_child
+from spotify_buddies.clients.load.peers.child import ON_LOOPBACK, reason_of, stop_child
 
 START_WITHIN_S = 180.0
 # Ray and the stores.
@@ -36,7 +36,7 @@ def own_service(bundle: Path, settings: Mapping[str, str]) -> Iterator[OwnServic
     """Serve this bundle until the block ends. settings: of the section [serve]. LoadError: it does not come up."""
     with tempfile.TemporaryDirectory(prefix="buddies-peer-") as directory, tempfile.TemporaryFile() as log:
         state = Path(directory) / "state"
-        environment = {**os.environ, "BUDDIES_STATE_DIR": str(state)}
+        environment = {**os.environ, **ON_LOOPBACK, "BUDDIES_STATE_DIR": str(state)}
         environment |= {f"BUDDIES_SERVE__{name.upper()}": value for name, value in {**_PORTS, **settings}.items()}
         process = subprocess.Popen(
             command("serve", "start", "--bundle", str(bundle.absolute())),

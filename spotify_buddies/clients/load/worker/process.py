@@ -60,7 +60,9 @@ async def _measure(part: Part, sample: Sample, access: Access | None, number: in
     requests = Requests(part.plan, sample, rng)
     async with _exchange(part, requests, access) as exchange:
         _write({"ready": True})
-        start = (await _read())["start"]
+        start = (await _read()).get("start")
+        if start is None:
+            return  # another process could not begin
         record = Record()
         drive = asyncio.ensure_future(Drive(part, requests, exchange, record).run(start))
         loop = asyncio.get_running_loop()

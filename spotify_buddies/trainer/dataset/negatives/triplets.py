@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.seeds import derive, generator
 from spotify_buddies.foundation.arrays.streams import hash_rows
-from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, over_blocks, read_only
+from spotify_buddies.foundation.stages.blocks import THREADS, Blocks, over_blocks, processors, read_only
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.trainer.dataset.arrays import Growing
 from spotify_buddies.trainer.dataset.kernels import Tastes
@@ -43,6 +43,8 @@ Array = npt.NDArray[Any]
 
 # 48 MB a pile; its permutation and shuffled copy take 80 MB more.
 PILE_ROWS = 4_000_000
+# Piles in memory at a time, of some 130 MB while they are shuffled, however many cores there are.
+PILES_AT_ONCE = 4
 
 
 Inputs = TypeVar("Inputs")
@@ -188,8 +190,9 @@ class Piles:
             Growing(self._directory / "triplets-toy.npy", np.int32, (3,)) as small,
         ):
             shuffled = over_blocks(
-                self._count, 1, "shuffle", progress, lambda number, _: self._pile(number), unit="piles"
-            )
+                self._count, 1, "shuffle", progress, lambda number, _: self._pile(number),
+                threads=min(processors(), PILES_AT_ONCE), unit="piles",
+            )  # fmt: skip
             for rows in shuffled:
                 whole.append(rows)
                 # From the shuffled rows: the toy set is a part of the same order, without a shuffle of its own.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from spotify_buddies.foundation.stages.blocks import over_blocks
+from spotify_buddies.foundation.stages.blocks import over_blocks, processors
 from spotify_buddies.foundation.stages.progress import Progress
 from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.trainer.dataset.errors import SKIP, DataError, Skipped
@@ -25,6 +25,8 @@ from spotify_buddies.trainer.dataset.reading.values import id_text, whole
 
 Array = npt.NDArray[Any]
 
+# Slices that are cut at a time, of some tens of MB, however many cores there are.
+AHEAD = 8
 _LIST = re.compile(r'"playlists"\s*:\s*\[\s*')
 _COMMA = re.compile(r"\s*,\s*")
 
@@ -81,7 +83,7 @@ def open_slices(paths: Sequence[Path], progress: Progress) -> Iterator[OpenedSli
         except DataError as error:
             return error
 
-    return over_blocks(len(paths), 1, "slices", progress, opened, unit="files")
+    return over_blocks(len(paths), 1, "slices", progress, opened, threads=min(processors(), AHEAD), unit="files")
 
 
 class SliceReader:
