@@ -147,9 +147,9 @@ class ClientProcesses:
         around: Around,
         interrupted: threading.Event,
     ) -> dict[int, dict[str, Any]]:
-        """Every process's result."""
+        """Every process's result. LoadError: one could not go on; all have ended then, and wait for their next plan."""
         results: dict[int, dict[str, Any]] = {}
-        first, told = start + plan.warmup_s, False
+        first, told, failed = start + plan.warmup_s, False, ""
         while len(results) < len(working):
             now = time.monotonic()
             if now >= first:
@@ -167,14 +167,15 @@ class ClientProcesses:
                 continue
             if message is None:
                 raise LoadError("a client process ended during the measurement; its messages are above")
-            if "failed" in message:
-                raise LoadError(message["failed"])
-            if "record" in message:
+            failed = failed or str(message.get("failed", ""))
+            if "record" in message or "failed" in message:
                 results[number] = message
                 continue
             self._processes[number].counts = (message["calls"], message["errors"])
             calls, errors = (sum(counts) for counts in zip(*(p.counts for p in working), strict=True))
             on_second("warm-up" if now < first else "measuring", calls, errors)
+        if failed:
+            raise LoadError(failed)
         return results
 
 
