@@ -43,8 +43,9 @@ USUAL = 100_000
 LIMITS, BATCHES, CONNECTIONS = (5, 20, 50, 100), (1, 10, 100, 1_000), (1, 10, 100, 1_000)
 RATE = 500.0
 WITHIN_S = 300.0
-# Lines on which a call's work grows; on the others it stays the same.
-PROPORTIONAL = ("playlists a call", "users a call")
+# Lines on which a call's work grows, on the others it is the same: the songs of a taste have more listeners, the more
+# users there are.
+PROPORTIONAL = ("playlists a call", "users a call", "users: a taste a call")
 MOST_PROPORTIONAL, MOST_SAME = 1.1, 0.15
 # In the command line of a Recommender's process.
 REPLICA = "ServeReplica:buddies:Recommender"
