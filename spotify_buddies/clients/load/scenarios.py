@@ -55,10 +55,11 @@ def run(
 ) -> tuple[dict[str, Any], bool]:
     """Measure; the body of the report, and whether it was interrupted.
 
-    access: TLS and token, for the edge, and for a service that is not this state directory's own.
+    access: TLS and token, for the edge where one is named (the service behind it speaks plain gRPC), else for a
+    service that is not this state directory's own.
     LoadError, SampleError, BuddiesError: nothing could be measured.
     """
-    secured = access if service.endpoints is None else None
+    secured = access if service.endpoints is None and options.edge is None else None
     plan = plan.at(plan.address, tls=secured is not None)
     target = _ask_status(plan.address, secured)
     body: dict[str, Any] = {"environment": environment(), "target": target, "plan": plan.to_json()}

@@ -225,12 +225,17 @@ class AliasSync:
             await controller_state.mark_reported(connection, number)
 
     async def _came_back(self, connection: psycopg.AsyncConnection) -> None:
-        away_s = await controller_state.registry_here(connection)
-        if away_s is not None:
+        # In one transaction, here and below: nobody reads the state without its event.
+        async with connection.transaction():
+            away_s = await controller_state.registry_here(connection)
+            if away_s is None:
+                return
             await self._note(connection, "registry_back", f"the registry answers again after {away_s:.0f} s")
 
     async def _went_away(self, connection: psycopg.AsyncConnection, message: str) -> None:
-        if await controller_state.registry_away(connection, message):
+        async with connection.transaction():
+            if not await controller_state.registry_away(connection, message):
+                return
             _log.warning("the registry is unreachable: %s", message)
             await self._note(connection, "registry_away", f"{message}; replicas keep serving what they have")
 
