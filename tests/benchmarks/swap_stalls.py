@@ -4,6 +4,7 @@
     BUDDIES_STATE_DIR=STATE_DIR buddies serve start --any-port &
     python -m tests.benchmarks.swap_stalls STATE_DIR --swaps 20 --rate 600
     python -m tests.benchmarks.swap_stalls STATE_DIR --steady 60          # no swap: what makes the p99 of a soak
+    python -m tests.benchmarks.swap_stalls STATE_DIR --unwatched 5        # five drills without the sampler, which costs
 
 A process of its own reads /proc every 10 ms: of each replica's event loop, its loading threads (those of low priority)
 and its other threads, of HAProxy and of the thread that makes the calls, the time on a processor, the time that it
@@ -202,6 +203,22 @@ def register(bundle: Path, state_dir: Path) -> None:
         registry.tag(version, {"metrics": json.dumps({"random/mrr": 0.5, "hard/mrr": 0.5})})
 
 
+def compare(stage: Stage, times: int) -> None:
+    """Play the drill again and again; print one line for each."""
+    quiet = dataclasses.replace(stage, say=lambda _: None)
+    for _ in range(times):
+        result = swaps.play(quiet)
+        windows = result.figures["windows"]
+        before, during = (windows[name] for name in ("before", "during"))
+        ratio = during["p99_s"] / before["p99_s"]
+        print(
+            f"{result.figures['calls_per_s']:.0f} calls/s: p50 {milliseconds(before['p50_s'])}, "
+            f"{milliseconds(during['p50_s'])} in the swaps; p99 {milliseconds(before['p99_s'])}, "
+            f"{milliseconds(during['p99_s'])}, {ratio:.2f} times; {result.failed} of {result.requests:,} calls failed",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Run the drill, or calm traffic, and explain its slowest calls."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -209,6 +226,7 @@ def main() -> None:
     parser.add_argument("--register", type=Path, metavar="BUNDLE")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--steady", type=float, help="so many seconds without a swap, instead of the drill")
+    parser.add_argument("--unwatched", type=int, metavar="TIMES", help="the drill alone, so many times")
     parser.add_argument("--rate", type=float)
     parser.add_argument("--write", type=Path, help="everything, as JSON")
     parser.add_argument("--sample", help=argparse.SUPPRESS)
@@ -233,6 +251,9 @@ def main() -> None:
             window = Window.of(traffic.between(first, first + options.steady))
             print(f"{traffic.rate:.0f} calls/s; p50 {milliseconds(window.p50_s)}, p99 {milliseconds(window.p99_s)}")
             report(traffic, [(first, first + options.steady)], options.write)
+            return
+        if options.unwatched:
+            compare(stage, options.unwatched)
             return
         setattr(swaps, "TrafficApart", Watched)  # noqa: B010
         result = swaps.play(stage)

@@ -9,6 +9,7 @@ the calls.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
@@ -161,13 +162,12 @@ class Shelf:
     def _registered(self, version: str) -> str | None:
         """The hash that an MLflow server has for a version; None: ask through MLflow's client.
 
-        Only for addresses without a login: the client knows more ways to log in than this one request.
+        With the login of the address, if it has one: the client knows more ways to log in.
         """
-        if not self.uri.startswith(("http://", "https://")) or public(self.uri) != self.uri:
-            return None
         asked = urllib.parse.urlencode({"name": self.model, "version": version})
         try:
-            with urllib.request.urlopen(f"{self.uri.rstrip('/')}{_GET}?{asked}", timeout=ANSWER_S) as answer:  # noqa: S310
+            request = _plain_request(self.uri, f"{_GET}?{asked}")
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310 - http or https
                 tags = json.load(answer)["model_version"]["tags"]
                 return next((str(tag["value"]) for tag in tags if tag["key"] == SHA256_TAG), None)
         except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
@@ -195,6 +195,20 @@ class Shelf:
     @property
     def _from(self) -> str:
         return f"{self.model} at {public(self.uri)}"
+
+
+def _plain_request(uri: str, path: str) -> urllib.request.Request:
+    """A request to the MLflow server at uri, whose login goes into a header. ValueError: it is no server's address."""
+    parts = urllib.parse.urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.query:
+        raise ValueError("not a server's address alone")
+    login, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(f"{parts.scheme}://{place}{parts.path.rstrip('/')}{path}")  # noqa: S310 - http(s)
+    if login:
+        # A server that sends the request elsewhere does not send the login with it.
+        word = base64.b64encode(urllib.parse.unquote_to_bytes(login)).decode()
+        request.add_unredirected_header("Authorization", f"Basic {word}")
+    return request
 
 
 def _stamp(directory: Path) -> str:

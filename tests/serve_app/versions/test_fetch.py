@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from spotify_buddies.foundation.process.errors import LaunchError
+from spotify_buddies.foundation.process.ports import free_port
+from spotify_buddies.serve_app.embedded.supervisor import Supervisor
+from spotify_buddies.serve_app.embedded.tracking import mlflow, wait_for_mlflow
 from spotify_buddies.serve_app.versions import fetch
 from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
@@ -100,6 +105,35 @@ def test_a_server_is_asked_again_without_its_client(
         assert json.loads(note.read_text())["sha256"] == open_bundle(versions["2"]).sha256
     age(shelf, "2", fetch.FRESH_S + 1)
     assert shelf.fetch("2") == directory, "what was checked serves while the server is away"
+
+
+def test_a_server_behind_a_login_is_asked_again_with_it_and_without_its_client(
+    registry: Registry, versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state_dir = Path(registry.uri.removeprefix("sqlite:///")).parents[1]
+    with mlflow(state_dir, free_port(), Supervisor((LaunchError,))) as (address, process):
+        wait_for_mlflow(address, process, state_dir)
+        shelf = Shelf(address, registry.model, tmp_path)
+        directory = shelf.fetch("2")
+        age(shelf, "2", fetch.FRESH_S + 1)
+        monkeypatch.setattr(fetch.subprocess, "run", None)
+        assert shelf.fetch("2") == directory
+        age(shelf, "2", fetch.FRESH_S + 1)
+        with pytest.raises(TypeError):  # the client would be started
+            Shelf(address.replace("buddies:", "buddies:x"), registry.model, tmp_path).fetch("2")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////x.db", "/srv/mlflow", "https://tracking.example?team=1"])
+def test_what_is_no_servers_address_alone_is_left_to_the_client(uri: str) -> None:
+    with pytest.raises(ValueError, match="not a server's address alone"):
+        fetch._plain_request(uri, "/x")
+
+
+def test_a_login_is_sent_as_it_is_meant_and_not_to_where_a_server_sends_the_request() -> None:
+    request = fetch._plain_request("https://a:b%40c@tracking.example/base/", "/x?y=1")
+    assert request.full_url == "https://tracking.example/base/x?y=1"
+    assert request.unredirected_hdrs == {"Authorization": f"Basic {base64.b64encode(b'a:b@c').decode()}"}
+    assert fetch._plain_request("http://tracking.example", "/x").header_items() == []
 
 
 def test_one_loads_at_a_time_and_nobody_waits_for_ever(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
