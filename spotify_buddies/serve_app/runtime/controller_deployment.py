@@ -6,6 +6,7 @@ import asyncio
 
 from ray import serve
 
+from spotify_buddies.foundation.process.low_priority import lower_process
 from spotify_buddies.serve_app.build import shelf_of
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.gates.judge import watching
@@ -25,6 +26,8 @@ class RolloutController:
         self, settings: RolloutSettings, services: Services, model: str, version: str
     ) -> None:
         """Start to work. version: what new replicas are started with."""
+        # It asks the registry once a second, through MLflow's client: callers must not wait for that.
+        lower_process()
         shelf = shelf_of(services, model)
         if shelf is None or services.postgres_url is None:
             raise ValueError("a rollout needs a Postgres, a registry and a place for its bundles")
