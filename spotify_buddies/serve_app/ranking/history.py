@@ -20,6 +20,11 @@ class Shown:
 
     user_ids, recommendation_ids, sources: one entry per user. rows int32 (n, limit) playlist rows, best first, of
     which counts[i] are filled; playlist_ids: the ids by row. at: when, in UTC.
+
+    What follows may be missing. scores float32 (n, limit), of rows. propensities float32 (n, limit): the probability
+    that the playlist stood at its rank; None: each is 1. skipped: the steps that were left out, one entry per user.
+    candidates: uint64 (n,), hashes of each user's candidates before any rule. asked: what was asked, a serialized
+    buddies.v1.RecommendRequest without its users.
     """
 
     user_ids: tuple[str, ...]
@@ -31,6 +36,11 @@ class Shown:
     model_version: str
     arm: str
     at: datetime
+    scores: Array | None = None
+    propensities: Array | None = None
+    skipped: tuple[tuple[str, ...], ...] | None = None
+    candidates: Array | None = None
+    asked: bytes | None = None
 
 
 class History(Protocol):

@@ -1,0 +1,1 @@
+"""A window of feedback becomes training data, and a version that was judged."""
