@@ -28,7 +28,7 @@ PACKAGE = "spotify-buddies"
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
-    **dict.fromkeys(("store", "rollout"), "serve"),
+    **dict.fromkeys(("store", "online", "rollout"), "serve"),
 }
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -64,6 +64,7 @@ def _groups() -> dict[str, typer.Typer]:
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
     from spotify_buddies.serve_app.daily.cli import app as daily_app
+    from spotify_buddies.serve_app.online.cli import app as online_app
     from spotify_buddies.serve_app.queue.cli import app as queue_app
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
     from spotify_buddies.serve_app.runtime.cli import app as serve_app
@@ -88,6 +89,7 @@ def _groups() -> dict[str, typer.Typer]:
         "queue": queue_app,
         "rollout": rollout_app,
         "store": store_app,
+        "online": online_app,
         "config": config_app,
     }
 
