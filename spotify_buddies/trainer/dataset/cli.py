@@ -13,6 +13,7 @@ import typer
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.trainer.command import OnRay, Settings, open_cluster
+from spotify_buddies.trainer.copies.commands import pull, push
 from spotify_buddies.trainer.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _NAMED = 10  # files that the build names among those that it does not read
 SECTIONS = {"data": DataSettings}
 
 app = typer.Typer(help="Raw files to labelled data.", no_args_is_help=True)
+app.command()(push)
+app.command()(pull)
 
 User = Annotated[
     str | None, typer.Option(help="Whose the exports are, instead of the names of the folders that they lie in.")
