@@ -40,6 +40,9 @@ class GateSettings(BaseModel):
     max_coverage_drop: float = Field(
         0.3, ge=0, lt=1, description="largest relative drop in distinct playlists, for equal numbers of answers"
     )
+    split_alpha: float = Field(
+        0.001, gt=0, lt=0.5, description="probability, over a whole step, of a wrong alarm that the split loses users"
+    )
     like_gate: bool = Field(True, description="compare like rates; off for a service that gets no feedback")
     like_alpha: float = Field(
         0.05, gt=0, lt=0.5, description="probability, over the whole canary, of a wrong verdict on the like rate"

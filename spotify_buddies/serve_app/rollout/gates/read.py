@@ -12,7 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import psycopg
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
+from spotify_buddies.serve_app.rollout.gates.split import Split
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
@@ -74,6 +75,15 @@ GROUP BY one.arm, one.step, other.step
 UNION ALL
 SELECT arm, NULL, NULL, count(DISTINCT user_id), 0, 0, 0, 0 FROM rates GROUP BY arm
 """
+# Distinct users with a list in the step. Users without an id are always production's.
+_SPLIT = """
+SELECT arm, count(DISTINCT user_id) FROM impressions
+WHERE at >= %s AND user_id <> ''
+  AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
+GROUP BY arm
+"""
+# So long after the begin of a step all replicas follow it; lists before are of the split before.
+SETTLED = timedelta(seconds=10)
 
 
 @dataclass
@@ -84,6 +94,7 @@ class ReadingState:
     looks: deque[tuple[datetime, StepCounts, StepCounts]] = field(default_factory=deque)
     likes: LikeRates = field(default_factory=LikeRates)
     coverage: dict[str, int] = field(default_factory=dict)
+    split: Split | None = None
     # By time.monotonic.
     due: float = 0.0
 
@@ -122,7 +133,7 @@ async def read_measures(
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
         reading.step, reading.due = (first, wanted.salt), 0.0
         reading.looks.clear()
-        reading.likes, reading.coverage = LikeRates(), {}
+        reading.likes, reading.coverage, reading.split = LikeRates(), {}, None
     counts = await read_counts(connection, generation, first)
     if time.monotonic() >= reading.due:
         await _read_slowly(connection, generation, position, first, reading)
@@ -131,7 +142,7 @@ async def read_measures(
         arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), reading.coverage.get(arm))
         for arm in (CANARY, PRODUCTION)
     }
-    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes)
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes, reading.split)
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
@@ -187,6 +198,16 @@ async def read_likes(
     return LikeRates(steps, tuple(returned), users.get(CANARY, 0), users.get(PRODUCTION, 0))
 
 
+async def read_split(
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, peak: float = 0.0
+) -> Split:
+    """Distinct users of each arm since the step began, by what was recorded of their lists. peak: of earlier looks."""
+    wanted = generation.wanted
+    cursor = await connection.execute(_SPLIT, (position.step_since + SETTLED, wanted.canary, wanted.production))
+    users = dict(await cursor.fetchall())
+    return Split(users.get(CANARY, 0), users.get(PRODUCTION, 0), position.share, peak)
+
+
 async def _read_slowly(
     connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, reading: ReadingState
 ) -> None:
@@ -194,6 +215,8 @@ async def _read_slowly(
     try:
         reading.likes = await read_likes(connection, generation, position.starts)
         reading.coverage = await read_coverage(connection, generation, first)
+        peak = reading.split.evidence if reading.split is not None else 0.0
+        reading.split = await read_split(connection, generation, position, peak)
     except psycopg.errors.QueryCanceled:
         # Errors are still judged; the figures of the last read stay, and the gates that need more wait.
         reading.due = time.monotonic() + AGAIN_S

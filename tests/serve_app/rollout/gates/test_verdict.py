@@ -100,7 +100,7 @@ def test_a_verdict_is_json_with_every_gate() -> None:
     body = judged(at(0.25)).to_json()
     assert (body["kind"], body["share"], body["next_share"]) == ("advance", 0.25, 0.5)
     assert [gate["name"] for gate in body["gates"]] == [
-        "recent errors", "errors", "p99", "cold", "empty", "coverage", "like rate"
+        "split", "recent errors", "errors", "p99", "cold", "empty", "coverage", "like rate"
     ]  # fmt: skip
     assert {gate["outcome"] for gate in body["gates"]} == {"passed"}
     assert body["at"] == "2026-05-01T00:00:00+00:00"
