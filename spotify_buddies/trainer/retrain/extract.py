@@ -90,7 +90,7 @@ def remove_listener(directory: Path, user_id: str) -> int:
     if gone:
         lineage = {name: value for name, value in extract.manifest.items() if name != "files"}
         lineage["erased_blocks"] = lineage.get("erased_blocks", 0) + tables[0].height - kept[0].height
-        write(directory, *kept, lineage)
+        write(directory, kept[0], kept[1], lineage)
     return gone
 
 
@@ -135,7 +135,7 @@ def _lineage(
         "left_out": chosen.reasons,
         "blocks": kept.height,
         "users": users.n_unique(),
-        "of_the_busiest_user": int(users.value_counts()["count"].max() or 0),
+        "of_the_busiest_user": max(users.value_counts()["count"].to_list(), default=0),
         "splits": {name: int((kept["split"] == name).sum()) for name in ("train", "validation", "test")},
         "earned_by": earned.to_dicts(),
         "from_the_future": later,
