@@ -29,6 +29,7 @@ EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
     **dict.fromkeys(("store", "online", "rollout"), "serve"),
+    "retrain": "retrain",
 }
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -73,6 +74,7 @@ def _groups() -> dict[str, typer.Typer]:
     from spotify_buddies.trainer.dataset.cli import app as data_app
     from spotify_buddies.trainer.publish.cli import app as train_app
     from spotify_buddies.trainer.registry.cli import app as registry_app
+    from spotify_buddies.trainer.retrain.cli import app as retrain_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
 
     return {
@@ -90,6 +92,7 @@ def _groups() -> dict[str, typer.Typer]:
         "rollout": rollout_app,
         "store": store_app,
         "online": online_app,
+        "retrain": retrain_app,
         "config": config_app,
     }
 
@@ -103,9 +106,10 @@ def sections() -> dict[str, Any]:
     from spotify_buddies.trainer.dataset.cli import SECTIONS as DATA
     from spotify_buddies.trainer.publish.cli import SECTIONS as TRAIN
     from spotify_buddies.trainer.registry.cli import SECTIONS as REGISTRY
+    from spotify_buddies.trainer.retrain.cli import SECTIONS as RETRAIN
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 
-    return {**DATA, **TRAIN, **REGISTRY, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
+    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
 
 
 def _print_version(wanted: bool) -> None:

@@ -83,6 +83,9 @@ def build(
         bool, typer.Option(help="Skip malformed rows, lines and playlists; they are counted and listed.")
     ] = False,
     user: User = None,
+    feedback: Annotated[
+        Path | None, typer.Option(help="An extract of `buddies retrain extract`: its likes and dislikes join the data.")
+    ] = None,
     ray: OnRay = None,
     details: Details = False,
     as_json: AsJson = False,
@@ -104,7 +107,7 @@ def build(
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
     from spotify_buddies.trainer.dataset.reading.remote import local
-    from spotify_buddies.trainer.dataset.reading.sources import find_sources
+    from spotify_buddies.trainer.dataset.reading.sources import find_sources, with_feedback
     from spotify_buddies.trainer.dataset.report import statistics
 
     settings: Settings = context.obj
@@ -113,6 +116,7 @@ def build(
         progress = Reporter()
         place = local(raw, settings.state_dir / "fetched", progress) if raw else settings.state_dir / "raw"
         sources = find_sources(place, user)
+        sources = with_feedback(sources, feedback) if feedback else sources
         _name_unread(sources.unread)
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(
