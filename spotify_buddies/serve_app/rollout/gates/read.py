@@ -75,12 +75,16 @@ GROUP BY one.arm, one.step, other.step
 UNION ALL
 SELECT arm, NULL, NULL, count(DISTINCT user_id), 0, 0, 0, 0 FROM rates GROUP BY arm
 """
-# Distinct users with a list in the step. Users without an id are always production's.
+# Distinct users with a list in the step. Who had both arms is the canary's: while it cannot answer, production does,
+# which moves nobody to the other arm. Users without an id are always production's.
 _SPLIT = """
-SELECT arm, count(DISTINCT user_id) FROM impressions
-WHERE at >= %s AND user_id <> ''
-  AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
-GROUP BY arm
+SELECT count(*) FILTER (WHERE canary), count(*) FILTER (WHERE NOT canary)
+FROM (
+  SELECT bool_or(arm = 'canary') AS canary FROM online_lists
+  WHERE at >= %s AND user_id <> ''
+    AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
+  GROUP BY user_id
+) AS users
 """
 # So long after the begin of a step all replicas follow it; lists before are of the split before.
 SETTLED = timedelta(seconds=10)
@@ -204,8 +208,8 @@ async def read_split(
     """Distinct users of each arm since the step began, by what was recorded of their lists. peak: of earlier looks."""
     wanted = generation.wanted
     cursor = await connection.execute(_SPLIT, (position.step_since + SETTLED, wanted.canary, wanted.production))
-    users = dict(await cursor.fetchall())
-    return Split(users.get(CANARY, 0), users.get(PRODUCTION, 0), position.share, peak)
+    ((canary, production),) = await cursor.fetchall()
+    return Split(int(canary), int(production), position.share, peak)
 
 
 async def _read_slowly(

@@ -99,6 +99,8 @@ def test_lists_in_postgres_are_counted_by_user_and_a_wrong_split_is_an_event_onc
         await connection.execute("UPDATE rollout_generations SET decided_at = %s", (began,))
         await show(connection, "canary", "2", 1_200, began + timedelta(minutes=1), times=3)
         await show(connection, "production", "1", 3_600, began + timedelta(minutes=1), times=2)
+        # While the canary cannot answer, production answers its users.
+        await show(connection, "production", "1", 300, began + timedelta(minutes=1), prefix="canaryu")
         # Before all replicas follow, of another version, without an id: none counts.
         await show(connection, "production", "1", 4_000, began + SETTLED / 2, prefix="early")
         await show(connection, "production", "9", 4_000, began + timedelta(minutes=1), prefix="old")
@@ -128,7 +130,7 @@ async def show(
 ) -> None:
     await connection.execute(
         "INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source)"
-        " SELECT %s, 'r', CASE WHEN %s = '' THEN '' ELSE %s || %s || user_number END, '{}', %s, %s, 'live'"
+        " SELECT %s, 'r', CASE WHEN %s = '' THEN '' ELSE %s || user_number END, '{}', %s, %s, 'live'"
         " FROM generate_series(1, %s) AS user_number, generate_series(1, %s)",
-        (when, prefix, arm, prefix, version, arm, users, times),
+        (when, prefix, prefix if prefix == "canaryu" else f"{arm}{prefix}", version, arm, users, times),
     )
