@@ -240,6 +240,7 @@ def equal(count: int) -> dict[str, Any]:
     }
 
 
+FEW = 0.2
 EFFECTS: dict[str, tuple[tuple[float, ...], str]] = {
     "like rate lower by": ((0.05, 0.1, 0.2, 0.3, 0.5), "likes"),
     "users lost": ((0.01, 0.02, 0.05, 0.1, 0.2), "lost"),
@@ -278,7 +279,9 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         own = [row for row in rows if row["effect"] == name]
         sizes = [100 * row["size"] for row in own]
         left.plot(sizes, [100 * row["found"] for row in own], marker="o", label=name)
-        right.plot(sizes, [row["answers"] or np.nan for row in own], marker="o", label=name)
+        # Where few are found, most of these were found by chance.
+        answers = [row["answers"] if row["found"] >= FEW else np.nan for row in own]
+        right.plot(sizes, answers, marker="o", label=name)
     left.set(xlabel="size of the effect, %", ylabel="canaries found out, %", ylim=(-3, 103), xscale="log")
     right.set(xlabel="size of the effect, %", ylabel="answers of the canary until then", xscale="log", yscale="log")
     left.legend(fontsize=8)
