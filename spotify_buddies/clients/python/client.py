@@ -149,9 +149,7 @@ class Client:
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
         try:
-            response = self._call(
-                lambda left: self._stub.Feedback(request, timeout=left, metadata=headers), timeout_s
-            )
+            response = self._call(lambda left: self._stub.Feedback(request, timeout=left, metadata=headers), timeout_s)
         except BuddiesError as error:
             error.idempotency_key = key
             raise

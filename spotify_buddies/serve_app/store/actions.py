@@ -22,7 +22,8 @@ class Snooze:
 class Feedback:
     """What one user did with one recommendation, checked. arm: production, canary or unspecified.
 
-    caller: the owner of idempotency_key; empty where nobody says. at: when it happened, in UTC; None: when it is stored.
+    caller: the owner of idempotency_key; empty where nobody says. at: when it happened, in UTC; None: now, as it is
+    stored.
     """
 
     recommendation_id: str
