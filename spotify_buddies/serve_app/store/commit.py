@@ -21,7 +21,8 @@ CHANNEL = "buddies_blocks"
 # Seconds since 1970 up to which a row of blocks holds, as in actions.Change.
 # One that has run out keeps its end: the time of a call that is simulated may lie before it.
 UNTIL = f"""CASE WHEN disliked THEN {FOREVER}
-  ELSE coalesce(greatest(least(ceil(extract(epoch FROM least(until, '3000-01-01'))), {FOREVER}), 0), 0) END::bigint"""
+  ELSE greatest(least(ceil(extract(epoch FROM least(coalesce(until, 'epoch'), '3000-01-01'))), {FOREVER}), 0)
+  END::bigint"""
 
 # One statement is one round trip, and half the processor time of BEGIN, an INSERT for each table, and COMMIT; rows as
 # JSON are a third cheaper to send than as arrays.
