@@ -45,7 +45,7 @@ def truth_of(world: World, week: int, clicks: Clicks, limit: int) -> WeekTruth:
     """The truth of a week; a pure function of the world, without a service."""
     present = world.present(week).tolist()
     popular = _popular(world, week, present, limit)
-    lists = {
+    lists: dict[str, list[Sequence[int]]] = {
         "follows": [_known_then(world, place, week, max(week - 1, 0)) for place in present],
         "stale": [_known_then(world, place, week, 0) for place in present],
         "popular": [popular] * len(present),

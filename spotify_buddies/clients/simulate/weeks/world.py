@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -47,7 +47,7 @@ class WorldSettings:
     themes: int = 12
     fashion: int = 12
     new_playlists: float = 0.1
-    people: PeopleSettings = PeopleSettings()
+    people: PeopleSettings = field(default_factory=PeopleSettings)
 
 
 class World:
@@ -127,7 +127,7 @@ class World:
             return self._first_likes(place)
         before = self.likes_of(place, week - 1)
         rng = generator(self.seed, f"drift/{week}/{listener.user_id}")
-        fade = round(self.settings.drift * len(before))
+        fade = math.floor(self.settings.drift * len(before) + rng.random())
         come = self._coming(place, week, set(before), fade, rng)
         gone = {before[i] for i in rng.choice(len(before), len(come), replace=False)}
         return (*(row for row in before if row not in gone), *come)
@@ -145,7 +145,7 @@ class World:
         return (*held, *(others[i] for i in picked))
 
     def _coming(self, place: int, week: int, liked: set[int], count: int, rng: np.random.Generator) -> list[int]:
-        """Rows that a listener begins to like: in fashion in a theme of the listener's; where too few are, near ones."""
+        """Rows that a listener begins to like: in fashion in one of two themes; where too few are, near ones."""
         barred = liked | self._known[place]
         own, other = ([r for r in self._fashion_of(theme, week) if r not in barred] for theme in self._homes(place))
         wandering = min(int(rng.binomial(count, WANDERING)), len(other))
