@@ -93,12 +93,12 @@ def themes(near: Any, count: int, seed: int) -> Array:
     rank = min(count, *(side - 1 for side in near.shape))
     if rank < 2:
         return np.zeros(near.shape[1], np.int64)
-    # The start of the iteration is given, so that a seed means the same themes everywhere.
+    # The start of the iteration is given, and what is left of it rounded, so that a seed means the same themes.
     start = np.ones(min(near.shape), np.float64)
     _, weights, right = scipy.sparse.linalg.svds(near.astype(np.float64), k=rank, v0=start)
     places = (right * weights[:, None]).T
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a theme without playlists is one theme less
-        _, labels = kmeans2(places, rank, minit="++", seed=seed, iter=20)
+        _, labels = kmeans2(places.round(6), rank, minit="++", seed=seed, iter=20)
     return np.asarray(labels, np.int64)
