@@ -87,6 +87,7 @@ async def open_service(
         telemetry=telemetry,
         history=store,
         note=note,
+        event_times=settings.event_times,
     )
     service.use_neighbours(await asyncio.to_thread(neighbours, engine))
     await asyncio.to_thread(service.warm_up)

@@ -9,6 +9,7 @@ from functools import partial
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import Admission
+from spotify_buddies.serve_app.api.event_time import event_time_of
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.api.status import Context, call_with_status, caller_of, stream_with_status
 from spotify_buddies.serve_app.ranking.encoding import Encoded
@@ -33,8 +34,10 @@ class GrpcServicer:
         self, request: pb.RecommendRequest, grpc_context: Context
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for users."""
+        event_time, recommend = event_time_of(grpc_context), self._service.recommend
         return await call_with_status(
-            self._service.recommend, request, grpc_context, pb.RecommendResponse,
+            partial(recommend, event_time=event_time) if event_time else recommend,
+            request, grpc_context, pb.RecommendResponse,
             self._telemetry, self._admission, self._within_s,
         )  # fmt: skip
 
@@ -43,7 +46,8 @@ class GrpcServicer:
     ) -> AsyncGenerator[Encoded, None]:
         """Playlists for many users, in parts."""
         stream = stream_with_status(
-            self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse,
+            partial(self._service.recommend_stream, event_time=event_time_of(grpc_context)),
+            request, grpc_context, pb.RecommendStreamResponse,
             self._telemetry, self._streams, self._within_s,
         )  # fmt: skip
         async with aclosing(stream) as parts:
@@ -54,7 +58,9 @@ class GrpcServicer:
         self, request: pb.FeedbackRequest, grpc_context: Context
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a user did."""
-        feedback = partial(self._service.feedback, caller=caller_of(grpc_context))
+        feedback = partial(
+            self._service.feedback, caller=caller_of(grpc_context), event_time=event_time_of(grpc_context)
+        )
         return await call_with_status(
             feedback, request, grpc_context, pb.FeedbackResponse,
             self._telemetry, self._admission, self._within_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
 from itertools import compress
 from typing import Any, NamedTuple
@@ -108,7 +109,8 @@ class RefusedUser:
 class Query:
     """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
 
-    user_ids and tastes are those that can be answered; refused are between them, by ascending place.
+    user_ids and tastes are those that can be answered; refused are between them, by ascending place. at: when it is
+    asked, in UTC; None: now.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -124,6 +126,7 @@ class Query:
     adventurous: float = 0.0
     calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
+    at: datetime | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)

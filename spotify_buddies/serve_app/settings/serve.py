@@ -56,6 +56,11 @@ class ServeSettings(BaseModel):
     impressions_waiting: int = Field(
         100_000, ge=1, description="lists per replica that may wait to be written; beyond it the oldest are lost"
     )
+    event_times: bool = Field(
+        False,
+        description="a call may say in its header buddies-event-time when its events happened, for simulations; off: "
+        "such a call is refused (INVALID_ARGUMENT)",
+    )
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="lifetime of a daily list in seconds")
     stop_notice_s: float = Field(

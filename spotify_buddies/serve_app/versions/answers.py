@@ -176,7 +176,7 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally)
+                self._note(ranked, answered.arm, tally, batch.query.at)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -189,7 +189,7 @@ class Answers:
 
     def _answer_single(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
         """As _batch, for one known user in one step; None: the user's songs have to be searched with first."""
-        blocked = () if self._history is None else (self._history.blocked(query.user_ids, self._now()),)
+        blocked = () if self._history is None else (self._history.blocked(query.user_ids, query.at or self._now()),)
         rules, drawn, started = self.rules(query, blocked, 0, 1), draw_ids(1), time.perf_counter()
         answer = self._single.answer(
             query.user_ids[0], query.limit, excluded, rules, drawn, arm, explained=query.explain
@@ -206,7 +206,7 @@ class Answers:
         # Hundreds of names are looked up in a thread, as those of many tastes are.
         if tastes is None or len(taste.songs) > FIND_AT_ONCE or not (found := tastes.count(taste)).counted:
             return None
-        blocked = () if self._history is None else (self._history.blocked((taste.user_id,), self._now()),)
+        blocked = () if self._history is None else (self._history.blocked((taste.user_id,), query.at or self._now()),)
         rules, drawn = self.rules(query, blocked, 0, 1), draw_ids(1)
         near = await (here if tastes.is_cheap else asyncio.to_thread)(tastes.nearest, taste, found, excluded, rules)
         data, lists = tastes.answer(
@@ -239,7 +239,7 @@ class Answers:
         if history is None:
             return (), (Skipped.SEEN,) if seen else ()
         user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
-        now = self._now()
+        now = query.at or self._now()
         blocked = history.blocked(user_ids, now)
         if seen is None:
             return (blocked,), ()
@@ -262,7 +262,7 @@ class Answers:
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, at: datetime | None) -> None:
         sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
@@ -273,9 +273,9 @@ class Answers:
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
-            self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
+            self._history.record(self._shown(ranked.lists, ranked.drawn, arm, at or self._now()))
 
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
+    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, at: datetime) -> Shown:
         digits = drawn.hex()
         return Shown(
             user_ids=lists.user_ids,
@@ -286,5 +286,5 @@ class Answers:
             playlist_ids=self.engine.playlist_ids,
             model_version=self.engine.version,
             arm=arm.label,
-            at=self._now(),
+            at=at,
         )
