@@ -68,7 +68,10 @@ async def open_service(
     note = await asyncio.to_thread(check_parity, engine)
     store = None
     if services.postgres_url is not None:
-        opening = Store(services.postgres_url, _store_settings(settings), telemetry)
+        opening = Store(
+            services.postgres_url, _store_settings(settings), telemetry,
+            erasure_key=services.erasure_key, name=replica,
+        )  # fmt: skip
         store = await stack.enter_async_context(opening)
     daily = None
     if services.redis_url is not None:

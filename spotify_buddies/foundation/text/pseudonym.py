@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
+from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.private import secret
 
 # In the state directory, for the hashes of erased listeners.
@@ -30,11 +31,11 @@ def key_name(key: bytes) -> bytes:
 def read_key(state_dir: Path, file: Path | None = None) -> bytes:
     """The key in `file`, else the one of the state directory, made on first use.
 
-    OSError: `file` cannot be read. ValueError: it is shorter than 16 bytes. NotPrivate: another user owns the one of
+    OSError: `file` cannot be read. LaunchError: it is shorter than 16 bytes. NotPrivate: another user owns the one of
     the state directory.
     """
     path = file if file is not None else secret(state_dir / KEY_FILE)
     key = path.read_bytes().strip()
     if len(key) < 16:
-        raise ValueError(f"{path} holds {len(key)} bytes, a key has at least 16; put 64 random hexadecimal digits there")
+        raise LaunchError(f"{path} holds {len(key)} bytes, a key has at least 16; put 64 random hexadecimal digits there")
     return key

@@ -145,7 +145,8 @@ def _first(settings: Settings, endpoints: Endpoints) -> tuple[str, Path, Service
     postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
     embedded = endpoints.needed("mlflow")
     mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
-    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
+    key = read_key(settings.state_dir, settings.serve.erasure_key_file)
+    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow, erasure_key=key)
     version, bundle = endpoints.needed("model_version"), Path(endpoints.needed("bundle"))
     follows = endpoints.needed("follows")
     if not follows:

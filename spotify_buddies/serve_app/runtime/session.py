@@ -27,7 +27,7 @@ POLL_S = 0.5
 PRODUCTION = "production"
 # What commands make in the state directory, but for Postgres' data, which look after themselves.
 KEPT = (
-    "bench", "bundles", "dataset", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing", "peers", "queue",
+    "bench", "bundles", "dataset", "erasure-key", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing", "peers", "queue",
     "ray-token", "raw", "services.json", "train", "tune", "valkey",
 )  # fmt: skip
 
@@ -67,6 +67,7 @@ def serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool
         mlflow_uri=settings.mlflow_tracking_uri if named is None else settings.mlflow_tracking_uri or "",
         mlflow_port=ports.mlflow_port,
         supervisor=supervisor,
+        erasure_key_file=settings.serve.erasure_key_file,
     ) as services:
         begin = _of_alias(settings, services, alias) if named is None else _of_bundle(named, services)
         with launch(

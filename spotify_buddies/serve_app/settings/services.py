@@ -10,7 +10,7 @@ from pathlib import Path
 class Services:
     """Addresses of what the service stores into and reads from; None: there is none.
 
-    mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
+    erasure_key: of the hashes of erased listeners. mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
     registry says, and its address is for people.
     """
 
@@ -19,6 +19,7 @@ class Services:
     redis_url: str | None = field(default=None, repr=False)
     mlflow_uri: str | None = field(default=None, repr=False)
     bundles: Path | None = None
+    erasure_key: bytes | None = field(default=None, repr=False)
 
     @property
     def follows_registry(self) -> bool:
