@@ -20,6 +20,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.foundation.text.pseudonym import read_key
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token

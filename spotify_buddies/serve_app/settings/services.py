@@ -19,7 +19,7 @@ class Services:
     redis_url: str | None = field(default=None, repr=False)
     mlflow_uri: str | None = field(default=None, repr=False)
     bundles: Path | None = None
-    erasure_key: bytes | None = field(default=None, repr=False)
+    erasure_key: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def follows_registry(self) -> bool:
