@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import codec
+from spotify_buddies.serve_app.api.rights import Rights
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
@@ -17,6 +18,7 @@ from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History
 from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
+from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
@@ -42,8 +44,13 @@ class Service:
         telemetry: Telemetry,
         history: History | None = None,
         note: str = "",
+        rights: Places | None = None,
     ) -> None:
-        """engine: served until another version is assigned. note: shown beside its version in the status."""
+        """engine: served until another version is assigned. note: shown beside its version in the status.
+
+        rights: where ExportUser and EraseUser work; None: they are not offered.
+        """
+        self.rights = Rights(rights)
         self._model = model
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)

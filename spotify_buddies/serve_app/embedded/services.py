@@ -56,4 +56,5 @@ def start_services(
             redis_url=redis_url,
             mlflow_uri=mlflow_uri,
             erasure_key=read_key(state_dir, erasure_key_file),
+            state_dir=state_dir,
         )

@@ -147,7 +147,7 @@ def _first(settings: Settings, endpoints: Endpoints) -> tuple[str, Path, Service
     embedded = endpoints.needed("mlflow")
     mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
     key = read_key(settings.state_dir, settings.serve.erasure_key_file)
-    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow, erasure_key=key)
+    services = Services(postgres, redis, mlflow, erasure_key=key, state_dir=settings.state_dir.resolve())
     version, bundle = endpoints.needed("model_version"), Path(endpoints.needed("bundle"))
     follows = endpoints.needed("follows")
     if not follows:

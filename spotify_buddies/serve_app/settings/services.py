@@ -10,7 +10,7 @@ from pathlib import Path
 class Services:
     """Addresses of what the service stores into and reads from; None: there is none.
 
-    erasure_key: of the hashes of erased listeners. mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
+    erasure_key: of the hashes of erased listeners. state_dir: where the extracts lie; None: there are none. mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
     registry says, and its address is for people.
     """
 
@@ -20,6 +20,7 @@ class Services:
     mlflow_uri: str | None = field(default=None, repr=False)
     bundles: Path | None = None
     erasure_key: bytes | None = field(default=None, repr=False, compare=False)
+    state_dir: Path | None = field(default=None, compare=False)
 
     @property
     def follows_registry(self) -> bool:

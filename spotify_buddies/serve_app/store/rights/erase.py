@@ -108,7 +108,7 @@ def _add(receipt: Receipt, places: Places, user_id: str) -> None:
 
 
 def _in_extracts(places: Places, user_id: str, receipt: Receipt) -> dict[str, int]:
-    if not places.extracts.is_dir():
+    if places.extracts is None:
         return {}
     from spotify_buddies.serve_app.store.rights.extracts import erase_extracts, still_in
 

@@ -56,7 +56,7 @@ def _tables(places: Places, user_id: str) -> Iterator[str]:
 
 def _extracts(places: Places, user_id: str) -> Iterator[dict[str, Any]]:
     # Without extracts nobody needs what reads them.
-    if not places.extracts.is_dir():
+    if places.extracts is None:
         return iter(())
     from spotify_buddies.serve_app.store.rights.extracts import read_extracts
 

@@ -27,13 +27,14 @@ class Places:
     postgres_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
     key: bytes = field(repr=False)
-    state_dir: Path
+    state_dir: Path | None = None
     bundle: Path | None = None
 
     @property
-    def extracts(self) -> Path:
-        """The directory of the extracts."""
-        return self.state_dir / RETRAIN
+    def extracts(self) -> Path | None:
+        """The directory of the extracts; None: there are none."""
+        directory = None if self.state_dir is None else self.state_dir / RETRAIN
+        return directory if directory is not None and directory.is_dir() else None
 
     @contextmanager
     def redis(self) -> Iterator[Redis]:
@@ -45,8 +46,8 @@ class Places:
     def finder(self) -> FindBundle:
         """Finds bundles of this machine by their hashes; each is opened once."""
         directories = [self.bundle] if self.bundle is not None else []
-        folder = self.state_dir / BUNDLES
-        if folder.is_dir():
+        folder = None if self.state_dir is None else self.state_dir / BUNDLES
+        if folder is not None and folder.is_dir():
             directories += [path for path in sorted(folder.iterdir()) if path.is_dir()]
 
         @cache
