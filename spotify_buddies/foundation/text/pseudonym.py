@@ -37,5 +37,7 @@ def read_key(state_dir: Path, file: Path | None = None) -> bytes:
     path = file if file is not None else secret(state_dir / KEY_FILE)
     key = path.read_bytes().strip()
     if len(key) < 16:
-        raise LaunchError(f"{path} holds {len(key)} bytes, a key has at least 16; put 64 random hexadecimal digits there")
+        raise LaunchError(
+            f"{path} holds {len(key)} bytes, a key has at least 16; put 64 random hexadecimal digits there"
+        )
     return key

@@ -28,9 +28,7 @@ class Rights:
     def __init__(self, places: Places | None) -> None:
         self._places = places
 
-    async def export(
-        self, request: pb.ExportUserRequest | Malformed
-    ) -> AsyncGenerator[pb.ExportUserResponse, None]:
+    async def export(self, request: pb.ExportUserRequest | Malformed) -> AsyncGenerator[pb.ExportUserResponse, None]:
         """The document in parts. NotAllowed, InvalidRequest, StoreUnavailable."""
         places = self._allowed("ExportUser")
         parts = _parts(export(places, check_user(refuse_malformed(request).user_id)))

@@ -95,9 +95,7 @@ class SortedBlocks:
             kept[first:last] = self.numbers[first:last] > number
         if kept.all():
             return self
-        return SortedBlocks(
-            self.users[kept], self.playlists[kept], self.until[kept], self.numbers[kept], self.names
-        )
+        return SortedBlocks(self.users[kept], self.playlists[kept], self.until[kept], self.numbers[kept], self.names)
 
     def of(self, hashed: int, start: int) -> Iterator[tuple[str, int, int]]:
         """Playlist, until and number of one user's blocks; start: the first of them."""

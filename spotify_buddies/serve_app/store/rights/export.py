@@ -33,7 +33,9 @@ def export(places: Places, user_id: str) -> Iterator[str]:
             yield '"daily_lists": '
             lists = ((one, read_list(redis, one)) for one in daily_lists(redis, user_id, places.finder()))
             yield from _array(
-                {"version": one.version, "day": one.day, "playlists": playlists} for one, playlists in lists if playlists
+                {"version": one.version, "day": one.day, "playlists": playlists}
+                for one, playlists in lists
+                if playlists
             )
             yield ',\n"jobs": '
             yield from _array(read_jobs(redis, user_id))

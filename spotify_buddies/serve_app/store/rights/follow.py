@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import psycopg
 
+from spotify_buddies.serve_app.store.commit import CHANNEL as BLOCKS
 from spotify_buddies.serve_app.store.database.connections import connect
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.store.rights.known import Erased
@@ -129,4 +130,8 @@ class ErasureFollower:
         """Erasures since then whose notification was lost: the blocks' hashes are others than the table's."""
         rows = await (await connection.execute(_NUMBERS, (honoured,), prepare=True)).fetchall()
         if {number for (number,) in rows} - self._notified:
-            await self._reload()
+            reloading = asyncio.ensure_future(self._reload())
+            # Begun, it waits for the follower of the blocks, which a notification wakes.
+            await asyncio.sleep(0)
+            await connection.execute(f"NOTIFY {BLOCKS}".encode())
+            await reloading

@@ -69,9 +69,7 @@ def plant_rows(url: str) -> None:
         for user_id in (ID, OTHER):
             values = (TIMES[-1], 10_000, "rec", user_id, "list-9")
             connection.execute("INSERT INTO feedback (idempotency_key, at, rows) VALUES (%s, %s, 1)", (user_id, NOW))
-            connection.execute(
-                "UPDATE feedback SET at = %s WHERE idempotency_key = %s", (TIMES[-1], user_id)
-            )
+            connection.execute("UPDATE feedback SET at = %s WHERE idempotency_key = %s", (TIMES[-1], user_id))
             ((number,),) = connection.execute(
                 "SELECT id FROM feedback WHERE idempotency_key = %s", (user_id,)
             ).fetchall()

@@ -46,9 +46,7 @@ def test_an_erasure_waits_for_what_is_being_stored_of_the_listener_and_takes_it_
     with psycopg.connect(maintained.url) as storing:
         storing.execute(*statement)
         storing.execute("INSERT INTO blocks (user_id, playlist_id, disliked) VALUES (%s, 'x', true)", (ID,))
-        storing.execute(
-            "INSERT INTO impressions VALUES (now(), 'r', %s, '{x}', '7', 'production', 'live')", (ID,)
-        )
+        storing.execute("INSERT INTO impressions VALUES (now(), 'r', %s, '{x}', '7', 'production', 'live')", (ID,))
         erasing.start()
         wait_for(maintained, _WAITS, 1)
         assert erasing.done is None

@@ -250,7 +250,9 @@ def test_a_silent_process_is_named_and_not_waited_for(planted: Planted, maintain
     assert receipt.left[0].startswith("gone has been silent for ")
 
 
-def test_an_erasure_that_is_repeated_finds_nothing_and_the_table_names_nobody(planted: Planted, maintained: Any) -> None:
+def test_an_erasure_that_is_repeated_finds_nothing_and_the_table_names_nobody(
+    planted: Planted, maintained: Any
+) -> None:
     first, second = asyncio.run(erase(planted)), asyncio.run(erase(planted))
     assert second.number > first.number
     assert second.listener == first.listener
