@@ -81,8 +81,8 @@ class NotAllowed(ServiceError):
 
     def __str__(self) -> str:
         return (
-            f"{self.args[0]} is for operators, and this deployment does not offer it: set serve.user_rights = true where "
-            "only operators can call it (docs/privacy.md), or use `buddies user` beside the stores"
+            f"{self.args[0]} is for operators, and this deployment does not offer it: set serve.user_rights = true "
+            "where only operators can call it (docs/privacy.md), or use `buddies user` beside the stores"
         )
 
 

@@ -53,7 +53,7 @@ class History(Protocol):
         """
 
     def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
-        """Places in user_ids of listeners who were erased: they are answered as if no version knew them. Mostly none."""
+        """Places in user_ids of erased listeners, who are answered as if no version knew them; mostly none."""
 
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool

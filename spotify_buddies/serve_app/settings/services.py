@@ -10,8 +10,9 @@ from pathlib import Path
 class Services:
     """Addresses of what the service stores into and reads from; None: there is none.
 
-    erasure_key: of the hashes of erased listeners. state_dir: where the extracts lie; None: there are none. mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
-    registry says, and its address is for people.
+    mlflow_uri: the registry. bundles: where its versions lie on this machine; None: one version is served, whatever the
+    registry says, and its address is for people. erasure_key: of the hashes of erased listeners. state_dir: where the
+    extracts lie; None: there are none.
     """
 
     # Addresses may hold passwords: they are not part of what is printed of a Services.

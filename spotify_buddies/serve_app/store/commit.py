@@ -1,6 +1,6 @@
 """The commit of several actions in one transaction and one statement.
 
-An erasure of a listener (rights/) and a commit of theirs wait for each other: the commit's lock comes before all others.
+An erasure of a listener (rights/) and a commit of theirs wait for each other, by a lock that comes before all others.
 Two transactions never deadlock: each locks the keys in ascending order, then the blocks in ascending order (their sort
 reads every key first), and nothing else that another one could hold.
 """

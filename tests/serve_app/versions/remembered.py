@@ -27,7 +27,10 @@ TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
 
 @dataclass
 class Memory:
-    """A history in memory. met: user to [(playlist, when, how)]; wait: never answer; away: cannot be read. gone: erased."""
+    """A history in memory.
+
+    met: user to [(playlist, when, how)]; gone: erased; wait: never answer; away: cannot be read.
+    """
 
     disliked: dict[str, list[str]] = field(default_factory=dict)
     met: dict[str, list[tuple[str, datetime, str]]] = field(default_factory=dict)

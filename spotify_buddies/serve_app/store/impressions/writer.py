@@ -50,7 +50,8 @@ class _Batch:
 class Impressions:
     """Writes what is recorded; make it inside the running event loop, and `run` it there.
 
-    erased: whose lists are not written. most: lists that may wait. Beyond it the oldest are dropped: the newest matter to a user who asks again.
+    most: lists that may wait. Beyond it the oldest are dropped: the newest matter to a user who asks again. erased:
+    whose lists are not written.
     """
 
     def __init__(

@@ -96,7 +96,6 @@ class ErasureFollower:
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)
         try:
-            connection.add_notify_handler(self._hear)
             # Listening comes first, so that an erasure during the first look is notified.
             await connection.execute(f"LISTEN {CHANNEL}".encode())
             while True:
@@ -120,6 +119,9 @@ class ErasureFollower:
         if position != self._erased.position:
             await self._erased.read(connection, position)
         newest = position[0]
+        # What was committed before the position was read has been notified by now.
+        async for notice in connection.notifies(timeout=0):
+            self._hear(notice)
         if self._honoured is not None:
             await self._catch_up(connection, self._honoured)
         self._honoured = newest

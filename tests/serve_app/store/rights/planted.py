@@ -160,11 +160,12 @@ def _body(raw: bytes) -> bytes:
 
 def in_files(directory: Path, user_id: str) -> list[str]:
     """Files with the id in their bytes, and Parquet files with it in a value: those are compressed."""
-    found = []
-    for path in directory.rglob("*"):
-        if path.is_file() and (
+    return sorted(
+        str(path.relative_to(directory))
+        for path in directory.rglob("*")
+        if path.is_file()
+        and (
             user_id.encode() in path.read_bytes()
             or (path.suffix == ".parquet" and user_id in str(pq.read_table(path).to_pylist()))
-        ):
-            found.append(str(path.relative_to(directory)))
-    return sorted(found)
+        )
+    )

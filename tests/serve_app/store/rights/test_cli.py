@@ -85,7 +85,6 @@ def test_while_postgres_is_away_nothing_is_done(called: Any, planted: Planted, t
     done = called("erase", ID, "--yes", BUDDIES_POSTGRES_URL=f"postgresql:///x?host={tmp_path}")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
-    assert "\n" not in done.stderr.strip()
     assert in_redis(planted.redis, ID) == before != []
 
 
