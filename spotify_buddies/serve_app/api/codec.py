@@ -130,13 +130,6 @@ def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -
     )
 
 
-def check_user(user_id: str) -> str:
-    """The id of a listener. InvalidRequest: it is none."""
-    if violations := tuple(_id("user_id", user_id)):
-        raise InvalidRequest(violations)
-    return user_id
-
-
 def _seen(asked: pb.ExcludeSeen) -> ExcludeSeen | None:
     window_s = _seconds(asked.window) if asked.HasField("window") else float(limits.SEEN_DEFAULT_S)
     shown = asked.shown if asked.HasField("shown") else True

@@ -9,9 +9,10 @@ import psycopg
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import RedisError
 
+from spotify_buddies.foundation.text.ids import fault
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.api.codec import Malformed, check_user, refuse_malformed
-from spotify_buddies.serve_app.errors import NotAllowed, StoreUnavailable
+from spotify_buddies.serve_app.api.codec import Malformed, refuse_malformed
+from spotify_buddies.serve_app.errors import InvalidRequest, NotAllowed, StoreUnavailable, Violation
 from spotify_buddies.serve_app.store.rights.erase import Receipt, erase
 from spotify_buddies.serve_app.store.rights.export import export
 from spotify_buddies.serve_app.store.rights.places import Places
@@ -31,7 +32,7 @@ class Rights:
     async def export(self, request: pb.ExportUserRequest | Malformed) -> AsyncGenerator[pb.ExportUserResponse, None]:
         """The document in parts. NotAllowed, InvalidRequest, StoreUnavailable."""
         places = self._allowed("ExportUser")
-        parts = _parts(export(places, check_user(refuse_malformed(request).user_id)))
+        parts = _parts(export(places, _checked(refuse_malformed(request).user_id)))
         try:
             while part := await asyncio.to_thread(_next, parts):
                 yield pb.ExportUserResponse(part=part)
@@ -41,7 +42,7 @@ class Rights:
     async def erase(self, request: pb.EraseUserRequest | Malformed) -> pb.EraseUserResponse:
         """The receipt. NotAllowed, InvalidRequest, StoreUnavailable."""
         places = self._allowed("EraseUser")
-        user_id = check_user(refuse_malformed(request).user_id)
+        user_id = _checked(refuse_malformed(request).user_id)
         try:
             return _encoded(await asyncio.to_thread(erase, places, user_id, within_s=CONFIRM_WITHIN_S))
         except (psycopg.Error, OSError) as error:
@@ -51,6 +52,13 @@ class Rights:
         if self._places is None:
             raise NotAllowed(method)
         return self._places
+
+
+def _checked(user_id: str) -> str:
+    """The id of a listener. InvalidRequest: it is none."""
+    if problem := fault(user_id):
+        raise InvalidRequest((Violation("user_id", problem),))
+    return user_id
 
 
 def _next(parts: Iterator[bytes]) -> bytes:

@@ -27,8 +27,8 @@ POLL_S = 0.5
 PRODUCTION = "production"
 # What commands make in the state directory, but for Postgres' data, which look after themselves.
 KEPT = (
-    "bench", "bundles", "dataset", "erasure-key", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing", "peers",
-    "queue", "ray-token", "raw", "services.json", "train", "tune", "valkey",
+    "bench", "bundles", "dataset", "erasure-key", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing",
+    "peers", "queue", "ray-token", "raw", "services.json", "train", "tune", "valkey",
 )  # fmt: skip
 
 

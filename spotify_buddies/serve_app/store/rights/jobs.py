@@ -79,7 +79,7 @@ def _delete(redis: Redis, queue: str, job: str) -> int:
             redis.zrem(f"{queue}:unacked_index", tag)
     redis.zrem(f"{queue}:open", job)
     redis.unlink(f"{queue}:job:{job}", f"{queue}:celery-task-meta-{job}")
-    return cast(int, redis.unlink(f"{queue}:answer:{job}"))
+    return redis.unlink(f"{queue}:answer:{job}")
 
 
 def _jobs_of(raw: bytes) -> set[str]:

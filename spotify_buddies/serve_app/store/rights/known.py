@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -22,8 +22,17 @@ _ENTER = "SELECT newest, erased FROM enter_impressions()"
 _ALL = "SELECT number, listener, at FROM erasures WHERE key = %s"
 
 
+@dataclass(frozen=True)
+class _Listeners:
+    """When each was erased, by pseudonym. until: lists sent later are of nobody's past. clear: hashes of other ids."""
+
+    erased_at: Mapping[bytes, datetime] = field(default_factory=dict)
+    until: datetime = _LONG_AGO
+    clear: set[int] = field(default_factory=set)
+
+
 class Erased:
-    """Who was erased; used from one thread, the event loop's.
+    """Who was erased. Any thread may ask; the event loop's changes it.
 
     key: of the hashes; None: nobody can be recognised. position: the newest erasure and their number, as read last.
     """
@@ -32,25 +41,22 @@ class Erased:
         self._key = key
         self.key_name = None if key is None else key_name(key)
         self.position = (0, 0)
-        self._listeners: Mapping[bytes, datetime] = {}
-        self._until = _LONG_AGO
-        self._clear: set[int] = set()
+        self._known = _Listeners()
 
     def take(self, listeners: Mapping[bytes, datetime], position: tuple[int, int]) -> None:
         """Replace what is known. listeners: when each was erased, by pseudonym."""
-        self._listeners, self.position = listeners, position
-        self._until = max(listeners.values()) + GRACE if listeners else _LONG_AGO
-        self._clear = set()
+        self.position = position
+        self._known = _Listeners(listeners, max(listeners.values()) + GRACE) if listeners else _Listeners()
 
     def hidden(self, user_ids: Sequence[str]) -> Sequence[int]:
         """Places in user_ids of erased listeners, who are answered as if no version knew them."""
-        if not self._listeners:
+        if not self._known.erased_at:
             return _NOBODY
         return [place for place, user_id in enumerate(user_ids) if self._erased_at(user_id) is not None]
 
     def without(self, shown: Shown) -> Shown:
         """The answer without the lists that were sent to listeners who were erased since; mostly the answer itself."""
-        if shown.at >= self._until:
+        if shown.at >= self._known.until:
             return shown
         kept = [place for place, user_id in enumerate(shown.user_ids) if not self._gone(user_id, shown.at)]
         return shown if len(kept) == len(shown.user_ids) else only(shown, kept)
@@ -71,13 +77,14 @@ class Erased:
         return erased_at is not None and shown_at < erased_at + GRACE
 
     def _erased_at(self, user_id: str) -> datetime | None:
-        if self._key is None or not user_id or hash(user_id) in self._clear:
+        known = self._known
+        if self._key is None or not user_id or hash(user_id) in known.clear:
             return None
-        erased_at = self._listeners.get(pseudonym(self._key, user_id))
+        erased_at = known.erased_at.get(pseudonym(self._key, user_id))
         if erased_at is None:
-            if len(self._clear) >= REMEMBERED:
-                self._clear = set()
-            self._clear.add(hash(user_id))
+            if len(known.clear) >= REMEMBERED:
+                known.clear.clear()
+            known.clear.add(hash(user_id))
         return erased_at
 
 

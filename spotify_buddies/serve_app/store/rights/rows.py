@@ -86,7 +86,11 @@ def read_rows(url: str, user_id: str) -> Iterator[tuple[str, str]]:
         tables = [name for (name,) in connection.execute(_TABLES).fetchall()]
         if "feedback" not in _all_tables(connection):
             return
-        for name, query in [("feedback", sql.SQL(_READ_KEYS)), *((name, _read(connection, name)) for name in tables)]:
+        queries = {
+            "feedback": sql.Composed([sql.SQL(_READ_KEYS)]),
+            **{name: _read(connection, name) for name in tables},
+        }
+        for name, query in queries.items():
             with connection.cursor(name="rights") as cursor:
                 cursor.itersize = _BATCH
                 for (row,) in cursor.execute(query, {"who": user_id}):
