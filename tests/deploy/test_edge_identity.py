@@ -237,9 +237,9 @@ def test_only_operators_may_use_the_rights_of_a_listener(start: Start, certifica
             stub = RecommenderServiceStub(channel)
             erasing = partial(stub.EraseUser, pb.EraseUserRequest(user_id="ada"), timeout=WITHIN_S)
             exporting = partial(stub.ExportUser, pb.ExportUserRequest(user_id="ada"), timeout=WITHIN_S)
-            for call in (lambda: erasing().listener, lambda: next(exporting()).part.decode()):
+            for call in (erasing, lambda: next(exporting())):
                 try:
-                    outcomes.append(call())
+                    outcomes.append(type(call()).__name__)
                 except grpc.RpcError as error:
                     outcomes.append(error.code().name)  # type: ignore[attr-defined]
         return outcomes
@@ -249,7 +249,7 @@ def test_only_operators_may_use_the_rights_of_a_listener(start: Start, certifica
         edge = start(backend, OPERATORS=str(tmp_path / "operators"))
         tokens = {caller: edge.add(caller) for caller in ("keeper", "partner")}
         edge.reload()
-        assert tried(edge, tokens["keeper"]) == ["ada", "ada"]
+        assert tried(edge, tokens["keeper"]) == ["EraseUserResponse", "ExportUserResponse"]
         assert tried(edge, tokens["partner"]) == ["PERMISSION_DENIED"] * 2
         assert [line["refused"] for line in edge.lines() if line["caller"] == "partner"] == ["operator"] * 2
         closed = start(backend)
