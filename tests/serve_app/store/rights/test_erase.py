@@ -14,6 +14,7 @@ import pytest
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.service import Service
+from spotify_buddies.serve_app.build import local
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.store import follow
 from spotify_buddies.serve_app.store.impressions import writer
@@ -139,10 +140,9 @@ def test_a_file_beside_the_extracts_that_holds_the_id_is_left_and_said(planted: 
     assert str(odd) in receipt.left[0]
 
 
-def service(engine: Engine, store: Store) -> Service:
-    return Service(
-        engine, model="m", budgets=Budgets(5.0, 5.0), feedback=store, daily=None, telemetry=Silent(), history=store
-    )
+def service(engine: Engine, store: Store, counted_listeners: int = 0) -> Service:
+    budgets = Budgets(5.0, 5.0, counted_listeners)
+    return Service(engine, model="m", budgets=budgets, feedback=store, daily=None, telemetry=Silent(), history=store)
 
 
 async def answered(made: Service, **asked: Any) -> list[pb.Recommendation]:
@@ -157,8 +157,6 @@ def said_of(one: pb.Recommendation) -> list[tuple[str, float]]:
 def test_an_erased_listener_is_answered_as_unknown_and_others_as_before(
     planted: Planted, maintained: Any, engine: Engine
 ) -> None:
-    taste = pb.Taste(user_id=ID, songs=[pb.Song(song_id="SO0004")])
-
     async def check() -> None:
         async with two_replicas(maintained.url) as (store, _):
             made = service(engine, store)
@@ -173,9 +171,33 @@ def test_an_erased_listener_is_answered_as_unknown_and_others_as_before(
             for one in (alone, both[1], many[-1]):
                 assert (one.source, said_of(one)) == (stranger.source, said_of(stranger))
             assert said_of(both[0]) == said_of(both[2]) == said_of(many[0]) == said_of(before[1])
-            (own,) = await answered(made, tastes=[taste])
-            (foreign,) = await answered(made, tastes=[pb.Taste(user_id="nobody-knows", songs=taste.songs)])
-            assert said_of(own) == said_of(foreign)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("counted_listeners", [0, 50_000], ids=["ranked as many are", "answered alone"])
+def test_a_taste_under_the_id_of_an_erased_listener_is_a_strangers_taste(
+    planted: Planted, maintained: Any, engine: Engine, counted_listeners: int
+) -> None:
+    """The bundle knows what the listener owns, which is near to the listener's songs and must never come back."""
+    bundle = engine.bundle
+    row = int(bundle.user_ids.find([ID])[0])
+    songs = bundle.user_songs.indices[bundle.user_songs.indptr[row] : bundle.user_songs.indptr[row + 1]]
+    named = [pb.Song(name=pb.SongName(title=f"Song {song}", artist=f"Artist {song % 11}")) for song in songs]
+
+    async def check() -> None:
+        async with two_replicas(maintained.url) as (store, _):
+            made = service(engine, store, counted_listeners)
+            made.use_neighbours(local(engine))
+
+            async def asked(user_id: str) -> Any:
+                (one,) = await answered(made, tastes=[pb.Taste(user_id=user_id, songs=named)], limit=100)
+                return said_of(one)
+
+            stranger = await asked("nobody-knows")
+            assert await asked(ID) != stranger, "while the listener is known, own playlists are left out"
+            await erase(planted)
+            assert await asked(ID) == stranger
 
     asyncio.run(check())
 
