@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What is held of a listener: export it, erase it.", no_args_is_help=True)
 
+# What servers keep in files of their own, which nobody else may read or change.
+OWN_FILES = ("postgres", "valkey", "mlflow")
+
 User = Annotated[str, typer.Argument(help="User id.", metavar="ID", callback=an_id)]
 
 
@@ -57,6 +60,10 @@ def erase(
     context: typer.Context,
     user: User,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    search: Annotated[
+        bool,
+        typer.Option("--search", help="Name the files of the state directory that hold the id: bundles, raw files."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Erase a listener from every store and print the receipt. Repeat it until nothing is left.
@@ -75,6 +82,11 @@ def erase(
         places = _places(context.obj)
         asyncio.run(_migrated(places.postgres_url))
         receipt = erase_everywhere(places, user)
+        if search:
+            from spotify_buddies.serve_app.store.rights.extracts import still_in
+
+            found = still_in(context.obj.state_dir, user, leave_out=OWN_FILES)
+            receipt.notes += [f"{path} holds the id" for path in found]
     say(json.dumps(receipt.to_json(), indent=1)) if as_json else _tell(receipt)
     if not receipt.complete:
         raise typer.Exit(1)

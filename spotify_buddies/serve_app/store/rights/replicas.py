@@ -10,13 +10,14 @@ import psycopg
 
 from spotify_buddies.serve_app.store.database.connections import parameters
 
-# A follower that has been silent for longer may be gone, or cut off from Postgres: nobody waits for it.
+# A follower that has been silent for longer may be gone, or cut off from Postgres: nobody waits for it, and after an
+# hour nobody speaks of it.
 LIVE_S = 10.0
 POLL_S = 0.05
 CONNECT_S = 5.0
 _FOLLOWERS = """
 SELECT follower, confirmed, key IS NOT DISTINCT FROM %s, extract(epoch FROM clock_timestamp() - seen_at)::float
-FROM erasure_followers ORDER BY follower
+FROM erasure_followers WHERE seen_at > clock_timestamp() - interval '1 hour' ORDER BY follower
 """
 # Replicas of a release that does not follow erasures report here alone.
 _REPORTING = """

@@ -74,6 +74,16 @@ def test_an_erasure_prints_its_receipt(called: Any, planted: Planted, tmp_path: 
     assert any("a list of the day of version 7" in note for note in receipt["notes"])
 
 
+def test_the_files_that_an_erasure_does_not_reach_are_named_on_request(called: Any, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "listens.csv").write_text(f"x,{OTHER}\n" * 200_000 + f"y,{ID}\n")
+    (tmp_path / "raw" / "others.csv").write_text(f"x,{OTHER}\n")
+    done = called("erase", ID, "--yes", "--json", "--search")
+    assert done.exit_code == 0
+    named = [note for note in json.loads(done.stdout)["notes"] if note.endswith(" holds the id")]
+    assert named == [f"{tmp_path / 'raw' / 'listens.csv'} holds the id"]
+
+
 def test_without_yes_it_asks_and_no_changes_nothing(called: Any, planted: Planted) -> None:
     done = called("erase", ID)
     assert done.exit_code == 1
