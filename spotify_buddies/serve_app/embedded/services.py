@@ -9,7 +9,6 @@ from pathlib import Path
 from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.orphans import stop_orphans
 from spotify_buddies.foundation.process.private import make_private
-from spotify_buddies.foundation.text.pseudonym import read_key
 from spotify_buddies.serve_app.embedded.cache import valkey
 from spotify_buddies.serve_app.embedded.database import postgres
 from spotify_buddies.serve_app.embedded.running import NOTES
@@ -26,7 +25,6 @@ def start_services(
     mlflow_uri: str | None = None,
     mlflow_port: int = 0,
     supervisor: Supervisor | None = None,
-    erasure_key_file: Path | None = None,
 ) -> Iterator[Services]:
     """Yield the addresses of the services; those without a given address are started and stopped with the block.
 
@@ -35,7 +33,7 @@ def start_services(
     taken, or a server does not come up. What an earlier run that was killed left running is stopped first, so the
     caller must hold the state directory (foundation.process.lock). Signals wait while a server starts and is noted, and
     are delivered between; then what runs is stopped. supervisor: learns how to start each of them again, at the same
-    address. erasure_key_file: None: the key is in the state directory, made on first use.
+    address.
     """
     supervisor = supervisor or Supervisor((LaunchError,))
     state_dir = state_dir.resolve()
@@ -51,10 +49,4 @@ def start_services(
         if started is not None:
             mlflow_uri, process = started
             wait_for_mlflow(mlflow_uri, process, state_dir)
-        yield Services(
-            postgres_url=postgres_url,
-            redis_url=redis_url,
-            mlflow_uri=mlflow_uri,
-            erasure_key=read_key(state_dir, erasure_key_file),
-            state_dir=state_dir,
-        )
+        yield Services(postgres_url=postgres_url, redis_url=redis_url, mlflow_uri=mlflow_uri)
