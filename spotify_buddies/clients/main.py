@@ -28,7 +28,7 @@ PACKAGE = "spotify-buddies"
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
-    **dict.fromkeys(("store", "online", "rollout"), "serve"),
+    **dict.fromkeys(("store", "online", "rollout", "user"), "serve"),
     "retrain": "retrain",
 }
 
@@ -70,6 +70,7 @@ def _groups() -> dict[str, typer.Typer]:
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
     from spotify_buddies.serve_app.runtime.cli import app as serve_app
     from spotify_buddies.serve_app.store.cli import app as store_app
+    from spotify_buddies.serve_app.store.rights.cli import app as user_app
     from spotify_buddies.trainer.bench.cli import app as bench_app
     from spotify_buddies.trainer.dataset.cli import app as data_app
     from spotify_buddies.trainer.publish.cli import app as train_app
@@ -91,6 +92,7 @@ def _groups() -> dict[str, typer.Typer]:
         "queue": queue_app,
         "rollout": rollout_app,
         "store": store_app,
+        "user": user_app,
         "online": online_app,
         "retrain": retrain_app,
         "config": config_app,

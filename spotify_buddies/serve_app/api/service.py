@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import codec
 from spotify_buddies.serve_app.api.event_time import read_event_time
+from spotify_buddies.serve_app.api.rights import Rights
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
@@ -20,6 +21,7 @@ from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History
 from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
+from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
@@ -46,11 +48,14 @@ class Service:
         history: History | None = None,
         note: str = "",
         event_times: bool = False,
+        rights: Places | None = None,
     ) -> None:
         """engine: served until another version is assigned. note: shown beside its version in the status.
 
-        event_times: whether a call may say when its events happened.
+        event_times: whether a call may say when its events happened. rights: where ExportUser and EraseUser work; None:
+        they are not offered.
         """
+        self.rights = Rights(rights)
         self._model, self._event_times = model, event_times
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)

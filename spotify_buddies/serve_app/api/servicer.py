@@ -16,6 +16,9 @@ from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
+# Longest work on the rights of one listener, whatever the maximum of other calls is.
+EXPORT_WITHIN_S, ERASE_WITHIN_S = 300.0, 25.0
+
 
 class GrpcServicer:
     """The calls as gRPC methods: admission, deadline and status around a Service, which does the work.
@@ -73,3 +76,24 @@ class GrpcServicer:
         return await call_with_status(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
+
+    async def ExportUser(  # noqa: N802
+        self, request: pb.ExportUserRequest, grpc_context: Context
+    ) -> AsyncGenerator[pb.ExportUserResponse | Encoded, None]:
+        """What is held of a user, in parts."""
+        stream = stream_with_status(
+            self._service.rights.export, request, grpc_context, pb.ExportUserResponse,
+            self._telemetry, self._streams, EXPORT_WITHIN_S,
+        )  # fmt: skip
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                yield part
+
+    async def EraseUser(  # noqa: N802
+        self, request: pb.EraseUserRequest, grpc_context: Context
+    ) -> pb.EraseUserResponse | Encoded:
+        """Erase a user, with a receipt."""
+        return await call_with_status(
+            self._service.rights.erase, request, grpc_context, pb.EraseUserResponse,
+            self._telemetry, self._admission, max(self._within_s, ERASE_WITHIN_S),
+        )  # fmt: skip

@@ -46,6 +46,11 @@ class _Memory:
         del user_ids, now
         return self.now
 
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """As History.erased: nobody."""
+        del user_ids
+        return ()
+
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:

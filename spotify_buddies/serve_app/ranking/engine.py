@@ -108,6 +108,7 @@ class Engine:
         """
         keys = Keys.of(user_ids)
         rows = find(self.bundle.user_ids, keys)
+        rows[list(rules.hidden)] = -1
         return self._rank(
             rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
             user_ids=tuple(user_ids), keys=keys, bits=self.candidate_bits,
@@ -154,6 +155,7 @@ class Engine:
         user_ids = tuple(taste.user_id for taste in tastes)
         keys = Keys.of(user_ids)
         users = find(self.bundle.user_ids, keys)
+        users[list(rules.hidden)] = -1
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
         factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)

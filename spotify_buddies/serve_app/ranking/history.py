@@ -52,6 +52,9 @@ class History(Protocol):
         From memory; users without any are left out, so the mapping is mostly empty.
         """
 
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """Places in user_ids of erased listeners, who are answered as if no version knew them; mostly none."""
+
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:

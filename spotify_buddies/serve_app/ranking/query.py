@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
@@ -131,6 +132,14 @@ class Query:
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
 
+    def ids(self, first: int, last: int) -> Sequence[str]:
+        """The users at places first up to last among user_ids and then tastes."""
+        known = len(self.user_ids)
+        if last <= known:
+            return self.user_ids[first:last]
+        tastes = self.tastes[max(0, first - known) : last - known]
+        return (*self.user_ids[first:], *(taste.user_id for taste in tastes))
+
     @property
     def is_single(self) -> bool:
         """Whether it asks for one known user, and nothing has to be read from anywhere for the answer."""
@@ -190,7 +199,8 @@ class Rules:
     max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
     common with a better one of the list is left out, and max_song_containment: one of which a larger share of the
     smaller's songs is in the other; 1 leaves nothing out. adventurous: 0 the model's order, 1 the least known of the
-    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none.
+    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none. hidden:
+    places of users who are taken for unknown, whatever the version knows of them.
     """
 
     blocked: Csr | None = None
@@ -199,6 +209,7 @@ class Rules:
     max_song_containment: float = 1.0
     adventurous: float = 0.0
     calibration: float = 0.0
+    hidden: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

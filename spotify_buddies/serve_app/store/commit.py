@@ -1,5 +1,6 @@
 """The commit of several actions in one transaction and one statement.
 
+An erasure of a listener (rights/) and a commit of theirs wait for each other, by a lock that comes before all others.
 Two transactions never deadlock: each locks the keys in ascending order, then the blocks in ascending order (their sort
 reads every key first), and nothing else that another one could hold.
 """
@@ -38,6 +39,7 @@ WITH said AS (
 ), accepted AS (
   INSERT INTO feedback (caller, idempotency_key, fingerprint, at, rows)
   SELECT caller, key, fingerprint, coalesce(happened, %(at)s::timestamptz, now()), rows FROM said
+  WHERE admit_feedback(who, caller, key)
   ORDER BY caller COLLATE "C", key COLLATE "C"
   ON CONFLICT (caller, idempotency_key) DO NOTHING
   RETURNING caller, idempotency_key, id, at
@@ -82,7 +84,7 @@ WHERE caller = ANY(%s) AND idempotency_key = ANY(%s)"""
 # Caller and idempotency key; rows under such a key and the fingerprint of what was stored.
 _Key = tuple[str, str]
 _Held = tuple[int, bytes | None]
-# The key was deleted between the two statements.
+# The key was deleted between the two statements, or its action was erased.
 _GONE: _Held = (0, None)
 _encode = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 

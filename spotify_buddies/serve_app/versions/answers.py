@@ -184,13 +184,19 @@ class Answers:
         here = [{place - first: ids for place, ids in b.items() if first <= place < last} for b in blocked if b]
         return Rules(
             self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
-            query.adventurous, query.calibration,
+            query.adventurous, query.calibration, self._hidden(query.ids(first, last)),
         )  # fmt: skip
+
+    def _hidden(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """Places of erased users."""
+        return () if self._history is None else self._history.erased(user_ids)
 
     def _answer_single(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
         """As _batch, for one known user in one step; None: the user's songs have to be searched with first."""
         blocked = () if self._history is None else (self._history.blocked(query.user_ids, query.at or self._now()),)
         rules, drawn, started = self.rules(query, blocked, 0, 1), draw_ids(1), time.perf_counter()
+        if rules.hidden:
+            return None
         answer = self._single.answer(
             query.user_ids[0], query.limit, excluded, rules, drawn, arm, explained=query.explain
         )
@@ -208,6 +214,8 @@ class Answers:
             return None
         blocked = () if self._history is None else (self._history.blocked((taste.user_id,), query.at or self._now()),)
         rules, drawn = self.rules(query, blocked, 0, 1), draw_ids(1)
+        if rules.hidden:
+            return None
         near = await (here if tastes.is_cheap else asyncio.to_thread)(tastes.nearest, taste, found, excluded, rules)
         data, lists = tastes.answer(
             taste, found, near, query.limit, excluded, rules, drawn, arm, explained=query.explain

@@ -66,8 +66,15 @@ class Answers:
     async def GetModelStatus(self, request, context):  # noqa: N802
         return pb.GetModelStatusResponse(model="m")
 
+    async def EraseUser(self, request, context):  # noqa: N802
+        return pb.EraseUserResponse()
+
     async def RecommendStream(self, request, context):  # noqa: N802
         yield pb.RecommendStreamResponse()
+        await self.held.wait()
+
+    async def ExportUser(self, request, context):  # noqa: N802
+        yield pb.ExportUserResponse()
         await self.held.wait()
 
 
