@@ -45,7 +45,7 @@ class WorldSettings:
     likes: int = 12
     drift: float = 0.3
     themes: int = 12
-    fashion: int = 12
+    fashion: int = 8
     new_playlists: float = 0.1
     people: PeopleSettings = field(default_factory=PeopleSettings)
 
