@@ -130,7 +130,9 @@ def open_logs(url: str, window: Window) -> Iterator[Logs | None]:
         connection.read_only = True
         # Sums of a million listeners fit: without it they go through files.
         connection.execute("SET LOCAL work_mem = '128MB'")
-        found = connection.execute("SELECT to_regclass('impressions'), to_regclass('online_ranked_reactions')").fetchone()
+        found = connection.execute(
+            "SELECT to_regclass('impressions'), to_regclass('online_ranked_reactions')"
+        ).fetchone()
         if found is None or found[0] is None:
             yield None
             return

@@ -26,7 +26,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if not self.past <= self.since < self.until:
-            raise BadTime(f"the window is empty: it begins at {self.since:%Y-%m-%d %H:%M} and ends at {self.until:%Y-%m-%d %H:%M}")
+            raise BadTime(
+                f"the window is empty: it begins at {self.since:%Y-%m-%d %H:%M} and ends at {self.until:%Y-%m-%d %H:%M}"
+            )
 
     def __str__(self) -> str:
         only = [f"version {self.version}"] if self.version is not None else []
