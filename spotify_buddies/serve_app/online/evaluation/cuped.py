@@ -42,7 +42,6 @@ def adjust(keys: Sequence[Array], values: Sequence[Array], before: Sequence[Arra
     for key, value, past, had in zip(keys, values, filled, known, strict=True):
         adjusted = value - theta * (past - middle)
         spread = mean(key, adjusted)
-        assert spread is not None  # an arm has listeners: its values differ
         found.append(Adjusted(spread, 1 - _product(adjusted, adjusted) / _product(value, value), len(had)))
     return found
 

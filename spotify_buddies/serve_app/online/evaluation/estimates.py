@@ -40,22 +40,22 @@ class Spread:
         return float(self.errors @ self.errors)
 
 
-def ratio(keys: Array, above: Array, below: Array) -> Spread | None:
-    """Sum over sum, one entry per listener; None where nothing is below. Delta method (Deng, Knoblich and Lu 2018).
+def ratio(keys: Array, above: Array, below: Array) -> Spread:
+    """Sum over sum, one entry per listener. Delta method (Deng, Knoblich and Lu 2018). ValueError: below is all 0.
 
     The variance of sum(y) / sum(n) is that of the mean of (y - R n) / mean(n), with n - 1 below it.
     """
     total = float(below.sum())
     if total == 0:
-        return None
+        raise ValueError("a ratio of nothing")
     value = float(above.sum()) / total
     count = keys.size
     errors = (above - value * below) / total * np.sqrt(count / max(count - 1, 1))
     return Spread(value, keys, errors)
 
 
-def mean(keys: Array, values: Array) -> Spread | None:
-    """The mean over listeners, one entry each; None for nobody."""
+def mean(keys: Array, values: Array) -> Spread:
+    """The mean over listeners, one entry each. ValueError: nobody."""
     return ratio(keys, values, np.ones(values.size))
 
 

@@ -98,7 +98,7 @@ def make_report(logs: Logs) -> Report:
     """Everything of one window; no rows where nothing was shown and nothing reacted to. psycopg.Error."""
     lists, names = logs.lists(), logs.reactions()
     reactions = {key: count for _, _, key, count in names}
-    keys = {key: (version, arm) for version, arm, key, *_ in [*lists, *names]}
+    keys = {row[2]: row[:2] for row in lists} | {row[2]: row[:2] for row in names}
     measured = _measure(logs)
     shown_to, shown, reacted = logs.shown_to(), logs.shown(), logs.reacted()
     popularity, unplaced = _by_popularity(shown, reacted)
@@ -132,8 +132,8 @@ def _measure(logs: Logs) -> _Measured:
     library: dict[int, list[Group]] = {}
     arms = [(int(key), keys == key) for key in np.unique(keys)]
     for key, of in arms:
-        _keep(spreads["like_rate"], key, ratio(listeners[of], likes[of], reactions[of]))
-        _keep(spreads["like_rate_per_listener"], key, mean(listeners[of], likes[of] / reactions[of]))
+        spreads["like_rate"][key] = ratio(listeners[of], likes[of], reactions[of])
+        spreads["like_rate_per_listener"][key] = mean(listeners[of], likes[of] / reactions[of])
         library[key] = _by_library(listeners[of], likes[of], reactions[of], past_reactions[of])
     past = np.where(past_reactions > 0, past_likes / np.maximum(past_reactions, 1), np.nan)
     found = adjust(*([column[of] for _, of in arms] for column in (listeners, likes / np.maximum(reactions, 1), past)))
@@ -142,23 +142,17 @@ def _measure(logs: Logs) -> _Measured:
     keys, listeners, reciprocal, lists = logs.ranks()
     for key in np.unique(keys):
         of = keys == key
-        _keep(spreads["mrr"], int(key), ratio(listeners[of], reciprocal[of], lists[of]))
+        spreads["mrr"][int(key)] = ratio(listeners[of], reciprocal[of], lists[of])
     return _Measured(spreads, adjusted, library)
-
-
-def _keep(spreads: dict[int, Spread], key: int, spread: Spread | None) -> None:
-    if spread is not None:
-        spreads[key] = spread
 
 
 def _by_library(listeners: Array, likes: Array, reactions: Array, earlier: Array) -> list[Group]:
     found = []
     for low, high in zip(LIBRARIES, (*LIBRARIES[1:], None), strict=True):
         of = (earlier >= low) & (True if high is None else earlier < high)
-        spread = ratio(listeners[of], likes[of], reactions[of])
-        if spread is not None:
+        if of.any():
             name = f"{low} and more" if high is None else f"{low}" if high == low + 1 else f"{low} to {high - 1}"
-            of_group = estimate(spread)
+            of_group = estimate(ratio(listeners[of], likes[of], reactions[of]))
             counts = int(likes[of].sum()), int(reactions[of].sum())
             found.append(Group(name, *counts, of_group.value, of_group.low, of_group.high))
     return found
@@ -183,12 +177,12 @@ def _by_popularity(shown: tuple[Array, ...], reacted: tuple[Array, ...]) -> tupl
     return found, int(reactions[~known].sum())
 
 
-def _exposure(shown: tuple[Array, ...]) -> dict[int, tuple[int, int, float, float]]:
+def _exposure(shown: tuple[Array, ...]) -> dict[int, tuple[int, int, float | None, float | None]]:
     """By key: playlists, impressions, Gini, novelty."""
     keys, playlists, counts = shown
     _, places = np.unique(playlists, return_inverse=True)
     shares = np.bincount(places, counts)[places] / max(int(counts.sum()), 1)
-    found = {}
+    found: dict[int, tuple[int, int, float | None, float | None]] = {}
     for key in np.unique(keys):
         of = keys == key
         many = counts[of]
@@ -245,7 +239,7 @@ def _notes(rows: dict[int, Row], measured: _Measured, unplaced: int) -> list[str
         said.append("CUPED: no listener's past before the window explains anything; nothing is adjusted.")
     if unplaced:
         said.append(f"{unplaced:,} reactions are to playlists that this window did not show; they have no decile.")
-    said.append("Freshness is left out: a list of source DAILY does not say when it was computed.")
+    said.append("Freshness is left out: a list of source daily does not say when it was computed.")
     said.append(
         "Size of the library: the store knows no libraries; listeners are grouped by their reactions before the window."
     )

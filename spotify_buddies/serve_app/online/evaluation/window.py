@@ -16,7 +16,7 @@ class BadTime(ValueError):
 
 @dataclass(frozen=True)
 class Window:
-    """Times in UTC: since <= at < until. past: where the time before the window begins. None: every version, every arm."""
+    """Times in UTC: since <= at < until. past: where the time before it begins. None: every version, every arm."""
 
     since: datetime
     until: datetime

@@ -81,8 +81,8 @@ def estimate_worth(logs: Logs, version: str, floor: float = estimators.FLOOR) ->
     mean_weight = _by_listener(listeners, weight)
     if mean_weight.high is not None and mean_weight.high < 1:
         raise NoEstimate(
-            f"the weights' mean is {mean_weight.value:.3f} ({mean_weight.low:.3f} to {mean_weight.high:.3f}) instead of "
-            f"1: version {version} shows playlists that the logged lists could not, and they say nothing of those"
+            f"the weights' mean is {mean_weight.value:.3f} ({mean_weight.low:.3f} to {mean_weight.high:.3f}) instead "
+            f"of 1: version {version} shows playlists that the logged lists could not, and they say nothing of those"
         )
     model = _rates(listeners, reward, playlist)
     robust = estimators.doubly_robust(reward, weight, model(playlist), model(wanted))
@@ -100,17 +100,13 @@ def estimate_worth(logs: Logs, version: str, floor: float = estimators.FLOOR) ->
 
 def _by_listener(listeners: Array, terms: Array) -> Estimate:
     keys, above, count = summed(listeners, terms, np.ones(terms.size))
-    spread = ratio(keys, above, count)
-    assert spread is not None  # there are terms
-    return estimate(spread)
+    return estimate(ratio(keys, above, count))
 
 
 def _weighted(listeners: Array, reward: Array, weight: Array) -> Estimate:
     """SNIPS is a ratio of sums, and its interval that of a ratio."""
     keys, above, below = summed(listeners, reward * weight, weight)
-    spread = ratio(keys, above, below)
-    assert spread is not None  # the effective size is above 0
-    return estimate(spread)
+    return estimate(ratio(keys, above, below))
 
 
 def _rates(listeners: Array, reward: Array, playlist: Array) -> Any:
