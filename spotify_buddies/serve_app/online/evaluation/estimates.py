@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval. low, high: None where fewer than two listeners, or none that differ, say nothing."""
+    """A figure and its 95 % interval. low, high: None where there are fewer than two listeners or none that differ."""
 
     value: float
     low: float | None
@@ -65,7 +65,7 @@ def estimate(spread: Spread) -> Estimate:
 
 
 def difference(left: Spread, right: Spread) -> Estimate:
-    """left - right. A listener in both counts once, with both errors; degrees of freedom of Welch (1947).
+    """Of left - right. A listener in both counts once, with both errors; degrees of freedom of Welch (1947).
 
     None of low and high where a side has a single listener.
     """

@@ -1,8 +1,9 @@
 """Off-policy estimates over arrays: what another policy would earn, from the logs of one that drew at random.
 
-Each function takes arrays of shape (n,), one entry per logged decision, and gives the terms, shape (n,), whose mean is
-the estimate: whoever calls them can sum them by listener. Tested against the Open Bandit Pipeline 0.5.7 (Saito and
-others 2020), which needs Python below 3.11 by its own words: its numbers are a fixture, tests/serve_app/online/obp.json.
+Each function takes arrays of shape (n,), one entry per logged decision. The estimators give terms, shape (n,), whose
+mean is the estimate: whoever calls them can sum them by listener. Tested against the Open Bandit Pipeline 0.5.7 (Saito
+and others 2020). It declares Python below 3.11, so its numbers are a fixture:
+tests/serve_app/online/evaluation/obp.json, made by make_obp.py beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the views say, aggregated by Postgres: one row per listener, playlist or kind of list, never one per reaction."""
+"""What the views say, aggregated by Postgres: a row per listener, playlist or kind of list, never per reaction."""
 
 from __future__ import annotations
 

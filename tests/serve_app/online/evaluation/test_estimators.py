@@ -11,7 +11,7 @@ import pytest
 
 from spotify_buddies.serve_app.online.evaluation import estimators
 from spotify_buddies.serve_app.online.evaluation.estimators import NoEstimate
-from tests.serve_app.online.obp_inputs import CASES, draw
+from tests.serve_app.online.evaluation.obp_inputs import CASES, draw
 
 FIXTURE = json.loads((Path(__file__).parent / "obp.json").read_text(encoding="utf-8"))
 
@@ -75,7 +75,9 @@ def test_probabilities_outside_their_range_are_refused(logging: Any, target: Any
 def test_deterministic_logs_and_too_little_overlap_are_refused() -> None:
     with pytest.raises(NoEstimate, match="no propensity below 1 is logged"):
         estimators.require(np.ones(500), np.ones(500))
-    with pytest.raises(NoEstimate, match=r"effective sample size is 99\.0 of 500 logged decisions, below the floor of 100"):
+    with pytest.raises(
+        NoEstimate, match=r"effective sample size is 99\.0 of 500 logged decisions, below the floor of 100"
+    ):
         estimators.require(np.full(500, 0.5), np.repeat([2.0, 0.0], [99, 401]))
     estimators.require(np.full(500, 0.5), np.repeat([2.0, 0.0], [100, 400]))
     with pytest.raises(NoEstimate, match="nothing that the other version would show"):

@@ -58,7 +58,7 @@ def test_a_difference_has_the_sum_of_variances_and_of_shared_listeners_what_is_l
 
 
 def test_intervals_hold_the_truth_where_listeners_react_many_times() -> None:
-    """95 % of 400: by binomial bounds (0.001 a side) 364 to 394. Counting reactions alone would hold it in about 75 %."""
+    """95 % of 400: by binomial bounds (0.001 a side) 364 to 394."""
     rng = np.random.default_rng(5)
     held = 0
     for _ in range(400):
