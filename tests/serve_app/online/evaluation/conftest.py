@@ -47,8 +47,8 @@ class Logged:
     ) -> None:
         """One list; playlists: a letter each, best first."""
         self.run(
-            """INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source, skipped,
-            scores, propensities) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+            """INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source,
+            skipped, scores, propensities) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             (
                 *(BEGIN + timedelta(days=day), rec, user, list(playlists), version, arm, source, skipped),
                 *([1.0] * len(playlists) if scored else None, propensities),

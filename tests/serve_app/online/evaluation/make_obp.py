@@ -1,7 +1,9 @@
 """Writes obp.json: what the Open Bandit Pipeline says of obp_inputs. Run where obp 0.5.7 can be imported.
 
-obp 0.5.7 declares Python below 3.11, so it is no extra: `pip install --target DIR --no-deps --ignore-requires-python
-obp==0.5.7 seaborn` beside numpy, scikit-learn and torch, then `PYTHONPATH=DIR:. python tests/serve_app/online/evaluation/make_obp.py`.
+obp 0.5.7 declares Python below 3.11, so it is no extra. It runs on later ones, beside numpy, scikit-learn and torch:
+
+    pip install --target DIR --no-deps --ignore-requires-python obp==0.5.7 seaborn
+    PYTHONPATH=DIR:. python tests/serve_app/online/evaluation/make_obp.py
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def test_rows_that_say_no_propensity_are_no_exploration(logged: Any, online: Any
 
 
 def test_a_version_that_nobody_saw_and_one_without_shared_listeners(logged: Any, online: Any) -> None:
-    logged.show("ann", "ab", propensities=[1, 0.5])
+    logged.show("ann", "ab", propensities=[1.0, 0.5])
     logged.react("ann", b=1)
     assert "version 8 was shown to nobody in this window" in online("worth", "--version", "8")
     logged.show("bob", "ac", rec="2", version="8", arm="canary")
@@ -31,7 +31,7 @@ def test_a_version_that_nobody_saw_and_one_without_shared_listeners(logged: Any,
 
 def test_little_overlap_is_refused(logged: Any, online: Any) -> None:
     for user in ("ann", "bob", "cat"):
-        logged.show(user, "ab", rec=user, propensities=[1, 0.5])
+        logged.show(user, "ab", rec=user, propensities=[1.0, 0.5])
         logged.show(user, "ab", rec=f"{user} 8", version="8", arm="canary")
         logged.react(user, rec=user, b=1)
     assert "the effective sample size is 3.0 of 3 logged decisions, below the floor of 100" in online(
@@ -40,10 +40,10 @@ def test_little_overlap_is_refused(logged: Any, online: Any) -> None:
 
 
 def explored(logged: Any, wanted: str, listeners: int = 400) -> list[tuple[str, int]]:
-    """Lists whose last place is b or c, each with probability 1/2; version 8 shows `wanted` there. b is liked by 3 of 4."""
+    """Lists whose last place is b or c, evenly; version 8 shows `wanted` there. b is liked by 3 of 4, c by 1 of 4."""
     rng = np.random.default_rng(3)
     shown = []
-    for number in range(listeners):
+    for _ in range(listeners):
         drawn = "bc"[int(rng.random() < 0.5)]
         liked = int(rng.random() < {"b": 0.75, "c": 0.25}[drawn])
         shown.append((drawn, liked))
