@@ -28,34 +28,37 @@ GROUP BY model_version, arm
 _NAMES = f"""
 SELECT model_version, arm, {_KEY}, count(*) FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
+# Grouped by hashes: numbers cost Postgres less than texts, and only numbers come back.
 _LISTENERS = f"""
 WITH earned AS (
-  SELECT model_version, arm, user_id, count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
-  FROM online_reactions WHERE {_IN} GROUP BY 1, 2, 3
+  SELECT {_KEY} AS key, hashtextextended(user_id, 0) AS listener,
+    count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
+  FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 ), earlier AS (
-  SELECT user_id, count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
+  SELECT hashtextextended(user_id, 0) AS listener, count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
   FROM online_reactions WHERE at >= %(past)s AND at < %(since)s GROUP BY 1
 )
-SELECT {_KEY}, hashtextextended(user_id, 0), earned.likes, earned.reactions,
-  coalesce(earlier.likes, 0), coalesce(earlier.reactions, 0)
-FROM earned LEFT JOIN earlier USING (user_id)
+SELECT key, listener, earned.likes, earned.reactions, coalesce(earlier.likes, 0), coalesce(earlier.reactions, 0)
+FROM earned LEFT JOIN earlier USING (listener)
 """  # noqa: S608
 _SHOWN = f"""
-SELECT {_KEY}, hashtextextended(playlist_id, 0), count(*) FROM online_impressions WHERE {_IN}
-GROUP BY model_version, arm, playlist_id
+SELECT {_KEY}, hashtextextended(playlist_id, 0), count(*) FROM online_impressions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
 _REACTED = f"""
 SELECT {_KEY}, hashtextextended(playlist_id, 0), count(*) FILTER (WHERE score = 1), count(*)
-FROM online_reactions WHERE {_IN} GROUP BY model_version, arm, playlist_id
+FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
-# The best place that was liked, in the lists of the window that were reacted to in it.
+# The best place that was liked, in the lists of the window that were reacted to in it. Reactions are summed by list
+# before the join, so that as many rows meet as there are lists.
 _RANKS = f"""
 SELECT {_KEY}, hashtextextended(user_id, 0), sum(coalesce(1 / best::float8, 0)), count(*)
 FROM (
-  SELECT model_version, arm, user_id, min(rank) FILTER (WHERE score = 1) AS best
-  FROM online_ranked_reactions
-  WHERE {_IN} AND reacted_at >= %(since)s AND reacted_at < %(until)s AND rank IS NOT NULL
-  GROUP BY model_version, arm, user_id, recommendation_id
+  SELECT model_version, arm, user_id, (SELECT min(array_position(playlist_ids, one)) FROM unnest(liked) AS one) AS best
+  FROM online_places JOIN (
+    SELECT recommendation_id, user_id, array_agg(playlist_id) FILTER (WHERE score = 1) AS liked
+    FROM online_reactions WHERE at >= %(since)s AND at < %(until)s GROUP BY 1, 2
+  ) AS reacted USING (recommendation_id, user_id)
+  WHERE {_IN}
 ) AS lists
 GROUP BY model_version, arm, user_id
 """  # noqa: S608
@@ -130,9 +133,7 @@ def open_logs(url: str, window: Window) -> Iterator[Logs | None]:
         connection.read_only = True
         # Sums of a million listeners fit: without it they go through files.
         connection.execute("SET LOCAL work_mem = '128MB'")
-        found = connection.execute(
-            "SELECT to_regclass('impressions'), to_regclass('online_ranked_reactions')"
-        ).fetchone()
+        found = connection.execute("SELECT to_regclass('impressions'), to_regclass('online_places')").fetchone()
         if found is None or found[0] is None:
             yield None
             return
