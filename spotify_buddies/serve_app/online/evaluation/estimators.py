@@ -17,6 +17,7 @@ Array = npt.NDArray[Any]
 
 # Below as many effective decisions no estimate is given.
 FLOOR = 100
+DETERMINISTIC = "no propensity below 1 is logged: every list was deterministic, and says nothing of another version; exploration would"
 
 
 class NoEstimate(ValueError):
@@ -66,10 +67,7 @@ def effective_size(weight: Array) -> float:
 def require(logging: Array, weight: Array, floor: float = FLOOR) -> None:
     """NoEstimate: nothing was drawn at random, or fewer than `floor` effective decisions are left."""
     if not np.any(logging < 1):
-        raise NoEstimate(
-            "no propensity below 1 is logged: every list was deterministic, and says nothing of another version. "
-            "Exploration would"
-        )
+        raise NoEstimate(DETERMINISTIC)
     size = effective_size(weight)
     if size < floor:
         raise NoEstimate(

@@ -68,7 +68,7 @@ def estimate_worth(logs: Logs, version: str, floor: float = estimators.FLOOR) ->
     """Estimates with intervals by listener. NoEstimate: the logs do not overlap with what the version shows."""
     own, drawn = logs.row(_COUNTS, of=version)
     if not drawn:
-        estimators.require(np.ones(1), np.ones(1), 0)
+        raise NoEstimate(estimators.DETERMINISTIC)
     if not own:
         raise NoEstimate(f"version {version} was shown to nobody in this window: nothing says what it would show")
     listeners, reward, logging, same, playlist, wanted = logs.columns(_DECISIONS, "iifiii", of=version)
@@ -78,12 +78,7 @@ def estimate_worth(logs: Logs, version: str, floor: float = estimators.FLOOR) ->
         )
     weight = estimators.weights(logging, same.astype(np.float64))
     estimators.require(logging, weight, floor)
-    mean_weight = _by_listener(listeners, weight)
-    if mean_weight.high is not None and mean_weight.high < 1:
-        raise NoEstimate(
-            f"the weights' mean is {mean_weight.value:.3f} ({mean_weight.low:.3f} to {mean_weight.high:.3f}) instead "
-            f"of 1: version {version} shows playlists that the logged lists could not, and they say nothing of those"
-        )
+    mean_weight = _checked(_by_listener(listeners, weight), version)
     model = _rates(listeners, reward, playlist)
     robust = estimators.doubly_robust(reward, weight, model(playlist), model(wanted))
     return Worth(
@@ -96,6 +91,24 @@ def estimate_worth(logs: Logs, version: str, floor: float = estimators.FLOOR) ->
         _weighted(listeners, reward, weight),
         _by_listener(listeners, robust),
     )
+
+
+def _checked(mean_weight: Estimate, version: str) -> Estimate:
+    """The same. NoEstimate: by its interval it is not 1, which it is wherever the logs overlap with the version."""
+    if mean_weight.low is None or mean_weight.high is None:
+        raise NoEstimate(
+            "the places that were drawn are of one listener, or all weigh the same: no interval can be given"
+        )
+    said = (
+        f"the weights' mean is {mean_weight.value:.3f} ({mean_weight.low:.3f} to {mean_weight.high:.3f}) instead of 1"
+    )
+    if mean_weight.high < 1:
+        raise NoEstimate(
+            f"{said}: version {version} shows playlists that the logged lists could not, and they say nothing of those"
+        )
+    if mean_weight.low > 1:
+        raise NoEstimate(f"{said}: the logged propensities are not those of the places that were reacted to")
+    return mean_weight
 
 
 def _by_listener(listeners: Array, terms: Array) -> Estimate:

@@ -87,3 +87,12 @@ def test_a_version_that_shows_what_the_logs_could_not_is_refused(logged: Any, on
     text = online("worth", "--version", "8", "--floor", "50")
     assert "no estimate: the weights' mean is 0." in text
     assert "version 8 shows playlists that the logged lists could not" in text
+
+
+def test_weights_that_are_too_large_and_one_listener_are_refused(logged: Any, online: Any) -> None:
+    explored(logged, "b")
+    logged.run("DELETE FROM reactions WHERE playlist_id = 'c' AND right(user_id, 1) > '2'")
+    assert "the logged propensities are not those of the places" in online("worth", "--version", "8")
+    logged.run("UPDATE impressions SET user_id = 'ann'; UPDATE reactions SET user_id = 'ann'")
+    text = online("worth", "--version", "8", "--floor", "50")
+    assert "no estimate: the places that were drawn are of one listener" in text
