@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 # Below as many effective decisions no estimate is given.
 FLOOR = 100
-DETERMINISTIC = "no propensity below 1 is logged: every list was deterministic, and says nothing of another version; exploration would"
+DETERMINISTIC = "no propensity below 1 is logged: deterministic lists say nothing of another version; exploration would"
 
 
 class NoEstimate(ValueError):
