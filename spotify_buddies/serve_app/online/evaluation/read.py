@@ -50,17 +50,19 @@ FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
 # The best place that was liked, in the lists of the window that were reacted to in it. Reactions are summed by list
 # before the join, so that as many rows meet as there are lists.
+_LIST = "hashtextextended(recommendation_id, hashtextextended(user_id, 0))"
 _RANKS = f"""
-SELECT {_KEY}, hashtextextended(user_id, 0), sum(coalesce(1 / best::float8, 0)), count(*)
+SELECT key, listener, sum(coalesce(1 / best::float8, 0)), count(*)
 FROM (
-  SELECT model_version, arm, user_id, (SELECT min(array_position(playlist_ids, one)) FROM unnest(liked) AS one) AS best
+  SELECT {_KEY} AS key, hashtextextended(user_id, 0) AS listener,
+    (SELECT min(array_position(playlist_ids, one)) FROM unnest(liked) AS one) AS best
   FROM online_places JOIN (
-    SELECT recommendation_id, user_id, array_agg(playlist_id) FILTER (WHERE score = 1) AS liked
-    FROM online_reactions WHERE at >= %(since)s AND at < %(until)s GROUP BY 1, 2
-  ) AS reacted USING (recommendation_id, user_id)
+    SELECT {_LIST} AS list, array_agg(playlist_id) FILTER (WHERE score = 1) AS liked
+    FROM online_reactions WHERE at >= %(since)s AND at < %(until)s GROUP BY 1
+  ) AS reacted ON list = {_LIST}
   WHERE {_IN}
 ) AS lists
-GROUP BY model_version, arm, user_id
+GROUP BY 1, 2
 """  # noqa: S608
 
 
