@@ -1,7 +1,8 @@
-"""How long `buddies online report` takes over generated lists of ten playlists: `python tests/benchmarks/online_report.py`.
+"""How long `buddies online report` takes over generated lists of ten playlists.
 
-A Postgres of its own. Of --lists lists of the last week, from a fifth as many listeners, all playlists of --reacted lists have
-a reaction, and half of those listeners' reactions are repeated two weeks before, as their past.
+Run `python tests/benchmarks/online_report.py`; it has a Postgres of its own. Of --lists lists of the last week, from a
+fifth as many listeners, all playlists of --reacted lists have a reaction, and half of the reactions are repeated two
+weeks before, as the listeners' past.
 """
 
 from __future__ import annotations
