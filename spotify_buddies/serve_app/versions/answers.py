@@ -176,7 +176,7 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally)
+                self._note(ranked, answered.arm, tally, batch.query)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -262,7 +262,7 @@ class Answers:
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, query: Query) -> None:
         sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
@@ -273,10 +273,15 @@ class Answers:
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
-            self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
+            shown = self._shown(ranked.lists, ranked.drawn, arm, query)
+            if forgotten := len(shown.user_ids) if shown.asked is None else (shown.tastes or ()).count(None):
+                self._telemetry.count_unasked(forgotten)
+            self._history.record(shown)
 
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
-        digits = drawn.hex()
+    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
+        digits, bundle = drawn.hex(), self.engine.bundle
+        # Of users, not of tastes: only then are the rows of their songs those of their candidates too.
+        known = lists.songs is bundle.user_songs
         return Shown(
             user_ids=lists.user_ids,
             recommendation_ids=tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES)),
@@ -287,4 +292,11 @@ class Answers:
             model_version=self.engine.version,
             arm=arm.label,
             at=self._now(),
+            scores=lists.scores,
+            skipped=lists.skipped,
+            candidates=lists.candidates,
+            held=bundle.candidates if known else None,
+            held_rows=lists.song_rows if known else None,
+            asked=query.asked,
+            tastes=None if known else tuple([taste.asked for taste in query.tastes]),
         )
