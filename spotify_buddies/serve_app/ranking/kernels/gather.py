@@ -19,7 +19,7 @@ _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 @njit(cache=True, nogil=True)
-def fold(rows: Array) -> int:
+def fold(rows: Array) -> np.uint64:
     """A hash of rows in their order, uint64: FNV-1a with a row, not a byte, at each step; the basis where none are."""
     folded = _BASIS
     for row in rows:
