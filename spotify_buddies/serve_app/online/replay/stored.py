@@ -15,8 +15,9 @@ from spotify_buddies.serve_app.store.report import is_current
 # happened within this time of the answer may or may not have counted for it.
 UNSURE = timedelta(seconds=5)
 
-_COLUMNS = """at, recommendation_id, user_id, playlist_ids, model_version, arm, source, scores, propensities,
-coalesce(skipped, '{}') AS skipped, candidates, asked"""
+# As float8 a float4 is itself; its text is a shorter number near it.
+_COLUMNS = """at, recommendation_id, user_id, playlist_ids, model_version, arm, source, scores::float8[] AS scores,
+propensities::float8[] AS propensities, coalesce(skipped, '{}') AS skipped, candidates, asked"""
 # An impression is found fast by its user alone; who reacted to the list is known by the list.
 _USERS = """
 SELECT user_id FROM reactions WHERE recommendation_id = %(id)s
