@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.service import Service
-from spotify_buddies.trainer.bundle import write_bundle
+from spotify_buddies.trainer.bundle import Bundle, write_bundle
 from tests.serve_app.bundles import NO_PAIRING, parts
 from tests.serve_app.online.replay.conftest import World, recommend
 
@@ -242,3 +244,19 @@ def test_what_cannot_be_replayed_is_an_error_that_says_why(world: World, command
         in command(answer.recommendation_id).stderr
     )
     assert command("a\x1bb").exit_code == 2
+
+
+def test_a_bundle_that_was_fetched_before_is_used_without_the_registry(
+    world: World, command: Command, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle on the shelf: a copy of it and a note of a moment ago. What `Shelf` does is tested with it."""
+    (tmp_path / "serving.json").unlink()
+    # Nobody listens there.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("BUDDIES_REGISTRY__MODEL", "m")
+    copy = shutil.copytree(bundle.directory, tmp_path / "bundles" / "12")
+    note = {"from": "m at http://127.0.0.1:9", "path": str(copy), "sha256": bundle.sha256, "at": time.time()}
+    (tmp_path / "bundles" / ".12.json").write_text(json.dumps(note))
+    (answer,) = world.recommend(user_ids=["user-29"])
+    world.ask("UPDATE impressions SET model_version = '12' WHERE user_id = 'user-29'")
+    assert_same(command, answer)
