@@ -5,7 +5,8 @@
 
 All write the same lists of ten playlists, "bare" without what it takes to compute them again, into the same table of a
 Postgres of its own, and give the event loop a turn after so many lists; a task that wants to run every millisecond
-notes how late it is. Processor seconds are those of the process. Medians of the rounds; on a machine that does other things as well the ratios say more than the figures.
+notes how late it is. Processor seconds are those of the process. Medians of the rounds; on a machine that does other
+things as well the ratios say more than the figures.
 Nothing here is a test.
 """
 

@@ -49,6 +49,13 @@ class Shown:
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
 
+    @property
+    def unasked(self) -> int:
+        """How many lists are remembered without what was asked."""
+        if self.asked is None:
+            return len(self.user_ids)
+        return 0 if self.tastes is None else self.tastes.count(None)
+
 
 class History(Protocol):
     """The memory of the service. Nothing here may hold up an answer: only `seen` awaits, and only when it is asked."""

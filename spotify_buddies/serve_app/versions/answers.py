@@ -274,29 +274,19 @@ class Answers:
             tally.add(ranked.lists, sources)
         if self._history is not None:
             shown = self._shown(ranked.lists, ranked.drawn, arm, query)
-            if forgotten := len(shown.user_ids) if shown.asked is None else (shown.tastes or ()).count(None):
-                self._telemetry.count_unasked(forgotten)
+            if shown.unasked:
+                self._telemetry.count_unasked(shown.unasked)
             self._history.record(shown)
 
     def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
         digits, bundle = drawn.hex(), self.engine.bundle
-        # Of users, not of tastes: only then are the rows of their songs those of their candidates too.
+        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
         known = lists.songs is bundle.user_songs
+        ids = tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES))
         return Shown(
-            user_ids=lists.user_ids,
-            recommendation_ids=tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES)),
-            sources=lists.sources,
-            rows=lists.rows,
-            counts=lists.counts,
-            playlist_ids=self.engine.playlist_ids,
-            model_version=self.engine.version,
-            arm=arm.label,
-            at=self._now(),
-            scores=lists.scores,
-            skipped=lists.skipped,
-            candidates=lists.candidates,
-            held=bundle.candidates if known else None,
-            held_rows=lists.song_rows if known else None,
-            asked=query.asked,
-            tastes=None if known else tuple([taste.asked for taste in query.tastes]),
-        )
+            lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
+            model_version=self.engine.version, arm=arm.label, at=self._now(),
+            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
+            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
+            asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
+        )  # fmt: skip
