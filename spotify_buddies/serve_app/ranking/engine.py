@@ -172,6 +172,7 @@ class Engine:
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=taste_songs.unknown,
+            candidates=kernels.fold_lists(candidates.indptr, candidates.indices),
         )
 
     def rank_cold(
@@ -189,7 +190,8 @@ class Engine:
         candidates, bits = self._gather(near, users, factors, limit, excluded, rules)
         genres = genres_of(self.bundle, songs)
         lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres, bits=bits)
-        return replace(lists, sources=_cold(lists.sources))
+        folded = kernels.fold_lists(candidates.indptr, candidates.indices)
+        return replace(lists, sources=_cold(lists.sources), candidates=folded)
 
     def is_cheap(self, tastes: int) -> bool:
         """Whether the candidates of so many tastes are found too fast to be worth a thread."""

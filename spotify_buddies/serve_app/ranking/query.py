@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from itertools import compress
@@ -81,10 +81,14 @@ class SongName(NamedTuple):
 
 @dataclass(frozen=True)
 class Taste:
-    """A user described by songs: ids of the data set (str) or names. user_id may be empty."""
+    """A user described by songs: ids of the data set (str) or names. user_id may be empty.
+
+    asked: the same as the edge took it, for Query.asked; None: it is too long to be remembered, or nobody asked.
+    """
 
     user_id: str
     songs: tuple[str | SongName, ...]
+    asked: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class Query:
     """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
 
     user_ids and tastes are those that can be answered; refused are between them, by ascending place. at: when it is
-    asked, in UTC; None: now.
+    asked, in UTC; None: now. asked: the same as the edge took it, without its users, to be remembered with the lists;
+    None: it is too long, or nobody asked.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -128,6 +133,7 @@ class Query:
     calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
     at: datetime | None = None
+    asked: bytes | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
@@ -220,7 +226,8 @@ class RankedLists:
     filled. sources, skipped, unknown_songs: one entry per user. songs: the users' own songs, ascending; row
     song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
     uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
-    is known.
+    is known. candidates uint64 (n,): hashes (kernels.fold_lists) of the candidates that were found for this answer; 0
+    where none were; None: for nobody.
     """
 
     user_ids: tuple[str, ...]
@@ -234,6 +241,7 @@ class RankedLists:
     song_rows: Array
     keys: Keys | None = None
     candidate_sources: Array | None = None
+    candidates: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -257,6 +265,7 @@ class RankedLists:
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
+            candidates=None if self.candidates is None else self.candidates[some],
         )
 
     def count_sources(self) -> list[int]:

@@ -176,7 +176,7 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally, batch.query.at)
+                self._note(ranked, answered.arm, tally, batch.query)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -270,7 +270,7 @@ class Answers:
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, at: datetime | None) -> None:
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, query: Query) -> None:
         sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
@@ -281,18 +281,20 @@ class Answers:
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
-            self._history.record(self._shown(ranked.lists, ranked.drawn, arm, at or self._now()))
+            shown = self._shown(ranked.lists, ranked.drawn, arm, query)
+            if shown.unasked:
+                self._telemetry.count_unasked(shown.unasked)
+            self._history.record(shown)
 
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, at: datetime) -> Shown:
-        digits = drawn.hex()
+    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
+        digits, bundle = drawn.hex(), self.engine.bundle
+        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
+        known = lists.songs is bundle.user_songs
+        ids = tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES))
         return Shown(
-            user_ids=lists.user_ids,
-            recommendation_ids=tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES)),
-            sources=lists.sources,
-            rows=lists.rows,
-            counts=lists.counts,
-            playlist_ids=self.engine.playlist_ids,
-            model_version=self.engine.version,
-            arm=arm.label,
-            at=at,
-        )
+            lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
+            model_version=self.engine.version, arm=arm.label, at=query.at or self._now(),
+            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
+            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
+            asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
+        )  # fmt: skip

@@ -15,7 +15,7 @@ import psycopg
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
-from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, CopyEncoder
+from spotify_buddies.serve_app.store.impressions.copy_format import COLUMNS, HEADER, TRAILER, CopyEncoder
 from spotify_buddies.serve_app.store.rights.known import Erased
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
@@ -26,7 +26,7 @@ AT_ONCE = 500
 # The pause between two writes, so that single answers share one; at least as long as the last write took.
 PAUSE_S = 0.1
 RETRY_S = (0.2, 2.0)
-_COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN BINARY"
+_COPY = f"COPY impressions ({', '.join(COLUMNS)}) FROM STDIN BINARY"
 _WRITTEN = "SELECT EXISTS (SELECT FROM impressions WHERE user_id = %s AND at = %s AND recommendation_id = %s)"
 _log = logging.getLogger(__name__)
 

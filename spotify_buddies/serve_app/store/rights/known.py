@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -59,7 +59,7 @@ class Erased:
         if shown.at >= self._known.until:
             return shown
         kept = [place for place, user_id in enumerate(shown.user_ids) if not self._gone(user_id, shown.at)]
-        return shown if len(kept) == len(shown.user_ids) else only(shown, kept)
+        return shown if len(kept) == len(shown.user_ids) else shown.take(kept)
 
     async def enter(self, connection: psycopg.AsyncConnection) -> None:
         """Begin to write impressions in the connection's transaction: every erasure before it is known afterwards."""
@@ -86,20 +86,3 @@ class Erased:
                 known.clear.clear()
             known.clear.add(hash(user_id))
         return erased_at
-
-
-def only(shown: Shown, places: Sequence[int]) -> Shown:
-    """The lists at these places of an answer."""
-    chosen = list(places)
-    return replace(
-        shown,
-        user_ids=tuple(shown.user_ids[place] for place in chosen),
-        recommendation_ids=tuple(shown.recommendation_ids[place] for place in chosen),
-        sources=tuple(shown.sources[place] for place in chosen),
-        rows=shown.rows[chosen],
-        counts=shown.counts[chosen],
-        scores=None if shown.scores is None else shown.scores[chosen],
-        propensities=None if shown.propensities is None else shown.propensities[chosen],
-        skipped=None if shown.skipped is None else tuple(shown.skipped[place] for place in chosen),
-        candidates=None if shown.candidates is None else shown.candidates[chosen],
-    )
