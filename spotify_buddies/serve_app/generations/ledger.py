@@ -203,15 +203,6 @@ async def note(
     )
 
 
-async def is_noted(connection: psycopg.AsyncConnection, generation: int, kind: str) -> bool:
-    """Whether a generation has an event of this kind."""
-    cursor = await connection.execute(
-        "SELECT EXISTS (SELECT FROM rollout_events WHERE generation = %s AND kind = %s)", (generation, kind)
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])
-
-
 async def read_events(connection: psycopg.AsyncConnection, limit: int = 50) -> list[Event]:
     """Events, newest first."""
     cursor = await connection.execute(

@@ -22,7 +22,7 @@ UNSURE = 1e-4
 
 
 class GateOutcome(StrEnum):
-    """Result of a gate: go on; too little is known, or not yet as required; roll back; the arms cannot be compared."""
+    """Result of a gate: go on; too little is known, or not yet as required; roll back; nothing can be compared."""
 
     PASSED = "passed"
     WAITING = "waiting"

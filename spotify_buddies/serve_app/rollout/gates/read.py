@@ -12,16 +12,17 @@ import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
+from spotify_buddies.serve_app.rollout.gates.listeners import Split
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
+from spotify_buddies.serve_app.rollout.gates.read_split import known, read_split, was_blocked
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
-from spotify_buddies.serve_app.rollout.gates.split import Split
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
 from spotify_buddies.serve_app.settings.gates import GateSettings
 
@@ -75,19 +76,6 @@ GROUP BY one.arm, one.step, other.step
 UNION ALL
 SELECT arm, NULL, NULL, count(DISTINCT user_id), 0, 0, 0, 0 FROM rates GROUP BY arm
 """
-# Distinct users with a list in the step. Who had both arms is the canary's: while it cannot answer, production does,
-# which moves nobody to the other arm. Users without an id are always production's.
-_SPLIT = """
-SELECT count(*) FILTER (WHERE canary), count(*) FILTER (WHERE NOT canary)
-FROM (
-  SELECT bool_or(arm = 'canary') AS canary FROM online_lists
-  WHERE at >= %s AND user_id <> ''
-    AND ((arm = 'canary' AND model_version = %s) OR (arm = 'production' AND model_version = %s))
-  GROUP BY user_id
-) AS users
-"""
-# So long after the begin of a step all replicas follow it; lists before are of the split before.
-SETTLED = timedelta(seconds=10)
 
 
 @dataclass
@@ -98,9 +86,10 @@ class ReadingState:
     looks: deque[tuple[datetime, StepCounts, StepCounts]] = field(default_factory=deque)
     likes: LikeRates = field(default_factory=LikeRates)
     coverage: dict[str, int] = field(default_factory=dict)
-    split: Split | None = None
+    split: Split = field(default_factory=Split)
     # By time.monotonic.
     due: float = 0.0
+    split_due: float = 0.0
 
 
 async def read_position(connection: psycopg.AsyncConnection, generation: Generation) -> tuple[Position, int]:
@@ -135,12 +124,16 @@ async def read_measures(
     wanted = generation.wanted
     if reading.step != (first, wanted.salt):
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
-        reading.step, reading.due = (first, wanted.salt), 0.0
+        reading.step, reading.due, reading.split_due = None, 0.0, 0.0
         reading.looks.clear()
-        reading.likes, reading.coverage, reading.split = LikeRates(), {}, None
+        reading.likes, reading.coverage = LikeRates(), {}
+        reading.split = known(await was_blocked(connection, generation, first), settings.split_alpha)
+        reading.step = (first, wanted.salt)
     counts = await read_counts(connection, generation, first)
     if time.monotonic() >= reading.due:
-        await _read_slowly(connection, generation, position, first, reading)
+        await _read_slowly(connection, generation, position, first, settings, reading)
+    if settings.split_gate and time.monotonic() >= reading.split_due:
+        await _read_split(connection, generation, position, reading)
     before = _look_back(reading, counts, settings.error_window_s, now)
     arms = {
         arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), reading.coverage.get(arm))
@@ -180,8 +173,7 @@ async def read_likes(
 ) -> LikeRates:
     """Users who reacted to each arm, each with the like rate of their reactions in a step.
 
-    starts: of the steps, ascending, at least one. A reaction belongs to the step in which it came. One to a list of the
-    step before keeps that step's mix of arms, so for as long as users take to react a drift is not fully removed.
+    starts: of the strata, ascending, at least one (Position.strata). A reaction belongs to that in which it came.
     """
     wanted = generation.wanted
     names = {"canary": wanted.canary, "production": wanted.production}
@@ -202,31 +194,40 @@ async def read_likes(
     return LikeRates(steps, tuple(returned), users.get(CANARY, 0), users.get(PRODUCTION, 0))
 
 
-async def read_split(
-    connection: psycopg.AsyncConnection, generation: Generation, position: Position, peak: float = 0.0
-) -> Split:
-    """Distinct users of each arm since the step began, by what was recorded of their lists. peak: of earlier looks."""
-    wanted = generation.wanted
-    cursor = await connection.execute(_SPLIT, (position.step_since + SETTLED, wanted.canary, wanted.production))
-    ((canary, production),) = await cursor.fetchall()
-    return Split(int(canary), int(production), position.share, peak)
-
-
 async def _read_slowly(
-    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, reading: ReadingState
+    connection: psycopg.AsyncConnection,
+    generation: Generation,
+    position: Position,
+    first: int,
+    settings: GateSettings,
+    reading: ReadingState,
 ) -> None:
     started = time.monotonic()
     try:
-        reading.likes = await read_likes(connection, generation, position.starts)
+        reading.likes = await read_likes(connection, generation, position.strata(settings.reaction_delay_s))
         reading.coverage = await read_coverage(connection, generation, first)
-        peak = reading.split.evidence if reading.split is not None else 0.0
-        reading.split = await read_split(connection, generation, position, peak)
     except psycopg.errors.QueryCanceled:
         # Errors are still judged; the figures of the last read stay, and the gates that need more wait.
         reading.due = time.monotonic() + AGAIN_S
         return
+    reading.due = _next(started)
+
+
+async def _read_split(
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, reading: ReadingState
+) -> None:
+    started = time.monotonic()
+    try:
+        reading.split = await read_split(connection, generation, position.step_since, reading.split)
+    except psycopg.errors.QueryCanceled:
+        reading.split_due = time.monotonic() + AGAIN_S
+        return
+    reading.split_due = _next(started)
+
+
+def _next(started: float) -> float:
     ended = time.monotonic()
-    reading.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
+    return ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
 
 
 def _look_back(

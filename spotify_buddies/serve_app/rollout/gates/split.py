@@ -1,55 +1,35 @@
-"""Whether the users of both arms are as many as the split says: a test that may be looked at all the time.
+"""The gate of the split: the listeners of both arms must be in the proportion that the generation asked for.
 
-A split that loses users of one arm (an arm that answers late, crashes, or whose lists are not recorded) compares unlike
-users, and nothing that compares the arms can be believed ("sample ratio mismatch", Fabijan and others, KDD 2019).
-
-The number of the canary's users among n is binomial with the share p. It is tested by the likelihood ratio mixed over
-other shares with a beta distribution around p, of CONCENTRATION made-up users (Lindon and Malek, "Anytime-valid
-inference for multinomial count data", NeurIPS 2022, for two arms):
-
-    L = B(c p + x, c (1 - p) + n - x) / B(c p, c (1 - p)) / (p^x (1 - p)^(n - x))
-
-Where the split is right, L is a martingale that starts at 1, so by Ville's inequality it ever reaches 1 / alpha with a
-probability of at most alpha, however often it is looked at.
-
-Distinct users are counted, not answers: a user is in one arm for the whole step, and comes as often as they like.
+Where they are not (sample ratio mismatch), the arms differ in more than the version, and no comparison of them is worth
+anything.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
-from scipy.special import betaln, xlog1py, xlogy
 
-# A standard deviation of a tenth of the users at 50 %: what is found soonest is a loss of some percent.
-CONCENTRATION = 100.0
+from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome
+from spotify_buddies.serve_app.rollout.gates.listeners import Split, is_testable
 
-
-@dataclass(frozen=True)
-class Split:
-    """Distinct users with a list in the step, by arm. share: the canary's, 0 to 1. peak: largest evidence before."""
-
-    canary: int
-    production: int
-    share: float
-    peak: float = 0.0
-
-    @property
-    def evidence(self) -> float:
-        """The log of L, now or at an earlier look; 0 where all users are of one arm by right."""
-        if not 0 < self.share < 1:
-            return self.peak
-        return max(self.peak, float(evidence(self.canary, self.production, self.share)))
+NAME = "split"
 
 
-def evidence(canary: Any, production: Any, share: float) -> npt.NDArray[np.float64]:
-    """The log of L, element by element; 0 without users. At or above ln(1 / alpha) the split is wrong.
-
-    share: above 0 and below 1.
-    """
-    one, other = CONCENTRATION * share, CONCENTRATION * (1 - share)
-    mixed = betaln(one + canary, other + production) - betaln(one, other)
-    return np.asarray(mixed - xlogy(canary, share) - xlog1py(production, -share), np.float64)
+def split_gate(split: Split, share: float, alpha: float) -> Gate:
+    """Judge the split. A mismatch blocks, and stays for the step: the listeners who are missing do not come back."""
+    if not is_testable(share) or not split.listeners:
+        return Gate(NAME, GateOutcome.PASSED, "no lists of both arms are recorded in this step yet")
+    found = split.canary / split.listeners
+    p_value = float(np.exp(-max(0.0, split.peak)))
+    text = (
+        f"{split.canary:,} of {split.listeners:,} listeners had the canary, {found:.2%} instead of {share:.2%} "
+        f"({split.canary - share * split.listeners:+,.0f}); {split.both:,} had both arms; p {p_value:.2g} however "
+        "often looked at"
+    )
+    if p_value > alpha:
+        return Gate(NAME, GateOutcome.PASSED, text, found, share)
+    text = (
+        f"sample ratio mismatch, no verdict: {text}. The arms do not have the listeners they should have, so figures "
+        "of them cannot be compared; look for lost impressions, failed calls, a second salt or split, then "
+        "start the canary again (docs/rollout-gates.md)"
+    )
+    return Gate(NAME, GateOutcome.BLOCKED, text, found, share)

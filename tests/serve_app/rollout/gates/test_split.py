@@ -1,136 +1,165 @@
-"""The split's test by hand and by simulation, and what a wrong split does to verdicts and to a real ledger."""
+"""The split of listeners: its test, and the block on a real Postgres."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from scipy.special import beta
 
 from spotify_buddies.serve_app.generations import ledger
-from spotify_buddies.serve_app.generations.state import Generation
+from spotify_buddies.serve_app.generations.state import Generation, Wanted
 from spotify_buddies.serve_app.rollout.apply_verdict import apply_verdict
-from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome
-from spotify_buddies.serve_app.rollout.gates.read import SETTLED, ReadingState
-from spotify_buddies.serve_app.rollout.gates.split import CONCENTRATION, Split, evidence
-from spotify_buddies.serve_app.rollout.gates.split_gate import split_gate
-from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
-from spotify_buddies.serve_app.settings.gates import GateSettings
-from tests.serve_app.rollout.gates.conftest import CANARY, SETTINGS, Connection, ask, fill, live, on
-from tests.serve_app.rollout.gates.test_verdict import ARM, COUNTS, GOOD, at, judged
+from spotify_buddies.serve_app.rollout.gates.judge import watching
+from spotify_buddies.serve_app.rollout.gates.limits import GateOutcome
+from spotify_buddies.serve_app.rollout.gates.listeners import Split, log_evidence
+from spotify_buddies.serve_app.rollout.gates.measures import StepCounts
+from spotify_buddies.serve_app.rollout.gates.read_split import read_split
+from spotify_buddies.serve_app.rollout.gates.split import split_gate
+from spotify_buddies.serve_app.rollout.gates.verdict import VerdictKind
+from spotify_buddies.serve_app.versions.arms import canaries
+from tests.serve_app.rollout.gates.conftest import CANARY, EDGES_MS, SETTINGS, Connection, ask, count, fill, live, on
 
-LOST = Split(2_000, 8_000, 0.25)
-
-
-def test_the_likelihood_ratio_is_the_mixed_one() -> None:
-    """Two users of two, p 0.5: B(52, 50) / B(50, 50) / 0.25 = (50 * 51) / (100 * 101) / 0.25."""
-    assert CONCENTRATION == 100
-    assert np.exp(evidence(2, 0, 0.5)) == pytest.approx(50 * 51 / (100 * 101) / 0.25)
-    assert np.exp(evidence(3, 9, 0.25)) == pytest.approx(beta(28, 84) / beta(25, 75) / (0.25**3 * 0.75**9))
-    assert evidence(0, 0, 0.01) == 0
+ALPHA = 0.001
+IDS = [f"listener-{number}" for number in range(20_000)]
 
 
-def test_evidence_of_an_earlier_look_stays_and_a_share_of_all_users_is_not_tested() -> None:
-    assert Split(25, 75, 0.25, peak=9.0).evidence == 9.0
-    assert Split(100, 0, 1.0).evidence == 0.0
-    assert split_gate(Split(25, 75, 0.25, peak=9.0), GateSettings()).outcome is GateOutcome.BLOCKED
+@pytest.mark.parametrize(("canary", "listeners", "share", "evidence"), [
+    (0, 0, 0.5, 1.0),
+    (1, 1, 0.5, 1.0),
+    (2, 2, 0.5, 1002 / 1001),
+    (1, 2, 0.5, 1000 / 1001),
+    (3, 3, 0.25, 250 * 251 * 252 / (1000 * 1001 * 1002) * 4**3),
+    (0, 2, 0.25, 750 * 751 / (1000 * 1001) / 0.75**2),
+])  # fmt: skip
+def test_the_evidence_is_as_worked_out_by_hand(canary: int, listeners: int, share: float, evidence: float) -> None:
+    assert math.exp(log_evidence(canary, listeners, share)) == pytest.approx(evidence, rel=1e-9)
 
 
-def test_a_right_split_is_seldom_blocked_although_it_is_looked_at_after_every_user() -> None:
-    """By Ville's inequality at most alpha of the canaries: of 400, 0.4 at 0.001 and 20 at 0.05."""
-    rng = np.random.default_rng(5)
-    largest = []
-    for share in (0.01, 0.05, 0.25, 0.5):
-        canary = np.cumsum(rng.random((100, 10_000)) < share, axis=1)
-        largest.append(evidence(canary, np.arange(1, 10_001) - canary, share).max(axis=1))
-    reached = np.concatenate(largest)
-    assert (reached >= -np.log(0.001)).sum() <= 2
-    assert 2 <= (reached >= -np.log(0.05)).sum() <= 20
+def test_the_evidence_stays_the_same_on_average_with_one_more_listener() -> None:
+    for canary, listeners, share in ((3, 40, 0.05), (600, 1_000, 0.5), (0, 7, 0.25)):
+        more, less = (math.exp(log_evidence(canary + one, listeners + 1, share)) for one in (1, 0))
+        now = math.exp(log_evidence(canary, listeners, share))
+        assert share * more + (1 - share) * less == pytest.approx(now, rel=1e-9)
 
 
-@pytest.mark.parametrize(("share", "lost", "users"), [(0.5, 0.05, 60_000), (0.25, 0.1, 20_000), (0.05, 0.2, 40_000)])
-def test_a_split_that_loses_users_of_one_arm_is_blocked(share: float, lost: float, users: int) -> None:
-    rng = np.random.default_rng(6)
-    drawn = int((rng.random(users) < share).sum())
-    canary = int(rng.binomial(drawn, 1 - lost))
-    gate = split_gate(Split(canary, users - drawn, share), GateSettings())
+def peak(salt: str, share: float, keep: float = 1.0, other: str = "") -> float:
+    """The largest evidence over every listener of the real split. keep: of the canary's. other: a second salt."""
+    mine = canaries(IDS, salt, share)
+    if other:
+        mine |= canaries(IDS, other, share)
+    rng = np.random.default_rng(len(salt))
+    seen = mine[~mine | (rng.random(len(mine)) < keep)]
+    return float(log_evidence(seen.cumsum(), np.arange(1, len(seen) + 1), share).max())
+
+
+def test_a_right_split_looked_at_after_every_listener_is_not_called_wrong() -> None:
+    alarms = [peak(f"salt-{run}", (0.01, 0.05, 0.25, 0.5)[run % 4]) >= -math.log(ALPHA) for run in range(200)]
+    assert sum(alarms) == 0
+
+
+@pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
+def test_lost_lists_and_a_second_salt_are_found(share: float) -> None:
+    found = -math.log(ALPHA)
+    assert peak("s", share, keep=0.0) > found
+    assert peak("s", share, keep=0.6) > found
+    assert peak("s", share, other="t") > found
+
+
+def test_a_mismatch_is_said_with_its_numbers_and_stays_for_the_step() -> None:
+    gate = split_gate(Split(400, 1_000, 3, float(log_evidence(400, 1_000, 0.5))), 0.5, ALPHA)
     assert gate.outcome is GateOutcome.BLOCKED
-    assert f"{canary:,} of {users - drawn + canary:,} users got the canary" in gate.message
+    assert (
+        "sample ratio mismatch, no verdict: 400 of 1,000 listeners had the canary, 40.00% instead of 50.00% (-100)"
+        in (gate.message)
+    )
+    assert split_gate(Split(500, 1_000, 0, 20.0), 0.5, ALPHA).outcome is GateOutcome.BLOCKED
+    assert split_gate(Split(490, 1_000), 0.5, ALPHA).outcome is GateOutcome.PASSED
+    assert split_gate(Split(), 0.5, ALPHA).outcome is GateOutcome.PASSED
 
 
-def test_without_users_the_gate_passes() -> None:
-    for split in (None, Split(0, 0, 0.25), Split(10, 0, 1.0)):
-        assert split_gate(split, GateSettings()).outcome is GateOutcome.PASSED
-
-
-@pytest.mark.parametrize("share", [0.25, 0.5])
-def test_a_wrong_split_holds_what_would_advance_or_promote(share: float) -> None:
-    verdict = judged(at(share), replace(GOOD, split=LOST))
-    assert (verdict.kind, verdict.next_share) == (VerdictKind.HOLD, share)
-    assert verdict.reason.startswith("split: 2,000 of 10,000 users got the canary, 20.00%; the split says 25.00%")
-
-
-def test_a_wrong_split_takes_back_no_canary_for_what_compares_the_arms() -> None:
-    few = replace(GOOD, canary=replace(ARM, coverage=1))
-    assert judged(at(0.25), few).kind is VerdictKind.ROLL_BACK
-    assert judged(at(0.25), replace(few, split=LOST)).kind is VerdictKind.HOLD
-
-
-def test_a_wrong_split_saves_no_canary_that_fails() -> None:
-    failing = replace(GOOD, canary=replace(ARM, step=replace(COUNTS, errors=50_000)), split=LOST)
-    verdict = judged(at(0.25), failing)
-    assert verdict.kind is VerdictKind.ROLL_BACK
-    assert verdict.reason.startswith("errors: ")
-
-
-def test_a_wrong_split_does_not_outlast_the_canary() -> None:
-    late = at(0.25, canary_s=SETTINGS.max_canary_s + 1)
-    assert judged(late, replace(GOOD, split=LOST)).kind is VerdictKind.ROLL_BACK
-
-
-def test_lists_in_postgres_are_counted_by_user_and_a_wrong_split_is_an_event_once(postgres_url: str) -> None:
-    async def work(connection: Connection) -> list[str]:
-        await connection.execute("TRUNCATE impressions")
-        generation = await live(connection, CANARY)
-        await fill(connection, generation.number, canary_likes=4)
-        began = datetime.now(UTC) - timedelta(minutes=5)
-        await connection.execute("UPDATE rollout_generations SET decided_at = %s", (began,))
-        await show(connection, "canary", "2", 1_200, began + timedelta(minutes=1), times=3)
-        await show(connection, "production", "1", 3_600, began + timedelta(minutes=1), times=2)
-        # While the canary cannot answer, production answers its users.
-        await show(connection, "production", "1", 300, began + timedelta(minutes=1), prefix="canaryu")
-        # Before all replicas follow, of another version, without an id: none counts.
-        await show(connection, "production", "1", 4_000, began + SETTLED / 2, prefix="early")
-        await show(connection, "production", "9", 4_000, began + timedelta(minutes=1), prefix="old")
-        await show(connection, "production", "1", 1, began + timedelta(minutes=1), prefix="")
-        verdict = await ask(connection, generation)
-        assert (verdict.kind, gate(verdict).canary) == (VerdictKind.ADVANCE, 0.25)
-        await show(connection, "production", "1", 1_000, began + timedelta(minutes=2), prefix="more")
-        reading, active = ReadingState(), await ledger.read_newest(connection)
-        assert active is not None
-
-        async def judge(connection: Connection, active: Generation) -> Verdict:
-            return await ask(connection, active, reading)
-
-        for _ in range(3):
-            assert await apply_verdict(connection, "m", active, judge) is False
-        return [event.kind for event in await ledger.read_events(connection)]
-
-    assert on(postgres_url, work) == ["blocked"]
-
-
-def gate(verdict: Verdict) -> Gate:
-    return next(one for one in verdict.gates if one.name == "split")
-
-
-async def show(
-    connection: Connection, arm: str, version: str, users: int, when: datetime, *, prefix: str = "u", times: int = 1
-) -> None:
+async def show(connection: Connection, arm: str, version: str, users: range, seconds_ago: float = 60) -> None:
     await connection.execute(
         "INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source)"
-        " SELECT %s, 'r', CASE WHEN %s = '' THEN '' ELSE %s || user_number END, '{}', %s, %s, 'live'"
-        " FROM generate_series(1, %s) AS user_number, generate_series(1, %s)",
-        (when, prefix, prefix if prefix == "canaryu" else f"{arm}{prefix}", version, arm, users, times),
-    )
+        " SELECT now() - %s * interval '1 second', 'r', 'u' || number, '{a}', %s, %s, 'live'"
+        " FROM generate_series(%s::int, %s) AS number", (seconds_ago, version, arm, users.start, users.stop - 1),
+    )  # fmt: skip
+
+
+async def started(connection: Connection) -> Generation:
+    await connection.execute("TRUNCATE impressions")
+    await live(connection, CANARY)
+    await connection.execute("UPDATE rollout_generations SET decided_at = now() - interval '2 minutes'")
+    found = await ledger.read_newest(connection)
+    assert found is not None
+    return found
+
+
+def test_a_listener_counts_once_and_who_had_both_arms_is_the_canarys(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await started(connection)
+        for _ in range(5):
+            await show(connection, "canary", "2", range(10))
+        await show(connection, "production", "1", range(8, 40))
+        await show(connection, "production", "7", range(50, 60))
+        await show(connection, "canary", "2", range(60, 70), seconds_ago=200)
+        await show(connection, "canary", "2", range(70, 80), seconds_ago=1)
+        found = await read_split(connection, generation, datetime.now(UTC) - timedelta(seconds=120), Split())
+        assert (found.canary, found.listeners, found.both) == (10, 40, 2)
+        assert (await read_split(connection, generation, datetime.now(UTC), Split(peak=3.0))) == Split(peak=3.0)
+
+    on(postgres_url, work)
+
+
+def test_a_wrong_split_holds_says_so_once_and_a_new_controller_knows(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await started(connection)
+        await fill(connection, generation.number, canary_likes=2)
+        await show(connection, "canary", "2", range(100))
+        await show(connection, "production", "1", range(100, 1_000))
+        verdict = await ask(connection, generation)
+        assert verdict.kind is VerdictKind.HOLD, "the like rate alone would roll back"
+        assert verdict.reason.startswith("split: sample ratio mismatch, no verdict: 100 of 1,000 listeners")
+        look = watching(SETTINGS, EDGES_MS)
+        for _ in range(3):
+            assert await apply_verdict(connection, "m", generation, look) is False
+        assert [event.kind for event in await ledger.read_events(connection)] == ["blocked"]
+        # The lists look right again, but those who were missing are still missing from the likes.
+        await show(connection, "canary", "2", range(1_000, 1_200))
+        assert (await ask(connection, generation)).kind is VerdictKind.HOLD
+        paused = await live(connection, Wanted("1", canary="2", share=0.25, salt="s", shadow="3"))
+        assert (await ask(connection, paused)).kind is VerdictKind.HOLD, "the same step"
+        anew = await live(connection, Wanted("1", canary="2", share=0.25, salt="another"))
+        gates = {gate.name: gate.outcome for gate in (await ask(connection, anew)).gates}
+        assert gates["split"] is GateOutcome.PASSED, "another salt begins anew"
+
+    on(postgres_url, work)
+
+
+def test_a_canary_that_fails_is_rolled_back_whatever_its_split(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await started(connection)
+        await show(connection, "production", "1", range(1_000))
+        await count(connection, generation.number, "canary", "2", StepCounts(errors=50), [])
+        verdict = await ask(connection, generation)
+        assert verdict.kind is VerdictKind.ROLL_BACK
+        assert verdict.reason.startswith("recent errors: the canary failed 50 of 50 users")
+        assert {gate.name: gate.outcome for gate in verdict.gates}["split"] is GateOutcome.BLOCKED
+
+    on(postgres_url, work)
+
+
+def test_a_right_split_goes_on_and_the_gate_can_be_left_out(postgres_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        generation = await started(connection)
+        await fill(connection, generation.number, canary_likes=4)
+        await show(connection, "canary", "2", range(250))
+        await show(connection, "production", "1", range(250, 1_000))
+        assert (await ask(connection, generation)).kind is VerdictKind.ADVANCE
+        await show(connection, "production", "1", range(2_000, 4_000))
+        assert (await ask(connection, generation)).kind is VerdictKind.HOLD
+        without = SETTINGS.model_copy(update={"split_gate": False})
+        assert (await ask(connection, generation, settings=without)).kind is VerdictKind.ADVANCE
+
+    on(postgres_url, work)
