@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 
 from spotify_buddies.foundation.stages.stage import RELEASE, Writing, hash_file, swap
 from spotify_buddies.trainer.retrain.rules import Chosen, choose
-from spotify_buddies.trainer.retrain.store import read_blocks
+from spotify_buddies.trainer.retrain.store import read_blocks, read_erasures
 from spotify_buddies.trainer.retrain.window import Window
 from spotify_buddies.trainer.settings import RetrainSettings
 
@@ -39,7 +40,8 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
     dataset: whose playlists are known. The same feedback gives the same bytes. StoreError, ExtractError.
     """
     playlists = _known(dataset)
-    blocks, later = read_blocks(url, window)
+    read = read_blocks(url, window)
+    blocks = read.blocks
     chosen = choose(blocks, playlists, settings)
     if chosen.blocks.is_empty():
         said = ", ".join(f"{count:,} {reason}" for reason, count in chosen.reasons.items() if count)
@@ -47,23 +49,31 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
             f"no user-block from {window.first:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC teaches anything "
             f"({blocks.height:,} read{': ' + said if said else ''}); take a longer --window"
         )
-    return write(directory, chosen.blocks, follows(chosen), _lineage(window, blocks, chosen, later, settings))
+    lineage = _lineage(window, blocks, chosen, read.later, settings)
+    partial = write(directory, chosen.blocks, follows(chosen), lineage)
+    if read_erasures(url) != read.erasures:
+        shutil.rmtree(partial.directory)
+        raise ExtractError(
+            "a listener was erased while the extract was made; nothing was written, run the command again"
+        )
+    swap(partial.directory, directory)
+    return Extract(directory, partial.manifest)
 
 
 def write(directory: Path, blocks: pl.DataFrame, feedback: pl.DataFrame, lineage: dict[str, Any]) -> Extract:
-    """Write both tables and the manifest, and put them in place of what was there. StageError: the disk is full."""
+    """Write both tables and the manifest beside where they belong. StageError: the disk is full."""
     partial = directory.with_name(f".{directory.name}.partial")
     with Writing(partial):
         partial.mkdir(parents=True, exist_ok=True)
         for name, frame in zip(FILES, (blocks, feedback), strict=True):
             frame.write_parquet(partial / name, compression="zstd", row_group_size=_ROWS, statistics=True)
         files = {
-            name: {"bytes": (partial / name).stat().st_size, "sha256": hash_file(partial / name)} for name in FILES
+            name: {"rows": frame.height, "sha256": hash_file(partial / name)}
+            for name, frame in zip(FILES, (blocks, feedback), strict=True)
         }
         manifest = {**lineage, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        swap(partial, directory)
-    return Extract(directory, manifest)
+    return Extract(partial, manifest)
 
 
 def open_extract(directory: Path) -> Extract:
@@ -79,19 +89,6 @@ def open_extract(directory: Path) -> Extract:
         if not (directory / name).is_file() or hash_file(directory / name) != sha256:
             raise ExtractError(f"{directory / name}: not what was written; make the extract again")
     return Extract(directory, manifest)
-
-
-def remove_listener(directory: Path, user_id: str) -> int:
-    """Rewrite an extract without a listener, hashes too; returns the rows of both tables that went. ExtractError."""
-    extract = open_extract(directory)
-    tables = [pl.read_parquet(directory / name) for name in FILES]
-    kept = [table.filter(pl.col("user_id") != user_id) for table in tables]
-    gone = sum(table.height - rest.height for table, rest in zip(tables, kept, strict=True))
-    if gone:
-        lineage = {name: value for name, value in extract.manifest.items() if name != "files"}
-        lineage["erased_blocks"] = lineage.get("erased_blocks", 0) + tables[0].height - kept[0].height
-        write(directory, kept[0], kept[1], lineage)
-    return gone
 
 
 def follows(chosen: Chosen) -> pl.DataFrame:

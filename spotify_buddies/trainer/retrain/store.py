@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _READ = (
     " ORDER BY at, feedback_id, recommendation_id, user_id"
 )
 _LATER = "SELECT count(*) FROM online_blocks WHERE at > %s"
+_ERASURES = "SELECT coalesce(max(number), 0), count(*) FROM erasures"
 _BATCH = 50_000
 # Clocks of machines that are kept in time differ by less.
 SKEW = timedelta(minutes=5)
@@ -56,8 +58,28 @@ def postgres_url(configured: str | None, state_dir: Path) -> str:
     return address
 
 
-def read_blocks(url: str, window: Window) -> tuple[pl.DataFrame, int]:
-    """The blocks of a window, ascending by time, and how many there are from the future.
+@dataclass(frozen=True)
+class Read:
+    """The blocks of a window, ascending by time. later: how many there are from the future. erasures: newest number
+    and count of erased listeners at that moment.
+    """
+
+    blocks: pl.DataFrame
+    later: int
+    erasures: tuple[int, int]
+
+
+def read_erasures(url: str) -> tuple[int, int]:
+    """Newest number and count of erased listeners now. StoreError."""
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            return _erasures(connection)
+    except psycopg.Error as error:
+        raise _unread(error) from error
+
+
+def read_blocks(url: str, window: Window) -> Read:
+    """The blocks of a window.
 
     Rows stay with the server until they are asked for; here they take some 200 bytes each. All are of one moment of the
     database. StoreError: Postgres does not answer, or has no such view.
@@ -73,7 +95,17 @@ def read_blocks(url: str, window: Window) -> tuple[pl.DataFrame, int]:
                 while rows := cursor.fetchmany(_BATCH):
                     parts.append(pl.DataFrame(rows, schema=BLOCKS, orient="row"))
             (later,) = connection.execute(_LATER, (datetime.now(UTC) + SKEW,)).fetchone() or (0,)
+            erasures = _erasures(connection)
     except psycopg.Error as error:
-        first = str(error).partition("\n")[0]
-        raise StoreError(f"Postgres cannot be read ({first}); nothing was written, run the command again") from error
-    return pl.concat(parts, rechunk=True), int(later)
+        raise _unread(error) from error
+    return Read(pl.concat(parts, rechunk=True), int(later), erasures)
+
+
+def _erasures(connection: psycopg.Connection) -> tuple[int, int]:
+    ((newest, count),) = connection.execute(_ERASURES).fetchall()
+    return int(newest), int(count)
+
+
+def _unread(error: psycopg.Error) -> StoreError:
+    first = str(error).partition("\n")[0]
+    return StoreError(f"Postgres cannot be read ({first}); nothing was written, run the command again")

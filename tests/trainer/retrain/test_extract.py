@@ -12,6 +12,7 @@ import polars as pl
 import psycopg
 import pytest
 
+from spotify_buddies.serve_app.store.rights.extracts import erase_extracts
 from spotify_buddies.trainer.retrain import extract as extracting
 from spotify_buddies.trainer.retrain.extract import (
     BLOCKS,
@@ -20,7 +21,6 @@ from spotify_buddies.trainer.retrain.extract import (
     ExtractError,
     make,
     open_extract,
-    remove_listener,
 )
 from spotify_buddies.trainer.retrain.store import StoreError, postgres_url
 from spotify_buddies.trainer.retrain.window import Window, moment, whole_hour
@@ -141,17 +141,37 @@ def test_blocks_from_the_future_are_told(store: str, react: React, dataset: Path
     assert made(store, dataset, tmp_path / "out").manifest["from_the_future"] == 1
 
 
-def test_a_listener_is_removed_with_the_hashes_made_anew(
+def test_an_erased_listener_is_taken_out_of_the_extracts_that_are_there(
     store: str, react: React, dataset: Path, tmp_path: Path
 ) -> None:
     react([("ann", 30, "a", "b", "c", ""), ("bob", 20, "c", "d", "", "")])
-    made(store, dataset, tmp_path / "out")
-    assert remove_listener(tmp_path / "out", "nobody") == 0
-    assert remove_listener(tmp_path / "out", "ann") == 3
-    extract = open_extract(tmp_path / "out")
-    assert extract.manifest["erased_blocks"] == 1
-    assert [user for user, *_ in blocks(tmp_path / "out")] == ["bob"]
-    assert all(b"ann" not in path.read_bytes() for path in (tmp_path / "out").iterdir())
+    made(store, dataset, tmp_path / "retrain" / "out")
+    assert erase_extracts(tmp_path / "retrain", "ann") == {f"out/{BLOCKS}": 1, f"out/{FEEDBACK}": 2}
+    manifest = open_extract(tmp_path / "retrain" / "out").manifest
+    assert [manifest["files"][name]["rows"] for name in (BLOCKS, FEEDBACK)] == [1, 1]
+    assert [user for user, *_ in blocks(tmp_path / "retrain" / "out")] == ["bob"]
+    assert all(b"ann" not in path.read_bytes() for path in (tmp_path / "retrain" / "out").iterdir())
+
+
+def test_an_erasure_while_an_extract_is_made_keeps_it_from_being_published(
+    store: str, react: React, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    react([("ann", 30, "a", "b", "", "")])
+    read = extracting.read_blocks
+
+    def erased_after(url: str, window: Window) -> object:
+        found = read(url, window)
+        with psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO erasures (listener, key) VALUES ('\\x01', '\\x02')")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extracting, "read_blocks", erased_after)
+        with pytest.raises(ExtractError, match="a listener was erased while the extract was made"):
+            made(store, dataset, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".out*"))
+    assert made(store, dataset, tmp_path / "out").manifest["blocks"] == 1
 
 
 def test_what_is_no_extract_or_changed_is_refused(store: str, react: React, dataset: Path, tmp_path: Path) -> None:
