@@ -29,6 +29,7 @@ from tests.trainer.retrain.conftest import NOW, Block
 
 React = Callable[[Iterable[Block]], None]
 WINDOW = Window.ending(NOW, 30 * 86_400.0)
+ERASE = "INSERT INTO erasures (listener, key, at, change) VALUES ('\\x01', '\\x02', now(), 1)"
 SETTINGS = RetrainSettings(most_blocks=3, bot_blocks_a_day=10, bot_blocks=5)
 
 
@@ -162,7 +163,7 @@ def test_an_erasure_while_an_extract_is_made_keeps_it_from_being_published(
     def erased_after(url: str, window: Window) -> object:
         found = read(url, window)
         with psycopg.connect(url) as connection:
-            connection.execute("INSERT INTO erasures (listener, key) VALUES ('\\x01', '\\x02')")
+            connection.execute(ERASE)
         return found
 
     with monkeypatch.context() as patched:

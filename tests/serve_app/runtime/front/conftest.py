@@ -19,8 +19,8 @@ from spotify_buddies.foundation.process.ports import free_block
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import Malformed
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE, SHORT, add_service, handlers_of
-from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES, SERVER_OPTIONS
+from spotify_buddies.serve_app.api.standard.health import add_health
 from spotify_buddies.serve_app.http1.call import Call
 from spotify_buddies.serve_app.http1.listener import Listener
 from spotify_buddies.serve_app.http1.place import socket_of
