@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,12 @@ settings.load_profile("tests")
 def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the generated bundle, written once and only read."""
     return make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres of its own for all tests of the run; who uses it makes the schema anew."""
+    from spotify_buddies.serve_app.embedded import postgres
+
+    with tempfile.TemporaryDirectory(prefix="pg-") as directory, postgres(Path(directory) / "data") as url:
+        yield url

@@ -28,7 +28,8 @@ PACKAGE = "spotify-buddies"
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
-    **dict.fromkeys(("store", "online", "rollout"), "serve"),
+    **dict.fromkeys(("store", "online", "rollout", "user"), "serve"),
+    "retrain": "retrain",
 }
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -69,10 +70,12 @@ def _groups() -> dict[str, typer.Typer]:
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
     from spotify_buddies.serve_app.runtime.cli import app as serve_app
     from spotify_buddies.serve_app.store.cli import app as store_app
+    from spotify_buddies.serve_app.store.rights.cli import app as user_app
     from spotify_buddies.trainer.bench.cli import app as bench_app
     from spotify_buddies.trainer.dataset.cli import app as data_app
     from spotify_buddies.trainer.publish.cli import app as train_app
     from spotify_buddies.trainer.registry.cli import app as registry_app
+    from spotify_buddies.trainer.retrain.cli import app as retrain_app
     from spotify_buddies.trainer.tune.cli import app as tune_app
 
     return {
@@ -89,7 +92,9 @@ def _groups() -> dict[str, typer.Typer]:
         "queue": queue_app,
         "rollout": rollout_app,
         "store": store_app,
+        "user": user_app,
         "online": online_app,
+        "retrain": retrain_app,
         "config": config_app,
     }
 
@@ -103,9 +108,10 @@ def sections() -> dict[str, Any]:
     from spotify_buddies.trainer.dataset.cli import SECTIONS as DATA
     from spotify_buddies.trainer.publish.cli import SECTIONS as TRAIN
     from spotify_buddies.trainer.registry.cli import SECTIONS as REGISTRY
+    from spotify_buddies.trainer.retrain.cli import SECTIONS as RETRAIN
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 
-    return {**DATA, **TRAIN, **REGISTRY, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
+    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
 
 
 def _print_version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.database.maintain import Retention
+from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Budgets
@@ -37,6 +38,13 @@ def local(engine: Engine) -> Local:
     from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 
     return Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs))
+
+
+def places_of(settings: ServeSettings, services: Services, bundle: Path) -> Places | None:
+    """Where the rights of a listener apply; None: the settings do not offer them, or there is no Postgres."""
+    if not settings.user_rights or services.postgres_url is None or services.erasure_key is None:
+        return None
+    return Places(services.postgres_url, services.redis_url, services.erasure_key, services.state_dir, bundle)
 
 
 def shelf_of(services: Services, model: str) -> Shelf | None:
@@ -68,7 +76,10 @@ async def open_service(
     note = await asyncio.to_thread(check_parity, engine)
     store = None
     if services.postgres_url is not None:
-        opening = Store(services.postgres_url, _store_settings(settings), telemetry)
+        opening = Store(
+            services.postgres_url, _store_settings(settings), telemetry,
+            erasure_key=services.erasure_key, name=replica,
+        )  # fmt: skip
         store = await stack.enter_async_context(opening)
     daily = None
     if services.redis_url is not None:
@@ -87,6 +98,8 @@ async def open_service(
         telemetry=telemetry,
         history=store,
         note=note,
+        event_times=settings.event_times,
+        rights=places_of(settings, services, bundle),
     )
     service.use_neighbours(await asyncio.to_thread(neighbours, engine))
     await asyncio.to_thread(service.warm_up)

@@ -76,6 +76,23 @@ class FeedbackUnavailable(ServiceError):
         )
 
 
+class NotAllowed(ServiceError):
+    """The deployment does not offer the call. args: the method."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.args[0]} is for operators, and this deployment does not offer it: set serve.user_rights = true "
+            "where only operators can call it (docs/privacy.md), or use `buddies user` beside the stores"
+        )
+
+
+class StoreUnavailable(ServiceError):
+    """A store that the call needs does not answer. args: cause."""
+
+    def __str__(self) -> str:
+        return f"a store does not answer ({self.args[0]}); send the call again when it is back"
+
+
 class ServerFull(ServiceError):
     """The replica has as many calls in flight as it allows. args: their number, seconds until a retry makes sense."""
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.text.registry_names import model_fault
 
 TRIPLETS_IN_A_FILE = 50_000_000
@@ -208,6 +209,25 @@ class CandidateSettings(_Section):
         "with a FAISS index",
     )
     block_users: int = Field(4_096, ge=1, description="users per block; bounds memory, changes nothing else")
+
+
+class RetrainSettings(_Section):
+    """The [retrain] section: which feedback teaches."""
+
+    window: str = Field("30d", description="length of the window of feedback, as 30d or 12h")
+    most_blocks: int = Field(200, ge=1, description="user-blocks of one user in a window, the newest ones")
+    bot_blocks_a_day: int = Field(200, ge=1, description="with more user-blocks in a day a user is a bot")
+    bot_like_share: float = Field(
+        0.9, gt=0, le=1, description="with a larger share of likes among the reactions a user is a bot"
+    )
+    bot_blocks: int = Field(20, ge=1, description="user-blocks from which on the share of likes says so")
+
+    @field_validator("window")
+    @classmethod
+    def _is_time(cls, text: str) -> str:
+        if seconds(text) <= 0:
+            raise ValueError("a window is longer than nothing")
+        return text
 
 
 class RegistrySettings(_Section):

@@ -3,9 +3,10 @@
     python tests/benchmarks/copy_impressions.py                   100,000 lists, answers of 1 and of 500 users
     python tests/benchmarks/copy_impressions.py --rounds 9
 
-Both write the same lists of ten playlists into the same table of a Postgres of its own, and give the event loop a turn
-after so many lists; a task that wants to run every millisecond notes how late it is. Processor seconds are those of the
-process. Medians of the rounds; on a machine that does other things as well the ratios say more than the figures.
+All write the same lists of ten playlists, "bare" without what it takes to compute them again, into the same table of a
+Postgres of its own, and give the event loop a turn after so many lists; a task that wants to run every millisecond
+notes how late it is. Processor seconds are those of the process. Medians of the rounds; on a machine that does other
+things as well the ratios say more than the figures.
 Nothing here is a test.
 """
 
@@ -20,23 +21,36 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import psycopg
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.embedded import postgres
 from spotify_buddies.serve_app.ranking.history import Shown
+from spotify_buddies.serve_app.ranking.kernels import fold
 from spotify_buddies.serve_app.ranking.query import Source
 from spotify_buddies.serve_app.store.database.migrate import migrate
-from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, CopyEncoder
+from spotify_buddies.serve_app.store.impressions.copy_format import COLUMNS, HEADER, TRAILER, CopyEncoder
 from spotify_buddies.trainer.bundle import StringTable
 
 PLAYLISTS, LISTS_LONG = 100_000, 10
-COLUMNS = "(at, recommendation_id, user_id, playlist_ids, model_version, arm, source)"
-COPY = f"COPY impressions {COLUMNS} FROM STDIN BINARY"
-TYPES = ("timestamptz", "text", "text", "text[]", "text", "text", "text")
+COPY = f"COPY impressions ({', '.join(COLUMNS)}) FROM STDIN BINARY"
+TYPES = (
+    "timestamptz", "text", "text", "text[]", "text", "text", "text", "float4[]", "float4[]", "text[]", "bytea", "bytea",
+)  # fmt: skip
+# What a version holds for each of so many users.
+USERS, CANDIDATES = 10_000, 75
+HELD = Csr(
+    np.arange(USERS + 1, dtype=np.int64) * CANDIDATES,
+    np.random.default_rng(5).integers(0, PLAYLISTS, USERS * CANDIDATES, dtype=np.int32),
+    PLAYLISTS,
+)
+# A request for ten playlists with some exclusions.
+ASKED = b"\x18\x0a" + b"*\x14" * 3 + bytes(60)
 # As a replica holds them; a list of strings for each version would take 6 MB more for each 100,000.
 NAMES = [f"playlist-{row}" for row in range(PLAYLISTS)]
 PACKED = StringTable.of(NAMES)
@@ -45,10 +59,10 @@ Writer = Callable[[psycopg.AsyncConnection, Sequence[Shown], int], Awaitable[Non
 TICK_S = 0.001
 
 
-def answers(lists: int, users_each: int, names: Sequence[str]) -> list[Shown]:
-    """Answers that hold so many lists together; all of one version."""
+def answers(lists: int, users_each: int, names: Sequence[str], *, whole: bool = True) -> list[Shown]:
+    """Answers that hold so many lists together; all of one version. whole: with what it takes to compute them again."""
     rng = np.random.default_rng(7)
-    return [
+    made = [
         Shown(
             user_ids=tuple(f"user-{first + n:08}" for n in range(users_each)),
             recommendation_ids=tuple(os.urandom(16).hex() for _ in range(users_each)),
@@ -62,6 +76,15 @@ def answers(lists: int, users_each: int, names: Sequence[str]) -> list[Shown]:
         )
         for first in range(0, lists, users_each)
     ]
+    return made if not whole else [_whole(one, rng) for one in made]
+
+
+def _whole(shown: Shown, rng: np.random.Generator) -> Shown:
+    users = len(shown.user_ids)
+    return replace(
+        shown, scores=rng.random((users, LISTS_LONG), np.float32), skipped=((),) * users, held=HELD,
+        held_rows=rng.integers(0, USERS, users, dtype=np.int32), asked=ASKED,
+    )  # fmt: skip
 
 
 ENCODER = CopyEncoder()
@@ -90,10 +113,17 @@ async def write_row(connection: psycopg.AsyncConnection, shown: Sequence[Shown],
                 playlists = [names[row] for row in rows]
                 source = one.sources[place].name.lower()
                 row = (one.at, one.recommendation_ids[place], user_id, playlists, one.model_version, one.arm, source)
-                await copy.write_row(row)
+                await copy.write_row((*row, *_rest(one, place)))
                 written += 1
                 if written % at_once == 0:
                     await asyncio.sleep(0)
+
+
+def _rest(shown: Shown, place: int) -> tuple[object, ...]:
+    if shown.scores is None or shown.held_rows is None:
+        return (None,) * 5
+    folded = int(fold(HELD.row(int(shown.held_rows[place])))).to_bytes(8, "big")
+    return shown.scores[place, : shown.counts[place]].tolist(), None, None, folded, shown.asked
 
 
 @asynccontextmanager
@@ -162,9 +192,12 @@ def main() -> None:
         Path(directory).chmod(0o755)
         with postgres(Path(directory) / "data") as url, asyncio.Runner() as runner:
             runner.run(same_bytes(url))
-            ways = [("kernel", kernel, PACKED), ("write_row", write_row, PACKED), ("write_row, list", write_row, NAMES)]
+            ways = [
+                ("kernel", kernel, PACKED), ("kernel, bare", kernel, PACKED), ("write_row", write_row, PACKED),
+                ("write_row, list", write_row, NAMES),
+            ]  # fmt: skip
             for users in (1, 500):
-                shown = {way: answers(given.lists, users, names) for way, _, names in ways}
+                shown = {way: answers(given.lists, users, names, whole="bare" not in way) for way, _, names in ways}
                 for _ in range(given.rounds):
                     for at_once in given.at_once:
                         for way, writer, _ in ways:

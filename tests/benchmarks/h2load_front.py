@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.h2load_front BUNDLE                     2 replicas; 32 connections and one; 5 rounds
     python -m tests.benchmarks.h2load_front BUNDLE --rounds 9 --json
+    python -m tests.benchmarks.h2load_front BUNDLE --soak 600          the service alone, at 60 % of its calls/s
 
 BUNDLE: a bundle's directory. Starts on it a service, `buddies serve plain`, and `buddies serve peer reference` and
 `fastapi`, and asks each for one listener, in turn, another one first in each round. h2load (Debian: nghttp2-client)
@@ -9,6 +10,9 @@ sends one request again and again, one call at a time on each connection, over H
 FastAPI. h2load does not read gRPC's trailers: the answer is decoded before, and every burst must bring as many bytes
 for each call. The listener is the same in all calls, so its rows stay in the processor's caches, for all servers alike.
 Processor time is of all processes of a server, Ray's own and the stores' too. Prints medians; nothing here is a test.
+
+A soak sends on a schedule, on each connection so many calls a second and up to eight at a time, so that a call which is
+late holds up few others; h2load notes when each began and how long it took.
 """
 
 from __future__ import annotations
@@ -30,9 +34,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 
 from spotify_buddies.clients.load.peers.catalogue import PEERS, PeerName
-from spotify_buddies.clients.load.peers.own_service import own_service
+from spotify_buddies.clients.load.peers.own_service import OwnService, own_service
 from spotify_buddies.clients.load.plan import Protocol
 from spotify_buddies.clients.load.rounds import Server
 from spotify_buddies.clients.load.sample import ask
@@ -141,6 +146,37 @@ def _front_cpu_s(usage: Usage) -> float:
     return sum(process.cpu_s for process in named) if named else usage.cpu_s
 
 
+def soak(asked: Asked, seconds: float, share: float, place: Path) -> dict[str, Any]:
+    """Calls on a schedule, at a share of what a burst reaches; latencies in ms, of all and by minute."""
+    burst(asked, MANY, WARM_UP_S)
+    capacity = statistics.median(burst(asked, MANY, 3.0).calls_per_s for _ in range(3))
+    each, log = max(1, round(share * capacity / MANY)), place / "calls.tsv"
+    headers = [part for header in asked.headers for part in ("-H", header)]
+    watch = Watch(asked.server.pids)
+    watch.began()
+    done = subprocess.run(
+        ["h2load", "-D", f"{round(1000 * seconds)}ms", "-c", str(MANY), "-m", "8", "-t", "1", "-d", str(asked.body),
+         "--rps", str(each), "--log-file", str(log), *headers, asked.url],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    watch.ended()
+    calls = _calls(done.stdout, asked)
+    began, status, took = np.loadtxt(log, np.int64, delimiter="\t", unpack=True)
+    if (status != 200).any():
+        raise RuntimeError(f"{int((status != 200).sum())} calls failed")
+    minutes = (began - began.min()) // 60_000_000
+    return {
+        "capacity": round(capacity, 1), "asked_per_s": each * MANY, "calls_per_s": round(calls / seconds, 1),
+        "calls": calls, "cpu_ms_per_call": round(1000 * watch.usage().cpu_s / calls, 4), **_quantiles(took),
+        "minutes": [_quantiles(took[minutes == minute]) for minute in np.unique(minutes)],
+    }  # fmt: skip
+
+
+def _quantiles(took_us: np.ndarray) -> dict[str, float]:
+    p50, p99 = np.quantile(took_us, (0.5, 0.99)) / 1000
+    return {"p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "p99_over_p50": round(p99 / p50, 2)}
+
+
 def measure(every: Sequence[Asked], rounds: int, seconds: float) -> None:
     """All servers in turn, another one first in each round, for each number of connections."""
     for connections in (MANY, ONE):
@@ -203,9 +239,14 @@ def report(rows: Sequence[dict[str, Any]], goals: Sequence[Row], load: str) -> s
     ))  # fmt: skip
 
 
+def started_service(stack: ExitStack, bundle: Path) -> OwnService:
+    """The service of two replicas, until the stack ends."""
+    return stack.enter_context(own_service(bundle, {"replicas": "2", "max_replicas": "2"}))
+
+
 def started(stack: ExitStack, bundle: Path, place: Path) -> list[Asked]:
     """The servers, until the stack ends, each asked once; all must answer the same playlists."""
-    own = stack.enter_context(own_service(bundle, {"replicas": "2", "max_replicas": "2"}))
+    own = started_service(stack, bundle)
     # The bare server stores what it shows in the service's Postgres, as the service does.
     os.environ["BUDDIES_STATE_DIR"] = str(own.state_dir)
     service = Server(SERVICE, own.endpoints.grpc, (own.endpoints.pid,))
@@ -228,6 +269,8 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--soak", type=float, metavar="SECONDS")
+    parser.add_argument("--share", type=float, default=0.6, help="of the calls a second, in a soak")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if shutil.which("h2load") is None:
@@ -235,6 +278,12 @@ def main() -> None:
     machine = environment()
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="h2load-")))
+        if given.soak:
+            own = started_service(stack, given.bundle)
+            server = Server(SERVICE, own.endpoints.grpc, (own.endpoints.pid,))
+            asked = grpc_call(server, ask(1, given.bundle).user_ids[0], place)
+            print(json.dumps(soak(asked, given.soak, given.share, place), indent=1))
+            return
         every = started(stack, given.bundle, place)
         measure(every, given.rounds, given.seconds)
     rows, goals = figures(every, every[0]), targets(*every[:3])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,7 +21,7 @@ from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderSe
 from tests.clients.buddies_process import called
 from tests.clients.grpc_server import serving
 from tests.clients.python.answers import ANSWER
-from tests.deploy.conftest import Start, script
+from tests.deploy.conftest import Edge, Start, script
 from tests.deploy.edge_calls import SEEN, ask, bearer, many, raw, status
 from tests.front import NOTHING, STATUS
 from tests.waiting import WITHIN_S, wait_until
@@ -217,3 +218,41 @@ def test_the_service_is_told_who_calls_and_no_caller_can_say_so_himself(start: S
             assert connection.answer(connection.open(STATUS, claims, body=NOTHING)).status == 0
     (metadata,) = told
     assert metadata["buddies-caller"] == "partner"
+
+
+def test_only_operators_may_use_the_rights_of_a_listener(start: Start, certificates: Path, tmp_path: Path) -> None:
+    def erase(request: pb.EraseUserRequest, context: grpc.ServicerContext) -> pb.EraseUserResponse:
+        return pb.EraseUserResponse(listener=request.user_id)
+
+    def export(request: pb.ExportUserRequest, context: grpc.ServicerContext) -> Iterator[pb.ExportUserResponse]:
+        yield pb.ExportUserResponse(part=request.user_id.encode())
+
+    def tried(edge: Edge, token: str) -> list[str]:
+        ca = (certificates / "ca.pem").read_bytes()
+        credentials = grpc.composite_channel_credentials(
+            grpc.ssl_channel_credentials(ca), grpc.access_token_call_credentials(token)
+        )
+        outcomes = []
+        with grpc.secure_channel(f"localhost:{edge.port}", credentials) as channel:
+            stub = RecommenderServiceStub(channel)
+            erasing = partial(stub.EraseUser, pb.EraseUserRequest(user_id="ada"), timeout=WITHIN_S)
+            exporting = partial(stub.ExportUser, pb.ExportUserRequest(user_id="ada"), timeout=WITHIN_S)
+            for call in (erasing, lambda: next(exporting())):
+                try:
+                    outcomes.append(type(call()).__name__)
+                except grpc.RpcError as error:
+                    outcomes.append(error.code().name)  # type: ignore[attr-defined]
+        return outcomes
+
+    (tmp_path / "operators").write_text("keeper\n")
+    with serving(EraseUser=erase, ExportUser=export) as backend:
+        edge = start(backend, OPERATORS=str(tmp_path / "operators"))
+        tokens = {caller: edge.add(caller) for caller in ("keeper", "partner")}
+        edge.reload()
+        assert tried(edge, tokens["keeper"]) == ["EraseUserResponse", "ExportUserResponse"]
+        assert tried(edge, tokens["partner"]) == ["PERMISSION_DENIED"] * 2
+        assert [line["refused"] for line in edge.lines() if line["caller"] == "partner"] == ["operator"] * 2
+        closed = start(backend)
+        token = closed.add("keeper")
+        closed.reload()
+        assert tried(closed, token) == ["PERMISSION_DENIED"] * 2, "without a list nobody is an operator"

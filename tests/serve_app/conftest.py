@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotify_buddies.serve_app.embedded import postgres, valkey
+from spotify_buddies.serve_app.embedded import valkey
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 
@@ -28,12 +28,6 @@ def data_dir() -> Iterator[Path]:
     """Where a Postgres of its own may lie: as root it runs as another user, and pytest's folders are for one alone."""
     with tempfile.TemporaryDirectory(prefix="pg-") as directory:
         yield Path(directory) / "data"
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="pg-") as directory, postgres(Path(directory) / "data") as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

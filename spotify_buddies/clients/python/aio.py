@@ -68,13 +68,17 @@ class AsyncClient:
         adventurous: float = 0.0,
         calibration: float = 0.0,
         timeout_s: float | None = None,
+        at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given; as Client.recommend."""
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
             max_song_overlap, max_song_containment, adventurous, calibration,
         )  # fmt: skip
-        response = await self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s)
+        headers = codec.metadata(at)
+        response = await self._call(
+            lambda left: self._stub.Recommend(request, timeout=left, metadata=headers), timeout_s
+        )
         return codec.recommendations(response)
 
     async def recommend_stream(
@@ -123,13 +127,17 @@ class AsyncClient:
         do_not_recommend: Mapping[str, datetime] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
+        at: datetime | None = None,
     ) -> FeedbackResult:
         """Store what a user did; when this returns it is committed. Retried under one key: stored once."""
+        headers = codec.metadata(at)
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
         try:
-            response = await self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+            response = await self._call(
+                lambda left: self._stub.Feedback(request, timeout=left, metadata=headers), timeout_s
+            )
         except BuddiesError as error:
             error.idempotency_key = key
             raise

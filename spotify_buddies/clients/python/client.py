@@ -70,16 +70,22 @@ class Client:
         adventurous: float = 0.0,
         calibration: float = 0.0,
         timeout_s: float | None = None,
+        at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A user whose id or taste breaks a range has `error` set while the others are answered.
+        A user whose id or taste breaks a range has `error` set while the others are answered. at: when it is asked, for
+        simulations; None: now. A service that does not accept other times refuses it (InvalidRequest). ValueError: `at`
+        has no time zone.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
             max_song_overlap, max_song_containment, adventurous, calibration,
         )  # fmt: skip
-        return codec.recommendations(self._call(lambda left: self._stub.Recommend(request, timeout=left), timeout_s))
+        headers = codec.metadata(at)
+        return codec.recommendations(
+            self._call(lambda left: self._stub.Recommend(request, timeout=left, metadata=headers), timeout_s)
+        )
 
     def recommend_stream(
         self,
@@ -130,18 +136,20 @@ class Client:
         do_not_recommend: Mapping[str, datetime] | None = None,
         idempotency_key: str | None = None,
         timeout_s: float | None = None,
+        at: datetime | None = None,
     ) -> FeedbackResult:
         """Store what a user did; when this returns it is committed. Retried under one key: stored once.
 
         Without user_id the recommendation's own is taken. do_not_recommend: playlists not to show before a time,
         which needs a time zone (ValueError). To try again later, give the failed call's key, which the error carries as
-        idempotency_key, and everything else as it was: KeyReused otherwise.
+        idempotency_key, and everything else as it was: KeyReused otherwise. at: when it happened; as in recommend.
         """
+        headers = codec.metadata(at)
         key = idempotency_key or uuid.uuid4().hex
         user = user_id or (recommendation.user_id if isinstance(recommendation, Recommendation) else "")
         request = codec.feedback_request(recommendation, user, liked, ignored, disliked, key, do_not_recommend)
         try:
-            response = self._call(lambda left: self._stub.Feedback(request, timeout=left), timeout_s)
+            response = self._call(lambda left: self._stub.Feedback(request, timeout=left, metadata=headers), timeout_s)
         except BuddiesError as error:
             error.idempotency_key = key
             raise

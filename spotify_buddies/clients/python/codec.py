@@ -35,8 +35,19 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 
 E = TypeVar("E", bound=Enum)
 
+# Names the time at which the events of a call happened; services accept it where `serve.event_times` is on.
+_EVENT_TIME = "buddies-event-time"
 _MODES = {Mode.LIVE: pb.MODE_LIVE, Mode.DAILY: pb.MODE_DAILY}
 _ARMS = {Arm.NONE: pb.ARM_UNSPECIFIED, Arm.PRODUCTION: pb.ARM_PRODUCTION, Arm.CANARY: pb.ARM_CANARY}
+
+
+def metadata(at: datetime | None) -> tuple[tuple[str, str], ...] | None:
+    """The headers of a call whose events happened at that time; None: none. ValueError: a time without a zone."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError("at: the time has no time zone")
+    return ((_EVENT_TIME, at.astimezone(UTC).isoformat()),)
 
 
 def recommend_request(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,19 +53,23 @@ class Audience:
 
     def user(self, row: int) -> SimulatedUser:
         """The user of a row."""
+        known, likes = map(self._names, self.rows_of(row))
+        return SimulatedUser(self._users[row], frozenset(likes), tuple(known))
+
+    def rows_of(self, row: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The rows of the playlists that a user likes: those that training saw, best first, and the others."""
         span = slice(int(self._indptr[row]), int(self._indptr[row + 1]))
         liked, split = self._indices[span], self._split[span]
-        known = liked[split < self._held][:MOST_KNOWN]
-        likes = self._names(liked[split == self._held])
-        return SimulatedUser(self._users[row], frozenset(likes), tuple(self._names(known)))
+        known, held = liked[split < self._held][:MOST_KNOWN], liked[split == self._held]
+        return tuple(known.tolist()), tuple(held.tolist())
 
     @cached_property
     def size(self) -> int:
         """Users that may be drawn."""
         return int(np.unique(np.searchsorted(self._indptr, self._likes, side="right")).size)
 
-    def _names(self, rows: Array) -> list[str]:
-        return [self._playlists[int(row)] for row in rows]
+    def _names(self, rows: Sequence[int]) -> list[str]:
+        return [self._playlists[row] for row in rows]
 
 
 def open_audience(dataset: Path) -> Audience:

@@ -19,6 +19,7 @@ from spotify_buddies.clients.command.access import NoService, Target, client_opt
 from spotify_buddies.clients.command.calls import Address, Ca
 from spotify_buddies.clients.command.option_groups import grouped
 from spotify_buddies.clients.python import AsyncClient, BuddiesError, Client
+from spotify_buddies.clients.simulate.weeks.options import DayOptions, WorldKind, WorldOptions
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.foundation.terminal.visible import say
@@ -32,11 +33,6 @@ INTERRUPTED = 130
 TICK_S = 5.0
 
 app = typer.Typer(help="Simulated users, whose likes tell a good model from a bad one.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """A group, so that `run` stays a verb although it is the only one."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,11 @@ def run(
     context: typer.Context,
     options: VisitOptions,
     taste: TasteOptions,
+    changing: WorldOptions,
+    days: DayOptions,
+    world: Annotated[
+        WorldKind, typer.Option(help="same: visits now, by test likes; weeks: days of a world that changes.")
+    ] = WorldKind.SAME,
     dataset: Annotated[Path | None, typer.Option(help="Data set of the users; default: <state>/dataset.")] = None,
     address: Address = None,
     ca: Ca = None,
@@ -82,11 +83,18 @@ def run(
 
     Visits are a Poisson process. What a user truly likes are the test likes, which training has not seen. The end is a
     table of calls, playlists shown, likes and like rate by version and arm; with --every, one after each window.
+    With --world weeks, tastes drift and people come and go: visits carry the time at which they happen, which the
+    service accepts where serve.event_times is on.
 
-    Examples: buddies simulate run --over 10m --visits 6000  |  buddies simulate run --over 10m --every 10m --json
+    Examples: buddies simulate run --over 10m --visits 6000  |  buddies simulate run --over 10m --every 10m --json  |
+    buddies simulate run --world weeks --state weeks.json --json
     """
     from spotify_buddies.clients.simulate.audience import AudienceError, open_audience
 
+    if world is WorldKind.WEEKS:
+        if options.every is not None:
+            raise typer.BadParameter("a world of weeks is lived once; leave it out", param_hint="--every")
+        raise typer.Exit(_live(context.obj, options, taste, changing, days, dataset, address, ca, as_json=as_json))
     plan, every_s = _plan(options, taste)
     try:
         audience = open_audience(dataset or context.obj.state_dir / "dataset")
@@ -96,6 +104,70 @@ def run(
     code = _Runner(service, client_options(context.obj, service, ca), as_json=as_json).run(audience, plan, every_s)
     if code:
         raise typer.Exit(code)
+
+
+@app.command()
+@grouped
+def world(
+    context: typer.Context,
+    changing: WorldOptions,
+    taste: TasteOptions,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Playlists in a list.")] = 5,
+    dataset: Annotated[Path | None, typer.Option(help="Data set of the users; default: <state>/dataset.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the truth of a world of weeks is worth, without a service.
+
+    For each week: who is there, what changed, and the expected like rates of lists that know everything (oracle), that
+    know the week before (follows), that know the first week alone (stale), and of one list for all (popular).
+    """
+    from spotify_buddies.clients.simulate.audience import AudienceError
+    from spotify_buddies.clients.simulate.clicks import Clicks
+    from spotify_buddies.clients.simulate.weeks.command import week_lines
+    from spotify_buddies.clients.simulate.weeks.options import open_world
+    from spotify_buddies.clients.simulate.weeks.truth import truth_of
+
+    clicks = Clicks(taste.p_true, taste.p_noise, taste.falling)
+    try:
+        made = open_world(dataset or context.obj.state_dir / "dataset", changing, seed)
+    except AudienceError as error:
+        raise _failed(str(error)) from error
+    for week in range(changing.weeks):
+        body = {
+            "week": week,
+            "truth": truth_of(made, week, clicks, limit).to_json(),
+            "new_playlist_ids": made.arrivals(week),
+        }
+        say(json.dumps(body) if as_json else week_lines(body))
+
+
+def _live(
+    settings: Any, options: VisitOptions, taste: TasteOptions, changing: WorldOptions, days: DayOptions,
+    dataset: Path | None, address: str | None, ca: Path | None, *, as_json: bool,
+) -> int:  # fmt: skip
+    """Days of a world of weeks against the service; the exit code."""
+    from spotify_buddies.clients.simulate.audience import AudienceError
+    from spotify_buddies.clients.simulate.clicks import Clicks
+    from spotify_buddies.clients.simulate.weeks.command import WeeksRunner
+    from spotify_buddies.clients.simulate.weeks.living import LivingPlan, WrongTime
+    from spotify_buddies.clients.simulate.weeks.options import open_days, open_world
+    from spotify_buddies.clients.simulate.weeks.progress import ProgressError
+
+    clicks = Clicks(taste.p_true, taste.p_noise, taste.falling)
+    plan = LivingPlan(options.limit, options.callers, not options.include_known, clicks)
+    try:
+        made = open_world(dataset or settings.state_dir / "dataset", changing, options.seed)
+        calendar, progress, span = open_days(made, plan, days)
+        service = target(settings, address)
+        runner = WeeksRunner(service, client_options(settings, service, ca), made, calendar, plan)
+        return 0 if runner.run(progress, span, as_json=as_json) else INTERRUPTED
+    except WrongTime as error:
+        raise _failed(
+            f"{error}; start the service with serve.event_times on (BUDDIES_SERVE__EVENT_TIMES=true)"
+        ) from error
+    except (AudienceError, NoService, ProgressError, OSError) as error:
+        raise _failed(str(error)) from error
 
 
 def _plan(options: VisitOptions, taste: TasteOptions) -> tuple[VisitPlan, float | None]:

@@ -50,6 +50,10 @@ class CountedSearch:
         # Not where it failed: then the counters may not be zero.
         self._spare.put(made)
 
+    def warm_up(self) -> None:
+        """Compile what `search` runs, with a set without songs."""
+        self.search(Csr(np.zeros(2, np.int64), np.empty(0, np.int32), self.songs), 1)
+
     def work(self, tastes: Csr) -> Array:
         """Listeners of the songs of each taste, int64 (tastes,): what the time of an answer grows with."""
         starts = self.arrays[0]

@@ -83,6 +83,11 @@ class NeighbourSearch:
         filled = compact(counts, width, flat, cosines)
         return Csr(indptr, flat[:filled], self.user_songs.rows, cosines[:filled])
 
+    def warm_up(self) -> None:
+        """Compile what searches, whatever the songs of these users are."""
+        self._exact.warm_up()
+        self.search(Csr(np.zeros(2, np.int64), np.empty(0, np.int32), self.user_songs.columns), 1)
+
     def work(self, tastes: Csr) -> int:
         """Entries of song lists that an answer walks at most, over all tastes: what its time grows with."""
         starts = self.postings.indptr

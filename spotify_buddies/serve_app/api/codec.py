@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from spotify_buddies.foundation.text.ids import are_ids, fault, is_id
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import limits
+from spotify_buddies.serve_app.api.asked import asked_of, asked_of_taste
 from spotify_buddies.serve_app.errors import InvalidRequest, Violation
 from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, RefusedUser, SongName, Taste
 from spotify_buddies.serve_app.store.actions import Feedback, Snooze
@@ -105,6 +106,7 @@ def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
         adventurous=request.adventurous,
         calibration=request.calibration,
         refused=tuple(refused),
+        asked=asked_of(request),
     )
 
 
@@ -219,7 +221,7 @@ def _taste(taste: pb.Taste) -> Taste | None:
             songs.append(song_id)
         else:
             return None
-    return Taste(user_id, tuple(songs))
+    return Taste(user_id, tuple(songs), asked_of_taste(taste))
 
 
 def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:

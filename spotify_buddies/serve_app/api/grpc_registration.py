@@ -24,10 +24,14 @@ METHODS: dict[str, type[Message]] = {
     "Recommend": pb.RecommendRequest,
     "Feedback": pb.FeedbackRequest,
     "GetModelStatus": pb.GetModelStatusRequest,
+    "EraseUser": pb.EraseUserRequest,
 }
 # Asked for so often, and answered so fast, that what Ray Serve adds to a call counts.
 SHORT = ("Recommend", "Feedback")
-STREAMS: dict[str, type[Message]] = {"RecommendStream": pb.RecommendStreamRequest}
+STREAMS: dict[str, type[Message]] = {
+    "RecommendStream": pb.RecommendStreamRequest,
+    "ExportUser": pb.ExportUserRequest,
+}
 
 
 def add_service(servicer: Any, server: Any) -> None:

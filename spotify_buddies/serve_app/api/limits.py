@@ -30,3 +30,6 @@ PART_MOST = 1_000
 EXCLUDED = 1_000
 REACTIONS = 100
 CALLER_BYTES = 64
+# Longest request, without its users, that is remembered with each of its lists; and longest taste beside it.
+ASKED_BYTES = 4 * 2**10
+ASKED_TASTE_BYTES = 16 * 2**10

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import codec
+from spotify_buddies.serve_app.api.event_time import read_event_time
+from spotify_buddies.serve_app.api.rights import Rights
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
@@ -17,6 +21,7 @@ from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History
 from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
+from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
@@ -42,9 +47,16 @@ class Service:
         telemetry: Telemetry,
         history: History | None = None,
         note: str = "",
+        event_times: bool = False,
+        rights: Places | None = None,
     ) -> None:
-        """engine: served until another version is assigned. note: shown beside its version in the status."""
-        self._model = model
+        """engine: served until another version is assigned. note: shown beside its version in the status.
+
+        event_times: whether a call may say when its events happened. rights: where ExportUser and EraseUser work; None:
+        they are not offered.
+        """
+        self.rights = Rights(rights)
+        self._model, self._event_times = model, event_times
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)
         self.rotation = Rotation(Assignment(ArmAnswers(given)))
@@ -72,25 +84,36 @@ class Service:
         """Compile every kernel of the request path and map the pages of the bundle."""
         self.rotation.current.production.answers.warm_up()
 
-    async def recommend(self, request: pb.RecommendRequest | codec.Malformed) -> Encoded:
-        """A RecommendResponse: every user, user_ids first, in the order asked. InvalidRequest."""
-        return Encoded(await self.rotation.route(codec.decode_query(request)))
+    async def recommend(self, request: pb.RecommendRequest | codec.Malformed, event_time: str = "") -> Encoded:
+        """A RecommendResponse: every user, user_ids first, in the order asked. InvalidRequest.
+
+        event_time: the header that says when it is asked; empty: now.
+        """
+        query = codec.decode_query(request)
+        if event_time:
+            query = replace(query, at=self._time(event_time))
+        return Encoded(await self.rotation.route(query))
 
     async def recommend_stream(
-        self, request: pb.RecommendStreamRequest | codec.Malformed
+        self, request: pb.RecommendStreamRequest | codec.Malformed, event_time: str = ""
     ) -> AsyncGenerator[Encoded, None]:
         """RecommendStreamResponses: the same in parts, each ranked when the one before was taken. InvalidRequest."""
         asked = codec.decode_stream(request)
-        async with aclosing(self.rotation.stream(asked.query, asked.part_size)) as parts:
+        query = replace(asked.query, at=self._time(event_time)) if event_time else asked.query
+        async with aclosing(self.rotation.stream(query, asked.part_size)) as parts:
             async for first, data in parts:
                 yield Encoded(pb.RecommendStreamResponse(first=first).SerializeToString() + data)
 
-    async def feedback(self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "") -> pb.FeedbackResponse:
+    async def feedback(
+        self, request: pb.FeedbackRequest | codec.Malformed, caller: str = "", event_time: str = ""
+    ) -> pb.FeedbackResponse:
         """Store a feedback and return after the commit. InvalidRequest, KeyReused, FeedbackUnavailable.
 
-        caller: whose idempotency_key it is; empty where nobody says.
+        caller: whose idempotency_key it is; empty where nobody says. event_time: as for recommend.
         """
         action = codec.decode_feedback(request, caller)
+        if event_time:
+            action = replace(action, at=self._time(event_time))
         if self._feedback is None:
             raise FeedbackUnavailable("no Postgres is configured", RETRY_AFTER_S)
         stored = await self._feedback.store(action)
@@ -106,3 +129,6 @@ class Service:
         return pb.GetModelStatusResponse(
             model=self._model, versions=describe(now, self.table), generation=now.generation, uptime=uptime
         )
+
+    def _time(self, event_time: str) -> datetime:
+        return read_event_time(event_time, datetime.now(UTC), accepted=self._event_times)

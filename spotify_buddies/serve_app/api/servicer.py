@@ -9,11 +9,15 @@ from functools import partial
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import Admission
+from spotify_buddies.serve_app.api.event_time import event_time_of
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.api.status import Context, call_with_status, caller_of, stream_with_status
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
+
+# Longest work on the rights of one listener, whatever the maximum of other calls is.
+EXPORT_WITHIN_S, ERASE_WITHIN_S = 300.0, 25.0
 
 
 class GrpcServicer:
@@ -33,8 +37,10 @@ class GrpcServicer:
         self, request: pb.RecommendRequest, grpc_context: Context
     ) -> pb.RecommendResponse | Encoded:
         """Playlists for users."""
+        event_time, recommend = event_time_of(grpc_context), self._service.recommend
         return await call_with_status(
-            self._service.recommend, request, grpc_context, pb.RecommendResponse,
+            partial(recommend, event_time=event_time) if event_time else recommend,
+            request, grpc_context, pb.RecommendResponse,
             self._telemetry, self._admission, self._within_s,
         )  # fmt: skip
 
@@ -43,7 +49,8 @@ class GrpcServicer:
     ) -> AsyncGenerator[Encoded, None]:
         """Playlists for many users, in parts."""
         stream = stream_with_status(
-            self._service.recommend_stream, request, grpc_context, pb.RecommendStreamResponse,
+            partial(self._service.recommend_stream, event_time=event_time_of(grpc_context)),
+            request, grpc_context, pb.RecommendStreamResponse,
             self._telemetry, self._streams, self._within_s,
         )  # fmt: skip
         async with aclosing(stream) as parts:
@@ -54,7 +61,9 @@ class GrpcServicer:
         self, request: pb.FeedbackRequest, grpc_context: Context
     ) -> pb.FeedbackResponse | Encoded:
         """Store what a user did."""
-        feedback = partial(self._service.feedback, caller=caller_of(grpc_context))
+        feedback = partial(
+            self._service.feedback, caller=caller_of(grpc_context), event_time=event_time_of(grpc_context)
+        )
         return await call_with_status(
             feedback, request, grpc_context, pb.FeedbackResponse,
             self._telemetry, self._admission, self._within_s,
@@ -67,3 +76,24 @@ class GrpcServicer:
         return await call_with_status(
             self._service.get_model_status, request, grpc_context, pb.GetModelStatusResponse, self._telemetry
         )
+
+    async def ExportUser(  # noqa: N802
+        self, request: pb.ExportUserRequest, grpc_context: Context
+    ) -> AsyncGenerator[pb.ExportUserResponse | Encoded, None]:
+        """What is held of a user, in parts."""
+        stream = stream_with_status(
+            self._service.rights.export, request, grpc_context, pb.ExportUserResponse,
+            self._telemetry, self._streams, EXPORT_WITHIN_S,
+        )  # fmt: skip
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                yield part
+
+    async def EraseUser(  # noqa: N802
+        self, request: pb.EraseUserRequest, grpc_context: Context
+    ) -> pb.EraseUserResponse | Encoded:
+        """Erase a user, with a receipt."""
+        return await call_with_status(
+            self._service.rights.erase, request, grpc_context, pb.EraseUserResponse,
+            self._telemetry, self._admission, max(self._within_s, ERASE_WITHIN_S),
+        )  # fmt: skip

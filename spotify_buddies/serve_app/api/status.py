@@ -24,8 +24,10 @@ from spotify_buddies.serve_app.errors import (
     FeedbackUnavailable,
     InvalidRequest,
     KeyReused,
+    NotAllowed,
     ServerFull,
     ServiceError,
+    StoreUnavailable,
     TookTooLong,
     Violation,
 )
@@ -44,6 +46,7 @@ MOST_VIOLATIONS = 20
 Request = TypeVar("Request")
 Answer = TypeVar("Answer", bound=Message)
 Answered = TypeVar("Answered")
+Part = TypeVar("Part")
 
 
 class Context(Protocol):
@@ -98,14 +101,14 @@ async def call_with_status(
 
 
 async def stream_with_status(
-    call: Callable[[Request], AsyncGenerator[Encoded, None]],
+    call: Callable[[Request], AsyncGenerator[Part, None]],
     request: Request,
     context: Context,
     empty: type[Message],
     telemetry: Telemetry,
     admission: Admission,
     within_s: float,
-) -> AsyncGenerator[Encoded, None]:
+) -> AsyncGenerator[Part | Encoded, None]:
     """Pass on what call(request) yields; on a ServiceError put its status on the context, yield nothing more and end.
 
     The nothing is an empty message: Serve's own proxy learns of the context with every message and not at the end.
@@ -169,6 +172,10 @@ def describe(error: ServiceError) -> tuple[grpc.StatusCode, Status]:
     if isinstance(error, ServerFull):
         info = ErrorInfo(reason="SERVER_FULL", domain=DOMAIN)
         return _pack(grpc.StatusCode.RESOURCE_EXHAUSTED, error, info, _retry(error.retry_after_s))
+    if isinstance(error, NotAllowed):
+        return _pack(grpc.StatusCode.PERMISSION_DENIED, error, ErrorInfo(reason="USER_RIGHTS_OFF", domain=DOMAIN))
+    if isinstance(error, StoreUnavailable):
+        return _pack(grpc.StatusCode.UNAVAILABLE, error, ErrorInfo(reason="STORE_UNAVAILABLE", domain=DOMAIN))
     if isinstance(error, TookTooLong):
         return _pack(grpc.StatusCode.DEADLINE_EXCEEDED, error, ErrorInfo(reason="TOOK_TOO_LONG", domain=DOMAIN))
     return _pack(grpc.StatusCode.INTERNAL, error, ErrorInfo(reason=type(error).__name__, domain=DOMAIN))

@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 
 from spotify_buddies.serve_app.api.grpc_registration import add_service
-from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import SERVER_OPTIONS
 from spotify_buddies.serve_app.api.servicer import GrpcServicer
+from spotify_buddies.serve_app.api.standard.health import add_health
 from spotify_buddies.serve_app.build import local, open_service
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services

@@ -38,6 +38,11 @@ class Call:
             if name not in _RESERVED and not name.startswith(_GRPC)
         ]
 
+    def values_of(self, name: str) -> list[str]:
+        """The caller's values of one name, in their order; the others are not decoded."""
+        wanted = name.encode()
+        return [value.decode(errors="replace") for key, value in self._headers if key == wanted]
+
     def code(self) -> grpc.StatusCode | None:
         """The status code so far; None: the handler has set none."""
         return self._code

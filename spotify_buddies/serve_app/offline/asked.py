@@ -46,6 +46,11 @@ class _Memory:
         del user_ids, now
         return self.now
 
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """As History.erased: nobody."""
+        del user_ids
+        return ()
+
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:
@@ -82,18 +87,25 @@ class OfflineRanker:
     BundleError, in every call: the index is for others, or scores are not finite.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, counted_listeners: int = 0, searching: bool = True) -> None:
+        """counted_listeners: as in Budgets. searching: whether the index is asked for the neighbours of tastes."""
         self._engine = Engine(bundle, "offline")
         self._memory = _Memory()
         self._answers = Answers(
             self._engine,
-            budgets=Budgets(PATIENCE_S, PATIENCE_S),
+            budgets=Budgets(PATIENCE_S, PATIENCE_S, counted_listeners),
             daily=None,
             history=self._memory,
             telemetry=Silent(),
             now=lambda: datetime.fromtimestamp(0, UTC),
         )
-        self._answers.use_neighbours(Local(_LazySearch(self._engine.bundle)))
+        if searching:
+            self._answers.use_neighbours(Local(_LazySearch(self._engine.bundle)))
+
+    def rank(self, query: Query, blocked: Sequence[str]) -> RankedLists:
+        """The list of a query for one user or taste. blocked: ids of playlists that do not come back."""
+        self._memory.now = {0: blocked} if blocked else {}
+        return next(self._ask(query))
 
     def rank_known(self, users: Array, seen: Csr, limit: int) -> Array:
         """Playlist rows int32 (n, limit), best first, -1 padded, of users by row; seen (n, P) does not come back."""
@@ -146,6 +158,9 @@ class OfflineRanker:
             for row in range(first, last)
             if seen.indptr[row] < seen.indptr[row + 1]
         }
+        yield from self._ask(query)
+
+    def _ask(self, query: Query) -> Iterator[RankedLists]:
         # A batch is at most so large, and answered in one piece.
         try:
             answered = asyncio.run(self._answers.rank_and_encode(query, self._answers.exclude(query)))

@@ -16,6 +16,7 @@ def answer_jobs(settings: CommandSettings, alias: str) -> None:
     """Answer jobs with the version that the alias names now; returns when a signal ends it."""
     from spotify_buddies.foundation.process.errors import LaunchError
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.text.pseudonym import read_key
     from spotify_buddies.serve_app.queue.launch import died, launch_workers
     from spotify_buddies.serve_app.settings.services import Services
     from spotify_buddies.serve_app.versions.retention import in_use
@@ -23,7 +24,8 @@ def answer_jobs(settings: CommandSettings, alias: str) -> None:
     from spotify_buddies.trainer.registry.registry import Registry, RegistryError, tracking_uri
 
     with explained(LaunchError, BundleError, RegistryError):
-        services = Services(store_url(settings, "postgres"), store_url(settings, "redis"))
+        key = read_key(settings.state_dir, settings.serve.erasure_key_file)
+        services = Services(store_url(settings, "postgres"), store_url(settings, "redis"), erasure_key=key)
         registry = Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
         version = registry.resolve(alias)
         bundles = settings.state_dir / "bundles"

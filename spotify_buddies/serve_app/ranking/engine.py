@@ -108,6 +108,7 @@ class Engine:
         """
         keys = Keys.of(user_ids)
         rows = find(self.bundle.user_ids, keys)
+        rows[list(rules.hidden)] = -1
         return self._rank(
             rows, self.bundle.user_factors, rows, self.bundle.candidates, rows, limit, excluded, rules,
             user_ids=tuple(user_ids), keys=keys, bits=self.candidate_bits,
@@ -154,6 +155,7 @@ class Engine:
         user_ids = tuple(taste.user_id for taste in tastes)
         keys = Keys.of(user_ids)
         users = find(self.bundle.user_ids, keys)
+        users[list(rules.hidden)] = -1
         own_rows = np.arange(len(tastes), dtype=np.int32)
         near = _nobody(len(tastes), self.bundle.manifest.users) if neighbours is None else neighbours
         factors, genres = factors_of(self.bundle, taste_songs.songs, near), genres_of(self.bundle, taste_songs.songs)
@@ -170,6 +172,7 @@ class Engine:
             sources=_cold(lists.sources),
             skipped=(skipped,) * len(tastes),
             unknown_songs=taste_songs.unknown,
+            candidates=kernels.fold_lists(candidates.indptr, candidates.indices),
         )
 
     def rank_cold(
@@ -187,7 +190,8 @@ class Engine:
         candidates, bits = self._gather(near, users, factors, limit, excluded, rules)
         genres = genres_of(self.bundle, songs)
         lists = self._rank(users, factors, own_rows, candidates, own_rows, limit, excluded, rules, genres, bits=bits)
-        return replace(lists, sources=_cold(lists.sources))
+        folded = kernels.fold_lists(candidates.indptr, candidates.indices)
+        return replace(lists, sources=_cold(lists.sources), candidates=folded)
 
     def is_cheap(self, tastes: int) -> bool:
         """Whether the candidates of so many tastes are found too fast to be worth a thread."""

@@ -54,7 +54,10 @@ def gather(
     gathered = kernels.gather_owned(near, owned, refused, users, rules, CANDIDATES, share)
     nearest = np.empty((len(users), 0), np.int32)
     if retrieval is not None:
-        nearest = retrieval(factors, nearest_wanted(users, refused, rules))
+        wanted = _wanted_each(users, refused, rules)
+        nearest = retrieval(factors, int(wanted.max(initial=NEAREST)))
+        # As many for each as alone: whoever else is asked for changes nobody's list.
+        nearest[np.arange(nearest.shape[1]) >= wanted[:, None]] = -1
     shape = (len(users), gathered.shape[1] + nearest.shape[1])
     rows, bits, counts = np.empty(shape, np.int32), np.empty(shape, np.uint8), np.empty(len(users), np.int64)
     kernels.join(gathered, PAIRING, nearest, TASTE, rows, bits, counts)
@@ -66,10 +69,17 @@ def gather(
 
 def nearest_wanted(users: Array, refused: kernels.Ragged, rules: kernels.ListRules) -> int:
     """How many playlists nearest to a factor are looked for: some more in place of those that nobody of these gets."""
-    blocked = int(np.diff(rules.blocked_indptr).max(initial=0))
-    known = users[users >= 0] if refused.indptr.size else users[:0]
-    never = int((refused.indptr[known + 1] - refused.indptr[known]).max(initial=0))
-    return NEAREST + min(_SPARE, rules.excluded.size + blocked + never)
+    return int(_wanted_each(users, refused, rules).max(initial=NEAREST))
+
+
+def _wanted_each(users: Array, refused: kernels.Ragged, rules: kernels.ListRules) -> Array:
+    """The same for each row alone, int64 (rows,)."""
+    never = np.zeros(len(users), np.int64)
+    if refused.indptr.size:
+        known = users >= 0
+        never[known] = refused.indptr[users[known] + 1] - refused.indptr[users[known]]
+    wanted: Array = NEAREST + np.minimum(_SPARE, rules.excluded.size + np.diff(rules.blocked_indptr) + never)
+    return wanted
 
 
 def share_of(limit: int, max_per_owner: int) -> int:

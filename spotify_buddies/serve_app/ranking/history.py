@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.serve_app.ranking.query import Skipped, Source
 
 Array = npt.NDArray[Any]
 
@@ -23,8 +24,11 @@ class Shown:
 
     What follows may be missing. scores float32 (n, limit), of rows. propensities float32 (n, limit): the probability
     that the playlist stood at its rank; None: each is 1. skipped: the steps that were left out, one entry per user.
-    candidates: uint64 (n,), hashes of each user's candidates before any rule. asked: what was asked, a serialized
-    buddies.v1.RecommendRequest without its users.
+    candidates: uint64 (n,), hashes (kernels.fold_lists) of candidates that were found for this answer; 0: none were.
+    held, held_rows int32 (n,): the candidates that the version holds and each user's row in them, -1 for none; their
+    hashes are made where the rows are written, many in one call, since they follow from the version alone. asked: what
+    was asked, a serialized buddies.v1.RecommendRequest without its users; None: it was too long. tastes: one entry per
+    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long.
     """
 
     user_ids: tuple[str, ...]
@@ -38,9 +42,41 @@ class Shown:
     at: datetime
     scores: Array | None = None
     propensities: Array | None = None
-    skipped: tuple[tuple[str, ...], ...] | None = None
+    skipped: tuple[tuple[Skipped, ...], ...] | None = None
     candidates: Array | None = None
+    held: Csr | None = None
+    held_rows: Array | None = None
     asked: bytes | None = None
+    tastes: tuple[bytes | None, ...] | None = None
+
+    @property
+    def unasked(self) -> int:
+        """How many lists are remembered without what was asked."""
+        if self.asked is None:
+            return len(self.user_ids)
+        return 0 if self.tastes is None else self.tastes.count(None)
+
+    def take(self, places: Sequence[int]) -> Shown:
+        """The lists at these places alone."""
+        chosen = list(places)
+
+        def rows(array: Array | None) -> Array | None:
+            return None if array is None else array[chosen]
+
+        return replace(
+            self,
+            user_ids=tuple(self.user_ids[place] for place in chosen),
+            recommendation_ids=tuple(self.recommendation_ids[place] for place in chosen),
+            sources=tuple(self.sources[place] for place in chosen),
+            rows=self.rows[chosen],
+            counts=self.counts[chosen],
+            scores=rows(self.scores),
+            propensities=rows(self.propensities),
+            skipped=None if self.skipped is None else tuple(self.skipped[place] for place in chosen),
+            candidates=rows(self.candidates),
+            held_rows=rows(self.held_rows),
+            tastes=None if self.tastes is None else tuple(self.tastes[place] for place in chosen),
+        )
 
 
 class History(Protocol):
@@ -51,6 +87,9 @@ class History(Protocol):
 
         From memory; users without any are left out, so the mapping is mostly empty.
         """
+
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """Places in user_ids of erased listeners, who are answered as if no version knew them; mostly none."""
 
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool

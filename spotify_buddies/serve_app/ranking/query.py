@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import IntEnum
 from itertools import compress
 from typing import Any, NamedTuple
@@ -79,10 +81,14 @@ class SongName(NamedTuple):
 
 @dataclass(frozen=True)
 class Taste:
-    """A user described by songs: ids of the data set (str) or names. user_id may be empty."""
+    """A user described by songs: ids of the data set (str) or names. user_id may be empty.
+
+    asked: the same as the edge took it, for Query.asked; None: it is too long to be remembered, or nobody asked.
+    """
 
     user_id: str
     songs: tuple[str | SongName, ...]
+    asked: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ class RefusedUser:
 class Query:
     """One Recommend request, checked. Answers come back for user_ids first, then tastes, in order.
 
-    user_ids and tastes are those that can be answered; refused are between them, by ascending place.
+    user_ids and tastes are those that can be answered; refused are between them, by ascending place. at: when it is
+    asked, in UTC; None: now. asked: the same as the edge took it, without its users, to be remembered with the lists;
+    None: it is too long, or nobody asked.
     """
 
     user_ids: tuple[str, ...] = ()
@@ -124,9 +132,19 @@ class Query:
     adventurous: float = 0.0
     calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
+    at: datetime | None = None
+    asked: bytes | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.user_ids) + len(self.tastes) + len(self.refused)
+
+    def ids(self, first: int, last: int) -> Sequence[str]:
+        """The users at places first up to last among user_ids and then tastes."""
+        known = len(self.user_ids)
+        if last <= known:
+            return self.user_ids[first:last]
+        tastes = self.tastes[max(0, first - known) : last - known]
+        return (*self.user_ids[first:], *(taste.user_id for taste in tastes))
 
     @property
     def is_single(self) -> bool:
@@ -187,7 +205,8 @@ class Rules:
     max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
     common with a better one of the list is left out, and max_song_containment: one of which a larger share of the
     smaller's songs is in the other; 1 leaves nothing out. adventurous: 0 the model's order, 1 the least known of the
-    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none.
+    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none. hidden:
+    places of users who are taken for unknown, whatever the version knows of them.
     """
 
     blocked: Csr | None = None
@@ -196,6 +215,7 @@ class Rules:
     max_song_containment: float = 1.0
     adventurous: float = 0.0
     calibration: float = 0.0
+    hidden: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +226,8 @@ class RankedLists:
     filled. sources, skipped, unknown_songs: one entry per user. songs: the users' own songs, ascending; row
     song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
     uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
-    is known.
+    is known. candidates uint64 (n,): hashes (kernels.fold_lists) of the candidates that were found for this answer; 0
+    where none were; None: for nobody.
     """
 
     user_ids: tuple[str, ...]
@@ -220,6 +241,7 @@ class RankedLists:
     song_rows: Array
     keys: Keys | None = None
     candidate_sources: Array | None = None
+    candidates: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -243,6 +265,7 @@ class RankedLists:
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
+            candidates=None if self.candidates is None else self.candidates[some],
         )
 
     def count_sources(self) -> list[int]:

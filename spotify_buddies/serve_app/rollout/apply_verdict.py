@@ -10,6 +10,9 @@ import psycopg
 from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Wanted
 from spotify_buddies.serve_app.rollout import changes, controller_state
+from spotify_buddies.serve_app.rollout.gates.limits import GateOutcome
+from spotify_buddies.serve_app.rollout.gates.read import read_position
+from spotify_buddies.serve_app.rollout.gates.read_split import EVENT, was_blocked
 from spotify_buddies.serve_app.rollout.gates.verdict import Verdict, VerdictKind
 
 WHO = "gates"
@@ -30,6 +33,7 @@ async def apply_verdict(connection: psycopg.AsyncConnection, model: str, active:
     paused = active.wanted.paused
     verdict = await judge(connection, replace(active, wanted=replace(active.wanted, paused=False)))
     await controller_state.judged(connection, active.number, verdict.to_json())
+    await _tell_blocked(connection, active, verdict)
     change = _change(active.wanted, verdict)
     if change is None or paused or not verdict.is_applied:
         return False
@@ -44,6 +48,20 @@ async def apply_verdict(connection: psycopg.AsyncConnection, model: str, active:
     except ledger.Overtaken:
         return False  # somebody decided in the meantime
     return True
+
+
+async def _tell_blocked(connection: psycopg.AsyncConnection, active: Generation, verdict: Verdict) -> None:
+    """An event, once in a step, that its figures cannot be compared. Only the controller writes it, so none is twice.
+
+    A new controller finds it and stays blocked (gates/read.py).
+    """
+    blocked = [gate.message for gate in verdict.gates if gate.outcome is GateOutcome.BLOCKED]
+    if not blocked:
+        return
+    _, first = await read_position(connection, active)
+    if not await was_blocked(connection, active, first):
+        text, version = "; ".join(blocked), active.wanted.canary
+        await ledger.note(connection, active.number, EVENT, text, version=version, details=verdict.to_json())
 
 
 def _change(wanted: Wanted, verdict: Verdict) -> tuple[Wanted, str, str] | None:

@@ -78,7 +78,7 @@ class RayGauges:
         }
         self._events = metrics.Counter(
             "rollout_events_total",
-            description="Events of the rollout by kind: advanced, rolled_back, failed, refused, ..",
+            description="Events of the rollout by kind: advanced, rolled_back, blocked, failed, refused, ..",
             tag_keys=("kind",),
         )
 

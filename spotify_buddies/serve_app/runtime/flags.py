@@ -13,7 +13,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.ports import free_block, free_port
 from spotify_buddies.foundation.process.private import secret
 from spotify_buddies.foundation.process.run_dir import RunDir
-from spotify_buddies.serve_app.api.health import NOTE
+from spotify_buddies.serve_app.api.standard.health import NOTE
 from spotify_buddies.serve_app.http1.place import DIRECTORY
 from spotify_buddies.serve_app.runtime.front import wrapper
 from spotify_buddies.serve_app.runtime.loopback import NODE

@@ -20,6 +20,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.local_ray import quiet
 from spotify_buddies.foundation.process.run_dir import RunDir
 from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.foundation.text.pseudonym import read_key
 from spotify_buddies.serve_app.runtime import loopback
 from spotify_buddies.serve_app.runtime.app import build_app
 from spotify_buddies.serve_app.runtime.flags import applied, flags, write_token
@@ -145,7 +146,8 @@ def _first(settings: Settings, endpoints: Endpoints) -> tuple[str, Path, Service
     postgres, redis = (store_url(settings, store) or None for store in ("postgres", "redis"))
     embedded = endpoints.needed("mlflow")
     mlflow = settings.mlflow_tracking_uri if embedded == CONFIGURED else embedded or None
-    services = Services(postgres_url=postgres, redis_url=redis, mlflow_uri=mlflow)
+    key = read_key(settings.state_dir, settings.serve.erasure_key_file)
+    services = Services(postgres, redis, mlflow, erasure_key=key, state_dir=settings.state_dir.resolve())
     version, bundle = endpoints.needed("model_version"), Path(endpoints.needed("bundle"))
     follows = endpoints.needed("follows")
     if not follows:

@@ -10,6 +10,7 @@ from spotify_buddies.foundation.process.errors import LaunchError
 from spotify_buddies.foundation.process.ports import claim
 from spotify_buddies.foundation.process.private import repair, replaceable_by_others
 from spotify_buddies.foundation.terminal.visible import say
+from spotify_buddies.foundation.text.pseudonym import read_key
 from spotify_buddies.serve_app.embedded import start_services
 from spotify_buddies.serve_app.embedded.supervisor import Supervisor
 from spotify_buddies.serve_app.runtime.endpoints import announce
@@ -27,8 +28,8 @@ POLL_S = 0.5
 PRODUCTION = "production"
 # What commands make in the state directory, but for Postgres' data, which look after themselves.
 KEPT = (
-    "bench", "bundles", "dataset", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing", "peers", "queue",
-    "ray-token", "raw", "services.json", "train", "tune", "valkey",
+    "bench", "bundles", "dataset", "erasure-key", "lock", "logs", "mlflow", "mlflow-token", "organic", "pairing",
+    "peers", "queue", "ray-token", "raw", "services.json", "train", "tune", "valkey",
 )  # fmt: skip
 
 
@@ -67,7 +68,9 @@ def serve(settings: Settings, alias: str, bundle: Path | None, *, any_port: bool
         mlflow_uri=settings.mlflow_tracking_uri if named is None else settings.mlflow_tracking_uri or "",
         mlflow_port=ports.mlflow_port,
         supervisor=supervisor,
-    ) as services:
+    ) as started:
+        key = read_key(settings.state_dir, settings.serve.erasure_key_file)
+        services = replace(started, erasure_key=key, state_dir=settings.state_dir.resolve())
         begin = _of_alias(settings, services, alias) if named is None else _of_bundle(named, services)
         with launch(
             ports,

@@ -109,7 +109,7 @@ def _start_serve(settings: ServeSettings) -> None:
             # Reflection comes with health: Ray's own knows one of its names, and no compressed messages.
             grpc_servicer_functions=[
                 "spotify_buddies.serve_app.api.grpc_registration.add_service",
-                "spotify_buddies.serve_app.api.health.add_health",
+                "spotify_buddies.serve_app.api.standard.health.add_health",
             ],
             enable_reflection=False,
             # The deployment keeps the server's maximum by itself: Serve's costs a task and a timer per call.

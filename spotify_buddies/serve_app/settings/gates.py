@@ -40,12 +40,19 @@ class GateSettings(BaseModel):
     max_coverage_drop: float = Field(
         0.3, ge=0, lt=1, description="largest relative drop in distinct playlists, for equal numbers of answers"
     )
+    split_gate: bool = Field(True, description="hold every verdict while the arms' listeners are not split as asked")
+    split_alpha: float = Field(
+        0.001, gt=0, lt=0.5, description="probability, in each step, that a right split is taken for a wrong one"
+    )
     like_gate: bool = Field(True, description="compare like rates; off for a service that gets no feedback")
     like_alpha: float = Field(
         0.05, gt=0, lt=0.5, description="probability, over the whole canary, of a wrong verdict on the like rate"
     )
     like_effect: float = Field(
         0.2, gt=0, lt=1, description="relative difference of like rates that the test is tuned to detect"
+    )
+    reaction_delay_s: float = Field(
+        3_600.0, gt=0, description="seconds within which most users react to a list; a step's first ones are set apart"
     )
     like_margin: float = Field(
         0.1, gt=0, lt=1, description="largest relative drop in like rate still accepted as equal"

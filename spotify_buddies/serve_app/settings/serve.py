@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -55,6 +56,19 @@ class ServeSettings(BaseModel):
     impressions_days: int = Field(90, ge=1, description="days that impressions are kept, in whole weeks")
     impressions_waiting: int = Field(
         100_000, ge=1, description="lists per replica that may wait to be written; beyond it the oldest are lost"
+    )
+    event_times: bool = Field(
+        False,
+        description="a call may say in its header buddies-event-time when its events happened, for simulations; off: "
+        "such a call is refused (INVALID_ARGUMENT)",
+    )
+    user_rights: bool = Field(
+        False,
+        description="ExportUser and EraseUser are answered; every caller of this port may then use them, so only "
+        "behind an edge that lets nobody but operators call them",
+    )
+    erasure_key_file: Path | None = Field(
+        None, description="file with the key of erased listeners' hashes; unset: erasure-key in the state directory"
     )
     alias: str = Field("production", description="registry alias that is served")
     daily_ttl_s: int = Field(172_800, ge=1, description="lifetime of a daily list in seconds")

@@ -22,7 +22,8 @@ class Snooze:
 class Feedback:
     """What one user did with one recommendation, checked. arm: production, canary or unspecified.
 
-    caller: the owner of idempotency_key; empty where nobody says.
+    caller: the owner of idempotency_key; empty where nobody says. at: when it happened, in UTC; None: now, as it is
+    stored.
     """
 
     recommendation_id: str
@@ -35,6 +36,7 @@ class Feedback:
     arm: str = UNSPECIFIED
     snoozes: tuple[Snooze, ...] = ()
     caller: str = ""
+    at: datetime | None = None
 
     def reactions(self) -> Iterator[tuple[str, int]]:
         """Playlist id and score: liked 1, ignored 0, disliked -1."""

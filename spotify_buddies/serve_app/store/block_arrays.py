@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -86,6 +86,16 @@ class SortedBlocks:
         """Bytes in memory."""
         arrays = (self.users, self.playlists, self.until, self.numbers, self.names.offsets)
         return sum(array.nbytes for array in arrays) + len(self.names.data)
+
+    def without(self, gone: Mapping[int, int]) -> SortedBlocks:
+        """The same blocks, without those of these users whose number is smaller than the one given."""
+        kept = np.ones(len(self), bool)
+        for hashed, number in gone.items():
+            first, last = np.searchsorted(self.users, hashed, "left"), np.searchsorted(self.users, hashed, "right")
+            kept[first:last] = self.numbers[first:last] > number
+        if kept.all():
+            return self
+        return SortedBlocks(self.users[kept], self.playlists[kept], self.until[kept], self.numbers[kept], self.names)
 
     def of(self, hashed: int, start: int) -> Iterator[tuple[str, int, int]]:
         """Playlist, until and number of one user's blocks; start: the first of them."""

@@ -34,6 +34,10 @@ class Blocklist:
         self._changes = 0
         # What arrives while the database is read anew: the reading may not contain it.
         self._arriving: Layer | None = None
+        # Users who were erased, and the change number of that: older states of theirs count no more.
+        self._gone: dict[int, int] = {}
+        self._gone_before: dict[int, int] = {}
+        self._sweep = False
 
     def __len__(self) -> int:
         """States in memory, expired and lifted ones that are still known among them."""
@@ -47,11 +51,13 @@ class Blocklist:
     @property
     def due(self) -> bool:
         """Whether there are enough changes to make new arrays."""
-        return self._changes > max(MANY, len(self._arrays) // 20)
+        return self._sweep or self._changes > max(MANY, len(self._arrays) // 20)
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take changes in, in any order; one that is older than what is known changes nothing."""
         for change in changes:
+            if self._gone and change.number < self._gone.get(hash(change.user_id), 0):
+                continue
             self._changes += _put(self._changed, change)
             if self._arriving is not None:
                 _put(self._arriving, change)
@@ -68,14 +74,25 @@ class Blocklist:
             in_arrays = start < size and view[start] == hashed
             if not in_arrays and hashed not in self._changed and hashed not in self._freezing:
                 continue
-            playlists = [name for name, (until, _) in self._states(hashed, start).items() if until > now]
+            after = self._gone.get(hashed, 0) if self._gone else 0
+            states = self._states(hashed, start)
+            playlists = [name for name, (until, number) in states.items() if until > now and number > after]
             if playlists:
                 blocked[place] = playlists
         return blocked
 
+    def forget(self, user_id: str, number: int) -> None:
+        """Let go of all states of a user with a smaller number: the user was erased. The next `freeze` frees them."""
+        hashed = hash(user_id)
+        self._gone[hashed] = max(number, self._gone.get(hashed, 0))
+        self._sweep = True
+        self._changes -= _drop(self._changed, hashed, number)
+        if self._arriving is not None:
+            _drop(self._arriving, hashed, number)
+
     def begin_reload(self) -> None:
         """Remember apart what changes from now on; call it before the database is read."""
-        self._arriving = {}
+        self._arriving, self._gone_before = {}, dict(self._gone)
 
     def replace(self, blocks: SortedBlocks) -> None:
         """Take what was read as the truth. Only changes that arrived since `begin_reload` stay beside it.
@@ -86,9 +103,13 @@ class Blocklist:
         self._arrays = blocks
         self._freezing, self._changed = {}, self._arriving or {}
         self._changes, self._arriving = _count(self._changed), None
+        self._gone = {who: number for who, number in self._gone.items() if self._gone_before.get(who) != number}
+        self._sweep = bool(self._gone)
 
     def freeze(self) -> tuple[SortedBlocks, Layer]:
         """What `merge` makes new arrays of, away from the event loop; `thaw` takes them. One at a time."""
+        if self._sweep:
+            self._arrays, self._sweep = self._arrays.without(self._gone), False
         self._freezing, self._changed, self._changes = self._changed, {}, 0
         return self._arrays, self._freezing
 
@@ -118,6 +139,17 @@ def _put(layer: Layer, change: Change) -> bool:
     if known is None or known[1] < change.number:
         states[change.playlist_id] = (change.until, change.number)
     return known is None
+
+
+def _drop(layer: Layer, hashed: int, number: int) -> int:
+    """Take a user's states with a smaller number out of a layer; returns how many."""
+    states = layer.get(hashed, {})
+    old = [name for name, (_, held) in states.items() if held < number]
+    for name in old:
+        del states[name]
+    if not states:
+        layer.pop(hashed, None)
+    return len(old)
 
 
 def _count(layer: Layer) -> int:

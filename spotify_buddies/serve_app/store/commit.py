@@ -1,5 +1,6 @@
 """The commit of several actions in one transaction and one statement.
 
+An erasure of a listener (rights/) and a commit of theirs wait for each other, by a lock that comes before all others.
 Two transactions never deadlock: each locks the keys in ascending order, then the blocks in ascending order (their sort
 reads every key first), and nothing else that another one could hold.
 """
@@ -19,8 +20,10 @@ from spotify_buddies.serve_app.store.fingerprint import differing, fingerprint
 CHANNEL = "buddies_blocks"
 
 # Seconds since 1970 up to which a row of blocks holds, as in actions.Change.
-UNTIL = f"""CASE WHEN disliked THEN {FOREVER} WHEN until > now()
-  THEN least(ceil(extract(epoch FROM least(until, '3000-01-01'))), {FOREVER}) ELSE 0 END::bigint"""
+# One that has run out keeps its end: the time of a call that is simulated may lie before it.
+UNTIL = f"""CASE WHEN disliked THEN {FOREVER}
+  ELSE greatest(least(ceil(extract(epoch FROM least(coalesce(until, 'epoch'), '3000-01-01'))), {FOREVER}), 0)
+  END::bigint"""
 
 # One statement is one round trip, and half the processor time of BEGIN, an INSERT for each table, and COMMIT; rows as
 # JSON are a third cheaper to send than as arrays.
@@ -32,10 +35,11 @@ _COMMIT = f"""
 WITH said AS (
   SELECT * FROM json_to_recordset(%(said)s::json) AS action (
     number int, caller text, key text, fingerprint bytea, rows smallint, recommendation text, who text,
-    version text, arm text)
+    version text, arm text, happened timestamptz)
 ), accepted AS (
   INSERT INTO feedback (caller, idempotency_key, fingerprint, at, rows)
-  SELECT caller, key, fingerprint, coalesce(%(at)s::timestamptz, now()), rows FROM said
+  SELECT caller, key, fingerprint, coalesce(happened, %(at)s::timestamptz, now()), rows FROM said
+  WHERE admit_feedback(who, caller, key)
   ORDER BY caller COLLATE "C", key COLLATE "C"
   ON CONFLICT (caller, idempotency_key) DO NOTHING
   RETURNING caller, idempotency_key, id, at
@@ -51,7 +55,8 @@ WITH said AS (
   INSERT INTO wishes (at, feedback_id, recommendation_id, user_id, playlist_id, until)
   SELECT at, id, recommendation, who, playlist, until FROM word WHERE until IS NOT NULL
 ), wanted AS (
-  SELECT who, playlist,
+  -- what was said in the past, as in a simulation, holds from then on
+  SELECT who, playlist, least(max(at), now()) AS said,
     (array_agg(score < 0 ORDER BY number DESC) FILTER (WHERE score <> 0))[1] AS disliked,
     (array_agg(until ORDER BY number DESC) FILTER (WHERE until IS NOT NULL))[1] AS until
   FROM word WHERE score <> 0 OR until IS NOT NULL
@@ -59,8 +64,8 @@ WITH said AS (
 ), changed AS (
   INSERT INTO blocks AS block (user_id, playlist_id, disliked, until)
   SELECT who, playlist, wanted.disliked, wanted.until FROM wanted
-  WHERE wanted.disliked OR wanted.until > now() OR (
-    SELECT held.disliked OR held.until > now() FROM blocks AS held
+  WHERE wanted.disliked OR wanted.until > wanted.said OR (
+    SELECT held.disliked OR held.until > wanted.said FROM blocks AS held
     WHERE held.user_id = who AND held.playlist_id = playlist)
   ORDER BY who COLLATE "C", playlist COLLATE "C"
   ON CONFLICT (user_id, playlist_id) DO UPDATE SET
@@ -79,7 +84,7 @@ WHERE caller = ANY(%s) AND idempotency_key = ANY(%s)"""
 # Caller and idempotency key; rows under such a key and the fingerprint of what was stored.
 _Key = tuple[str, str]
 _Held = tuple[int, bytes | None]
-# The key was deleted between the two statements.
+# The key was deleted between the two statements, or its action was erased.
 _GONE: _Held = (0, None)
 _encode = JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
@@ -138,6 +143,7 @@ def _said(actions: Sequence[tuple[Feedback, bytes]]) -> list[dict[str, object]]:
             "fingerprint": rf"\x{mine.hex()}", "rows": action.rows(),
             "recommendation": action.recommendation_id, "who": action.user_id,
             "version": action.model_version, "arm": action.arm,
+            **({} if action.at is None else {"happened": action.at.isoformat()}),
         }
         for number, (action, mine) in enumerate(actions)
     ]  # fmt: skip

@@ -97,6 +97,7 @@ class BlocklistFollower:
         self._telemetry = telemetry
         self._known: _Known | None = None
         self._merged = time.monotonic()
+        self._reloads: list[asyncio.Future[None]] = []
         self.ready = asyncio.Event()
         self.tried = asyncio.Event()
 
@@ -117,6 +118,12 @@ class BlocklistFollower:
                 wait_s = RECONNECT_S[0]
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RECONNECT_S[1])
+
+    async def reload(self) -> None:
+        """Load all blocks again, and return when that is done."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reloads.append(done)
+        await done
 
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)
@@ -144,9 +151,17 @@ class BlocklistFollower:
 
     async def _load(self, identity: tuple[int, ...]) -> _Known:
         self._blocks.begin_reload()
-        loading = asyncio.create_task(asyncio.to_thread(load, self._url, self._timeout_s))
-        blocks, position = await asyncio.shield(loading)
+        waiting, self._reloads = self._reloads, []
+        try:
+            loading = asyncio.create_task(asyncio.to_thread(load, self._url, self._timeout_s))
+            blocks, position = await asyncio.shield(loading)
+        except BaseException:
+            self._reloads += waiting
+            raise
         self._blocks.replace(blocks)
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
         self._merged = time.monotonic()
         self._report("loaded")
         return _Known(identity, position)
@@ -157,7 +172,7 @@ class BlocklistFollower:
             cursor = await connection.execute(_LATER, (str(known.position.below),), prepare=True)
             rows = await cursor.fetchall()
         position = BlocksPosition(*rows[0][:3])
-        if len(rows) > MANY or not known.position.leads_to(position):
+        if self._reloads or len(rows) > MANY or not known.position.leads_to(position):
             return await self._load(known.identity)
         changes = [Change(*row[3:]) for row in rows if row[3] is not None]
         for start in range(0, len(changes), APPLY_AT_ONCE):

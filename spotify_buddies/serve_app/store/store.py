@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.store.follow import BlocklistFollower
 from spotify_buddies.serve_app.store.impressions.writer import Impressions
 from spotify_buddies.serve_app.store.reactions import Batching, Reactions
+from spotify_buddies.serve_app.store.rights.follow import ErasureFollower
+from spotify_buddies.serve_app.store.rights.known import Erased
 from spotify_buddies.serve_app.store.seen import SeenReader
 from spotify_buddies.serve_app.telemetry.metrics import Silent, Telemetry
 
@@ -57,8 +60,14 @@ class Store:
         telemetry: Telemetry | None = None,
         *,
         clock: Callable[[], datetime] | None = None,
+        erasure_key: bytes | None = None,
+        name: str = "",
     ) -> None:
-        """clock: when feedback counts as happened; None: the database's clock."""
+        """clock: when feedback counts as happened; None: the database's clock.
+
+        erasure_key: of the hashes of erased listeners; None: they are not recognised. name: under which this process
+        confirms erasures, unique; empty: a random one.
+        """
         self._settings = settings = settings or StoreSettings()
         self._telemetry = telemetry or Silent()
         timeout_s = settings.timeout_s
@@ -67,17 +76,24 @@ class Store:
         self._reactions = Reactions(
             url, timeout_s, self._schema, self._apply, self._telemetry, batching=settings.batching, clock=clock
         )
-        self._impressions = Impressions(url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry)
+        self._erased = Erased(erasure_key)
+        self._impressions = Impressions(
+            url, timeout_s, settings.impressions_waiting, self._schema, self._telemetry, self._erased
+        )
         self._attribution = Attribution(url, settings.attribution_s, self._schema, self._impressions.origin_of)
         self._seen = SeenReader(url, timeout_s, settings.seen_s, self._schema)
         self.follower = BlocklistFollower(url, timeout_s, self._schema, self._blocks, self._telemetry)
+        self._erasures = ErasureFollower(
+            url, timeout_s, self._schema, name or uuid.uuid4().hex, self._erased, self._blocks.forget,
+            self.follower.reload,
+        )  # fmt: skip
         self._maintenance = Maintenance(url, timeout_s, self._schema, settings.retention, self._telemetry)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._impressions.warm_up)
         works: tuple[Coroutine[Any, Any, None], ...] = (
-            self.follower.run(), self._impressions.run(), self._maintenance.run(),
+            self._erasures.run(), self._follow_blocks(), self._impressions.run(), self._maintenance.run(),
         )  # fmt: skip
         self._background = [asyncio.create_task(work) for work in works]
         try:
@@ -102,6 +118,7 @@ class Store:
         await self._attribution.close()
         await self._reactions.close()
         await self._seen.close()
+        await self._erasures.close()
         await self._schema.close()
 
     @property
@@ -125,6 +142,10 @@ class Store:
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         """As History.blocked."""
         return self._blocks.find(user_ids, now.timestamp())
+
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """As History.erased."""
+        return self._erased.hidden(user_ids)
 
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
@@ -150,6 +171,11 @@ class Store:
     def record(self, shown: Shown) -> None:
         """As History.record."""
         self._impressions.record(shown)
+
+    async def _follow_blocks(self) -> None:
+        # Erasures before the blocks: what of them is not notified must not be in blocks that are loaded.
+        await self._erasures.tried.wait()
+        await self.follower.run()
 
     def _apply(self, changes: Sequence[Change]) -> None:
         self._blocks.apply(changes)

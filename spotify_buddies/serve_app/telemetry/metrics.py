@@ -41,6 +41,9 @@ class Telemetry(Protocol):
     def count_impressions(self, outcome: str, lists: int) -> None:
         """Lists written ("written") or lost: queue_full, database_away, refused, unstorable, shutdown."""
 
+    def count_unasked(self, lists: int) -> None:
+        """Lists that are remembered without what was asked, which was too long."""
+
     def set_impressions_waiting(self, lists: int) -> None:
         """Lists that wait to be written."""
 
@@ -94,6 +97,9 @@ class Silent:
         """Nothing."""
 
     def set_impressions_waiting(self, lists: int) -> None:
+        """Nothing."""
+
+    def count_unasked(self, lists: int) -> None:
         """Nothing."""
 
     def set_blocks(self, count: int, size_bytes: int) -> None:

@@ -86,6 +86,9 @@ class RayTelemetry:
         self._impressions = metrics.Counter(
             "impressions_total", description="Lists written to the store, or lost and why", tag_keys=("outcome",)
         )
+        self._unasked = metrics.Counter(
+            "impressions_unasked_total", description="Lists stored without what was asked, which was too long"
+        )
         self._waiting = metrics.Gauge("impressions_waiting", description="Lists that wait to be written")
         self._blocks = metrics.Gauge("blocks_held", description="Playlists that must not come back, in memory")
         self._blocks_bytes = metrics.Gauge("blocks_bytes", description="Memory of the blocks, in bytes")
@@ -147,6 +150,10 @@ class RayTelemetry:
     def count_impressions(self, outcome: str, lists: int) -> None:
         """Add lists."""
         self._counted[self._impressions, (("outcome", outcome),)] += lists
+
+    def count_unasked(self, lists: int) -> None:
+        """Add lists."""
+        self._counted[self._unasked, ()] += lists
 
     def set_impressions_waiting(self, lists: int) -> None:
         """Set the number of lists."""

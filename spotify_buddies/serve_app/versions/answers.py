@@ -176,7 +176,7 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally)
+                self._note(ranked, answered.arm, tally, batch.query)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -184,13 +184,19 @@ class Answers:
         here = [{place - first: ids for place, ids in b.items() if first <= place < last} for b in blocked if b]
         return Rules(
             self.engine.block(count, *here), query.max_per_owner, query.max_song_overlap, query.max_song_containment,
-            query.adventurous, query.calibration,
+            query.adventurous, query.calibration, self._hidden(query.ids(first, last)),
         )  # fmt: skip
+
+    def _hidden(self, user_ids: Sequence[str]) -> Sequence[int]:
+        """Places of erased users."""
+        return () if self._history is None else self._history.erased(user_ids)
 
     def _answer_single(self, query: Query, excluded: Array, arm: Arm) -> Batch | None:
         """As _batch, for one known user in one step; None: the user's songs have to be searched with first."""
-        blocked = () if self._history is None else (self._history.blocked(query.user_ids, self._now()),)
+        blocked = () if self._history is None else (self._history.blocked(query.user_ids, query.at or self._now()),)
         rules, drawn, started = self.rules(query, blocked, 0, 1), draw_ids(1), time.perf_counter()
+        if rules.hidden:
+            return None
         answer = self._single.answer(
             query.user_ids[0], query.limit, excluded, rules, drawn, arm, explained=query.explain
         )
@@ -206,8 +212,10 @@ class Answers:
         # Hundreds of names are looked up in a thread, as those of many tastes are.
         if tastes is None or len(taste.songs) > FIND_AT_ONCE or not (found := tastes.count(taste)).counted:
             return None
-        blocked = () if self._history is None else (self._history.blocked((taste.user_id,), self._now()),)
+        blocked = () if self._history is None else (self._history.blocked((taste.user_id,), query.at or self._now()),)
         rules, drawn = self.rules(query, blocked, 0, 1), draw_ids(1)
+        if rules.hidden:
+            return None
         near = await (here if tastes.is_cheap else asyncio.to_thread)(tastes.nearest, taste, found, excluded, rules)
         data, lists = tastes.answer(
             taste, found, near, query.limit, excluded, rules, drawn, arm, explained=query.explain
@@ -239,7 +247,7 @@ class Answers:
         if history is None:
             return (), (Skipped.SEEN,) if seen else ()
         user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
-        now = self._now()
+        now = query.at or self._now()
         blocked = history.blocked(user_ids, now)
         if seen is None:
             return (blocked,), ()
@@ -262,7 +270,7 @@ class Answers:
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None) -> None:
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, query: Query) -> None:
         sources = ranked.lists.count_sources()
         for number, count in enumerate(sources):
             if count:
@@ -273,18 +281,20 @@ class Answers:
         if tally is not None:
             tally.add(ranked.lists, sources)
         if self._history is not None:
-            self._history.record(self._shown(ranked.lists, ranked.drawn, arm))
+            shown = self._shown(ranked.lists, ranked.drawn, arm, query)
+            if shown.unasked:
+                self._telemetry.count_unasked(shown.unasked)
+            self._history.record(shown)
 
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm) -> Shown:
-        digits = drawn.hex()
+    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
+        digits, bundle = drawn.hex(), self.engine.bundle
+        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
+        known = lists.songs is bundle.user_songs
+        ids = tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES))
         return Shown(
-            user_ids=lists.user_ids,
-            recommendation_ids=tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES)),
-            sources=lists.sources,
-            rows=lists.rows,
-            counts=lists.counts,
-            playlist_ids=self.engine.playlist_ids,
-            model_version=self.engine.version,
-            arm=arm.label,
-            at=self._now(),
-        )
+            lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
+            model_version=self.engine.version, arm=arm.label, at=query.at or self._now(),
+            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
+            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
+            asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
+        )  # fmt: skip

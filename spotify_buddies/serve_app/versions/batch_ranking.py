@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
@@ -149,7 +150,10 @@ def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists) -> Ranked
     if bits is not None and ranked.candidate_sources is not None:
         bits = bits.copy()
         bits[places] = ranked.candidate_sources
+    folded = np.zeros(len(lists), np.uint64)
+    if ranked.candidates is not None:
+        folded[places] = ranked.candidates
     return replace(
         lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(steps),
-        candidate_sources=bits,
+        candidate_sources=bits, candidates=folded,
     )  # fmt: skip

@@ -33,9 +33,8 @@ class Searching:
         self._songs = opened.manifest.songs
 
     def warm_up(self) -> None:
-        """Search once: the first search compiles the kernels; a taste of one song is enough."""
-        songs = min(1, self._songs)
-        self._search.search(Csr(np.array([0, songs], np.int64), np.zeros(songs, np.int32), self._songs), 1)
+        """Compile the kernels, which would hold up the first tastes."""
+        self._search.warm_up()
 
     async def search(self, indptr: Array, indices: Array, k: int) -> tuple[Array, Array, Array]:
         """The k nearest users of each taste, and the cosines: CSR rows of songs in, CSR rows of users out."""

@@ -24,7 +24,7 @@ AWAY_S, FAILED_S = 2.0, 30.0
 # How long one Python thread may keep others waiting while a version is loaded. Python's default of 5 ms, several times
 # per call, is what callers would notice of a load.
 TURN_S = 0.0001
-# Calls that began with a dropped version have ended by then, so that the thread which loads is the one that closes it.
+# Most calls that began with a dropped version have ended by then; while one has not, it is looked at again.
 LINGER_S = 5.0
 _log = logging.getLogger(__name__)
 
@@ -136,6 +136,8 @@ class VersionTable(Generic[Item]):
     def _let_go(self, held: list[Item]) -> None:
         if self._closed:
             held.clear()
+        elif sys.getrefcount(held[0]) > 2:  # not this list and the argument alone: a call, or the rotation, has it
+            asyncio.get_running_loop().call_later(LINGER_S, self._let_go, held)
         else:
             self._thread.submit(held.clear)
 
@@ -152,6 +154,9 @@ class VersionTable(Generic[Item]):
             entry = await self._open(load, version)
             if version in self._wanted:
                 self._set(version, entry)
+            else:
+                self._drop(entry)
+            del entry  # or the last one would live until the next is loaded
 
     async def _open(self, load: Callable[[str], Loaded[Item]], version: str) -> _Entry[Item]:
         before = self._entries.get(version)

@@ -13,6 +13,7 @@ import typer
 from spotify_buddies.foundation.terminal.console import AsJson
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.trainer.command import OnRay, Settings, open_cluster
+from spotify_buddies.trainer.copies.commands import pull, push
 from spotify_buddies.trainer.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _NAMED = 10  # files that the build names among those that it does not read
 SECTIONS = {"data": DataSettings}
 
 app = typer.Typer(help="Raw files to labelled data.", no_args_is_help=True)
+app.command()(push)
+app.command()(pull)
 
 User = Annotated[
     str | None, typer.Option(help="Whose the exports are, instead of the names of the folders that they lie in.")
@@ -80,6 +83,9 @@ def build(
         bool, typer.Option(help="Skip malformed rows, lines and playlists; they are counted and listed.")
     ] = False,
     user: User = None,
+    feedback: Annotated[
+        Path | None, typer.Option(help="An extract of `buddies retrain extract`: its likes and dislikes join the data.")
+    ] = None,
     ray: OnRay = None,
     details: Details = False,
     as_json: AsJson = False,
@@ -101,7 +107,7 @@ def build(
     from spotify_buddies.trainer.dataset.build import build_dataset
     from spotify_buddies.trainer.dataset.errors import DataError
     from spotify_buddies.trainer.dataset.reading.remote import local
-    from spotify_buddies.trainer.dataset.reading.sources import find_sources
+    from spotify_buddies.trainer.dataset.reading.sources import find_sources, with_feedback
     from spotify_buddies.trainer.dataset.report import statistics
 
     settings: Settings = context.obj
@@ -110,6 +116,7 @@ def build(
         progress = Reporter()
         place = local(raw, settings.state_dir / "fetched", progress) if raw else settings.state_dir / "raw"
         sources = find_sources(place, user)
+        sources = with_feedback(sources, feedback) if feedback else sources
         _name_unread(sources.unread)
         with nullcontext(THREADS) if ray is None else open_cluster(ray) as blocks:
             build_dataset(

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import RETRY_AFTER_S, Admission
 from spotify_buddies.serve_app.api.grpc_registration import parser
-from spotify_buddies.serve_app.api.health import Health, HealthState
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
+from spotify_buddies.serve_app.api.standard.health import Health, HealthState
 from spotify_buddies.serve_app.api.status import PUSHBACK_KEY, call_with_status, describe
 from spotify_buddies.serve_app.errors import ServerFull
 from spotify_buddies.serve_app.runtime.app import autoscaling

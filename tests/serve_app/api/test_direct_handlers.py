@@ -97,7 +97,7 @@ class Deployment:
     async def nothing(self, request: Any, context: Any) -> Encoded:
         return Encoded(b"")
 
-    RecommendStream = Feedback = GetModelStatus = nothing
+    RecommendStream = Feedback = GetModelStatus = ExportUser = EraseUser = nothing
 
 
 @asynccontextmanager

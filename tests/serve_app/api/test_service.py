@@ -144,6 +144,8 @@ def test_others_get_a_turn_while_many_songs_are_looked_up(engine: Engine, monkey
 def test_nothing_is_compiled_after_the_warm_up(bundle_dir: Path) -> None:
     code = f"""
 import asyncio, importlib, pathlib, pkgutil
+from spotify_buddies.pairing.neighbours import kernels as pairing
+from spotify_buddies.pairing.neighbours.exact import kernels as exact
 from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking import kernels
@@ -155,12 +157,12 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.trainer.bundle import open_bundle
 engine = Engine(open_bundle(pathlib.Path({str(bundle_dir)!r})), "1")
-service = Service(engine, model="m", budgets=Budgets(60, 1), feedback=None, daily=None, telemetry=Silent())
+service = Service(engine, model="m", budgets=Budgets(60, 1, 50_000), feedback=None, daily=None, telemetry=Silent())
 service.use_neighbours(Local(NeighbourSearch.open(engine.bundle.index, engine.bundle.user_songs)))
 service.warm_up()
 def compiled():
     names = [m.name for p in (kernels, encoding) for m in pkgutil.iter_modules(p.__path__, p.__name__ + ".")]
-    members = {{name: vars(importlib.import_module(name)) for name in names}}
+    members = {{name: vars(importlib.import_module(name)) for name in (*names, pairing.__name__, exact.__name__)}}
     return {{f"{{kernel.__module__}}.{{name}}": len(kernel.signatures)
             for module in members.values() for name, kernel in module.items() if hasattr(kernel, "signatures")}}
 before = compiled()
@@ -172,6 +174,9 @@ taste = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
 request = pb.RecommendRequest(user_ids=["user-2", "x", "user-59"], tastes=[taste], exclude_playlist_ids=["list-3"])
 answered = pb.RecommendResponse.FromString(asyncio.run(service.recommend(request)).SerializeToString())
 assert [r.source for r in answered.recommendations] == [1, 4, 3, 3]
+several = pb.RecommendRequest(tastes=[taste, taste, pb.Taste(songs=[pb.Song(song_id="SO0005")])])
+answered = pb.RecommendResponse.FromString(asyncio.run(service.recommend(several)).SerializeToString())
+assert len(answered.recommendations) == 3
 assert compiled() == before, (before, compiled())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

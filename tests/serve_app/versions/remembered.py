@@ -27,11 +27,15 @@ TASTE = pb.Taste(user_id="user-1", songs=[pb.Song(song_id="SO0004")])
 
 @dataclass
 class Memory:
-    """A history in memory. met: user to [(playlist, when, how)]; wait: never answer; away: cannot be read."""
+    """A history in memory.
+
+    met: user to [(playlist, when, how)]; gone: erased; wait: never answer; away: cannot be read.
+    """
 
     disliked: dict[str, list[str]] = field(default_factory=dict)
     met: dict[str, list[tuple[str, datetime, str]]] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
     wait: bool = False
     away: bool = False
     asked: int = 0
@@ -40,6 +44,9 @@ class Memory:
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         self.times.append(now)
         return {i: self.disliked[user] for i, user in enumerate(user_ids) if user in self.disliked}
+
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        return [place for place, user_id in enumerate(user_ids) if user_id in self.gone]
 
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool

@@ -38,6 +38,9 @@ class Memory:
     def blocked(self, user_ids: Sequence[str], now: datetime) -> Mapping[int, Sequence[str]]:
         return {i: self._disliked[user] for i, user in enumerate(user_ids) if user in self._disliked}
 
+    def erased(self, user_ids: Sequence[str]) -> Sequence[int]:
+        return ()
+
     async def seen(
         self, user_ids: Sequence[str], since: datetime, *, shown: bool, liked: bool
     ) -> Mapping[int, Sequence[str]]:

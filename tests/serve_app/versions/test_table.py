@@ -87,7 +87,7 @@ def test_arms_are_told_by_what_came_since(versions: dict[str, Path]) -> None:
 def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
     versions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.01)
     own = {version: shutil.copytree(path, tmp_path / version) for version, path in versions.items()}
 
     async def work() -> None:
@@ -116,7 +116,7 @@ def test_a_version_is_freed_when_nobody_wants_it_and_its_last_call_has_ended(
 
 def test_the_thread_that_loads_is_the_one_that_closes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever drops the last reference unmaps the bundle, and the loop answers nobody meanwhile."""
-    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.01)
     threads: list[str] = []
 
     class Version:
@@ -134,8 +134,47 @@ def test_the_thread_that_loads_is_the_one_that_closes(monkeypatch: pytest.Monkey
     assert threads == ["load_0"]
 
 
+def test_the_thread_closes_a_version_that_a_call_held_for_long_and_one_that_was_loaded_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.01)
+    threads: dict[str, str] = {}
+
+    class Version:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __del__(self) -> None:
+            threads[self.name] = threading.current_thread().name
+
+    async def work() -> None:
+        table: VersionTable[Version] = VersionTable()
+        going, gone = threading.Event(), threading.Event()
+
+        def load(version: str) -> Loaded[Version]:
+            going.set()
+            assert gone.wait(30)
+            return Loaded(Version(version), "")
+
+        table.load_with(load)
+        table.put("held", Loaded(Version("held"), ""))
+        call = table.get("held")
+        table.want(("late",))
+        await asyncio.to_thread(going.wait, 30)
+        table.want(())
+        gone.set()
+        await until(lambda: "late" in threads, "what nobody wants any more is closed")
+        assert "held" not in threads
+        del call
+        await until(lambda: "held" in threads, "the call has ended")
+        await table.close()
+
+    asyncio.run(work())
+    assert threads == {"late": "load_0", "held": "load_0"}
+
+
 def test_a_table_that_is_closed_still_lets_go_of_what_it_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.0)
+    monkeypatch.setattr("spotify_buddies.serve_app.versions.table.LINGER_S", 0.01)
 
     class Version:
         pass

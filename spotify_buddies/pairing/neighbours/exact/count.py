@@ -60,6 +60,13 @@ class ExactCount:
             for whole, piece in zip(out, part, strict=True):
                 whole[chosen] = piece
 
+    def warm_up(self) -> None:
+        """Compile both ways of counting, with a set without songs."""
+        asked = Csr(np.zeros(2, np.int64), np.empty(0, np.int32), self.postings.rows)
+        for by_groups in (False, True):
+            out = np.zeros(1, np.int64), np.zeros((1, 1), np.int32), np.zeros((1, 1), np.float32)
+            self._run(asked, np.zeros(1, np.int64), 1, out, by_groups=by_groups)
+
     def _run(self, asked: Csr, rows: Array, k: int, out: tuple[Array, ...], *, by_groups: bool) -> None:
         try:
             # All zero between calls: new ones, of 2 bytes or more a user, could cost more than a small answer.

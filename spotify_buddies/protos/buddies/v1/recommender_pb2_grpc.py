@@ -55,6 +55,16 @@ class RecommenderServiceStub:
                 request_serializer=buddies_dot_v1_dot_recommender__pb2.GetModelStatusRequest.SerializeToString,
                 response_deserializer=buddies_dot_v1_dot_recommender__pb2.GetModelStatusResponse.FromString,
                 _registered_method=True)
+        self.ExportUser = channel.unary_stream(
+                '/buddies.v1.RecommenderService/ExportUser',
+                request_serializer=buddies_dot_v1_dot_recommender__pb2.ExportUserRequest.SerializeToString,
+                response_deserializer=buddies_dot_v1_dot_recommender__pb2.ExportUserResponse.FromString,
+                _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/buddies.v1.RecommenderService/EraseUser',
+                request_serializer=buddies_dot_v1_dot_recommender__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=buddies_dot_v1_dot_recommender__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
 
 
 class RecommenderServiceServicer:
@@ -96,6 +106,25 @@ class RecommenderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportUser(self, request, context):
+        """Everything that the stores hold of one listener: one JSON document, in parts. For operators: the edge refuses others,
+        and a deployment answers PERMISSION_DENIED unless its settings allow it. UNAVAILABLE: a store does not answer, and
+        what was received is no document; ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseUser(self, request, context):
+        """Erases one listener from every store, for good, and answers with a receipt. Safe to repeat, and to be repeated until
+        EraseUserResponse.left is empty. Until a model without the listener serves, they are answered as if it did not know
+        them. For operators, as ExportUser. UNAVAILABLE: Postgres does not answer, and nothing is erased, or the answer of
+        Postgres was lost; ask again. DEADLINE_EXCEEDED: it goes on; ask again for a receipt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommenderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +147,16 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.GetModelStatus,
                     request_deserializer=buddies_dot_v1_dot_recommender__pb2.GetModelStatusRequest.FromString,
                     response_serializer=buddies_dot_v1_dot_recommender__pb2.GetModelStatusResponse.SerializeToString,
+            ),
+            'ExportUser': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUser,
+                    request_deserializer=buddies_dot_v1_dot_recommender__pb2.ExportUserRequest.FromString,
+                    response_serializer=buddies_dot_v1_dot_recommender__pb2.ExportUserResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=buddies_dot_v1_dot_recommender__pb2.EraseUserRequest.FromString,
+                    response_serializer=buddies_dot_v1_dot_recommender__pb2.EraseUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +268,60 @@ class RecommenderService:
             '/buddies.v1.RecommenderService/GetModelStatus',
             buddies_dot_v1_dot_recommender__pb2.GetModelStatusRequest.SerializeToString,
             buddies_dot_v1_dot_recommender__pb2.GetModelStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/buddies.v1.RecommenderService/ExportUser',
+            buddies_dot_v1_dot_recommender__pb2.ExportUserRequest.SerializeToString,
+            buddies_dot_v1_dot_recommender__pb2.ExportUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/buddies.v1.RecommenderService/EraseUser',
+            buddies_dot_v1_dot_recommender__pb2.EraseUserRequest.SerializeToString,
+            buddies_dot_v1_dot_recommender__pb2.EraseUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

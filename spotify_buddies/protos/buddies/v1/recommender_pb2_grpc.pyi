@@ -58,6 +58,17 @@ class RecommenderServiceStub:
     """
     GetModelStatus: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]
     """Which model versions this deployment serves, and since when."""
+    ExportUser: _grpc.UnaryStreamMultiCallable[_recommender_pb2.ExportUserRequest, _recommender_pb2.ExportUserResponse]
+    """Everything that the stores hold of one listener: one JSON document, in parts. For operators: the edge refuses others,
+    and a deployment answers PERMISSION_DENIED unless its settings allow it. UNAVAILABLE: a store does not answer, and
+    what was received is no document; ask again.
+    """
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_recommender_pb2.EraseUserRequest, _recommender_pb2.EraseUserResponse]
+    """Erases one listener from every store, for good, and answers with a receipt. Safe to repeat, and to be repeated until
+    EraseUserResponse.left is empty. Until a model without the listener serves, they are answered as if it did not know
+    them. For operators, as ExportUser. UNAVAILABLE: Postgres does not answer, and nothing is erased, or the answer of
+    Postgres was lost; ask again. DEADLINE_EXCEEDED: it goes on; ask again for a receipt.
+    """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
@@ -82,6 +93,17 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """
     GetModelStatus: _aio.UnaryUnaryMultiCallable[_recommender_pb2.GetModelStatusRequest, _recommender_pb2.GetModelStatusResponse]  # type: ignore[assignment]
     """Which model versions this deployment serves, and since when."""
+    ExportUser: _aio.UnaryStreamMultiCallable[_recommender_pb2.ExportUserRequest, _recommender_pb2.ExportUserResponse]  # type: ignore[assignment]
+    """Everything that the stores hold of one listener: one JSON document, in parts. For operators: the edge refuses others,
+    and a deployment answers PERMISSION_DENIED unless its settings allow it. UNAVAILABLE: a store does not answer, and
+    what was received is no document; ask again.
+    """
+    EraseUser: _aio.UnaryUnaryMultiCallable[_recommender_pb2.EraseUserRequest, _recommender_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """Erases one listener from every store, for good, and answers with a receipt. Safe to repeat, and to be repeated until
+    EraseUserResponse.left is empty. Until a model without the listener serves, they are answered as if it did not know
+    them. For operators, as ExportUser. UNAVAILABLE: Postgres does not answer, and nothing is erased, or the answer of
+    Postgres was lost; ask again. DEADLINE_EXCEEDED: it goes on; ask again for a receipt.
+    """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Recommends playlists and learns from what listeners do with them."""
@@ -127,5 +149,28 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_pb2.GetModelStatusResponse, _abc.Awaitable[_recommender_pb2.GetModelStatusResponse]]:
         """Which model versions this deployment serves, and since when."""
+
+    @_abc_1.abstractmethod
+    def ExportUser(
+        self,
+        request: _recommender_pb2.ExportUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recommender_pb2.ExportUserResponse], _abc.AsyncIterator[_recommender_pb2.ExportUserResponse]]:
+        """Everything that the stores hold of one listener: one JSON document, in parts. For operators: the edge refuses others,
+        and a deployment answers PERMISSION_DENIED unless its settings allow it. UNAVAILABLE: a store does not answer, and
+        what was received is no document; ask again.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _recommender_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_pb2.EraseUserResponse, _abc.Awaitable[_recommender_pb2.EraseUserResponse]]:
+        """Erases one listener from every store, for good, and answers with a receipt. Safe to repeat, and to be repeated until
+        EraseUserResponse.left is empty. Until a model without the listener serves, they are answered as if it did not know
+        them. For operators, as ExportUser. UNAVAILABLE: Postgres does not answer, and nothing is erased, or the answer of
+        Postgres was lost; ask again. DEADLINE_EXCEEDED: it goes on; ask again for a receipt.
+        """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

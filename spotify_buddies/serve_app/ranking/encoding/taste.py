@@ -96,6 +96,8 @@ class TasteAnswers:
         for array in self._search.arrays:
             # One element per 4 KiB page is enough to map it.
             array[:: max(1, 4096 // array.itemsize)].sum()
+        # Several tastes in a call, and one in another mode, are counted by another kernel.
+        self._search.warm_up()
         counted = self.count(taste)
         for explained in (True, False):
             self.answer(
@@ -134,19 +136,20 @@ class TasteAnswers:
         key, shared = taste.user_id.encode(errors="surrogatepass"), self._shared
         rows, scores = np.empty((1, limit), np.int32), np.empty((1, limit), np.float32)
         counts, number, found_by = np.empty(1, np.int32), np.empty(1, np.int8), np.empty((1, limit), np.uint8)
+        folded = np.empty(1, np.uint64)
         data = answer_taste(
             np.uint64(xxhash.xxh3_64_intdigest(key)), np.frombuffer(key, np.uint8), np.frombuffer(drawn, np.uint8),
             shared.user_index, (counted.songs, counted.unknown, counted.near, counted.factor, counted.genre), nearest,
             self._owned, CANDIDATES, share_of(limit, rules.max_per_owner), shared.catalogue,
             tuple(self._engine.list_rules(rules, excluded, 1)), shared.libraries, shared.ties, shared.fixed[arm],
-            self._labels, explained, EXAMPLES, (rows, scores, counts, number, found_by),
+            self._labels, explained, EXAMPLES, (rows, scores, counts, number, found_by, folded),
         )  # fmt: skip
         if not all(map(math.isfinite, scores[0].tolist())):
             raise NonFiniteScores(self._engine.version)
         songs = unchecked_csr(np.array([0, counted.songs.size]), counted.songs, self._search.songs)
         lists = RankedLists(
             (taste.user_id,), rows, scores, counts, _LABELS[int(number[0])], ((),), (counted.unknown,), songs, _HERE,
-            None, found_by,
+            None, found_by, folded,
         )  # fmt: skip
         return data.tobytes(), lists
 

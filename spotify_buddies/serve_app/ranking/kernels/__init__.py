@@ -15,7 +15,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
     Ragged,
     Ties,
 )
-from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
+from spotify_buddies.serve_app.ranking.kernels.gather import fold, fold_lists, gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
 from spotify_buddies.serve_app.ranking.kernels.known import look_up
 from spotify_buddies.serve_app.ranking.kernels.order import offer
@@ -39,6 +39,8 @@ __all__ = [
     "Ragged",
     "Ties",
     "dot",
+    "fold",
+    "fold_lists",
     "gather_owned",
     "genre_shares",
     "join",

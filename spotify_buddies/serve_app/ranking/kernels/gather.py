@@ -14,6 +14,27 @@ from spotify_buddies.serve_app.ranking.kernels.rules import refused_to
 
 Array = npt.NDArray[Any]
 
+# FNV-1a of 64 bits (Fowler, Noll, Vo 1991).
+_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+
+
+@njit(cache=True, nogil=True)
+def fold(rows: Array) -> np.uint64:
+    """A hash of rows in their order, uint64: FNV-1a with a row, not a byte, at each step; the basis where none are."""
+    folded = _BASIS
+    for row in rows:
+        folded = (folded ^ np.uint64(row)) * _PRIME
+    return folded
+
+
+@njit(cache=True, nogil=True)
+def fold_lists(indptr: Array, rows: Array) -> Array:
+    """`fold` of each list, uint64 (lists,)."""
+    folded = np.empty(indptr.size - 1, np.uint64)
+    for i in range(folded.size):
+        folded[i] = fold(rows[indptr[i] : indptr[i + 1]])
+    return folded
+
 
 @njit(cache=True, nogil=True)
 def gather_owned(

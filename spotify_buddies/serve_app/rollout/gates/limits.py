@@ -22,11 +22,12 @@ UNSURE = 1e-4
 
 
 class GateOutcome(StrEnum):
-    """Result of a gate: go on; too little is known, or not yet as required; roll back."""
+    """Result of a gate: go on; too little is known, or not yet as required; roll back; nothing can be compared."""
 
     PASSED = "passed"
     WAITING = "waiting"
     BROKEN = "broken"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True)

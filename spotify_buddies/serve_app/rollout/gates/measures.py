@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from spotify_buddies.serve_app.rollout.gates.listeners import Split
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates
 
 
@@ -64,13 +65,14 @@ class ArmFigures:
 @dataclass(frozen=True)
 class Measures:
     """Both arms of a canary. edges_ms: upper edges of the latency counts, ascending, one fewer than those of a size
-    class. likes: of all users who reacted since the canary began.
+    class. likes: of all users who reacted since the canary began. split: listeners of the step.
     """
 
     canary: ArmFigures
     production: ArmFigures
     edges_ms: tuple[float, ...] = ()
     likes: LikeRates = field(default_factory=LikeRates)
+    split: Split = field(default_factory=Split)
 
 
 def independent_calls(users: int, squares: int | None) -> float:

@@ -19,7 +19,9 @@ import numpy as np
 import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
+from spotify_buddies.serve_app.rollout.gates.listeners import Split
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
+from spotify_buddies.serve_app.rollout.gates.read_split import known, read_split, was_blocked
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
 from spotify_buddies.serve_app.settings.gates import GateSettings
@@ -84,8 +86,10 @@ class ReadingState:
     looks: deque[tuple[datetime, StepCounts, StepCounts]] = field(default_factory=deque)
     likes: LikeRates = field(default_factory=LikeRates)
     coverage: dict[str, int] = field(default_factory=dict)
+    split: Split = field(default_factory=Split)
     # By time.monotonic.
     due: float = 0.0
+    split_due: float = 0.0
 
 
 async def read_position(connection: psycopg.AsyncConnection, generation: Generation) -> tuple[Position, int]:
@@ -120,18 +124,22 @@ async def read_measures(
     wanted = generation.wanted
     if reading.step != (first, wanted.salt):
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
-        reading.step, reading.due = (first, wanted.salt), 0.0
+        reading.step, reading.due, reading.split_due = None, 0.0, 0.0
         reading.looks.clear()
         reading.likes, reading.coverage = LikeRates(), {}
+        reading.split = known(await was_blocked(connection, generation, first), settings.split_alpha)
+        reading.step = (first, wanted.salt)
     counts = await read_counts(connection, generation, first)
     if time.monotonic() >= reading.due:
-        await _read_slowly(connection, generation, position, first, reading)
+        await _read_slowly(connection, generation, position, first, settings, reading)
+    if settings.split_gate and time.monotonic() >= reading.split_due:
+        await _read_split(connection, generation, position, reading)
     before = _look_back(reading, counts, settings.error_window_s, now)
     arms = {
         arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), reading.coverage.get(arm))
         for arm in (CANARY, PRODUCTION)
     }
-    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes)
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes, reading.split)
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
@@ -165,8 +173,7 @@ async def read_likes(
 ) -> LikeRates:
     """Users who reacted to each arm, each with the like rate of their reactions in a step.
 
-    starts: of the steps, ascending, at least one. A reaction belongs to the step in which it came. One to a list of the
-    step before keeps that step's mix of arms, so for as long as users take to react a drift is not fully removed.
+    starts: of the strata, ascending, at least one (Position.strata). A reaction belongs to that in which it came.
     """
     wanted = generation.wanted
     names = {"canary": wanted.canary, "production": wanted.production}
@@ -188,18 +195,39 @@ async def read_likes(
 
 
 async def _read_slowly(
-    connection: psycopg.AsyncConnection, generation: Generation, position: Position, first: int, reading: ReadingState
+    connection: psycopg.AsyncConnection,
+    generation: Generation,
+    position: Position,
+    first: int,
+    settings: GateSettings,
+    reading: ReadingState,
 ) -> None:
     started = time.monotonic()
     try:
-        reading.likes = await read_likes(connection, generation, position.starts)
+        reading.likes = await read_likes(connection, generation, position.strata(settings.reaction_delay_s))
         reading.coverage = await read_coverage(connection, generation, first)
     except psycopg.errors.QueryCanceled:
         # Errors are still judged; the figures of the last read stay, and the gates that need more wait.
         reading.due = time.monotonic() + AGAIN_S
         return
+    reading.due = _next(started)
+
+
+async def _read_split(
+    connection: psycopg.AsyncConnection, generation: Generation, position: Position, reading: ReadingState
+) -> None:
+    started = time.monotonic()
+    try:
+        reading.split = await read_split(connection, generation, position.step_since, reading.split)
+    except psycopg.errors.QueryCanceled:
+        reading.split_due = time.monotonic() + AGAIN_S
+        return
+    reading.split_due = _next(started)
+
+
+def _next(started: float) -> float:
     ended = time.monotonic()
-    reading.due = ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
+    return ended + max(SPACING_S, SPACING_FACTOR * (ended - started))
 
 
 def _look_back(

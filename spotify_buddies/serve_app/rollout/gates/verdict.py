@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from spotify_buddies.serve_app.rollout.gates.likes import NAME, like_gate
 from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome, thresholds
 from spotify_buddies.serve_app.rollout.gates.measures import Measures
+from spotify_buddies.serve_app.rollout.gates.split import split_gate
 from spotify_buddies.serve_app.settings.gates import GateSettings
+
+# They say that the canary fails, whoever its listeners are. The other gates compare the listeners of two arms, which a
+# wrong split forbids.
+SAFETY = ("recent errors", "errors", "p99", "empty")
 
 
 class VerdictKind(StrEnum):
@@ -60,13 +65,30 @@ class Position:
     paused: bool = False
     starts: tuple[datetime, ...] = ()
 
+    def strata(self, delay_s: float) -> tuple[datetime, ...]:
+        """Starts of the strata in which reactions are compared, ascending: each step's first seconds, and its rest.
+
+        Users react to the lists of the step before for a while, so a step's first reactions have the arms of another
+        share. Together with the rest of the step, whose rates may be others, they would accuse an equal canary.
+        """
+        ends = (*self.starts[1:], None)
+        settled = [start + timedelta(seconds=delay_s) for start in self.starts]
+        later = [one for one, end in zip(settled, ends, strict=True) if end is None or one < end]
+        return tuple(sorted({*self.starts, *later}))
+
 
 def decide(measures: Measures, position: Position, settings: GateSettings, now: datetime) -> Verdict:
-    """The verdict at `now`, UTC. A pause comes before everything, and a broken gate before a missing figure."""
+    """The verdict at `now`, UTC.
+
+    A pause comes before everything, a broken gate of SAFETY before a wrong split, that before any other gate, and a
+    broken gate before a missing figure.
+    """
     following = settings.after(position.share)
     gates = thresholds(measures, settings)
     if settings.like_gate:
         gates = (*gates, like_gate(measures, settings, last=following >= 1))
+    if settings.split_gate:
+        gates = (*gates, split_gate(measures.split, position.share, settings.split_alpha))
     kind, reason = _decide(measures, position, settings, now, gates)
     shares = {
         VerdictKind.HOLD: position.share,
@@ -83,9 +105,12 @@ def _decide(
     if position.paused:
         return VerdictKind.HOLD, "paused: nothing is decided until somebody resumes it"
     broken = [gate for gate in gates if gate.outcome is GateOutcome.BROKEN]
+    blocked = [gate for gate in gates if gate.outcome is GateOutcome.BLOCKED]
+    if blocked:
+        broken = [gate for gate in broken if gate.name in SAFETY]
     if broken:
         return VerdictKind.ROLL_BACK, _sentence(broken)
-    missing = _missing(measures, position, settings, now, gates)
+    missing = _sentence(blocked) or _missing(measures, position, settings, now, gates)
     last = settings.after(position.share) >= 1
     if last and not missing:
         return VerdictKind.PROMOTE, _passed(measures, gates)

@@ -31,6 +31,8 @@ _STREAMS_DETAILS = (
 )
 _DETAILS = "grpc-status-details-bin"
 
+STREAMS = "/buddies.v1.RecommenderService/RecommendStream /buddies.v1.RecommenderService/ExportUser"
+
 Rules = Iterator[str]
 
 
@@ -101,8 +103,8 @@ def grpc_rules(front: Front) -> Rules:
     yield "    acl known path_beg /buddies.v1.RecommenderService/ /grpc.health.v1.Health/ /grpc.reflection."
     yield "    acl known path /ray.serve.RayServeAPIService/Healthz"
     yield "    acl reflection path_beg /grpc.reflection."
-    yield "    acl stream path /buddies.v1.RecommenderService/RecommendStream"
-    yield "    acl held path /buddies.v1.RecommenderService/RecommendStream /grpc.health.v1.Health/Watch"
+    yield f"    acl stream path {STREAMS}"
+    yield f"    acl held path {STREAMS} /grpc.health.v1.Health/Watch"
     yield "    acl held path_beg /grpc.reflection."
     # A watcher whose machine is gone would keep its place for ever.
     yield "    option clitcpka"

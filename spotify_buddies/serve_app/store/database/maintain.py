@@ -133,6 +133,7 @@ async def _maintain(connection: psycopg.AsyncConnection, retention: Retention, n
         stray += rows
     # A key outlives what it stored, by the week that is dropped whole, so that no retry can store a second time.
     keys = await connection.execute("DELETE FROM feedback WHERE at < %s", (feedback_before - timedelta(days=7),))
+    await connection.execute("DELETE FROM erased_keys WHERE at < %s", (feedback_before - timedelta(days=7),))
     blocks = await connection.execute(_SWEEP.encode())
     attributed = await _attribute_late(connection)
     in_order = [week.name for table in SORTED for week in await sort(connection, table, now)]

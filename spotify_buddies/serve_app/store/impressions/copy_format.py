@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.serve_app.ranking.query import Skipped, Source
 from spotify_buddies.serve_app.store.impressions import copy_kernels
 from spotify_buddies.trainer.bundle import StringTable
 
 Array = npt.NDArray[Any]
 
+# In the order of the bytes.
+COLUMNS = (
+    "at", "recommendation_id", "user_id", "playlist_ids", "model_version", "arm", "source", "scores", "propensities",
+    "skipped", "candidates", "asked",
+)  # fmt: skip
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 # The epoch of Postgres' microseconds.
@@ -29,6 +35,8 @@ _UNSTORED = re.compile("[\0\ud800-\udfff]")
 # Packed tables of playlist ids that are kept; a replica has one per model version.
 TABLES = 4
 _SOURCES = StringTable.of(["", *(source.name.lower() for source in Source)])
+_NO_BITS = np.empty(0, np.uint32)
+_NOBODY = Csr(np.zeros(1, np.int64), np.empty(0, np.int32), 0)
 
 
 @dataclass(frozen=True)
@@ -68,21 +76,14 @@ class CopyEncoder:
             if not _UNSTORED.search(user_id + recommendation_id + versions)
             and not np.isin(shown.rows[place, : shown.counts[place]], unstorable).any()
         ]
-        return replace(
-            shown,
-            user_ids=tuple(shown.user_ids[place] for place in kept),
-            recommendation_ids=tuple(shown.recommendation_ids[place] for place in kept),
-            sources=tuple(shown.sources[place] for place in kept),
-            rows=shown.rows[kept],
-            counts=shown.counts[kept],
-        )
+        return shown.take(kept)
 
     def encode(self, answers: Sequence[Shown], at_once: int) -> Iterator[bytes]:
         """Rows for COPY impressions, in parts of about `at_once` lists; the caller adds header and trailer.
 
         answers: as `fit` returns them.
         """
-        for _, group in groupby(answers, lambda shown: (id(shown.playlist_ids), shown.model_version, shown.arm)):
+        for _, group in groupby(answers, _shared):
             part: list[Shown] = []
             lists = 0
             for shown in group:
@@ -101,7 +102,7 @@ class CopyEncoder:
         list(self.encode([nothing], 1))
 
     def _encode(self, answers: Sequence[Shown]) -> bytes:
-        """Rows of answers that share table, version and arm."""
+        """Rows of answers that share what `_shared` says."""
         first = answers[0]
         names = self._packed(first.playlist_ids).packed
         sizes = [len(shown.user_ids) for shown in answers]
@@ -111,11 +112,15 @@ class CopyEncoder:
         users = StringTable.of([text for shown in answers for text in shown.user_ids])
         tail = b"".join(_field(text) for text in (first.model_version, first.arm))
         sources = np.fromiter((source for shown in answers for source in shown.sources), np.int64, sum(sizes))
-        encoded = copy_kernels.encode_rows(
-            moments.astype(np.int64), ids.offsets, ids.data, users.offsets, users.data,
+        lists = (
             np.cumsum(widths) - widths, np.concatenate([shown.counts for shown in answers]),
-            np.concatenate([shown.rows.ravel() for shown in answers]), names.offsets, names.data,
-            np.frombuffer(tail, np.uint8), sources, _SOURCES.offsets, _SOURCES.data,
+            np.concatenate([shown.rows.ravel() for shown in answers]),
+            _bits([shown.scores for shown in answers]), _bits([shown.propensities for shown in answers]),
+        )  # fmt: skip
+        encoded = copy_kernels.encode_rows(
+            moments.astype(np.int64), (ids.offsets, ids.data), (users.offsets, users.data), lists,
+            (names.offsets, names.data), np.frombuffer(tail, np.uint8), (sources, _SOURCES.offsets, _SOURCES.data),
+            (_steps(answers, sizes), _STEPS.offsets, _STEPS.data), _candidates(answers, sizes), _asked(answers, sizes),
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data
@@ -127,6 +132,76 @@ class CopyEncoder:
                 self._tables.clear()
             packed = self._tables[id(table)] = _pack(table)
         return packed
+
+
+def _shared(shown: Shown) -> tuple[Any, ...]:
+    """What all answers of one part have in common."""
+    given = shown.scores is None, shown.propensities is None
+    return id(shown.playlist_ids), id(shown.held), shown.model_version, shown.arm, *given
+
+
+def _bits(columns: Sequence[Array | None]) -> Array:
+    """Bits of float32, uint32, of what all answers have or none."""
+    given = [column.ravel() for column in columns if column is not None]
+    return np.concatenate(given).astype(np.float32, copy=False).view(np.uint32) if given else _NO_BITS
+
+
+def _steps(answers: Sequence[Shown], sizes: Sequence[int]) -> Array:
+    """The number in _STEPS of each list, int64 (n,)."""
+    numbers = np.zeros(sum(sizes), np.int64)
+    first = 0
+    for shown, size in zip(answers, sizes, strict=True):
+        if shown.skipped is not None and any(shown.skipped):
+            numbers[first : first + size] = [sum(1 << (step - 1) for step in set(steps)) for steps in shown.skipped]
+        first += size
+    return numbers
+
+
+def _candidates(answers: Sequence[Shown], sizes: Sequence[int]) -> tuple[Array, Array, Array, Array]:
+    """As copy_kernels.candidates_of takes them."""
+    found, rows = np.zeros(sum(sizes), np.uint64), np.full(sum(sizes), -1, np.int32)
+    first = 0
+    for shown, size in zip(answers, sizes, strict=True):
+        if shown.candidates is not None:
+            found[first : first + size] = shown.candidates
+        if shown.held_rows is not None:
+            rows[first : first + size] = shown.held_rows
+        first += size
+    held = _NOBODY if answers[0].held is None else answers[0].held
+    return found, rows, _read_only(held.indptr), _read_only(held.indices)
+
+
+def _asked(answers: Sequence[Shown], sizes: Sequence[int]) -> tuple[Array, Array, Array, Array]:
+    """Rows of what a call shares and of a list's own, int64 (n,), -1: nothing; offsets and bytes of them."""
+    shared, own = np.full(sum(sizes), -1, np.int64), np.full(sum(sizes), -1, np.int64)
+    texts: list[bytes] = []
+    first = 0
+    for shown, size in zip(answers, sizes, strict=True):
+        if shown.asked is not None:
+            shared[first : first + size] = len(texts)
+            texts.append(shown.asked)
+            for place, taste in enumerate(shown.tastes or (), first):
+                if taste is None:
+                    shared[place] = -1
+                else:
+                    own[place] = len(texts)
+                    texts.append(taste)
+        first += size
+    return shared, own, *_table(texts)
+
+
+def _table(texts: Sequence[bytes]) -> tuple[Array, Array]:
+    """Offsets int64 (n + 1,) and the bytes, uint8, read-only."""
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return offsets, np.frombuffer(b"".join(texts), np.uint8)
+
+
+def _read_only(array: Array) -> Array:
+    """A read-only view: numba would compile again for a writable array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _pack(table: Sequence[str]) -> _PackedTable:
@@ -142,12 +217,34 @@ def _pack(table: Sequence[str]) -> _PackedTable:
 
 
 def _frozen(table: StringTable) -> StringTable:
-    """Read-only views: numba would compile again for writable arrays."""
-    offsets, data = table.offsets.view(), table.data.view()
-    offsets.flags.writeable = data.flags.writeable = False
-    return StringTable(offsets, data)
+    return StringTable(_read_only(table.offsets), _read_only(table.data))
 
 
 def _field(text: str) -> bytes:
     data = text.encode()
     return len(data).to_bytes(4, "big") + data
+
+
+def _names(names: Sequence[str]) -> bytes:
+    """A whole column: a text array, or NULL where it is empty."""
+    if not names:
+        return b"\xff" * 4
+    head = (1, 0, copy_kernels.TEXT_OID, len(names), 1)
+    data = b"".join(number.to_bytes(4, "big") for number in head) + b"".join(map(_field, names))
+    return len(data).to_bytes(4, "big") + data
+
+
+class _Table(NamedTuple):
+    offsets: Array
+    data: Array
+
+
+# Column `skipped` by a number whose bit k is set where the step k + 1 was left out.
+_STEPS = _Table(
+    *_table(
+        [
+            _names([step.name.lower() for step in Skipped if number >> (step - 1) & 1])
+            for number in range(1 << max(Skipped))
+        ]
+    )
+)

@@ -15,7 +15,8 @@ import psycopg
 from spotify_buddies.serve_app.ranking.history import Shown
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
-from spotify_buddies.serve_app.store.impressions.copy_format import HEADER, TRAILER, CopyEncoder
+from spotify_buddies.serve_app.store.impressions.copy_format import COLUMNS, HEADER, TRAILER, CopyEncoder
+from spotify_buddies.serve_app.store.rights.known import Erased
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
 
@@ -25,7 +26,7 @@ AT_ONCE = 500
 # The pause between two writes, so that single answers share one; at least as long as the last write took.
 PAUSE_S = 0.1
 RETRY_S = (0.2, 2.0)
-_COPY = "COPY impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source) FROM STDIN BINARY"
+_COPY = f"COPY impressions ({', '.join(COLUMNS)}) FROM STDIN BINARY"
 _WRITTEN = "SELECT EXISTS (SELECT FROM impressions WHERE user_id = %s AND at = %s AND recommendation_id = %s)"
 _log = logging.getLogger(__name__)
 
@@ -49,14 +50,18 @@ class _Batch:
 class Impressions:
     """Writes what is recorded; make it inside the running event loop, and `run` it there.
 
-    most: lists that may wait. Beyond it the oldest are dropped: the newest matter to a user who asks again.
+    most: lists that may wait. Beyond it the oldest are dropped: the newest matter to a user who asks again. erased:
+    whose lists are not written.
     """
 
-    def __init__(self, url: str, timeout_s: float, most: int, schema: Schema, telemetry: Telemetry) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, most: int, schema: Schema, telemetry: Telemetry, erased: Erased | None = None
+    ) -> None:
         self._timeout_s = timeout_s
         self._most = most
         self._schema = schema
         self._telemetry = telemetry
+        self._erased = erased or Erased(None)
         self._connections = Connections(url, timeout_s, 2)
         self._encoder = CopyEncoder()
         self._queue: deque[Shown] = deque()
@@ -187,7 +192,9 @@ class Impressions:
 
     async def _send(self, batch: _Batch) -> str:
         await self._schema.ready()
-        async with self._connections.take() as connection:
+        # An erasure waits for the end of this transaction, or is known in it.
+        async with self._connections.take() as connection, connection.transaction():
+            await self._leave_out_erased(connection, batch)
             if batch.uncertain and await self._is_written(connection, batch):
                 return "written"
             async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -197,6 +204,13 @@ class Impressions:
                     await asyncio.sleep(0)
                 await copy.write(TRAILER)
         return "written"
+
+    async def _leave_out_erased(self, connection: psycopg.AsyncConnection, batch: _Batch) -> None:
+        await self._erased.enter(connection)
+        lists = batch.lists
+        batch.answers = [self._erased.without(shown) for shown in batch.answers]
+        if lost := lists - batch.lists:
+            self._telemetry.count_impressions("erased", lost)
 
     async def _is_written(self, connection: psycopg.AsyncConnection, batch: _Batch) -> bool:
         """Whether the first list of the batch, and so all of it, was committed before the connection was lost."""

@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-import pyarrow as pa
 from pyarrow import fs
 
 from spotify_buddies.foundation.addresses.scrub import scrubbed
 from spotify_buddies.foundation.process.disk import size
 from spotify_buddies.foundation.stages.progress import Progress
+from spotify_buddies.trainer.copies.places import ADDRESS, ADVICE, PROBLEMS, PlaceError, open_place
 from spotify_buddies.trainer.dataset.errors import DataError
 from spotify_buddies.trainer.dataset.reading.tables.parts import is_hidden
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _TABLE = (".parquet", ".csv")
 _BLOCK_BYTES = 1 << 22
-_PROBLEMS = (OSError, pa.ArrowException)
-_ADVICE = (
-    "check the address, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and for a store that is not Amazon's "
-    "AWS_ENDPOINT_URL"
-)
 
 
 def local(place: str, copies: Path, progress: Progress) -> Path:
@@ -38,21 +31,18 @@ def local(place: str, copies: Path, progress: Progress) -> Path:
     s3:// takes login, region and endpoint from the environment and ~/.aws, as Amazon's tools do; other addresses are
     those of pyarrow.fs.FileSystem.from_uri. DataError: nothing there, no access, or no room for the copy.
     """
-    match = _ADDRESS.fullmatch(place)
+    match = ADDRESS.fullmatch(place)
     if not match:
         return Path(place)
     scheme, path = match[1].lower(), match[2].strip("/")
-    if "@" in path.partition("/")[0]:
-        advice = "give the login in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise DataError(scrubbed(place), "", "an address with a login in it", advice)
     if scheme == "file":
         return Path("/", path)
     try:
-        source, path = (_s3(), path) if scheme in ("s3", "s3a") else fs.FileSystem.from_uri(place)
-    except _PROBLEMS as error:
-        raise _refused(place, error) from error
+        opened = open_place(place)
+    except PlaceError as error:
+        raise DataError(error.address, "", error.problem, error.advice) from error
     folder = copies / hashlib.sha256(f"{scheme}://{path}".encode()).hexdigest()[:12]
-    return copied(source, path, place, folder, progress)
+    return copied(opened.files, opened.path, place, folder, progress)
 
 
 def copied(source: fs.FileSystem, path: str, address: str, folder: Path, progress: Progress) -> Path:
@@ -85,25 +75,16 @@ def copied(source: fs.FileSystem, path: str, address: str, folder: Path, progres
     return folder
 
 
-def _s3() -> fs.FileSystem:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    scheme, separator, host = (endpoint or "").rpartition("://")
-    return fs.S3FileSystem(
-        region=region, endpoint_override=host.rstrip("/") or None, scheme=scheme if separator else "https"
-    )
-
-
 def _listed(source: fs.FileSystem, path: str, address: str) -> dict[str, fs.FileInfo]:
     """The files at a path, by the name of their copy below the folder."""
     try:
         here = source.get_file_info(path)
         selector = fs.FileSelector(path, recursive=True)
         infos = [here] if here.type != fs.FileType.Directory else source.get_file_info(selector)
-    except _PROBLEMS as error:
+    except PROBLEMS as error:
         raise _refused(address, error) from error
     if here.type == fs.FileType.NotFound:
-        raise DataError(address, "", "nothing there", _ADVICE)
+        raise DataError(address, "", "nothing there", ADVICE)
     place = PurePosixPath(path)
     above = place.parent if here.type == fs.FileType.File or place.suffix in _TABLE else place
     names = {PurePosixPath(info.path).relative_to(above): info for info in infos if info.type == fs.FileType.File}
@@ -136,9 +117,9 @@ def _blocks(source: fs.FileSystem, path: str, address: str) -> Iterator[bytes]:
         with source.open_input_stream(path, compression=None) as file:
             while block := file.read(_BLOCK_BYTES):
                 yield block
-    except _PROBLEMS as error:
+    except PROBLEMS as error:
         raise _refused(address, error) from error
 
 
 def _refused(address: str, error: Exception) -> DataError:
-    return DataError(address, "", f"cannot be read ({scrubbed(str(error))})", _ADVICE)
+    return DataError(address, "", f"cannot be read ({scrubbed(str(error))})", ADVICE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from spotify_buddies.foundation.stages.stage import STAMP
@@ -22,10 +22,11 @@ _SINGLE = {
     "listens": re.compile(r"listens\.(csv(\.gz|\.zst)?|parquet)"),
     "playlists": re.compile(r"playlists\.(csv(\.gz|\.zst)?|parquet)"),
 }
+FEEDBACK = "feedback"
 # In the order in which they are read.
 _INTERACTIONS = {
     name: re.compile(name + r"\.(csv(\.gz|\.zst)?|parquet)")
-    for name in ("follows", "likes", "saves", "dislikes", "feedback")
+    for name in ("follows", "likes", "saves", "dislikes", FEEDBACK)
 }
 _ONE_EACH = _SINGLE | _INTERACTIONS
 # A table may be a folder of its parts, as Spark writes it: one source, and not a folder to look into.
@@ -86,6 +87,20 @@ def find_sources(directory: Path, user: str | None = None) -> Sources:
         raise problems[0]
     check_enough(directory, sources)
     return sources
+
+
+def with_feedback(sources: Sources, path: Path) -> Sources:
+    """The sources with one more table of interactions: a file, or a folder that holds feedback.parquet or feedback.csv.
+
+    DataError: there is no such file, or the raw files hold feedback already.
+    """
+    names = [path] if path.is_file() else [path / f"{FEEDBACK}.{form}" for form in ("parquet", "csv")]
+    found = next((name for name in names if name.is_file()), None)
+    if found is None or not _INTERACTIONS[FEEDBACK].fullmatch(found.name):
+        raise DataError(str(path), "", "no feedback.parquet or feedback.csv", "make it with `buddies retrain extract`")
+    if there := [one for one in sources.interactions if one.name.startswith(f"{FEEDBACK}.")]:
+        raise DataError(str(there[0]), "", f"feedback beside {found}", "move one of them away")
+    return replace(sources, interactions=(*sources.interactions, found))
 
 
 def scan(directory: Path, user: str | None = None) -> tuple[Sources, list[DataError]]:

@@ -53,6 +53,27 @@ def test_an_equal_canary_is_not_rolled_back_because_all_like_rates_fall_while_it
     assert gate.canary == pytest.approx(gate.production, abs=1e-9)
 
 
+def test_reactions_to_the_lists_of_the_step_before_do_not_accuse_an_equal_canary(postgres_url: str) -> None:
+    async def work(connection: Connection) -> Verdict:
+        generation, number = await live(connection, CANARY), 0
+        since = datetime.now(UTC) - timedelta(hours=4)
+        await connection.execute("UPDATE rollout_generations SET decided_at = %s", (since,))
+        # At first with the arms of 5 %, then with those of 25 %, while all rates fall.
+        for share, minutes, likes in ((0.05, 10, 6), (0.25, 120, 2)):
+            for arm, version, users in (
+                ("canary", "2", round(6_000 * share)),
+                ("production", "1", round(6_000 * (1 - share))),
+            ):
+                scores = {f"{number + user}": [int(user % 10 < likes)] for user in range(users)}
+                await react(connection, arm, version, scores, since + timedelta(minutes=minutes))
+                number += users
+        return await ask(connection, generation)
+
+    verdict = on(postgres_url, work)
+    (gate,) = [gate for gate in verdict.gates if gate.name == "like rate"]
+    assert gate.canary == pytest.approx(gate.production, abs=1e-9)
+
+
 def test_one_failed_call_of_500_users_does_not_roll_back(postgres_url: str) -> None:
     async def work(connection: Connection) -> Verdict:
         generation = await live(connection, CANARY)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
+from spotify_buddies.serve_app.rollout.gates.listeners import Split
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position, Verdict, VerdictKind, decide
@@ -100,7 +101,7 @@ def test_a_verdict_is_json_with_every_gate() -> None:
     body = judged(at(0.25)).to_json()
     assert (body["kind"], body["share"], body["next_share"]) == ("advance", 0.25, 0.5)
     assert [gate["name"] for gate in body["gates"]] == [
-        "recent errors", "errors", "p99", "cold", "empty", "coverage", "like rate"
+        "recent errors", "errors", "p99", "cold", "empty", "coverage", "like rate", "split"
     ]  # fmt: skip
     assert {gate["outcome"] for gate in body["gates"]} == {"passed"}
     assert body["at"] == "2026-05-01T00:00:00+00:00"
@@ -110,3 +111,22 @@ def test_a_verdict_is_json_with_every_gate() -> None:
 def test_steps_that_do_not_lead_to_all_users_are_refused(steps: tuple[float, ...]) -> None:
     with pytest.raises(ValidationError, match="ascend"):
         GateSettings(steps=steps)
+
+
+def test_the_first_reactions_of_each_step_are_a_stratum_of_their_own() -> None:
+    first, second, third = NOW, NOW + timedelta(hours=3), NOW + timedelta(hours=3, minutes=30)
+    position = Position(0.25, first, third, starts=(first, second, third))
+    hour = timedelta(hours=1)
+    assert position.strata(3_600) == (first, first + hour, second, third, third + hour), "the second is over before"
+
+
+def test_a_wrong_split_holds_what_compares_listeners_and_not_what_says_that_the_canary_fails() -> None:
+    wrong = replace(GOOD, split=Split(100, 1_000, 0, 20.0))
+    assert judged(at(0.25), wrong).kind is VerdictKind.HOLD
+    assert judged(at(0.5), wrong).kind is VerdictKind.HOLD
+    cold = replace(wrong, canary=replace(ARM, step=replace(COUNTS, cold=90_000)))
+    assert judged(at(0.25), cold).kind is VerdictKind.HOLD
+    assert judged(at(0.25), replace(cold, split=Split())).kind is VerdictKind.ROLL_BACK
+    empty = replace(wrong, canary=replace(ARM, step=replace(COUNTS, empty=90_000)))
+    assert judged(at(0.25), empty).reason.startswith("empty: ")
+    assert judged(at(0.25, canary_s=3_600), wrong).kind is VerdictKind.ROLL_BACK, "its time is over all the same"

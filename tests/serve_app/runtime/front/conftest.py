@@ -19,8 +19,8 @@ from spotify_buddies.foundation.process.ports import free_block
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import Malformed
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE, SHORT, add_service, handlers_of
-from spotify_buddies.serve_app.api.health import add_health
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES, SERVER_OPTIONS
+from spotify_buddies.serve_app.api.standard.health import add_health
 from spotify_buddies.serve_app.http1.call import Call
 from spotify_buddies.serve_app.http1.listener import Listener
 from spotify_buddies.serve_app.http1.place import socket_of
@@ -66,8 +66,15 @@ class Answers:
     async def GetModelStatus(self, request, context):  # noqa: N802
         return pb.GetModelStatusResponse(model="m")
 
+    async def EraseUser(self, request, context):  # noqa: N802
+        return pb.EraseUserResponse()
+
     async def RecommendStream(self, request, context):  # noqa: N802
         yield pb.RecommendStreamResponse()
+        await self.held.wait()
+
+    async def ExportUser(self, request, context):  # noqa: N802
+        yield pb.ExportUserResponse()
         await self.held.wait()
 
 

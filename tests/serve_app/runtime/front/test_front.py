@@ -19,8 +19,8 @@ from google.rpc.status_pb2 import Status
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1.recommender_pb2_grpc import RecommenderServiceStub
-from spotify_buddies.serve_app.api import reflection
 from spotify_buddies.serve_app.api.limits import REQUEST_BYTES
+from spotify_buddies.serve_app.api.standard import reflection
 from spotify_buddies.serve_app.runtime.front import config, rules
 from spotify_buddies.serve_app.runtime.front.rules import CALLER, HEADER_BYTES
 from tests.front import CHECK, CONFIG, EMPTY, NOTHING, RECOMMEND, STREAM, WATCH, Answer, http2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import shutil
 from pathlib import Path
@@ -18,6 +17,7 @@ from spotify_buddies.trainer.dataset.reading import remote
 from spotify_buddies.trainer.dataset.reading.rows import table_rows
 from spotify_buddies.trainer.dataset.reading.sources import find_sources
 from spotify_buddies.trainer.dataset.reading.tables.parts import fingerprint
+from tests.object_store import object_store
 
 
 def parquet(*users: str) -> bytes:
@@ -116,35 +116,16 @@ def test_an_address_with_a_login_is_refused_and_the_login_is_not_shown(tmp_path)
 
 
 def test_an_address_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"http://x/y: cannot be read \(Unrecognized filesystem"):
+    with pytest.raises(DataError, match=r"http://x/y: cannot be opened \(Unrecognized filesystem"):
         remote.local("http://x/y", tmp_path, silent)
 
 
 @pytest.fixture
 def bucket(monkeypatch):
-    server = pytest.importorskip("moto.server", reason="needs pip install 'moto[server]'").ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    connection = http.client.HTTPConnection(host, port)
-
-    def put(path: str, content: bytes = b"") -> None:
-        login = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-        headers = {"Authorization": login, "Content-Type": "application/octet-stream"}
-        connection.request("PUT", path, content, headers)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200
-
-    put("/bucket")
-    for name, content in FILES.items():
-        put(f"/bucket/raw/{name}", content)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    yield
-    connection.close()
-    server.stop()
+    with object_store(monkeypatch) as put:
+        for name, content in FILES.items():
+            put(f"raw/{name}", content)
+        yield
 
 
 @pytest.mark.usefixtures("bucket")

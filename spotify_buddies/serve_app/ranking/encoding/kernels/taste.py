@@ -10,7 +10,7 @@ from numba import njit
 
 from spotify_buddies.serve_app.ranking.encoding.kernels.recommendations import encode_columns
 from spotify_buddies.serve_app.ranking.kernels.columns import ListRules, Ragged
-from spotify_buddies.serve_app.ranking.kernels.gather import gather_owned
+from spotify_buddies.serve_app.ranking.kernels.gather import fold, gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
 from spotify_buddies.serve_app.ranking.kernels.retrieval import join, mark
 from spotify_buddies.serve_app.ranking.kernels.scoring import rank_columns
@@ -51,12 +51,12 @@ def answer_taste(
     The other groups are those of the kernels for many users.
 
     Returns the bytes and writes lists: rows, scores (1, limit), counts and sources (1,) as ListColumns, but the source
-    by its number; found_by uint8 (1, limit).
+    by its number; found_by uint8 (1, limit); folded uint64 (1,), the hash of the candidates.
     """
     hashes, hash_rows, id_offsets, ids = index
     songs, unknown, near, factor, genre = taste
     numbers, unshared, pairing, close, popular = labels
-    rows, scores, counts, sources, found_by = lists
+    rows, scores, counts, sources, found_by, folded = lists
     hashed, ends = np.empty(1, np.uint64), np.empty(2, np.int64)
     hashed[0], ends[0], ends[1] = wanted, 0, key.size
     users, own = np.empty(1, np.int32), np.zeros(1, np.int32)
@@ -71,6 +71,7 @@ def answer_taste(
     join(gathered, pairing, nearest, close, joined, bits, sizes)
     bounds[1] = sizes[0]
     candidates, marks = joined[0, : sizes[0]], bits[0, : sizes[0]]
+    folded[0] = fold(candidates)
     rows[:], scores[:] = -1, 0.0
     asked = (
         users, factor, own, bounds, candidates, np.empty(0, np.float32), own, genre, np.empty((0, 0), np.float32),

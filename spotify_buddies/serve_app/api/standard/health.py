@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
-from spotify_buddies.serve_app.api import reflection
 from spotify_buddies.serve_app.api.codec import Malformed
 from spotify_buddies.serve_app.api.grpc_registration import SERVICE, parser
+from spotify_buddies.serve_app.api.standard import reflection
 
 _STATES = health_pb2.HealthCheckResponse
 _NAMES = ("", SERVICE)

@@ -1,0 +1,1 @@
+"""A world that changes from week to week, and visits of the people in it."""

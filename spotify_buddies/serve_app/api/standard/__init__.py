@@ -1,0 +1,1 @@
+"""The services that every gRPC server has: health and reflection."""

@@ -1,0 +1,1 @@
+"""A list that was shown, computed again from its version's bundle."""

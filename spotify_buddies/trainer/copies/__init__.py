@@ -1,0 +1,1 @@
+"""Folders of the state directory in an object store: pushed and pulled by the hashes of their files."""
