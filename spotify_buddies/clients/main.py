@@ -28,7 +28,7 @@ PACKAGE = "spotify-buddies"
 EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
-    **dict.fromkeys(("store", "online", "rollout", "user"), "serve"),
+    **dict.fromkeys(("store", "online", "drift", "rollout", "user"), "serve"),
     "retrain": "retrain",
 }
 
@@ -66,6 +66,7 @@ def _groups() -> dict[str, typer.Typer]:
     from spotify_buddies.pairing.cli import app as pair_app
     from spotify_buddies.serve_app.daily.cli import app as daily_app
     from spotify_buddies.serve_app.online.cli import app as online_app
+    from spotify_buddies.serve_app.online.drift.cli import app as drift_app
     from spotify_buddies.serve_app.queue.cli import app as queue_app
     from spotify_buddies.serve_app.rollout.cli import app as rollout_app
     from spotify_buddies.serve_app.runtime.cli import app as serve_app
@@ -94,6 +95,7 @@ def _groups() -> dict[str, typer.Typer]:
         "store": store_app,
         "user": user_app,
         "online": online_app,
+        "drift": drift_app,
         "retrain": retrain_app,
         "config": config_app,
     }
@@ -102,6 +104,7 @@ def _groups() -> dict[str, typer.Typer]:
 def sections() -> dict[str, Any]:
     """The settings model of each section of buddies.toml, by name."""
     from spotify_buddies.pairing.cli import SECTIONS as PAIRING
+    from spotify_buddies.serve_app.online.drift.cli import SECTIONS as DRIFT
     from spotify_buddies.serve_app.queue.cli import SECTIONS as QUEUE
     from spotify_buddies.serve_app.rollout.cli import SECTIONS as ROLLOUT
     from spotify_buddies.serve_app.runtime.cli import SECTIONS as SERVE
@@ -111,7 +114,7 @@ def sections() -> dict[str, Any]:
     from spotify_buddies.trainer.retrain.cli import SECTIONS as RETRAIN
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 
-    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT}
+    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT, **DRIFT}
 
 
 def _print_version(wanted: bool) -> None:

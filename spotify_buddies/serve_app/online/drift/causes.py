@@ -37,7 +37,9 @@ WHERE kind = 'drift' AND (
 ) ORDER BY taken_at IS NULL DESC, began DESC LIMIT 1
 """
 _OF_CAUSE = "SELECT DISTINCT signal FROM drift_checks WHERE cause = %s AND alarm"
-_OPEN = "INSERT INTO drift_causes (kind, message, began, seen) VALUES ('drift', %(message)s, %(until)s, %(until)s) RETURNING id"
+_OPEN = """
+INSERT INTO drift_causes (kind, message, began, seen) VALUES ('drift', %(message)s, %(until)s, %(until)s) RETURNING id
+"""
 _SEEN = "UPDATE drift_causes SET seen = greatest(seen, %s), began = least(began, %s) WHERE id = %s"
 _STORE = """
 INSERT INTO drift_checks (until, since, signal, against, version, value, threshold, alarm, why, cause)

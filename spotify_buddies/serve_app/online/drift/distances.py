@@ -1,4 +1,4 @@
-"""How far two distributions over the same bins are apart. All functions work on the last axis; leading axes broadcast."""
+"""How far two distributions over the same bins are apart. The last axis is the bins; leading axes broadcast."""
 
 from __future__ import annotations
 

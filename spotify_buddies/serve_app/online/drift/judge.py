@@ -111,9 +111,7 @@ def _judge(counted: Counted, window_days: int, settings: DriftSettings) -> Itera
             yield _distribution(counted, window_days, against, risk, settings)
 
 
-def _volume(
-    counted: Counted, window_days: int, against: Against, risk: float, settings: DriftSettings
-) -> Finding:
+def _volume(counted: Counted, window_days: int, against: Against, risk: float, settings: DriftSettings) -> Finding:
     amounts = counted.days.sum(axis=-1)
     history = amounts[: len(amounts) - window_days]
     part = amounts[-1:] if against is Against.DAY else amounts[-window_days:]
@@ -165,7 +163,9 @@ def _distribution(
 
 
 def _unjudged(found: Finding, why: str) -> Finding:
-    return Finding(found.signal, found.against, entries=found.entries, compared=found.compared, why=f"not judged: {why}")
+    return Finding(
+        found.signal, found.against, entries=found.entries, compared=found.compared, why=f"not judged: {why}"
+    )
 
 
 def _lacking(entries: int, compared: int, settings: DriftSettings) -> str:

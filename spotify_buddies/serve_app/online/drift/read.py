@@ -101,9 +101,7 @@ async def read_users(connection: psycopg.AsyncConnection, span: Span) -> list[li
     return users
 
 
-async def read_playlists(
-    connection: psycopg.AsyncConnection, span: Span, version: str
-) -> list[tuple[int, str, int]]:
+async def read_playlists(connection: psycopg.AsyncConnection, span: Span, version: str) -> list[tuple[int, str, int]]:
     """How often a version's lists showed each playlist: (day, playlist_id, places). psycopg.Error."""
     return await _rows(connection, _PLAYLISTS, {**span.values, "version": version})
 

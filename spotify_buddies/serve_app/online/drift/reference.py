@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def count_libraries(bundle: Bundle, users: Sequence[Sequence[str]]) -> Counted:
 
 
 def count_genres(bundle: Bundle, days: int, shown: Sequence[tuple[int, str, int]]) -> Counted:
-    """Genres of the playlists shown, beside those of every user's best candidates. shown: (day, playlist_id, places)."""
+    """Genres of the playlists shown, beside those of all best candidates. shown: (day, playlist_id, places)."""
     signal, entries = Signal.GENRES_SHOWN, "playlists"
     if bundle.playlist_genre is None:
         return Counted(signal, entries, (), np.zeros((days, 0)), unmeasured="the bundle has no genres of playlists")
@@ -88,7 +89,7 @@ def ranges(edges: Array, unit: str) -> tuple[str, ...]:
     texts = [f"{edge:,.4g}" for edge in edges]
     if not texts:
         return (f"any {unit}",)
-    between = [f"{low} to {high} {unit}" for low, high in zip(texts, texts[1:], strict=False)]
+    between = [f"{low} to {high} {unit}" for low, high in pairwise(texts)]
     return (f"below {texts[0]} {unit}", *between, f"{texts[-1]} and more {unit}")
 
 

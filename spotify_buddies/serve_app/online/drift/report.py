@@ -53,7 +53,7 @@ class DriftReport:
 async def make_report(
     connection: psycopg.AsyncConnection, until: datetime, window_days: int, settings: DriftSettings, find: FindBundle
 ) -> DriftReport:
-    """Count and judge. until: with a time zone. A signal that lacks something says so; psycopg.Error: Postgres is away."""
+    """Count and judge. until: with a time zone. A signal that lacks something says so. psycopg.Error."""
     span = Span(until, settings.history_days + window_days)
     version = await serving_version(connection, span)
     bundle, why = (None, "nothing serves") if version is None else find(version)

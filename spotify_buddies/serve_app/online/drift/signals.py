@@ -53,8 +53,8 @@ class Counted:
     """A signal as it was counted.
 
     bins: names. days: entries, int64 (days, bins), oldest day first, the window's days last. entries: what an entry is,
-    in the plural. reference: entries of the same bins in the training data, (bins,); None: `why` says why not. unmeasured:
-    why there is nothing to count, "" where there is; then bins are none.
+    in the plural. reference: entries of the same bins in the training data, (bins,); None: `why` says why not.
+    unmeasured: why there is nothing to count, "" where there is; then bins are none.
     """
 
     signal: Signal
