@@ -4,9 +4,10 @@ All functions take arrays whose last axes are (days, bins) or (days,), oldest da
 
 Lists of one day have the day and their listeners in common, so shares vary more from day to day than independent draws
 would. That is measured: a history of quiet days gives the intracluster correlation of lists of a day (by the method of
-moments, reviewed by Donner 1986), which gives the design effect of any set of days; the distribution of PSI is stretched by that
-effect (first-order correction of Rao and Scott 1981), and as the effect is an estimate of few days, its own uncertainty
-turns the chi-square into an F. Weekdays are compared with themselves where the history has two weeks or more.
+moments, reviewed by Donner 1986), which gives the design effect of any set of days. The distribution of PSI is
+stretched by that effect (first-order correction of Rao and Scott 1981). The effect is an estimate from few days, and its own
+uncertainty turns the chi-square into an F. Weekdays are compared with themselves where the history has two
+weeks or more.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A control chart for how much there is a day: the last day (Shewhart) and an average that forgets (EWMA).
 
 Roberts (1959, Technometrics 1(3)) has the EWMA, Lucas and Saccucci (1990, Technometrics 32(1)) the two together: one
-sees a jump at once, the other sees a slow change within days. The textbook limits suppose that mean and deviation are known;
-here both come from some weeks of history, so the statistic is a Student's t and its limit a quantile of that.
+sees a jump at once, the other sees a slow change within days. The textbook limits suppose a known mean
+and deviation; here both come from some weeks of history, so the statistic is a Student's t
+and its limit a quantile of that.
 """
 
 from __future__ import annotations

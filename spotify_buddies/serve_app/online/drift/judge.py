@@ -94,13 +94,21 @@ def chart(amounts: Array, window_days: int, against: Against, risk: float) -> tu
     return value, deviation_limit(freedom, risk)
 
 
+def risk_of(signal: Signal, settings: DriftSettings) -> float:
+    """The risk of each test of a signal in a check. Doubled where changes in one direction alone are alarms: of quiet
+    days beyond the limit, half go in the other.
+    """
+    risk = risk_of_a_test(settings.alarms_per_quarter, TESTS, settings.checks_per_day)
+    return 2 * risk if signal in BAD_DIRECTION else risk
+
+
 def judge(counted: Counted, window_days: int, settings: DriftSettings) -> list[Finding]:
     """The findings of a signal, one for each comparison that it has."""
     return list(_judge(counted, window_days, settings))
 
 
 def _judge(counted: Counted, window_days: int, settings: DriftSettings) -> Iterator[Finding]:
-    risk = risk_of_a_test(settings.alarms_per_quarter, TESTS, settings.checks_per_day)
+    risk = risk_of(counted.signal, settings)
     for against in COMPARED[counted.signal]:
         unmeasured = counted.unmeasured or (counted.why if against is Against.TRAINING else "")
         if unmeasured:

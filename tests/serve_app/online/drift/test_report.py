@@ -1,0 +1,111 @@
+"""`buddies drift report` and `check` over generated weeks in Postgres."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from spotify_buddies.serve_app.online.drift.reference import best_places, count_libraries, deciles, ranges
+from spotify_buddies.trainer.bundle import Bundle
+from tests.serve_app.online.drift.conftest import DAYS, Weeks
+
+
+def test_an_empty_store_is_quiet_and_says_so(weeks: Weeks) -> None:
+    told = weeks.command("check")
+    assert "no version: nothing can be judged yet" in told
+    assert "cold_users, week: not judged: no lists" in told
+    assert "library_sizes, training: not measured: nothing serves" in told
+
+
+def test_quiet_weeks_are_quiet_and_every_signal_but_those_not_stored_is_judged(weeks: Weeks, bundle_dir: Path) -> None:
+    weeks.fill()
+    weeks.serve(bundle_dir)
+    found = weeks.found("check")
+    assert not any(finding["alarm"] for finding in found.values())
+    unmeasured = {signal for (signal, _), finding in found.items() if finding["value"] is None}
+    # The generated bundle has no songs of playlists, of which genres of playlists follow.
+    assert unmeasured == {"genres_asked", "unknown_songs", "genres_shown"}
+    assert found["cold_users", "week"]["entries"] > 3_000
+    assert found["library_sizes", "training"]["from_training"] < 0.1
+    assert found["scores", "week"]["threshold"] is not None
+    assert weeks.rows("SELECT count(*), count(cause) FROM drift_checks") == [(len(found), 0)]
+
+
+def test_a_wave_of_cold_users_raises_the_alarm_on_its_first_day(weeks: Weeks) -> None:
+    weeks.fill(last=DAYS - 1)
+    weeks.fill(first=DAYS - 1, cold=0.4)
+    weeks.serve("/nowhere")
+    assert weeks.found("check", expect=4)["cold_users", "day"]["alarm"]
+    assert "ALARM" in weeks.command("report")
+
+
+def test_lost_feedback_raises_the_alarm(weeks: Weeks) -> None:
+    weeks.fill(last=DAYS - 1)
+    weeks.fill(first=DAYS - 1, reactions=60)
+    weeks.serve("/nowhere")
+    assert weeks.found("check", expect=4)["feedback_volume", "day"]["value"] < -5
+
+
+def test_fewer_cold_users_are_no_alarm(weeks: Weeks) -> None:
+    weeks.fill(last=DAYS - 1)
+    weeks.fill(first=DAYS - 1, cold=0.02)
+    weeks.serve("/nowhere")
+    found = weeks.found("report")["cold_users", "day"]
+    assert found["value"] > found["threshold"]
+    assert not found["alarm"]
+
+
+def test_a_bundle_that_cannot_be_used_leaves_its_signals_unmeasured_with_the_reason(weeks: Weeks) -> None:
+    weeks.fill(first=DAYS - 2)
+    weeks.serve("/nowhere")
+    told = weeks.command("report")
+    assert "scores, training: not measured: the bundle of version 7 cannot be used: /nowhere/manifest.json" in told
+    assert (
+        "cold_users, week: not judged: 981 lists, none before to compare with" in told.replace("1,0", "981")
+        or "none before to compare with" in told
+    )
+
+
+def test_a_version_that_no_registry_knows_is_no_error(weeks: Weeks) -> None:
+    weeks.fill(first=DAYS - 1)
+    told = weeks.command("report")
+    assert "not measured: the bundle of version 7 cannot be fetched: " in told
+
+
+def test_the_page_is_one_file_with_a_row_for_each_finding_and_plots(weeks: Weeks, bundle_dir: Path) -> None:
+    weeks.fill(first=DAYS - 9)
+    weeks.serve(bundle_dir)
+    weeks.command("report", "--html", "drift.html")
+    page = (weeks.state_dir / "drift.html").read_text()
+    found = json.loads(weeks.command("report", "--json"))["findings"]
+    assert page.count("<tr>") == len(found) + 1
+    assert page.count("<polyline") > 10
+    assert "http" not in page
+
+
+def test_a_window_that_is_none_is_wrong_usage(weeks: Weeks) -> None:
+    for words in (("--window", "0d"), ("--window", "week"), ("--window", "99w")):
+        assert "is no span of 1 to 90 days" in weeks.command("report", *words, expect=2)
+
+
+def test_libraries_of_known_users_are_counted_in_deciles_of_all_users(bundle: Bundle) -> None:
+    sizes = np.diff(bundle.user_songs.indptr)
+    counted = count_libraries(bundle, [["user-0", "nobody", "user-1"], []])
+    assert counted.days.sum(axis=1).tolist() == [2, 0]
+    assert counted.reference is not None
+    assert counted.reference.sum() == sizes.size
+    edges = deciles(sizes)
+    assert counted.days[0, int((edges <= sizes[0]).sum())] >= 1
+
+
+def test_best_places_are_the_first_five_candidates_of_each_user(bundle: Bundle) -> None:
+    starts, counts = bundle.candidates.indptr[:-1], np.diff(bundle.candidates.indptr)
+    expected = [start + place for start, count in zip(starts, counts, strict=True) for place in range(min(5, count))]
+    assert best_places(bundle).tolist() == expected
+
+
+def test_bins_between_edges_have_names() -> None:
+    assert ranges(np.array([7, 12]), "songs") == ("below 7 songs", "7 to 12 songs", "12 and more songs")
+    assert ranges(np.array([]), "songs") == ("any songs",)
