@@ -5,7 +5,7 @@ All functions take arrays whose last axes are (days, bins) or (days,), oldest da
 Lists of one day have the day and their listeners in common, so shares vary more from day to day than independent draws
 would. That is measured: a history of quiet days gives the intracluster correlation of lists of a day (by the method of
 moments, reviewed by Donner 1986), which gives the design effect of any set of days. The distribution of PSI is
-stretched by that effect (first-order correction of Rao and Scott 1981). The effect is an estimate from few days, and its own
+stretched by that effect (first-order correction of Rao and Scott 1981). The effect is an estimate from few days, whose
 uncertainty turns the chi-square into an F. Weekdays are compared with themselves where the history has two
 weeks or more.
 """
@@ -79,7 +79,8 @@ def variance_of(sizes: Array, spread: DaySpread) -> Array:
     entries = sizes.sum(axis=-1)
     size = np.divide((sizes**2).sum(axis=-1), entries, out=np.ones_like(entries), where=entries > 0)
     effect = 1.0 + spread.correlation * np.maximum(size - 1.0, 0.0)
-    return np.divide(effect, entries, out=np.full_like(entries, np.inf), where=entries > 0)
+    variance: Array = np.divide(effect, entries, out=np.full_like(entries, np.inf), where=entries > 0)
+    return variance
 
 
 def psi_threshold(window: Array, base: Array, spread: DaySpread, risk: float) -> Array:

@@ -18,7 +18,8 @@ LEAST_EXPECTED = 5.0
 def shares(counts: Array) -> Array:
     """Counts (.., bins) as shares that add up to 1, each above 0; equal shares where nothing was counted."""
     raised = np.asarray(counts, np.float64) + PRIOR
-    return raised / raised.sum(axis=-1, keepdims=True)
+    parts: Array = raised / raised.sum(axis=-1, keepdims=True)
+    return parts
 
 
 def psi(counts: Array, reference: Array) -> Array:
