@@ -163,7 +163,11 @@ def _distribution(
     words = _in_words(counted, now, before if reference is None else reference, reference is not None)
     alarm = bool(enough) and value > limit and _is_bad(counted.signal, now, before)
     told = f"{words}: PSI {'' if reference is None else 'rose by '}{value:.4f}"
-    told += f", limit {limit:.4f}" if enough else f"; not judged: {_lacking(entries, compared, settings)}"
+    told += (
+        f", limit {limit:.4f}"
+        if enough
+        else f"; not judged: {_lacking(counted.entries, entries, compared, parts, settings)}"
+    )
     return Finding(
         counted.signal, against, value, limit if enough else None, alarm, statistic, degrees, p_value, far, entries,
         compared, told,
@@ -176,9 +180,11 @@ def _unjudged(found: Finding, why: str) -> Finding:
     )
 
 
-def _lacking(entries: int, compared: int, settings: DriftSettings) -> str:
+def _lacking(what: str, entries: int, compared: int, parts: Sides, settings: DriftSettings) -> str:
     if min(entries, compared) < settings.least_entries:
         return f"{entries:,} and {compared:,} are compared, {settings.least_entries:,} of each are needed"
+    if parts.window.shape[-1] < 2:
+        return f"nearly all {what} are in one bin"
     return "the days before are too few to say how much quiet days differ"
 
 
@@ -204,4 +210,5 @@ def _in_words(counted: Counted, now: Array, before: Array, trained: bool) -> str
     p, q = shares(now), shares(before)
     place = 0 if counted.signal in BAD_DIRECTION else int(np.argmax((p - q) * np.log(p / q)))
     where = "in training" if trained else "before"
-    return f"{counted.bins[place]}: {p[place]:.1%} of {counted.entries}, {q[place]:.1%} {where}"
+    share, other = now[place] / max(now.sum(), 1), before[place] / max(before.sum(), 1)
+    return f"{counted.bins[place]}: {share:.1%} of {counted.entries}, {other:.1%} {where}"

@@ -31,6 +31,7 @@ def test_quiet_weeks_are_quiet_and_every_signal_but_those_not_stored_is_judged(w
     assert found["cold_users", "week"]["entries"] > 3_000
     assert found["library_sizes", "training"]["from_training"] < 0.1
     assert found["scores", "week"]["threshold"] is not None
+    assert "nearly all lists are in one bin" in found["skipped_steps", "week"]["why"]
     assert weeks.rows("SELECT count(*), count(cause) FROM drift_checks") == [(len(found), 0)]
 
 
