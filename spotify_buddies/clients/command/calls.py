@@ -28,6 +28,7 @@ from spotify_buddies.clients.python import (
     Taste,
 )
 from spotify_buddies.foundation.terminal.console import AsJson
+from spotify_buddies.foundation.terminal.durations import moment
 from spotify_buddies.foundation.terminal.visible import say, visible
 from spotify_buddies.foundation.text.lines import filled_lines
 
@@ -173,10 +174,9 @@ def _end(days: float | None, until: str | None) -> datetime:
     if days is not None:
         raise typer.BadParameter("say --days or --until, not both", param_hint="--until")
     try:
-        end = datetime.fromisoformat(until)
+        return moment(until)
     except ValueError as error:
         raise typer.BadParameter(f"{until!r} is no time such as 2030-01-31T12:00:00Z", param_hint="--until") from error
-    return end if end.tzinfo else end.replace(tzinfo=UTC)
 
 
 def _answered(recommendation_id: str, user: str, model_version: str, arm: Arm) -> Recommendation:

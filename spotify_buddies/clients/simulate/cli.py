@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -222,26 +220,17 @@ class _Runner:
 
     def _window(self, audience: Audience, plan: VisitPlan) -> tuple[VisitTally, bool]:
         """The counts of a window, and whether it was not interrupted."""
+        from spotify_buddies.clients.simulate.interrupts import run_whole
         from spotify_buddies.clients.simulate.tally import VisitTally
         from spotify_buddies.clients.simulate.visits import simulate
 
         tally = VisitTally()
 
         async def visit() -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                # As asyncio does with SIGINT: the window ends between two steps, not within one.
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
             async with AsyncClient(self._address, **self._options) as client:
                 await simulate(client, audience, plan, tally, _ticker(plan))
 
-        try:
-            asyncio.run(visit())
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            return tally, False
-        finally:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
-        return tally, True
+        return tally, run_whole(visit())
 
     def _print(self, tally: VisitTally, plan: VisitPlan, audience: Audience) -> None:
         body = {

@@ -21,6 +21,7 @@ from spotify_buddies.serve_app.store.block_arrays import NameTable, SortedBlocks
 from spotify_buddies.serve_app.store.blocklist import Blocklist
 from spotify_buddies.serve_app.store.commit import CHANNEL, UNTIL
 from spotify_buddies.serve_app.store.database.connections import connect, parameters
+from spotify_buddies.serve_app.store.database.following import follow_always
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.telemetry.redact import cause
@@ -30,7 +31,6 @@ POLL_S = 5.0
 ANSWER_WITHIN_S = 10.0
 # At least this long between two questions, and four times what the last one took.
 PAUSE_S = 0.01
-RECONNECT_S = (0.1, 2.0)
 # With more changes than this, everything is loaded again, in a thread.
 MANY = 50_000
 APPLY_AT_ONCE = 1_000
@@ -102,28 +102,20 @@ class BlocklistFollower:
         self.tried = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow, and reconnect whenever the connection is lost."""
-        wait_s = RECONNECT_S[0]
-        while True:
-            started = time.monotonic()
-            try:
-                await self._schema.ready()
-                await self._follow()
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                self._schema.doubt(error)
-                self.tried.set()
-                self._telemetry.count_follow("lost")
-                _log.warning("blocks are not followed for now: %s", cause(error))
-            if time.monotonic() - started > RECONNECT_S[1]:
-                wait_s = RECONNECT_S[0]
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RECONNECT_S[1])
+        """Follow, and connect again whenever the connection is lost."""
+        await follow_always(self._schema, self._follow, self._lost)
 
     async def reload(self) -> None:
         """Load all blocks again, and return when that is done."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reloads.append(done)
         await done
+
+    def _lost(self, error: Exception) -> None:
+        self._schema.doubt(error)
+        self.tried.set()
+        self._telemetry.count_follow("lost")
+        _log.warning("blocks are not followed for now: %s", cause(error))
 
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)

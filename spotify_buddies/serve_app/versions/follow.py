@@ -20,6 +20,7 @@ from spotify_buddies.serve_app.generations import ledger
 from spotify_buddies.serve_app.generations.counts import ArmCounts
 from spotify_buddies.serve_app.generations.state import Generation, GenerationState, Load, Report, Role
 from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.following import follow_always
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.telemetry.redact import cause
 from spotify_buddies.serve_app.versions.table import VersionTable
@@ -29,7 +30,6 @@ POLL_S = 1.0
 # How soon a change inside the replica (a version is loaded) is noticed: waiting for Postgres notices nothing else.
 TICK_S = 0.1
 ANSWER_WITHIN_S = 5.0
-RECONNECT_S = (0.1, 2.0)
 RETIRE_WITHIN_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -76,20 +76,7 @@ class GenerationFollower:
 
     async def run(self) -> None:
         """Follow, and connect again whenever the connection is lost."""
-        wait_s = RECONNECT_S[0]
-        while True:
-            started = time.monotonic()
-            try:
-                await self._schema.ready()
-                await self._follow()
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                self._schema.forget()
-                self.first.set()
-                _log.warning("generations are not followed for now: %s", cause(error))
-            if time.monotonic() - started > RECONNECT_S[1]:
-                wait_s = RECONNECT_S[0]
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RECONNECT_S[1])
+        await follow_always(self._schema, self._follow, self._lost)
 
     async def close(self) -> None:
         """Sign the replica off, if Postgres answers; call it when `run` has ended."""
@@ -102,6 +89,11 @@ class GenerationFollower:
                 async with connection:
                     await self._count(connection)
                     await ledger.retire(connection, self._replica.name)
+
+    def _lost(self, error: Exception) -> None:
+        self._schema.forget()
+        self.first.set()
+        _log.warning("generations are not followed for now: %s", cause(error))
 
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)

@@ -79,8 +79,8 @@ def _lines(directory: Path, manifest: dict[str, Any]) -> list[str]:
 
 def _window(length: str, until: str | None) -> Window:
     """typer.BadParameter: they cannot be read."""
-    from spotify_buddies.foundation.terminal.durations import seconds
-    from spotify_buddies.trainer.retrain.window import Window, moment, whole_hour
+    from spotify_buddies.foundation.terminal.durations import moment, seconds
+    from spotify_buddies.trainer.retrain.window import Window, whole_hour
 
     try:
         end = whole_hour(datetime.now(UTC)) if until is None else moment(until)

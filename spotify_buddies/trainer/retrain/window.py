@@ -26,16 +26,7 @@ class Window:
     @property
     def id(self) -> str:
         """As 20261029T070000Z-20261128T070000Z: the same for the same window."""
-        return "-".join(f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}" for moment in (self.first, self.until))
-
-
-def moment(text: str) -> datetime:
-    """UTC of an ISO 8601 date or time; without an offset it is UTC. ValueError: something else."""
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is no date or time such as 2026-11-28 or 2026-11-28T07:00:00Z") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        return "-".join(f"{end.astimezone(UTC):%Y%m%dT%H%M%SZ}" for end in (self.first, self.until))
 
 
 def whole_hour(now: datetime) -> datetime:

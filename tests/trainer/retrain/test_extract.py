@@ -12,6 +12,7 @@ import polars as pl
 import psycopg
 import pytest
 
+from spotify_buddies.foundation.terminal.durations import moment
 from spotify_buddies.serve_app.store.rights.extracts import erase_extracts
 from spotify_buddies.trainer.retrain import extract as extracting
 from spotify_buddies.trainer.retrain.extract import (
@@ -23,7 +24,7 @@ from spotify_buddies.trainer.retrain.extract import (
     open_extract,
 )
 from spotify_buddies.trainer.retrain.store import StoreError, postgres_url
-from spotify_buddies.trainer.retrain.window import Window, moment, whole_hour
+from spotify_buddies.trainer.retrain.window import Window, whole_hour
 from spotify_buddies.trainer.settings import RetrainSettings
 from tests.trainer.retrain.conftest import NOW, Block
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ from typing import Any
 
 from spotify_buddies.clients.command.access import Target
 from spotify_buddies.clients.python import AsyncClient
+from spotify_buddies.clients.simulate.interrupts import run_whole
 from spotify_buddies.clients.simulate.weeks.days import DAY, DAYS, Calendar
 from spotify_buddies.clients.simulate.weeks.living import DayTally, LivingPlan, live
 from spotify_buddies.clients.simulate.weeks.progress import DayCounts, Progress, rated, total
@@ -73,19 +72,10 @@ class WeeksRunner:
         tally = DayTally()
 
         async def visit() -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
             async with AsyncClient(self._address, **self._options) as client:
                 await live(client, self._world, self._calendar, day, self._plan, tally)
 
-        try:
-            asyncio.run(visit())
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            return tally, False
-        finally:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)  # the closed loop has reset it
-        return tally, True
+        return tally, run_whole(visit())
 
     def _describe(self, day: int, tally: DayTally) -> DayCounts:
         counts = tally.to_json()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spotify_buddies.foundation.terminal.durations import moment
+
 if TYPE_CHECKING:
     from spotify_buddies.clients.simulate.weeks.command import Span
     from spotify_buddies.clients.simulate.weeks.days import Calendar
@@ -113,7 +115,6 @@ def open_days(world: World, plan: LivingPlan, options: DayOptions) -> tuple[Cale
 
 def _start(text: str) -> datetime:
     try:
-        start = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError:
         raise typer.BadParameter(f"{text} is no date, such as 2026-10-12", param_hint="--start") from None
-    return (start if start.tzinfo else start.replace(tzinfo=UTC)).astimezone(UTC)

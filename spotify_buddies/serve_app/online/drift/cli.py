@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spotify_buddies.foundation.terminal.console import AsJson
+from spotify_buddies.foundation.terminal.durations import moment
 from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.serve_app.settings.command import store_url
 from spotify_buddies.serve_app.settings.drift import DriftSettings
@@ -41,9 +42,8 @@ def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
-        found = datetime.fromisoformat(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return moment(text)
+    except ValueError:
         raise typer.BadParameter(f"{text!r} is no time such as 2026-11-28T06:00", param_hint="--until") from None
 
 

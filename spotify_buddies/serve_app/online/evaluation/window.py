@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from spotify_buddies.foundation.terminal import durations
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,5})([mhdw])")
@@ -50,7 +52,6 @@ def moment(text: str, now: datetime) -> datetime:
     if _SPAN.fullmatch(text):
         return now - span(text)
     try:
-        found = datetime.fromisoformat(text)
+        return durations.moment(text)
     except ValueError:
         raise BadTime(f"{text!r} is neither a span such as 7d nor a time such as 2026-11-28T06:00") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

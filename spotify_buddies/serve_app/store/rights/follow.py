@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -13,6 +12,7 @@ import psycopg
 
 from spotify_buddies.serve_app.store.commit import CHANNEL as BLOCKS
 from spotify_buddies.serve_app.store.database.connections import connect
+from spotify_buddies.serve_app.store.database.following import follow_always
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.store.rights.known import Erased
 from spotify_buddies.serve_app.store.rights.locks import CHANNEL
@@ -21,7 +21,6 @@ from spotify_buddies.serve_app.telemetry.redact import cause
 # Without a notification it looks this often, and says so often that it is there.
 POLL_S = 2.0
 ANSWER_WITHIN_S = 10.0
-RECONNECT_S = (0.1, 2.0)
 RETIRE_WITHIN_S = 1.0
 # A follower that has been silent for so long is taken out: it is gone.
 FORGOTTEN_S = 3_600
@@ -67,23 +66,7 @@ class ErasureFollower:
 
     async def run(self) -> None:
         """Follow, and connect again whenever the connection is lost."""
-        wait_s = RECONNECT_S[0]
-        while True:
-            started = time.monotonic()
-            try:
-                await self._schema.ready()
-                await self._follow()
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                self._schema.doubt(error)
-                if self._honoured is None:
-                    # Blocks may be loaded before the first look now.
-                    self._honoured = 0
-                self.tried.set()
-                _log.warning("erasures are not followed for now: %s", cause(error))
-            if time.monotonic() - started > RECONNECT_S[1]:
-                wait_s = RECONNECT_S[0]
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RECONNECT_S[1])
+        await follow_always(self._schema, self._follow, self._lost)
 
     async def close(self) -> None:
         """Sign off, if Postgres answers; call it when `run` has ended."""
@@ -92,6 +75,14 @@ class ErasureFollower:
                 connection = await connect(self._url, connect_s=self._timeout_s, statement_s=RETIRE_WITHIN_S)
                 async with connection:
                     await connection.execute(_RETIRE.encode(), (self._name,))
+
+    def _lost(self, error: Exception) -> None:
+        self._schema.doubt(error)
+        if self._honoured is None:
+            # Blocks may be loaded before the first look now.
+            self._honoured = 0
+        self.tried.set()
+        _log.warning("erasures are not followed for now: %s", cause(error))
 
     async def _follow(self) -> None:
         connection = await connect(self._url, connect_s=self._timeout_s, statement_s=ANSWER_WITHIN_S)

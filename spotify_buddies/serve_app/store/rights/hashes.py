@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import typer
 
+from spotify_buddies.foundation.terminal.durations import moment
 from spotify_buddies.serve_app.store.database.connections import parameters
 from spotify_buddies.serve_app.store.rights.locks import IMPRESSIONS
 
@@ -36,7 +37,6 @@ def forget(url: str, before: datetime) -> int:
 def a_time(text: str) -> datetime:
     """A time in UTC where it says no zone. typer.BadParameter: it is none."""
     try:
-        moment = datetime.fromisoformat(text)
+        return moment(text)
     except ValueError:
         raise typer.BadParameter(f"--before: {text!r} is no time such as 2026-11-28T12:00") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
