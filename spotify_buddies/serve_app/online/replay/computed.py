@@ -132,7 +132,7 @@ def _causes(stored: Stored, query: Query, past: Past, computed: Computed, kept_s
         ),
         (
             stored.candidates != computed.candidates and not known,
-            "the candidates differ: the search of neighbours found others, or the call held other listeners",
+            "the candidates differ: the search of neighbours found others",
         ),
         (
             past.said_near,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import psycopg
@@ -11,7 +10,7 @@ import pytest
 
 from spotify_buddies.serve_app.store.rights.rows import Erasure, erase_rows
 from tests.serve_app.store.rights.planted import ID, OTHER
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, wait_until
 
 # Of other transactions of the store: they hold until they end what an erasure must wait for.
 FEEDBACK = ("SELECT admit_feedback(%s, '', 'key')", (ID,))
@@ -31,13 +30,6 @@ class Erasing(threading.Thread):
         self.done = erase_rows(self._url, ID, b"listener", b"key")
 
 
-def wait_for(database: Any, query: str, wanted: int) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while database.ask(query) != [(wanted,)]:
-        assert time.monotonic() < ends, query
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("statement", [FEEDBACK, IMPRESSIONS], ids=["feedback", "impressions"])
 def test_an_erasure_waits_for_what_is_being_stored_of_the_listener_and_takes_it_too(
     maintained: Any, statement: Any
@@ -48,7 +40,7 @@ def test_an_erasure_waits_for_what_is_being_stored_of_the_listener_and_takes_it_
         storing.execute("INSERT INTO blocks (user_id, playlist_id, disliked) VALUES (%s, 'x', true)", (ID,))
         storing.execute("INSERT INTO impressions VALUES (now(), 'r', %s, '{x}', '7', 'production', 'live')", (ID,))
         erasing.start()
-        wait_for(maintained, _WAITS, 1)
+        wait_until(lambda: maintained.ask(_WAITS) == [(1,)], "the erasure waits")
         assert erasing.done is None
         storing.commit()
     erasing.join(WITHIN_S)
