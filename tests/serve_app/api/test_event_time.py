@@ -154,18 +154,19 @@ def test_what_was_shown_and_done_is_stored_with_its_time_to_the_microsecond(
             assert (await caller.call("Feedback", said, pb.FeedbackResponse, done.isoformat())).reactions == 3
             of = list_.recommendation_id
 
+            # In a thread: the service may hold a lock on these tables, and it runs on this loop.
+            async def stored(query: str, *values: Any) -> Any:
+                return await asyncio.to_thread(ask, postgres_url, query, *values)
+
             async def written() -> Any:
-                return await asyncio.to_thread(
-                    ask, postgres_url, "SELECT at FROM impressions WHERE recommendation_id = %s", of
-                )
+                return await stored("SELECT at FROM impressions WHERE recommendation_id = %s", of)
 
             assert await until(written, "the list is written") == [(asked,)]
             for table, rows in (("reactions", 2), ("wishes", 1)):
-                found = ask(postgres_url, f"SELECT at FROM {table} WHERE recommendation_id = %s", of)
+                found = await stored(f"SELECT at FROM {table} WHERE recommendation_id = %s", of)
                 assert found == [(done,)] * rows
-            assert ask(postgres_url, "SELECT at FROM feedback WHERE idempotency_key = %s", said.idempotency_key) == [
-                (done,)
-            ]
+            feedback = await stored("SELECT at FROM feedback WHERE idempotency_key = %s", said.idempotency_key)
+            assert feedback == [(done,)]
             # What was shown counts back from the call's time: the day before, and no longer after weeks.
             wanted.exclude_seen.shown = True
             wanted.exclude_seen.window.FromTimedelta(timedelta(days=10))
