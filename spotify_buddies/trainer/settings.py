@@ -212,7 +212,7 @@ class CandidateSettings(_Section):
 
 
 class RetrainSettings(_Section):
-    """The [retrain] section: which feedback teaches."""
+    """The [retrain] section: which feedback teaches, how much, and what a retrained version must show."""
 
     window: str = Field("30d", description="length of the window of feedback, as 30d or 12h")
     most_blocks: int = Field(200, ge=1, description="user-blocks of one user in a window, the newest ones")
@@ -221,6 +221,29 @@ class RetrainSettings(_Section):
         0.9, gt=0, le=1, description="with a larger share of likes among the reactions a user is a bot"
     )
     bot_blocks: int = Field(20, ge=1, description="user-blocks from which on the share of likes says so")
+    weights: tuple[float, ...] = Field(
+        (1.0, 4.0),
+        description="weights of all feedback against all implicit likes of the standing data set; each is trained, the "
+        "best on the validation window is kept. Empty, or real follows in that data set: feedback alone",
+    )
+    least_people: int = Field(50, ge=2, description="people with held-out feedback, below which nothing is judged")
+    position_bias: float = Field(
+        0.5, ge=0, le=4, description="people look at rank r with a probability of r to the power of minus this"
+    )
+    drop: float = Field(
+        0.05, ge=0, le=1, description="most of the serving version's MRR on held-out feedback that may be lost"
+    )
+    standing_drop: float = Field(
+        0.1, ge=0, le=1, description="the same of its MRR on the held-out likes of the standing data set"
+    )
+    kept: float = Field(0.5, ge=0, le=1, description="least share of the coverage and evenness of its lists to be kept")
+
+    @field_validator("weights")
+    @classmethod
+    def _are_weights(cls, weights: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < weight < float("inf") for weight in weights) or len(set(weights)) != len(weights):
+            raise ValueError("weights are different numbers above 0")
+        return weights
 
     @field_validator("window")
     @classmethod

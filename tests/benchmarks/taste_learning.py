@@ -27,7 +27,7 @@ from spotify_buddies.trainer.evaluation.organic import protocol
 from spotify_buddies.trainer.evaluation.organic.questions import ask
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.hybrid.backend import likes_end, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.state import likes_end, taste_dimensions
 from spotify_buddies.trainer.models.hybrid.trust import GRID, Trust, choose_trust, count_likes, fold
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.train import training_key

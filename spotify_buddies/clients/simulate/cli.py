@@ -153,7 +153,7 @@ def _live(
     from spotify_buddies.clients.simulate.weeks.progress import ProgressError
 
     clicks = Clicks(taste.p_true, taste.p_noise, taste.falling)
-    plan = LivingPlan(options.limit, options.callers, not options.include_known, clicks)
+    plan = LivingPlan(options.limit, options.callers, not options.include_known, days.unseen_days, clicks)
     try:
         made = open_world(dataset or settings.state_dir / "dataset", changing, options.seed)
         calendar, progress, span = open_days(made, plan, days)

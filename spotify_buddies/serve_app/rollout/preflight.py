@@ -25,6 +25,8 @@ def objections(registry: Registry, fetch: Fetch, version: str, production: str, 
     """
     new, old = registry.get(version), registry.get(production)
     reasons = falls(new, old, settings) + worth.beneath(new, seeds_of(settings))
+    if new.kept:
+        reasons.append(f"its retraining kept version {version} back: {new.kept}")
     try:
         opened = open_bundle(fetch(version), check_hashes=False)
     except BundleError as error:
@@ -38,7 +40,12 @@ def objections(registry: Registry, fetch: Fetch, version: str, production: str, 
 
 
 def falls(new: VersionInfo, old: VersionInfo, settings: RolloutSettings) -> list[str]:
-    """A sentence for each figure that fell, and for lists that show much less of the catalogue, under [rollout]."""
+    """A sentence for each figure that fell, and for lists that show much less of the catalogue, under [rollout].
+
+    None where a retraining has compared the two: it asked both the same questions, and their own figures are of others.
+    """
+    if new.judged_against and new.judged_against == old.number:
+        return []
     fallen = worth.falls(new, old, seeds_of(settings), settings.max_metric_drop)
     return fallen + worth.narrows(new, old, settings.min_coverage_kept)
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from spotify_buddies.foundation.stages.blocks import spans
 from spotify_buddies.trainer.bundle.nearest_index import QUERIES, NearestIndex, build_nearest, used_dimensions
 from spotify_buddies.trainer.candidates.kernels import best_of_rows
-from spotify_buddies.trainer.models.hybrid.backend import likes_end, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.state import likes_end, taste_dimensions
 from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 Array = npt.NDArray[Any]

@@ -132,14 +132,22 @@ def _parts(
             (table.SCORE,),
             lambda to: take_liked(to, score, labels=table.FOLLOWS if real_labels(matrix) else table.SIMULATED),
         ),
-        **_labelled(folders, settings, blocks, progress, real=real),
+        **_labelled(folders, settings, blocks, progress, real=real, follows=sources.follows),
     }
 
 
 def _labelled(
-    folders: Mapping[str, Path], settings: DataSettings, blocks: Blocks, progress: Progress, *, real: bool
+    folders: Mapping[str, Path],
+    settings: DataSettings,
+    blocks: Blocks,
+    progress: Progress,
+    *,
+    real: bool,
+    follows: bool,
 ) -> dict[str, _Part]:
     before = table.STAGES[1:7]
+    # Only then does it change anything: the key of other data sets is what it always was.
+    feedback_alone = {"feedback_alone": True} if real and not follows else {}
     matrix = (table.MATRIX,) if real else ()
     return {
         table.SPLIT: _Part(
@@ -148,9 +156,9 @@ def _labelled(
             lambda to: split_users(to, folders[table.LIKED], folders[table.SONGS], settings, folders[table.MATRIX]),
         ),
         table.OWN: _Part(
-            _chosen(settings, "owned_max", "ownership"),
+            _chosen(settings, "owned_max", "ownership") | feedback_alone,
             (table.SONGS, table.MATRIX, table.LIKED, table.SPLIT),
-            lambda to: assign_owners(to, folders, settings, progress),
+            lambda to: assign_owners(to, folders, settings, progress, named_alone=follows),
         ),
         table.TRIPLETS: _Part(
             _chosen(settings, "seed", "hard_pool", "negatives", "hard_share", "toy_users", "triplets", "pool_sample"),

@@ -20,6 +20,8 @@ from spotify_buddies.trainer.models.model import EpochReport, Model, Validation
 from spotify_buddies.trainer.models.pace import paced, suited
 from spotify_buddies.trainer.models.train import train
 from spotify_buddies.trainer.models.training_progress import WHAT
+from spotify_buddies.trainer.models.warm.start import warm_start
+from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
@@ -36,21 +38,26 @@ def fit(
     key: str,
     toy: bool = False,
     others: tuple[Csr, ...] = (),
+    warm: Warm | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
     what: str = WHAT,
 ) -> Model:
     """Train on a data set, all or the toy triplets; as `train`, whose checkpoints go to `directory` under `key`.
 
-    others: more song sets over the data set's songs for the hybrid model's taste. Of the hybrid model everybody with
+    others: more song sets over the data set's songs for the hybrid model's taste. warm: goes on from a version that
+    serves, and learns implicit likes beside the data set's; `key` must name it too. Of the hybrid model everybody with
     a song that others have too, or whose artist is known, has a factor. Plain BPR gives users without triplets
     (cold ones above all) the mean of their nearest trained users, weighted by cosine, and playlists without
     triplets zeros, so that they score 0 for everyone.
     """
     source = open_source(data, settings, toy=toy)
+    if warm is not None:
+        source = warm.beside(source, data)
     if data.labels == FOLLOWS:
         source, settings = paced(source, suited(settings, data.labels))
     hybrid = settings.model == "hybrid"
+    sets = song_sets(data, others) if hybrid else None
     model = train(
         source,
         Validation(data.validation, data.hard_validation),
@@ -59,7 +66,8 @@ def fit(
         settings,
         directory,
         key=key,
-        sets=song_sets(data, others) if hybrid else None,
+        sets=sets,
+        start=None if warm is None else warm_start(warm.bundle, data, sets, settings),
         on_epoch=on_epoch,
         progress=progress,
         what=what,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ def train(
     *,
     key: str,
     sets: SongSets | None = None,
+    start: Mapping[str, Array] | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     progress: Progress = silent,
     what: str = WHAT,
@@ -57,11 +58,12 @@ def train(
     """Fit factors by BPR and return those of the epoch with the best validation MRR on random negatives, centred.
 
     triplets: a source, or int32 (N, 3): user, positive, negative. sets: the songs of users and playlists, which the
-    hybrid model's factors are summed from and which `key` must name too. key: training_key of these and the settings;
-    `directory` keeps a checkpoint after every epoch under it: the same call after an interruption resumes from the last
-    one and, on one thread, ends with the same factors byte for byte; after the end it returns at once. on_epoch is
-    called with each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR; without
-    validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, under the
+    hybrid model's factors are summed from and which `key` must name too. start: the state before the first step, as
+    models.warm.start gives it, which `key` must name too; None: the backend's own. key: training_key of these and the
+    settings; `directory` keeps a checkpoint after every epoch under it: the same call after an interruption resumes
+    from the last one and, on one thread, ends with the same factors byte for byte; after the end it returns at once.
+    on_epoch is called with each epoch that this call ran. Stops early after `patience_of` epochs without a better MRR;
+    without validation rows every epoch runs and the last counts. progress shows loss, MRR and time left, under the
     name `what`, and says why it ended. TrainingError: no triplets, a row out of range, a loss that is not finite or
     explodes, a broken checkpoint.
     """
@@ -72,7 +74,7 @@ def train(
     learned, _ = source.seen()
     done = checkpoint.read(directory, key)
     if done is None or not done.finished:
-        backend = _open(done, directory, users, playlists, settings, sets, progress)
+        backend = _open(done, directory, users, playlists, settings, sets, start, progress)
         judge = _Judge(settings, validation, learned, patience_of(settings, source))
         shown = TrainingProgress(progress, settings.epochs, len(source.part(1)), done, what=what)
         while done is None or not done.finished:
@@ -135,14 +137,17 @@ def _open(
     playlists: int,
     settings: TrainSettings,
     sets: SongSets | None,
+    start: Mapping[str, Array] | None,
     progress: Progress,
 ) -> Backend:
     if done is not None:
         return open_backend(settings, checkpoint.load(directory, done.key, done.last.epoch), sets)
+    if start is not None:
+        return open_backend(settings, start, sets)
     if KINDS[recipe(settings).backend].own_start:
         return open_backend(settings, {}, sets, progress)
-    start = initial_model(users, playlists, settings.dimension, settings.seed)
-    return open_backend(settings, {"user_factors": start.user_factors, "playlist_factors": start.playlist_factors})
+    drawn = initial_model(users, playlists, settings.dimension, settings.seed)
+    return open_backend(settings, {"user_factors": drawn.user_factors, "playlist_factors": drawn.playlist_factors})
 
 
 def _epoch(

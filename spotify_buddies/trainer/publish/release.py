@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.pairing.result import CANDIDATES, load_pairing
 from spotify_buddies.trainer.bundle import Bundle, BundleError, BundleParts, SongFactors, open_bundle, write_bundle
-from spotify_buddies.trainer.candidates.find import find_candidates
+from spotify_buddies.trainer.candidates.find import Candidates, find_candidates
 from spotify_buddies.trainer.candidates.nearest import for_model
 from spotify_buddies.trainer.dataset.table import FOLLOWS, open_dataset
 from spotify_buddies.trainer.evaluation.evaluate import Evaluation, evaluate
 from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
 from spotify_buddies.trainer.models import checkpoint
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.hybrid.backend import taste_dimensions
+from spotify_buddies.trainer.models.hybrid.state import taste_dimensions
 from spotify_buddies.trainer.models.model import EpochReport, Model
 from spotify_buddies.trainer.models.pace import suited
+from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.publish.judging import Asked, Judge, judge_served
 from spotify_buddies.trainer.publish.parts import bundle_parts
 from spotify_buddies.trainer.publish.recording import record_result, recorded
 from spotify_buddies.trainer.publish.song_factors import LEARNED_OF_SONGS, song_factors
 from spotify_buddies.trainer.publish.tracking import Run, artifact_location, tracking_uri
-from spotify_buddies.trainer.publish.weighing import blend, weigh
+from spotify_buddies.trainer.publish.weighing import Blended, blend, weigh
 from spotify_buddies.trainer.publish.work import RunType, Work
 from spotify_buddies.trainer.registry.production import PRODUCTION, register_checked
 from spotify_buddies.trainer.registry.registry import Registry
@@ -66,6 +67,7 @@ def train_and_release(
     progress: Progress = silent,
     on_epoch: Callable[[EpochReport], None] = lambda _: None,
     open_ranker: OpenRanker | None = None,
+    warm: Sequence[Warm] = (),
 ) -> Release:
     """Train on a finished data set and pairing, and make the result a registered version with these aliases.
 
@@ -81,6 +83,9 @@ def train_and_release(
     them. Alias production is not moved from another version to one that is worse than the baselines, or than that other
     version on the same data set: a warning says so.
 
+    warm: what a training goes on from; of several, each is trained, and the one whose blend ranks the validation likes
+    best is released.
+
     StageError: an input is not finished, or the pairing is that of another data set. TrainingError, TrackingError,
     RegistryError, BundleError as in their modules.
     """
@@ -93,34 +98,27 @@ def train_and_release(
         settings=suited(settings or TrainSettings(), data.labels),
         run_type=run_type,
         candidates=for_model(candidates or CandidateSettings(), settings or TrainSettings()),
+        warm=warm[0] if warm else None,
     )
     registry = registry or RegistrySettings()
     address = tracking_uri(state_dir, uri)
     with recorded(work, registry, address, artifact_location(address, state_dir)) as run:
-        model = _fit(work, run, progress, on_epoch)
-        taste = taste_dimensions(work.settings) if work.settings.model == "hybrid" else 0
-        ranking = weigh(data, model, _song_factors(work), taste, work.settings, work.candidates)
-        paired = data.servable(Csr.load(pairing / CANDIDATES, "candidates"))
-        found = find_candidates(
-            data, paired, ranking.model, ranking.scale, work.candidates,
-            followed=data.labels == FOLLOWS, disliked=data.disliked, progress=progress,
-        )  # fmt: skip
-        evaluation = evaluate(dataset, ranking.model, found.rows.transpose().transpose(), progress)
+        ranked = _best(work, warm, run, progress, on_epoch)
+        work, ranking = ranked.work, ranked.blended.ranking
+        evaluation = evaluate(dataset, ranked.model, ranked.found.rows.transpose().transpose(), progress)
         wide = not work.candidates.pairing_only
-        blended = blend(data, ranking, found, work.settings, work.candidates, progress)
-        ranking = blended.ranking
         parts = bundle_parts(
             data,
             pairing,
-            blended.rows,
+            ranked.blended.rows,
             ranking.model,
             training={**work.facts(), **ranking.facts},
             metrics=evaluation.version_metrics(),
-            taste=taste or None,
+            taste=ranked.taste or None,
             songs=ranking.songs,
-            sources=found.sources if wide else None,
+            sources=ranked.found.sources if wide else None,
             scale=ranking.scale if wide else None,
-            nearest=blended.index,
+            nearest=ranked.blended.index,
             progress=progress,
         )
         bundle, served = _bundle(work.home / "bundle", parts, judge_served(data, open_ranker, progress))
@@ -130,9 +128,64 @@ def train_and_release(
     return Release(number, bundle.directory, bundle.sha256, evaluation, run.run_id, warnings, served, ranking.notes)
 
 
+@dataclass(frozen=True)
+class _Ranked:
+    """A trained model as it finds and ranks. model: as it ranks without the blend."""
+
+    work: Work
+    taste: int
+    model: Model
+    found: Candidates
+    blended: Blended
+
+    @property
+    def judged(self) -> float:
+        """NDCG@10 of the validation likes among the candidates; without a blend, what epochs are judged by."""
+        ndcg = self.blended.ranking.facts.get("blend", {}).get("ndcg", {})
+        done = checkpoint.read(self.work.checkpoints, self.work.key)
+        return max(ndcg.values(), default=done.best.judged if done else -1.0)
+
+
+def _rank(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> _Ranked:
+    data = work.data
+    model = _fit(work, run, progress, on_epoch)
+    taste = taste_dimensions(work.settings) if work.settings.model == "hybrid" else 0
+    ranking = weigh(data, model, _song_factors(work), taste, work.settings, work.candidates)
+    paired = data.servable(Csr.load(work.pairing / CANDIDATES, "candidates"))
+    found = find_candidates(
+        data, paired, ranking.model, ranking.scale, work.candidates,
+        followed=data.labels == FOLLOWS, disliked=data.disliked, progress=progress,
+    )  # fmt: skip
+    return _Ranked(
+        work, taste, ranking.model, found, blend(data, ranking, found, work.settings, work.candidates, progress)
+    )
+
+
+def _best(
+    work: Work, warm: Sequence[Warm], run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]
+) -> _Ranked:
+    """The one that ranks best, with a note of the others; one more than it is in memory at a time."""
+    best = _rank(work, run, progress, on_epoch)
+    tried = {} if work.warm is None else {work.warm.named_weight: round(best.judged, 4)}
+    for other in warm[1:]:
+        ranked = _rank(replace(work, warm=other), run, progress, on_epoch)
+        tried[other.named_weight] = round(ranked.judged, 4)
+        best = max(best, ranked, key=lambda one: one.judged)
+    if len(tried) < 2 or best.work.warm is None:
+        return best
+    told = ", ".join(f"{weight}: {judged:.4f}" for weight, judged in tried.items())
+    note = f"feedback weighs {best.work.warm.named_weight} against implicit likes; on the validation window {told}"
+    ranking = best.blended.ranking
+    named = replace(ranking, facts={**ranking.facts, "feedback_weights": tried}, notes=(note, *ranking.notes))
+    return replace(best, blended=replace(best.blended, ranking=named))
+
+
 def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochReport], None]) -> Model:
+    before = "" if work.warm is None else f"weight-{work.warm.named_weight}/"
+
     def note(report: EpochReport) -> None:
-        run.metrics({"train/loss": report.loss, **report.metrics}, report.epoch)
+        values = {"train/loss": report.loss, **report.metrics}
+        run.metrics({f"{before}{name}": value for name, value in values.items()}, report.epoch)
         on_epoch(report)
 
     return fit(
@@ -141,6 +194,7 @@ def _fit(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochRepo
         work.checkpoints,
         key=work.key,
         toy=work.run_type == "toy",
+        warm=work.warm,
         on_epoch=note,
         progress=progress,
     )

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from spotify_buddies.trainer.bundle import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.fit import song_sets
-from spotify_buddies.trainer.models.hybrid.backend import likes_end
 from spotify_buddies.trainer.models.hybrid.songs import feature
+from spotify_buddies.trainer.models.hybrid.state import likes_end
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]

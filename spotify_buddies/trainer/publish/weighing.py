@@ -18,7 +18,7 @@ from spotify_buddies.trainer.candidates.nearest import Nearest, retrieval_scale
 from spotify_buddies.trainer.dataset.table import SIMULATED, Dataset
 from spotify_buddies.trainer.models.blend.fit import Blend, fit_blend
 from spotify_buddies.trainer.models.blend.fold import BIAS
-from spotify_buddies.trainer.models.hybrid.backend import likes_end
+from spotify_buddies.trainer.models.hybrid.state import likes_end
 from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold, fold_songs
 from spotify_buddies.trainer.models.items.choose import fit_item_models
 from spotify_buddies.trainer.models.model import Model

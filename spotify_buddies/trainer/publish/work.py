@@ -12,6 +12,7 @@ from spotify_buddies.foundation.stages.stage import Stamp
 from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.train import reports, training_key
+from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 RunType = Literal["full", "toy"]
@@ -28,16 +29,19 @@ class Work:
     settings: TrainSettings
     run_type: RunType
     candidates: CandidateSettings
+    warm: Warm | None = None
 
     @cached_property
     def key(self) -> str:
         """Computed once. The data set's fingerprint is of its last stage, whose stamp covers all before it."""
-        return training_key(f"{self.data.fingerprint}/{self.run_type}", self.settings)
+        data = f"{self.data.fingerprint}/{self.run_type}"
+        return training_key(data if self.warm is None else f"{data}/{self.warm.key}", self.settings)
 
     @property
     def checkpoints(self) -> Path:
-        """Where the training keeps its epochs."""
-        return self.home / "checkpoints"
+        """Where the training keeps its epochs; trainings of other weights lie side by side."""
+        kept = self.home / "checkpoints"
+        return kept if self.warm is None else kept / f"weight-{self.warm.named_weight}"
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says of the training: values that are the same on every run of the same work."""
@@ -51,5 +55,6 @@ class Work:
             "epochs": len(epochs),
             "best_epoch": best.epoch,
             "best_loss": round(best.loss, 6),
+            **({} if self.warm is None else {"warm": self.warm.facts()}),
             "pairing": {name: stamp.fingerprint for name, stamp in self.paired.items()},
         }

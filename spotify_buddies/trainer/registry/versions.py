@@ -11,12 +11,18 @@ from typing import Any
 from spotify_buddies.trainer.bundle import Bundle
 
 SHA256_TAG = "bundle_sha256"
+# Of a retrained version: the one that it was compared with on the same questions; why it was kept back.
+JUDGED_TAG, KEPT_TAG = "retrain.judged_against", "retrain.kept"
 _FINGERPRINT, _METRICS = "dataset_fingerprint", "metrics"
 
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """One version. number: as MLflow writes it ("3"). created: UTC. metrics: flat, "random/mrr" and so on."""
+    """One version. number: as MLflow writes it ("3"). created: UTC. metrics: flat, "random/mrr" and so on.
+
+    judged_against: of a retrained version, the number of the one that it was compared with on the same questions. kept:
+    why it was kept back. Both empty where they say nothing.
+    """
 
     number: str
     aliases: tuple[str, ...]
@@ -25,6 +31,8 @@ class VersionInfo:
     dataset_fingerprint: str
     bundle_sha256: str
     metrics: Mapping[str, float] = field(default_factory=dict)
+    judged_against: str = ""
+    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,4 +63,6 @@ def read_version(version: Any, aliases: Mapping[str, str]) -> VersionInfo:
         dataset_fingerprint=version.tags.get(_FINGERPRINT, ""),
         bundle_sha256=version.tags.get(SHA256_TAG, ""),
         metrics=json.loads(version.tags.get(_METRICS, "{}")),
+        judged_against=version.tags.get(JUDGED_TAG, ""),
+        kept=version.tags.get(KEPT_TAG, ""),
     )

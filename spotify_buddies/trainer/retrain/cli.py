@@ -1,8 +1,9 @@
-"""`buddies retrain`: feedback becomes training data."""
+"""`buddies retrain`: feedback becomes training data, and a version."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,19 +15,15 @@ from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.settings import RetrainSettings
 
 if TYPE_CHECKING:
+    from spotify_buddies.trainer.retrain.run import Outcome
     from spotify_buddies.trainer.retrain.window import Window
 
 SECTIONS = {"retrain": RetrainSettings}
-HOME = "retrain"
+HOME, RUNS = "retrain", "retrain-runs"
 # An extract that one user made to more than this share says little of others.
 ONE_USER = 0.5
 
-app = typer.Typer(help="Feedback becomes training data.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """A group, so that `extract` stays a verb although it is the only one."""
+app = typer.Typer(help="Feedback becomes training data, and a version.", no_args_is_help=True)
 
 
 @app.command()
@@ -62,6 +59,101 @@ def extract(
         say(json.dumps({"directory": str(directory), **made.manifest}, indent=1))
         return
     say("\n".join(_lines(directory, made.manifest)))
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    raw: Annotated[Path | None, typer.Argument(help="Directory of raw files; default: <state>/raw.")] = None,
+    window: Annotated[str | None, typer.Option(help="Length of the window, as 30d; default: the setting.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="End of it, as 2026-11-28 or 2026-11-28T07:00:00Z; default: this hour.")
+    ] = None,
+    extracted: Annotated[
+        Path | None, typer.Option("--extract", help="An extract that is there, instead of a window.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Standing data set; default: <state>/dataset.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a version from the feedback of a window, compare it with the one that serves, and make it staging unless it
+    is worse.
+
+    The training goes on from the version behind alias production. Its data set is that of the raw files with the
+    extract. Killed, the same command goes on. Exit code 0 also where the version is kept back; the reason is printed.
+
+    Example: buddies retrain run --window 30d
+    """
+    from spotify_buddies.foundation.stages.stage import StageError, Writing
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.trainer.bundle import BundleError
+    from spotify_buddies.trainer.dataset.errors import DataError
+    from spotify_buddies.trainer.models.model import TrainingError
+    from spotify_buddies.trainer.publish.tracking import TrackingError
+    from spotify_buddies.trainer.registry.registry import RegistryError
+    from spotify_buddies.trainer.retrain.extract import ExtractError
+    from spotify_buddies.trainer.retrain.store import StoreError
+
+    settings: Any = context.obj
+    errors = (StoreError, ExtractError, StageError, DataError, TrainingError, TrackingError, BundleError, RegistryError)
+    with explained(*errors), Writing(settings.state_dir):
+        wanted = None if extracted else _window(window or settings.retrain.window, until)
+        outcome = _retrain(context, raw, wanted, extracted, dataset or settings.state_dir / "dataset")
+    if as_json:
+        say(json.dumps({**outcome.body, "again": outcome.again}, indent=1))
+        return
+    say("\n".join(_said(outcome)))
+
+
+def _retrain(
+    context: typer.Context, raw: Path | None, window: Window | None, extracted: Path | None, standing: Path
+) -> Outcome:
+    from spotify_buddies.foundation.stages.progress import Reporter
+    from spotify_buddies.trainer.dataset.reading.sources import find_sources
+    from spotify_buddies.trainer.publish.cli import RANKER
+    from spotify_buddies.trainer.retrain.extract import make, open_extract
+    from spotify_buddies.trainer.retrain.run import Place, Sections, retrain
+    from spotify_buddies.trainer.retrain.store import postgres_url
+
+    settings: Any = context.obj
+    if window is None:
+        directory = extracted or Path()
+    else:
+        directory = settings.state_dir / HOME / window.id
+        make(postgres_url(settings.postgres_url, settings.state_dir), window, standing, directory, settings.retrain)
+    extract = open_extract(directory)
+    sections = Sections(
+        settings.data, settings.train, settings.candidates, settings.registry, settings.pairing, settings.retrain
+    )
+    home = settings.state_dir / RUNS / directory.resolve().name
+    place = Place(settings.state_dir, home, standing, settings.mlflow_tracking_uri)
+    sources = find_sources(raw or settings.state_dir / "raw")
+    return retrain(sources, extract, place, sections, context.meta[RANKER], Reporter())
+
+
+def _said(outcome: Outcome) -> list[str]:
+    body = outcome.body
+    lines = [*body["notes"], *_figures(body["judgement"])]
+    version = f"version {body['version']} from {body['blocks']:,} user-blocks"
+    if body["outcome"] == "registered":
+        lines.append(f"{version} is staging; `buddies rollout start {body['version']}` brings it to listeners")
+    else:
+        lines += [f"{version} is kept back:", *(f"  {reason}" for reason in body["against"])]
+    return [*lines, "this was so before; nothing was done"] if outcome.again else lines
+
+
+def _figures(judgement: Mapping[str, Any]) -> list[str]:
+    said = []
+    for name, what in (
+        ("feedback", "held-out feedback, MRR of the liked playlist within its list"),
+        ("standing", "held-out likes of the standing data set, MRR among others"),
+    ):
+        if (found := judgement[name]) is not None:
+            less = found["difference"]
+            said.append(
+                f"{what}: {found['new']['value']:.4f}, serving {found['serving']['value']:.4f}, difference "
+                f"{less['value']:+.4f} ({less['low']:+.4f} to {less['high']:+.4f}), {found['people']:,} people"
+            )
+    return said
 
 
 def _lines(directory: Path, manifest: dict[str, Any]) -> list[str]:

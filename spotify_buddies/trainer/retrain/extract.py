@@ -16,7 +16,7 @@ from spotify_buddies.trainer.retrain.store import read_blocks, read_erasures
 from spotify_buddies.trainer.retrain.window import Window
 from spotify_buddies.trainer.settings import RetrainSettings
 
-SCHEMA = 1
+SCHEMA = 2
 BLOCKS, FEEDBACK, MANIFEST = "blocks.parquet", "feedback.parquet", "manifest.json"
 FILES = (BLOCKS, FEEDBACK)
 _ROWS = 65_536

@@ -24,9 +24,13 @@ BLOCKS = {
     "ignored": pl.List(pl.String()),
     "disliked": pl.List(pl.String()),
 }
+# Where in its list the liked playlist was, from 1; null where the list is not stored.
+RANK = "rank"
+_SCHEMA = {**BLOCKS, RANK: pl.Int64()}
 _READ = (
-    f"SELECT {', '.join(BLOCKS)} FROM online_blocks WHERE at >= %s AND at < %s"  # noqa: S608 - our own columns
-    " ORDER BY at, feedback_id, recommendation_id, user_id"
+    f"SELECT {', '.join(f'b.{name}' for name in BLOCKS)}, array_position(p.playlist_ids, b.liked[1])"  # noqa: S608 - our own columns
+    " FROM online_blocks b LEFT JOIN online_places p USING (recommendation_id, user_id)"
+    " WHERE b.at >= %s AND b.at < %s ORDER BY b.at, b.feedback_id, recommendation_id, user_id"
 )
 _LATER = "SELECT count(*) FROM online_blocks WHERE at > %s"
 _ERASURES = "SELECT coalesce(max(number), 0), count(*) FROM erasures"
@@ -84,7 +88,7 @@ def read_blocks(url: str, window: Window) -> Read:
     Rows stay with the server until they are asked for; here they take some 200 bytes each. All are of one moment of the
     database. StoreError: Postgres does not answer, or has no such view.
     """
-    parts = [pl.DataFrame(schema=BLOCKS)]
+    parts = [pl.DataFrame(schema=_SCHEMA)]
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -93,7 +97,7 @@ def read_blocks(url: str, window: Window) -> Read:
             with connection.cursor(name="blocks") as cursor:
                 cursor.execute(_READ.encode(), (window.first, window.until))
                 while rows := cursor.fetchmany(_BATCH):
-                    parts.append(pl.DataFrame(rows, schema=BLOCKS, orient="row"))
+                    parts.append(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
             (later,) = connection.execute(_LATER, (datetime.now(UTC) + SKEW,)).fetchone() or (0,)
             erasures = _erasures(connection)
     except psycopg.Error as error:

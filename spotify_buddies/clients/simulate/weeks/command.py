@@ -41,6 +41,8 @@ def settings_of(world: World, calendar: Calendar, plan: LivingPlan) -> dict[str,
         "seed": world.seed, "start": calendar.start.isoformat(), "visits_per_day": calendar.visits_per_day,
         "limit": plan.limit, "exclude_known": plan.exclude_known, "clicks": asdict(plan.clicks),
         "listeners": len(world.listeners), **asdict(world.settings),
+        # Left out where it is off: days that were lived before there was this option go on.
+        **({"unseen_days": plan.unseen_days} if plan.unseen_days else {}),
     }  # fmt: skip
     return dict(json.loads(json.dumps(made)))
 

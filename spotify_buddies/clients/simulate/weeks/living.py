@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from spotify_buddies.clients.python import AsyncClient, BuddiesError, InvalidRequest, Recommendation, Taste
+from spotify_buddies.clients.python import (
+    AsyncClient,
+    BuddiesError,
+    ExcludeSeen,
+    InvalidRequest,
+    Recommendation,
+    Taste,
+)
 from spotify_buddies.clients.simulate.audience import SimulatedUser
 from spotify_buddies.clients.simulate.clicks import Clicks
 from spotify_buddies.clients.simulate.tally import VisitTally
@@ -23,11 +30,15 @@ REACTS_S = (10.0, 120.0)
 
 @dataclass(frozen=True)
 class LivingPlan:
-    """limit: playlists in a list. callers: most visits at a time. exclude_known: leave out what training saw liked."""
+    """limit: playlists in a list. callers: most visits at a time. exclude_known: leave out what training saw liked.
+
+    unseen_days: leave out what was shown in so many days before; 0: nothing.
+    """
 
     limit: int = 5
     callers: int = 64
     exclude_known: bool = True
+    unseen_days: int = 0
     clicks: Clicks = field(default_factory=Clicks)
 
 
@@ -108,11 +119,13 @@ class _Visitor:
         """A user of the data set by id; a new one by the songs, whatever the version may know by now."""
         listener = self.world.listeners[coming.place] if coming.place >= 0 else None
         songs = self.world.tastes(coming.place) if listener is not None and listener.new else []
+        unseen = ExcludeSeen(timedelta(days=self.plan.unseen_days)) if self.plan.unseen_days else None
         known = self.world.names(listener.known) if listener is not None and self.plan.exclude_known else []
         try:
             (answer,) = await self.client.recommend(
                 () if songs else [coming.user_id], tastes=[Taste(songs, coming.user_id)] if songs else (),
-                limit=self.plan.limit, exclude_playlist_ids=known, explain=False, at=coming.at,
+                limit=self.plan.limit, exclude_playlist_ids=known, explain=False, exclude_seen=unseen,
+                at=coming.at,
             )  # fmt: skip
         except InvalidRequest as error:
             if any("buddies-event-time" in violation.field for violation in error.violations):

@@ -62,6 +62,11 @@ class DayOptions:
     visits_per_day: Annotated[
         float, typer.Option(min=0, help="Expected visits of a day that is no weekend.", rich_help_panel=_PANEL)
     ] = 500.0
+    unseen_days: Annotated[
+        int,
+        typer.Option(min=0, max=365, help="What a listener was shown in so many days does not come back; 0: it may.",
+                     rich_help_panel=_PANEL),
+    ] = 0  # fmt: skip
     start: Annotated[
         str | None,
         typer.Option(help="First day, as 2026-10-12; default: a Monday, the weeks end with the last whole one.",

@@ -11,6 +11,7 @@ for those whose validation or test positive it is. Nearly every playlist has an 
 follow short playlists, and so do these owners.
 
 Where labels are real follows, only playlists that name their owner have one: follows say nothing of who made a list.
+Where they are a service's feedback alone, the owners are the nearest by songs, as they were before there was any.
 
 Playlists rank users and users rank playlists by the same priorities (of equal ones the lower playlist row, then the
 lower user row, comes first), so there is exactly one assignment in which no playlist and user would both do better with
@@ -52,11 +53,17 @@ Array = npt.NDArray[Any]
 
 
 def assign_owners(
-    directory: Path, parts: Mapping[str, Path], settings: DataSettings, progress: Progress
+    directory: Path,
+    parts: Mapping[str, Path],
+    settings: DataSettings,
+    progress: Progress,
+    *,
+    named_alone: bool = True,
 ) -> dict[str, Any]:
     """Write owner.npy int32 (P), -1 for none, and CSR owned (U, P), ascending.
 
-    parts: the directories of the stages 2-songs, 3-matrix, 5-liked and 6-split under these names.
+    named_alone: of real labels only playlists that name their owner have one. parts: the directories of the stages
+    2-songs, 3-matrix, 5-liked and 6-split under these names.
     """
     liked = Csr.load(parts[LIKED], "liked")
     split = np.load(parts[SPLIT] / "split.npy")
@@ -64,9 +71,10 @@ def assign_owners(
     named = np.load(parts[SONGS] / "named_owner.npy")
     user_songs, playlist_songs = (Csr.load(parts[MATRIX], name) for name in ("user_songs", "playlist_songs"))
     # A held-out positive stays one: users are never recommended what they own.
-    if real_labels(parts[MATRIX]) is not None:
+    real = real_labels(parts[MATRIX]) is not None
+    if real and named_alone:
         pairs, roots, counts = liked, np.ones(liked.rows), np.zeros(liked.nnz, np.bool_)
-    elif settings.ownership == "reference":
+    elif settings.ownership == "reference" and not real:
         pairs, roots = liked, np.sqrt(user_songs.counts)
         counts = (split != IN_VALIDATION) & (split != UNUSED)
     else:

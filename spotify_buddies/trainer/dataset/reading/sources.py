@@ -59,6 +59,11 @@ class Sources:
     exports: tuple[Export, ...] = ()
     unread: tuple[Unread, ...] = ()
 
+    @property
+    def follows(self) -> bool:
+        """Whether people say what they follow, and not in the service's feedback alone."""
+        return bool(self.attlist) or any(not path.name.startswith(f"{FEEDBACK}.") for path in self.interactions)
+
     def single(self) -> dict[str, Path]:
         """The files of which there is one at most, by their kind."""
         found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SINGLE}

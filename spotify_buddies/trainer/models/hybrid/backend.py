@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from spotify_buddies.foundation.stages.blocks import processors
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.models.hybrid.hubs import hub_dimension
 from spotify_buddies.trainer.models.hybrid.kernels import (
     Learned,
     adam,
@@ -32,17 +31,23 @@ from spotify_buddies.trainer.models.hybrid.kernels import (
 )
 from spotify_buddies.trainer.models.hybrid.learned import learn_taste
 from spotify_buddies.trainer.models.hybrid.songs import Feature, SongSets, feature, in_blocks
-from spotify_buddies.trainer.models.hybrid.taste import TasteBasis, artist_gradient, fit_taste, give_back, unit
+from spotify_buddies.trainer.models.hybrid.state import (
+    PLAYLISTS,
+    USERS,
+    first_state,
+    likes_end,
+    materialise,
+    taste_dimensions,
+)
+from spotify_buddies.trainer.models.hybrid.taste import TasteBasis, artist_gradient, fit_taste, give_back
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.order import TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
 
 Array = npt.NDArray[Any]
 
-USERS, PLAYLISTS = 0, 1
 # The likes start as the taste's singular vectors, at this weight; 30 was no better on a real sample, in the end.
 START_WEIGHT = 10.0
-_LEARNED = ("songs", "artists", "user_own", "playlist_own")
 
 
 class HybridBackend:
@@ -68,29 +73,12 @@ class HybridBackend:
         self._steps = int(self._values.pop("steps", np.zeros(1, np.int64))[0])
 
     def _start(self, settings: TrainSettings, progress: Progress) -> dict[str, Array]:
-        rows, taste = self._feature, self._taste
-        of_taste = feature(rows.sets, settings.taste_artist_weight)
+        of_taste = feature(self._feature.sets, settings.taste_artist_weight)
         fixed, leading = first_factors(of_taste, settings, progress)
-        weight = np.float32(np.sqrt(settings.taste_weight))
-        vectors = of_taste.vectors(fixed.songs, fixed.artists)
         root = np.float32(np.sqrt(START_WEIGHT))
-        values = {"songs": leading.songs * root, "artists": leading.artists * root}
-        # Kept for those who come later: their tastes are sums of the same songs.
-        values |= {"taste_songs": fixed.songs, "taste_artists": fixed.artists}
-        for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
-            factors = np.zeros((rows.sets.parts[part].rows, settings.dimension), np.float32)
-            factors[:, :taste] = weight * unit(of_taste.rows(part, vectors))
-            values[f"{name}_factors"] = factors
-            # Zeros, not random: rows differ by their songs already, and one without likes stays where its songs put it.
-            values[f"{name}_own"] = np.zeros((len(factors), self._end - taste), np.float32)
-        if self._end < settings.dimension:
-            users, playlists = values["user_factors"], values["playlist_factors"]
-            users[:, -1], playlists[:, -1] = hub_dimension(users[:, :taste], playlists[:, :taste], settings.seed)
-        for name in _LEARNED:
-            values[f"{name}.mean"] = np.zeros_like(values[name])
-            values[f"{name}.square"] = np.zeros_like(values[name])
-        self._materialise(values)
-        return values
+        return first_state(
+            self._feature, of_taste, settings, fixed, TasteBasis(leading.songs * root, leading.artists * root)
+        )
 
     def step(self, triplets: Array) -> float:
         """One step of Adam on the mean loss of the triplets int32 (n, 3); returns their summed loss."""
@@ -125,7 +113,7 @@ class HybridBackend:
         self._move("songs", songs, self._feature.song_weights)
         for name, gradient in gradients.items():
             self._move(name, gradient, decay=self._decay)
-        self._materialise(values)
+        materialise(self._feature, values, self._taste, self._end)
         return loss
 
     def _gather(self, block: Array, gradients: Mapping[str, Array]) -> float:
@@ -151,13 +139,6 @@ class HybridBackend:
         table = Learned(values[name], values[f"{name}.mean"], values[f"{name}.square"])
         in_blocks(len(gradient), lambda a, b: adam(a, b, table, gradient, scale, decay, self._rate, self._steps))
 
-    def _materialise(self, values: Mapping[str, Array]) -> None:
-        vectors = self._feature.vectors(values["songs"], values["artists"])
-        for part, name in ((USERS, "user"), (PLAYLISTS, "playlist")):
-            likes = self._feature.rows(part, vectors)
-            likes += values[f"{name}_own"]
-            values[f"{name}_factors"][:, self._taste : self._end] = likes
-
     def model(self) -> Model:
         """The factors, not copied: the taste's dimensions first, then those of the likes, then that of hubs."""
         return Model(self._values["user_factors"], self._values["playlist_factors"])
@@ -176,14 +157,3 @@ def first_factors(rows: Feature, settings: TrainSettings, progress: Progress = s
         return learned.taste, learned.leading
     basis = fit_taste(rows, max(taste, likes), settings.seed, progress)
     return basis.first(taste), basis.first(likes)
-
-
-def taste_dimensions(settings: TrainSettings) -> int:
-    """The number of a factor's dimensions that hold the taste; at least one is left to the likes."""
-    return min(round(settings.taste_share * settings.dimension), settings.dimension - 1)
-
-
-def likes_end(settings: TrainSettings) -> int:
-    """The first dimension behind those of the likes: the last one, which lowers hubs, where there is one."""
-    taste = taste_dimensions(settings)
-    return settings.dimension - int(settings.lower_hubs and 0 < taste < settings.dimension - 1)

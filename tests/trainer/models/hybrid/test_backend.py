@@ -8,7 +8,8 @@ from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.fit import fit
-from spotify_buddies.trainer.models.hybrid.backend import HybridBackend, likes_end, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.backend import HybridBackend
+from spotify_buddies.trainer.models.hybrid.state import likes_end, taste_dimensions
 from spotify_buddies.trainer.models.hybrid.songs import SongSets
 from spotify_buddies.trainer.models.model import TrainingError, Validation
 from spotify_buddies.trainer.models.order import part_of

@@ -1,0 +1,1 @@
+"""Training that goes on from a version that serves, with its likes beside new ones."""
