@@ -156,9 +156,8 @@ def _rank(work: Work, run: Run, progress: Progress, on_epoch: Callable[[EpochRep
         data, paired, ranking.model, ranking.scale, work.candidates,
         followed=data.labels == FOLLOWS, disliked=data.disliked, progress=progress,
     )  # fmt: skip
-    return _Ranked(
-        work, taste, ranking.model, found, blend(data, ranking, found, work.settings, work.candidates, progress)
-    )
+    blended = blend(data, ranking, found, work.settings, work.candidates, progress, work.warm)
+    return _Ranked(work, taste, ranking.model, found, blended)
 
 
 def _best(

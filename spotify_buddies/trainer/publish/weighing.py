@@ -22,6 +22,7 @@ from spotify_buddies.trainer.models.hybrid.state import likes_end
 from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold, fold_songs
 from spotify_buddies.trainer.models.items.choose import fit_item_models
 from spotify_buddies.trainer.models.model import Model
+from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
 
 Array = npt.NDArray[Any]
@@ -83,18 +84,22 @@ def blend(
     settings: TrainSettings,
     candidates: CandidateSettings,
     progress: Progress = silent,
+    warm: Warm | None = None,
 ) -> Blended:
     """Blend the model with item models, popularity, owners and freshness, where held-out follows rank better by it.
 
     Simulated likes blend nothing: they follow short playlists, and so does the popularity that is counted of them. On
     the real sample it more than doubled the likes that are found, and showed a fifth of the catalogue (docs/adr/0020).
+    warm: what a retraining adds.
     """
     if settings.blend == "none" or candidates.pairing_only:
         return Blended(ranking, found.rows, found.index)
     if data.labels == SIMULATED:
         notes = (*ranking.notes, "ranking: the model alone, since simulated likes say nothing of popularity or owners")
         return Blended(replace(ranking, notes=notes), found.rows, found.index)
-    items = fit_item_models(data, settings, progress)
+    items = dict(fit_item_models(data, settings, progress))
+    if warm is not None and ranking.taste:
+        items |= warm.item_models(np.asarray(ranking.model.user_factors)[:, : ranking.taste])
     made = fit_blend(
         data, ranking.model, found.rows,
         item_model=items, taste_dims=ranking.taste, seed=settings.seed, progress=progress,

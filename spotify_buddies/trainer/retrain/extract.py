@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import polars as pl
 
 from spotify_buddies.foundation.stages.stage import RELEASE, Writing, hash_file, swap
-from spotify_buddies.trainer.retrain.rules import Chosen, choose
+from spotify_buddies.trainer.retrain.rules import Chosen, choose, seen
 from spotify_buddies.trainer.retrain.store import read_blocks, read_erasures
 from spotify_buddies.trainer.retrain.window import Window
 from spotify_buddies.trainer.settings import RetrainSettings
 
 SCHEMA = 2
-BLOCKS, FEEDBACK, MANIFEST = "blocks.parquet", "feedback.parquet", "manifest.json"
-FILES = (BLOCKS, FEEDBACK)
+BLOCKS, FEEDBACK, LOOKS, MANIFEST = "blocks.parquet", "feedback.parquet", "looks.parquet", "manifest.json"
+FILES = (BLOCKS, FEEDBACK, LOOKS)
 _ROWS = 65_536
 
 
@@ -50,7 +51,7 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
             f"({blocks.height:,} read{': ' + said if said else ''}); take a longer --window"
         )
     lineage = _lineage(window, blocks, chosen, read.later, settings)
-    partial = write(directory, chosen.blocks, follows(chosen), lineage)
+    partial = write(directory, (chosen.blocks, follows(chosen), seen(chosen, settings.position_bias)), lineage)
     if read_erasures(url) != read.erasures:
         shutil.rmtree(partial.directory)
         raise ExtractError(
@@ -60,16 +61,16 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
     return Extract(directory, partial.manifest)
 
 
-def write(directory: Path, blocks: pl.DataFrame, feedback: pl.DataFrame, lineage: dict[str, Any]) -> Extract:
-    """Write both tables and the manifest beside where they belong. StageError: the disk is full."""
+def write(directory: Path, tables: Sequence[pl.DataFrame], lineage: dict[str, Any]) -> Extract:
+    """Write the tables of FILES and the manifest beside where they belong. StageError: the disk is full."""
     partial = directory.with_name(f".{directory.name}.partial")
     with Writing(partial):
         partial.mkdir(parents=True, exist_ok=True)
-        for name, frame in zip(FILES, (blocks, feedback), strict=True):
+        for name, frame in zip(FILES, tables, strict=True):
             frame.write_parquet(partial / name, compression="zstd", row_group_size=_ROWS, statistics=True)
         files = {
             name: {"rows": frame.height, "sha256": hash_file(partial / name)}
-            for name, frame in zip(FILES, (blocks, feedback), strict=True)
+            for name, frame in zip(FILES, tables, strict=True)
         }
         manifest = {**lineage, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -127,7 +128,7 @@ def _lineage(
         "release": RELEASE,
         "from": window.first.isoformat(),
         "until": window.until.isoformat(),
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(mode="json"),
         "blocks_read": blocks.height,
         "left_out": chosen.reasons,
         "blocks": kept.height,

@@ -23,7 +23,7 @@ from spotify_buddies.trainer.dataset.table import Dataset
 from spotify_buddies.trainer.evaluation.evaluate import Estimate
 from spotify_buddies.trainer.metrics.lists import depths
 from spotify_buddies.trainer.models.warm.rows import songs_of
-from spotify_buddies.trainer.retrain.store import RANK
+from spotify_buddies.trainer.retrain.rules import RANK
 
 Array = npt.NDArray[Any]
 

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from spotify_buddies.trainer.retrain.store import SHOWN
 from spotify_buddies.trainer.settings import RetrainSettings
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+# Of a block: where in its list the liked playlist was, from 1; null where the list is not stored.
+RANK = "rank"
+# The columns of `seen`.
+SEEN = {
+    "user_id": pl.String(),
+    "playlist_id": pl.String(),
+    "split": pl.String(),
+    "looks": pl.Float64(),
+    "likes": pl.Int64(),
+}
 # Of the blocks, by time.
 SHARES = (0.7, 0.9)
 
@@ -42,7 +53,7 @@ def choose(blocks: pl.DataFrame, playlists: pl.Series, settings: RetrainSettings
     known = pl.col("ignored").list.set_intersection(pl.lit(playlists.to_list(), pl.List(pl.String)))
     if not valid.is_empty():
         valid = valid.with_columns(known.list.sort().alias("ignored"))
-    return Chosen(_split(valid), reasons, people)
+    return Chosen(_split(_ranked(valid)), reasons, people)
 
 
 Keep = Callable[[pl.DataFrame], pl.Series]
@@ -110,6 +121,43 @@ def _latest_of_each(blocks: pl.DataFrame, most: int) -> pl.Series:
     return kept
 
 
+def seen(chosen: Chosen, bias: float) -> pl.DataFrame:
+    """What people looked at, of every list that is stored and that they reacted to, valid block or not.
+
+    Columns user_id, playlist_id, split, looks (how often somebody looked, in expectation: the sum of rank ** -bias, see
+    in_list) and likes (how often it was liked); ascending by all three. No row, where nothing was kept.
+    """
+    if chosen.blocks.is_empty():
+        return pl.DataFrame(schema=SEEN)
+    shown = chosen.people.filter(pl.col(SHOWN).is_not_null()).with_columns(_part_of(chosen.blocks))
+    places = shown.select(
+        "user_id",
+        "split",
+        "liked",
+        pl.col(SHOWN).alias("playlist_id"),
+        rank=pl.int_ranges(1, pl.col(SHOWN).list.len() + 1),
+    ).explode("playlist_id", "rank")
+    each = places.select(
+        "user_id",
+        "playlist_id",
+        "split",
+        looks=pl.col("rank").cast(pl.Float64).pow(-bias),
+        likes=pl.col("liked").list.contains(pl.col("playlist_id")).cast(pl.Int64),
+    )
+    said = each.group_by("user_id", "playlist_id", "split").agg(pl.col("looks").sum(), pl.col("likes").sum())
+    return said.sort("user_id", "playlist_id", "split").select(*SEEN)
+
+
+def _ranked(blocks: pl.DataFrame) -> pl.DataFrame:
+    if blocks.is_empty():
+        return blocks.with_columns(pl.lit(None, pl.Int64).alias(RANK)).drop(SHOWN)
+    places = [
+        None if shown is None or liked not in shown else shown.index(liked) + 1
+        for shown, liked in zip(blocks[SHOWN].to_list(), blocks["liked"].list.first().to_list(), strict=True)
+    ]
+    return blocks.with_columns(pl.Series(RANK, places, pl.Int64)).drop(SHOWN)
+
+
 def _split(blocks: pl.DataFrame) -> pl.DataFrame:
     """The oldest 70 % of the blocks train, the next 20 % validate; blocks of one moment stay together."""
     if blocks.is_empty():
@@ -117,3 +165,13 @@ def _split(blocks: pl.DataFrame) -> pl.DataFrame:
     first, second = (blocks["at"][min(int(share * blocks.height), blocks.height - 1)] for share in SHARES)
     split = pl.when(pl.col("at") < first).then(pl.lit(TRAIN)).when(pl.col("at") < second).then(pl.lit(VALIDATION))
     return blocks.with_columns(split.otherwise(pl.lit(TEST)).alias("split"))
+
+
+def _part_of(blocks: pl.DataFrame) -> pl.Expr:
+    """The part of the split that a moment lies in, by the moments that divide the valid blocks."""
+    later = [blocks.filter(split=part)["at"].min() for part in (VALIDATION, TEST)]
+    part = pl.lit(TRAIN)
+    for name, moment in zip((VALIDATION, TEST), later, strict=True):
+        if moment is not None:
+            part = pl.when(pl.col("at") >= moment).then(pl.lit(name)).otherwise(part)
+    return part.alias("split")

@@ -13,15 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.foundation.stages.stage import Writing
 from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.reading.sources import Sources, with_feedback
 from spotify_buddies.trainer.dataset.table import SIMULATED, Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.served.ranker import OpenRanker
+from spotify_buddies.trainer.models.warm.local import Looks
+from spotify_buddies.trainer.models.warm.rows import rows_of_ids
 from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.publish.release import Release, train_and_release
 from spotify_buddies.trainer.publish.tracking import tracking_uri
@@ -29,8 +36,9 @@ from spotify_buddies.trainer.registry.production import serving_version
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.versions import JUDGED_TAG, KEPT_TAG, VersionInfo
 from spotify_buddies.trainer.registry.worth import beneath
-from spotify_buddies.trainer.retrain.extract import BLOCKS, Extract
+from spotify_buddies.trainer.retrain.extract import BLOCKS, LOOKS, Extract
 from spotify_buddies.trainer.retrain.judge import Judged, Judgement, judge
+from spotify_buddies.trainer.retrain.rules import TRAIN
 from spotify_buddies.trainer.settings import (
     CandidateSettings,
     DataSettings,
@@ -108,7 +116,7 @@ def retrain(
         aliases=(),
         progress=progress,
         open_ranker=open_ranker,
-        warm=_warm(bundle, standing, sections.retrain),
+        warm=_warm(bundle, standing, _looks(extract, data), sections.retrain),
     )
     judgement = _judge(data, standing, extract, bundle, release, open_ranker, sections.retrain)
     against = (*judgement.against, *beneath(registry.get(release.version)))
@@ -136,11 +144,25 @@ def _dataset(sources: Sources, home: Path, sections: Sections, progress: Progres
     return open_dataset(home / "dataset")
 
 
-def _warm(bundle: Bundle, standing: Dataset, settings: RetrainSettings) -> tuple[Warm, ...]:
+def _warm(bundle: Bundle, standing: Dataset, seen: Looks, settings: RetrainSettings) -> tuple[Warm, ...]:
     """One for each weight; feedback alone where the standing data set holds real follows, which are in the new one."""
     if standing.labels != SIMULATED or not settings.weights:
-        return (Warm(bundle),)
-    return tuple(Warm(bundle, standing, weight) for weight in settings.weights)
+        return (Warm(bundle, seen=seen),)
+    return tuple(Warm(bundle, standing, weight, seen) for weight in settings.weights)
+
+
+def _looks(extract: Extract, data: Dataset) -> Looks:
+    """What people looked at in the time of training, by the rows of the data set; people whom it does not know are
+    left out.
+    """
+    table = pl.read_parquet(extract.directory / LOOKS).filter(split=TRAIN)
+    users = rows_of_ids(table["user_id"].to_list(), data.user_table["user_id"].to_list())
+    playlists = rows_of_ids(table["playlist_id"].to_list(), data.playlist_table["playlist_id"].to_list())
+    kept = np.flatnonzero((users >= 0) & (playlists >= 0))
+    kept = kept[np.lexsort((playlists[kept], users[kept]))]
+    indptr, indices = group(users[kept], playlists[kept], data.users)
+    looks, likes = (table[name].to_numpy()[kept].astype(np.float32) for name in ("looks", "likes"))
+    return Looks(Csr(indptr, indices, data.playlists, looks), likes)
 
 
 def _judge(
@@ -152,8 +174,6 @@ def _judge(
     open_ranker: OpenRanker,
     settings: RetrainSettings,
 ) -> Judgement:
-    import polars as pl
-
     blocks = pl.read_parquet(extract.directory / BLOCKS)
     new = open_bundle(release.bundle_dir, check_hashes=False)
     return judge(Judged(data, standing, blocks, new, serving, open_ranker), settings)

@@ -24,11 +24,11 @@ BLOCKS = {
     "ignored": pl.List(pl.String()),
     "disliked": pl.List(pl.String()),
 }
-# Where in its list the liked playlist was, from 1; null where the list is not stored.
-RANK = "rank"
-_SCHEMA = {**BLOCKS, RANK: pl.Int64()}
+# The whole list, best first; null where it is not stored.
+SHOWN = "shown"
+_SCHEMA = {**BLOCKS, SHOWN: pl.List(pl.String())}
 _READ = (
-    f"SELECT {', '.join(f'b.{name}' for name in BLOCKS)}, array_position(p.playlist_ids, b.liked[1])"  # noqa: S608 - our own columns
+    f"SELECT {', '.join(f'b.{name}' for name in BLOCKS)}, p.playlist_ids"  # noqa: S608 - our own columns
     " FROM online_blocks b LEFT JOIN online_places p USING (recommendation_id, user_id)"
     " WHERE b.at >= %s AND b.at < %s ORDER BY b.at, b.feedback_id, recommendation_id, user_id"
 )

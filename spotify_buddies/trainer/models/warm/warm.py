@@ -5,28 +5,42 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
+
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.dataset.table import Dataset
+from spotify_buddies.trainer.models.items.item_model import ItemModel
 from spotify_buddies.trainer.models.order import TripletSource
+from spotify_buddies.trainer.models.warm.local import LocalRates, Looks
 from spotify_buddies.trainer.models.warm.mixed import Mixed, implicit_likes
+
+Array = npt.NDArray[Any]
+
+LOCAL = "local"
 
 
 @dataclass(frozen=True)
 class Warm:
     """bundle: of the version that serves. implicit: the data set of implicit likes; None: they are not learned again.
 
-    weight: of all that people said against all implicit likes; None: as without them.
+    weight: of all that people said against all implicit likes; None: as without them. seen: what people looked at in
+    the time of training, by the rows of the new data set; None: unknown.
     """
 
     bundle: Bundle
     implicit: Dataset | None = None
     weight: float | None = None
+    seen: Looks | None = None
 
     @property
     def key(self) -> str:
         """Names all that a training's result depends on here."""
         implied = None if self.weight is None or self.implicit is None else self.implicit.fingerprint
         return f"{self.bundle.sha256}/{implied}/{self.weight}"
+
+    def item_models(self, taste: Array) -> dict[str, ItemModel]:
+        """What it adds to the blend, by name. taste float32 (U, t): of every user."""
+        return {} if self.seen is None or not self.seen.looks.nnz else {LOCAL: LocalRates(taste, self.seen)}
 
     @property
     def named_weight(self) -> str:
