@@ -80,8 +80,8 @@ def find_candidates(
 
     paired (U, P): the pairing's candidates. scale float32 (d,): as Bundle.retrieval_scale. followed: the likes of the
     data set are people's own, not made from shared songs; only then what is followed together and what is popular are
-    sources, and what a user follows already is no candidate. disliked (U, P): never candidates; None: nothing is.
-    Neither are a user's own playlists.
+    sources, and what a user follows already is no candidate, but for likes that are feedback alone. disliked
+    (U, P): never candidates; None: nothing is. Neither are a user's own playlists.
 
     With settings.pairing_only the pairing's candidates come back as they are. Neither threads nor blocks change a row.
     Memory: 9 bytes a candidate in the bundle that follows, 4 while they are found, and for a block 5 bytes a candidate
@@ -91,7 +91,8 @@ def find_candidates(
         return Candidates(paired, np.full(paired.nnz, PAIRING, np.uint8))
     likes = train_likes(data)
     given = settings if followed else settings.model_copy(update={"follows": 0, "popular": 0})
-    refused = _refused(data.owned, *(rows for rows in (disliked, likes if followed else None) if rows is not None))
+    had = likes if followed and not data.feedback_alone else None
+    refused = _refused(data.owned, *(rows for rows in (disliked, had) if rows is not None))
     found = _sources(data, paired, model, scale, given, likes, progress)
     united = unite_sources(found, model.user_factors, refused, budgets_of(given), settings.block_users, progress)
     return replace(united, index=found.taste.index if found.taste else None)

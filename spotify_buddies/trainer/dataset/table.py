@@ -55,8 +55,9 @@ class Dataset:
     toy_triplets int32 (N, 3): user, positive, negative, shuffled; None where training draws them from pools, see
     trainer.models.drawn.open_source. validation, hard_validation, test, hard_test int32 (N, 2 + negatives): user,
     positive, negatives. labels: SIMULATED or FOLLOWS, where liked holds weights; disliked (U, P): what users said
-    they dislike, ascending, empty where nothing is known. fingerprint: sha256 of the last stage, which covers all
-    before it.
+    they dislike, ascending, empty where nothing is known. feedback_alone: the follows are likes of a service's lists,
+    and nobody said more: such a playlist may come back, as it does while a version serves. fingerprint: sha256 of the
+    last stage, which covers all before it.
     """
 
     directory: Path
@@ -79,6 +80,7 @@ class Dataset:
     pools: Pools | None = None
     labels: str = SIMULATED
     disliked_pairs: Csr | None = None
+    feedback_alone: bool = False
 
     @property
     def users(self) -> int:
@@ -104,9 +106,10 @@ class Dataset:
 
     def servable(self, candidates: Csr) -> Csr:
         """Candidates (U, P) without what their user dislikes or, of real labels, follows in training already."""
-        if self.labels == SIMULATED and not self.disliked.nnz:
+        follows = self.labels == FOLLOWS and not self.feedback_alone
+        if not follows and not self.disliked.nnz:
             return candidates
-        known = np.asarray(self.split) == IN_TRAIN if self.labels == FOLLOWS else np.zeros(self.liked.nnz, np.bool_)
+        known = np.asarray(self.split) == IN_TRAIN if follows else np.zeros(self.liked.nnz, np.bool_)
         taken = np.concatenate([_keys(self.liked)[known], _keys(self.disliked)])
         kept = ~np.isin(_keys(candidates), taken)
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[np.asarray(candidates.indptr)]
@@ -207,6 +210,7 @@ def open_dataset(directory: Path) -> Dataset:
         pools=_pools(directory / TRIPLETS, stamps[TRIPLETS]),
         labels=str(stamps[LIKED].statistics.get("labels", SIMULATED)),
         disliked_pairs=Csr.load(directory / MATRIX, "disliked") if disliked else None,
+        feedback_alone=bool(stamps[OWN].statistics.get("feedback_alone", False)),
     )
 
 

@@ -36,7 +36,10 @@ def follows_of(data: Dataset, progress: Progress = silent) -> Follows:
     if data.labels != FOLLOWS:
         return Follows(refused=data.disliked if data.disliked.nnz else None)
     followed = train_likes(data)
-    return Follows(followed, find_co_followers(followed, progress=progress), _union(followed, data.disliked))
+    beside = find_co_followers(followed, progress=progress)
+    if data.feedback_alone:
+        return Follows(followed, beside, data.disliked if data.disliked.nnz else None)
+    return Follows(followed, beside, _union(followed, data.disliked))
 
 
 def find_co_followers(

@@ -86,6 +86,7 @@ def assign_owners(
     np.save(directory / "owner.npy", owner)
     owned.save(directory, "owned")
     return _statistics(owned, named, kind != NOT_SAMPLED) | {
+        **({"feedback_alone": True} if real and not named_alone else {}),
         "rounds": rounds,
         "users_at_the_limit": capped,
         "share_owned_by_length": _by_length(owner, playlist_songs.counts),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.foundation.arrays.seeds import generator
 from spotify_buddies.foundation.stages.progress import Progress, silent
-from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, likes_used
+from spotify_buddies.trainer.dataset.table import IN_VALIDATION, Dataset, likes_used, train_likes
 from spotify_buddies.trainer.models.blend.calibrate import calibrate
 from spotify_buddies.trainer.models.blend.fold import Weighing, fold
 from spotify_buddies.trainer.models.blend.gather import OWN, gather
@@ -63,7 +63,7 @@ def fit_blend(
     hold the taste. A part stays where removing it makes the users of the other half rank worse. Clearly: by more than
     two standard errors of the mean difference, cross-fitted.
     """
-    rows = _rows(data, candidates, seed)
+    rows = _rows(data, _askable(data, candidates), seed)
     found = int(rows.positive.sum())
     report = BlendReport(MODEL, "", data.labels, rows.held_out.size, int(rows.held_out.sum()), found)
     if found < LEAST_FOUND:
@@ -122,6 +122,19 @@ class _Trial:
             progress("blend", k + 1, len(self.parts), "parts")
         kept = gains > 0
         return (kept if kept.any() else all_of_them), gains
+
+
+def _askable(data: Dataset, candidates: Csr) -> Csr:
+    """Without what was liked in training: where it may come back, it is neither held out nor refused."""
+    if not data.feedback_alone:
+        return candidates
+    width = candidates.columns
+    offered, liked = (
+        np.repeat(np.arange(one.rows), one.counts) * width + one.indices for one in (candidates, train_likes(data))
+    )
+    kept = ~np.isin(offered, liked)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[np.asarray(candidates.indptr)]
+    return Csr(ends, np.asarray(candidates.indices)[kept], width)
 
 
 def _rows(data: Dataset, candidates: Csr, seed: int) -> Rows:

@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 NEIGHBOURS = 400
 # Half the weight at a cosine lower by 0.7 times this.
 WIDTH = 0.15
+# What one's own looks count beside those of a person of the same taste.
+OWN = 5.0
 # Looks of neighbours at which they count as much as everybody; looks at which a playlist counts as much as all do.
 LOCAL, GLOBAL = 1.0, 10.0
 
@@ -67,12 +69,13 @@ class LocalRates:
         """None: it has no short factors."""
 
     def _near(self, rows: Array) -> sp.csr_array:
-        """What each person with looks counts for each row, (rows, people); oneself as any other of that taste."""
+        """What each person with looks counts for each row, (rows, people)."""
         cosines = self._taste[rows] @ self._taste[self._people].T
         most = min(NEIGHBOURS, self._people.size)
         chosen = np.argpartition(-cosines, most - 1, axis=1)[:, :most] if most else np.empty((rows.size, 0), np.int64)
         found = np.take_along_axis(cosines, chosen, axis=1)
         # By the nearest other: what is near is a matter of how crowded a taste is.
         weights = np.exp((found - found.max(axis=1, keepdims=True, initial=-1.0)) / WIDTH)
+        weights[self._people[chosen] == rows[:, None]] = OWN
         indptr = np.arange(rows.size + 1) * most
         return sp.csr_array((weights.ravel(), chosen.ravel(), indptr), shape=(rows.size, self._people.size))

@@ -1,0 +1,223 @@
+"""Six simulated weeks of a service that is retrained twice from what its listeners do, and three spoiled retrainings.
+
+    python -m tests.benchmarks.loop                  # also `make loop`; prints JSON last
+    python -m tests.benchmarks.loop --keep DIRECTORY
+
+Every step is a command of the product, run as a person would run it. Weeks 0 and 1 are served by a version that knows
+no feedback. What was said then is extracted, a version is trained, judged against the one that serves and, not being
+worse, shown to half of the listeners in weeks 2 and 3; the report of these weeks decides on it. The same once more for
+weeks 4 and 5. The gates of a rollout measure in real time and so not in weeks that pass in a minute: the canary is
+paused, and the difference by listener, with its interval, is the verdict. Exit code 1: a version was not better with an
+interval without zero, a spoiled one became staging or production, or a call failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from spotify_buddies.clients.command.invoke import command
+from tests.benchmarks.loop import spoil
+
+VISITS, UNSEEN, SPAN, WEEKS = 1_000, 7, 14, 6
+START_S = 180.0
+SPOILED = {"shuffled likes": spoil.shuffled, "popularity inflated": spoil.inflated, "truncated extract": spoil.cut}
+SETTINGS = {
+    "BUDDIES_SERVE__EVENT_TIMES": "true",
+    # On two cores that also simulate the listeners, a history that is late is still a history.
+    "BUDDIES_SERVE__STORE_BUDGET_MS": "2000",
+}
+
+
+class Failed(Exception):
+    """A command did not do what the loop needs; args[0] says which."""
+
+
+class Loop:
+    """A state directory, and the commands that work in it."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.began, self.seconds = state, time.monotonic(), dict[str, float]()
+        self._environment = {**os.environ, **SETTINGS, "BUDDIES_STATE_DIR": str(state)}
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self.start = today - timedelta(days=today.weekday()) - timedelta(weeks=WEEKS)
+
+    def day(self, number: int) -> str:
+        """The date of a day of the world."""
+        return f"{self.start + timedelta(days=number):%Y-%m-%d}"
+
+    def run(self, *arguments: str, fails: bool = False, **settings: str) -> str:
+        """Run a command; its standard output. fails: whether it has to."""
+        began = time.monotonic()
+        done = subprocess.run(
+            command(*arguments), env={**self._environment, **settings}, capture_output=True, text=True, check=False
+        )
+        name = " ".join(arguments[:2])
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+        if (done.returncode != 0) != fails:
+            raise Failed(f"buddies {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2_000:]}")
+        return done.stderr if fails else done.stdout
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """A service until the block ends."""
+        began = time.monotonic()
+        log = (self.state / "service.log").open("wb")
+        process = subprocess.Popen(
+            command("serve", "start", "--any-port"),
+            env=self._environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            while not (self.state / "serving.json").exists():
+                if process.poll() is not None or time.monotonic() > began + START_S:
+                    raise Failed(f"the service did not start: {(self.state / 'service.log').read_text()[-2_000:]}")
+                time.sleep(0.1)
+            self.seconds["serve start"] = time.monotonic() - began
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            log.close()
+
+    def live(self, until: int) -> list[dict[str, Any]]:
+        """The days before this one; the weeks that ended."""
+        told = self.run(
+            "simulate", "run", "--world", "weeks", "--visits-per-day", str(VISITS), "--unseen-days", str(UNSEEN),
+            "--state", str(self.state / "weeks.json"), "--start", self.day(0), "--until-day", str(until), "--json",
+        )  # fmt: skip
+        weeks = [line for line in map(json.loads, told.splitlines()) if "truth" in line]
+        for week in weeks:
+            if week["failed"]:
+                raise Failed(f"calls failed in week {week['week']}: {week['failed']}")
+            rates = ", ".join(f"version {arm['version']} {arm['like_rate']:.4f}" for arm in week["arms"])
+            self.say(f"week {week['week']}: like rate {rates}")
+        return weeks
+
+    def say(self, text: str) -> None:
+        """A line for people, with the seconds so far."""
+        print(f"{time.monotonic() - self.began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+def play(loop: Loop) -> dict[str, Any]:
+    """The whole loop; what happened."""
+    for arguments in (("data", "synth"), ("data", "build"), ("pair", "build"), ("train", "run")):
+        loop.run(*arguments)
+    loop.say("version 1 is trained, without any feedback")
+    with loop.serving():
+        weeks = loop.live(SPAN)
+        rounds, spoiled = [], {}
+        for number in (1, 2):
+            first, last = number * SPAN, (number + 1) * SPAN
+            made = json.loads(loop.run("retrain", "run", "--window", f"{first}d", "--until", loop.day(first), "--json"))
+            _told(loop, made)
+            if number == 1:
+                spoiled = spoil_all(loop)
+            if made["outcome"] != "registered":
+                raise Failed(f"version {made['version']} was kept back: {made['against']}")
+            loop.run("rollout", "start", made["version"], "--percent", "50", "--manual", "--wait")
+            weeks += loop.live(last)
+            rounds.append({"retrained": made, **verdict(loop, made, first, last)})
+        aliases = {one["number"]: one["aliases"] for one in json.loads(loop.run("registry", "list", "--json"))}
+    return {
+        "weeks": weeks,
+        "retrainings": rounds,
+        "spoiled": spoiled,
+        "aliases": aliases,
+        "reached_production": sorted({arm["version"] for week in weeks for arm in week["arms"]}),
+        "seconds": {name: round(value, 1) for name, value in loop.seconds.items()},
+        "took_s": round(time.monotonic() - loop.began, 1),
+    }
+
+
+def spoil_all(loop: Loop) -> dict[str, Any]:
+    """Retrain from spoiled copies of the newest extract; what became of each."""
+    extract = max((loop.state / "retrain").iterdir())
+    found: dict[str, Any] = {}
+    for name, make in SPOILED.items():
+        target = loop.state / "spoiled" / name.replace(" ", "-")
+        target.parent.mkdir(exist_ok=True)
+        make(extract, target)
+        arguments = ("retrain", "run", "--extract", str(target), "--json")
+        if make is spoil.cut:
+            found[name] = {"outcome": "refused", "against": [loop.run(*arguments, fails=True).strip().splitlines()[-1]]}
+        else:
+            made = json.loads(loop.run(*arguments, BUDDIES_RETRAIN__WEIGHTS="[4]"))
+            refused = loop.run("rollout", "start", made["version"], fails=True) if made["against"] else ""
+            found[name] = {key: made[key] for key in ("outcome", "version", "against")} | {"start": refused.strip()}
+        loop.say(f"{name}: {found[name]['outcome']}: {'; '.join(found[name]['against'])}")
+    return found
+
+
+def verdict(loop: Loop, made: Mapping[str, Any], first: int, last: int) -> dict[str, Any]:
+    """The difference to the version before over the days, and what was done about it."""
+    report = json.loads(loop.run("online", "report", "--since", loop.day(first), "--until", loop.day(last), "--json"))
+    difference = next(
+        one for one in report["differences"]
+        if one["version"] == made["version"] and one["arm"] == "canary" and one["measure"] == "per_listener"
+    )  # fmt: skip
+    better = difference["low"] > 0
+    loop.run("rollout", *(("promote", "--wait") if better else ("rollback",)))
+    loop.say(
+        f"version {made['version']} beside {made['serving']}: like rate by listener {difference['difference']:+.4f} "
+        f"({difference['low']:+.4f} to {difference['high']:+.4f}): {'promoted' if better else 'taken back'}"
+    )
+    return {"difference": difference, "promoted": better}
+
+
+def _told(loop: Loop, made: Mapping[str, Any]) -> None:
+    feedback = made["judgement"]["feedback"]
+    beside = "" if feedback is None else f"; MRR within held-out lists {feedback['difference']['value']:+.4f}"
+    loop.say(f"version {made['version']} retrained from {made['blocks']:,} user-blocks: {made['outcome']}{beside}")
+
+
+def faults(body: Mapping[str, Any]) -> list[str]:
+    """What the loop should have shown and did not."""
+    found = [
+        f"version {one['retrained']['version']} is not better than version {one['retrained']['serving']}"
+        for one in body["retrainings"] if not one["promoted"]
+    ]  # fmt: skip
+    bad = {one["version"] for one in body["spoiled"].values() if "version" in one}
+    found += [f"{name} was not refused" for name, one in body["spoiled"].items() if one["outcome"] == "registered"]
+    found += [
+        f"the spoiled version {version} was shown to listeners" for version in bad & set(body["reached_production"])
+    ]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, help="state directory, which is kept; default: a temporary one")
+    keep: Path | None = parser.parse_args().keep
+    state = keep or Path(tempfile.mkdtemp(prefix="loop-"))
+    try:
+        body = play(Loop(state))
+    except Failed as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        if keep is None:
+            shutil.rmtree(state, ignore_errors=True)
+    problems = faults(body)
+    print(json.dumps({**body, "problems": problems}))
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
