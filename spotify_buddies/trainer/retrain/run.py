@@ -134,8 +134,7 @@ def retrain(
         "notes": list(release.notes),
         "judgement": judgement.to_json(),
     }
-    _note(place.home, key, body)
-    return Outcome(body)
+    return Outcome(_note(place.home, key, body))
 
 
 def _dataset(sources: Sources, home: Path, sections: Sections, progress: Progress) -> Dataset:
@@ -199,8 +198,10 @@ def _ended(home: Path, key: str) -> dict[str, Any] | None:
         return None
 
 
-def _note(home: Path, key: str, body: Mapping[str, Any]) -> None:
+def _note(home: Path, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Remember how it ended; the body as it will be read again."""
     partial = home / f".{OUTCOME}"
     with Writing(home):
         partial.write_text(json.dumps({"key": key, "body": body}, indent=1) + "\n", encoding="utf-8")
         partial.replace(home / OUTCOME)
+    return dict(json.loads(json.dumps(body)))

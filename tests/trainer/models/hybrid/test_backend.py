@@ -9,8 +9,8 @@ from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summari
 from spotify_buddies.trainer.models.backends import recipe
 from spotify_buddies.trainer.models.fit import fit
 from spotify_buddies.trainer.models.hybrid.backend import HybridBackend
-from spotify_buddies.trainer.models.hybrid.state import likes_end, taste_dimensions
 from spotify_buddies.trainer.models.hybrid.songs import SongSets
+from spotify_buddies.trainer.models.hybrid.state import likes_end, taste_dimensions
 from spotify_buddies.trainer.models.model import TrainingError, Validation
 from spotify_buddies.trainer.models.order import part_of
 from spotify_buddies.trainer.models.train import patience_of, train, training_key
