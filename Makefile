@@ -4,11 +4,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check audit format protos clean
+.PHONY: demo loop test check audit format protos clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo            the whole way on synthetic data; DATA=dir takes real files, ONCE=1 stops at the end"
+	@echo "make loop            six simulated weeks with two retrainings; prints JSON last"
 	@echo "make test            lint, types, contracts, stubs and every test"
 	@echo "make check           the same without the tests"
 	@echo "make audit           secrets in the files, known vulnerabilities in the packages (a part of check)"
@@ -16,6 +17,9 @@ help:
 
 demo: $(VENV)/.installed-all
 	@$(BIN)/buddies demo $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
+
+loop: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.benchmarks.loop
 
 test: check
 	$(BIN)/python -m pytest $(PYTEST)

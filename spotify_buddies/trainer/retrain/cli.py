@@ -79,7 +79,8 @@ def run(
     is worse.
 
     The training goes on from the version behind alias production. Its data set is that of the raw files with the
-    extract. Killed, the same command goes on. Exit code 0 also where the version is kept back; the reason is printed.
+    extract. Killed, the same command goes on. Exit code 0 also where the version is kept back, or where the window
+    holds nothing to learn from; the reason is printed.
 
     Example: buddies retrain run --window 30d
     """
@@ -90,14 +91,20 @@ def run(
     from spotify_buddies.trainer.models.model import TrainingError
     from spotify_buddies.trainer.publish.tracking import TrackingError
     from spotify_buddies.trainer.registry.registry import RegistryError
-    from spotify_buddies.trainer.retrain.extract import ExtractError
+    from spotify_buddies.trainer.retrain.extract import ExtractError, NothingToLearn
     from spotify_buddies.trainer.retrain.store import StoreError
 
     settings: Any = context.obj
     errors = (StoreError, ExtractError, StageError, DataError, TrainingError, TrackingError, BundleError, RegistryError)
     with explained(*errors), Writing(settings.state_dir):
         wanted = None if extracted else _window(window or settings.retrain.window, until)
-        outcome = _retrain(context, raw, wanted, extracted, dataset or settings.state_dir / "dataset")
+        try:
+            outcome = _retrain(context, raw, wanted, extracted, dataset or settings.state_dir / "dataset")
+        except NothingToLearn as nothing:
+            say(
+                json.dumps({"outcome": "nothing_new", "against": [str(nothing)]}, indent=1) if as_json else str(nothing)
+            )
+            return
     if as_json:
         say(json.dumps({**outcome.body, "again": outcome.again}, indent=1))
         return

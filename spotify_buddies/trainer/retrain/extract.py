@@ -27,6 +27,10 @@ class ExtractError(Exception):
     """No extract can be made, or what lies there is none; the message says what to do."""
 
 
+class NothingToLearn(ExtractError):
+    """No user-block of the window teaches anything."""
+
+
 @dataclass(frozen=True)
 class Extract:
     """A finished extract. manifest: lineage and counts, see docs/retraining.md."""
@@ -38,7 +42,8 @@ class Extract:
 def make(url: str, window: Window, dataset: Path, directory: Path, settings: RetrainSettings) -> Extract:
     """Write the extract of a window into a directory, which is replaced when everything is there.
 
-    dataset: whose playlists are known. The same feedback gives the same bytes. StoreError, ExtractError.
+    dataset: whose playlists are known. The same feedback gives the same bytes. StoreError, ExtractError;
+    NothingToLearn, where what lies in the directory stays.
     """
     playlists = _known(dataset)
     read = read_blocks(url, window)
@@ -46,7 +51,7 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
     chosen = choose(blocks, playlists, settings)
     if chosen.blocks.is_empty():
         said = ", ".join(f"{count:,} {reason}" for reason, count in chosen.reasons.items() if count)
-        raise ExtractError(
+        raise NothingToLearn(
             f"no user-block from {window.first:%Y-%m-%d %H:%M} to {window.until:%Y-%m-%d %H:%M} UTC teaches anything "
             f"({blocks.height:,} read{': ' + said if said else ''}); take a longer --window"
         )

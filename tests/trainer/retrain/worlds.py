@@ -1,4 +1,4 @@
-"""A small world for retrainings: raw files, what was made of them, a version that serves, and what people said to it."""
+"""A small world for retrainings: raw files, what was made of them, a version that serves, and what people said."""
 
 from __future__ import annotations
 
@@ -77,8 +77,10 @@ def small_world(state: Path, database: Path) -> SmallWorld:
 
 
 def said(world: SmallWorld, directory: Path, *, visits: int = 3, shuffled: bool = False) -> Extract:
-    """An extract of what users said to lists of version 1: everybody likes playlists with an even number, sees them with
-    a probability of rank ** -0.5, and reacts to `visits` lists, whose playlists do not come back. shuffled: to others.
+    """An extract of what users said to lists of version 1.
+
+    Everybody likes playlists with an even number, sees them with a probability of rank ** -0.5, and reacts to `visits`
+    lists, whose playlists do not come back. shuffled: what was said belongs to others.
     """
     users = pl.read_parquet(world.state / "dataset" / "2-songs" / "users.parquet")["user_id"].to_list()
     names = pl.read_parquet(world.state / "dataset" / "2-songs" / "playlists.parquet")["playlist_id"].to_list()
@@ -94,10 +96,8 @@ def said(world: SmallWorld, directory: Path, *, visits: int = 3, shuffled: bool 
             liked = [names[row] for row in looked if row % 2 == 0][:1]
             ignored = sorted(names[row] for row in shown if names[row] not in liked)
             number = len(rows)
-            rows.append(
-                (BEGAN + timedelta(minutes=number), number, f"r{number}", users[user], "1", "production", liked, ignored,
-                 [], [names[row] for row in shown])
-            )  # fmt: skip
+            at, whole = BEGAN + timedelta(minutes=number), [names[row] for row in shown]
+            rows.append((at, number, f"r{number}", users[user], "1", "production", liked, ignored, [], whole))
     blocks = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
     if shuffled:
         others = dict(zip(users, rng.permutation(np.array(users)).tolist(), strict=True))
