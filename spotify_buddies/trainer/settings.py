@@ -237,6 +237,9 @@ class RetrainSettings(_Section):
         0.1, ge=0, le=1, description="the same of its MRR on the held-out likes of the standing data set"
     )
     kept: float = Field(0.5, ge=0, le=1, description="least share of the coverage and evenness of its lists to be kept")
+    same_for_all: float = Field(
+        0.2, ge=0, le=1, description="how many more people, as a share, may get the playlist that most people get"
+    )
 
     @field_validator("weights")
     @classmethod

@@ -40,11 +40,14 @@ class Among:
 
 @dataclass(frozen=True)
 class Spread:
-    """What the lists of five show to everybody who is asked: coverage and evenness (1 - Gini), new and serving."""
+    """What the lists of five show to everybody who is asked, new and serving: coverage, evenness (1 - Gini), and the
+    share of people who get the playlist that most people get.
+    """
 
     people: int
     coverage: tuple[float, float]
     evenness: tuple[float, float]
+    most_shown: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def judge(judged: Judged, settings: RetrainSettings) -> Judgement:
         *([] if fit is None else _unfit(fit)),
         *([] if feedback is None else _worse_on_feedback(feedback, settings.drop)),
         *([] if standing is None else _worse_on_standing(standing, settings.standing_drop)),
-        *([] if spread is None else _narrower(spread, settings.kept)),
+        *([] if spread is None else _narrower(spread, settings)),
     )
     if feedback is None:
         against = (*against, "no held-out block says where in its list the liked playlist was")
@@ -167,7 +170,12 @@ def _spread(judged: Judged, serving: Lists) -> Spread | None:
     lists = (new.rank_known(users, seen, SHORT), serving.rank_known(users, seen, SHORT))
     exposure = [shown(one, judged.data.playlists) for one in lists]
     now, before = exposure
-    return Spread(users.size, (coverage(now), coverage(before)), (1 - inequality(now), 1 - inequality(before)))
+    return Spread(
+        users.size,
+        (coverage(now), coverage(before)),
+        (1 - inequality(now), 1 - inequality(before)),
+        (float(now.max(initial=0)) / users.size, float(before.max(initial=0)) / users.size),
+    )
 
 
 def _unfit(fit: Estimate) -> list[str]:
@@ -199,10 +207,17 @@ def _worse_on_standing(found: Among, drop: float) -> list[str]:
     ]
 
 
-def _narrower(found: Spread, kept: float) -> list[str]:
-    return [
-        f"{what} of the lists of {found.people} people is {now:.3f}, less than {kept:.0%} of the {before:.3f} of the "
-        "version that serves"
+def _narrower(found: Spread, settings: RetrainSettings) -> list[str]:
+    now, before = found.most_shown
+    said = []
+    if now > before + settings.same_for_all:
+        said.append(
+            f"one playlist is in the lists of {now:.0%} of {found.people} people; of the version that serves the most "
+            f"common one is in those of {before:.0%}"
+        )
+    return said + [
+        f"{what} of the lists of {found.people} people is {now:.3f}, less than {settings.kept:.0%} of the {before:.3f} "
+        "of the version that serves"
         for what, (now, before) in (("coverage", found.coverage), ("evenness (1 - Gini)", found.evenness))
-        if now < kept * before
+        if now < settings.kept * before
     ]

@@ -164,19 +164,11 @@ def spoil_all(loop: Loop) -> dict[str, Any]:
 
 
 def verdict(loop: Loop, made: Mapping[str, Any], first: int, last: int) -> dict[str, Any]:
-    """The difference to the version before over the days, and what was done about it."""
-    report = json.loads(loop.run("online", "report", "--since", loop.day(first), "--until", loop.day(last), "--json"))
-    difference = next(
-        one for one in report["differences"]
-        if one["version"] == made["version"] and one["arm"] == "canary" and one["measure"] == "per_listener"
-    )  # fmt: skip
-    better = difference["low"] > 0
-    loop.run("rollout", *(("promote", "--wait") if better else ("rollback",)))
-    loop.say(
-        f"version {made['version']} beside {made['serving']}: like rate by listener {difference['difference']:+.4f} "
-        f"({difference['low']:+.4f} to {difference['high']:+.4f}): {'promoted' if better else 'taken back'}"
-    )
-    return {"difference": difference, "promoted": better}
+    """What the days say of the canary, and what was done about it."""
+    days = ("--since", loop.day(first), "--until", loop.day(last))
+    decision = json.loads(loop.run("online", "decide", *days, "--json"))
+    loop.say(f"version {made['version']} beside {made['serving']}: {decision['action']}: {decision['why']}")
+    return {"decision": decision, "promoted": decision["action"] == "promote"}
 
 
 def _told(loop: Loop, made: Mapping[str, Any]) -> None:
