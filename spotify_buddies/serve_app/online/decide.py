@@ -63,6 +63,9 @@ def decide(
     since: Annotated[str, typer.Option(help="Begin: a span before the end (14d) or a time in ISO 8601.")] = "14d",
     until: Annotated[str | None, typer.Option(help="End, a time in ISO 8601; default: now.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it and change nothing.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every replica serves it; exit 1 if they never do.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Promote the canary, or roll it back, by its like rate beside production's in a window that was chosen before.
@@ -86,7 +89,8 @@ def decide(
     with explained(psycopg.Error, NoViews, Overtaken, Refused):
         decision = _decide(url, begin, end)
         if not dry_run and decision.action in (PROMOTE, ROLLBACK):
-            asyncio.run(_act(url, context.obj.registry.model, decision, context.obj.rollout.prepare_within_s))
+            within_s = context.obj.rollout.prepare_within_s if wait else 0.0
+            asyncio.run(_act(url, context.obj.registry.model, decision, within_s))
     say(json.dumps(asdict(decision), indent=1) if as_json else f"{decision.action}: {decision.why}")
 
 

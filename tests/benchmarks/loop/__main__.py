@@ -166,7 +166,7 @@ def spoil_all(loop: Loop) -> dict[str, Any]:
 def verdict(loop: Loop, made: Mapping[str, Any], first: int, last: int) -> dict[str, Any]:
     """What the days say of the canary, and what was done about it."""
     days = ("--since", loop.day(first), "--until", loop.day(last))
-    decision = json.loads(loop.run("online", "decide", *days, "--json"))
+    decision = json.loads(loop.run("online", "decide", *days, "--wait", "--json"))
     loop.say(f"version {made['version']} beside {made['serving']}: {decision['action']}: {decision['why']}")
     return {"decision": decision, "promoted": decision["action"] == "promote"}
 
