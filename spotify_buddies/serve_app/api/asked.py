@@ -26,8 +26,6 @@ def asked_of(request: pb.RecommendRequest) -> bytes | None:
     else:
         rest.CopyFrom(request)
         rest.ClearField("user_ids")
-        # Or a caller could say in an unknown field how places were drawn.
-        rest.DiscardUnknownFields()
     asked = rest.SerializeToString()
     return asked if len(asked) <= limits.ASKED_BYTES else None
 
@@ -55,9 +53,10 @@ def request_of(asked: bytes, user_id: str) -> pb.RecommendRequest:
 
 
 def exploration_of(asked: bytes) -> Exploration | None:
-    """How the places of the list were drawn; None: they were not. DecodeError: it is no request.
+    """How the places of a list with propensities were drawn; None: it is not said. DecodeError: it is no request.
 
-    ValueError: another release says it in another way.
+    The last one counts: a caller may have sent the same field, which is no part of the API. ValueError: another release
+    says it in another way.
     """
     fields = UnknownFieldSet(pb.RecommendRequest.FromString(asked))
     drawn = [fields[place].data for place in range(len(fields)) if fields[place].field_number == FIELD]

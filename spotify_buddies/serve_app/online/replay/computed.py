@@ -90,7 +90,8 @@ def seen_of(stored: Stored, query: Query) -> ExcludeSeen | None:
 def exploration_of(stored: Stored) -> Exploration | None:
     """How the list's places were drawn; None: they were not. ReplayError: another release says it in another way."""
     try:
-        return None if stored.asked is None else asked.exploration_of(stored.asked)
+        drawn = stored.asked is not None and stored.propensities is not None
+        return asked.exploration_of(stored.asked or b"") if drawn else None
     except (DecodeError, ValueError) as error:
         raise ReplayError(f"list {stored.recommendation_id}: how its places were drawn: {error}") from None
 

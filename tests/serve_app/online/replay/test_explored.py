@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.ranking.query import Arm
 from spotify_buddies.serve_app.ranking.rules import Exploration, Policy
 from tests.serve_app.online.replay.conftest import World
@@ -63,6 +64,21 @@ def test_it_costs_fifteen_bytes_beside_the_request(world: World) -> None:
         ]
     ]
     assert sizes[1] - sizes[0] == 15
+
+
+@pytest.mark.parametrize("explorations", [None, EPSILON], ids=["off", "on"])
+def test_a_caller_who_says_how_places_were_drawn_changes_nothing(
+    world: World, command: Command, explorations: dict[Arm, Exploration] | None
+) -> None:
+    async def work(service: Service) -> pb.Recommendation:
+        request = pb.RecommendRequest(user_ids=["user-3"], limit=5)
+        request.MergeFromString(LUCE[Arm.PRODUCTION].field)
+        answered = await service.recommend(request)
+        return pb.RecommendResponse.FromString(answered.SerializeToString()).recommendations[0]
+
+    answer = world.serve(work, explorations=explorations)
+    done = command(answer.recommendation_id, "--json")
+    assert json.loads(done.stdout)["verdict"] == "same"
 
 
 def test_another_propensity_is_told_and_no_cause_is_made_up(world: World, command: Command) -> None:
