@@ -184,7 +184,13 @@ def test_lists_of_tastes_and_popular_ones_are_drawn_too(crowded: Engine) -> None
     near = Csr(np.arange(301) * 2, np.tile([25, 30], 300).astype(np.int32), USERS, np.ones(600, np.float32))
     lists = crowded.rank_tastes(tastes, crowded.find_songs(tastes), near, 3, NONE, Rules(draws=draws))
     assert {*lists.sources} == {Source.COLD_NEIGHBOURS}
-    for some in (nobody, lists):
+    # Nobody is near, and all songs are of genre 1.
+    near = Csr(np.zeros(301, np.int64), NONE, USERS, np.empty(0, np.float32))
+    tastes = [Taste("", ("SO0040", "SO0042"))] * 300
+    of_genre = crowded.rank_tastes(tastes, crowded.find_songs(tastes), near, 3, NONE, Rules(draws=draws))
+    assert {*of_genre.sources} == {Source.POPULAR_IN_GENRE}
+    assert {*of_genre.rows[:, 0].tolist()} == {*crowded.bundle.genre_popular.row(1)[:3].tolist()}
+    for some in (nobody, lists, of_genre):
         assert some.propensities is not None
         best = Counter(some.rows[:, 0].tolist()).most_common(1)[0][0]
         first = some.rows[:, 0] == best

@@ -17,6 +17,8 @@ from spotify_buddies.serve_app.api.asked import asked_of, exploration_of
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.build import explorations_of, local
 from spotify_buddies.serve_app.queue.settings import settings_of
+from spotify_buddies.serve_app.ranking import kernels
+from spotify_buddies.serve_app.ranking.kernels.exploring import explore_columns
 from spotify_buddies.serve_app.ranking.query import Arm, Mode
 from spotify_buddies.serve_app.ranking.rules import FIELD, Exploration, Policy
 from spotify_buddies.serve_app.settings.exploration import ArmExploration, ExplorationSettings
@@ -133,14 +135,27 @@ def test_a_shadow_is_compared_with_what_production_ranks_not_with_what_it_drew(a
     assert made.join(30)
 
 
-def test_kernels_are_compiled_before_the_first_call_where_an_arm_explores(answers: Make) -> None:
-    made = answers("1", explorations=BOTH)
+def test_kernels_are_compiled_before_the_first_call_where_an_arm_explores(
+    answers: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = answers("1", explorations=BOTH, budgets=Budgets(5.0, 5.0, 50_000))
+    ranked: list[Any] = []
+    explore = kernels.explore
+
+    def counted(*given: Any) -> None:
+        ranked.append(given)
+        explore(*given)
+
+    monkeypatch.setattr(kernels, "explore", counted)
     made.warm_up()
-    seen: list[Any] = []
-    rank = made.engine.rank_known
-    made.engine.rank_known = lambda *given, **named: (seen.append(given), rank(*given, **named))[1]  # type: ignore[method-assign]
-    made.warm_up()
-    assert any(rules.draws is not None for *_, rules in seen)
+    assert ranked
+    compiled = len(explore_columns.signatures)
+    asked = [{"user_ids": ["user-3", f"user-{NO_PAIRING}", "nobody"]}, {"tastes": [TASTE]}, {"user_ids": USER_IDS * 2}]
+    before = len(ranked)
+    for fields in asked:
+        route(alone(made), **fields)
+    assert len(ranked) > before + len(asked)
+    assert len(explore_columns.signatures) == compiled
 
 
 def test_what_a_caller_says_of_the_draw_does_not_count() -> None:
