@@ -50,6 +50,8 @@ def test_a_drawn_list_is_drawn_again(
         )
         assert propensities == [entry["propensity"] for entry in found["shown"]]
         assert len(propensities) == places == len(answer.playlists)
+        said = ", ".join(f"{propensity:.3g}" for propensity in propensities)
+        assert f"drawn at random, with propensities {said}\n" in command(answer.recommendation_id).stdout
 
 
 def test_it_costs_fifteen_bytes_beside_the_request(world: World) -> None:
