@@ -13,6 +13,9 @@ from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.generations.state import Role
 from spotify_buddies.serve_app.neighbours.client import Local, Neighbours
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Arm
+from spotify_buddies.serve_app.ranking.rules import Exploration, Policy
+from spotify_buddies.serve_app.settings.exploration import ExplorationSettings
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.store.database.maintain import Retention
@@ -45,6 +48,17 @@ def places_of(settings: ServeSettings, services: Services, bundle: Path) -> Plac
     if not settings.user_rights or services.postgres_url is None or services.erasure_key is None:
         return None
     return Places(services.postgres_url, services.redis_url, services.erasure_key, services.state_dir, bundle)
+
+
+def explorations_of(settings: ExplorationSettings) -> dict[Arm, Exploration]:
+    """How the arms that explore do it."""
+    explorations = {}
+    for arm, one in ((Arm.PRODUCTION, settings.production), (Arm.CANARY, settings.canary)):
+        if one.policy == "epsilon":
+            explorations[arm] = Exploration(Policy.EPSILON, one.epsilon, one.top)
+        elif one.policy == "plackett_luce":
+            explorations[arm] = Exploration(Policy.PLACKETT_LUCE, one.temperature, one.top)
+    return explorations
 
 
 def shelf_of(services: Services, model: str) -> Shelf | None:
@@ -100,6 +114,7 @@ async def open_service(
         note=note,
         event_times=settings.event_times,
         rights=places_of(settings, services, bundle),
+        explorations=explorations_of(settings.exploration),
     )
     service.use_neighbours(await asyncio.to_thread(neighbours, engine))
     await asyncio.to_thread(service.warm_up)

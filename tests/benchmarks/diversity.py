@@ -33,7 +33,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.catalogue import genre_of, novelty_of, shares_of
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels.weighing import SMOOTHING
-from spotify_buddies.serve_app.ranking.query import Query, Rules
+from spotify_buddies.serve_app.ranking.query import Query
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import open_bundle
 from spotify_buddies.trainer.dataset.table import open_dataset
 from spotify_buddies.trainer.evaluation.served.halves import build_halves

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import limits
+from spotify_buddies.serve_app.ranking.rules import FIELD, Exploration
 
 # Of RecommendRequest.tastes, a field of bytes.
 _TASTES = bytes((pb.RecommendRequest.TASTES_FIELD_NUMBER << 3 | 2,))
@@ -48,6 +50,17 @@ def request_of(asked: bytes, user_id: str) -> pb.RecommendRequest:
     else:
         request.user_ids.append(user_id)
     return request
+
+
+def exploration_of(asked: bytes) -> Exploration | None:
+    """How the places of a list with propensities were drawn; None: it is not said. DecodeError: it is no request.
+
+    The last one counts: a caller may have sent the same field, which is no part of the API. ValueError: another release
+    says it in another way.
+    """
+    fields = UnknownFieldSet(pb.RecommendRequest.FromString(asked))
+    drawn = [fields[place].data for place in range(len(fields)) if fields[place].field_number == FIELD]
+    return Exploration.read(drawn[-1]) if drawn else None
 
 
 def _put(message: Message, name: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.ranking.encoding import Encoded
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import History
+from spotify_buddies.serve_app.ranking.query import Arm
+from spotify_buddies.serve_app.ranking.rules import Exploration
 from spotify_buddies.serve_app.store.reactions import RETRY_AFTER_S
 from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store
@@ -49,14 +51,16 @@ class Service:
         note: str = "",
         event_times: bool = False,
         rights: Places | None = None,
+        explorations: Mapping[Arm, Exploration] | None = None,
     ) -> None:
         """engine: served until another version is assigned. note: shown beside its version in the status.
 
         event_times: whether a call may say when its events happened. rights: where ExportUser and EraseUser work; None:
-        they are not offered.
+        they are not offered. explorations: how the places of an arm's live lists are drawn; arms that are left out do
+        not explore.
         """
         self.rights = Rights(rights)
-        self._model, self._event_times = model, event_times
+        self._model, self._event_times, self._explorations = model, event_times, explorations or {}
         self._budgets, self._daily, self._history, self._telemetry = budgets, daily, history, telemetry
         given = self.answers(engine)
         self.rotation = Rotation(Assignment(ArmAnswers(given)))
@@ -73,8 +77,9 @@ class Service:
     def answers(self, engine: Engine) -> Answers:
         """Answers with another engine, from the same stores."""
         return Answers(
-            engine, budgets=self._budgets, daily=self._daily, history=self._history, telemetry=self._telemetry
-        )
+            engine, budgets=self._budgets, daily=self._daily, history=self._history, telemetry=self._telemetry,
+            explorations=self._explorations,
+        )  # fmt: skip
 
     def use_neighbours(self, neighbours: Neighbours) -> None:
         """Ask these for tastes; before, every taste is answered with what is popular."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from spotify_buddies.foundation.process.subreaper import end_with_parent
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Query, Rules
+from spotify_buddies.serve_app.ranking.query import Query
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import open_bundle
 
 LIMIT = 5

@@ -15,7 +15,8 @@ from redis.exceptions import NoScriptError, RedisError
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.daily.space import pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Skipped, Source
+from spotify_buddies.serve_app.ranking.rules import Rules
 
 Array = npt.NDArray[Any]
 _NO_RULES = Rules()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +17,11 @@ from spotify_buddies.pairing.neighbours.index_files import SearchError
 from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.neighbours.client import Local
+from spotify_buddies.serve_app.ranking.encoding import draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import Query, RankedLists, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.rules import Exploration
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Answers, Budgets
 from spotify_buddies.trainer.bundle import Bundle, BundleError
@@ -87,10 +89,22 @@ class OfflineRanker:
     BundleError, in every call: the index is for others, or scores are not finite.
     """
 
-    def __init__(self, bundle: Bundle, *, counted_listeners: int = 0, searching: bool = True) -> None:
-        """counted_listeners: as in Budgets. searching: whether the index is asked for the neighbours of tastes."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        counted_listeners: int = 0,
+        searching: bool = True,
+        exploration: Exploration | None = None,
+        draw: Callable[[int], bytes] = draw_ids,
+    ) -> None:
+        """counted_listeners: as in Budgets. searching: whether the index is asked for the neighbours of tastes.
+
+        exploration, draw: how places are drawn and what the draws are seeded by; None: no place is drawn.
+        """
         self._engine = Engine(bundle, "offline")
         self._memory = _Memory()
+        explorations = {} if exploration is None else {Arm.PRODUCTION: exploration}
         self._answers = Answers(
             self._engine,
             budgets=Budgets(PATIENCE_S, PATIENCE_S, counted_listeners),
@@ -98,6 +112,8 @@ class OfflineRanker:
             history=self._memory,
             telemetry=Silent(),
             now=lambda: datetime.fromtimestamp(0, UTC),
+            explorations=explorations,
+            draw=draw,
         )
         if searching:
             self._answers.use_neighbours(Local(_LazySearch(self._engine.bundle)))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spotify_buddies.serve_app.settings.exploration import ExplorationSettings
+from spotify_buddies.serve_app.settings.serve import ServeSettings
+
+# Nobody waits for the answer of a job as for that of a call, so steps that a call would skip get the time they need.
+BUDGET_MS = 10_000.0
+
 
 class QueueSettings(BaseModel):
     """The [queue] section."""
@@ -16,3 +22,9 @@ class QueueSettings(BaseModel):
     # Longer than any job: a job that takes longer is ranked twice, and answered once.
     redeliver_s: int = Field(60, ge=1, description="seconds before an unfinished job is given to another worker")
     result_ttl_s: int = Field(86_400, ge=1, description="seconds that a job and its answer are kept")
+
+
+def settings_of(settings: ServeSettings) -> ServeSettings:
+    """Those of a worker: patient, and without exploration, since few answers of jobs are ever reacted to."""
+    patient = {"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}
+    return settings.model_copy(update={**patient, "exploration": ExplorationSettings()})

@@ -25,14 +25,12 @@ from spotify_buddies.serve_app.queue.broker import Producer
 from spotify_buddies.serve_app.queue.consumer import config
 from spotify_buddies.serve_app.queue.errors import UnprocessableJob
 from spotify_buddies.serve_app.queue.jobs import TASK, Jobs
-from spotify_buddies.serve_app.queue.settings import QueueSettings
+from spotify_buddies.serve_app.queue.settings import QueueSettings, settings_of
 from spotify_buddies.serve_app.settings.serve import ServeSettings
 from spotify_buddies.serve_app.settings.services import Services
 from spotify_buddies.serve_app.telemetry.ray_metrics import RayTelemetry, flushing
 from spotify_buddies.serve_app.telemetry.redact import cause
 
-# Nobody waits for the answer of a job as for that of a call, so steps that a call would skip get the time they need.
-BUDGET_MS = 10_000.0
 # Ray's adapter gives running jobs this long when a worker stops.
 DRAIN_S = 10.0
 _log = logging.getLogger(__name__)
@@ -94,7 +92,7 @@ class ServiceAnswering:
         # Entered first, so that what the stores count while they close is handed on too.
         telemetry = await self._stack.enter_async_context(flushing(RayTelemetry()))
         return await open_service(
-            serving.settings.model_copy(update={"neighbour_budget_ms": BUDGET_MS, "store_budget_ms": BUDGET_MS}),
+            settings_of(serving.settings),
             Path(serving.bundle),
             serving.version,
             serving.services,

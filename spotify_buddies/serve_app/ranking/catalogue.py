@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.plain_arrays import read_only
-from spotify_buddies.serve_app.ranking.query import Rules
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.bundle.derived import SONGS, WORDS, genre_of, novelty_of, song_bits_of
 

@@ -27,8 +27,9 @@ from spotify_buddies.serve_app.ranking.gathering import (
 )
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import arrays_of, plain
-from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.query import RankedLists, Skipped, SongName, Source, Taste
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.ranking.song_lookup import TasteSongs, find_songs
 from spotify_buddies.trainer.bundle import Bundle
 
@@ -58,11 +59,11 @@ class Engine:
         self.catalogue = catalogue_of(self.bundle)
         self.retrieval = Retrieval.of(self.bundle)
 
-    def warm_up(self) -> list[RankedLists]:
+    def warm_up(self, rules: Rules = _NO_RULES) -> list[RankedLists]:
         """Compile the kernels and map the bundle's pages, so that the first request is as fast as the rest.
 
         Returns lists of every kind that requests lead to, to warm up what uses them: numba compiles once for arrays of
-        the bundle, which are read-only, and once for others.
+        the bundle, which are read-only, and once for others. rules: of one user.
         """
         for array in arrays_of(self.bundle):
             if array.size:
@@ -71,12 +72,12 @@ class Engine:
                 flat[:: max(1, 4096 // array.itemsize)].sum()
         if self.retrieval is not None:
             self.retrieval(np.ones((1, self.bundle.manifest.dimension), np.float32), 1)
-        nothing = self.find_playlists([""])
-        known = self.rank_known([self.bundle.user_ids.table[0] if self.bundle.manifest.users else ""], 1, nothing)
+        nothing, users = self.find_playlists([""]), self.bundle.manifest.users
+        known = self.rank_known([self.bundle.user_ids.table[0] if users else ""], 1, nothing, rules)
         tastes = [Taste("", ("", SongName("", "")))]
-        cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, self.bundle.manifest.users), 1, nothing)
-        self.rank_cold(known.song_rows[:0], _nobody(0, self.bundle.manifest.users), 1, nothing)
-        given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing)
+        cold = self.rank_tastes(tastes, self.find_songs(tastes), _nobody(1, users), 1, nothing, rules)
+        self.rank_cold(known.song_rows[:0], _nobody(0, users), 1, nothing, rules)
+        given = self.rank_candidates(known.song_rows, _nobody(1, self.bundle.manifest.playlists), 1, nothing, rules)
         return [known, cold, replace(known, rows=given.rows, scores=given.scores, counts=given.counts)]
 
     @property
@@ -235,15 +236,18 @@ class Engine:
         library = library or Library(self.bundle.user_songs, users)
         rows, scores, counts = _empty(count, limit)
         list_sources = np.empty(count, np.int8)
-        kernels.rank(
-            kernels.Asked(
-                users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
-                candidate_rows, genre_rows, wanted_genres(self.bundle, library, rules),
-            ),
-            self.catalogue,
-            self.list_rules(rules, excluded, count),
-            kernels.ListColumns(rows, scores, counts, list_sources),
+        asked = kernels.Asked(
+            users, vectors, vector_rows, candidates.indptr, candidates.indices, _scores_of(candidates),
+            candidate_rows, genre_rows, wanted_genres(self.bundle, library, rules),
         )  # fmt: skip
+        list_rules = self.list_rules(rules, excluded, count)
+        out = kernels.ListColumns(rows, scores, counts, list_sources)
+        propensities = None
+        if rules.draws is None:
+            kernels.rank(asked, self.catalogue, list_rules, out)
+        else:
+            propensities = np.ones((count, limit), np.float32)
+            kernels.explore(asked, self.catalogue, list_rules, out, rules.draws.columns, propensities)
         # What is beyond the counts is zero.
         if not np.isfinite(scores).all():
             raise NonFiniteScores(self.version)
@@ -251,6 +255,7 @@ class Engine:
         return RankedLists(
             user_ids or ("",) * count, rows, scores, counts, labels, ((),) * count, (0,) * count,
             library.songs, library.rows, keys, mark(candidates, bits, candidate_rows, list_sources, rows, counts),
+            propensities=propensities,
         )  # fmt: skip
 
     def list_rules(self, rules: Rules, excluded: Array, users: int) -> kernels.ListRules:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol, cast
 
 import numpy.typing as npt
 
 from spotify_buddies.foundation.arrays.csr import Csr
-from spotify_buddies.serve_app.ranking.query import Skipped, Source
+from spotify_buddies.serve_app.errors import HistoryUnavailable
+from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, Skipped, Source
+from spotify_buddies.serve_app.ranking.rules import Exploration
+from spotify_buddies.trainer.bundle import Bundle
 
 Array = npt.NDArray[Any]
+# Playlist ids that must not come back, by place of the user in a query.
+Blocked = Mapping[int, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,13 @@ class Shown:
     which counts[i] are filled; playlist_ids: the ids by row. at: when, in UTC.
 
     What follows may be missing. scores float32 (n, limit), of rows. propensities float32 (n, limit): the probability
-    that the playlist stood at its rank; None: each is 1. skipped: the steps that were left out, one entry per user.
-    candidates: uint64 (n,), hashes (kernels.fold_lists) of candidates that were found for this answer; 0: none were.
-    held, held_rows int32 (n,): the candidates that the version holds and each user's row in them, -1 for none; their
-    hashes are made where the rows are written, many in one call, since they follow from the version alone. asked: what
-    was asked, a serialized buddies.v1.RecommendRequest without its users; None: it was too long. tastes: one entry per
-    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long.
+    that the playlist stood at its rank, given the places before it; None: each is 1. skipped: the steps that were left
+    out, one entry per user. candidates: uint64 (n,), hashes (kernels.fold_lists) of candidates that were found for this
+    answer; 0: none were. held, held_rows int32 (n,): the candidates that the version holds and each user's row in them,
+    -1 for none; their hashes are made where the rows are written, many in one call, since they follow from the version
+    alone. asked: what was asked, a serialized buddies.v1.RecommendRequest without its users, and how places were drawn
+    where they were (rules.FIELD); None: it was too long. tastes: one entry per user, the bytes of a field that follow
+    `asked`: the taste without its user_id; None: it was too long.
     """
 
     user_ids: tuple[str, ...]
@@ -48,6 +55,33 @@ class Shown:
     held_rows: Array | None = None
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        lists: RankedLists,
+        recommendation_ids: tuple[str, ...],
+        query: Query,
+        bundle: Bundle,
+        *,
+        model_version: str,
+        arm: Arm,
+        at: datetime,
+        exploration: Exploration | None,
+    ) -> Shown:
+        """Lists that a query was answered with. exploration: how their places were drawn; None: they were not."""
+        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
+        known = lists.songs is bundle.user_songs
+        asked, playlist_ids = query.asked, cast("Sequence[str]", bundle.playlist_ids.table)
+        if asked is not None and exploration is not None:
+            asked += exploration.field
+        return cls(
+            lists.user_ids, recommendation_ids, lists.sources, lists.rows, lists.counts, playlist_ids,
+            model_version=model_version, arm=arm.label, at=at,
+            scores=lists.scores, propensities=lists.propensities, skipped=lists.skipped, candidates=lists.candidates,
+            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
+            asked=asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
+        )  # fmt: skip
 
     @property
     def unasked(self) -> int:
@@ -98,3 +132,26 @@ class History(Protocol):
 
     def record(self, shown: Shown) -> None:
         """Remember an answer, in the background. Never blocks and never raises; what is lost is counted."""
+
+
+async def read_blocked(
+    history: History | None, query: Query, now: datetime, within_s: float
+) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
+    """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read in time.
+
+    history: None remembers nothing. Nothing is awaited where what was seen does not matter.
+    """
+    seen = query.exclude_seen
+    if history is None:
+        return (), (Skipped.SEEN,) if seen else ()
+    user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
+    blocked = history.blocked(user_ids, now)
+    if seen is None:
+        return (blocked,), ()
+    try:
+        async with asyncio.timeout(within_s):
+            since = now - timedelta(seconds=seen.window_s)
+            met = await history.seen(user_ids, since, shown=seen.shown, liked=seen.liked)
+    except (TimeoutError, HistoryUnavailable):
+        return (blocked,), (Skipped.SEEN,)
+    return (blocked, met), ()

@@ -198,27 +198,6 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Rules:
-    """Rules of a list, beside what is excluded for everybody.
-
-    blocked: playlist rows that must not come back, users x playlists, ascending; None: none for anybody.
-    max_per_owner: playlists of one owner in one list. max_song_overlap: a playlist with a larger share of songs in
-    common with a better one of the list is left out, and max_song_containment: one of which a larger share of the
-    smaller's songs is in the other; 1 leaves nothing out. adventurous: 0 the model's order, 1 the least known of the
-    candidates. calibration: weight of a list's genres being in the proportions of the user's songs; 0: none. hidden:
-    places of users who are taken for unknown, whatever the version knows of them.
-    """
-
-    blocked: Csr | None = None
-    max_per_owner: int = 100
-    max_song_overlap: float = 1.0
-    max_song_containment: float = 1.0
-    adventurous: float = 0.0
-    calibration: float = 0.0
-    hidden: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
 class RankedLists:
     """Ranked playlists of n users.
 
@@ -227,7 +206,8 @@ class RankedLists:
     song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
     uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
     is known. candidates uint64 (n,): hashes (kernels.fold_lists) of the candidates that were found for this answer; 0
-    where none were; None: for nobody.
+    where none were; None: for nobody. propensities float32 (n, limit): the probability of each filled place given those
+    before it; None: nothing was drawn at random.
     """
 
     user_ids: tuple[str, ...]
@@ -242,6 +222,7 @@ class RankedLists:
     keys: Keys | None = None
     candidate_sources: Array | None = None
     candidates: Array | None = None
+    propensities: Array | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -266,6 +247,7 @@ class RankedLists:
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],
             candidates=None if self.candidates is None else self.candidates[some],
+            propensities=None if self.propensities is None else self.propensities[some],
         )
 
     def count_sources(self) -> list[int]:

@@ -102,9 +102,12 @@ def start(
     Example: buddies rollout start 7 --percent 10 --why "twice the songs" --wait
     """
     from spotify_buddies.serve_app.rollout import changes
+    from spotify_buddies.serve_app.rollout.commands.check import unequal_exploration
     from spotify_buddies.serve_app.rollout.controller import random_salt
 
     settings: Settings = context.obj
+    if warning := unequal_exploration(settings):
+        say(warning, err=True)
     share = settings.rollout.first_percent if percent is None else percent
 
     def change(wanted: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from spotify_buddies.serve_app.settings.exploration import ExplorationSettings
+
 
 class ServeSettings(BaseModel):
     """The [serve] section. Ports: 0 takes a free one."""
@@ -56,6 +58,9 @@ class ServeSettings(BaseModel):
     impressions_days: int = Field(90, ge=1, description="days that impressions are kept, in whole weeks")
     impressions_waiting: int = Field(
         100_000, ge=1, description="lists per replica that may wait to be written; beyond it the oldest are lost"
+    )
+    exploration: ExplorationSettings = Field(
+        ExplorationSettings(), description="places of lists that are drawn at random, by arm; off by default"
     )
     event_times: bool = Field(
         False,

@@ -6,8 +6,9 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +16,10 @@ import numpy.typing as npt
 
 from spotify_buddies.pairing.neighbours.counted import CountedSearch
 from spotify_buddies.serve_app.daily.read import Reader
-from spotify_buddies.serve_app.errors import HistoryUnavailable
 from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.nearest import LOCAL
 from spotify_buddies.serve_app.ranking.cold import steps_of
 from spotify_buddies.serve_app.ranking.encoding import (
-    ID_BYTES,
     Encoder,
     Ranked,
     Shared,
@@ -28,29 +27,24 @@ from spotify_buddies.serve_app.ranking.encoding import (
     TasteAnswers,
     draw_ids,
     encode_ordered,
+    ids_of,
     merge,
 )
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.gathering import count_sources
-from spotify_buddies.serve_app.ranking.history import History, Shown
-from spotify_buddies.serve_app.ranking.query import (
-    Arm,
-    Query,
-    RankedLists,
-    Rules,
-    Skipped,
-    Source,
-)
+from spotify_buddies.serve_app.ranking.history import Blocked, History, Shown, read_blocked
+from spotify_buddies.serve_app.ranking.query import Arm, Mode, Query, RankedLists, Skipped, Source
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
+from spotify_buddies.serve_app.ranking.rules import Draws, Exploration, Rules
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
 
 Array = npt.NDArray[Any]
-Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
 PROCESSORS = os.cpu_count() or 1
+_NEVER: Mapping[Arm, Exploration] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -70,13 +64,15 @@ class Budgets:
 class Batch:
     """A part of a query and its answer: the fields of a RecommendResponse, and what they were made of.
 
-    blocked: what must not come back, by place among user_ids and then tastes.
+    blocked: what must not come back, by place among user_ids and then tastes. exploration: how places were drawn; None:
+    they were not.
     """
 
     query: Query
     data: bytes
     ranked: Sequence[Ranked]
     blocked: Sequence[Blocked]
+    exploration: Exploration | None = None
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,12 @@ class Answers:
         history: History | None,
         telemetry: Telemetry,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        explorations: Mapping[Arm, Exploration] = _NEVER,
+        draw: Callable[[int], bytes] = draw_ids,
     ) -> None:
+        """explorations: how the places of an arm's live lists are drawn. draw: as draw_ids."""
         self.engine = engine
+        self._explorations, self._draw = explorations, draw
         most, bundle = budgets.counted_listeners, engine.bundle
         counted = CountedSearch.open(bundle.index, bundle.user_songs, most) if most else None
         self._ranker = BatchRanker(
@@ -139,6 +139,8 @@ class Answers:
             tie(self.engine, lists, reasons)
             data = self._encoder.encode(lists, draw_ids(len(lists)), reasons)
             merge([data, b""], np.zeros(len(lists), np.int64))
+        for exploration in self._explorations.values():
+            self.engine.warm_up(Rules(draws=Draws.of(exploration, draw_ids(1))))
         for explained in (True, False):
             self._single.answer("", 1, np.empty(0, np.int32), Rules(), draw_ids(1), Arm.PRODUCTION, explained=explained)
         if self._tastes is not None:
@@ -149,17 +151,22 @@ class Answers:
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
+        if self._explorations and arm in self._explorations and query.mode is Mode.LIVE:
+            return await self._in_batches(query, excluded, arm, self._explorations[arm])
         if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
             return Answered((batch_of_one,), arm)
         if query.is_single_taste and (batch_of_one := await self._answer_taste(query, excluded, arm)) is not None:
             return Answered((batch_of_one,), arm)
+        return await self._in_batches(query, excluded, arm, None)
+
+    async def _in_batches(self, query: Query, excluded: Array, arm: Arm, exploration: Exploration | None) -> Answered:
         if len(query) <= AT_ONCE:
-            return Answered((await self._batch(query, excluded, arm),), arm)
+            return Answered((await self._batch(query, excluded, arm, exploration),), arm)
         places = asyncio.Semaphore(PROCESSORS)
 
         async def batch(first: int) -> Batch:
             async with places:
-                return await self._batch(query.part(first, BATCH_USERS), excluded, arm)
+                return await self._batch(query.part(first, BATCH_USERS), excluded, arm, exploration)
 
         return Answered(await asyncio.gather(*map(batch, range(0, len(query), BATCH_USERS))), arm)
 
@@ -176,7 +183,7 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally, batch.query)
+                self._note(ranked, answered.arm, tally, batch)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -226,75 +233,57 @@ class Answers:
             self._telemetry.count_cold(step, 1)
         return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
-    async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
-        blocked, skipped = await self._read_blocked(query)
+    async def _batch(self, query: Query, excluded: Array, arm: Arm, exploration: Exploration | None) -> Batch:
+        now, within_s = query.at or self._now(), self._budgets.store_s
+        blocked, skipped = await read_blocked(self._history, query, now, within_s)
         run = run_for(len(query))
         # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
         run_rules = run if any(blocked) else here
-        known, lists = len(query.user_ids), []
-        if known:
-            rules = await run_rules(self.rules, query, blocked, 0, known)
-            lists.append(await self._ranker.rank_users(query, excluded, rules, run))
-        if query.tastes:
-            rules = await run_rules(self.rules, query, blocked, known, len(query.tastes))
-            lists.append(await self._ranker.rank_tastes(query, excluded, rules, run))
-        ranked, data = await run(self._finish, query, lists, skipped, arm)
-        return Batch(query, data, ranked, blocked)
-
-    async def _read_blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
-        """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
-        history, seen = self._history, query.exclude_seen
-        if history is None:
-            return (), (Skipped.SEEN,) if seen else ()
-        user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
-        now = query.at or self._now()
-        blocked = history.blocked(user_ids, now)
-        if seen is None:
-            return (blocked,), ()
-        try:
-            async with asyncio.timeout(self._budgets.store_s):
-                since = now - timedelta(seconds=seen.window_s)
-                met = await history.seen(user_ids, since, shown=seen.shown, liked=seen.liked)
-        except (TimeoutError, HistoryUnavailable):
-            return (blocked,), (Skipped.SEEN,)
-        return (blocked, met), ()
+        known, lists, drawn = len(query.user_ids), [], []
+        ranker = self._ranker
+        for first, count, rank in ((0, known, ranker.rank_users), (known, len(query.tastes), ranker.rank_tastes)):
+            if not count:
+                continue
+            rules = await run_rules(self.rules, query, blocked, first, count)
+            drawn.append(self._draw(count))
+            if exploration is not None:
+                rules = replace(rules, draws=Draws.of(exploration, drawn[-1]))
+            lists.append(await rank(query, excluded, rules, run))
+        ranked, data = await run(self._finish, query, lists, drawn, skipped, arm)
+        return Batch(query, data, ranked, blocked, exploration)
 
     def _finish(
-        self, query: Query, lists: Sequence[RankedLists], skipped: tuple[Skipped, ...], arm: Arm
+        self,
+        query: Query,
+        lists: Sequence[RankedLists],
+        drawn: Sequence[bytes],
+        skipped: tuple[Skipped, ...],
+        arm: Arm,
     ) -> tuple[list[Ranked], bytes]:
         """The lists with ids and reasons, and the bytes; any thread may do it."""
         ranked = []
-        for some in lists:
+        for some, ids in zip(lists, drawn, strict=True):
             labelled = some.skip(skipped)
             reasons = explain(self.engine, labelled) if query.explain else None
-            ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
+            ranked.append(Ranked(labelled, ids, reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, query: Query) -> None:
-        sources = ranked.lists.count_sources()
+    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, batch: Batch) -> None:
+        lists, query = ranked.lists, batch.query
+        sources = lists.count_sources()
         for number, count in enumerate(sources):
             if count:
                 self._telemetry.count_lists(Source(number).name, count)
-        if ranked.lists.candidate_sources is not None:
-            for name, count in count_sources(ranked.lists.candidate_sources).items():
+        if lists.candidate_sources is not None:
+            for name, count in count_sources(lists.candidate_sources).items():
                 self._telemetry.count_candidates(name, count)
         if tally is not None:
-            tally.add(ranked.lists, sources)
+            tally.add(lists, sources)
         if self._history is not None:
-            shown = self._shown(ranked.lists, ranked.drawn, arm, query)
+            shown = Shown.of(
+                lists, ids_of(ranked.drawn), query, self.engine.bundle, model_version=self.engine.version, arm=arm,
+                at=query.at or self._now(), exploration=batch.exploration,
+            )  # fmt: skip
             if shown.unasked:
                 self._telemetry.count_unasked(shown.unasked)
             self._history.record(shown)
-
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
-        digits, bundle = drawn.hex(), self.engine.bundle
-        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
-        known = lists.songs is bundle.user_songs
-        ids = tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES))
-        return Shown(
-            lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
-            model_version=self.engine.version, arm=arm.label, at=query.at or self._now(),
-            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
-            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
-            asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
-        )  # fmt: skip

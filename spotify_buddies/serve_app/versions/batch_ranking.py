@@ -18,7 +18,8 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.nearest import Nearest, Searches
 from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Rules, Skipped
+from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Skipped
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 Array = npt.NDArray[Any]
@@ -115,9 +116,8 @@ class BatchRanker:
         """The lists with those at `places`, of users without candidates, ranked as tastes are."""
         users, limit = lists.song_rows[places], lists.rows.shape[1]
         nearest = await self._find_nearest(await run(cold.libraries, self._engine.bundle, users))
-        blocked = None if rules.blocked is None else rules.blocked.take(places)
         ranked = await (run if self._engine.is_cheap(len(users)) else asyncio.to_thread)(
-            self._engine.rank_cold, users, nearest.users, limit, excluded, replace(rules, blocked=blocked)
+            self._engine.rank_cold, users, nearest.users, limit, excluded, rules.take(places)
         )
         self._count_cold(nearest, ranked)
         return _with_cold(lists, places, replace(ranked, skipped=_skipped(nearest)))
@@ -150,10 +150,14 @@ def _with_cold(lists: RankedLists, places: Array, ranked: RankedLists) -> Ranked
     if bits is not None and ranked.candidate_sources is not None:
         bits = bits.copy()
         bits[places] = ranked.candidate_sources
+    propensities = lists.propensities
+    if propensities is not None and ranked.propensities is not None:
+        propensities = propensities.copy()
+        propensities[places] = ranked.propensities
     folded = np.zeros(len(lists), np.uint64)
     if ranked.candidates is not None:
         folded[places] = ranked.candidates
     return replace(
         lists, rows=rows, scores=scores, counts=counts, sources=tuple(sources), skipped=tuple(steps),
-        candidate_sources=bits, candidates=folded,
+        candidate_sources=bits, candidates=folded, propensities=propensities,
     )  # fmt: skip

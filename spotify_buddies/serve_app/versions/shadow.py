@@ -88,6 +88,11 @@ class Shadow:
         ranked = engine.rank_known(query.user_ids[:count], query.limit, excluded, rules)
         self.counts.time(time.perf_counter() - started, count)
         served = batch.ranked[0].lists
+        if batch.exploration is not None:
+            # Compared is what both rank, not what was drawn of it.
+            rules = self._production.rules(query, batch.blocked, 0, count)
+            rows = self._production.exclude(query)
+            served = self._production.engine.rank_known(query.user_ids[:count], query.limit, rows, rules)
         # Lists that production took from elsewhere (daily, cold, popular) are no ranking of candidates.
         live = np.flatnonzero(served.source_numbers[:count] == Source.LIVE)
         served, ranked = _take(served, live), _take(ranked, live)

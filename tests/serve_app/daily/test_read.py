@@ -14,7 +14,8 @@ from spotify_buddies.serve_app.daily.read import fetch, prefer_daily
 from spotify_buddies.serve_app.daily.run import DailyReport
 from spotify_buddies.serve_app.daily.space import LENGTH, pointer
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Skipped, Source
+from spotify_buddies.serve_app.ranking.rules import Rules
 
 NONE = np.empty(0, np.int32)
 EVERYTHING = Rules()

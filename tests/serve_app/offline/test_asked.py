@@ -12,7 +12,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.offline.asked import OfflineRanker
 from spotify_buddies.serve_app.offline.cli import open_ranker
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Query, Rules
+from spotify_buddies.serve_app.ranking.query import Query
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import Bundle, BundleError, open_bundle
 from tests.serve_app.bundles import NO_PAIRING, PLAYLISTS, SONGS, USERS, make_bundle
 

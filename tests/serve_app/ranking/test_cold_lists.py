@@ -15,7 +15,8 @@ from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.gathering import CANDIDATES
-from spotify_buddies.serve_app.ranking.query import Rules, Source, Taste
+from spotify_buddies.serve_app.ranking.query import Source, Taste
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import Bundle, SongFactors, write_bundle
 from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts
 from tests.serve_app.ranking.cold_path import NONE, ROCK, near

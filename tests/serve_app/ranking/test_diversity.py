@@ -17,7 +17,8 @@ from spotify_buddies.serve_app.ranking.catalogue import Library, genre_of, novel
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels.rules import MARKS, is_contained, may_be_contained
 from spotify_buddies.serve_app.ranking.kernels.weighing import divergence
-from spotify_buddies.serve_app.ranking.query import Rules, Taste
+from spotify_buddies.serve_app.ranking.query import Taste
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.bundle.derived import WORDS, song_bits_of
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts

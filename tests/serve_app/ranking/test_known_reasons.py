@@ -13,8 +13,9 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, SingleAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels import kinds
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, ReasonKind, Rules, Taste
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, ReasonKind, Taste
 from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.bundle.reasons import codes
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, parts

@@ -11,7 +11,8 @@ import pytest
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Rules, Source
+from spotify_buddies.serve_app.ranking.query import Source
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.bundles import NO_PAIRING, PLAYLISTS, USERS, parts
 from tests.serve_app.ranking.cold_path import NONE, Answering, answering, ask, fail, near, taste

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Rules, Source, Taste
+from spotify_buddies.serve_app.ranking.query import Source, Taste
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, open_bundle, write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, make_bundle, parts
 from tests.serve_app.reference import overlap, pick, ranked

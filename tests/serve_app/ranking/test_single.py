@@ -12,8 +12,9 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, SingleAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Arm, Rules, Source
+from spotify_buddies.serve_app.ranking.query import Arm, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import BundleParts, write_bundle
 from spotify_buddies.trainer.bundle.sources import FOLLOWS, PAIRING, TASTE
 from tests.serve_app.bundles import NO_PAIRING, PLAYLISTS, SONGS, USERS, parts

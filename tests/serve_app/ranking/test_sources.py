@@ -18,9 +18,10 @@ from spotify_buddies.serve_app.daily.space import new_space
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.gathering import FEW, count_sources
-from spotify_buddies.serve_app.ranking.query import ReasonKind, Rules, Source
+from spotify_buddies.serve_app.ranking.query import ReasonKind, Source
 from spotify_buddies.serve_app.ranking.reasons import explain
 from spotify_buddies.serve_app.ranking.retrieval import Retrieval
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
 from spotify_buddies.trainer.bundle import Bundle, BundleError, SongFactors, open_bundle, write_bundle

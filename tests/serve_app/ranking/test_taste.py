@@ -14,8 +14,9 @@ from spotify_buddies.pairing.neighbours.search import NeighbourSearch
 from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, TasteAnswers, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Rules, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, SongName, Source, Taste
 from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle import BundleParts, SongFactors, write_bundle
 from tests.serve_app.bundles import DIMENSION, PLAYLISTS, SONGS, USERS, parts
 from tests.serve_app.ranking.test_single import RULES, bare, full

@@ -21,7 +21,9 @@ SELECT (SELECT count(*) FROM online_lists WHERE {_IN} AND model_version = %(of)s
   (SELECT count(*) FROM online_impressions WHERE {_IN} AND model_version <> %(of)s AND propensity < 1)
 """  # noqa: S608 - our own text
 # A decision: a place of a list that was drawn at random and reacted to, where the version's latest list for the same
-# listener has a place of the same rank that was not drawn: there it shows that playlist with probability 1.
+# listener has a place of the same rank that was not drawn: there it shows that playlist with probability 1. Not where
+# an earlier place of the drawn list has that playlist already: propensities are those given the places before, and
+# given these the version would show another one.
 _DECISIONS = f"""
 WITH latest AS (
   SELECT DISTINCT ON (user_id) user_id, recommendation_id
@@ -38,6 +40,9 @@ SELECT hashtextextended(drawn.user_id, 0), (reacted.score = 1)::int::bigint, dra
   (wanted.playlist_id = drawn.playlist_id)::int::bigint, hashtextextended(drawn.playlist_id, 0),
   hashtextextended(wanted.playlist_id, 0)
 FROM drawn JOIN wanted USING (user_id, rank)
+JOIN (SELECT user_id, recommendation_id, playlist_ids FROM online_places WHERE {_IN}) AS places
+  ON (places.user_id, places.recommendation_id) = (drawn.user_id, drawn.recommendation_id)
+  AND wanted.playlist_id <> ALL (places.playlist_ids[:drawn.rank::int - 1])
 JOIN (SELECT user_id, recommendation_id, playlist_id, max(score) AS score FROM online_reactions WHERE {_IN}
   GROUP BY 1, 2, 3) AS reacted
   ON (reacted.user_id, reacted.recommendation_id, reacted.playlist_id)

@@ -137,6 +137,8 @@ def _tell(stored: Stored, past: Past, found: Replay) -> None:
         + (f", without {', '.join(stored.skipped)}" if stored.skipped else "")
     )
     say(f"left out for the listener: {len(past.blocked)} blocked, {len(past.seen)} seen")
+    if any(entry.propensity < 1 for entry in found.shown):
+        say(f"drawn at random, with propensities {', '.join(f'{entry.propensity:.3g}' for entry in found.shown)}")
     if not found.differing:
         say(f"computed again: the same playlists in the same order, scores within {found.largest:.1g}")
         return

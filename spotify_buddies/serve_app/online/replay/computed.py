@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from spotify_buddies.serve_app.api import limits
-from spotify_buddies.serve_app.api.asked import request_of
+from spotify_buddies.serve_app.api import asked, limits
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.errors import InvalidRequest
 from spotify_buddies.serve_app.offline.asked import OfflineRanker
 from spotify_buddies.serve_app.online.replay.stored import Past, ReplayError, Stored
 from spotify_buddies.serve_app.ranking.kernels import fold
 from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Query, RankedLists, Skipped, Source
+from spotify_buddies.serve_app.ranking.rules import Exploration
 from spotify_buddies.trainer.bundle import Bundle
 
 # Of scores that count as equal: of a score, or of 1 where it is less.
@@ -26,10 +26,11 @@ _SEARCH, _SEEN = (step.name.lower() for step in (Skipped.NEIGHBOUR_SEARCH, Skipp
 
 
 class Entry(NamedTuple):
-    """A playlist of a list and its score."""
+    """A playlist of a list, its score, and the probability with which it stood there."""
 
     playlist_id: str
     score: float
+    propensity: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def query_of(stored: Stored) -> Query:
             f"{limits.ASKED_BYTES:,} bytes, and {limits.ASKED_TASTE_BYTES:,} for a taste); it cannot be computed again"
         )
     try:
-        return decode_query(request_of(stored.asked, stored.user_id))
+        return decode_query(asked.request_of(stored.asked, stored.user_id))
     except (DecodeError, InvalidRequest) as error:
         raise ReplayError(
             f"list {stored.recommendation_id}: what was asked is refused by this release: {error}"
@@ -86,22 +87,38 @@ def seen_of(stored: Stored, query: Query) -> ExcludeSeen | None:
     return None if _SEEN in stored.skipped else query.exclude_seen
 
 
+def exploration_of(stored: Stored) -> Exploration | None:
+    """How the list's places were drawn; None: they were not. ReplayError: another release says it in another way."""
+    try:
+        drawn = stored.asked is not None and stored.propensities is not None
+        return asked.exploration_of(stored.asked or b"") if drawn else None
+    except (DecodeError, ValueError) as error:
+        raise ReplayError(f"list {stored.recommendation_id}: how its places were drawn: {error}") from None
+
+
 def compute(bundle: Bundle, stored: Stored, query: Query, past: Past, counted_listeners: int) -> Computed:
     """The list of a query with a past. counted_listeners: as in versions.answers.Budgets. BundleError.
 
-    A search of neighbours that was skipped then is skipped now.
+    A search of neighbours that was skipped then is skipped now. Places that were drawn at random are drawn again, with
+    the same numbers: those that the list's id gives.
     """
-    ranker = OfflineRanker(bundle, counted_listeners=counted_listeners, searching=_SEARCH not in stored.skipped)
+    drawn = bytes.fromhex(stored.recommendation_id)
+    ranker = OfflineRanker(
+        bundle, counted_listeners=counted_listeners, searching=_SEARCH not in stored.skipped,
+        exploration=exploration_of(stored), draw=lambda _: drawn,
+    )  # fmt: skip
     lists = ranker.rank(query, [*past.blocked, *past.seen])
     count = int(lists.counts[0])
     ids = [bundle.playlist_ids.table[row] for row in lists.rows[0, :count].tolist()]
-    entries = [Entry(*pair) for pair in zip(ids, lists.scores[0, :count].tolist(), strict=True)]
+    propensities = [1.0] * count if lists.propensities is None else lists.propensities[0, :count].tolist()
+    entries = [Entry(*place) for place in zip(ids, lists.scores[0, :count].tolist(), propensities, strict=True)]
     return Computed(entries, lists.sources[0].name.lower(), _candidates(bundle, lists, query))
 
 
 def compare(stored: Stored, query: Query, past: Past, computed: Computed, kept_days: float, now: datetime) -> Replay:
     """The list that was shown beside the computed one. kept_days: for how long impressions are."""
-    shown = [Entry(*pair) for pair in zip(stored.playlist_ids, stored.scores or (), strict=True)]
+    propensities = stored.propensities or [1.0] * len(stored.playlist_ids)
+    shown = [Entry(*place) for place in zip(stored.playlist_ids, stored.scores or (), propensities, strict=True)]
     differing, largest = [], 0.0
     for rank, (old, new) in enumerate(zip_longest(shown, computed.entries), 1):
         if old is None or new is None or old.playlist_id != new.playlist_id:
@@ -109,7 +126,7 @@ def compare(stored: Stored, query: Query, past: Past, computed: Computed, kept_d
             continue
         difference = abs(old.score - new.score)
         largest = max(largest, difference)
-        if difference > TOLERANCE * max(1.0, abs(old.score)):
+        if difference > TOLERANCE * max(1.0, abs(old.score)) or abs(old.propensity - new.propensity) > TOLERANCE:
             differing.append(rank)
     causes = _causes(stored, query, past, computed, now - timedelta(days=kept_days)) if differing else []
     return Replay(shown, computed, differing, largest, causes)
@@ -123,8 +140,8 @@ def _causes(stored: Stored, query: Query, past: Past, computed: Computed, kept_s
             "the list of the day was sent, which was computed earlier and is not in the bundle",
         ),
         (
-            any(propensity < 1 for propensity in stored.propensities or ()),
-            "some places were drawn at random: their propensities are below 1",
+            any(propensity < 1 for propensity in stored.propensities or ()) and exploration_of(stored) is None,
+            "some places were drawn at random (their propensities are below 1), and it is not stored how",
         ),
         (
             stored.candidates != computed.candidates and known and stored.source == computed.source,

@@ -1,13 +1,18 @@
 """Answers as protobuf's wire format, written from columns."""
 
-from spotify_buddies.serve_app.ranking.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
-from spotify_buddies.serve_app.ranking.encoding.kernels import ID_BYTES
+from spotify_buddies.serve_app.ranking.encoding.encoder import (
+    Encoded,
+    Encoder,
+    draw_ids,
+    encode_refused,
+    ids_of,
+    merge,
+)
 from spotify_buddies.serve_app.ranking.encoding.ordered import Ranked, encode_ordered
 from spotify_buddies.serve_app.ranking.encoding.single import Shared, SingleAnswers
 from spotify_buddies.serve_app.ranking.encoding.taste import CountedTaste, TasteAnswers
 
 __all__ = [
-    "ID_BYTES",
     "CountedTaste",
     "Encoded",
     "Encoder",
@@ -18,5 +23,6 @@ __all__ = [
     "draw_ids",
     "encode_ordered",
     "encode_refused",
+    "ids_of",
     "merge",
 ]

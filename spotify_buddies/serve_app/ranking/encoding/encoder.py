@@ -43,6 +43,12 @@ def draw_ids(count: int) -> bytes:
     return os.urandom(count * (kernels.ID_BYTES // 2))
 
 
+def ids_of(drawn: bytes) -> tuple[str, ...]:
+    """The recommendation ids of what `draw_ids` gave."""
+    digits = drawn.hex()
+    return tuple(digits[k : k + kernels.ID_BYTES] for k in range(0, len(digits), kernels.ID_BYTES))
+
+
 class Encoder:
     """Encodes the lists of one engine. Holds what every song, and every playlist, adds to an answer, encoded once."""
 

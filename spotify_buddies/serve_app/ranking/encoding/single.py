@@ -14,8 +14,9 @@ from spotify_buddies.serve_app.errors import NonFiniteScores
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoder
 from spotify_buddies.serve_app.ranking.encoding.kernels.single import answer_one
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Rules, Source
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Source
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, UNSHARED
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR
 
 Array = npt.NDArray[Any]

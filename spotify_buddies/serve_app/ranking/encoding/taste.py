@@ -21,8 +21,9 @@ from spotify_buddies.serve_app.ranking.gathering import CANDIDATES, nearest_want
 from spotify_buddies.serve_app.ranking.kernels.tastes import count_taste
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.plain_arrays import unchecked_csr
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Rules, SongName, Source, Taste
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, SongName, Source, Taste
 from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, UNSHARED
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.ranking.song_lookup import keys_of
 from spotify_buddies.trainer.bundle import Bundle, KeyIndex
 from spotify_buddies.trainer.bundle.sources import PAIRING, POPULAR, TASTE

@@ -15,6 +15,7 @@ from spotify_buddies.serve_app.ranking.kernels.columns import (
     Ragged,
     Ties,
 )
+from spotify_buddies.serve_app.ranking.kernels.exploring import explore
 from spotify_buddies.serve_app.ranking.kernels.gather import fold, fold_lists, gather_owned
 from spotify_buddies.serve_app.ranking.kernels.keys import match_keys
 from spotify_buddies.serve_app.ranking.kernels.known import look_up
@@ -39,6 +40,7 @@ __all__ = [
     "Ragged",
     "Ties",
     "dot",
+    "explore",
     "fold",
     "fold_lists",
     "gather_owned",

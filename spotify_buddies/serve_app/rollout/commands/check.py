@@ -15,6 +15,16 @@ def registry_of(settings: Settings) -> Registry:
     return Registry(tracking_uri(settings.state_dir, settings.mlflow_tracking_uri), settings.registry.model)
 
 
+def unequal_exploration(settings: Settings) -> str | None:
+    """A sentence where the settings here draw the lists of the two arms in different ways; None: they do not."""
+    if not settings.serve.exploration.differs:
+        return None
+    return (
+        "warning: serve.exploration differs between production and canary; lists that are drawn at random earn fewer "
+        "likes, so the gates compare more than the versions"
+    )
+
+
 def checker(settings: Settings, version: str) -> Callable[[str], list[str]]:
     """A function that gives the objections to the version beside a production version. RegistryError: see there."""
 

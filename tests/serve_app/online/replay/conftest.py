@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.build import local
 from spotify_buddies.serve_app.ranking.engine import Engine
+from spotify_buddies.serve_app.ranking.query import Arm
+from spotify_buddies.serve_app.ranking.rules import Exploration
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets
@@ -45,12 +47,18 @@ class World:
     engine: Engine
     telemetry: Unasked = field(default_factory=Unasked)
 
-    def serve(self, work: Callable[[Service], Any], *, searching: bool = True) -> Any:
+    def serve(
+        self,
+        work: Callable[[Service], Any],
+        *,
+        searching: bool = True,
+        explorations: Mapping[Arm, Exploration] | None = None,
+    ) -> Any:
         async def run() -> Any:
             async with Store(self.url, PATIENT) as store:
                 service = Service(
                     self.engine, model="m", budgets=Budgets(WITHIN_S, WITHIN_S, COUNTED if searching else 0),
-                    feedback=store, daily=None, telemetry=self.telemetry, history=store,
+                    feedback=store, daily=None, telemetry=self.telemetry, history=store, explorations=explorations,
                 )  # fmt: skip
                 if searching:
                     service.use_neighbours(local(self.engine))
@@ -58,11 +66,13 @@ class World:
 
         return asyncio.run(run())
 
-    def recommend(self, *, searching: bool = True, **fields: Any) -> list[pb.Recommendation]:
+    def recommend(
+        self, *, searching: bool = True, explorations: Mapping[Arm, Exploration] | None = None, **fields: Any
+    ) -> list[pb.Recommendation]:
         async def work(service: Service) -> list[pb.Recommendation]:
             return await recommend(service, **fields)
 
-        return list(self.serve(work, searching=searching))
+        return list(self.serve(work, searching=searching, explorations=explorations))
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
