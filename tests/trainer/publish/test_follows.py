@@ -22,6 +22,7 @@ class Said:
 
     labels: str
     disliked: Csr
+    feedback_alone: bool = False
     liked: Csr = field(default_factory=lambda: LIKED)
     split: Any = field(default_factory=lambda: SPLIT)
 
@@ -41,6 +42,13 @@ def test_real_follows_of_training_are_told_and_refused_with_the_dislikes() -> No
     assert rows_of(found.co_followers) == [[1], [0], []]
     assert rows_of(found.refused) == [[0, 2, 3], [0], [0, 1]]
     assert rows_of(follows_of(Said(FOLLOWS, NOBODY)).refused) == [[0, 2], [0], []]  # type: ignore[arg-type]
+
+
+def test_likes_that_are_feedback_alone_may_come_back() -> None:
+    found = follows_of(Said(FOLLOWS, SOME, feedback_alone=True))  # type: ignore[arg-type]
+    assert rows_of(found.followed) == [[0, 2], [0], []]
+    assert rows_of(found.refused) == rows_of(SOME)
+    assert follows_of(Said(FOLLOWS, NOBODY, feedback_alone=True)).refused is None  # type: ignore[arg-type]
 
 
 def test_simulated_likes_are_nobodys_follows_and_dislikes_are_refused_all_the_same() -> None:

@@ -31,6 +31,7 @@ def dataset(labels: str = "follows", held_out: int = 1) -> Any:
         users=USERS,
         playlists=PLAYLISTS,
         labels=labels,
+        feedback_alone=False,
         liked=liked,
         split=split,
         user_kind=np.full(USERS, WARM, np.uint8),
