@@ -29,7 +29,7 @@ EXTRAS = {
     **dict.fromkeys(("data", "train", "registry", "simulate"), "train"),
     **{"bench": "bench", "tune": "tune", "pair": "pairing", "serve": "serve", "daily": "serve", "queue": "queue"},
     **dict.fromkeys(("store", "online", "drift", "rollout", "user"), "serve"),
-    "retrain": "retrain",
+    **{"retrain": "retrain", "schedule": "schedule"},
 }
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -62,6 +62,7 @@ def build_app() -> typer.Typer:
 def _groups() -> dict[str, typer.Typer]:
     """The nouns of the command. Their cli modules import nothing heavy until a verb runs."""
     from spotify_buddies.clients.drills.cli import app as drill_app
+    from spotify_buddies.clients.schedule.cli import app as schedule_app
     from spotify_buddies.clients.simulate.cli import app as simulate_app
     from spotify_buddies.pairing.cli import app as pair_app
     from spotify_buddies.serve_app.daily.cli import app as daily_app
@@ -97,12 +98,14 @@ def _groups() -> dict[str, typer.Typer]:
         "online": online_app,
         "drift": drift_app,
         "retrain": retrain_app,
+        "schedule": schedule_app,
         "config": config_app,
     }
 
 
 def sections() -> dict[str, Any]:
     """The settings model of each section of buddies.toml, by name."""
+    from spotify_buddies.clients.schedule.cli import SECTIONS as SCHEDULE
     from spotify_buddies.pairing.cli import SECTIONS as PAIRING
     from spotify_buddies.serve_app.online.drift.cli import SECTIONS as DRIFT
     from spotify_buddies.serve_app.queue.cli import SECTIONS as QUEUE
@@ -114,7 +117,8 @@ def sections() -> dict[str, Any]:
     from spotify_buddies.trainer.retrain.cli import SECTIONS as RETRAIN
     from spotify_buddies.trainer.tune.cli import SECTIONS as TUNE
 
-    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **SERVE, **QUEUE, **ROLLOUT, **DRIFT}
+    of_serving = {**SERVE, **QUEUE, **ROLLOUT, **DRIFT}
+    return {**DATA, **TRAIN, **REGISTRY, **RETRAIN, **TUNE, **PAIRING, **of_serving, **SCHEDULE}
 
 
 def _print_version(wanted: bool) -> None:

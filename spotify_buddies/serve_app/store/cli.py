@@ -43,6 +43,29 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     say(table(("table", "rows", "size", "partitions", "oldest"), map(_row, sizes), right=(1, 2, 3)))
 
 
+@app.command("migrate")
+def migrate_schema(context: typer.Context, as_json: AsJson = False) -> None:
+    """Bring the schema up to date, as everything that writes does by itself before it begins.
+
+    Example: buddies store migrate
+    """
+    import psycopg
+
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.store.database.connections import connect
+    from spotify_buddies.serve_app.store.database.migrate import migrate
+
+    async def apply() -> list[int]:
+        async with await connect(store_url(context.obj, "postgres"), connect_s=5.0) as connection:
+            return await migrate(connection)
+
+    with explained(psycopg.Error):
+        applied = asyncio.run(apply())
+    numbers = ", ".join(map(str, applied))
+    said = f"migrations applied: {numbers}" if applied else "the schema is up to date"
+    say(json.dumps({"applied": applied}) if as_json else said)
+
+
 @app.command()
 def maintain(context: typer.Context, as_json: AsJson = False) -> None:
     """Create partitions, drop rows older than the retention, delete expired blocks. Replicas do it daily.

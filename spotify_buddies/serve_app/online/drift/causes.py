@@ -107,10 +107,16 @@ async def take(connection: psycopg.AsyncConnection, cause: Cause | None, by: str
 
     Causes that began by then are taken with it. Blocks are counted anew from `until`.
     """
-    values = {"by": by, "until": until, "id": 0 if cause is None else cause.id}
+    await take_by_number(connection, None if cause is None else cause.id, by, until)
+
+
+async def take_by_number(connection: psycopg.AsyncConnection, number: int | None, by: str, until: datetime) -> int:
+    """As `take`, for a cause by its number; how many causes were pending and are taken now."""
+    values = {"by": by, "until": until, "id": 0 if number is None else number}
     done = await connection.execute(_TAKE, values)
     if not done.rowcount:
         await connection.execute(_OTHER, values)
+    return done.rowcount
 
 
 async def _cause_of(connection: psycopg.AsyncConnection, report: DriftReport, window: timedelta) -> dict[str, int]:

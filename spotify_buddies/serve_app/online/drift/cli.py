@@ -77,6 +77,54 @@ def check(
         raise typer.Exit(ALARM)
 
 
+@app.command()
+def cause(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the oldest cause of a retraining that nobody has taken.
+
+    Example: buddies drift cause --json
+    """
+    import psycopg
+
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.online.drift.causes import pending_cause
+    from spotify_buddies.serve_app.rollout.commands.drive import ask
+
+    with explained(psycopg.Error):
+        found = asyncio.run(ask(store_url(context.obj, "postgres"), pending_cause))
+    if as_json:
+        say(json.dumps({"cause": None if found is None else vars(found)}, indent=1, default=str))
+        return
+    say("no cause is pending" if found is None else f"{found.id}: {found.kind} since {found.began}: {found.message}")
+
+
+@app.command("take")
+def take_cause(
+    context: typer.Context,
+    until: Annotated[str, typer.Option(help="End of the data that were trained with, as 2026-11-28T06:00.")],
+    by: Annotated[str, typer.Option(help="Who trained, for the history.")] = "drift take",
+    cause: Annotated[int | None, typer.Option(help="Number of the cause; those that began by then go with it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note that a retraining answers to a cause, or to none; no other will.
+
+    Example: buddies drift take --cause 3 --until 2026-11-28T06:00
+    """
+    import psycopg
+
+    from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.serve_app.online.drift.causes import take_by_number
+    from spotify_buddies.serve_app.rollout.commands.drive import ask
+
+    end = _moment(until)
+
+    async def work(connection: psycopg.AsyncConnection) -> int:
+        return await take_by_number(connection, cause, by, end)
+
+    with explained(psycopg.Error):
+        taken = asyncio.run(ask(store_url(context.obj, "postgres"), work))
+    say(json.dumps({"taken": taken}) if as_json else f"causes taken: {taken}")
+
+
 def _made(context: typer.Context, window: str, until: str | None, *, store: bool) -> DriftReport:
     import psycopg
 
