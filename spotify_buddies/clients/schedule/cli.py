@@ -183,7 +183,13 @@ def retrain(
 
 
 @app.command("start-rollout")
-def start_rollout(as_json: AsJson = False) -> None:
+def start_rollout(
+    percent: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Percent of the users; default: the first step.")
+    ] = None,
+    manual: Annotated[bool, typer.Option("--manual", help="Gates only measure; somebody else decides.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Start the rollout of the version at alias staging, if it never served and no canary runs.
 
     Example: buddies schedule start-rollout
@@ -193,7 +199,7 @@ def start_rollout(as_json: AsJson = False) -> None:
     from spotify_buddies.foundation.terminal.console import explained, show
 
     with explained(CommandFailed):
-        made = step()
+        made = step(percent, manual=manual)
     show(made, as_json=as_json)
 
 

@@ -99,6 +99,16 @@ class ExtractJob(JobSettings):
     alone: str = "training"
 
 
+class DecideJob(JobSettings):
+    """The decision on a canary by what listeners did: where the gates of a rollout do not decide."""
+
+    cron: str = "30 0 * * MON"
+    enabled: bool = False
+    arguments: tuple[str, ...] = (
+        "online", "decide", "--since", "14d", "--until", "{until}", "--wait", "--json",
+    )  # fmt: skip
+
+
 class RolloutJob(JobSettings):
     """The start of a new version's rollout."""
 
@@ -125,6 +135,7 @@ class ScheduleSettings(BaseModel):
     simulate: SimulateJob = Field(SimulateJob(), description="visits of simulated users; off unless enabled")
     upkeep: UpkeepJob = Field(UpkeepJob(), description="partitions, retention, expired blocks")
     drift: DriftJob = Field(DriftJob(), description="check for drift")
+    decide: DecideJob = Field(DecideJob(), description="decision on a canary by a report; off unless enabled")
     caused: CausedJob = Field(CausedJob(), description="retraining, where a cause is pending")
     extract: ExtractJob = Field(ExtractJob(), description="extract of the feedback by itself; off unless enabled")
     retrain: RetrainJob = Field(RetrainJob(), description="retraining, whatever drift says")

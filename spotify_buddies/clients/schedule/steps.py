@@ -12,12 +12,15 @@ STAGING = "staging"
 WHO = "buddies schedule"
 # The lock of a retraining, whoever starts it; no name of a job, whose lock the scheduler holds.
 TRAINING = "a retraining"
+# What `buddies retrain run` says of a window that teaches nothing.
+NOTHING_NEW = "nothing_new"
 # Far more generations than there ever are.
 _ALL = "1000000"
 
 
 def retrain(window: str, until: str, *, when_caused: bool) -> dict[str, Any]:
-    """Train with the window, then note which cause that answers to: a retraining that fails leaves it pending.
+    """Train with the window, then note which cause that answers to: a retraining that fails, or that finds nothing to
+    learn from, leaves it pending.
 
     JSON values: cause, null where none was pending, and what `buddies retrain run` says; outcome "no_cause" where it
     was not run. CommandFailed.
@@ -26,13 +29,15 @@ def retrain(window: str, until: str, *, when_caused: bool) -> dict[str, Any]:
     if cause is None and when_caused:
         return {"outcome": "no_cause", "cause": None}
     made = _last_line("retrain", "run", "--window", window, "--until", until)
+    if made.get("outcome") == NOTHING_NEW:
+        return {**made, "cause": cause}
     named = [] if cause is None else ["--cause", str(cause["id"])]
     answer("drift", "take", "--by", f"{WHO}, {made.get('outcome', 'retrained')}", "--until", until, *named)
     return {**made, "cause": cause}
 
 
-def start_rollout() -> dict[str, Any]:
-    """Start the rollout of the version at staging, if it never served and no canary runs.
+def start_rollout(percent: float | None = None, *, manual: bool = False) -> dict[str, Any]:
+    """Start the rollout of the version at staging, if it never served and no canary runs; the options are its own.
 
     JSON values: version, null where nothing is at staging, and outcome: started, nothing_staged, not_new, canary_runs,
     nothing_served. CommandFailed: it was refused, among others by the checks before a rollout.
@@ -43,7 +48,8 @@ def start_rollout() -> dict[str, Any]:
     version = str(staged[0])
     why = _hindrance(version)
     if why is None:
-        answer("rollout", "start", version, "--who", WHO, "--why", "new at staging")
+        options = [*(() if percent is None else ("--percent", str(percent))), *(("--manual",) if manual else ())]
+        answer("rollout", "start", version, "--who", WHO, "--why", "new at staging", *options)
     return {"version": version, "outcome": why or "started"}
 
 
