@@ -19,6 +19,7 @@ JOBS = {
     "simulate": ("*/10 * * * *", False, 3600, (0,), "simulate run --over 9m --seed {stamp} --json"),
     "upkeep": ("15 3 * * *", True, 7200, (0,), "store maintain --json"),
     "drift": ("30 1 * * *", True, 7200, (0, 4), "drift check --until {until} --json"),
+    "decide": ("30 0 * * MON", False, 7200, (0,), "online decide --since 14d --until {until} --wait --json"),
     "caused": ("45 1 * * *", True, 43200, (0,), "schedule retrain --when-caused --until {until} --json"),
     "extract": ("0 1 * * *", False, 7200, (0,), "retrain extract --window 30d --until {until} --json"),
     "retrain": ("0 2 * * MON", True, 43200, (0,), "schedule retrain --until {until} --json"),

@@ -14,7 +14,7 @@ from spotify_buddies.clients.schedule.settings import JobSettings, ScheduleSetti
 from spotify_buddies.foundation.terminal.durations import moment
 
 # Order of jobs that are due together: people come before what is read of them, lists after what they are made with.
-NAMES = ("simulate", "upkeep", "drift", "caused", "extract", "retrain", "rollout", "daily")
+NAMES = ("simulate", "upkeep", "drift", "decide", "caused", "extract", "retrain", "rollout", "daily")
 DAYS = "days"
 PLACES = ("until", "day", DAYS, "stamp", "state")
 _PLACE = re.compile(r"\{(\w+)\}")

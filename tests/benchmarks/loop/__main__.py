@@ -1,6 +1,7 @@
 """Six simulated weeks of a service that is retrained twice from what its listeners do, and three spoiled retrainings.
 
     python -m tests.benchmarks.loop                  # also `make loop`; prints JSON last
+    python -m tests.benchmarks.loop --unattended     # `buddies schedule` alone, its clock simulated
     python -m tests.benchmarks.loop --keep DIRECTORY
 
 Every step is a command of the product, run as a person would run it. Weeks 0 and 1 are served by a version that knows
@@ -15,109 +16,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spotify_buddies.clients.command.invoke import command
 from tests.benchmarks.loop import spoil
+from tests.benchmarks.loop.story import SPAN, Failed, Loop
+from tests.benchmarks.loop.unattended import live_alone
 
-VISITS, UNSEEN, SPAN, WEEKS = 1_000, 7, 14, 6
-START_S = 180.0
 SPOILED = {"shuffled likes": spoil.shuffled, "popularity inflated": spoil.inflated, "truncated extract": spoil.cut}
-SETTINGS = {
-    "BUDDIES_SERVE__EVENT_TIMES": "true",
-    # On two cores that also simulate the listeners, a history that is late is still a history.
-    "BUDDIES_SERVE__STORE_BUDGET_MS": "2000",
-}
-
-
-class Failed(Exception):
-    """A command did not do what the loop needs; args[0] says which."""
-
-
-class Loop:
-    """A state directory, and the commands that work in it."""
-
-    def __init__(self, state: Path) -> None:
-        self.state, self.began, self.seconds = state, time.monotonic(), dict[str, float]()
-        self._environment = {**os.environ, **SETTINGS, "BUDDIES_STATE_DIR": str(state)}
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        self.start = today - timedelta(days=today.weekday()) - timedelta(weeks=WEEKS)
-
-    def day(self, number: int) -> str:
-        """The date of a day of the world."""
-        return f"{self.start + timedelta(days=number):%Y-%m-%d}"
-
-    def run(self, *arguments: str, fails: bool = False, **settings: str) -> str:
-        """Run a command; its standard output. fails: whether it has to."""
-        began = time.monotonic()
-        done = subprocess.run(
-            command(*arguments), env={**self._environment, **settings}, capture_output=True, text=True, check=False
-        )
-        name = " ".join(arguments[:2])
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
-        if (done.returncode != 0) != fails:
-            raise Failed(f"buddies {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2_000:]}")
-        return done.stderr if fails else done.stdout
-
-    @contextmanager
-    def serving(self) -> Iterator[None]:
-        """A service until the block ends."""
-        began = time.monotonic()
-        log = (self.state / "service.log").open("wb")
-        process = subprocess.Popen(
-            command("serve", "start", "--any-port"),
-            env=self._environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            while not (self.state / "serving.json").exists():
-                if process.poll() is not None or time.monotonic() > began + START_S:
-                    raise Failed(f"the service did not start: {(self.state / 'service.log').read_text()[-2_000:]}")
-                time.sleep(0.1)
-            self.seconds["serve start"] = time.monotonic() - began
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            log.close()
-
-    def live(self, until: int) -> list[dict[str, Any]]:
-        """The days before this one; the weeks that ended."""
-        told = self.run(
-            "simulate", "run", "--world", "weeks", "--visits-per-day", str(VISITS), "--unseen-days", str(UNSEEN),
-            "--state", str(self.state / "weeks.json"), "--start", self.day(0), "--until-day", str(until), "--json",
-        )  # fmt: skip
-        weeks = [line for line in map(json.loads, told.splitlines()) if "truth" in line]
-        for week in weeks:
-            if week["failed"]:
-                raise Failed(f"calls failed in week {week['week']}: {week['failed']}")
-            rates = ", ".join(f"version {arm['version']} {arm['like_rate']:.4f}" for arm in week["arms"])
-            self.say(f"week {week['week']}: like rate {rates}")
-        return weeks
-
-    def say(self, text: str) -> None:
-        """A line for people, with the seconds so far."""
-        print(f"{time.monotonic() - self.began:6.1f} s  {text}", file=sys.stderr, flush=True)
 
 
 def play(loop: Loop) -> dict[str, Any]:
     """The whole loop; what happened."""
-    for arguments in (("data", "synth"), ("data", "build"), ("pair", "build"), ("train", "run")):
-        loop.run(*arguments)
-    loop.say("version 1 is trained, without any feedback")
+    loop.prepare()
     with loop.serving():
         weeks = loop.live(SPAN)
         rounds, spoiled = [], {}
@@ -140,7 +55,7 @@ def play(loop: Loop) -> dict[str, Any]:
         "aliases": aliases,
         "reached_production": sorted({arm["version"] for week in weeks for arm in week["arms"]}),
         "seconds": {name: round(value, 1) for name, value in loop.seconds.items()},
-        "took_s": round(time.monotonic() - loop.began, 1),
+        "took_s": loop.took_s,
     }
 
 
@@ -194,17 +109,21 @@ def faults(body: Mapping[str, Any]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="state directory, which is kept; default: a temporary one")
-    keep: Path | None = parser.parse_args().keep
+    parser.add_argument("--unattended", action="store_true", help="let `buddies schedule` do it all, and spoil nothing")
+    asked = parser.parse_args()
+    keep: Path | None = asked.keep
     state = keep or Path(tempfile.mkdtemp(prefix="loop-"))
     try:
-        body = play(Loop(state))
+        body = live_alone(Loop(state)) if asked.unattended else play(Loop(state))
     except Failed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
     finally:
         if keep is None:
             shutil.rmtree(state, ignore_errors=True)
-    problems = faults(body)
+    problems = [] if asked.unattended else faults(body)
+    if asked.unattended and len(body["promoted"]) < 2:
+        problems.append("fewer than two retrained versions were promoted")
     print(json.dumps({**body, "problems": problems}))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
