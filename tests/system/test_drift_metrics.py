@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from spotify_buddies.clients.command.endpoints import Endpoints
-from spotify_buddies.serve_app.settings.command import ENDPOINTS, Settings, store_url
+from spotify_buddies.serve_app.settings.command import ENDPOINTS, read_endpoints
 from tests.system.conftest import Commands
 from tests.waiting import WITHIN_S, wait_until
 
@@ -42,9 +42,11 @@ def drift_of(text: str) -> dict[tuple[str, str, str], float]:
 
 def test_the_newest_check_is_told_with_its_alarms(trained: Commands, service: Endpoints) -> None:
     findings = json.loads(trained.ask("drift", "check", "--json"))["findings"]
+    written = read_endpoints(trained.state_dir)
+    assert written is not None
     targets = Path(json.loads((trained.state_dir / ENDPOINTS).read_bytes())["ray_metrics_targets"])
     # As a check would have found it in a store of some weeks.
-    with psycopg.connect(store_url(Settings(state_dir=trained.state_dir), "postgres"), autocommit=True) as connection:
+    with psycopg.connect(written.needed("postgres"), autocommit=True) as connection:
         connection.execute(
             "UPDATE drift_checks SET value = 0.25, threshold = 0.125, alarm = true"
             " WHERE signal = 'cold_users' AND against = 'day'"

@@ -59,8 +59,11 @@ class Space:
 
     @property
     def pointed(self) -> str:
-        """Value of the pointer when this one is read: name, users of a block, entries of a list."""
-        return f"{self.name} {self.block_users} {self.length}"
+        """Value of the pointer when this one is read: name, users of a block, entries of a list, created.
+
+        created: Unix seconds; a pointer of an earlier release ends before it.
+        """
+        return f"{self.name} {self.block_users} {self.length} {int(self.created.timestamp())}"
 
     @property
     def counts(self) -> str:

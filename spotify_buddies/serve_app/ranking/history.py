@@ -28,7 +28,8 @@ class Shown:
     held, held_rows int32 (n,): the candidates that the version holds and each user's row in them, -1 for none; their
     hashes are made where the rows are written, many in one call, since they follow from the version alone. asked: what
     was asked, a serialized buddies.v1.RecommendRequest without its users; None: it was too long. tastes: one entry per
-    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long.
+    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long. computed: when
+    the lists of source DAILY were computed, in Unix seconds; None: there are none, or nobody says.
     """
 
     user_ids: tuple[str, ...]
@@ -48,6 +49,7 @@ class Shown:
     held_rows: Array | None = None
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
+    computed: int | None = None
 
     @property
     def unasked(self) -> int:

@@ -227,7 +227,7 @@ class RankedLists:
     song_rows[i] of it, or -1 where nothing is known, belongs to user i. keys: user_ids as bytes. candidate_sources
     uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
     is known. candidates uint64 (n,): hashes (kernels.fold_lists) of the candidates that were found for this answer; 0
-    where none were; None: for nobody.
+    where none were; None: for nobody. computed: Unix seconds of when lists of source DAILY were; None: nobody says.
     """
 
     user_ids: tuple[str, ...]
@@ -242,6 +242,7 @@ class RankedLists:
     keys: Keys | None = None
     candidate_sources: Array | None = None
     candidates: Array | None = None
+    computed: int | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -253,7 +254,8 @@ class RankedLists:
     def part(self, first: int, last: int) -> RankedLists:
         """The lists of users first up to last."""
         keys, some = self.keys, slice(first, last)
-        return RankedLists(
+        return replace(
+            self,
             user_ids=self.user_ids[some],
             rows=self.rows[some],
             scores=self.scores[some],
@@ -261,7 +263,6 @@ class RankedLists:
             sources=self.sources[some],
             skipped=self.skipped[some],
             unknown_songs=self.unknown_songs[some],
-            songs=self.songs,
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],

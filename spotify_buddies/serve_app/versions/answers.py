@@ -294,7 +294,7 @@ class Answers:
         return Shown(
             lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
             model_version=self.engine.version, arm=arm.label, at=query.at or self._now(),
-            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
+            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates, computed=lists.computed,
             held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
             asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
         )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ _KEY = "hashtextextended(model_version, 0) # hashtextextended(arm, 1)"
 _IN = """at >= %(since)s AND at < %(until)s
   AND (%(version)s::text IS NULL OR model_version = %(version)s) AND (%(arm)s::text IS NULL OR arm = %(arm)s)"""
 _LISTS = f"""
-SELECT model_version, arm, {_KEY}, source, skipped, count(*) FROM online_lists WHERE {_IN} GROUP BY 1, 2, 4, 5
+SELECT model_version, arm, {_KEY}, source, skipped, floor(extract(epoch FROM at - computed) / 60)::int, count(*)
+FROM online_lists WHERE {_IN} GROUP BY 1, 2, 4, 5, 6
 """  # noqa: S608 - our own text
 _SHOWN_TO = f"""
 SELECT {_KEY}, count(*) FROM (SELECT DISTINCT model_version, arm, user_id FROM online_lists WHERE {_IN}) AS shown
@@ -66,6 +67,26 @@ GROUP BY 1, 2
 """  # noqa: S608
 
 
+# The newest column of the views stands for all of them.
+_TABLES = """
+SELECT to_regclass('impressions'), (
+  SELECT true FROM pg_attribute WHERE attrelid = to_regclass('online_lists') AND attname = 'computed'
+)
+"""
+
+
+class ListsOf(NamedTuple):
+    """How many lists have all of this in common. age: whole minutes since they were computed; None: nobody says."""
+
+    version: str
+    arm: str
+    key: int
+    source: str
+    skipped: list[str]
+    age: int | None
+    lists: int
+
+
 class NoViews(RuntimeError):
     """The store is older than this release."""
 
@@ -77,9 +98,9 @@ class Logs:
         self._connection = connection
         self._values = asdict(window)
 
-    def lists(self) -> list[tuple[str, str, int, str, list[str], int]]:
-        """(version, arm, key, source, skipped steps, lists)."""
-        return self._rows(_LISTS)
+    def lists(self) -> list[ListsOf]:
+        """Lists of one kind, counted."""
+        return [ListsOf(*row) for row in self._rows(_LISTS)]
 
     def shown_to(self) -> dict[int, int]:
         """Listeners who were shown a list, by key."""
@@ -135,7 +156,7 @@ def open_logs(url: str, window: Window) -> Iterator[Logs | None]:
         connection.read_only = True
         # Sums of a million listeners fit: without it they go through files.
         connection.execute("SET LOCAL work_mem = '128MB'")
-        found = connection.execute("SELECT to_regclass('impressions'), to_regclass('online_places')").fetchone()
+        found = connection.execute(_TABLES).fetchone()
         if found is None or found[0] is None:
             yield None
             return

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from spotify_buddies.serve_app.online.evaluation.cuped import Adjusted, adjust
 from spotify_buddies.serve_app.online.evaluation.estimates import Estimate, Spread, difference, estimate, mean, ratio
 from spotify_buddies.serve_app.online.evaluation.exposure import deciles, gini, novelty_bits
-from spotify_buddies.serve_app.online.evaluation.read import Logs
+from spotify_buddies.serve_app.online.evaluation.freshness import Freshness, freshness
+from spotify_buddies.serve_app.online.evaluation.read import ListsOf, Logs
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +39,7 @@ class Row:
     """A version in an arm. Estimates: None without reactions; gini, novelty_bits: None without lists.
 
     cuped_variance_reduction, like_rate_cuped: None where no listener's past tells anything. sources, skipped: shares of
-    the lists. playlists: distinct ones shown.
+    the lists. freshness: by source, of lists that are computed ahead. playlists: distinct ones shown.
     """
 
     model_version: str
@@ -51,6 +52,7 @@ class Row:
     novelty_bits: float | None
     sources: dict[str, float]
     skipped: dict[str, float]
+    freshness: dict[str, Freshness]
     reactions: int
     like_rate: Estimate | None = None
     like_rate_per_listener: Estimate | None = None
@@ -98,7 +100,7 @@ def make_report(logs: Logs) -> Report:
     """Everything of one window; no rows where nothing was shown and nothing reacted to. psycopg.Error."""
     lists, names = logs.lists(), logs.reactions()
     reactions = {key: count for _, _, key, count in names}
-    keys = {row[2]: row[:2] for row in lists} | {row[2]: row[:2] for row in names}
+    keys = {row.key: (row.version, row.arm) for row in lists} | {row[2]: row[:2] for row in names}
     measured = _measure(logs)
     shown_to, shown, reacted = logs.shown_to(), logs.shown(), logs.reacted()
     popularity, unplaced = _by_popularity(shown, reacted)
@@ -107,7 +109,8 @@ def make_report(logs: Logs) -> Report:
     for key, (version, arm) in sorted(keys.items(), key=lambda item: item[1]):
         found = {name: estimate(spreads[key]) for name, spreads in measured.spreads.items() if key in spreads}
         adjusted = measured.adjusted.get(key)
-        sources, skipped, count = _shares([row for row in lists if row[2] == key])
+        ours = [row for row in lists if row.key == key]
+        sources, skipped, count = _shares(ours)
         rows[key] = Row(
             version,
             arm,
@@ -116,6 +119,7 @@ def make_report(logs: Logs) -> Report:
             *exposure.get(key, (0, 0, None, None)),
             sources,
             skipped,
+            freshness(ours),
             reactions.get(key, 0),
             cuped_variance_reduction=adjusted.reduction if adjusted else None,
             listeners_with_past=adjusted.with_past if adjusted else 0,
@@ -190,12 +194,12 @@ def _exposure(shown: tuple[Array, ...]) -> dict[int, tuple[int, int, float | Non
     return found
 
 
-def _shares(lists: list[tuple[str, str, int, str, list[str], int]]) -> tuple[dict[str, float], dict[str, float], int]:
+def _shares(lists: list[ListsOf]) -> tuple[dict[str, float], dict[str, float], int]:
     """Shares of the lists by source, largest first, and by each skipped step; their number."""
-    total = sum(row[-1] for row in lists)
+    total = sum(row.lists for row in lists)
     sources: dict[str, float] = {}
     skipped: dict[str, float] = {}
-    for *_, source, steps, count in lists:
+    for _, _, _, source, steps, _, count in lists:
         sources[source] = sources.get(source, 0.0) + count / total
         for step in steps:
             skipped[step] = skipped.get(step, 0.0) + count / total
@@ -239,7 +243,11 @@ def _notes(rows: dict[int, Row], measured: _Measured, unplaced: int) -> list[str
         said.append("CUPED: no listener's past before the window explains anything; nothing is adjusted.")
     if unplaced:
         said.append(f"{unplaced:,} reactions are to playlists that this window did not show; they have no decile.")
-    said.append("Freshness is left out: a list of source daily does not say when it was computed.")
+    undated = sum(one.unknown for row in rows.values() for one in row.freshness.values())
+    if undated:
+        said.append(
+            f"Freshness: {undated:,} lists that were computed ahead do not say when; an earlier release wrote them."
+        )
     said.append(
         "Size of the library: the store knows no libraries; listeners are grouped by their reactions before the window."
     )

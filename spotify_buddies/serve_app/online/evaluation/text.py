@@ -57,6 +57,7 @@ def tables(report: Report) -> Iterator[Table]:
         about = "An interval without zero is a difference; looking again and again at it finds some by chance."
         yield Table("differences", "Differences", about, ("arms", "measure", "difference", "95 % interval"), changes)
     yield from _shares("sources", "Sources of the lists", rows, lambda row: row.sources)
+    yield from _freshness(rows)
     yield from _shares("skipped", "Steps that were skipped", rows, lambda row: row.skipped)
     title, about = "Like rate by popularity", "Tenths of the playlists by impressions in this window; 1: least shown."
     yield from _groups("popularity", title, about, rows, lambda row: row.by_popularity)
@@ -94,6 +95,24 @@ def _shares(kind: str, title: str, rows: list[Row], of: Callable[[Row], dict[str
     if names:
         cells = [(name, *(f"{100 * of(row).get(name, 0):.1f} %" for row in rows)) for name in names]
         yield Table(kind, title, "Shares of the lists.", ("", *(row.name for row in rows)), cells)
+
+
+def _freshness(rows: list[Row]) -> Iterator[Table]:
+    about = (
+        "Age of lists that are computed ahead when they were shown; other lists are computed when they are asked for."
+    )
+    cells = [
+        (row.name, source, f"{one.lists:,}", f"{one.unknown:,}", _hours(one.median_s), _hours(one.p95_s))
+        for row in rows
+        for source, one in row.freshness.items()
+    ]
+    if cells:
+        headers = ("version, arm", "source", "lists", "age unknown", "median", "p95")
+        yield Table("freshness", "Freshness", about, headers, cells)
+
+
+def _hours(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds / 3600:.1f} h"
 
 
 def _groups(kind: str, title: str, about: str, rows: list[Row], of: Callable[[Row], list[Group]]) -> Iterator[Table]:

@@ -93,6 +93,29 @@ def test_ranks_exposure_sources_and_groups_by_hand(two_arms: Any, told: Any) -> 
     assert [popular[name] for name in ("6", "7", "9")] == [(1, 1), (1, 1), (0, 2)]
 
 
+def test_ages_of_lists_that_are_computed_ahead_by_hand(logged: Any, told: Any, online: Any) -> None:
+    for number, hours in enumerate((1, 2, 2, 3, 10, 11, 12, 13, 14, 23.505)):
+        logged.show("ann", "xy", rec=str(number), source="daily", hours_old=hours)
+    for hours in (None, -1):
+        logged.show("ann", "xy", rec=f"undated {hours}", source="daily", hours_old=hours)
+    logged.show("ann", "xy", rec="live")
+    (row,) = told("report")["rows"]
+    # The fifth of ten, and the tenth (9.5 rounded up), in whole minutes.
+    assert row["freshness"] == {
+        "daily": {"lists": 10, "unknown": 2, "median_s": 10 * 3600.0, "p95_s": 23 * 3600 + 30 * 60.0}
+    }
+    text = online("report")
+    assert "10.0 h" in text
+    assert "23.5 h" in text
+    assert "2 lists that were computed ahead do not say when" in text
+
+
+def test_without_lists_computed_ahead_there_is_no_freshness(logged: Any, told: Any, online: Any) -> None:
+    logged.show("ann", "xy")
+    assert told("report")["rows"][0]["freshness"] == {}
+    assert "Freshness" not in online("report")
+
+
 def test_a_version_an_arm_and_an_open_past_are_filters(two_arms: Any, told: Any) -> None:
     assert [row["arm"] for row in told("report", "--version", "8")["rows"]] == ["canary"]
     assert [row["model_version"] for row in told("report", "--arm", "production")["rows"]] == ["7"]
