@@ -12,6 +12,7 @@ from spotify_buddies.serve_app.online.evaluation.cuped import Adjusted, adjust
 from spotify_buddies.serve_app.online.evaluation.estimates import Estimate, Spread, difference, estimate, mean, ratio
 from spotify_buddies.serve_app.online.evaluation.exposure import deciles, gini, novelty_bits
 from spotify_buddies.serve_app.online.evaluation.freshness import Freshness, freshness
+from spotify_buddies.serve_app.online.evaluation.outliers import outliers
 from spotify_buddies.serve_app.online.evaluation.read import ListsOf, Logs
 
 Array = npt.NDArray[Any]
@@ -19,7 +20,7 @@ Array = npt.NDArray[Any]
 REFERENCE = "production"
 # Lower ends of the groups by reactions before the window.
 LIBRARIES = (0, 1, 10, 100)
-MEASURES = ("like_rate", "like_rate_per_listener", "like_rate_cuped", "mrr")
+MEASURES = ("like_rate", "like_rate_per_listener", "like_rate_cuped", "mrr", "like_rate_without_outliers")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Row:
     """A version in an arm. Estimates: None without reactions; gini, novelty_bits: None without lists.
 
     cuped_variance_reduction, like_rate_cuped: None where no listener's past tells anything. sources, skipped: shares of
-    the lists. freshness: by source, of lists that are computed ahead. playlists: distinct ones shown.
+    the lists. freshness: by source, of lists that are computed ahead. playlists: distinct ones shown. outliers,
+    outlier_reactions: listeners who react far more often than others and unlike them, and what they did.
+    like_rate_without_outliers: None where no row has any.
     """
 
     model_version: str
@@ -60,6 +63,9 @@ class Row:
     cuped_variance_reduction: float | None = None
     listeners_with_past: int = 0
     mrr: Estimate | None = None
+    like_rate_without_outliers: Estimate | None = None
+    outliers: int = 0
+    outlier_reactions: int = 0
     by_popularity: list[Group] = field(default_factory=list)
     by_library: list[Group] = field(default_factory=list)
 
@@ -94,6 +100,8 @@ class _Measured:
     spreads: dict[str, dict[int, Spread]]
     adjusted: dict[int, Adjusted]
     library: dict[int, list[Group]]
+    # Outliers and their reactions.
+    outliers: dict[int, tuple[int, int]]
 
 
 def make_report(logs: Logs) -> Report:
@@ -123,6 +131,8 @@ def make_report(logs: Logs) -> Report:
             reactions.get(key, 0),
             cuped_variance_reduction=adjusted.reduction if adjusted else None,
             listeners_with_past=adjusted.with_past if adjusted else 0,
+            outliers=measured.outliers.get(key, (0, 0))[0],
+            outlier_reactions=measured.outliers.get(key, (0, 0))[1],
             by_popularity=popularity.get(key, []),
             by_library=measured.library.get(key, []),
             **found,  # type: ignore[arg-type]  # by the names of MEASURES
@@ -139,6 +149,12 @@ def _measure(logs: Logs) -> _Measured:
         spreads["like_rate"][key] = ratio(listeners[of], likes[of], reactions[of])
         spreads["like_rate_per_listener"][key] = mean(listeners[of], likes[of] / reactions[of])
         library[key] = _by_library(listeners[of], likes[of], reactions[of], past_reactions[of])
+    far = outliers(listeners, likes, reactions)
+    beyond = {key: (int(far[of].sum()), int(reactions[of & far].sum())) for key, of in arms}
+    for key, of in arms if far.any() else ():
+        near = of & ~far
+        if near.any():
+            spreads["like_rate_without_outliers"][key] = ratio(listeners[near], likes[near], reactions[near])
     past = np.where(past_reactions > 0, past_likes / np.maximum(past_reactions, 1), np.nan)
     found = adjust(*([column[of] for _, of in arms] for column in (listeners, likes / np.maximum(reactions, 1), past)))
     adjusted = dict(zip((key for key, _ in arms), found, strict=True)) if found else {}
@@ -147,7 +163,7 @@ def _measure(logs: Logs) -> _Measured:
     for key in np.unique(keys):
         of = keys == key
         spreads["mrr"][int(key)] = ratio(listeners[of], reciprocal[of], lists[of])
-    return _Measured(spreads, adjusted, library)
+    return _Measured(spreads, adjusted, library, beyond)
 
 
 def _by_library(listeners: Array, likes: Array, reactions: Array, earlier: Array) -> list[Group]:
@@ -241,6 +257,12 @@ def _notes(rows: dict[int, Row], measured: _Measured, unplaced: int) -> list[str
             said.append(f"{row.name}: {why}; no interval can be given.")
     if any(row.reactions for row in rows.values()) and not measured.adjusted:
         said.append("CUPED: no listener's past before the window explains anything; nothing is adjusted.")
+    said += [
+        f"{row.name}: {row.outliers:,} listeners, with {row.outlier_reactions / row.reactions:.1%} of the reactions, "
+        "react far more often than the others and unlike them; bots do so."
+        for row in rows.values()
+        if row.outliers
+    ]
     if unplaced:
         said.append(f"{unplaced:,} reactions are to playlists that this window did not show; they have no decile.")
     undated = sum(one.unknown for row in rows.values() for one in row.freshness.values())

@@ -14,6 +14,7 @@ NAMES = {
     "like_rate_per_listener": "per listener",
     "like_rate_cuped": "with CUPED",
     "mrr": "MRR of likes",
+    "like_rate_without_outliers": "without outliers",
 }
 
 
@@ -45,9 +46,9 @@ def tables(report: Report) -> Iterator[Table]:
     yield Table("counts", "What was shown", about, headers, [_counts(row) for row in rows])
     if any(row.like_rate for row in rows):
         about = "Likes among reactions, and the mean of each listener's own rate; 95 % intervals, by listener."
-        yield Table(
-            "rates", "Likes", about, ("version, arm", *NAMES.values(), "variance"), [_rates(row) for row in rows]
-        )
+        given = [name for name in NAMES if any(getattr(row, name) for row in rows)]
+        columns = ("version, arm", *(NAMES[name] for name in given), "variance")
+        yield Table("rates", "Likes", about, columns, [_rates(row, given) for row in rows])
     changes = [
         (f"{change.left} minus {change.right}", NAMES[name], f"{one.value:+.4f}", interval(one, "+.4f"))
         for change in report.differences
@@ -84,9 +85,9 @@ def _counts(row: Row) -> Sequence[str]:
     return row.name, *counts, *spread, f"{row.reactions:,}", f"{listeners:,}"
 
 
-def _rates(row: Row) -> Sequence[str]:
+def _rates(row: Row, given: Sequence[str]) -> Sequence[str]:
     less = row.cuped_variance_reduction
-    measures = (row.like_rate, row.like_rate_per_listener, row.like_rate_cuped, row.mrr)
+    measures = (getattr(row, name) for name in given)
     return row.name, *map(figure, measures), "" if less is None else f"{-100 * less:+.1f} %"
 
 
