@@ -65,6 +65,10 @@ class Space:
         """
         return f"{self.name} {self.block_users} {self.length} {int(self.created.timestamp())}"
 
+    def is_read(self, value: bytes | None) -> bool:
+        """Whether this value of the pointer names it; one of an earlier release does so without the time."""
+        return value is not None and value.split()[:3] == self.pointed.encode().split()[:3]
+
     @property
     def counts(self) -> str:
         """The hash of the finished blocks: users with a list, by block."""

@@ -53,7 +53,10 @@ def test_lists_of_the_day_say_when_their_run_began_and_pointers_of_earlier_relea
     daily = read(engine, redis_url, ["user-1", "nobody"])
     assert daily.computed == int(space.created.timestamp())
     assert daily.part(0, 1).computed == daily.computed
-    store.set(space.pointer, space.pointed.rpartition(" ")[0])
+    earlier = space.pointed.rpartition(" ")[0]
+    assert space.is_read(earlier.encode())
+    assert not space.is_read(earlier.replace(space.name, "2020-01-01").encode())
+    store.set(space.pointer, earlier)
     undated = read(engine, redis_url, ["user-1"])
     assert (undated.sources, undated.computed) == ((Source.DAILY,), None)
 
