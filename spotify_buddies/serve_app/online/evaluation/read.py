@@ -27,27 +27,24 @@ SELECT {_KEY}, count(*) FROM (SELECT DISTINCT model_version, arm, user_id FROM o
 GROUP BY model_version, arm
 """  # noqa: S608
 _NAMES = f"""
-SELECT model_version, arm, {_KEY}, count(*) FROM online_reactions WHERE {_IN} GROUP BY 1, 2
+SELECT model_version, arm, {_KEY} FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
-# Grouped by hashes: numbers cost Postgres less than texts, and only numbers come back.
-_LISTENERS = f"""
-WITH earned AS (
-  SELECT {_KEY} AS key, hashtextextended(user_id, 0) AS listener,
-    count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
-  FROM online_reactions WHERE {_IN} GROUP BY 1, 2
-), earlier AS (
-  SELECT hashtextextended(user_id, 0) AS listener, count(*) FILTER (WHERE score = 1) AS likes, count(*) AS reactions
-  FROM online_reactions WHERE at >= %(past)s AND at < %(since)s GROUP BY 1
-)
-SELECT key, listener, earned.likes, earned.reactions, coalesce(earlier.likes, 0), coalesce(earlier.reactions, 0)
-FROM earned LEFT JOIN earlier USING (listener)
+# Grouped by hashes: numbers cost Postgres less than texts, and only numbers come back. One pass for all sums of reactions.
+_SUMS = f"""
+SELECT key, coalesce(listener, 0), coalesce(playlist, 0), grouping(listener)::bigint,
+  count(*) FILTER (WHERE score = 1), count(*)
+FROM (
+  SELECT {_KEY} AS key, hashtextextended(user_id, 0) AS listener, hashtextextended(playlist_id, 0) AS playlist, score
+  FROM online_reactions WHERE {_IN}
+) AS reacted
+GROUP BY GROUPING SETS ((key, listener), (key, playlist))
 """  # noqa: S608
+_EARLIER = """
+SELECT hashtextextended(user_id, 0), count(*) FILTER (WHERE score = 1), count(*)
+FROM online_reactions WHERE at >= %(past)s AND at < %(since)s GROUP BY 1
+"""
 _SHOWN = f"""
 SELECT {_KEY}, hashtextextended(playlist_id, 0), count(*) FROM online_impressions WHERE {_IN} GROUP BY 1, 2
-"""  # noqa: S608
-_REACTED = f"""
-SELECT {_KEY}, hashtextextended(playlist_id, 0), count(*) FILTER (WHERE score = 1), count(*)
-FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
 # The best place that was liked, in the lists of the window that were reacted to in it. Reactions are summed by list
 # before the join, so that as many rows meet as there are lists.
@@ -87,6 +84,17 @@ class ListsOf(NamedTuple):
     lists: int
 
 
+class Reacted(NamedTuple):
+    """Sums of the reactions of a window, as columns, int64.
+
+    listeners: key, listener, likes, reactions, likes and reactions before the window; one entry per listener and key.
+    playlists: key, playlist, likes, reactions.
+    """
+
+    listeners: tuple[Array, ...]
+    playlists: tuple[Array, ...]
+
+
 class NoViews(RuntimeError):
     """The store is older than this release."""
 
@@ -106,21 +114,23 @@ class Logs:
         """Listeners who were shown a list, by key."""
         return dict(self._rows(_SHOWN_TO))
 
-    def reactions(self) -> list[tuple[str, str, int, int]]:
-        """(version, arm, key, reactions)."""
+    def names(self) -> list[tuple[str, str, int]]:
+        """(version, arm, key) of what was reacted to."""
         return self._rows(_NAMES)
 
-    def listeners(self) -> tuple[Array, ...]:
-        """key, listener, likes, reactions, likes and reactions before the window; one entry per listener and key."""
-        return self.columns(_LISTENERS, "iiiiii")
+    def reacted(self) -> Reacted:
+        """Everything that was reacted to in the window, summed."""
+        key, listener, playlist, of_playlist, likes, reactions = self.columns(_SUMS, "iiiiii")
+        one, other = of_playlist == 0, of_playlist == 1
+        past = _joined(listener[one], *self.columns(_EARLIER, "iii"))
+        return Reacted(
+            (key[one], listener[one], likes[one], reactions[one], *past),
+            (key[other], playlist[other], likes[other], reactions[other]),
+        )
 
     def shown(self) -> tuple[Array, ...]:
         """key, playlist, impressions."""
         return self.columns(_SHOWN, "iii")
-
-    def reacted(self) -> tuple[Array, ...]:
-        """key, playlist, likes, reactions."""
-        return self.columns(_REACTED, "iiii")
 
     def ranks(self) -> tuple[Array, ...]:
         """key, listener, sum of the reciprocal ranks, lists that were reacted to."""
@@ -146,6 +156,18 @@ class Logs:
 
     def _rows(self, query: str) -> list[Any]:
         return self._connection.execute(query.encode(), self._values).fetchall()
+
+
+def _joined(listeners: Array, known: Array, likes: Array, reactions: Array) -> tuple[Array, Array]:
+    """Likes and reactions of each of these listeners, 0 for those who are not known."""
+    order = np.argsort(known)
+    places = np.searchsorted(known, listeners, sorter=order)
+    found = places < known.size
+    found[found] = known[order[places[found]]] == listeners[found]
+    joined = np.zeros((2, listeners.size), np.int64)
+    for row, values in zip(joined, (likes, reactions), strict=True):
+        row[found] = values[order[places[found]]]
+    return joined[0], joined[1]
 
 
 @contextmanager

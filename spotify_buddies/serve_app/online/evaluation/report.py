@@ -13,7 +13,7 @@ from spotify_buddies.serve_app.online.evaluation.estimates import Estimate, Spre
 from spotify_buddies.serve_app.online.evaluation.exposure import deciles, gini, novelty_bits
 from spotify_buddies.serve_app.online.evaluation.freshness import Freshness, freshness
 from spotify_buddies.serve_app.online.evaluation.outliers import outliers
-from spotify_buddies.serve_app.online.evaluation.read import ListsOf, Logs
+from spotify_buddies.serve_app.online.evaluation.read import ListsOf, Logs, Reacted
 
 Array = npt.NDArray[Any]
 
@@ -97,6 +97,7 @@ class Report:
 class _Measured:
     """What the reactions say, by key of version and arm."""
 
+    reactions: dict[int, int]
     spreads: dict[str, dict[int, Spread]]
     adjusted: dict[int, Adjusted]
     library: dict[int, list[Group]]
@@ -106,12 +107,13 @@ class _Measured:
 
 def make_report(logs: Logs) -> Report:
     """Everything of one window; no rows where nothing was shown and nothing reacted to. psycopg.Error."""
-    lists, names = logs.lists(), logs.reactions()
-    reactions = {key: count for _, _, key, count in names}
-    keys = {row.key: (row.version, row.arm) for row in lists} | {row[2]: row[:2] for row in names}
-    measured = _measure(logs)
-    shown_to, shown, reacted = logs.shown_to(), logs.shown(), logs.reacted()
-    popularity, unplaced = _by_popularity(shown, reacted)
+    lists, reacted = logs.lists(), logs.reacted()
+    keys = {row.key: (row.version, row.arm) for row in lists}
+    if not keys.keys() >= set(reacted.listeners[0].tolist()):
+        keys |= {key: (version, arm) for version, arm, key in logs.names()}
+    measured = _measure(logs, reacted)
+    shown_to, shown = logs.shown_to(), logs.shown()
+    popularity, unplaced = _by_popularity(shown, reacted.playlists)
     exposure = _exposure(shown)
     rows = {}
     for key, (version, arm) in sorted(keys.items(), key=lambda item: item[1]):
@@ -128,7 +130,7 @@ def make_report(logs: Logs) -> Report:
             sources,
             skipped,
             freshness(ours),
-            reactions.get(key, 0),
+            measured.reactions.get(key, 0),
             cuped_variance_reduction=adjusted.reduction if adjusted else None,
             listeners_with_past=adjusted.with_past if adjusted else 0,
             outliers=measured.outliers.get(key, (0, 0))[0],
@@ -140,8 +142,8 @@ def make_report(logs: Logs) -> Report:
     return Report(list(rows.values()), _differences(rows, measured), _notes(rows, measured, unplaced))
 
 
-def _measure(logs: Logs) -> _Measured:
-    keys, listeners, likes, reactions, past_likes, past_reactions = logs.listeners()
+def _measure(logs: Logs, reacted: Reacted) -> _Measured:
+    keys, listeners, likes, reactions, past_likes, past_reactions = reacted.listeners
     spreads: dict[str, dict[int, Spread]] = {name: {} for name in MEASURES}
     library: dict[int, list[Group]] = {}
     arms = [(int(key), keys == key) for key in np.unique(keys)]
@@ -149,6 +151,7 @@ def _measure(logs: Logs) -> _Measured:
         spreads["like_rate"][key] = ratio(listeners[of], likes[of], reactions[of])
         spreads["like_rate_per_listener"][key] = mean(listeners[of], likes[of] / reactions[of])
         library[key] = _by_library(listeners[of], likes[of], reactions[of], past_reactions[of])
+    counts = {key: int(reactions[of].sum()) for key, of in arms}
     far = outliers(listeners, likes, reactions)
     beyond = {key: (int(far[of].sum()), int(reactions[of & far].sum())) for key, of in arms}
     for key, of in arms if far.any() else ():
@@ -163,7 +166,7 @@ def _measure(logs: Logs) -> _Measured:
     for key in np.unique(keys):
         of = keys == key
         spreads["mrr"][int(key)] = ratio(listeners[of], reciprocal[of], lists[of])
-    return _Measured(spreads, adjusted, library, beyond)
+    return _Measured(counts, spreads, adjusted, library, beyond)
 
 
 def _by_library(listeners: Array, likes: Array, reactions: Array, earlier: Array) -> list[Group]:
