@@ -29,7 +29,7 @@ GROUP BY model_version, arm
 _NAMES = f"""
 SELECT model_version, arm, {_KEY} FROM online_reactions WHERE {_IN} GROUP BY 1, 2
 """  # noqa: S608
-# Grouped by hashes: numbers cost Postgres less than texts, and only numbers come back. One pass for all sums of reactions.
+# Grouped by hashes: numbers cost Postgres less than texts, and only numbers come back. One pass for all of them.
 _SUMS = f"""
 SELECT key, coalesce(listener, 0), coalesce(playlist, 0), grouping(listener)::bigint,
   count(*) FILTER (WHERE score = 1), count(*)
