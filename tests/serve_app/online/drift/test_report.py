@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
 from spotify_buddies.serve_app.online.drift.reference import best_places, count_genres, count_libraries, deciles, ranges
+from spotify_buddies.serve_app.online.gauges import newest_check
 from spotify_buddies.trainer.bundle import Bundle
-from tests.serve_app.online.drift.conftest import DAYS, Weeks
+from tests.serve_app.online.drift.conftest import DAYS, UNTIL, Weeks
+from tests.waiting import WITHIN_S
 
 
 def test_an_empty_store_is_quiet_and_says_so(weeks: Weeks) -> None:
@@ -63,6 +67,20 @@ def test_fewer_tastes_a_day_are_drawn_where_there_are_more(weeks: Weeks, bundle_
     )
     assert 5 <= few["entries"] <= 40
     assert 60 <= all_of_them["entries"] <= 140
+
+
+def test_the_newest_check_is_that_of_the_window_that_ended_last(weeks: Weeks) -> None:
+    assert weeks.ask(newest_check) is None
+    weeks.fill(first=DAYS - 9)
+    weeks.serve("/nowhere")
+    findings = weeks.found("check")
+    weeks.command("check", until=UNTIL - timedelta(days=30))
+    newest = weeks.ask(newest_check)
+    assert newest is not None
+    assert {(one.signal, one.against): (one.value, one.threshold, one.alarm) for one in newest.compared} == {
+        name: (one["value"], one["threshold"], one["alarm"]) for name, one in findings.items()
+    }
+    assert abs(newest.checked - time.time()) < 2 * WITHIN_S
 
 
 def test_lost_feedback_raises_the_alarm(weeks: Weeks) -> None:
