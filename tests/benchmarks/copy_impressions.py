@@ -41,6 +41,7 @@ PLAYLISTS, LISTS_LONG = 100_000, 10
 COPY = f"COPY impressions ({', '.join(COLUMNS)}) FROM STDIN BINARY"
 TYPES = (
     "timestamptz", "text", "text", "text[]", "text", "text", "text", "float4[]", "float4[]", "text[]", "bytea", "bytea",
+    "timestamptz",
 )  # fmt: skip
 # What a version holds for each of so many users.
 USERS, CANDIDATES = 10_000, 75
@@ -121,9 +122,9 @@ async def write_row(connection: psycopg.AsyncConnection, shown: Sequence[Shown],
 
 def _rest(shown: Shown, place: int) -> tuple[object, ...]:
     if shown.scores is None or shown.held_rows is None:
-        return (None,) * 5
+        return (None,) * 6
     folded = int(fold(HELD.row(int(shown.held_rows[place])))).to_bytes(8, "big")
-    return shown.scores[place, : shown.counts[place]].tolist(), None, None, folded, shown.asked
+    return shown.scores[place, : shown.counts[place]].tolist(), None, None, folded, shown.asked, None
 
 
 @asynccontextmanager

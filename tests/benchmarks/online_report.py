@@ -44,7 +44,7 @@ INSERT INTO reactions
 SELECT at - interval '14 days', 1, 'earlier', user_id, playlist_id, score, '6', 'production'
 FROM reactions WHERE random() < 0.5
 """
-QUERIES = ("lists", "shown_to", "reactions", "listeners", "shown", "reacted", "ranks")
+QUERIES = ("lists", "shown_to", "shown", "reacted", "ranks")
 
 
 async def _prepare(url: str) -> None:

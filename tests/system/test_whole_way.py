@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from spotify_buddies.clients.command.endpoints import Endpoints
 from spotify_buddies.clients.python import Arm, Client, Song, Source, Taste
 from tests.system.conftest import Commands
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -95,6 +95,12 @@ def test_a_like_is_in_postgres_once(trained: Commands, service: Endpoints) -> No
     assert Counter(row["user_id"] for row in rows) == {user_id: len(rows)}
 
 
+def freshness_of(commands: Commands) -> dict[str, Any]:
+    (row,) = json.loads(commands.ask("online", "report", "--since", "1h", "--json"))["rows"]
+    found: dict[str, Any] = row["freshness"].get("daily", {"lists": 0})
+    return found
+
+
 def test_the_lists_of_the_day_are_read_once_they_are_written(trained: Commands, service: Endpoints) -> None:
     user_id = listeners(trained, "--count", "1")[0]["user_id"]
     (before,) = json.loads(trained.ask("recommend", user_id, "--mode", "daily", "--json"))
@@ -103,6 +109,9 @@ def test_the_lists_of_the_day_are_read_once_they_are_written(trained: Commands, 
     (after,) = json.loads(trained.ask("recommend", user_id, "--mode", "daily", "--json"))
     assert (after["source"], after["skipped"]) == ("daily", [])
     assert [p["playlist_id"] for p in after["playlists"]] == [p["playlist_id"] for p in before["playlists"]]
+    # Impressions are written a moment later.
+    fresh = wait_until(lambda: freshness_of(trained)["lists"] and freshness_of(trained), "the impression of the list")
+    assert fresh["median_s"] <= fresh["p95_s"] <= 3600
     stored = [p["playlist_id"] for p in json.loads(trained.ask("daily", "show", user_id, "--json"))["playlists"]]
     listed = [p["playlist_id"] for p in after["playlists"]]
     # In the order of the stored list, without what the rules of a request leave out.

@@ -56,7 +56,7 @@ def look(store: ListStore, model: str) -> Iterator[SpaceState]:
         pointed, *numbers = pipeline.execute()
         lengths, sizes = numbers[: space.blocks], numbers[space.blocks :]
         whole = sum(length == space.block_bytes(block) for block, length in enumerate(lengths))
-        yield SpaceState(space, whole, sum(size or 0 for size in sizes), pointed == space.pointed.encode())
+        yield SpaceState(space, whole, sum(size or 0 for size in sizes), space.is_read(pointed))
 
 
 def remove(store: ListStore, model: str, spaces: Sequence[Space]) -> None:
@@ -68,7 +68,8 @@ def remove(store: ListStore, model: str, spaces: Sequence[Space]) -> None:
         keys = [*(space.key(block) for block in range(space.blocks)), space.counts]
         pipeline = store.pipeline(transaction=False)
         pipeline.get(space.pointer)
-        if pipeline.execute() == [space.pointed.encode()]:
+        (pointed,) = pipeline.execute()
+        if space.is_read(pointed):
             keys.insert(0, space.pointer)
         for first in range(0, len(keys), UNLINK_KEYS):
             pipeline = store.pipeline(transaction=False)

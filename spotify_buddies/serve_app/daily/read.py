@@ -21,12 +21,12 @@ from spotify_buddies.serve_app.ranking.rules import Rules
 Array = npt.NDArray[Any]
 _NO_RULES = Rules()
 
-# KEYS[1]: the version's pointer. ARGV[1]: user rows, int32 little-endian; -1 has no list. Returns the length of a list
-# and all lists, one after the other; a missing one is 0xff (row -1).
+# KEYS[1]: the version's pointer. ARGV[1]: user rows, int32 little-endian; -1 has no list. Returns the length of a list,
+# all lists, one after the other, a missing one as 0xff (row -1), and when they were computed, "" if nobody says.
 SCRIPT = r"""
 local pointed = redis.call('GET', KEYS[1])
 if not pointed then return false end
-local name, block, length = string.match(pointed, '^(%S+) (%d+) (%d+)$')
+local name, block, length, created = string.match(pointed, '^(%S+) (%d+) (%d+) ?(%d*)$')
 if not name then return false end
 local bytes = length * 4
 local prefix = string.sub(KEYS[1], 1, -8) .. name .. ':'
@@ -42,7 +42,7 @@ for at = 1, #ARGV[1], 4 do
   end
   lists[#lists + 1] = list
 end
-return {length, table.concat(lists)}
+return {length, table.concat(lists), created}
 """
 SCRIPT_SHA = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -59,9 +59,13 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class StoredLists:
-    """Lists as they were stored: rows int32 (users, length), best first, then -1."""
+    """Lists as they were stored: rows int32 (users, length), best first, then -1.
+
+    computed: when the run that made them began, in Unix seconds; None: an earlier release wrote them.
+    """
 
     rows: Array
+    computed: int | None = None
 
     @property
     def counts(self) -> Array:
@@ -102,6 +106,7 @@ def prefer_daily(
     serves = ranked & ~(stored.cut & (daily.counts < limit))
     return replace(
         live,
+        computed=stored.computed,
         rows=np.where(serves[:, None], daily.rows, live.rows),
         scores=np.where(serves[:, None], daily.scores, live.scores),
         counts=np.where(serves, daily.counts, live.counts),
@@ -146,9 +151,9 @@ async def _ask(redis: Reader, key: str, rows: bytes) -> Any:
 def _unpack(answer: Any, count: int, playlists: int) -> StoredLists | None:
     """Redis is shared and outside our control: a value that cannot be ours counts as missing."""
     match answer:
-        case [bytes() as length, bytes() as lists] if len(lists) == count * int(length) * 4:
+        case [bytes() as length, bytes() as lists, bytes() as created] if len(lists) == count * int(length) * 4:
             rows = np.frombuffer(lists, "<i4").reshape(count, int(length)).astype(np.int32)
         case _:
             return None
     rows[((rows < -1) | (rows >= playlists)).any(axis=1)] = -1
-    return StoredLists(rows)
+    return StoredLists(rows, int(created) if created else None)

@@ -59,8 +59,15 @@ class Space:
 
     @property
     def pointed(self) -> str:
-        """Value of the pointer when this one is read: name, users of a block, entries of a list."""
-        return f"{self.name} {self.block_users} {self.length}"
+        """Value of the pointer when this one is read: name, users of a block, entries of a list, created.
+
+        created: Unix seconds; a pointer of an earlier release ends before it.
+        """
+        return f"{self.name} {self.block_users} {self.length} {int(self.created.timestamp())}"
+
+    def is_read(self, value: bytes | None) -> bool:
+        """Whether this value of the pointer names it; one of an earlier release does so without the time."""
+        return value is not None and value.split()[:3] == self.pointed.encode().split()[:3]
 
     @property
     def counts(self) -> str:

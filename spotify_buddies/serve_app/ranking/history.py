@@ -35,7 +35,8 @@ class Shown:
     -1 for none; their hashes are made where the rows are written, many in one call, since they follow from the version
     alone. asked: what was asked, a serialized buddies.v1.RecommendRequest without its users, and how places were drawn
     where they were (rules.FIELD); None: it was too long. tastes: one entry per user, the bytes of a field that follow
-    `asked`: the taste without its user_id; None: it was too long.
+    `asked`: the taste without its user_id; None: it was too long. computed: when the lists of source DAILY were
+    computed, in Unix seconds; None: there are none, or nobody says.
     """
 
     user_ids: tuple[str, ...]
@@ -55,6 +56,7 @@ class Shown:
     held_rows: Array | None = None
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
+    computed: int | None = None
 
     @classmethod
     def of(
@@ -79,6 +81,7 @@ class Shown:
             lists.user_ids, recommendation_ids, lists.sources, lists.rows, lists.counts, playlist_ids,
             model_version=model_version, arm=arm.label, at=at,
             scores=lists.scores, propensities=lists.propensities, skipped=lists.skipped, candidates=lists.candidates,
+            computed=lists.computed,
             held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
             asked=asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
         )  # fmt: skip

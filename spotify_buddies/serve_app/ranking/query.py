@@ -207,7 +207,8 @@ class RankedLists:
     uint8 (n, limit): what found each playlist, bits of trainer.bundle.sources, 0 where a row is not filled or nothing
     is known. candidates uint64 (n,): hashes (kernels.fold_lists) of the candidates that were found for this answer; 0
     where none were; None: for nobody. propensities float32 (n, limit): the probability of each filled place given those
-    before it; None: nothing was drawn at random.
+    before it; None: nothing was drawn at random. computed: Unix seconds of when lists of source DAILY were made; None:
+    nobody says.
     """
 
     user_ids: tuple[str, ...]
@@ -223,6 +224,7 @@ class RankedLists:
     candidate_sources: Array | None = None
     candidates: Array | None = None
     propensities: Array | None = None
+    computed: int | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -234,7 +236,8 @@ class RankedLists:
     def part(self, first: int, last: int) -> RankedLists:
         """The lists of users first up to last."""
         keys, some = self.keys, slice(first, last)
-        return RankedLists(
+        return replace(
+            self,
             user_ids=self.user_ids[some],
             rows=self.rows[some],
             scores=self.scores[some],
@@ -242,7 +245,6 @@ class RankedLists:
             sources=self.sources[some],
             skipped=self.skipped[some],
             unknown_songs=self.unknown_songs[some],
-            songs=self.songs,
             song_rows=self.song_rows[some],
             keys=keys and Keys(keys.offsets[first : last + 1], keys.data, keys.hashes[some]),
             candidate_sources=None if self.candidate_sources is None else self.candidate_sources[some],

@@ -1,4 +1,7 @@
-"""The rollout's controller as a Ray Serve deployment: one replica, beside the ranker and the neighbour index."""
+"""The rollout's controller as a Ray Serve deployment: one replica, beside the ranker and the neighbour index.
+
+It also tells Prometheus the newest check of drift: once for the service, since there is one of it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from ray import serve
 
 from spotify_buddies.foundation.process.low_priority import lower_process
 from spotify_buddies.serve_app.build import shelf_of
+from spotify_buddies.serve_app.online.gauges import RayDriftGauges, watch_checks
 from spotify_buddies.serve_app.rollout.controller import Controller
 from spotify_buddies.serve_app.rollout.gates.judge import watching
 from spotify_buddies.serve_app.rollout.gauges import RayGauges
@@ -38,16 +42,21 @@ class RolloutController:
         controller = Controller(
             registry, services.postgres_url, shelf.fetch, settings, judge=judge, tell=tell, prune=retention
         )
-        self._working = asyncio.create_task(controller.run())
+        self._working = [
+            asyncio.create_task(controller.run()),
+            asyncio.create_task(watch_checks(services.postgres_url, RayDriftGauges().tell)),
+        ]
 
     async def check_health(self) -> None:
         """Raise when the work has ended, so that Ray starts another controller."""
-        if self._working.done():
-            raise RuntimeError("the rollout's controller has stopped") from _why(self._working)
+        for work in self._working:
+            if work.done():
+                raise RuntimeError("the rollout's controller has stopped") from _why(work)
 
     async def __del__(self) -> None:
-        self._working.cancel()
-        await asyncio.gather(self._working, return_exceptions=True)
+        for work in self._working:
+            work.cancel()
+        await asyncio.gather(*self._working, return_exceptions=True)
 
 
 def _why(done: asyncio.Task[None]) -> BaseException | None:

@@ -23,6 +23,9 @@ class DriftSettings(BaseModel):
     least_entries: int = Field(
         100, ge=10, description="lists, users or reactions on each side of a comparison before it is judged"
     )
+    tastes_a_day: int = Field(
+        500, ge=10, description="tastes of each day, drawn at random, whose genres and songs are looked at"
+    )
     retrain_blocks: int = Field(
         10_000, ge=1, description="user-blocks since the last retraining's data that start the next one"
     )

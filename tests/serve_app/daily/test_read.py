@@ -47,6 +47,21 @@ def test_the_list_of_the_day_is_what_the_ranking_says_to_the_bit(run: Run, engin
     assert (daily.user_ids, daily.songs) == (live.user_ids, live.songs)
 
 
+def test_lists_of_the_day_say_when_their_run_began_and_pointers_of_earlier_releases_do_not(
+    run: Run, engine: Engine, redis_url: str, store: Redis
+) -> None:
+    space = run().space
+    daily = read(engine, redis_url, ["user-1", "nobody"])
+    assert daily.computed == int(space.created.timestamp())
+    assert daily.part(0, 1).computed == daily.computed
+    earlier = space.pointed.rpartition(" ")[0]
+    assert space.is_read(earlier.encode())
+    assert not space.is_read(earlier.replace(space.name, "2020-01-01").encode())
+    store.set(space.pointer, earlier)
+    undated = read(engine, redis_url, ["user-1"])
+    assert (undated.sources, undated.computed) == ((Source.DAILY,), None)
+
+
 def test_a_thousand_listeners_take_one_trip(run: Run, engine: Engine, redis_url: str, store: Redis) -> None:
     run()
     read(engine, redis_url, ["user-1"])  # the server knows the script from here on

@@ -1,49 +1,73 @@
-"""Genres asked for, from the requests that are stored with the lists."""
+"""What tastes ask for: their genres, and songs that the version does not know, from the requests stored with lists."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError, Message
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
 
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
+from spotify_buddies.serve_app.api.codec import decode_query
+from spotify_buddies.serve_app.errors import InvalidRequest
 from spotify_buddies.serve_app.online.drift.signals import Counted, Signal
+from spotify_buddies.serve_app.ranking.cold import genres_of
+from spotify_buddies.serve_app.ranking.query import Taste
+from spotify_buddies.serve_app.ranking.song_lookup import TasteSongs, find_songs
+from spotify_buddies.trainer.bundle import Bundle
 
-# Names that a request's field for genres may have.
-_FIELDS = ("genres", "genre")
-_NONE, _UNREADABLE = "none", "unreadable"
+Array = npt.NDArray[Any]
+
+# Tastes whose songs are looked up at once.
+_AT_ONCE = 1_000
+_NO_TASTES = "no list says the songs of a taste"
 
 
-def count_asked(kind: type[Message], days: int, asked: Sequence[tuple[int, bytes, int]]) -> Counted:
-    """Genres that requests of this kind asked for, per list. asked: (day, serialized request, lists).
+def count_asked(bundle: Bundle, days: int, asked: Sequence[tuple[int, bytes]]) -> tuple[Counted, Counted]:
+    """Tastes by genre, beside the libraries of all the bundle's users; and their songs, unknown or known.
 
-    Not measured where the request has no field for a genre or no list says what was asked.
+    asked: (day, serialized RecommendRequest); requests without a taste are passed over, and so are those that this
+    release refuses. The genre is that of most of a taste's songs, as Source.POPULAR_IN_GENRE has it; "unknown": no
+    song has one. A request has no field for a genre: songs are all that says what is asked for. A song is unknown that
+    the bundle does not have, or no user of it.
     """
-    signal, entries = Signal.GENRES_ASKED, "lists"
+    genres = bundle.genre_popular.rows
+    by_genre, by_song = np.zeros((days, genres + 1), np.int64), np.zeros((days, 2), np.int64)
+    tastes = list(_tastes(asked))
+    for first in range(0, len(tastes), _AT_ONCE):
+        some = tastes[first : first + _AT_ONCE]
+        found = find_songs(bundle, [taste for _, taste in some])
+        places = np.array([day for day, _ in some])
+        np.add.at(by_genre, (places, _places(genres_of(bundle, found.songs), genres)), 1)
+        np.add.at(by_song, places, _unknown_and_known(bundle, found))
+    nothing = "" if tastes else _NO_TASTES
+    reference = np.bincount(_places(genres_of(bundle, bundle.user_songs), genres), minlength=genres + 1)
+    names = (*(f"genre {number}" for number in range(genres)), "unknown")
+    return (
+        Counted(Signal.GENRES_ASKED, "tastes", names, by_genre, reference, unmeasured=nothing),
+        Counted(Signal.UNKNOWN_SONGS, "songs of tastes", ("unknown", "known"), by_song, unmeasured=nothing),
+    )
 
-    def unmeasured(why: str) -> Counted:
-        return Counted(signal, entries, (), np.zeros((days, 0)), unmeasured=why)
 
-    field = next((name for name in _FIELDS if name in kind.DESCRIPTOR.fields_by_name), None)
-    if field is None:
-        return unmeasured("a request has no field for a genre")
-    if not asked:
-        return unmeasured("no list says what was asked")
-    named = [(day, name, lists) for day, request, lists in asked for name in _genres(kind, field, request)]
-    names = tuple(sorted({name for _, name, _ in named}))
-    found = np.zeros((days, len(names)), np.int64)
-    for day, name, lists in named:
-        found[day, names.index(name)] += lists
-    return Counted(signal, entries, names, found)
+def _tastes(asked: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, Taste]]:
+    for day, data in asked:
+        try:
+            request = pb.RecommendRequest.FromString(data)
+            if request.tastes:
+                yield day, decode_query(request).tastes[0]
+        except (DecodeError, InvalidRequest):
+            continue
 
 
-def _genres(kind: type[Message], field: str, request: bytes) -> list[str]:
-    message = kind()
-    try:
-        message.ParseFromString(request)
-    except DecodeError:
-        return [_UNREADABLE]
-    value = getattr(message, field)
-    if isinstance(value, (str, int)):
-        return [str(value) or _NONE]
-    return sorted(map(str, value)) or [_NONE]
+def _unknown_and_known(bundle: Bundle, found: TasteSongs) -> Array:
+    """How many songs of each taste no user of the bundle has, and the others, int64 (tastes, 2)."""
+    songs = found.songs
+    tastes = np.repeat(np.arange(songs.rows), np.diff(songs.indptr))
+    known = np.bincount(tastes, bundle.song_listeners[songs.indices] > 0, songs.rows).astype(np.int64)
+    return np.stack([np.diff(songs.indptr) - known + np.array(found.unknown), known], axis=1)
+
+
+def _places(genres: Array, unknown: int) -> Array:
+    return np.where(genres < 0, unknown, genres)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,19 @@ _SCORES = f"""
 SELECT {_DAY}, width_bucket(score, %(edges)s::real[]), count(*) FROM online_impressions
 WHERE {_SPAN} AND model_version = %(version)s AND source = ANY(%(warm)s) AND score IS NOT NULL GROUP BY 1, 2
 """  # noqa: S608
-# No view has it: of the request itself only the distinct ones are read.
-_ASKED = f"""
-SELECT {_DAY}, asked, count(*) FROM impressions WHERE {_SPAN} AND asked IS NOT NULL GROUP BY 1, 2
+# No view has what was asked. Lists that no factor of the user's own ranked; a taste of one song has 7 bytes.
+_TASTES = f"""
+FROM (
+  SELECT {_DAY} AS day, recommendation_id, asked FROM impressions
+  WHERE {_SPAN} AND source <> ALL(%(warm)s) AND octet_length(asked) >= 7
+) AS cold
 """  # noqa: S608
+_TASTES_COUNTED = f"SELECT day, count(*) {_TASTES} GROUP BY 1"
+# Drawn by a hash of the list's id, so that the same window gives the same lists.
+_DRAWS = 1 << 20
+_TASTES_DRAWN = f"""
+SELECT day, asked {_TASTES} WHERE (hashtext(recommendation_id) & {_DRAWS - 1}) < (%(shares)s::int[])[day + 1]
+"""
 _MOST_SHOWN = f"""
 SELECT model_version FROM online_lists WHERE {_SPAN} AND arm = 'production'
 GROUP BY 1 ORDER BY count(*) DESC, 1 DESC LIMIT 1
@@ -118,9 +128,18 @@ async def read_scores(connection: psycopg.AsyncConnection, span: Span, version: 
     return counts
 
 
-async def read_asked(connection: psycopg.AsyncConnection, span: Span) -> list[tuple[int, bytes, int]]:
-    """How often each request was asked: (day, serialized request without its users, lists). psycopg.Error."""
-    return await _rows(connection, _ASKED, span.values)
+async def read_asked(connection: psycopg.AsyncConnection, span: Span, most: int) -> list[tuple[int, bytes]]:
+    """What lists of no known taste asked for: (day, serialized request without its users), about `most` of each day.
+
+    Drawn at random, the same ones for the same lists. Some may be no tastes, but ids that no version knows.
+    psycopg.Error.
+    """
+    values = {**span.values, "warm": list(WARM)}
+    counts = dict(await _rows(connection, _TASTES_COUNTED, values))
+    if not counts:
+        return []
+    shares = [min(_DRAWS, ceil(_DRAWS * most / max(counts.get(day, 0), 1))) for day in range(span.days)]
+    return await _rows(connection, _TASTES_DRAWN, {**values, "shares": shares})
 
 
 async def most_shown_version(connection: psycopg.AsyncConnection, span: Span) -> str | None:

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import psycopg
 
-from spotify_buddies.protos.buddies.v1.recommender_pb2 import RecommendRequest
 from spotify_buddies.serve_app.online.drift import read, reference
 from spotify_buddies.serve_app.online.drift.asked import count_asked
 from spotify_buddies.serve_app.online.drift.judge import Finding, judge
 from spotify_buddies.serve_app.online.drift.read import Span
 from spotify_buddies.serve_app.online.drift.serving import serving_version
-from spotify_buddies.serve_app.online.drift.signals import Counted, Signal
+from spotify_buddies.serve_app.online.drift.signals import OF_BUNDLE, Counted, Signal
 from spotify_buddies.serve_app.settings.drift import DriftSettings
 from spotify_buddies.trainer.bundle import Bundle
 
@@ -57,41 +56,37 @@ async def make_report(
     span = Span(until, settings.history_days + window_days)
     version = await serving_version(connection, span)
     bundle, why = (None, "nothing serves") if version is None else find(version)
-    signals = (*await _recent(connection, span), *await _of_version(connection, span, version, bundle, why))
+    signals = [*await _recent(connection, span)]
+    if version is None or bundle is None:
+        signals += _without_bundle(span, why)
+    else:
+        signals += await _of_version(connection, span, version, bundle)
+        signals += count_asked(bundle, span.days, await read.read_asked(connection, span, settings.tastes_a_day))
     findings = [finding for counted in signals for finding in judge(counted, window_days, settings)]
-    return DriftReport(until - timedelta(days=window_days), until, version, signals, tuple(findings))
+    return DriftReport(until - timedelta(days=window_days), until, version, tuple(signals), tuple(findings))
 
 
 async def _recent(connection: psycopg.AsyncConnection, span: Span) -> list[Counted]:
     """Signals that need no bundle."""
     lists = await read.read_lists(connection, span)
     reactions = await read.read_reactions(connection, span)
-    asked = await read.read_asked(connection, span)
     warm = np.array([source in read.WARM for source in lists.sources], bool)
     cold = np.stack([lists.by_source[:, ~warm].sum(axis=1), lists.by_source[:, warm].sum(axis=1)], axis=1)
     return [
         Counted(Signal.COLD_USERS, "lists", ("cold", "warm"), cold),
         Counted(Signal.SOURCES, "lists", lists.sources, lists.by_source),
         Counted(Signal.SKIPPED_STEPS, "lists", ("with a step skipped", "complete"), lists.by_skipped),
-        count_asked(RecommendRequest, span.days, asked),
-        Counted(
-            Signal.UNKNOWN_SONGS, "songs", (), np.zeros((span.days, 0)), unmeasured="the songs of tastes are not stored"
-        ),
         Counted(Signal.FEEDBACK_VOLUME, "reactions", ("liked", "other"), reactions),
         Counted(Signal.LIKE_RATE, "reactions", ("liked", "other"), reactions),
     ]
 
 
-async def _of_version(
-    connection: psycopg.AsyncConnection, span: Span, version: str | None, bundle: Bundle | None, why: str
-) -> list[Counted]:
-    """Signals whose bins are the bundle's."""
-    empty = np.zeros((span.days, 0))
-    if version is None or bundle is None:
-        return [
-            Counted(signal, "entries", (), empty, unmeasured=why)
-            for signal in (Signal.LIBRARY_SIZES, Signal.GENRES_SHOWN, Signal.SCORES)
-        ]
+def _without_bundle(span: Span, why: str) -> list[Counted]:
+    return [Counted(signal, "entries", (), np.zeros((span.days, 0)), unmeasured=why) for signal in OF_BUNDLE]
+
+
+async def _of_version(connection: psycopg.AsyncConnection, span: Span, version: str, bundle: Bundle) -> list[Counted]:
+    """Signals of what the version showed and whom it knows, whose bins are the bundle's."""
     # By far the longest query, and of no use to a bundle without genres.
     shown = [] if bundle.playlist_genre is None else await read.read_playlists(connection, span, version)
     libraries = reference.count_libraries(bundle, await read.read_users(connection, span))
@@ -100,5 +95,6 @@ async def _of_version(
         found = await read.read_scores(connection, span, version, edges.tolist())
         scores = Counted(Signal.SCORES, "scores", reference.ranges(edges, ""), found, expected)
     else:
+        empty = np.zeros((span.days, 0))
         scores = Counted(Signal.SCORES, "scores", (), empty, unmeasured="the bundle has no scores of candidates")
     return [libraries, reference.count_genres(bundle, span.days, shown), scores]

@@ -37,15 +37,14 @@ class Signal(StrEnum):
 
 
 _RECENT = (Against.DAY, Against.WEEK)
-# Signals with a reference in the bundle are compared with it too.
-COMPARED = {
-    **dict.fromkeys(Signal, _RECENT),
-    **dict.fromkeys((Signal.LIBRARY_SIZES, Signal.GENRES_SHOWN, Signal.SCORES), (*_RECENT, Against.TRAINING)),
-}
+# Signals whose bins are the bundle's, and those of them that its training data are a reference for.
+TRAINED = (Signal.LIBRARY_SIZES, Signal.GENRES_SHOWN, Signal.SCORES, Signal.GENRES_ASKED)
+OF_BUNDLE = (*TRAINED, Signal.UNKNOWN_SONGS)
+COMPARED = {**dict.fromkeys(Signal, _RECENT), **dict.fromkeys(TRAINED, (*_RECENT, Against.TRAINING))}
 # The tests of one check, over which the false alarms are spread.
 TESTS = sum(map(len, COMPARED.values()))
 # Where only one direction is bad: the share of the first bin rises (1) or falls (-1).
-BAD_DIRECTION = {Signal.COLD_USERS: 1, Signal.SKIPPED_STEPS: 1, Signal.LIKE_RATE: -1}
+BAD_DIRECTION = {Signal.COLD_USERS: 1, Signal.SKIPPED_STEPS: 1, Signal.UNKNOWN_SONGS: 1, Signal.LIKE_RATE: -1}
 
 
 @dataclass(frozen=True)

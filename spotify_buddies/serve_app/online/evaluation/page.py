@@ -11,6 +11,7 @@ from spotify_buddies.serve_app.online.evaluation import plots
 from spotify_buddies.serve_app.online.evaluation.report import MEASURES, Report
 from spotify_buddies.serve_app.online.evaluation.text import NAMES, Table, tables
 from spotify_buddies.serve_app.online.evaluation.window import Window
+from spotify_buddies.serve_app.online.frame import framed
 
 # Versions, arms and sources come from the store: everything is escaped unless the template says otherwise.
 _ENVIRONMENT = Environment(
@@ -37,7 +38,8 @@ def render(report: Report, window: Window) -> str:
     """The page; the same report gives the same text. Without rows it holds the notes alone."""
     drawn = _plots(report)
     sections = [Section(one.title, one.text, one.headers, one.rows, drawn.get(one.kind, "")) for one in _tables(report)]
-    return _ENVIRONMENT.get_template("page.html").render(window=str(window), sections=sections, notes=report.notes)
+    body = _ENVIRONMENT.get_template("page.html").render(window=str(window), sections=sections, notes=report.notes)
+    return framed("Online report", body)
 
 
 def _tables(report: Report) -> Iterator[Table]:

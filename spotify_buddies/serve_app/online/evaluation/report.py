@@ -11,14 +11,16 @@ import numpy.typing as npt
 from spotify_buddies.serve_app.online.evaluation.cuped import Adjusted, adjust
 from spotify_buddies.serve_app.online.evaluation.estimates import Estimate, Spread, difference, estimate, mean, ratio
 from spotify_buddies.serve_app.online.evaluation.exposure import deciles, gini, novelty_bits
-from spotify_buddies.serve_app.online.evaluation.read import Logs
+from spotify_buddies.serve_app.online.evaluation.freshness import Freshness, freshness
+from spotify_buddies.serve_app.online.evaluation.outliers import outliers
+from spotify_buddies.serve_app.online.evaluation.read import ListsOf, Logs, Reacted
 
 Array = npt.NDArray[Any]
 
 REFERENCE = "production"
 # Lower ends of the groups by reactions before the window.
 LIBRARIES = (0, 1, 10, 100)
-MEASURES = ("like_rate", "like_rate_per_listener", "like_rate_cuped", "mrr")
+MEASURES = ("like_rate", "like_rate_per_listener", "like_rate_cuped", "mrr", "like_rate_without_outliers")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ class Row:
     """A version in an arm. Estimates: None without reactions; gini, novelty_bits: None without lists.
 
     cuped_variance_reduction, like_rate_cuped: None where no listener's past tells anything. sources, skipped: shares of
-    the lists. playlists: distinct ones shown.
+    the lists. freshness: by source, of lists that are computed ahead. playlists: distinct ones shown. outliers,
+    outlier_reactions: listeners who react far more often than others and unlike them, and what they did.
+    like_rate_without_outliers: None where no row has any.
     """
 
     model_version: str
@@ -51,6 +55,7 @@ class Row:
     novelty_bits: float | None
     sources: dict[str, float]
     skipped: dict[str, float]
+    freshness: dict[str, Freshness]
     reactions: int
     like_rate: Estimate | None = None
     like_rate_per_listener: Estimate | None = None
@@ -58,6 +63,9 @@ class Row:
     cuped_variance_reduction: float | None = None
     listeners_with_past: int = 0
     mrr: Estimate | None = None
+    like_rate_without_outliers: Estimate | None = None
+    outliers: int = 0
+    outlier_reactions: int = 0
     by_popularity: list[Group] = field(default_factory=list)
     by_library: list[Group] = field(default_factory=list)
 
@@ -89,25 +97,30 @@ class Report:
 class _Measured:
     """What the reactions say, by key of version and arm."""
 
+    reactions: dict[int, int]
     spreads: dict[str, dict[int, Spread]]
     adjusted: dict[int, Adjusted]
     library: dict[int, list[Group]]
+    # Outliers and their reactions.
+    outliers: dict[int, tuple[int, int]]
 
 
 def make_report(logs: Logs) -> Report:
     """Everything of one window; no rows where nothing was shown and nothing reacted to. psycopg.Error."""
-    lists, names = logs.lists(), logs.reactions()
-    reactions = {key: count for _, _, key, count in names}
-    keys = {row[2]: row[:2] for row in lists} | {row[2]: row[:2] for row in names}
-    measured = _measure(logs)
-    shown_to, shown, reacted = logs.shown_to(), logs.shown(), logs.reacted()
-    popularity, unplaced = _by_popularity(shown, reacted)
+    lists, reacted = logs.lists(), logs.reacted()
+    keys = {row.key: (row.version, row.arm) for row in lists}
+    if not keys.keys() >= set(reacted.listeners[0].tolist()):
+        keys |= {key: (version, arm) for version, arm, key in logs.names()}
+    measured = _measure(logs, reacted)
+    shown_to, shown = logs.shown_to(), logs.shown()
+    popularity, unplaced = _by_popularity(shown, reacted.playlists)
     exposure = _exposure(shown)
     rows = {}
     for key, (version, arm) in sorted(keys.items(), key=lambda item: item[1]):
         found = {name: estimate(spreads[key]) for name, spreads in measured.spreads.items() if key in spreads}
         adjusted = measured.adjusted.get(key)
-        sources, skipped, count = _shares([row for row in lists if row[2] == key])
+        ours = [row for row in lists if row.key == key]
+        sources, skipped, count = _shares(ours)
         rows[key] = Row(
             version,
             arm,
@@ -116,9 +129,12 @@ def make_report(logs: Logs) -> Report:
             *exposure.get(key, (0, 0, None, None)),
             sources,
             skipped,
-            reactions.get(key, 0),
+            freshness(ours),
+            measured.reactions.get(key, 0),
             cuped_variance_reduction=adjusted.reduction if adjusted else None,
             listeners_with_past=adjusted.with_past if adjusted else 0,
+            outliers=measured.outliers.get(key, (0, 0))[0],
+            outlier_reactions=measured.outliers.get(key, (0, 0))[1],
             by_popularity=popularity.get(key, []),
             by_library=measured.library.get(key, []),
             **found,  # type: ignore[arg-type]  # by the names of MEASURES
@@ -126,8 +142,8 @@ def make_report(logs: Logs) -> Report:
     return Report(list(rows.values()), _differences(rows, measured), _notes(rows, measured, unplaced))
 
 
-def _measure(logs: Logs) -> _Measured:
-    keys, listeners, likes, reactions, past_likes, past_reactions = logs.listeners()
+def _measure(logs: Logs, reacted: Reacted) -> _Measured:
+    keys, listeners, likes, reactions, past_likes, past_reactions = reacted.listeners
     spreads: dict[str, dict[int, Spread]] = {name: {} for name in MEASURES}
     library: dict[int, list[Group]] = {}
     arms = [(int(key), keys == key) for key in np.unique(keys)]
@@ -135,6 +151,13 @@ def _measure(logs: Logs) -> _Measured:
         spreads["like_rate"][key] = ratio(listeners[of], likes[of], reactions[of])
         spreads["like_rate_per_listener"][key] = mean(listeners[of], likes[of] / reactions[of])
         library[key] = _by_library(listeners[of], likes[of], reactions[of], past_reactions[of])
+    counts = {key: int(reactions[of].sum()) for key, of in arms}
+    far = outliers(listeners, likes, reactions)
+    beyond = {key: (int(far[of].sum()), int(reactions[of & far].sum())) for key, of in arms}
+    for key, of in arms if far.any() else ():
+        near = of & ~far
+        if near.any():
+            spreads["like_rate_without_outliers"][key] = ratio(listeners[near], likes[near], reactions[near])
     past = np.where(past_reactions > 0, past_likes / np.maximum(past_reactions, 1), np.nan)
     found = adjust(*([column[of] for _, of in arms] for column in (listeners, likes / np.maximum(reactions, 1), past)))
     adjusted = dict(zip((key for key, _ in arms), found, strict=True)) if found else {}
@@ -143,7 +166,7 @@ def _measure(logs: Logs) -> _Measured:
     for key in np.unique(keys):
         of = keys == key
         spreads["mrr"][int(key)] = ratio(listeners[of], reciprocal[of], lists[of])
-    return _Measured(spreads, adjusted, library)
+    return _Measured(counts, spreads, adjusted, library, beyond)
 
 
 def _by_library(listeners: Array, likes: Array, reactions: Array, earlier: Array) -> list[Group]:
@@ -190,12 +213,12 @@ def _exposure(shown: tuple[Array, ...]) -> dict[int, tuple[int, int, float | Non
     return found
 
 
-def _shares(lists: list[tuple[str, str, int, str, list[str], int]]) -> tuple[dict[str, float], dict[str, float], int]:
+def _shares(lists: list[ListsOf]) -> tuple[dict[str, float], dict[str, float], int]:
     """Shares of the lists by source, largest first, and by each skipped step; their number."""
-    total = sum(row[-1] for row in lists)
+    total = sum(row.lists for row in lists)
     sources: dict[str, float] = {}
     skipped: dict[str, float] = {}
-    for *_, source, steps, count in lists:
+    for _, _, _, source, steps, _, count in lists:
         sources[source] = sources.get(source, 0.0) + count / total
         for step in steps:
             skipped[step] = skipped.get(step, 0.0) + count / total
@@ -237,9 +260,19 @@ def _notes(rows: dict[int, Row], measured: _Measured, unplaced: int) -> list[str
             said.append(f"{row.name}: {why}; no interval can be given.")
     if any(row.reactions for row in rows.values()) and not measured.adjusted:
         said.append("CUPED: no listener's past before the window explains anything; nothing is adjusted.")
+    said += [
+        f"{row.name}: {row.outliers:,} listeners, with {row.outlier_reactions / row.reactions:.1%} of the reactions, "
+        "react far more often than the others and unlike them; bots do so."
+        for row in rows.values()
+        if row.outliers
+    ]
     if unplaced:
         said.append(f"{unplaced:,} reactions are to playlists that this window did not show; they have no decile.")
-    said.append("Freshness is left out: a list of source daily does not say when it was computed.")
+    undated = sum(one.unknown for row in rows.values() for one in row.freshness.values())
+    if undated:
+        said.append(
+            f"Freshness: {undated:,} lists that were computed ahead do not say when; an earlier release wrote them."
+        )
     said.append(
         "Size of the library: the store knows no libraries; listeners are grouped by their reactions before the window."
     )

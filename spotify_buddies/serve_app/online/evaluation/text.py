@@ -14,6 +14,7 @@ NAMES = {
     "like_rate_per_listener": "per listener",
     "like_rate_cuped": "with CUPED",
     "mrr": "MRR of likes",
+    "like_rate_without_outliers": "without outliers",
 }
 
 
@@ -45,9 +46,9 @@ def tables(report: Report) -> Iterator[Table]:
     yield Table("counts", "What was shown", about, headers, [_counts(row) for row in rows])
     if any(row.like_rate for row in rows):
         about = "Likes among reactions, and the mean of each listener's own rate; 95 % intervals, by listener."
-        yield Table(
-            "rates", "Likes", about, ("version, arm", *NAMES.values(), "variance"), [_rates(row) for row in rows]
-        )
+        given = [name for name in NAMES if any(getattr(row, name) for row in rows)]
+        columns = ("version, arm", *(NAMES[name] for name in given), "variance")
+        yield Table("rates", "Likes", about, columns, [_rates(row, given) for row in rows])
     changes = [
         (f"{change.left} minus {change.right}", NAMES[name], f"{one.value:+.4f}", interval(one, "+.4f"))
         for change in report.differences
@@ -57,6 +58,7 @@ def tables(report: Report) -> Iterator[Table]:
         about = "An interval without zero is a difference; looking again and again at it finds some by chance."
         yield Table("differences", "Differences", about, ("arms", "measure", "difference", "95 % interval"), changes)
     yield from _shares("sources", "Sources of the lists", rows, lambda row: row.sources)
+    yield from _freshness(rows)
     yield from _shares("skipped", "Steps that were skipped", rows, lambda row: row.skipped)
     title, about = "Like rate by popularity", "Tenths of the playlists by impressions in this window; 1: least shown."
     yield from _groups("popularity", title, about, rows, lambda row: row.by_popularity)
@@ -83,9 +85,9 @@ def _counts(row: Row) -> Sequence[str]:
     return row.name, *counts, *spread, f"{row.reactions:,}", f"{listeners:,}"
 
 
-def _rates(row: Row) -> Sequence[str]:
+def _rates(row: Row, given: Sequence[str]) -> Sequence[str]:
     less = row.cuped_variance_reduction
-    measures = (row.like_rate, row.like_rate_per_listener, row.like_rate_cuped, row.mrr)
+    measures = (getattr(row, name) for name in given)
     return row.name, *map(figure, measures), "" if less is None else f"{-100 * less:+.1f} %"
 
 
@@ -94,6 +96,24 @@ def _shares(kind: str, title: str, rows: list[Row], of: Callable[[Row], dict[str
     if names:
         cells = [(name, *(f"{100 * of(row).get(name, 0):.1f} %" for row in rows)) for name in names]
         yield Table(kind, title, "Shares of the lists.", ("", *(row.name for row in rows)), cells)
+
+
+def _freshness(rows: list[Row]) -> Iterator[Table]:
+    about = (
+        "Age of lists that are computed ahead when they were shown; other lists are computed when they are asked for."
+    )
+    cells = [
+        (row.name, source, f"{one.lists:,}", f"{one.unknown:,}", _hours(one.median_s), _hours(one.p95_s))
+        for row in rows
+        for source, one in row.freshness.items()
+    ]
+    if cells:
+        headers = ("version, arm", "source", "lists", "age unknown", "median", "p95")
+        yield Table("freshness", "Freshness", about, headers, cells)
+
+
+def _hours(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds / 3600:.1f} h"
 
 
 def _groups(kind: str, title: str, about: str, rows: list[Row], of: Callable[[Row], list[Group]]) -> Iterator[Table]:

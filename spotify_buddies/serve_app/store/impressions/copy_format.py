@@ -23,13 +23,14 @@ Array = npt.NDArray[Any]
 # In the order of the bytes.
 COLUMNS = (
     "at", "recommendation_id", "user_id", "playlist_ids", "model_version", "arm", "source", "scores", "propensities",
-    "skipped", "candidates", "asked",
+    "skipped", "candidates", "asked", "computed",
 )  # fmt: skip
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 # The epoch of Postgres' microseconds.
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_EPOCH_S, _SECOND = 946_684_800, 1_000_000
 # Postgres stores neither NUL nor halves of surrogate pairs.
 _UNSTORED = re.compile("[\0\ud800-\udfff]")
 # Packed tables of playlist ids that are kept; a replica has one per model version.
@@ -121,6 +122,7 @@ class CopyEncoder:
             moments.astype(np.int64), (ids.offsets, ids.data), (users.offsets, users.data), lists,
             (names.offsets, names.data), np.frombuffer(tail, np.uint8), (sources, _SOURCES.offsets, _SOURCES.data),
             (_steps(answers, sizes), _STEPS.offsets, _STEPS.data), _candidates(answers, sizes), _asked(answers, sizes),
+            _computed(answers, sizes, sources),
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data
@@ -188,6 +190,17 @@ def _asked(answers: Sequence[Shown], sizes: Sequence[int]) -> tuple[Array, Array
                     texts.append(taste)
         first += size
     return shared, own, *_table(texts)
+
+
+def _computed(answers: Sequence[Shown], sizes: Sequence[int], sources: Array) -> Array:
+    """Microseconds since 2000 of the lists of the day whose time is known, int64 (n,), else NO_MOMENT."""
+    times = [
+        copy_kernels.NO_MOMENT if shown.computed is None else (shown.computed - _EPOCH_S) * _SECOND for shown in answers
+    ]
+    found: Array = np.where(
+        sources == Source.DAILY, np.repeat(np.array(times, np.int64), sizes), copy_kernels.NO_MOMENT
+    )
+    return found
 
 
 def _table(texts: Sequence[bytes]) -> tuple[Array, Array]:

@@ -17,12 +17,14 @@ from spotify_buddies.serve_app.ranking.kernels import fold
 
 Array = npt.NDArray[Any]
 
-COLUMNS = 12
+COLUMNS = 13
 TEXT_OID, REAL_OID = 25, 700
 # Number of dimensions, whether there are NULLs, type of the elements; then size and lower bound of the one dimension.
 EMPTY_ARRAY = 12
 ARRAY_HEAD = 20
 NULL = -1
+# A time that there is not.
+NO_MOMENT = -(2**63)
 
 
 @njit(cache=True, nogil=True)
@@ -135,6 +137,7 @@ def encode_rows(
     steps: tuple[Array, Array, Array],
     candidates: tuple[Array, Array, Array, Array],
     asked: tuple[Array, Array, Array, Array],
+    computed: Array,
 ) -> Array:
     """Rows of the columns that copy_format.COLUMNS names, uint8 (bytes,). A text table is its offsets and its bytes.
 
@@ -142,7 +145,7 @@ def encode_rows(
     (n,), of playlist rows, and bits of scores and propensities, uint32 at the same places; none: the column is NULL.
     names: of playlists. tail: version and arm, which all share, with their lengths. sources: numbers (n,) and their
     table. steps: numbers (n,) and a table of whole columns. candidates: see candidates_of. asked: rows (n,) of what
-    calls share and of what is a list's own in the table after them.
+    calls share and of what is a list's own in the table after them. computed int64 (n,): as moments, or NO_MOMENT.
     """
     starts, counts, rows, scores, propensities = lists
     total = 0
@@ -155,6 +158,7 @@ def encode_rows(
         total += steps[1][steps[0][i] + 1] - steps[1][steps[0][i]]
         total += 8 if candidates[0][i] != 0 or candidates[1][i] >= 0 else 0
         total += asked_size(asked[0][i], asked[1][i], asked[2])
+        total += 8 if computed[i] != NO_MOMENT else 0
     out = np.empty(total, np.uint8)
     offset = 0
     for i in range(moments.size):
@@ -173,4 +177,8 @@ def encode_rows(
         if known:
             offset = put_number(out, offset, np.int64(folded), 8)
         offset = put_asked(out, offset, asked[0][i], asked[1][i], asked[2], asked[3])
+        given = computed[i] != NO_MOMENT
+        offset = put_number(out, offset, 8 if given else NULL, 4)
+        if given:
+            offset = put_number(out, offset, computed[i], 8)
     return out

@@ -13,9 +13,11 @@ import numpy as np
 import psycopg
 import pytest
 
+from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.rollout.commands.drive import ask
 from spotify_buddies.serve_app.settings.command import ENDPOINTS
 from tests.clients.buddies_process import called
+from tests.serve_app.bundles import SONGS
 
 Answer = TypeVar("Answer")
 
@@ -23,12 +25,12 @@ UNTIL = datetime(2026, 5, 4, tzinfo=UTC)  # a Monday
 DAYS = 35
 
 _LISTS = """
-INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source, scores)
+INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source, scores, asked)
 SELECT %(start)s + number * interval '86400 seconds' / %(lists)s, 'rec-' || %(day)s || '-' || number,
   CASE WHEN number < %(cold)s THEN 'new-' || number ELSE 'user-' || (number * 7 + %(day)s) %% 60 END,
   ARRAY['list-' || (number * 13 + %(day)s) %% 120, 'list-' || (number * 29) %% 120], '7', 'production',
   CASE WHEN number < %(cold)s THEN 'popular' ELSE 'live' END,
-  ARRAY[sin(number) * 3 + 3, sin(number) * 3 + 2]::real[]
+  ARRAY[sin(number) * 3 + 3, sin(number) * 3 + 2]::real[], coalesce((%(tastes)s::bytea[])[number + 1], '\\x1805')
 FROM generate_series(0, %(lists)s - 1) AS number
 """
 _REACTIONS = """
@@ -38,6 +40,14 @@ SELECT %(start)s + number * interval '86400 seconds' / %(reactions)s, %(day)s * 
   CASE WHEN number < %(liked)s THEN 1 ELSE 0 END, '7', 'production'
 FROM generate_series(0, %(reactions)s - 1) AS number
 """
+
+
+def taste_of(unknown: np.ndarray[Any, Any], rng: np.random.Generator) -> bytes:
+    """What is stored for a taste: songs of the generated bundle by id, and others."""
+    rows = rng.integers(0, SONGS // 2, unknown.size) * 2
+    ids = [f"new-{row}" if new else f"SO{row:04}" for row, new in zip(rows, unknown, strict=True)]
+    taste = pb.Taste(songs=[pb.Song(song_id=song_id) for song_id in ids])
+    return pb.RecommendRequest(limit=5, tastes=[taste]).SerializeToString()
 
 
 class Weeks:
@@ -55,8 +65,12 @@ class Weeks:
             cursor = connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def fill(self, first: int = 0, last: int = DAYS, cold: float = 0.2, reactions: int = 200) -> None:
-        """Days first up to last, 0 the oldest of DAYS: about 500 lists a day, `cold` of them of cold users."""
+    def fill(
+        self, first: int = 0, last: int = DAYS, cold: float = 0.2, reactions: int = 200, unknown: float = 0.1
+    ) -> None:
+        """Days first up to last, 0 the oldest of DAYS: about 500 lists a day, `cold` of them of tastes of five songs,
+        of which the bundle does not know the share `unknown`.
+        """
         rng = np.random.default_rng(first)
         with psycopg.connect(self.url, autocommit=True) as connection:
             for day in range(first, last):
@@ -65,6 +79,7 @@ class Weeks:
                     "start": UNTIL - timedelta(days=DAYS - day), "day": day, "lists": lists,
                     "cold": int(rng.binomial(lists, cold)), "reactions": int(rng.poisson(reactions)),
                 }  # fmt: skip
+                values["tastes"] = [taste_of(rng.random(5) < unknown, rng) for _ in range(values["cold"])]
                 values["liked"] = int(rng.binomial(values["reactions"], 0.2))
                 connection.execute(_LISTS, values)
                 connection.execute(_REACTIONS, values)

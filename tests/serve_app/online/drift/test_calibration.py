@@ -36,6 +36,7 @@ SHARES = {
     Signal.GENRES_SHOWN: [0.2, 0.15, 0.15, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05],
     Signal.SCORES: [0.05, 0.06, 0.08, 0.1, 0.1, 0.11, 0.12, 0.13, 0.13, 0.12],
     Signal.SKIPPED_STEPS: [0.01, 0.99],
+    Signal.UNKNOWN_SONGS: [0.05, 0.95],
     Signal.LIKE_RATE: [0.15, 0.85],
     Signal.FEEDBACK_VOLUME: [0.15, 0.85],
 }
@@ -68,6 +69,30 @@ def test_quiet_quarters_raise_at_most_one_alarm_on_average(correlation: float) -
             for against in COMPARED[signal]:
                 raised += alarms(signal, days[:, end - SPAN : end], against)
     assert raised.mean() <= 1.0
+
+
+def songs_of_tastes(unknown: float, shape: tuple[int, int], rng: np.random.Generator) -> Array:
+    """Unknown and known songs of 300 tastes of 20 a day, int64 (repetitions, days, 2); few tastes have most unknown.
+
+    The share of a taste is of a beta distribution with a correlation of 0.2 within it; that of a day wanders besides.
+    """
+    mean = np.clip(rng.normal(unknown, 0.1 * unknown, shape), 0.001, 0.9)[..., None]
+    of_taste = rng.beta(4 * mean, 4 * (1 - mean), (*shape, 300))
+    found = rng.binomial(20, of_taste).sum(axis=-1)
+    return np.stack([found, 300 * 20 - found], axis=-1)
+
+
+def test_songs_of_one_taste_that_are_unknown_together_raise_no_more_alarms_and_a_wave_is_found() -> None:
+    rng = np.random.default_rng(21)
+    days = songs_of_tastes(0.05, (60, SPAN + QUARTER - 1), rng)
+    raised = np.zeros(60)
+    for end in range(SPAN, SPAN + QUARTER):
+        for against in COMPARED[Signal.UNKNOWN_SONGS]:
+            raised += alarms(Signal.UNKNOWN_SONGS, days[:, end - SPAN : end], against)
+    # Its share of all alarms: 2 comparisons of TESTS.
+    assert raised.mean() <= 4 * SETTINGS.alarms_per_quarter * 2 / TESTS
+    days[:, SPAN - 1] = songs_of_tastes(0.15, (60, 1), rng)[:, 0]
+    assert alarms(Signal.UNKNOWN_SONGS, days[:, :SPAN], Against.DAY).mean() >= 0.9
 
 
 def test_a_wave_of_cold_users_raises_the_alarm_within_its_first_day() -> None:

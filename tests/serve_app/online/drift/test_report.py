@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
 from spotify_buddies.serve_app.online.drift.reference import best_places, count_genres, count_libraries, deciles, ranges
+from spotify_buddies.serve_app.online.gauges import newest_check
 from spotify_buddies.trainer.bundle import Bundle
-from tests.serve_app.online.drift.conftest import DAYS, Weeks
+from tests.serve_app.online.drift.conftest import DAYS, UNTIL, Weeks
+from tests.waiting import WITHIN_S
 
 
 def test_an_empty_store_is_quiet_and_says_so(weeks: Weeks) -> None:
@@ -27,7 +31,10 @@ def test_quiet_weeks_are_quiet_and_every_signal_but_those_not_stored_is_judged(w
     assert not any(finding["alarm"] for finding in found.values())
     unmeasured = {signal for (signal, _), finding in found.items() if finding["value"] is None}
     # The generated bundle has no songs of playlists, of which genres of playlists follow.
-    assert unmeasured == {"genres_asked", "unknown_songs", "genres_shown"}
+    assert unmeasured == {"genres_shown"}
+    assert found["genres_asked", "training"]["threshold"] is not None
+    assert found["unknown_songs", "week"]["entries"] > 3_000
+    assert found["unknown_songs", "week"]["why"].startswith("unknown: ")
     assert found["cold_users", "week"]["entries"] > 3_000
     assert found["library_sizes", "training"]["from_training"] < 0.1
     assert found["scores", "week"]["threshold"] is not None
@@ -41,6 +48,39 @@ def test_a_wave_of_cold_users_raises_the_alarm_on_its_first_day(weeks: Weeks) ->
     weeks.serve("/nowhere")
     assert weeks.found("check", expect=4)["cold_users", "day"]["alarm"]
     assert "ALARM" in weeks.command("report")
+
+
+def test_songs_that_the_version_does_not_know_raise_the_alarm(weeks: Weeks, bundle_dir: Path) -> None:
+    weeks.fill(last=DAYS - 1)
+    weeks.fill(first=DAYS - 1, unknown=0.3)
+    weeks.serve(bundle_dir)
+    found = weeks.found("check", expect=4)
+    assert found["unknown_songs", "day"]["alarm"]
+    assert not found["genres_asked", "day"]["alarm"]
+
+
+def test_fewer_tastes_a_day_are_drawn_where_there_are_more(weeks: Weeks, bundle_dir: Path) -> None:
+    weeks.fill(first=DAYS - 9)
+    weeks.serve(bundle_dir)
+    few, all_of_them = (
+        weeks.found("report", BUDDIES_DRIFT__TASTES_A_DAY=most)["genres_asked", "day"] for most in ("20", "500")
+    )
+    assert 5 <= few["entries"] <= 40
+    assert 60 <= all_of_them["entries"] <= 140
+
+
+def test_the_newest_check_is_that_of_the_window_that_ended_last(weeks: Weeks) -> None:
+    assert weeks.ask(newest_check) is None
+    weeks.fill(first=DAYS - 9)
+    weeks.serve("/nowhere")
+    findings = weeks.found("check")
+    weeks.command("check", until=UNTIL - timedelta(days=30))
+    newest = weeks.ask(newest_check)
+    assert newest is not None
+    assert {(one.signal, one.against): (one.value, one.threshold, one.alarm) for one in newest.compared} == {
+        name: (one["value"], one["threshold"], one["alarm"]) for name, one in findings.items()
+    }
+    assert abs(newest.checked - time.time()) < 2 * WITHIN_S
 
 
 def test_lost_feedback_raises_the_alarm(weeks: Weeks) -> None:

@@ -44,14 +44,16 @@ class Logged:
         skipped: list[str] | None = None,
         propensities: list[float] | None = None,
         scored: bool = True,
+        hours_old: float | None = None,
     ) -> None:
         """One list; playlists: a letter each, best first."""
         self.run(
             """INSERT INTO impressions (at, recommendation_id, user_id, playlist_ids, model_version, arm, source,
-            skipped, scores, propensities) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+            skipped, scores, propensities, computed) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
             (
                 *(BEGIN + timedelta(days=day), rec, user, list(playlists), version, arm, source, skipped),
                 *([1.0] * len(playlists) if scored else None, propensities),
+                None if hours_old is None else BEGIN + timedelta(days=day, hours=-hours_old),
             ),
         )
 

@@ -11,6 +11,7 @@ import pytest
 from spotify_buddies.serve_app.online.evaluation.cuped import adjust
 from spotify_buddies.serve_app.online.evaluation.estimates import difference, estimate, mean, ratio, summed
 from spotify_buddies.serve_app.online.evaluation.exposure import deciles, gini, novelty_bits
+from spotify_buddies.serve_app.online.evaluation.outliers import modified_z, outliers
 from spotify_buddies.serve_app.online.evaluation.window import BadTime, Window, moment
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
@@ -102,6 +103,29 @@ def test_exposure_by_hand() -> None:
     assert np.isnan(novelty_bits(ints(), np.array([])))
     assert list(deciles(np.arange(20)[::-1])) == [10, 10, 9, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
     assert (list(deciles(ints())), list(deciles(ints(4)))) == ([], [1])
+
+
+def test_modified_z_scores_by_hand() -> None:
+    # Median 3, absolute deviations 2, 1, 0, 1, 97, their median 1.
+    assert modified_z(np.array([1.0, 2, 3, 4, 100])).tolist() == pytest.approx(
+        [-2 / 1.4826, -1 / 1.4826, 0, 1 / 1.4826, 97 / 1.4826]
+    )
+    # Most alike: median deviation 0, mean deviation 1.
+    assert modified_z(np.array([5.0, 5, 5, 9])).tolist() == pytest.approx([0, 0, 0, 4 / 1.2533])
+    assert modified_z(np.array([7.0, 7])).tolist() == [0, 0]
+
+
+def test_only_who_reacts_often_and_unlike_the_others_is_an_outlier() -> None:
+    rng = np.random.default_rng(6)
+    reactions = np.r_[rng.integers(5, 60, 40), 600, 600, 30].astype(float)
+    # A busy listener likes as the others do, a bot everything, and one of few reactions everything too.
+    likes = np.r_[np.round(reactions[:40] * rng.uniform(0.05, 0.25, 40)), 90, 600, 30]
+    listeners = np.arange(43)
+    assert np.flatnonzero(outliers(listeners, likes, reactions)).tolist() == [41]
+    # In two arms a listener is one.
+    halves = outliers(np.tile(listeners, 2), np.tile(likes / 2, 2), np.tile(reactions / 2, 2))
+    assert np.flatnonzero(halves).tolist() == [41, 84]
+    assert not outliers(listeners[-19:], likes[-19:], reactions[-19:]).any()
 
 
 def test_sums_by_listener() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,7 @@ def test_what_the_store_writes_is_reported(logged: Any, monkeypatch: pytest.Monk
                     model_version="7",
                     arm="production",
                     at=datetime.now(UTC),
+                    computed=int(time.time()) - 7_200,
                 )
             )
             await store.store(Feedback("1", "ann", ("y",), ("x",), (), "one", "7", "production"))
@@ -45,5 +47,7 @@ def test_what_the_store_writes_is_reported(logged: Any, monkeypatch: pytest.Monk
     assert (row["lists"], row["impressions"], row["reactions"]) == (2, 4, 4)
     assert (row["like_rate"]["value"], row["mrr"]["value"]) == (0.25, 0.25)
     assert row["sources"] == {"live": 0.5, "daily": 0.5}
+    assert (row["freshness"]["daily"]["lists"], row["freshness"]["daily"]["median_s"] // 3600) == (1, 2)
+    assert row["freshness"].keys() == {"daily"}
     done = CliRunner().invoke(build_app(), ["online", "worth", "--since", "1h", "--version", "8"])
     assert "no estimate: no propensity below 1 is logged" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
+from tests.serve_app.online.evaluation.conftest import BEGIN
 
 
 def only(rows: list[dict[str, Any]], arm: str) -> dict[str, Any]:
@@ -91,6 +93,44 @@ def test_ranks_exposure_sources_and_groups_by_hand(two_arms: Any, told: Any) -> 
     # six playlists by impressions: d, e, f (1 each, in any order), c, b, a are in deciles 1, 2, 4, 6, 7, 9
     popular = {one["group"]: (one["likes"], one["reactions"]) for one in production["by_popularity"]}
     assert [popular[name] for name in ("6", "7", "9")] == [(1, 1), (1, 1), (0, 2)]
+
+
+def test_ages_of_lists_that_are_computed_ahead_by_hand(logged: Any, told: Any, online: Any) -> None:
+    for number, hours in enumerate((1, 2, 2, 3, 10, 11, 12, 13, 14, 23.505)):
+        logged.show("ann", "xy", rec=str(number), source="daily", hours_old=hours)
+    for hours in (None, -1):
+        logged.show("ann", "xy", rec=f"undated {hours}", source="daily", hours_old=hours)
+    logged.show("ann", "xy", rec="live")
+    (row,) = told("report")["rows"]
+    # The fifth of ten, and the tenth (9.5 rounded up), in whole minutes.
+    assert row["freshness"] == {
+        "daily": {"lists": 10, "unknown": 2, "median_s": 10 * 3600.0, "p95_s": 23 * 3600 + 30 * 60.0}
+    }
+    text = online("report")
+    assert "10.0 h" in text
+    assert "23.5 h" in text
+    assert "2 lists that were computed ahead do not say when" in text
+
+
+def test_bots_are_left_out_beside_the_like_rate(logged: Any, told: Any, online: Any) -> None:
+    # Of 30 people who react 10 times, every third likes 2 and the others 1; a bot likes 1,000 times.
+    logged.run(
+        """INSERT INTO reactions SELECT %s, 1, 'r', CASE WHEN n < 300 THEN 'user-' || n / 10 ELSE 'bot' END, 'x',
+        (n >= 300 OR n %% 10 < CASE WHEN n / 10 %% 3 = 0 THEN 2 ELSE 1 END)::int, '7', 'production'
+        FROM generate_series(0, 1299) AS n""",
+        (BEGIN + timedelta(days=1),),
+    )
+    (row,) = told("report")["rows"]
+    assert (row["outliers"], row["outlier_reactions"]) == (1, 1_000)
+    assert row["like_rate"]["value"] == pytest.approx(1_040 / 1_300)
+    assert row["like_rate_without_outliers"]["value"] == pytest.approx(40 / 300)
+    assert "1 listeners, with 76.9% of the reactions" in online("report")
+
+
+def test_without_lists_computed_ahead_there_is_no_freshness(logged: Any, told: Any, online: Any) -> None:
+    logged.show("ann", "xy")
+    assert told("report")["rows"][0]["freshness"] == {}
+    assert "Freshness" not in online("report")
 
 
 def test_a_version_an_arm_and_an_open_past_are_filters(two_arms: Any, told: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.history import Shown
-from spotify_buddies.serve_app.ranking.query import Skipped
+from spotify_buddies.serve_app.ranking.query import Skipped, Source
 from spotify_buddies.serve_app.store.store import Store
 from tests.serve_app.store.storing import PATIENT
 
@@ -39,8 +39,8 @@ def stored(database: Any, columns: str, answers: Sequence[Shown]) -> list[tuple[
 
 
 def test_what_is_not_known_is_null(database: Any, shown: Make) -> None:
-    columns = "scores, propensities, skipped, candidates, asked"
-    assert stored(database, columns, [shown(["ada"], [1, 2])]) == [(None, None, None, None, None)]
+    columns = "scores, propensities, skipped, candidates, asked, computed"
+    assert stored(database, columns, [shown(["ada"], [1, 2])]) == [(None,) * 6]
 
 
 def test_scores_and_propensities_stand_beside_their_playlists(database: Any, shown: Make) -> None:
@@ -65,6 +65,15 @@ def test_skipped_steps_have_the_names_of_the_answer(database: Any, shown: Make) 
     assert stored(database, "skipped", answers) == [
         (None,), (["neighbour_search", "seen"],), (["daily_list"],), (["neighbour_search", "daily_list", "seen"],),
         (None,),
+    ]  # fmt: skip
+
+
+def test_lists_of_the_day_say_when_they_were_computed(database: Any, shown: Make) -> None:
+    sources = (Source.LIVE, Source.DAILY)
+    dated = replace(shown(["a", "b"], [1]), sources=sources, computed=1_795_866_612)
+    undated = replace(shown(["c", "d"], [1]), sources=sources)
+    assert stored(database, "extract(epoch FROM computed)::bigint", [dated, undated]) == [
+        (None,), (1_795_866_612,), (None,), (None,),
     ]  # fmt: skip
 
 
