@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -21,6 +21,9 @@ from spotify_buddies.serve_app.neighbours.nearest import LOCAL
 from spotify_buddies.serve_app.ranking.cold import steps_of
 from spotify_buddies.serve_app.ranking.encoding import (
     ID_BYTES,
+    Answered,
+    Batch,
+    Blocked,
     Encoder,
     Ranked,
     Shared,
@@ -44,9 +47,9 @@ from spotify_buddies.serve_app.ranking.query import (
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
+from spotify_buddies.serve_app.versions.counterfactual.answer import DEFAULTS, Counterfactuals, Limits
 
 Array = npt.NDArray[Any]
-Blocked = Mapping[int, Sequence[str]]
 
 # Users of a batch, where a query has more than are ranked at once.
 BATCH_USERS = 512
@@ -58,38 +61,13 @@ class Budgets:
     """Longest waits for what an answer can do without, in seconds.
 
     counted_listeners: how many listeners the songs of a taste may have in total for its neighbours to be counted in
-    this process; 0: the index is asked for all.
+    this process; 0: the index is asked for all. counterfactual: what one call may take for these.
     """
 
     neighbours_s: float
     store_s: float
     counted_listeners: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A part of a query and its answer: the fields of a RecommendResponse, and what they were made of.
-
-    blocked: what must not come back, by place among user_ids and then tastes.
-    """
-
-    query: Query
-    data: bytes
-    ranked: Sequence[Ranked]
-    blocked: Sequence[Blocked]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answer to a whole query, batch by batch, in the order asked."""
-
-    batches: Sequence[Batch]
-    arm: Arm
-
-    @property
-    def data(self) -> bytes:
-        """The fields of a RecommendResponse."""
-        return self.batches[0].data if len(self.batches) == 1 else b"".join(batch.data for batch in self.batches)
+    counterfactual: Limits = DEFAULTS
 
 
 class AnswerCounter(Protocol):
@@ -118,6 +96,7 @@ class Answers:
         self._ranker = BatchRanker(
             engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s, counted=counted
         )
+        self._counterfactuals = Counterfactuals(engine, self._ranker, self.rules, budgets.counterfactual)
         self._encoder = Encoder(engine)
         shared = Shared.of(engine, self._encoder)
         self._single = SingleAnswers(engine, shared)
@@ -149,6 +128,10 @@ class Answers:
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
+        answered = await self._rank_and_encode(query, excluded, arm)
+        return answered if query.counterfactual is None else await self._counterfactuals.add(answered, excluded)
+
+    async def _rank_and_encode(self, query: Query, excluded: Array, arm: Arm) -> Answered:
         if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:
             return Answered((batch_of_one,), arm)
         if query.is_single_taste and (batch_of_one := await self._answer_taste(query, excluded, arm)) is not None:

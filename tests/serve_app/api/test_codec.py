@@ -7,7 +7,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.api.codec import Malformed, decode_feedback, decode_query, decode_stream
+from spotify_buddies.serve_app.api.codec import Malformed, decode_query, decode_stream
+from spotify_buddies.serve_app.api.feedback_codec import decode_feedback
 from spotify_buddies.serve_app.api.grpc_registration import parser
 from spotify_buddies.serve_app.errors import (
     FeedbackUnavailable,

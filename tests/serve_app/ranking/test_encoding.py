@@ -19,7 +19,8 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
 from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons, RefusedUser, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, RefusedUser, Skipped, Source
+from spotify_buddies.serve_app.ranking.reasons import Reasons
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message

@@ -1,5 +1,6 @@
 """Answers as protobuf's wire format, written from columns."""
 
+from spotify_buddies.serve_app.ranking.encoding.answered import Answered, Batch, Blocked
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoded, Encoder, draw_ids, encode_refused, merge
 from spotify_buddies.serve_app.ranking.encoding.kernels import ID_BYTES
 from spotify_buddies.serve_app.ranking.encoding.ordered import Ranked, encode_ordered
@@ -8,6 +9,9 @@ from spotify_buddies.serve_app.ranking.encoding.taste import CountedTaste, Taste
 
 __all__ = [
     "ID_BYTES",
+    "Answered",
+    "Batch",
+    "Blocked",
     "CountedTaste",
     "Encoded",
     "Encoder",
