@@ -18,7 +18,15 @@ from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, de
 from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
-from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from spotify_buddies.clients.python.types import (
+    CounterfactualOptions,
+    ExcludeSeen,
+    FeedbackResult,
+    Mode,
+    ModelStatus,
+    Recommendation,
+    Taste,
+)
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -67,13 +75,14 @@ class AsyncClient:
         max_song_containment: float | None = None,
         adventurous: float = 0.0,
         calibration: float = 0.0,
+        counterfactual: CounterfactualOptions | None = None,
         timeout_s: float | None = None,
         at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given; as Client.recommend."""
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
-            max_song_overlap, max_song_containment, adventurous, calibration,
+            max_song_overlap, max_song_containment, adventurous, calibration, counterfactual,
         )  # fmt: skip
         headers = codec.metadata(at)
         response = await self._call(

@@ -17,7 +17,15 @@ from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, de
 from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
-from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from spotify_buddies.clients.python.types import (
+    CounterfactualOptions,
+    ExcludeSeen,
+    FeedbackResult,
+    Mode,
+    ModelStatus,
+    Recommendation,
+    Taste,
+)
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -69,18 +77,20 @@ class Client:
         max_song_containment: float | None = None,
         adventurous: float = 0.0,
         calibration: float = 0.0,
+        counterfactual: CounterfactualOptions | None = None,
         timeout_s: float | None = None,
         at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A user whose id or taste breaks a range has `error` set while the others are answered. at: when it is asked, for
+        A user whose id or taste breaks a range has `error` set while the others are answered. counterfactual: for at most
+        10 users; it takes the server many rankings. at: when it is asked, for
         simulations; None: now. A service that does not accept other times refuses it (InvalidRequest). ValueError: `at`
         has no time zone.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
-            max_song_overlap, max_song_containment, adventurous, calibration,
+            max_song_overlap, max_song_containment, adventurous, calibration, counterfactual,
         )  # fmt: skip
         headers = codec.metadata(at)
         return codec.recommendations(
