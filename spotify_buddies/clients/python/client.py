@@ -83,10 +83,9 @@ class Client:
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A user whose id or taste breaks a range has `error` set while the others are answered. counterfactual: for at most
-        10 users; it takes the server many rankings. at: when it is asked, for
-        simulations; None: now. A service that does not accept other times refuses it (InvalidRequest). ValueError: `at`
-        has no time zone.
+        A user whose id or taste breaks a range has `error` set while the others are answered. counterfactual: for
+        10 users at most; it takes the server many rankings. at: when it is asked, for simulations; None: now. A service
+        that does not accept other times refuses it (InvalidRequest). ValueError: `at` has no time zone.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,

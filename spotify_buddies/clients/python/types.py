@@ -127,8 +127,8 @@ class CandidateSource(Enum):
 class CounterfactualOptions:
     """Ask which of a user's songs, left out, would drop a playlist from the list.
 
-    playlist_ids: of which playlists; none: the first max_playlists, 1 to 20, of every list. max_songs: left out together,
-    1 to 50. None: what the server takes, 3 and 10.
+    playlist_ids: of which playlists; none: the first max_playlists, 1 to 20, of every list. max_songs: left out
+    together, 1 to 50. None: what the server takes, 3 and 10.
     """
 
     playlist_ids: Sequence[str] = ()
@@ -152,8 +152,8 @@ class CounterfactualOutcome(Enum):
 class Counterfactual:
     """songs: without them the list does not have the playlist, and with any one put back it has; most telling first.
 
-    replaced_by: the best playlist that the list has only without them; empty if there is none. rankings: lists that were
-    computed to find this.
+    replaced_by: the best playlist that the list has only without them; empty if there is none. rankings: lists that
+    were computed to find this.
     """
 
     outcome: CounterfactualOutcome
