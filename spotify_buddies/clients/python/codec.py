@@ -18,6 +18,7 @@ from spotify_buddies.clients.python.types import (
     Counterfactual,
     CounterfactualOptions,
     CounterfactualOutcome,
+    Erasure,
     ExcludeSeen,
     FeedbackResult,
     ListenerError,
@@ -140,6 +141,25 @@ def model_status(response: pb.GetModelStatusResponse) -> ModelStatus:
     """Decode."""
     versions = tuple(_version(item) for item in response.versions)
     return ModelStatus(response.model, versions, response.generation, response.uptime.ToTimedelta())
+
+
+def export_request(user_id: str) -> pb.ExportUserRequest:
+    """Encode; the server checks the id. Errors as recommend_request."""
+    with _encodable():
+        return pb.ExportUserRequest(user_id=text("user_id", user_id))
+
+
+def erase_request(user_id: str) -> pb.EraseUserRequest:
+    """As export_request."""
+    with _encodable():
+        return pb.EraseUserRequest(user_id=text("user_id", user_id))
+
+
+def erasure(response: pb.EraseUserResponse) -> Erasure:
+    """Decode."""
+    rows = {item.place: item.rows for item in response.rows}
+    at = response.erased_at.ToDatetime(tzinfo=UTC)
+    return Erasure(response.listener, at, rows, tuple(response.confirmed), tuple(response.left), tuple(response.notes))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -224,6 +224,28 @@ class VersionStatus:
     message: str
     users: int
     playlists: int
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The receipt for an erasure; it does not hold the user's id.
+
+    listener: the hash that the deployment keeps to recognise the user, 64 hexadecimal digits. rows: what was erased, by
+    place. confirmed: the processes that honour it. left: what is left to do, as sentences; repeat the call until there
+    is nothing. notes: what stays, and until when.
+    """
+
+    listener: str
+    erased_at: datetime
+    rows: Mapping[str, int]
+    confirmed: tuple[str, ...]
+    left: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.left
 
 
 @dataclass(frozen=True)
