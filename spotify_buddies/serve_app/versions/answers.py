@@ -96,7 +96,7 @@ class Answers:
         self._ranker = BatchRanker(
             engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s, counted=counted
         )
-        self._counterfactuals = Counterfactuals(engine, self._ranker, self.rules, budgets.counterfactual)
+        self._counterfactuals = Counterfactuals(engine, self._ranker, self.rules, budgets.counterfactual, telemetry)
         self._encoder = Encoder(engine)
         shared = Shared.of(engine, self._encoder)
         self._single = SingleAnswers(engine, shared)

@@ -17,6 +17,7 @@ from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.encoding import Answered, Batch, Blocked
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.query import Query, Rules
+from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import BatchRanker
 from spotify_buddies.serve_app.versions.counterfactual.search import (
     Allowance,
@@ -61,9 +62,11 @@ class _Listener(NamedTuple):
 class Counterfactuals:
     """Searches counterfactuals with one engine. rules: Answers.rules of the same version."""
 
-    def __init__(self, engine: Engine, ranker: BatchRanker, rules: RulesOf, limits: Limits) -> None:
+    def __init__(
+        self, engine: Engine, ranker: BatchRanker, rules: RulesOf, limits: Limits, telemetry: Telemetry
+    ) -> None:
         self._engine, self._ranker, self._rules, self._limits = engine, ranker, rules, limits
-        self._songs = ListenerSongs(engine.bundle)
+        self._songs, self._telemetry = ListenerSongs(engine.bundle), telemetry
 
     async def add(self, answered: Answered, excluded: Array) -> Answered:
         """The answer with a counterfactual for each playlist that its queries ask for. Others get their turns.
@@ -124,12 +127,12 @@ class Counterfactuals:
         self, query: Query, listener: _Listener, lists: Lists, playlist: pb.RecommendedPlaylist, share: Allowance
     ) -> None:
         """Write the counterfactual of one playlist into it."""
-        asked, found, before = query.counterfactual, playlist.counterfactual, lists.computed
+        found, before = playlist.counterfactual, lists.computed
         (row,) = self._engine.find_playlists([playlist.playlist_id]).tolist()
         try:
-            if asked is None or listener.songs.size < LEAST_SONGS:
+            if query.counterfactual is None or listener.songs.size < LEAST_SONGS:
                 raise SearchEnded(Outcome.FEW_SONGS)
-            most = min(asked.max_songs, listener.songs.size - 1)
+            most = min(query.counterfactual.max_songs, listener.songs.size - 1)
             pool = self._songs.pool(listener.songs, row, most)
             songs = await find(lists, row, pool, most, share)
             found.outcome = pb.CounterfactualOutcome.ValueType(Outcome.FOUND)
@@ -140,6 +143,7 @@ class Counterfactuals:
         except SearchEnded as ended:
             found.outcome = pb.CounterfactualOutcome.ValueType(ended.outcome)
         found.rankings = lists.computed - before
+        self._telemetry.count_counterfactual(Outcome(found.outcome).name.lower(), found.rankings)
 
 
 def _chosen(query: Query, answer: pb.Recommendation) -> list[pb.RecommendedPlaylist]:
