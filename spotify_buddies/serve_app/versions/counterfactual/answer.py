@@ -59,6 +59,14 @@ class _Listener(NamedTuple):
     answer: pb.Recommendation
 
 
+class _Search(NamedTuple):
+    """One playlist of a listener's list; lists: those of the listener."""
+
+    listener: _Listener
+    lists: Lists
+    playlist: pb.RecommendedPlaylist
+
+
 class Counterfactuals:
     """Searches counterfactuals with one engine. rules: Answers.rules of the same version."""
 
@@ -71,23 +79,33 @@ class Counterfactuals:
     async def add(self, answered: Answered, excluded: Array) -> Answered:
         """The answer with a counterfactual for each playlist that its queries ask for. Others get their turns.
 
-        excluded: playlist rows, ascending. Every search has an equal share of what is left of the limits.
+        excluded: playlist rows, ascending. Every search has an equal share of what is left of the limits; what some do
+        not use is for those that need more.
         """
         left = Allowance(self._limits.rankings, time.monotonic() + self._limits.within_s)
         return replace(answered, batches=[await self._add(batch, excluded, left) for batch in answered.batches])
 
     async def _add(self, batch: Batch, excluded: Array, left: Allowance) -> Batch:
         message = pb.RecommendResponse.FromString(batch.data)
-        chosen = [(one, _chosen(batch.query, one.answer)) for one in self._listeners(batch, message)]
-        searches = sum(len(playlists) for _, playlists in chosen)
-        for listener, playlists in chosen:
+        searches: list[_Search] = []
+        for listener in self._listeners(batch, message):
             lists = Lists(self._rank_of(batch, listener, excluded))
-            for playlist in playlists:
-                share = left.share(searches)
+            searches += [_Search(listener, lists, playlist) for playlist in _chosen(batch.query, listener.answer)]
+        waiting: list[_Search] = searches
+        ended = len(waiting)
+        while waiting and ended:
+            short = []
+            for number, search in enumerate(waiting):
+                share = left.share(len(waiting) - number)
                 before = share.rankings
-                await self._search(batch.query, listener, lists, playlist, share)
+                if not await self._search(batch.query, search, share):
+                    short.append(search)
                 left.rankings -= before - share.rankings
-                searches -= 1
+            # Each list is computed once, so that a search goes on where it ended.
+            waiting, ended = short, len(waiting) - len(short)
+        for search in searches:
+            found = search.playlist.counterfactual
+            self._telemetry.count_counterfactual(Outcome(found.outcome).name.lower(), found.rankings)
         return replace(batch, data=message.SerializeToString())
 
     def _listeners(self, batch: Batch, message: pb.RecommendResponse) -> Iterator[_Listener]:
@@ -123,10 +141,9 @@ class Counterfactuals:
 
         return rank
 
-    async def _search(
-        self, query: Query, listener: _Listener, lists: Lists, playlist: pb.RecommendedPlaylist, share: Allowance
-    ) -> None:
-        """Write the counterfactual of one playlist into it."""
+    async def _search(self, query: Query, search: _Search, share: Allowance) -> bool:
+        """Write the counterfactual of one playlist into it; whether the share reached."""
+        listener, lists, playlist = search
         found, before = playlist.counterfactual, lists.computed
         (row,) = self._engine.find_playlists([playlist.playlist_id]).tolist()
         try:
@@ -142,8 +159,8 @@ class Counterfactuals:
             found.replaced_by = self._engine.playlist_ids[new[0]] if new else ""
         except SearchEnded as ended:
             found.outcome = pb.CounterfactualOutcome.ValueType(ended.outcome)
-        found.rankings = lists.computed - before
-        self._telemetry.count_counterfactual(Outcome(found.outcome).name.lower(), found.rankings)
+        found.rankings += lists.computed - before
+        return found.outcome != pb.COUNTERFACTUAL_OUTCOME_BUDGET_SPENT
 
 
 def _chosen(query: Query, answer: pb.Recommendation) -> list[pb.RecommendedPlaylist]:

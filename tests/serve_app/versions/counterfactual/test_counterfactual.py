@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.codec import decode_query
 from spotify_buddies.serve_app.build import local
@@ -25,10 +26,8 @@ GENEROUS = Limits(100_000, 60.0)
 
 
 def answers(engine: Engine, limits: Limits = GENEROUS, *, searched: bool = True, **given: Any) -> Answers:
-    fields: dict[str, Any] = {"history": None, **given}
-    made = Answers(
-        engine, budgets=Budgets(60.0, 5.0, 50_000 if searched else 0, limits), daily=None, telemetry=Silent(), **fields
-    )
+    fields: dict[str, Any] = {"history": None, "telemetry": Silent(), **given}
+    made = Answers(engine, budgets=Budgets(60.0, 5.0, 50_000 if searched else 0, limits), daily=None, **fields)
     if searched:
         made.use_neighbours(local(engine))
     return made
@@ -209,10 +208,62 @@ def test_what_a_call_may_not_take_it_does_not_take(engine: Engine, limits: Limit
     assert sum(p.counterfactual.rankings for p in answer.playlists) <= limits.rankings
 
 
-def test_a_search_uses_no_more_than_its_share_and_leaves_the_rest(engine: Engine) -> None:
-    described = taste(engine, range(20))
-    for rankings in (60, 150, 400):
-        (answer,) = ask(answers(engine, Limits(rankings, 60.0)), tastes=[described], counterfactual=asked())
-        counts = [p.counterfactual.rankings for p in answer.playlists]
-        assert counts[0] <= rankings // 3
-        assert 0 < sum(counts) <= rankings
+def test_what_some_searches_do_not_use_is_for_those_that_need_more(engine: Engine, generous: Answers) -> None:
+    asking: dict[str, Any] = {
+        "tastes": [taste(engine, range(first, first + 20)) for first in (0, 30, 60)],
+        "counterfactual": asked(max_playlists=4, max_songs=15),
+    }
+
+    def told(made: Answers) -> list[tuple[int, int, list[str]]]:
+        found = [p.counterfactual for r in ask(made, **asking) for p in r.playlists if p.HasField("counterfactual")]
+        return [(one.outcome, one.rankings, [song.title for song in one.songs]) for one in found]
+
+    whole = told(generous)
+    needed, most = sum(rankings for _, rankings, _ in whole), max(rankings for _, rankings, _ in whole)
+    # Not one of equal shares would be enough for the longest search.
+    assert most > needed // len(whole)
+    assert [(o, songs) for o, _, songs in told(answers(engine, Limits(needed, 60.0)))] == [
+        (o, songs) for o, _, songs in whole
+    ]
+    less = told(answers(engine, Limits(needed - 1, 60.0)))
+    assert pb.COUNTERFACTUAL_OUTCOME_BUDGET_SPENT in [outcome for outcome, _, _ in less]
+    assert sum(rankings for _, rankings, _ in less) <= needed - 1
+
+
+def test_a_call_that_ends_early_stops_the_search(engine: Engine) -> None:
+    entered, made = asyncio.Event(), answers(engine, searched=False)
+
+    class Hanging:
+        async def search(self, tastes: Csr, k: int) -> Csr:
+            entered.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody waits any more")
+
+    made.use_neighbours(Hanging())
+    query = decode_query(pb.RecommendRequest(user_ids=["user-1"], counterfactual=asked()))
+
+    async def check() -> None:
+        call = asyncio.create_task(made.rank_and_encode(query, made.exclude(query)))
+        await entered.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(check())
+
+
+def test_searches_and_their_lists_are_counted(engine: Engine) -> None:
+    class Counting(Silent):
+        counted: ClassVar[list[tuple[str, int]]] = []
+
+        def count_counterfactual(self, outcome: str, rankings: int) -> None:
+            self.counted.append((outcome, rankings))
+
+    made = answers(engine, telemetry=Counting())
+    (answer,) = ask(made, tastes=[taste(engine, range(20))], counterfactual=asked())
+    found = [p.counterfactual for p in answer.playlists[:3]]
+    names = [pb.CounterfactualOutcome.Name(one.outcome).lower() for one in found]
+    expected = [
+        (name.removeprefix("counterfactual_outcome_"), one.rankings) for name, one in zip(names, found, strict=True)
+    ]
+    assert Counting.counted == expected
