@@ -126,11 +126,10 @@ class Counterfactuals:
         rules = self._rules(query, batch.blocked, listener.place, 1)
 
         async def rank(sets: Sequence[Songs]) -> list[Listed]:
-            kept = [songs[~np.isin(songs, list(left_out))] for left_out in sets]
+            kept = await asyncio.to_thread(_without, songs, sets, columns)
             lists, failed = await self._ranker.rank_songs(
-                listener.user_id, Csr.from_rows(kept, columns), query.limit, excluded, _for_all(rules, len(sets)),
-                asyncio.to_thread,
-            )  # fmt: skip
+                listener.user_id, kept, query.limit, excluded, _for_all(rules, len(sets)), asyncio.to_thread
+            )
             if failed:
                 raise Unverified
             counts = lists.counts.tolist()
@@ -150,7 +149,7 @@ class Counterfactuals:
             if query.counterfactual is None or listener.songs.size < LEAST_SONGS:
                 raise SearchEnded(Outcome.FEW_SONGS)
             most = min(query.counterfactual.max_songs, listener.songs.size - 1)
-            pool = self._songs.pool(listener.songs, row, most)
+            pool = await asyncio.to_thread(self._songs.pool, listener.songs, row, most)
             songs = await find(lists, row, pool, most, share)
             found.outcome = pb.CounterfactualOutcome.ValueType(Outcome.FOUND)
             found.songs.extend(map(self._songs.message, songs))
@@ -169,6 +168,11 @@ def _chosen(query: Query, answer: pb.Recommendation) -> list[pb.RecommendedPlayl
         return []
     named = [p for p in answer.playlists if p.playlist_id in asked.playlist_ids] if asked.playlist_ids else None
     return list(answer.playlists if named is None else named)[: asked.max_playlists]
+
+
+def _without(songs: Array, sets: Sequence[Songs], columns: int) -> Csr:
+    """The songs without each of the sets."""
+    return Csr.from_rows([songs[~np.isin(songs, list(left_out))] for left_out in sets], columns)
 
 
 def _for_all(rules: Rules, count: int) -> Rules:
