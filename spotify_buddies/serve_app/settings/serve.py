@@ -49,7 +49,7 @@ class ServeSettings(BaseModel):
     )
     counterfactual_budget_ms: float = Field(500.0, gt=0, description="time budget of the counterfactuals of one call")
     counterfactual_places: int = Field(
-        8, ge=1, description="places of max_ongoing_requests that a call with counterfactuals takes"
+        16, ge=1, description="places of max_ongoing_requests that a call with counterfactuals takes"
     )
     store_budget_ms: float = Field(20.0, gt=0, description="time budget of a look-up in the daily lists")
     request_timeout_s: float = Field(
