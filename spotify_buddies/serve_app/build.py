@@ -23,6 +23,7 @@ from spotify_buddies.serve_app.store.rights.places import Places
 from spotify_buddies.serve_app.store.store import Store, StoreSettings
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Budgets
+from spotify_buddies.serve_app.versions.counterfactual.answer import Limits
 from spotify_buddies.serve_app.versions.fetch import Shelf
 from spotify_buddies.serve_app.versions.follow import FollowingReplica, GenerationFollower, Replica, following
 from spotify_buddies.serve_app.versions.index import Index, Searching, open_search
@@ -105,7 +106,10 @@ async def open_service(
         engine,
         model=model,
         budgets=Budgets(
-            settings.neighbour_budget_ms / 1000, settings.store_budget_ms / 1000, settings.local_taste_listeners
+            settings.neighbour_budget_ms / 1000,
+            settings.store_budget_ms / 1000,
+            settings.local_taste_listeners,
+            Limits(settings.counterfactual_rankings, settings.counterfactual_budget_ms / 1000),
         ),
         feedback=store,
         daily=daily,

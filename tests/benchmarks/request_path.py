@@ -30,8 +30,8 @@ from spotify_buddies.serve_app.ranking.encoding import Encoder, Shared, TasteAns
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.kernels.kinds import OPEN
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
-from spotify_buddies.serve_app.ranking.query import Arm, Reasons
-from spotify_buddies.serve_app.ranking.reasons import explain, tie
+from spotify_buddies.serve_app.ranking.query import Arm
+from spotify_buddies.serve_app.ranking.reasons import Reasons, explain, tie
 from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.telemetry.metrics import Silent
 from spotify_buddies.serve_app.versions.answers import Budgets

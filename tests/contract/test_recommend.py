@@ -146,3 +146,21 @@ def test_what_was_shown_does_not_come_back_where_that_is_asked_for(stub: Recomme
                 return
         seen |= shown
     pytest.fail("what was seen could never be read in time")
+
+
+def test_the_songs_of_a_counterfactual_bring_the_playlist_as_anybody_can_ask(stub: RecommenderServiceStub) -> None:
+    songs = [pb.SongName(title=f"Song {song}", artist=f"Artist {song % 11}") for song in range(20)]
+
+    def listed(left_out: set[tuple[str, str]], **fields: Any) -> list[pb.RecommendedPlaylist]:
+        kept = [pb.Song(name=name) for name in songs if (name.title, name.artist) not in left_out]
+        request = pb.RecommendRequest(tastes=[pb.Taste(songs=kept)], **fields)
+        return list(stub.Recommend(request, timeout=TIMEOUT_S).recommendations[0].playlists)
+
+    options = pb.CounterfactualOptions(max_playlists=5, max_songs=19)
+    found = [p for p in listed(set(), counterfactual=options) if p.counterfactual.songs]
+    assert found
+    for playlist in found[:2]:
+        left_out = {(song.title, song.artist) for song in playlist.counterfactual.songs}
+        assert playlist.playlist_id not in [p.playlist_id for p in listed(left_out)]
+        for song in left_out:
+            assert playlist.playlist_id in [p.playlist_id for p in listed(left_out - {song})]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons
-from spotify_buddies.serve_app.ranking.reasons import sentence
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind
+from spotify_buddies.serve_app.ranking.reasons import Reasons, sentence
 from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.bundle.sources import names_of
 

@@ -19,6 +19,7 @@ from spotify_buddies.clients.python import (
     Arm,
     BuddiesError,
     Client,
+    CounterfactualOptions,
     InvalidRequest,
     KeyReused,
     Mode,
@@ -75,6 +76,12 @@ def recommend(
     calibration: Annotated[
         float, typer.Option(min=0, max=1, help="How much genres in the proportions of your songs count.")
     ] = 0.0,
+    counterfactual: Annotated[
+        bool, typer.Option("--counterfactual", help="Which songs, left out, would drop each of the first playlists.")
+    ] = False,
+    max_songs: Annotated[
+        int | None, typer.Option(min=1, max=50, help="Songs that --counterfactual leaves out together; default: 10.")
+    ] = None,
     address: Address = None,
     ca: Ca = None,
     as_json: AsJson = False,
@@ -86,6 +93,8 @@ def recommend(
     songs = _songs([*(song or []), *_lines(songs_file)])
     if not user_ids and not songs:
         raise typer.BadParameter("name a user, or give songs with --song or --songs-file")
+    if max_songs is not None and not counterfactual:
+        raise typer.BadParameter("is for --counterfactual", param_hint="--max-songs")
     with connected(context, address, ca) as client:
         recommendations = client.recommend(
             user_ids or (),
@@ -95,6 +104,7 @@ def recommend(
             exclude_playlist_ids=exclude or (),
             adventurous=adventurous,
             calibration=calibration,
+            counterfactual=CounterfactualOptions(max_songs=max_songs) if counterfactual else None,
         )
     if as_json:
         say(json.dumps([plain(item) for item in recommendations], indent=1))

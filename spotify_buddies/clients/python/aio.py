@@ -18,7 +18,16 @@ from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, de
 from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
-from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from spotify_buddies.clients.python.types import (
+    CounterfactualOptions,
+    Erasure,
+    ExcludeSeen,
+    FeedbackResult,
+    Mode,
+    ModelStatus,
+    Recommendation,
+    Taste,
+)
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -67,13 +76,14 @@ class AsyncClient:
         max_song_containment: float | None = None,
         adventurous: float = 0.0,
         calibration: float = 0.0,
+        counterfactual: CounterfactualOptions | None = None,
         timeout_s: float | None = None,
         at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given; as Client.recommend."""
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
-            max_song_overlap, max_song_containment, adventurous, calibration,
+            max_song_overlap, max_song_containment, adventurous, calibration, counterfactual,
         )  # fmt: skip
         headers = codec.metadata(at)
         response = await self._call(
@@ -149,6 +159,23 @@ class AsyncClient:
         return codec.model_status(
             await self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s)
         )
+
+    async def export_user(self, user_id: str, *, timeout_s: float = 60.0) -> AsyncGenerator[bytes, None]:
+        """The bytes of one JSON document, as they arrive; as Client.export_user."""
+        call = self._stub.ExportUser(codec.export_request(user_id), timeout=deadline_s(timeout_s))
+        try:
+            async for part in call:
+                if part.part:  # a refusal comes after an empty one
+                    yield part.part
+        except grpc.RpcError as failure:
+            raise from_grpc(failure) from failure
+        finally:
+            call.cancel()
+
+    async def erase_user(self, user_id: str, *, timeout_s: float = 30.0) -> Erasure:
+        """Erase a user from every store, for good; the receipt, as Client.erase_user."""
+        request = codec.erase_request(user_id)
+        return codec.erasure(await self._call(lambda left: self._stub.EraseUser(request, timeout=left), timeout_s))
 
     async def close(self) -> None:
         """Close the connection; calls in flight fail."""

@@ -17,7 +17,16 @@ from spotify_buddies.clients.python.channel import NO_PROXY, channel_options, de
 from spotify_buddies.clients.python.checks import check_address
 from spotify_buddies.clients.python.errors import BuddiesError, from_grpc
 from spotify_buddies.clients.python.retry import Retry
-from spotify_buddies.clients.python.types import ExcludeSeen, FeedbackResult, Mode, ModelStatus, Recommendation, Taste
+from spotify_buddies.clients.python.types import (
+    CounterfactualOptions,
+    Erasure,
+    ExcludeSeen,
+    FeedbackResult,
+    Mode,
+    ModelStatus,
+    Recommendation,
+    Taste,
+)
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.protos.buddies.v1 import recommender_pb2_grpc as rpc
 
@@ -69,18 +78,19 @@ class Client:
         max_song_containment: float | None = None,
         adventurous: float = 0.0,
         calibration: float = 0.0,
+        counterfactual: CounterfactualOptions | None = None,
         timeout_s: float | None = None,
         at: datetime | None = None,
     ) -> tuple[Recommendation, ...]:
         """One recommendation for each user id, then for each taste, in the order given.
 
-        A user whose id or taste breaks a range has `error` set while the others are answered. at: when it is asked, for
-        simulations; None: now. A service that does not accept other times refuses it (InvalidRequest). ValueError: `at`
-        has no time zone.
+        A user whose id or taste breaks a range has `error` set while the others are answered. counterfactual: for
+        10 users at most; it takes the server many rankings. at: when it is asked, for simulations; None: now. A service
+        that does not accept other times refuses it (InvalidRequest). ValueError: `at` has no time zone.
         """
         request = codec.recommend_request(
             user_ids, tastes, limit, mode, exclude_playlist_ids, explain, exclude_seen, max_per_owner,
-            max_song_overlap, max_song_containment, adventurous, calibration,
+            max_song_overlap, max_song_containment, adventurous, calibration, counterfactual,
         )  # fmt: skip
         headers = codec.metadata(at)
         return codec.recommendations(
@@ -159,6 +169,31 @@ class Client:
         """The versions that the answering replica serves."""
         request = pb.GetModelStatusRequest()
         return codec.model_status(self._call(lambda left: self._stub.GetModelStatus(request, timeout=left), timeout_s))
+
+    def export_user(self, user_id: str, *, timeout_s: float = 60.0) -> Iterator[bytes]:
+        """Everything that the service's stores hold of a user: the bytes of one JSON document in UTF-8, as they arrive.
+
+        For operators: AccessDenied where the deployment does not offer it to this caller. When it breaks, what was
+        received is no document: ask again, nothing is retried here. Leaving the loop and closing the iterator cancels
+        the call.
+        """
+        call = self._stub.ExportUser(codec.export_request(user_id), timeout=deadline_s(timeout_s))
+        try:
+            for part in call:
+                if part.part:  # a refusal comes after an empty one
+                    yield part.part
+        except grpc.RpcError as failure:
+            raise from_grpc(failure) from failure
+        finally:
+            call.cancel()
+
+    def erase_user(self, user_id: str, *, timeout_s: float = 30.0) -> Erasure:
+        """Erase a user from every store, for good; the receipt. Repeat it until it is `complete`; that does no harm.
+
+        For operators, as export_user. DeadlineExceeded: it goes on; ask again for a receipt.
+        """
+        request = codec.erase_request(user_id)
+        return codec.erasure(self._call(lambda left: self._stub.EraseUser(request, timeout=left), timeout_s))
 
     def close(self) -> None:
         """Close the connection; calls in flight fail."""

@@ -15,6 +15,10 @@ from spotify_buddies.clients.python.errors import InvalidRequest
 from spotify_buddies.clients.python.types import (
     Arm,
     CandidateSource,
+    Counterfactual,
+    CounterfactualOptions,
+    CounterfactualOutcome,
+    Erasure,
     ExcludeSeen,
     FeedbackResult,
     ListenerError,
@@ -63,6 +67,7 @@ def recommend_request(
     max_song_containment: float | None = None,
     adventurous: float = 0.0,
     calibration: float = 0.0,
+    counterfactual: CounterfactualOptions | None = None,
 ) -> pb.RecommendRequest:
     """Encode; the server checks the ranges.
 
@@ -84,6 +89,7 @@ def recommend_request(
             max_song_containment=max_song_containment,
             adventurous=adventurous,
             calibration=calibration,
+            counterfactual=None if counterfactual is None else _counterfactual_options(counterfactual),
         )
 
 
@@ -137,6 +143,25 @@ def model_status(response: pb.GetModelStatusResponse) -> ModelStatus:
     return ModelStatus(response.model, versions, response.generation, response.uptime.ToTimedelta())
 
 
+def export_request(user_id: str) -> pb.ExportUserRequest:
+    """Encode; the server checks the id. Errors as recommend_request."""
+    with _encodable():
+        return pb.ExportUserRequest(user_id=text("user_id", user_id))
+
+
+def erase_request(user_id: str) -> pb.EraseUserRequest:
+    """As export_request."""
+    with _encodable():
+        return pb.EraseUserRequest(user_id=text("user_id", user_id))
+
+
+def erasure(response: pb.EraseUserResponse) -> Erasure:
+    """Decode."""
+    rows = {item.place: item.rows for item in response.rows}
+    at = response.erased_at.ToDatetime(tzinfo=UTC)
+    return Erasure(response.listener, at, rows, tuple(response.confirmed), tuple(response.left), tuple(response.notes))
+
+
 @contextmanager
 def _encodable() -> Iterator[None]:
     """Protobuf strings are UTF-8; half a surrogate pair, as from a badly decoded argument, is not."""
@@ -164,6 +189,14 @@ def _exclude_seen(asked: ExcludeSeen) -> pb.ExcludeSeen:
     return message
 
 
+def _counterfactual_options(asked: CounterfactualOptions) -> pb.CounterfactualOptions:
+    return pb.CounterfactualOptions(
+        playlist_ids=texts("playlist_ids of CounterfactualOptions", asked.playlist_ids),
+        max_playlists=asked.max_playlists,
+        max_songs=asked.max_songs,
+    )
+
+
 def _recommendation(item: pb.Recommendation) -> Recommendation:
     return Recommendation(
         user_id=item.user_id,
@@ -185,7 +218,15 @@ def _error(item: pb.ListenerError) -> ListenerError:
 
 def _playlist(item: pb.RecommendedPlaylist) -> Playlist:
     reason = _reason(item.reason) if item.HasField("reason") else None
-    return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item))
+    counterfactual = _counterfactual(item.counterfactual) if item.HasField("counterfactual") else None
+    return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item), counterfactual)
+
+
+def _counterfactual(item: pb.Counterfactual) -> Counterfactual:
+    name, prefix = pb.CounterfactualOutcome.Name, "COUNTERFACTUAL_OUTCOME_"
+    outcome = _named(CounterfactualOutcome, name, prefix, item.outcome, CounterfactualOutcome.UNKNOWN)
+    songs = tuple(Song(song.title, song.artist, song.song_id) for song in item.songs)
+    return Counterfactual(outcome, songs, item.replaced_by, item.rankings)
 
 
 def _reason(item: pb.Reason) -> Reason:

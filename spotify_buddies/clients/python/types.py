@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -124,10 +124,49 @@ class CandidateSource(Enum):
 
 
 @dataclass(frozen=True)
+class CounterfactualOptions:
+    """Ask which of a user's songs, left out, would drop a playlist from the list.
+
+    playlist_ids: of which playlists; none: the first max_playlists, 1 to 20, of every list. max_songs: left out
+    together, 1 to 50. None: what the server takes, 3 and 10.
+    """
+
+    playlist_ids: Sequence[str] = ()
+    max_playlists: int | None = None
+    max_songs: int | None = None
+
+
+class CounterfactualOutcome(Enum):
+    """What the search for songs to leave out has found; only FOUND has songs."""
+
+    UNKNOWN = "unspecified"
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    FEW_SONGS = "few_songs"
+    NOT_BY_SONGS = "not_by_songs"
+    BUDGET_SPENT = "budget_spent"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """songs: without them the list does not have the playlist, and with any one put back it has; most telling first.
+
+    replaced_by: the best playlist that the list has only without them; empty if there is none. rankings: lists that
+    were computed to find this.
+    """
+
+    outcome: CounterfactualOutcome
+    songs: tuple[Song, ...] = ()
+    replaced_by: str = ""
+    rankings: int = 0
+
+
+@dataclass(frozen=True)
 class Playlist:
     """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation.
 
-    found_by: every source that found it, none where the version does not say.
+    found_by: every source that found it, none where the version does not say. counterfactual: None unless asked for.
     """
 
     playlist_id: str
@@ -136,6 +175,7 @@ class Playlist:
     score: float
     reason: Reason | None
     found_by: tuple[CandidateSource, ...] = ()
+    counterfactual: Counterfactual | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +224,28 @@ class VersionStatus:
     message: str
     users: int
     playlists: int
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The receipt for an erasure; it does not hold the user's id.
+
+    listener: the hash that the deployment keeps to recognise the user, 64 hexadecimal digits. rows: what was erased, by
+    place. confirmed: the processes that honour it. left: what is left to do, as sentences; repeat the call until there
+    is nothing. notes: what stays, and until when.
+    """
+
+    listener: str
+    erased_at: datetime
+    rows: Mapping[str, int]
+    confirmed: tuple[str, ...]
+    left: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.left
 
 
 @dataclass(frozen=True)

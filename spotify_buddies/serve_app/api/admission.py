@@ -22,12 +22,13 @@ class Admission:
         self.in_flight = 0
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Hold one of the places for the length of the block. ServerFull when none is free."""
-        if self.in_flight >= self._most:
+    def admitted(self, places: int = 1) -> Iterator[None]:
+        """Hold so many of the places, or all there are, for the length of the block. ServerFull: they are not free."""
+        taken = min(places, self._most)
+        if self.in_flight + taken > self._most:
             raise ServerFull(self._most, self._rng.uniform(*RETRY_AFTER_S))
-        self.in_flight += 1
+        self.in_flight += taken
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self.in_flight -= taken

@@ -16,16 +16,20 @@ _TASTES = bytes((pb.RecommendRequest.TASTES_FIELD_NUMBER << 3 | 2,))
 
 
 def asked_of(request: pb.RecommendRequest) -> bytes | None:
-    """Everything but the users, a serialized RecommendRequest; None: it is longer than limits.ASKED_BYTES."""
+    """Everything but the users and counterfactual, which changes no list, as a serialized RecommendRequest.
+
+    None: it is longer than limits.ASKED_BYTES.
+    """
     rest = pb.RecommendRequest()
     if request.tastes:
         # They hold up to 200,000 songs, which are not copied to be taken out again.
         for described, value in request.ListFields():
-            if described.name not in ("user_ids", "tastes"):
+            if described.name not in ("user_ids", "tastes", "counterfactual"):
                 _put(rest, described.name, value)
     else:
         rest.CopyFrom(request)
         rest.ClearField("user_ids")
+        rest.ClearField("counterfactual")
     asked = rest.SerializeToString()
     return asked if len(asked) <= limits.ASKED_BYTES else None
 

@@ -1,11 +1,9 @@
-"""Decoding and checking of requests. Ranges: limits.py."""
+"""Decoding and checking of requests. Ranges: limits.py; feedback: feedback_codec.py."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -16,17 +14,18 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import limits
 from spotify_buddies.serve_app.api.asked import asked_of, asked_of_taste
 from spotify_buddies.serve_app.errors import InvalidRequest, Violation
-from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, RefusedUser, SongName, Taste
-from spotify_buddies.serve_app.store.actions import Feedback, Snooze
+from spotify_buddies.serve_app.ranking.query import (
+    CounterfactualOptions,
+    ExcludeSeen,
+    Mode,
+    Query,
+    RefusedUser,
+    SongName,
+    Taste,
+)
 
 NANOS = 10**9
-_ARMS = {number: name.removeprefix("ARM_").lower() for name, number in pb.Arm.items()}
 _MODES = frozenset(pb.Mode.values())
-_SAID = "liked, ignored, disliked and do_not_recommend"
-# 16 random bytes as hexadecimal digits, which versions/answers.py draws.
-_GIVEN_ID = re.compile("[0-9a-f]{32}")
-# What google.protobuf.Timestamp holds, in seconds since 1970.
-_TIMES = (-62_135_596_800, 253_402_300_799)
 Parsed = TypeVar("Parsed", bound=Message)
 
 
@@ -71,6 +70,8 @@ def decode_stream(request: pb.RecommendStreamRequest | Malformed) -> StreamQuery
         query = _decode(request.request, limits.STREAM_USERS, limits.STREAM_SONGS)
     except InvalidRequest as error:
         violations = [*(Violation(f"request.{v.field}", v.description) for v in error.violations), *violations]
+    if request.request.HasField("counterfactual"):
+        violations.append(Violation("request.counterfactual", "is not offered for streams; ask Recommend"))
     if violations:
         raise InvalidRequest(tuple(violations))
     return StreamQuery(query, size)
@@ -106,29 +107,16 @@ def _decode(request: pb.RecommendRequest, users: int, songs: int) -> Query:
         adventurous=request.adventurous,
         calibration=request.calibration,
         refused=tuple(refused),
+        counterfactual=_counterfactual(request.counterfactual) if request.HasField("counterfactual") else None,
         asked=asked_of(request),
     )
 
 
-def decode_feedback(request: pb.FeedbackRequest | Malformed, caller: str = "") -> Feedback:
-    """Check and convert. InvalidRequest names every field that is out of its range, or the header with the caller."""
-    request = refuse_malformed(request)
-    violations = list(_feedback_violations(request))
-    if problem := fault(caller, least=0, most=limits.CALLER_BYTES):
-        violations.append(Violation("header buddies-caller", problem))
-    if violations:
-        raise InvalidRequest(tuple(violations))
-    return Feedback(
-        recommendation_id=request.recommendation_id,
-        user_id=request.user_id,
-        liked=tuple(request.liked),
-        ignored=tuple(request.ignored),
-        disliked=tuple(request.disliked),
-        idempotency_key=request.idempotency_key,
-        model_version=request.model_version,
-        arm=_ARMS[request.arm],
-        snoozes=tuple(Snooze(w.playlist_id, w.until.ToDatetime(UTC)) for w in request.do_not_recommend),
-        caller=caller,
+def _counterfactual(asked: pb.CounterfactualOptions) -> CounterfactualOptions:
+    return CounterfactualOptions(
+        frozenset(asked.playlist_ids),
+        asked.max_playlists if asked.HasField("max_playlists") else limits.COUNTERFACTUAL_PLAYLISTS_DEFAULT,
+        asked.max_songs if asked.HasField("max_songs") else limits.COUNTERFACTUAL_SONGS_DEFAULT,
     )
 
 
@@ -160,7 +148,7 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
         yield Violation("exclude_playlist_ids", f"{excluded:,} ids, at most {limits.EXCLUDED:,}")
     elif not are_ids(request.exclude_playlist_ids):
         for i, playlist_id in enumerate(request.exclude_playlist_ids):
-            yield from _id(f"exclude_playlist_ids[{i}]", playlist_id)
+            yield from id_violations(f"exclude_playlist_ids[{i}]", playlist_id)
     for name in ("max_song_overlap", "max_song_containment"):
         share = getattr(request, name)
         if request.HasField(name) and not 0 < share <= 1:
@@ -169,17 +157,39 @@ def _query_violations(request: pb.RecommendRequest, most: int) -> Iterable[Viola
         # NaN is in no range.
         if not 0 <= getattr(request, name) <= 1:
             yield Violation(name, f"is {getattr(request, name)}, must be 0 to 1")
+    if request.HasField("counterfactual"):
+        yield from _counterfactual_violations(request.counterfactual, users)
     if request.HasField("exclude_seen") and request.exclude_seen.HasField("window"):
         window = request.exclude_seen.window
         if not NANOS <= window.seconds * NANOS + window.nanos <= limits.SEEN_MOST_S * NANOS:
             yield Violation("exclude_seen.window", f"is {_seconds(window):g} s, must be 1 second to 365 days")
 
 
+def _counterfactual_violations(asked: pb.CounterfactualOptions, users: int) -> Iterable[Violation]:
+    if users > limits.COUNTERFACTUAL_USERS:
+        most = limits.COUNTERFACTUAL_USERS
+        yield Violation("counterfactual", f"is for at most {most} users in user_ids and tastes, not {users:,}")
+    if asked.HasField("max_playlists") and not 1 <= asked.max_playlists <= limits.COUNTERFACTUAL_PLAYLISTS:
+        most = limits.COUNTERFACTUAL_PLAYLISTS
+        yield Violation("counterfactual.max_playlists", f"is {asked.max_playlists}, must be 1 to {most}")
+    if asked.HasField("max_songs") and not 1 <= asked.max_songs <= limits.COUNTERFACTUAL_SONGS:
+        most = limits.COUNTERFACTUAL_SONGS
+        yield Violation("counterfactual.max_songs", f"is {asked.max_songs}, must be 1 to {most}")
+    if len(asked.playlist_ids) > limits.COUNTERFACTUAL_NAMED:
+        yield Violation(
+            "counterfactual.playlist_ids",
+            f"{len(asked.playlist_ids):,} ids, at most {limits.COUNTERFACTUAL_NAMED}",
+        )
+    elif not are_ids(asked.playlist_ids):
+        for i, playlist_id in enumerate(asked.playlist_ids):
+            yield from id_violations(f"counterfactual.playlist_ids[{i}]", playlist_id)
+
+
 def _bad_ids(ids: Sequence[str]) -> Iterable[RefusedUser]:
     if are_ids(ids):
         return
     for i, user_id in enumerate(ids):
-        for violation in _id(f"user_ids[{i}]", user_id):
+        for violation in id_violations(f"user_ids[{i}]", user_id):
             yield RefusedUser(i, user_id, violation.field, violation.description)
 
 
@@ -225,7 +235,7 @@ def _taste(taste: pb.Taste) -> Taste | None:
 
 
 def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
-    yield from _id(f"{path}.user_id", taste.user_id, least=0)
+    yield from id_violations(f"{path}.user_id", taste.user_id, least=0)
     if not 1 <= len(taste.songs) <= limits.TASTE_SONGS:
         yield Violation(f"{path}.songs", f"{len(taste.songs):,} songs, must be 1 to {limits.TASTE_SONGS:,}")
         return
@@ -234,7 +244,7 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
         match song.WhichOneof("by"):
             case "song_id":
                 if not is_id(song.song_id):
-                    yield from _id(f"{field}.song_id", song.song_id)
+                    yield from id_violations(f"{field}.song_id", song.song_id)
             case "name":
                 # Any text: names are compared and not kept, so that an odd one is unknown and no more.
                 yield from _bytes(f"{field}.name.title", song.name.title)
@@ -243,47 +253,8 @@ def _taste_violations(path: str, taste: pb.Taste) -> Iterable[Violation]:
                 yield Violation(field, "needs song_id or name")
 
 
-def _feedback_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
-    if not _GIVEN_ID.fullmatch(request.recommendation_id):
-        yield Violation("recommendation_id", "is not as Recommend gives them: 32 hexadecimal digits, in lower case")
-    yield from _id("user_id", request.user_id)
-    yield from _id("idempotency_key", request.idempotency_key)
-    yield from _id("model_version", request.model_version, least=0)
-    if request.arm not in _ARMS:
-        yield Violation("arm", f"{request.arm} is not an Arm")
-    wished = [wish.playlist_id for wish in request.do_not_recommend]
-    ids = [*request.liked, *request.ignored, *request.disliked, *wished]
-    if not 1 <= len(ids) <= limits.REACTIONS:
-        yield Violation("liked", f"{len(ids):,} ids in {_SAID}, must be 1 to {limits.REACTIONS}")
-        return
-    # Nearly all requests are right: look at single ids only where one is not.
-    if not (are_ids(ids) and len(set(ids)) == len(ids)):
-        yield from _playlist_violations(request)
-    for i, wish in enumerate(request.do_not_recommend):
-        if not wish.HasField("until"):
-            yield Violation(f"do_not_recommend[{i}].until", "is missing")
-        elif not (_TIMES[0] <= wish.until.seconds <= _TIMES[1] and 0 <= wish.until.nanos < NANOS):
-            yield Violation(f"do_not_recommend[{i}].until", "is not a time of the years 1 to 9999")
-
-
-def _playlist_violations(request: pb.FeedbackRequest) -> Iterable[Violation]:
-    seen: set[str] = set()
-    for field, playlist_id in _said(request):
-        yield from _id(field, playlist_id)
-        if playlist_id in seen:
-            yield Violation(field, f"the playlist appears twice in {_SAID}")
-        seen.add(playlist_id)
-
-
-def _said(request: pb.FeedbackRequest) -> list[tuple[str, str]]:
-    """Field and playlist id of everything that the action says."""
-    lists = (("liked", request.liked), ("ignored", request.ignored), ("disliked", request.disliked))
-    said = [(f"{name}[{i}]", playlist_id) for name, ids in lists for i, playlist_id in enumerate(ids)]
-    snoozes = enumerate(request.do_not_recommend)
-    return said + [(f"do_not_recommend[{i}].playlist_id", snooze.playlist_id) for i, snooze in snoozes]
-
-
-def _id(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:
+def id_violations(field: str, value: str, *, least: int = 1) -> Iterable[Violation]:
+    """What is wrong with an id, if anything."""
     if problem := fault(value, least=least):
         yield Violation(field, problem)
 

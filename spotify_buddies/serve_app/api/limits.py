@@ -33,3 +33,10 @@ CALLER_BYTES = 64
 # Longest request, without its users, that is remembered with each of its lists; and longest taste beside it.
 ASKED_BYTES = 4 * 2**10
 ASKED_TASTE_BYTES = 16 * 2**10
+# Of counterfactuals: listeners of a request, ids of playlists that it names, and what it may ask for each list.
+COUNTERFACTUAL_USERS = 10
+COUNTERFACTUAL_NAMED = 100
+COUNTERFACTUAL_PLAYLISTS_DEFAULT = 3
+COUNTERFACTUAL_PLAYLISTS = 20
+COUNTERFACTUAL_SONGS_DEFAULT = 10
+COUNTERFACTUAL_SONGS = 50

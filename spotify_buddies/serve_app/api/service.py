@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api import codec
 from spotify_buddies.serve_app.api.event_time import read_event_time
+from spotify_buddies.serve_app.api.feedback_codec import decode_feedback
 from spotify_buddies.serve_app.api.rights import Rights
 from spotify_buddies.serve_app.daily.read import Reader
 from spotify_buddies.serve_app.errors import FeedbackUnavailable
@@ -116,7 +117,7 @@ class Service:
 
         caller: whose idempotency_key it is; empty where nobody says. event_time: as for recommend.
         """
-        action = codec.decode_feedback(request, caller)
+        action = decode_feedback(request, caller)
         if event_time:
             action = replace(action, at=self._time(event_time))
         if self._feedback is None:

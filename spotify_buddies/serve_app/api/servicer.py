@@ -9,6 +9,7 @@ from functools import partial
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.api.admission import Admission
+from spotify_buddies.serve_app.api.codec import Malformed
 from spotify_buddies.serve_app.api.event_time import event_time_of
 from spotify_buddies.serve_app.api.service import Service
 from spotify_buddies.serve_app.api.status import Context, call_with_status, caller_of, stream_with_status
@@ -31,7 +32,7 @@ class GrpcServicer:
         self._telemetry = telemetry
         self._admission = Admission(settings.max_ongoing_requests, random.Random())  # noqa: S311 - spreads retries
         self._streams = Admission(settings.stream_places, random.Random())  # noqa: S311
-        self._within_s = settings.request_timeout_s
+        self._within_s, self._counterfactual_places = settings.request_timeout_s, settings.counterfactual_places
 
     async def Recommend(  # noqa: N802
         self, request: pb.RecommendRequest, grpc_context: Context
@@ -41,8 +42,13 @@ class GrpcServicer:
         return await call_with_status(
             partial(recommend, event_time=event_time) if event_time else recommend,
             request, grpc_context, pb.RecommendResponse,
-            self._telemetry, self._admission, self._within_s,
+            self._telemetry, self._admission, self._within_s, self._places(request),
         )  # fmt: skip
+
+    def _places(self, request: pb.RecommendRequest | Malformed) -> int:
+        """The places that a call takes: its rankings for counterfactuals take time from others."""
+        asked = not isinstance(request, Malformed) and request.HasField("counterfactual")
+        return self._counterfactual_places if asked else 1
 
     async def RecommendStream(  # noqa: N802
         self, request: pb.RecommendStreamRequest, grpc_context: Context

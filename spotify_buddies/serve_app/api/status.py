@@ -79,15 +79,16 @@ async def call_with_status(
     telemetry: Telemetry,
     admission: Admission | None = None,
     within_s: float | None = None,
+    places: int = 1,
 ) -> Answer | Encoded:
     """Await call(request); on a ServiceError put its status on the context and return an empty message.
 
-    admission: where the call needs a place; None for calls that are answered in any case. within_s: the server's
+    admission: where the call needs `places`; None for calls that are answered in any case. within_s: the server's
     maximum; a call that takes longer is DEADLINE_EXCEEDED. A call whose caller left, or whose own deadline is over, is
     cancelled here and counted as CANCELLED.
     """
     try:
-        with admission.admitted() if admission is not None else nullcontext():
+        with admission.admitted(places) if admission is not None else nullcontext():
             result = await _in_time(call(request), within_s)
     except ServiceError as error:
         code = refuse(error, context)

@@ -101,6 +101,15 @@ class ExcludeSeen:
 
 
 @dataclass(frozen=True)
+class CounterfactualOptions:
+    """Which of a user's songs drop a playlist from the list. playlist_ids: of which; none: the first max_playlists."""
+
+    playlist_ids: frozenset[str] = frozenset()
+    max_playlists: int = 3
+    max_songs: int = 10
+
+
+@dataclass(frozen=True)
 class RefusedUser:
     """A user who cannot be answered. place: among all users of the request, from 0; field: as in user_ids[3]."""
 
@@ -132,6 +141,7 @@ class Query:
     adventurous: float = 0.0
     calibration: float = 0.0
     refused: tuple[RefusedUser, ...] = ()
+    counterfactual: CounterfactualOptions | None = None
     at: datetime | None = None
     asked: bytes | None = field(default=None, compare=False, repr=False)
 
@@ -263,21 +273,3 @@ class RankedLists:
     def source_numbers(self) -> Array:
         """The sources as int8 (n,). Enum members hash in Python, so columns of them go by their numbers."""
         return np.fromiter(self.sources, np.int8, len(self.sources))
-
-
-@dataclass(frozen=True)
-class Reasons:
-    """Why, per (user, place): shared int32, kinds int8 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
-
-    shared: how many the playlist has in common with the user of what its kind, a ReasonKind, says; 0 for TASTE and the
-    popular ones. kinds: 0 where a place is not filled. examples: of OWNER and SONGS such songs, of ARTISTS one song of
-    each such artist.
-    """
-
-    shared: Array
-    kinds: Array
-    examples: Array
-
-    def part(self, first: int, last: int) -> Reasons:
-        """Those of users first up to last."""
-        return Reasons(self.shared[first:last], self.kinds[first:last], self.examples[first:last])

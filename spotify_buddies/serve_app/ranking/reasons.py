@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from spotify_buddies.serve_app.ranking import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Source
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +39,24 @@ UNSHARED = np.array(
     ],
     np.int8,
 )
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why, per (user, place): shared int32, kinds int8 (n, limit); examples int32 (n, limit, 3) song rows, -1 padded.
+
+    shared: how many the playlist has in common with the user of what its kind, a ReasonKind, says; 0 for TASTE and the
+    popular ones. kinds: 0 where a place is not filled. examples: of OWNER and SONGS such songs, of ARTISTS one song of
+    each such artist.
+    """
+
+    shared: Array
+    kinds: Array
+    examples: Array
+
+    def part(self, first: int, last: int) -> Reasons:
+        """Those of users first up to last."""
+        return Reasons(self.shared[first:last], self.kinds[first:last], self.examples[first:last])
 
 
 def explain(engine: Engine, lists: RankedLists) -> Reasons:

@@ -46,6 +46,13 @@ class ServeSettings(BaseModel):
         description="listeners of a taste's songs, in total, up to which the replica counts its neighbours by itself "
         "and does not ask the neighbour index; 0: never",
     )
+    counterfactual_rankings: int = Field(
+        600, ge=1, description="lists that are computed for the counterfactuals of one call"
+    )
+    counterfactual_budget_ms: float = Field(500.0, gt=0, description="time budget of the counterfactuals of one call")
+    counterfactual_places: int = Field(
+        16, ge=1, description="places of max_ongoing_requests that a call with counterfactuals takes"
+    )
     store_budget_ms: float = Field(20.0, gt=0, description="time budget of a look-up in the daily lists")
     request_timeout_s: float = Field(
         10.0, gt=0, description="longest work on one call, whatever its deadline; then DEADLINE_EXCEEDED"

@@ -23,6 +23,9 @@ class Telemetry(Protocol):
     def count_searches(self, where: str, tastes: int) -> None:
         """Tastes whose nearest users were counted in the replica ("local"), or asked of the index ("index")."""
 
+    def count_counterfactual(self, outcome: str, rankings: int) -> None:
+        """A search for songs to leave out, by its outcome in lower case, and the lists that it computed."""
+
     def time_inference(self, seconds: float) -> None:
         """Seconds of a Recommend, from the decoded request to the ranked lists; for one user, to the encoded answer."""
 
@@ -79,6 +82,9 @@ class Silent:
         """Nothing."""
 
     def count_searches(self, where: str, tastes: int) -> None:
+        """Nothing."""
+
+    def count_counterfactual(self, outcome: str, rankings: int) -> None:
         """Nothing."""
 
     def time_inference(self, seconds: float) -> None:

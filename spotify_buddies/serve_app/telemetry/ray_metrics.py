@@ -49,6 +49,12 @@ class RayTelemetry:
             description="Tastes by where their nearest users were searched: in the replica, or by the neighbour index",
             tag_keys=("where",),
         )
+        self._counterfactuals = metrics.Counter(
+            "counterfactuals_total", description="Searches for songs to leave out, by outcome", tag_keys=("outcome",)
+        )
+        self._rankings = metrics.Counter(
+            "counterfactual_rankings_total", description="Lists computed in searches for songs to leave out"
+        )
         self._seconds = metrics.Histogram(
             "inference_time_seconds",
             description="Seconds from the decoded request to the ranked lists, of one request in eight",
@@ -128,6 +134,11 @@ class RayTelemetry:
     def count_searches(self, where: str, tastes: int) -> None:
         """Add tastes."""
         self._counted[self._searches, (("where", where),)] += tastes
+
+    def count_counterfactual(self, outcome: str, rankings: int) -> None:
+        """Add a search and its lists."""
+        self._counted[self._counterfactuals, (("outcome", outcome),)] += 1
+        self._counted[self._rankings, ()] += rankings
 
     def time_inference(self, seconds: float) -> None:
         """Observe one request of SAMPLED; from any thread."""

@@ -20,6 +20,8 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.nearest import LOCAL
 from spotify_buddies.serve_app.ranking.cold import steps_of
 from spotify_buddies.serve_app.ranking.encoding import (
+    Answered,
+    Batch,
     Encoder,
     Ranked,
     Shared,
@@ -38,6 +40,7 @@ from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.ranking.rules import Draws, Exploration, Rules
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
+from spotify_buddies.serve_app.versions.counterfactual.answer import DEFAULTS, Counterfactuals, Limits
 
 Array = npt.NDArray[Any]
 
@@ -52,40 +55,13 @@ class Budgets:
     """Longest waits for what an answer can do without, in seconds.
 
     counted_listeners: how many listeners the songs of a taste may have in total for its neighbours to be counted in
-    this process; 0: the index is asked for all.
+    this process; 0: the index is asked for all. counterfactual: what one call may take for these.
     """
 
     neighbours_s: float
     store_s: float
     counted_listeners: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A part of a query and its answer: the fields of a RecommendResponse, and what they were made of.
-
-    blocked: what must not come back, by place among user_ids and then tastes. exploration: how places were drawn; None:
-    they were not.
-    """
-
-    query: Query
-    data: bytes
-    ranked: Sequence[Ranked]
-    blocked: Sequence[Blocked]
-    exploration: Exploration | None = None
-
-
-@dataclass(frozen=True)
-class Answered:
-    """The answer to a whole query, batch by batch, in the order asked."""
-
-    batches: Sequence[Batch]
-    arm: Arm
-
-    @property
-    def data(self) -> bytes:
-        """The fields of a RecommendResponse."""
-        return self.batches[0].data if len(self.batches) == 1 else b"".join(batch.data for batch in self.batches)
+    counterfactual: Limits = DEFAULTS
 
 
 class AnswerCounter(Protocol):
@@ -118,6 +94,7 @@ class Answers:
         self._ranker = BatchRanker(
             engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s, counted=counted
         )
+        self._counterfactuals = Counterfactuals(engine, self._ranker, self.rules, budgets.counterfactual, telemetry)
         self._encoder = Encoder(engine)
         shared = Shared.of(engine, self._encoder)
         self._single = SingleAnswers(engine, shared)
@@ -151,6 +128,10 @@ class Answers:
 
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
+        answered = await self._rank_and_encode(query, excluded, arm)
+        return answered if query.counterfactual is None else await self._counterfactuals.add(answered, excluded)
+
+    async def _rank_and_encode(self, query: Query, excluded: Array, arm: Arm) -> Answered:
         if self._explorations and arm in self._explorations and query.mode is Mode.LIVE:
             return await self._in_batches(query, excluded, arm, self._explorations[arm])
         if query.is_single and (batch_of_one := self._answer_single(query, excluded, arm)) is not None:

@@ -18,8 +18,9 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.nearest import Nearest, Searches
 from spotify_buddies.serve_app.ranking import cold
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Skipped
+from spotify_buddies.serve_app.ranking.query import Mode, Query, RankedLists, Skipped, Taste
 from spotify_buddies.serve_app.ranking.rules import Rules
+from spotify_buddies.serve_app.ranking.song_lookup import TasteSongs
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 
 Array = npt.NDArray[Any]
@@ -102,6 +103,15 @@ class BatchRanker:
         lists = replace(lists, skipped=_skipped(nearest))
         # Nobody precomputed a list for a taste.
         return lists.skip((Skipped.DAILY_LIST,)) if query.mode is Mode.DAILY else lists
+
+    async def rank_songs(
+        self, user_id: str, songs: Csr, limit: int, excluded: Array, rules: Rules, run: Run
+    ) -> tuple[RankedLists, bool]:
+        """Lists of one user described by each row of songs, as of tastes; and whether a search of neighbours failed."""
+        nearest = await self._find_nearest(songs)
+        tastes, known = (Taste(user_id, ()),) * songs.rows, TasteSongs(songs, (0,) * songs.rows)
+        lists = await run(self._engine.rank_tastes, tastes, known, nearest.users, limit, excluded, rules)
+        return lists, bool(nearest.failed.any())
 
     def _rank_known(self, query: Query, excluded: Array, rules: Rules, timed: bool) -> RankedLists:
         started = time.perf_counter()

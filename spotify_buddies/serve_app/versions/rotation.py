@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spotify_buddies.serve_app.ranking.encoding import encode_refused, merge
+from spotify_buddies.serve_app.ranking.encoding import Answered, encode_refused, merge
 from spotify_buddies.serve_app.ranking.query import Arm, Query
-from spotify_buddies.serve_app.versions.answers import Answered, Answers
+from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import ArmCounter, CallCounter
 from spotify_buddies.serve_app.versions.shadow import Shadow

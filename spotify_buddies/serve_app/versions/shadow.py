@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spotify_buddies.serve_app.ranking.encoding import Answered, Batch
 from spotify_buddies.serve_app.ranking.lookup import Keys, find
 from spotify_buddies.serve_app.ranking.query import Mode, RankedLists, Source
-from spotify_buddies.serve_app.versions.answers import Answered, Answers, Batch
+from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import ArmCounter
 
 Array = npt.NDArray[Any]

@@ -11,6 +11,7 @@ from spotify_buddies.foundation.stages import stage
 from spotify_buddies.foundation.stages.blocks import THREADS, Blocks
 from spotify_buddies.foundation.stages.progress import Progress, silent
 from spotify_buddies.trainer.dataset import table
+from spotify_buddies.trainer.dataset.erased import Erased
 from spotify_buddies.trainer.dataset.errors import Skipped
 from spotify_buddies.trainer.dataset.labels.follows import real_labels
 from spotify_buddies.trainer.dataset.labels.ownership import assign_owners
@@ -55,6 +56,7 @@ def build_dataset(
     settings: DataSettings,
     *,
     skip_bad_files: bool = False,
+    erased: Erased | None = None,
     blocks: Blocks = THREADS,
     progress: Progress = silent,
 ) -> DatasetSummary:
@@ -63,10 +65,11 @@ def build_dataset(
     The same raw files (by content) and settings give the same files byte for byte, whatever block_users is, whoever
     works on the blocks, and whether or not the work was interrupted: a stage is either finished or starts over.
     DataError names a malformed raw file and the place in it; with skip_bad_files such files and lines are left out,
-    counted and listed in part 1's statistics.
+    counted and listed in part 1's statistics. erased: listeners of whom the data set holds nothing, from read_erased;
+    part 1's statistics count them.
     """
-    files = _fingerprints(sources, progress)
-    parts = _parts(sources, directory, settings, skip_bad_files, blocks, progress)
+    files = _fingerprints(erased.without_exports(sources) if erased else sources, progress)
+    parts = _parts(sources, directory, settings, skip_bad_files, erased, blocks, progress)
     stamps: dict[str, stage.Stamp] = {}
     for name, part in parts.items():
         stamps[name] = stage.run(
@@ -92,6 +95,7 @@ def _parts(
     directory: Path,
     settings: DataSettings,
     skip_bad_files: bool,
+    erased: Erased | None,
     blocks: Blocks,
     progress: Progress,
 ) -> dict[str, _Part]:
@@ -101,9 +105,10 @@ def _parts(
     raw, songs, matrix, score = folders[table.RAW], folders[table.SONGS], folders[table.MATRIX], folders[table.SCORE]
     return {
         table.RAW: _Part(
-            {"skip_bad_files": skip_bad_files},
+            # Without erased listeners the key is what it always was.
+            {"skip_bad_files": skip_bad_files} | ({"erased": erased.digest} if erased else {}),
             (),
-            lambda to: read_raw(to, sources, Skipped(skip_bad_files), progress),
+            lambda to: _read(to, sources, Skipped(skip_bad_files), progress, erased),
         ),
         table.SONGS: _Part(
             _chosen(settings, "matching", "joined_artists", "near_names") | {"rules": MATCHING_RULES},
@@ -134,6 +139,14 @@ def _parts(
         ),
         **_labelled(folders, settings, blocks, progress, real=real, follows=sources.follows),
     }
+
+
+def _read(to: Path, sources: Sources, skipped: Skipped, progress: Progress, erased: Erased | None) -> dict[str, Any]:
+    if not erased:
+        return read_raw(to, sources, skipped, progress)
+    left = erased.without_exports(sources)
+    counts = read_raw(to, left, skipped, progress, erased)
+    return counts | {"exports_of_erased_listeners": len(sources.exports) - len(left.exports)}
 
 
 def _labelled(

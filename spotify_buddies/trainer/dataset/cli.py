@@ -86,6 +86,13 @@ def build(
     feedback: Annotated[
         Path | None, typer.Option(help="An extract of `buddies retrain extract`: its likes and dislikes join the data.")
     ] = None,
+    erased: Annotated[
+        Path | None,
+        typer.Option(help="Hashes of `buddies user erased`: nothing of these listeners is in the data set."),
+    ] = None,
+    erasure_key: Annotated[
+        Path | None, typer.Option(help="File with the key of these hashes; default: <state>/erasure-key.")
+    ] = None,
     ray: OnRay = None,
     details: Details = False,
     as_json: AsJson = False,
@@ -104,7 +111,9 @@ def build(
     from spotify_buddies.foundation.stages.progress import Reporter
     from spotify_buddies.foundation.stages.stage import StageError, Writing
     from spotify_buddies.foundation.terminal.console import explained
+    from spotify_buddies.foundation.text.pseudonym import KEY_FILE
     from spotify_buddies.trainer.dataset.build import build_dataset
+    from spotify_buddies.trainer.dataset.erased import read_erased
     from spotify_buddies.trainer.dataset.errors import DataError
     from spotify_buddies.trainer.dataset.reading.remote import local
     from spotify_buddies.trainer.dataset.reading.sources import find_sources, with_feedback
@@ -124,6 +133,7 @@ def build(
                 directory,
                 settings.data,
                 skip_bad_files=skip_bad_files,
+                erased=read_erased(erased, erasure_key or settings.state_dir / KEY_FILE) if erased else None,
                 blocks=blocks,
                 progress=progress,
             )

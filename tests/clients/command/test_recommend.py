@@ -84,3 +84,23 @@ def test_a_file_of_songs_is_read_as_editors_write_it(text: str, songs: list[tupl
     assert result.returncode == 0
     ((taste,),) = [request.tastes for request in asked]
     assert [(song.name.title, song.name.artist) for song in taste.songs] == songs
+
+
+def test_a_counterfactual_is_asked_for_and_its_songs_are_printed(tmp_path: Path) -> None:
+    seen: list[pb.RecommendRequest] = []
+
+    def answer(request: pb.RecommendRequest, context: object) -> pb.RecommendResponse:
+        seen.append(request)
+        songs = [pb.KnownSong(title="Roads", artist="Portishead")]
+        found = pb.Counterfactual(outcome=pb.COUNTERFACTUAL_OUTCOME_FOUND, songs=songs)
+        playlist = pb.RecommendedPlaylist(playlist_id="p", title="Rain", counterfactual=found)
+        return pb.RecommendResponse(recommendations=[pb.Recommendation(user_id="ada", playlists=[playlist])])
+
+    with serving(Recommend=answer) as address:
+        for arguments in (("--counterfactual",), ("--counterfactual", "--max-songs", "7"), ()):
+            result = called("recommend", "ada", *arguments, "--address", address, cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+            assert "#1 would not be in the list without Roads - Portishead" in result.stdout
+    assert [r.HasField("counterfactual") for r in seen] == [True, True, False]
+    assert [r.counterfactual.max_songs for r in seen] == [0, 7, 0]
+    assert called("recommend", "ada", "--max-songs", "7", cwd=tmp_path).returncode == 2

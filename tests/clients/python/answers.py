@@ -28,6 +28,15 @@ ANSWER = pb.RecommendResponse(
                 pb.RecommendedPlaylist(
                     playlist_id="p4", reason=pb.Reason(kind=pb.REASON_KIND_FOLLOWERS, common_followers=7)
                 ),
+                pb.RecommendedPlaylist(
+                    playlist_id="p5",
+                    counterfactual=pb.Counterfactual(
+                        outcome=pb.COUNTERFACTUAL_OUTCOME_FOUND,
+                        replaced_by="p9",
+                        rankings=12,
+                        songs=[pb.KnownSong(song_id="SO1", title="T", artist="A"), pb.KnownSong(title="U", artist="B")],
+                    ),
+                ),
             ],
         )
     ]

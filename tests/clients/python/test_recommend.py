@@ -12,6 +12,9 @@ from spotify_buddies.clients.python import (
     Arm,
     AsyncClient,
     Client,
+    Counterfactual,
+    CounterfactualOptions,
+    CounterfactualOutcome,
     ExcludeSeen,
     InvalidRequest,
     ListenerError,
@@ -44,6 +47,9 @@ def test_an_answer_is_decoded_field_by_field() -> None:
     assert (artists.kind, artists.artist_songs, artists.artists) == (ReasonKind.ARTISTS, 12, ("A", "B"))
     assert followers is not None
     assert (followers.kind, followers.common_followers) == (ReasonKind.FOLLOWERS, 7)
+    assert found.playlists[0].counterfactual is None
+    songs = (Song("T", "A", "SO1"), Song("U", "B"))
+    assert found.playlists[4].counterfactual == Counterfactual(CounterfactualOutcome.FOUND, songs, "p9", 12)
 
 
 def test_a_request_carries_everything_it_was_given() -> None:
@@ -68,8 +74,9 @@ def test_a_request_carries_everything_it_was_given() -> None:
             max_song_containment=0.25,
             adventurous=0.75,
             calibration=0.125,
+            counterfactual=CounterfactualOptions(["p"], 2, 7),
         )
-        client.recommend(["a"], exclude_seen=ExcludeSeen())
+        client.recommend(["a"], exclude_seen=ExcludeSeen(), counterfactual=CounterfactualOptions())
     assert seen[0] == pb.RecommendRequest(
         user_ids=["a"],
         tastes=[
@@ -85,7 +92,10 @@ def test_a_request_carries_everything_it_was_given() -> None:
         max_song_containment=0.25,
         adventurous=0.75,
         calibration=0.125,
+        counterfactual=pb.CounterfactualOptions(playlist_ids=["p"], max_playlists=2, max_songs=7),
     )
+    assert seen[1].HasField("counterfactual")
+    assert seen[1].counterfactual == pb.CounterfactualOptions()
     for name in ("limit", "max_per_owner", "max_song_overlap", "max_song_containment"):
         assert not seen[1].HasField(name), "the server's default holds when nothing is given"  # type: ignore[arg-type]
     assert not seen[1].exclude_seen.HasField("window")

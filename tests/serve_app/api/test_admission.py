@@ -37,6 +37,19 @@ def test_one_place_is_given_once_and_again_when_it_is_free() -> None:
     assert admission.in_flight == 0
 
 
+def test_a_large_call_takes_several_places_or_all_that_there_are() -> None:
+    admission = Admission(8, random.Random(0))
+    with admission.admitted(3), admission.admitted(5):
+        assert admission.in_flight == 8
+        with pytest.raises(ServerFull), admission.admitted():
+            raise AssertionError("more were let in than there are places")
+    with admission.admitted(), pytest.raises(ServerFull), admission.admitted(100):
+        raise AssertionError("it was let in beside another")
+    with admission.admitted(100):
+        assert admission.in_flight == 8
+    assert admission.in_flight == 0
+
+
 def test_a_call_that_fails_gives_its_place_back() -> None:
     admission = Admission(1, random.Random(0))
     with pytest.raises(KeyError), admission.admitted():

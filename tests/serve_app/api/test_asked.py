@@ -27,7 +27,16 @@ def with_users(**users: object) -> pb.RecommendRequest:
 
 def test_every_field_of_the_request_is_set_here() -> None:
     fields = {field.name for field in pb.RecommendRequest.DESCRIPTOR.fields}
-    assert {field.name for field, _ in RULES.ListFields()} | {"user_ids", "tastes"} == fields
+    assert {field.name for field, _ in RULES.ListFields()} | {"user_ids", "tastes", "counterfactual"} == fields
+
+
+@pytest.mark.parametrize("tastes", [[], [pb.Taste(songs=[pb.Song(song_id="S1")])]])
+def test_what_changes_no_list_is_not_remembered(tastes: list[pb.Taste]) -> None:
+    request = with_users(user_ids=["ada"], tastes=tastes)
+    before = asked_of(request)
+    request.counterfactual.max_songs = 7
+    assert asked_of(request) == before
+    assert request.counterfactual.max_songs == 7
 
 
 def test_a_request_comes_back_for_one_listener_without_the_ids_of_the_others() -> None:

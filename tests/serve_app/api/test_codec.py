@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import Any
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
-from spotify_buddies.serve_app.api.codec import Malformed, decode_feedback, decode_query, decode_stream
+from spotify_buddies.serve_app.api.codec import Malformed, decode_query, decode_stream
+from spotify_buddies.serve_app.api.feedback_codec import decode_feedback
 from spotify_buddies.serve_app.api.grpc_registration import parser
 from spotify_buddies.serve_app.errors import (
     FeedbackUnavailable,
@@ -16,9 +18,14 @@ from spotify_buddies.serve_app.errors import (
     NeighboursUnavailable,
     Violation,
 )
-from spotify_buddies.serve_app.ranking.query import ExcludeSeen, Mode, Query, SongName, Taste
+from spotify_buddies.serve_app.ranking.query import CounterfactualOptions, ExcludeSeen, Mode, Query, SongName, Taste
 
 SONG = pb.Song(song_id="SO1")
+ASKED = pb.CounterfactualOptions()
+
+
+def counterfactual(**given: Any) -> pb.CounterfactualOptions:
+    return pb.CounterfactualOptions(**given)
 
 
 def fields(error: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
@@ -117,6 +124,7 @@ def test_a_stream_takes_fifty_thousand_listeners_in_parts_of_five_hundred() -> N
         (pb.RecommendStreamRequest(request=query(user_ids=["a"] * 50_001)), ["request.user_ids"]),
         (pb.RecommendStreamRequest(request=query(limit=0), part_size=0), ["request.limit", "part_size"]),
         (pb.RecommendStreamRequest(request=query(), part_size=1001), ["part_size"]),
+        (pb.RecommendStreamRequest(request=query(counterfactual=ASKED)), ["request.counterfactual"]),
     ],
 )
 def test_a_stream_out_of_range_names_every_field(request_: pb.RecommendStreamRequest, expected: list[str]) -> None:
@@ -137,6 +145,12 @@ def test_unset_fields_take_their_documented_defaults() -> None:
         adventurous=0.0,
         calibration=0.0,
     )
+
+
+def test_a_counterfactual_takes_its_defaults_and_what_it_is_given() -> None:
+    assert decode_query(query(counterfactual=ASKED)).counterfactual == CounterfactualOptions(frozenset(), 3, 10)
+    given = counterfactual(playlist_ids=["p", "q"], max_playlists=2, max_songs=7)
+    assert decode_query(query(counterfactual=given)).counterfactual == CounterfactualOptions(frozenset("pq"), 2, 7)
 
 
 def test_every_field_is_decoded() -> None:
@@ -192,6 +206,13 @@ def test_every_field_is_decoded() -> None:
         (query(exclude_seen=seen(0, 999_999_999)), ["exclude_seen.window"]),
         (query(exclude_seen=seen(-1)), ["exclude_seen.window"]),
         (query(exclude_seen=seen(365 * 86_400, 1)), ["exclude_seen.window"]),
+        (query(user_ids=["a"] * 11, counterfactual=ASKED), ["counterfactual"]),
+        (query(counterfactual=counterfactual(max_playlists=0)), ["counterfactual.max_playlists"]),
+        (query(counterfactual=counterfactual(max_playlists=21)), ["counterfactual.max_playlists"]),
+        (query(counterfactual=counterfactual(max_songs=0)), ["counterfactual.max_songs"]),
+        (query(counterfactual=counterfactual(max_songs=51)), ["counterfactual.max_songs"]),
+        (query(counterfactual=counterfactual(playlist_ids=["p", "\0"])), ["counterfactual.playlist_ids[1]"]),
+        (query(counterfactual=counterfactual(playlist_ids=["p"] * 101)), ["counterfactual.playlist_ids"]),
         (query(user_ids=[""], limit=0, exclude_playlist_ids=[""]), ["user_ids[0]", "limit", "exclude_playlist_ids[0]"]),
     ],
 )
@@ -205,6 +226,9 @@ def test_a_request_out_of_range_names_every_field(request_: pb.RecommendRequest,
     "request_",
     [
         query(user_ids=["a"] * 1000),
+        query(user_ids=["a"] * 10, counterfactual=counterfactual(playlist_ids=["p"] * 100)),
+        query(counterfactual=counterfactual(max_playlists=1, max_songs=50)),
+        query(counterfactual=counterfactual(max_playlists=20, max_songs=1)),
         query(user_ids=["é" * 64, "x" * 128]),
         query(limit=1),
         query(limit=100),

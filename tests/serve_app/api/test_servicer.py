@@ -56,6 +56,32 @@ async def hold_streams(servicer: GrpcServicer, count: int, stack: AsyncExitStack
         assert context.code is None
 
 
+def test_a_counterfactual_takes_the_places_that_the_settings_say(engine: Engine, settings: ServeSettings) -> None:
+    places: list[int] = []
+
+    class Noting(Service):
+        async def recommend(self, request: Any, event_time: str = "") -> Encoded:
+            places.append(made._admission.in_flight)
+            return await super().recommend(request, event_time)
+
+    budgets = Budgets(neighbours_s=0.05, store_s=0.05)
+    service = Noting(engine, model="m", budgets=budgets, feedback=None, daily=None, telemetry=Silent())
+    made = GrpcServicer(service, Silent(), settings.model_copy(update={"counterfactual_places": 5}))
+    asked = pb.RecommendRequest(user_ids=["user-1"], counterfactual=pb.CounterfactualOptions())
+
+    async def check() -> None:
+        await made.Recommend(CALL, Context())
+        answers = await asyncio.gather(*(made.Recommend(one, Context()) for one in (asked, asked, CALL)))
+        sent = [pb.RecommendResponse.FromString(answer.SerializeToString()).recommendations for answer in answers]
+        # The second one finds three places.
+        assert list(map(len, sent)) == [1, 0, 1]
+        assert sent[0][0].playlists[0].HasField("counterfactual")
+        assert not sent[2][0].playlists[0].HasField("counterfactual")
+
+    asyncio.run(check())
+    assert places == [1, 5, 6]
+
+
 def test_unread_streams_take_their_own_places_and_none_of_calls(servicer: GrpcServicer) -> None:
     async def check() -> None:
         async with AsyncExitStack() as stack:

@@ -19,7 +19,8 @@ from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids, encode_refused
 from spotify_buddies.serve_app.ranking.encoding.kernels import tags
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, Reasons, RefusedUser, Skipped, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, ReasonKind, RefusedUser, Skipped, Source
+from spotify_buddies.serve_app.ranking.reasons import Reasons
 from spotify_buddies.trainer.bundle import write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, make_bundle, parts
 from tests.serve_app.reference import message
@@ -193,8 +194,9 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
         "user_id", "recommendation_id", "playlists", "model_version", "arm", "source", "skipped", "unknown_songs",
         "error",
     ]  # fmt: skip
+    # Counterfactuals are added to the few answers that have them: versions/counterfactual/answer.py.
     assert [f.name for f in pb.RecommendedPlaylist.DESCRIPTOR.fields] == [
-        "playlist_id", "title", "owner_id", "score", "reason", "found_by",
+        "playlist_id", "title", "owner_id", "score", "reason", "found_by", "counterfactual",
     ]  # fmt: skip
     assert [field.name for field in pb.Reason.DESCRIPTOR.fields] == [
         "shared_songs", "examples", "text", "kind", "artist_songs", "artists", "common_followers",

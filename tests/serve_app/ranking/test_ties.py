@@ -13,8 +13,8 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.protos.buddies.v1 import recommender_pb2 as pb
 from spotify_buddies.serve_app.ranking.encoding import Encoder, draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import ReasonKind, Reasons, Taste
-from spotify_buddies.serve_app.ranking.reasons import explain
+from spotify_buddies.serve_app.ranking.query import ReasonKind, Taste
+from spotify_buddies.serve_app.ranking.reasons import Reasons, explain
 from spotify_buddies.trainer.bundle import Bundle, BundleParts, write_bundle
 from tests.serve_app.bundles import PLAYLISTS, SONGS, USERS, parts
 from tests.serve_app.ranking.cold_path import NONE, answering, ask, near

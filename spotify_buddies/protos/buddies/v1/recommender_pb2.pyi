@@ -228,6 +228,58 @@ REASON_KIND_POPULAR_IN_GENRE: ReasonKind.ValueType  # 7
 """The same in the listener's kind of music: SOURCE_POPULAR_IN_GENRE."""
 Global___ReasonKind: _TypeAlias = ReasonKind  # noqa: Y015
 
+class _CounterfactualOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CounterfactualOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CounterfactualOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COUNTERFACTUAL_OUTCOME_UNSPECIFIED: _CounterfactualOutcome.ValueType  # 0
+    """Never sent."""
+    COUNTERFACTUAL_OUTCOME_FOUND: _CounterfactualOutcome.ValueType  # 1
+    """Without Counterfactual.songs the list does not have the playlist, and with any one of them put back it has it: both
+    were ranked.
+    """
+    COUNTERFACTUAL_OUTCOME_NOT_FOUND: _CounterfactualOutcome.ValueType  # 2
+    """None of the sets that were tried, of at most max_songs songs, drops it. Others were not tried."""
+    COUNTERFACTUAL_OUTCOME_FEW_SONGS: _CounterfactualOutcome.ValueType  # 3
+    """Fewer than two songs of the listener are known."""
+    COUNTERFACTUAL_OUTCOME_NOT_BY_SONGS: _CounterfactualOutcome.ValueType  # 4
+    """The list of the listener's songs alone does not have it: what the version has learned of the listener themselves, or
+    a list of the day, brought it.
+    """
+    COUNTERFACTUAL_OUTCOME_BUDGET_SPENT: _CounterfactualOutcome.ValueType  # 5
+    """The rankings or the time that a call has for this (serve.counterfactual_rankings, serve.counterfactual_budget_ms)
+    were used up before.
+    """
+    COUNTERFACTUAL_OUTCOME_UNVERIFIED: _CounterfactualOutcome.ValueType  # 6
+    """The neighbour search did not answer within its time budget, so nothing could be verified."""
+
+class CounterfactualOutcome(_CounterfactualOutcome, metaclass=_CounterfactualOutcomeEnumTypeWrapper):
+    """What the search for songs to leave out has found."""
+
+COUNTERFACTUAL_OUTCOME_UNSPECIFIED: CounterfactualOutcome.ValueType  # 0
+"""Never sent."""
+COUNTERFACTUAL_OUTCOME_FOUND: CounterfactualOutcome.ValueType  # 1
+"""Without Counterfactual.songs the list does not have the playlist, and with any one of them put back it has it: both
+were ranked.
+"""
+COUNTERFACTUAL_OUTCOME_NOT_FOUND: CounterfactualOutcome.ValueType  # 2
+"""None of the sets that were tried, of at most max_songs songs, drops it. Others were not tried."""
+COUNTERFACTUAL_OUTCOME_FEW_SONGS: CounterfactualOutcome.ValueType  # 3
+"""Fewer than two songs of the listener are known."""
+COUNTERFACTUAL_OUTCOME_NOT_BY_SONGS: CounterfactualOutcome.ValueType  # 4
+"""The list of the listener's songs alone does not have it: what the version has learned of the listener themselves, or
+a list of the day, brought it.
+"""
+COUNTERFACTUAL_OUTCOME_BUDGET_SPENT: CounterfactualOutcome.ValueType  # 5
+"""The rankings or the time that a call has for this (serve.counterfactual_rankings, serve.counterfactual_budget_ms)
+were used up before.
+"""
+COUNTERFACTUAL_OUTCOME_UNVERIFIED: CounterfactualOutcome.ValueType  # 6
+"""The neighbour search did not answer within its time budget, so nothing could be verified."""
+Global___CounterfactualOutcome: _TypeAlias = CounterfactualOutcome  # noqa: Y015
+
 class _FeedbackOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -407,6 +459,57 @@ class ExcludeSeen(_message.Message):
 Global___ExcludeSeen: _TypeAlias = ExcludeSeen  # noqa: Y015
 
 @_typing.final
+class CounterfactualOptions(_message.Message):
+    """Ask which of a listener's songs, left out, would drop a recommended playlist from the list.
+
+    What "left out" means: the list is computed again for a Taste that is the same listener, described by their songs, once
+    with all of them and once without those left out, under the rules of the request. The songs of one of user_ids are
+    those that the version knows of them, evenly at most 1,000. Neighbours, the factor of the songs, candidates and ranks
+    are found anew both times; what a version has learned of the listener themselves, and can not learn anew while a
+    request waits, counts neither time. Everybody can repeat it with a Taste of the same songs.
+
+    It takes many rankings, and places of the replica accordingly, so that only 10 listeners together may be asked for, and
+    RecommendStream does not take it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYLIST_IDS_FIELD_NUMBER: _builtins.int
+    MAX_PLAYLISTS_FIELD_NUMBER: _builtins.int
+    MAX_SONGS_FIELD_NUMBER: _builtins.int
+    max_playlists: _builtins.int
+    """Playlists of each list, 1 to 20. Default (unset): 3."""
+    max_songs: _builtins.int
+    """Songs left out together, 1 to 50. Default (unset): 10."""
+    @_builtins.property
+    def playlist_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Playlists to explain, where they are in a list. At most 100 ids; others are ignored. Default: the first
+        max_playlists of every list.
+        """
+
+    def __init__(
+        self,
+        *,
+        playlist_ids: _abc.Iterable[_builtins.str] | None = ...,
+        max_playlists: _builtins.int | None = ...,
+        max_songs: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_playlists", b"_max_playlists", "_max_songs", b"_max_songs", "max_playlists", b"max_playlists", "max_songs", b"max_songs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_playlists", b"_max_playlists", "_max_songs", b"_max_songs", "max_playlists", b"max_playlists", "max_songs", b"max_songs", "playlist_ids", b"playlist_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_playlists: _TypeAlias = _typing.Literal["max_playlists"]  # noqa: Y015
+    _WhichOneofArgType__max_playlists: _TypeAlias = _typing.Literal["_max_playlists", b"_max_playlists"]  # noqa: Y015
+    _WhichOneofReturnType__max_songs: _TypeAlias = _typing.Literal["max_songs"]  # noqa: Y015
+    _WhichOneofArgType__max_songs: _TypeAlias = _typing.Literal["_max_songs", b"_max_songs"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_playlists) -> _WhichOneofReturnType__max_playlists | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_songs) -> _WhichOneofReturnType__max_songs | None: ...
+
+Global___CounterfactualOptions: _TypeAlias = CounterfactualOptions  # noqa: Y015
+
+@_typing.final
 class RecommendRequest(_message.Message):
     """Ask for playlists. Playlists that a listener owns, has disliked, or asked not to see for a time never come back, nor do
     those that the listener dislikes or, where follows are people's own, follows in the data set of the version.
@@ -426,6 +529,7 @@ class RecommendRequest(_message.Message):
     MAX_SONG_CONTAINMENT_FIELD_NUMBER: _builtins.int
     ADVENTUROUS_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
+    COUNTERFACTUAL_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """Playlists per listener, 1 to 100. Default (unset): 5."""
     mode: Global___Mode.ValueType
@@ -466,6 +570,10 @@ class RecommendRequest(_message.Message):
     def exclude_seen(self) -> Global___ExcludeSeen:
         """Leave out what each listener has seen before; looked up under a time budget. Default (unset): nothing is left out."""
 
+    @_builtins.property
+    def counterfactual(self) -> Global___CounterfactualOptions:
+        """Fill RecommendedPlaylist.counterfactual. At most 10 user_ids and tastes together. Default (unset): no."""
+
     def __init__(
         self,
         *,
@@ -481,10 +589,11 @@ class RecommendRequest(_message.Message):
         max_song_containment: _builtins.float | None = ...,
         adventurous: _builtins.float = ...,
         calibration: _builtins.float = ...,
+        counterfactual: Global___CounterfactualOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "counterfactual", b"counterfactual", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "adventurous", b"adventurous", "calibration", b"calibration", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_explain", b"_explain", "_limit", b"_limit", "_max_per_owner", b"_max_per_owner", "_max_song_containment", b"_max_song_containment", "_max_song_overlap", b"_max_song_overlap", "adventurous", b"adventurous", "calibration", b"calibration", "counterfactual", b"counterfactual", "exclude_playlist_ids", b"exclude_playlist_ids", "exclude_seen", b"exclude_seen", "explain", b"explain", "limit", b"limit", "max_per_owner", b"max_per_owner", "max_song_containment", b"max_song_containment", "max_song_overlap", b"max_song_overlap", "mode", b"mode", "tastes", b"tastes", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__explain: _TypeAlias = _typing.Literal["explain"]  # noqa: Y015
     _WhichOneofArgType__explain: _TypeAlias = _typing.Literal["_explain", b"_explain"]  # noqa: Y015
@@ -566,6 +675,74 @@ class Reason(_message.Message):
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
+class KnownSong(_message.Message):
+    """A song of the listener."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONG_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    ARTIST_FIELD_NUMBER: _builtins.int
+    song_id: _builtins.str
+    """An id of it in the data set; empty if it has none."""
+    title: _builtins.str
+    """Title; may be empty."""
+    artist: _builtins.str
+    """Artist; may be empty."""
+    def __init__(
+        self,
+        *,
+        song_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        artist: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist", b"artist", "song_id", b"song_id", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnownSong: _TypeAlias = KnownSong  # noqa: Y015
+
+@_typing.final
+class Counterfactual(_message.Message):
+    """Which songs of the listener bring a playlist into the list. See CounterfactualOptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    SONGS_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
+    RANKINGS_FIELD_NUMBER: _builtins.int
+    outcome: Global___CounterfactualOutcome.ValueType
+    """Only COUNTERFACTUAL_OUTCOME_FOUND has songs."""
+    replaced_by: _builtins.str
+    """The best playlist of the list without these songs that is not in the list with them; empty if there is none."""
+    rankings: _builtins.int
+    """Lists that were computed for this playlist. Those that another playlist of the same list needed too count there."""
+    @_builtins.property
+    def songs(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownSong]:
+        """The songs to leave out, those that matter most first. No one of them can be spared; a smaller set of other songs may
+        exist.
+        """
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___CounterfactualOutcome.ValueType = ...,
+        songs: _abc.Iterable[Global___KnownSong] | None = ...,
+        replaced_by: _builtins.str = ...,
+        rankings: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "rankings", b"rankings", "replaced_by", b"replaced_by", "songs", b"songs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counterfactual: _TypeAlias = Counterfactual  # noqa: Y015
+
+@_typing.final
 class RecommendedPlaylist(_message.Message):
     """One recommended playlist."""
 
@@ -577,6 +754,7 @@ class RecommendedPlaylist(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     FOUND_BY_FIELD_NUMBER: _builtins.int
+    COUNTERFACTUAL_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist's id."""
     title: _builtins.str
@@ -595,6 +773,10 @@ class RecommendedPlaylist(_message.Message):
     def found_by(self) -> _containers.RepeatedScalarFieldContainer[Global___CandidateSource.ValueType]:
         """Every source that found it; empty for a version that does not say."""
 
+    @_builtins.property
+    def counterfactual(self) -> Global___Counterfactual:
+        """Absent unless RecommendRequest.counterfactual asks for it."""
+
     def __init__(
         self,
         *,
@@ -604,10 +786,11 @@ class RecommendedPlaylist(_message.Message):
         score: _builtins.float = ...,
         reason: Global___Reason | None = ...,
         found_by: _abc.Iterable[Global___CandidateSource.ValueType] | None = ...,
+        counterfactual: Global___Counterfactual | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counterfactual", b"counterfactual", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["found_by", b"found_by", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterfactual", b"counterfactual", "found_by", b"found_by", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

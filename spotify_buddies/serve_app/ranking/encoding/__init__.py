@@ -1,5 +1,6 @@
 """Answers as protobuf's wire format, written from columns."""
 
+from spotify_buddies.serve_app.ranking.encoding.answered import Answered, Batch
 from spotify_buddies.serve_app.ranking.encoding.encoder import (
     Encoded,
     Encoder,
@@ -13,6 +14,8 @@ from spotify_buddies.serve_app.ranking.encoding.single import Shared, SingleAnsw
 from spotify_buddies.serve_app.ranking.encoding.taste import CountedTaste, TasteAnswers
 
 __all__ = [
+    "Answered",
+    "Batch",
     "CountedTaste",
     "Encoded",
     "Encoder",

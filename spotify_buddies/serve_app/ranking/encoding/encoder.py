@@ -17,8 +17,8 @@ from spotify_buddies.serve_app.ranking.encoding import kernels
 from spotify_buddies.serve_app.ranking.engine import Engine
 from spotify_buddies.serve_app.ranking.lookup import Keys
 from spotify_buddies.serve_app.ranking.plain_arrays import read_only
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser, Skipped
-from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, RefusedUser, Skipped
+from spotify_buddies.serve_app.ranking.reasons import EXAMPLES, PHRASES, Reasons
 from spotify_buddies.trainer.bundle import Bundle, StringTable
 from spotify_buddies.trainer.bundle.sources import ALL, names_of
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spotify_buddies.serve_app.ranking.encoding.encoder import Encoder, encode_refused
-from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, Reasons, RefusedUser
+from spotify_buddies.serve_app.ranking.query import Arm, RankedLists, RefusedUser
+from spotify_buddies.serve_app.ranking.reasons import Reasons
 
 
 @dataclass(frozen=True)

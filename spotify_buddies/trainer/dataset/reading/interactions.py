@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,8 @@ class Interactions:
     """One entry per row that was read, in the order read: rows of users and playlists, milliseconds since 1970 (or
     NO_TIME), weight, FOLLOW or DISLIKE, and the part of a given split (or NO_PART).
 
-    counts: rows that were left out by why. listed: the first of them, with file and line.
+    counts: rows that were left out by why. listed: the first of them, with file and line. of_erased: rows
+    of the users in `erased`, which are left out.
     """
 
     users: array[int] = field(default_factory=lambda: array("i"))
@@ -59,6 +60,8 @@ class Interactions:
     parts: array[int] = field(default_factory=lambda: array("B"))
     counts: dict[str, int] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
+    of_erased: int = 0
+    erased: set[str] = field(default_factory=set)
 
     def add(self, user: int, playlist: int, at: int, weight: float, kind: int, part: int = NO_PART) -> None:
         """Append one entry."""
@@ -77,13 +80,20 @@ class Interactions:
 
 
 def read_interactions(
-    paths: Iterable[Path], users: Ids, owners: Iterable[str], playlists: Ids, skipped: Skipped, tick: Tick
+    paths: Iterable[Path],
+    users: Ids,
+    owners: Iterable[str],
+    playlists: Ids,
+    skipped: Skipped,
+    tick: Tick,
+    erased: Container[str] = (),
 ) -> Interactions:
     """Read tables of interactions, in this order. Users who follow something are added to `users`.
 
     A row whose id is no id, whose time or kind cannot be read, or whose weight is no finite number above 0 goes to
     `skipped`. Counted and left out: a row with a playlist that is not known, and a dislike of a user who neither
-    listens, follows nor is in `owners`. DataError as table_rows.
+    listens, follows nor is in `owners`. Rows of `erased` users are left out and not listed: that would name them.
+    DataError as table_rows.
     """
     found = Interactions()
     later: list[tuple[Path, str, str, int, int]] = []
@@ -101,7 +111,10 @@ def read_interactions(
             except ValueError as error:
                 skipped.line(DataError(str(path), where, str(error), SKIP))
                 continue
-            if playlist not in playlists:
+            if user in erased:
+                found.of_erased += 1
+                found.erased.add(user)
+            elif playlist not in playlists:
                 found.leave_out(_UNKNOWN_PLAYLIST, path, where, f"no playlist {playlist!r} is known")
             elif what == FOLLOW:
                 found.add(users.code(user), playlists.code(playlist), moment, worth, FOLLOW)

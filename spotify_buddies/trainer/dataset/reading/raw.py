@@ -9,7 +9,7 @@ known by that alone comes after the listeners.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from spotify_buddies.trainer.dataset.errors import DataError, Skipped
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.reading.attlist import AttList, read_attlist
 from spotify_buddies.trainer.dataset.reading.exports.read import ReadExports, read_exports
+from spotify_buddies.trainer.dataset.reading.gathered import Listens, Playlists, SongCodes, joined, without
 from spotify_buddies.trainer.dataset.reading.interactions import (
     Interactions,
     add_attlist,
@@ -40,31 +41,16 @@ Array = npt.NDArray[Any]
 Statistics = dict[str, Any]
 
 
-@dataclass
-class _Playlists:
-    ids: Ids = field(default_factory=Ids)
-    titles: list[str] = field(default_factory=list)
-    followers: list[int | None] = field(default_factory=list)
-    owners: list[str | None] = field(default_factory=list)
-    lengths: list[Array] = field(default_factory=list)
-    songs: list[Array] = field(default_factory=list)
-
-
-@dataclass
-class _Listens:
-    users: Ids = field(default_factory=Ids)
-    ids: Ids = field(default_factory=Ids)
-    rows: list[Array] = field(default_factory=list)
-    songs: list[Array] = field(default_factory=list)
-
-
-def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Progress) -> Statistics:
+def read_raw(
+    directory: Path, sources: Sources, skipped: Skipped, progress: Progress, erased: Container[str] | None = None
+) -> Statistics:
     """Read all raw files; write songs, users and playlists (.parquet) and CSR listens and tracks, as the file has them.
 
+    erased: ids of listeners of whom nothing is written; None: nobody's.
     DataError: a malformed file that may not be skipped, or nothing left to work with.
     """
     counts: Statistics = {}
-    listens, playlists = _Listens(), _Playlists()
+    listens, playlists = Listens(), Playlists()
     if sources.triplets is not None:
         _read_triplets(sources.triplets, listens, skipped, progress)
     given = _read_attlist(sources, listens.ids, playlists)
@@ -76,17 +62,22 @@ def read_raw(directory: Path, sources: Sources, skipped: Skipped, progress: Prog
         _read_slice(opened, reader, playlists, counts, skipped)
     _read_own(sources, names, listens, playlists, counts, skipped, progress)
     listeners = len(listens.users)
-    found = _read_interactions(sources, given, listens.users, playlists, skipped, progress)
+    found = _read_interactions(sources, given, listens.users, playlists, skipped, progress, erased or ())
+    removed = without(erased, listens, playlists, found) if erased is not None else None
+    if removed is not None:
+        listeners -= int(removed.users[:listeners].sum())
+        counts |= removed.counts
     # Before anything is written: with bad files skipped there may be nothing left.
     _check(sources, listens, playlists)
-    _write_songs(directory, listens.ids, named, names)
+    songs = SongCodes.of(len(listens.ids), len(names), removed)
+    _write_songs(directory, listens.ids, named, names, songs)
     if found is not None:
         counts |= write_interactions(directory, found)
-    written = _write(directory, listens, playlists, len(listens.ids) + len(names))
+    written = _write(directory, listens, playlists, songs)
     return counts | written | {"listeners": listeners} | _describe(skipped)
 
 
-def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Progress) -> None:
+def _read_triplets(path: Path, listens: Listens, skipped: Skipped, progress: Progress) -> None:
     # Of a packed file the bytes read say nothing about how far it is; 0 shows no share.
     size = path.stat().st_size if path.suffix == ".txt" else 0
     done = 0
@@ -98,7 +89,7 @@ def _read_triplets(path: Path, listens: _Listens, skipped: Skipped, progress: Pr
         progress("listens", done, size, "bytes")
 
 
-def _read_attlist(sources: Sources, ids: Ids, into: _Playlists) -> AttList | None:
+def _read_attlist(sources: Sources, ids: Ids, into: Playlists) -> AttList | None:
     """Its playlists and their songs, both under their numbers; the pairs are added when all users are known."""
     if not sources.attlist:
         return None
@@ -116,14 +107,26 @@ def _read_attlist(sources: Sources, ids: Ids, into: _Playlists) -> AttList | Non
 
 
 def _read_interactions(
-    sources: Sources, given: AttList | None, users: Ids, playlists: _Playlists, skipped: Skipped, progress: Progress
+    sources: Sources,
+    given: AttList | None,
+    users: Ids,
+    playlists: Playlists,
+    skipped: Skipped,
+    progress: Progress,
+    erased: Container[str],
 ) -> Interactions | None:
     """What users say of playlists; None where no file does."""
     if not sources.interactions and given is None:
         return None
     owners = [owner for owner in playlists.owners if owner]
     found = read_interactions(
-        sources.interactions, users, owners, playlists.ids, skipped, lambda rows: progress("follows", rows, 0, "rows")
+        sources.interactions,
+        users,
+        owners,
+        playlists.ids,
+        skipped,
+        lambda rows: progress("follows", rows, 0, "rows"),
+        erased,
     )
     if given is not None:
         parts = [part for part in (given.train, given.validation, given.test) if part is not None]
@@ -148,7 +151,7 @@ def _read_names(sources: Sources, ids: Ids, counts: Statistics, skipped: Skipped
 
 
 def _read_slice(
-    opened: OpenedSlice | DataError, reader: SliceReader, into: _Playlists, counts: Statistics, skipped: Skipped
+    opened: OpenedSlice | DataError, reader: SliceReader, into: Playlists, counts: Statistics, skipped: Skipped
 ) -> None:
     if isinstance(opened, DataError):
         skipped.file(opened)
@@ -166,7 +169,7 @@ def _read_slice(
     _count(counts, "playlists_that_came_twice", _add_slice(part, into))
 
 
-def _add_slice(part: Slice, into: _Playlists) -> int:
+def _add_slice(part: Slice, into: Playlists) -> int:
     """Add the playlists whose id is new; the number of the others."""
     # A playlist may be in two slices, where files of two downloads lie together; the first one counts.
     new = []
@@ -186,8 +189,8 @@ def _add_slice(part: Slice, into: _Playlists) -> int:
 def _read_own(
     sources: Sources,
     names: SongNames,
-    listens: _Listens,
-    playlists: _Playlists,
+    listens: Listens,
+    playlists: Playlists,
     counts: Statistics,
     skipped: Skipped,
     progress: Progress,
@@ -216,7 +219,7 @@ def _read_own(
         counts["rows_of_exports_left_out"] = dict(read.left_out)
 
 
-def _add_own(own: OwnPlaylists | ReadExports, into: _Playlists) -> None:
+def _add_own(own: OwnPlaylists | ReadExports, into: Playlists) -> None:
     indptr, songs = group(np.array(own.playlists, np.int32), np.array(own.songs, np.int32), len(own.ids))
     for playlist_id in own.ids:
         into.ids.code(playlist_id)
@@ -227,7 +230,7 @@ def _add_own(own: OwnPlaylists | ReadExports, into: _Playlists) -> None:
     into.songs.append(songs)
 
 
-def _check(sources: Sources, listens: _Listens, playlists: _Playlists) -> None:
+def _check(sources: Sources, listens: Listens, playlists: Playlists) -> None:
     files = ", ".join(path.name for path in sources.named().values())
     if not len(playlists.ids):
         raise DataError(files, "", "no playlist could be read", "at least one is needed")
@@ -235,7 +238,7 @@ def _check(sources: Sources, listens: _Listens, playlists: _Playlists) -> None:
         raise DataError(files, "", "no listens, and no playlist names an owner", "add listens or owner_id")
 
 
-def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames) -> None:
+def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames, songs: SongCodes) -> None:
     id_names = ids.names()
     names_of_ids = [named.names.get(song_id, ("", "")) for song_id in id_names]
     titles, artists = names.table()
@@ -245,10 +248,11 @@ def _write_songs(directory: Path, ids: Ids, named: NamedSongs, names: SongNames)
         "song_id": id_names + [None] * len(titles),
     }
     schema = {"title": pl.String, "artist": pl.String, "song_id": pl.String}
-    pl.DataFrame(table, schema=schema).write_parquet(directory / "songs.parquet")
+    whole = pl.DataFrame(table, schema=schema)
+    (whole if songs.kept is None else whole.filter(songs.kept)).write_parquet(directory / "songs.parquet")
 
 
-def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int) -> Statistics:
+def _write(directory: Path, listens: Listens, playlists: Playlists, songs: SongCodes) -> Statistics:
     pl.DataFrame({"user_id": listens.users.names()}, schema={"user_id": pl.String}).write_parquet(
         directory / "users.parquet"
     )
@@ -261,20 +265,21 @@ def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int
         },
         schema={"playlist_id": pl.String, "title": pl.String, "followers": pl.Int32, "owner_id": pl.String},
     ).write_parquet(directory / "playlists.parquet")
-    rows, heard = _joined(listens.rows), _joined(listens.songs)
+    rows, heard = joined(listens.rows), songs.of_kept(joined(listens.songs))
     # The parts are as large as their concatenation, and grouping needs room of its own.
     listens.rows.clear()
     listens.songs.clear()
     indptr, indices = group(rows, heard, len(listens.users))
-    Csr(indptr, indices, songs).save(directory, "listens")
-    lengths = _joined(playlists.lengths, np.int64)
-    tracks = Csr(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), _joined(playlists.songs), songs)
+    Csr(indptr, indices, songs.count).save(directory, "listens")
+    lengths = joined(playlists.lengths, np.int64)
+    held = songs.of_kept(joined(playlists.songs))
+    tracks = Csr(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), held, songs.count)
     tracks.save(directory, "tracks")
     return {
         "listeners": len(listens.users),
         "listens": int(rows.size),
-        "songs_with_an_id": len(listens.ids),
-        "distinct_names_beside_them": songs - len(listens.ids),
+        "songs_with_an_id": songs.with_id,
+        "distinct_names_beside_them": songs.count - songs.with_id,
         "playlists": len(playlists.ids),
         "playlists_that_name_an_owner": sum(owner is not None for owner in playlists.owners),
         "playlists_without_a_track": int((lengths == 0).sum()),
@@ -285,10 +290,6 @@ def _write(directory: Path, listens: _Listens, playlists: _Playlists, songs: int
 def _describe(skipped: Skipped) -> Statistics:
     counts = {"skipped_files": skipped.files, "skipped_playlists": skipped.playlists, "skipped_lines": skipped.lines}
     return {**counts, "skipped": skipped.listed, "unread_columns": skipped.unread}
-
-
-def _joined(parts: list[Array], kind: npt.DTypeLike = np.int32) -> Array:
-    return np.concatenate([np.empty(0, kind), *parts])
 
 
 def _count(counts: Statistics, what: str, number: int) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from spotify_buddies.clients.main import build_app
 from spotify_buddies.foundation.text.pseudonym import KEY_FILE, key_name, pseudonym
+from spotify_buddies.trainer.dataset.erased import read_erased
 from tests.serve_app.store.rights.planted import ID, OTHER, Planted, in_postgres, in_redis
 
 
@@ -119,6 +120,9 @@ def test_hashes_of_the_erased_are_written_and_forgotten(called: Any, tmp_path: P
     assert json.loads(done.stdout)["listeners"] == 1
     (one,) = json.loads((tmp_path / "erased.json").read_text())["listeners"]
     assert one["listener"] == pseudonym((tmp_path / KEY_FILE).read_bytes(), ID).hex()
+    # As `buddies data build --erased` reads them.
+    known = read_erased(tmp_path / "erased.json", tmp_path / KEY_FILE)
+    assert [user in known for user in (ID, OTHER)] == [True, False]
     assert json.loads(called("readmit", "--before", "2026-01-01", "--json").stdout) == {"erasures": 0}
     assert json.loads(called("readmit", "--before", "2100-01-01", "--json").stdout) == {"erasures": 1}
 
