@@ -98,8 +98,8 @@ class HybridDeviceBackend:
         return loss
 
     def _move(self, name: str, gradient: torch.Tensor, decay: float = 0.0) -> None:
-        table = (self._values[key] for key in (name, f"{name}.mean", f"{name}.square"))
-        adam(*table, gradient, decay=decay, rate=self._rate, steps=self._steps)
+        values, mean, square = (self._values[key] for key in (name, f"{name}.mean", f"{name}.square"))
+        adam(values, mean, square, gradient, decay=decay, rate=self._rate, steps=self._steps)
 
     def _materialise(self) -> None:
         """As `state.materialise`."""
