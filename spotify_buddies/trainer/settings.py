@@ -116,8 +116,8 @@ class TrainSettings(_Section):
     )
     backend: Literal["auto", "numba", "torch", "fused"] = Field(
         "auto",
-        description="bpr: torch is the published recipe, SparseAdam; fused takes numba's steps by torch, all data on "
-        "the device; auto: fused on a CUDA device, else numba",
+        description="fused takes numba's steps by torch on a CUDA device, or on a CPU where there is none; torch: "
+        "bpr by the published recipe, SparseAdam, and hybrid as numba; auto: fused on a CUDA device, else numba",
     )
     triplets: Literal["auto", "file", "drawn"] = Field(
         "auto",
@@ -142,25 +142,26 @@ class TrainSettings(_Section):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="step size; unset: 0.05 for the row-wise Adagrad (numba, fused), 0.005 for Adam (torch, hybrid)",
+        description="step size; unset: 0.05 for the row-wise Adagrad (bpr by numba and fused), 0.005 for Adam (torch, "
+        "hybrid)",
     )
     regularisation: float | None = Field(
         None,
         ge=0,
         description="L2 weight on the factors of each triplet (hybrid: on own factors, beside the mean gradient); "
-        "unset: 0.005 for numba and fused, 0 for torch, as published, and for hybrid",
+        "unset: 0.005 for bpr by numba and fused, 0 for torch, as published, and for hybrid",
     )
     centring: float | None = Field(
         None,
         ge=0,
         le=1,
         description="share of the mean user that is taken out of all users; unset: the one of 0, 0.1, .. 1 with the "
-        "best validation MRR (numba, fused), 0 for torch, as published, and for hybrid",
+        "best validation MRR (bpr by numba and fused), 0 for torch, as published, and for hybrid",
     )
     batch: int = Field(16_384, ge=1, description="triplets per batch (torch)")
     accumulate: int = Field(1, ge=1, description="batches per optimiser step (torch)")
     fused_batch: int = Field(
-        65_536, ge=1, description="most triplets per step; an epoch has at least 100 steps (fused without Triton)"
+        65_536, ge=1, description="most triplets per step; an epoch has at least 100 steps (bpr: fused without Triton)"
     )
     deterministic: bool = Field(
         False, description="on a CUDA device: the same bytes on every run (fused), slower; a CPU always gives the same"

@@ -5,8 +5,10 @@
 
 Builds its data from a seed and needs no files. Speed is that of made-up likes of the size of the full data, the median
 of the rounds; the MRR is that of planted tastes, after `--epochs` epochs. `fused` is what `buddies train run` takes on
-a CUDA device; `fused, deterministic` gives the same bytes each time; `recipe` is torch's autograd and SparseAdam at
-batches of 16,384. Exit code 1 where there is no CUDA device and none was forgone.
+a CUDA device for bpr; `fused, deterministic` gives the same bytes each time; `recipe` is torch's autograd and
+SparseAdam at batches of 16,384. `hybrid` is the default model: its steps by torch on the device, and by numba on the
+processors, from one state, on song sets that are made up as well; planted users and playlists hold songs of their
+genre. Exit code 1 where there is no CUDA device and none was forgone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from train_cpu import made_up, show, stored
@@ -26,6 +28,10 @@ from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.trainer.metrics.ranking import FactorScorer, ranks, summarise
 from spotify_buddies.trainer.models.backends import Backend, open_backend
 from spotify_buddies.trainer.models.drawn import Drawn
+from spotify_buddies.trainer.models.hybrid.backend import start_state
+from spotify_buddies.trainer.models.hybrid.songs import SongSets, feature
+from spotify_buddies.trainer.models.hybrid.state import first_state, likes_end, taste_dimensions
+from spotify_buddies.trainer.models.hybrid.taste import TasteBasis
 from spotify_buddies.trainer.models.model import initial_model
 from spotify_buddies.trainer.models.order import TripletFile, TripletSource
 from spotify_buddies.trainer.settings import TrainSettings
@@ -41,15 +47,24 @@ class Size:
     quality: tuple[int, int, int]
     rounds: int
     recipe_triplets: int
+    hybrid_triplets: int
 
 
-FULL = Size((1_000_000, 946_000, 24), (50_000, 20_000, 24), 5, 8_000_000)
-SMALL = Size((20_000, 20_000, 12), (2_000, 2_000, 12), 1, 100_000)
+FULL = Size((1_000_000, 946_000, 24), (50_000, 20_000, 24), 5, 8_000_000, 16_000_000)
+SMALL = Size((20_000, 20_000, 12), (2_000, 2_000, 12), 1, 100_000, 500_000)
+# Songs of a user and of a playlist, and users and playlists to a song.
+USER_SONGS, PLAYLIST_SONGS, TO_A_SONG = 100, 60, 2
 
 SETTINGS = {
     "recipe (torch SparseAdam)": TrainSettings(model="bpr", backend="torch"),
     "fused, deterministic": TrainSettings(model="bpr", backend="fused", deterministic=True),
     "fused": TrainSettings(model="bpr", backend="fused"),
+}
+
+HYBRID = {
+    "hybrid, numba": TrainSettings(backend="numba"),
+    "hybrid, deterministic": TrainSettings(backend="fused", deterministic=True),
+    "hybrid": TrainSettings(backend="fused"),
 }
 
 
@@ -66,6 +81,82 @@ def planted(users: int, playlists: int, likes: int, seed: int = 1) -> tuple[Draw
     others = rng.integers(0, playlists, (users, NEGATIVES), dtype=np.int32)
     rows = np.column_stack([np.arange(users, dtype=np.int32), liked[:, likes], others])
     return source, rows[: min(users, 20000)]
+
+
+def song_sets(users: int, playlists: int, seed: int = 1) -> SongSets:
+    """Songs of a row's genre, nine times of ten, some of which are far more popular; ten songs to an artist."""
+    rng = np.random.default_rng(seed)
+    songs = (users + playlists) // TO_A_SONG
+
+    def drawn(rows: int, count: int) -> Csr:
+        genre = np.where(rng.random((rows, count)) < 0.9, (np.arange(rows) % GENRES)[:, None], -1)
+        genre = np.where(genre < 0, rng.integers(0, GENRES, genre.shape), genre)
+        picked = genre + GENRES * (rng.random(genre.shape) ** 2 * (songs // GENRES)).astype(np.int64)
+        picked.sort(axis=1)
+        again = np.zeros(picked.shape, np.bool_)
+        again[:, 1:] = picked[:, 1:] == picked[:, :-1]
+        ends = np.concatenate([[0], np.cumsum((~again).sum(axis=1))])
+        return Csr(ends, picked[~again].astype(np.int32), songs)
+
+    artist = (np.arange(songs) % GENRES + GENRES * (np.arange(songs) // (10 * GENRES))).astype(np.int32)
+    return SongSets(drawn(users, USER_SONGS), drawn(playlists, PLAYLIST_SONGS), artist)
+
+
+def any_state(sets: SongSets, settings: TrainSettings) -> dict[str, np.ndarray]:
+    """A state to time steps from: song factors by chance, as a taste of a million users takes long to be learned."""
+    rng, rows = np.random.default_rng(1), feature(sets, settings.artist_weight)
+    taste = taste_dimensions(settings)
+
+    def basis(width: int) -> TasteBasis:
+        drawn = (rng.standard_normal((count, width), np.float32) for count in (sets.songs, rows.artist_weights.size))
+        return TasteBasis(*(0.01 * table for table in drawn))
+
+    return first_state(rows, rows, settings, basis(taste), basis(likes_end(settings) - taste))
+
+
+def measure_hybrid(size: Size, epochs: int, *, on_device: bool) -> Iterator[list[str]]:
+    """A line for each way of training the hybrid model."""
+    users, playlists, likes = size.speed
+    source = replace(made_up(users, playlists, likes), most=size.hybrid_triplets)
+    sets = song_sets(users, playlists)
+    # Hubs are found on the processors, once, before any step.
+    state = any_state(sets, TrainSettings(lower_hubs=False))
+    of_planted, rows = planted(*size.quality)
+    planted_sets = song_sets(*size.quality[:2])
+    begun = start_state(feature(planted_sets, TrainSettings().artist_weight), TrainSettings())
+    for name, settings in HYBRID.items():
+        timed = open_backend(settings.model_copy(update={"lower_hubs": False}), _copy(state), sets)
+        clear(on_device)
+        speed = rate(timed, source, size.rounds)
+        memory = peak(on_device and settings.backend == "fused")
+        del timed
+        backend = open_backend(settings, _copy(begun), planted_sets)
+        for number in range(1, epochs + 1):
+            for _ in backend.epoch(of_planted, 1, number):
+                pass
+        mrr = summarise(ranks(rows, FactorScorer(backend.model())))["mrr"]
+        del backend
+        yield [f"{name}, drawn", f"{len(source.part(1)):,}", f"{speed:,.0f}", f"{mrr:.4f}", memory]
+
+
+def _copy(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array.copy() for name, array in state.items()}  # the numba backend learns in place
+
+
+def clear(on_device: bool) -> None:
+    """Forget the peak of the device's memory, and what is kept there for later."""
+    import torch
+
+    if on_device:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak(on_device: bool) -> str:
+    """The most memory of the device since then."""
+    import torch
+
+    return f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if on_device else "-"
 
 
 def opened(source: Drawn, settings: TrainSettings) -> Backend:
@@ -119,13 +210,12 @@ def measure(size: Size, epochs: int) -> Iterator[list[str]]:
         for what, triplets in {"file": few, "drawn": source}.items():
             if settings.backend == "torch" and what == "drawn":
                 continue
-            if on_device:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
+            clear(on_device)
             speed = rate(opened(source, settings), triplets, size.rounds)
-            memory = f"{torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if on_device else "-"
+            memory = peak(on_device)
             mrr = reached(settings, size.quality, epochs, drawn=what == "drawn")
             yield [f"{name}, {what}", f"{len(triplets):,}", f"{speed:,.0f}", f"{mrr:.4f}", memory]
+    yield from measure_hybrid(size, epochs, on_device=on_device)
 
 
 def tiles(size: Size) -> Iterator[list[str]]:

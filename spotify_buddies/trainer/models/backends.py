@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spotify_buddies.trainer.models.hybrid.songs import SongSets
 
 Array = npt.NDArray[Any]
-Name = Literal["numba", "torch", "fused", "hybrid"]
+Name = Literal["numba", "torch", "fused", "hybrid", "hybrid_fused"]
 
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # Linux, and Linux under Windows
 
@@ -82,9 +82,7 @@ class Kind:
 
 def recipe(settings: TrainSettings) -> Recipe:
     """Choose the backend and fill in what the settings leave open."""
-    chosen: Name = "hybrid"
-    if settings.model == "bpr":
-        chosen = settings.backend if settings.backend != "auto" else _best()
+    chosen = _chosen(settings)
     kind = KINDS[chosen]
     return Recipe(
         backend=chosen,
@@ -92,6 +90,14 @@ def recipe(settings: TrainSettings) -> Recipe:
         regularisation=kind.regularisation if settings.regularisation is None else settings.regularisation,
         centring=kind.centring if settings.centring is None else settings.centring,
     )
+
+
+def _chosen(settings: TrainSettings) -> Name:
+    if settings.model == "bpr":
+        return settings.backend if settings.backend != "auto" else _best()
+    # The published recipe, torch, is one of bpr alone.
+    chosen = _best() if settings.backend == "auto" else settings.backend
+    return "hybrid_fused" if chosen == "fused" else "hybrid"
 
 
 def open_backend(
@@ -139,6 +145,15 @@ def _open_hybrid(opening: Opening) -> Backend:
     return HybridBackend(settings, made.learning_rate, made.regularisation, sets, state, progress)
 
 
+def _open_hybrid_fused(opening: Opening) -> Backend:
+    from spotify_buddies.trainer.models.hybrid.device.device_backend import HybridDeviceBackend
+
+    settings, made, state, sets, progress = opening
+    if sets is None:
+        raise ValueError("the hybrid model needs song sets")
+    return HybridDeviceBackend(settings, made.learning_rate, made.regularisation, sets, state, progress)
+
+
 # Adam (torch, hybrid) wants shorter steps than row-wise Adagrad. Neither the published recipe nor the hybrid model is
 # centred.
 KINDS: Mapping[Name, Kind] = {
@@ -146,6 +161,7 @@ KINDS: Mapping[Name, Kind] = {
     "fused": Kind(_open_fused, learning_rate=0.05, regularisation=0.005, centring=None),
     "torch": Kind(_open_torch, learning_rate=0.005, regularisation=0.0, centring=0.0),
     "hybrid": Kind(_open_hybrid, learning_rate=0.005, regularisation=0.0, centring=0.0, own_start=True),
+    "hybrid_fused": Kind(_open_hybrid_fused, learning_rate=0.005, regularisation=0.0, centring=0.0, own_start=True),
 }
 
 

@@ -25,7 +25,7 @@ from spotify_buddies.trainer.tune.running.cluster import ACCELERATOR, cluster, t
 from spotify_buddies.trainer.tune.running.search import complete, search, tidy
 from spotify_buddies.trainer.tune.session import locked
 from spotify_buddies.trainer.tune.settings import TuneSettings
-from spotify_buddies.trainer.tune.space import chosen_settings, space_of
+from spotify_buddies.trainer.tune.space import HYBRID_FUSED, chosen_settings, space_of
 from spotify_buddies.trainer.tune.trial_runs import PARENT, TrialRuns
 from spotify_buddies.trainer.tune.trial_table import TrialTable, as_json
 
@@ -129,7 +129,7 @@ def _run(work: _Work, experiment: Experiment, available: Mapping[str, float] | N
 
 
 def _search(work: _Work, experiment: Experiment, available: Mapping[str, float], runs: TrialRuns) -> None:
-    gpu = experiment.backend in ("torch", "fused") and available.get("GPU", 0) > 0
+    gpu = experiment.backend in ("torch", "fused", HYBRID_FUSED) and available.get("GPU", 0) > 0
     resources = trial_resources(experiment.tune, available, gpu=gpu)
     work.table.say(_plan(experiment, available, gpu=gpu))
     search(experiment, work.dataset, resources, runs, work.table)
@@ -137,9 +137,10 @@ def _search(work: _Work, experiment: Experiment, available: Mapping[str, float],
 
 def _backend(train: TrainSettings, available: Mapping[str, float] | None) -> str:
     """The backend of all trials, the same on every node. `auto`: by the cluster's nodes, else by this machine."""
-    if available is None or train.backend != "auto" or train.model == "hybrid":
+    if available is None or train.backend != "auto":
         return str(recipe(train).backend)
-    return "fused" if available.get("GPU", 0) > 0 else "numba"
+    on_gpus = available.get("GPU", 0) > 0
+    return str(recipe(train.model_copy(update={"backend": "fused" if on_gpus else "numba"})).backend)
 
 
 def _release(work: _Work, experiment: Experiment) -> Result:

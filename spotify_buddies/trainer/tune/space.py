@@ -8,7 +8,7 @@ from typing import Any
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.settings import Domain, TuneSettings
 
-HYBRID = "hybrid"  # has one backend, which [train] does not name
+HYBRID, HYBRID_FUSED = "hybrid", "hybrid_fused"  # what [train] model and backend are called together
 
 _DIMENSION = Domain(choice=(64, 128, 256))
 # torch runs SparseAdam. Row-wise Adagrad, which the others run, fits with steps ten to fifty times as long.
@@ -26,7 +26,7 @@ _DRAWN = {"negatives": Domain(choice=(2, 4, 8)), "hard_share": Domain(uniform=(0
 
 def default_space(backend: str, *, draws: bool) -> dict[str, Domain]:
     """What is searched where the settings name nothing. draws: whether training can draw its negatives."""
-    steps = {"torch": _ADAM, HYBRID: _HYBRID}.get(backend, _ADAGRAD)
+    steps = {"torch": _ADAM, HYBRID: _HYBRID, HYBRID_FUSED: _HYBRID}.get(backend, _ADAGRAD)
     return {"dimension": _DIMENSION, **steps, **(_DRAWN if draws else {})}
 
 
@@ -37,7 +37,8 @@ def space_of(settings: TuneSettings, backend: str, *, draws: bool) -> dict[str, 
 
 def chosen_settings(train: TrainSettings, backend: str, point: Mapping[str, Any]) -> TrainSettings:
     """[train] with a point of the space in it: what the winner is trained with. ValidationError: out of range."""
-    fixed = {} if backend == HYBRID else {"backend": backend}
+    # Every node must train alike, so the backend is named; the key of a hybrid model by numba is that of a plain one.
+    fixed = {} if backend == HYBRID else {"backend": "fused" if backend == HYBRID_FUSED else backend}
     return TrainSettings.model_validate({**train.model_dump(), **fixed, **point})
 
 

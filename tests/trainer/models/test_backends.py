@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import get_args
 
+import pytest
+
 from spotify_buddies.trainer.models import backends
 from spotify_buddies.trainer.models.backends import KINDS, Name, open_backend, recipe
 from spotify_buddies.trainer.models.bpr.numba_backend import NumbaBackend
@@ -16,6 +18,7 @@ from spotify_buddies.trainer.settings import TrainSettings
 def test_every_name_that_settings_may_choose_has_a_kind():
     fields = TrainSettings.model_fields
     named = {*get_args(fields["backend"].annotation), *get_args(fields["model"].annotation)} - {"auto", "bpr"}
+    named.add(recipe(TrainSettings(backend="fused")).backend)  # of both together
     assert named == set(KINDS) == set(get_args(Name))
 
 
@@ -34,6 +37,26 @@ def test_without_a_gpu_auto_is_numba(monkeypatch):
     model = initial_model(6, 5, 4, seed=1)
     start = {"user_factors": model.user_factors, "playlist_factors": model.playlist_factors}
     assert isinstance(open_backend(TrainSettings(model="bpr"), start), NumbaBackend)
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [("auto", "hybrid"), ("numba", "hybrid"), ("torch", "hybrid"), ("fused", "hybrid_fused")],
+)
+def test_the_hybrid_model_is_trained_by_torch_where_that_is_asked_for(backend, expected, monkeypatch):
+    monkeypatch.setattr(backends, "_GPU_DEVICES", ("/dev/nothing-here",))
+    assert recipe(TrainSettings(backend=backend)).backend == expected
+
+
+def test_auto_trains_the_hybrid_model_on_a_cuda_device(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(backends, "_GPU_DEVICES", ("/dev/null",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = recipe(TrainSettings())
+    assert chosen == recipe(TrainSettings(backend="fused"))
+    assert (chosen.backend, chosen.learning_rate, chosen.regularisation) == ("hybrid_fused", 0.005, 0.0)
+    assert recipe(TrainSettings(backend="numba")).backend == "hybrid"
 
 
 def test_auto_asks_torch_where_there_is_a_gpu_device(monkeypatch):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from spotify_buddies.clients.command.settings import SettingsError, read_settings
 from spotify_buddies.trainer.settings import TrainSettings
 from spotify_buddies.trainer.tune.cli import SECTIONS
+from spotify_buddies.trainer.tune.run import _backend
 from spotify_buddies.trainer.tune.settings import Domain, TuneSettings
 from spotify_buddies.trainer.tune.space import chosen_settings, default_space, space_of, trial_settings
 
@@ -97,6 +98,21 @@ def test_a_grace_beyond_the_last_epoch_is_refused():
 def test_the_hybrid_model_leaves_the_backend_as_it_is():
     train = TrainSettings(model="hybrid")
     assert chosen_settings(train, "hybrid", {"dimension": 16}) == TrainSettings(model="hybrid", dimension=16)
+
+
+def test_the_hybrid_model_on_devices_is_named_to_every_node_and_searched_alike():
+    train = TrainSettings(model="hybrid")
+    chosen = chosen_settings(train, "hybrid_fused", {"dimension": 16})
+    assert chosen == TrainSettings(model="hybrid", backend="fused", dimension=16)
+    assert default_space("hybrid_fused", draws=True) == default_space("hybrid", draws=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "expected"),
+    [("hybrid", 0, "hybrid"), ("hybrid", 1, "hybrid_fused"), ("bpr", 0, "numba"), ("bpr", 1, "fused")],
+)
+def test_auto_trains_on_the_devices_of_the_cluster(model, gpus, expected):
+    assert _backend(TrainSettings(model=model), {"CPU": 2, "GPU": gpus}) == expected
 
 
 def test_a_trial_is_bounded_by_tune_and_the_winner_by_train():

@@ -69,41 +69,27 @@ class HybridBackend:
         self._feature = feature(sets, settings.artist_weight)
         self._taste, self._end = taste_dimensions(settings), likes_end(settings)
         # The state is the caller's: it is copied, since steps are taken out of it below.
-        self._values = dict(state) or self._start(settings, progress)
+        self._values = dict(state) or start_state(self._feature, settings, progress)
         self._steps = int(self._values.pop("steps", np.zeros(1, np.int64))[0])
 
-    def _start(self, settings: TrainSettings, progress: Progress) -> dict[str, Array]:
-        of_taste = feature(self._feature.sets, settings.taste_artist_weight)
-        fixed, leading = first_factors(of_taste, settings, progress)
-        root = np.float32(np.sqrt(START_WEIGHT))
-        return first_state(
-            self._feature, of_taste, settings, fixed, TasteBasis(leading.songs * root, leading.artists * root)
-        )
-
     def step(self, triplets: Array) -> float:
-        """One step of Adam on the mean loss of the triplets int32 (n, 3); returns their summed loss."""
+        """One step of Adam on the mean loss of the triplets int32 (n, 3); their summed loss. None of them: no step."""
         return self._learn([triplets])
 
     def epoch(self, source: TripletSource, seed: int, number: int) -> Iterator[tuple[float, int]]:
         """A step for every `hybrid_batch` triplets, and one for what is left."""
-        waiting: list[Array] = []
-        for block in source.blocks(seed, number):
-            waiting.append(block)
-            count = sum(map(len, waiting))
-            # Whole blocks, so that a batch is at least as large as asked for.
-            if count >= self._batch:
-                yield self._learn(waiting), count
-                waiting.clear()
-        if waiting:
-            yield self._learn(waiting), sum(map(len, waiting))
+        for blocks in batches(source.blocks(seed, number), self._batch):
+            yield self._learn(blocks), sum(map(len, blocks))
 
     def _learn(self, blocks: list[Array]) -> float:
         values = self._values
+        count = np.float32(sum(map(len, blocks)))
+        if not count:
+            return 0.0
         gradients = {name: np.zeros_like(values[name]) for name in ("user_own", "playlist_own")}
         loss = 0.0
         for block in blocks:
             loss += self._gather(block, gradients)
-        count = np.float32(sum(map(len, blocks)))
         songs = np.zeros_like(values["songs"])
         for part, name in ((USERS, "user_own"), (PLAYLISTS, "playlist_own")):
             gradients[name] /= count
@@ -146,6 +132,26 @@ class HybridBackend:
     def state(self) -> dict[str, Array]:
         """Factors, their summands, the taste's among them, Adam's moments and its number of steps."""
         return {**self._values, "steps": np.array([self._steps], np.int64)}
+
+
+def batches(blocks: Iterator[Array], least: int) -> Iterator[list[Array]]:
+    """Blocks of triplets in lists of `least` triplets or a little more, as blocks stay whole; the last has the rest."""
+    waiting: list[Array] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= least:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def start_state(rows: Feature, settings: TrainSettings, progress: Progress = silent) -> dict[str, Array]:
+    """The state before the first step, from song sets as they are weighed for likes."""
+    of_taste = feature(rows.sets, settings.taste_artist_weight)
+    fixed, leading = first_factors(of_taste, settings, progress)
+    root = np.float32(np.sqrt(START_WEIGHT))
+    return first_state(rows, of_taste, settings, fixed, TasteBasis(leading.songs * root, leading.artists * root))
 
 
 def first_factors(rows: Feature, settings: TrainSettings, progress: Progress = silent) -> tuple[TasteBasis, TasteBasis]:

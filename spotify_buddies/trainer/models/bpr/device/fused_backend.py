@@ -10,7 +10,6 @@ and waits for memory, where the factors have to be float32 anyway, so that bfloa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from spotify_buddies.foundation.arrays.seeds import derive
 from spotify_buddies.trainer.models.bpr.device.resident import Resident, resident
 from spotify_buddies.trainer.models.bpr.numba_backend import START_SQUARES
+from spotify_buddies.trainer.models.fixed_order import in_a_fixed_order
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.order import BLOCK, TripletSource, visit
 from spotify_buddies.trainer.settings import TrainSettings
@@ -102,7 +102,7 @@ class FusedBackend:
             return float(update(triplets, *tables, self._rate, self._decay, batch=max(1, batch)))
         # Summed on the device and in doubles: reading each loss would wait for the device at every batch.
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        with _in_a_fixed_order(self._deterministic):
+        with in_a_fixed_order(self._deterministic):
             # Without Triton the intermediate rows of a batch are in memory: fused_batch bounds them.
             for part in torch.split(triplets, max(1, min(batch, self._most))):
                 total += step(part, *tables, self._rate, self._decay)
@@ -147,14 +147,3 @@ def step(
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return (a * b).sum(1)
-
-
-@contextmanager
-def _in_a_fixed_order(wanted: bool) -> Iterator[None]:
-    """Sums by row in the order of the batch, where the device would else add them as they come."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(wanted or before)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
