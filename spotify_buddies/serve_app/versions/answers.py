@@ -94,7 +94,7 @@ class Answers:
         self._ranker = BatchRanker(
             engine, daily, telemetry, neighbours_s=budgets.neighbours_s, daily_s=budgets.store_s, counted=counted
         )
-        self._counterfactuals = Counterfactuals(engine, self._ranker, self.rules, budgets.counterfactual, telemetry)
+        self._counterfactuals = Counterfactuals(engine, self._ranker, budgets.counterfactual, telemetry)
         self._encoder = Encoder(engine)
         shared = Shared.of(engine, self._encoder)
         self._single = SingleAnswers(engine, shared)
@@ -129,7 +129,9 @@ class Answers:
         excluded: from `exclude`. Few are one batch; many are several, as many at a time as there are processors.
         """
         answered = await self._rank_and_encode(query, excluded, arm)
-        return answered if query.counterfactual is None else await self._counterfactuals.add(answered, excluded)
+        if query.counterfactual is None:
+            return answered
+        return await self._counterfactuals.add(answered, excluded, self.rules)
 
     async def _rank_and_encode(self, query: Query, excluded: Array, arm: Arm) -> Answered:
         if self._explorations and arm in self._explorations and query.mode is Mode.LIVE:

@@ -70,28 +70,30 @@ class _Search(NamedTuple):
 
 
 class Counterfactuals:
-    """Searches counterfactuals with one engine. rules: Answers.rules of the same version."""
+    """Searches counterfactuals with one engine.
 
-    def __init__(
-        self, engine: Engine, ranker: BatchRanker, rules: RulesOf, limits: Limits, telemetry: Telemetry
-    ) -> None:
-        self._engine, self._ranker, self._rules, self._limits = engine, ranker, rules, limits
+    It holds nothing of the Answers that hold it: a version is freed with its last reference, without a collection.
+    """
+
+    def __init__(self, engine: Engine, ranker: BatchRanker, limits: Limits, telemetry: Telemetry) -> None:
+        self._engine, self._ranker, self._limits = engine, ranker, limits
         self._songs, self._telemetry = ListenerSongs(engine.bundle), telemetry
 
-    async def add(self, answered: Answered, excluded: Array) -> Answered:
+    async def add(self, answered: Answered, excluded: Array, rules: RulesOf) -> Answered:
         """The answer with a counterfactual for each playlist that its queries ask for. Others get their turns.
 
-        excluded: playlist rows, ascending. Every search has an equal share of what is left of the limits; what some do
-        not use is for those that need more.
+        excluded: playlist rows, ascending. rules: Answers.rules of the same version. Every search has an equal share of
+        what is left of the limits; what some do not use is for those that need more.
         """
         left = Allowance(self._limits.rankings, time.monotonic() + self._limits.within_s)
-        return replace(answered, batches=[await self._add(batch, excluded, left) for batch in answered.batches])
+        return replace(answered, batches=[await self._add(batch, excluded, rules, left) for batch in answered.batches])
 
-    async def _add(self, batch: Batch, excluded: Array, left: Allowance) -> Batch:
+    async def _add(self, batch: Batch, excluded: Array, rules: RulesOf, left: Allowance) -> Batch:
         message = pb.RecommendResponse.FromString(batch.data)
         searches: list[_Search] = []
         for listener in self._listeners(batch, message):
-            lists = Lists(self._rank_of(batch, listener, excluded))
+            own = rules(batch.query, batch.blocked, listener.place, 1)
+            lists = Lists(self._rank_of(batch.query, listener, excluded, own))
             searches += [_Search(listener, lists, playlist) for playlist in _chosen(batch.query, listener.answer)]
         waiting: list[_Search] = searches
         ended = len(waiting)
@@ -123,9 +125,8 @@ class Counterfactuals:
                 yield _Listener(place, user_id, np.asarray(songs), next(answers))
                 place += 1
 
-    def _rank_of(self, batch: Batch, listener: _Listener, excluded: Array) -> Callable[..., Any]:
-        query, songs, columns = batch.query, listener.songs, self._engine.bundle.manifest.songs
-        rules = self._rules(query, batch.blocked, listener.place, 1)
+    def _rank_of(self, query: Query, listener: _Listener, excluded: Array, rules: Rules) -> Callable[..., Any]:
+        songs, columns = listener.songs, self._engine.bundle.manifest.songs
 
         async def rank(sets: Sequence[Songs]) -> list[Listed]:
             kept = await asyncio.to_thread(_without, songs, sets, columns)
