@@ -231,6 +231,7 @@ class RetrainSettings(_Section):
     position_bias: float = Field(
         0.5, ge=0, le=4, description="people look at rank r with a probability of r to the power of minus this"
     )
+    half_life: str = Field("7d", description="age at which a look, and its like, counts half")
     drop: float = Field(
         0.05, ge=0, le=1, description="most of the serving version's MRR on held-out feedback that may be lost"
     )
@@ -249,11 +250,11 @@ class RetrainSettings(_Section):
             raise ValueError("weights are different numbers above 0")
         return weights
 
-    @field_validator("window")
+    @field_validator("window", "half_life")
     @classmethod
     def _is_time(cls, text: str) -> str:
         if seconds(text) <= 0:
-            raise ValueError("a window is longer than nothing")
+            raise ValueError("it is longer than nothing")
         return text
 
 

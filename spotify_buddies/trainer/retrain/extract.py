@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from spotify_buddies.foundation.stages.stage import RELEASE, Writing, hash_file, swap
+from spotify_buddies.foundation.terminal.durations import seconds
 from spotify_buddies.trainer.retrain.rules import Chosen, choose, seen
 from spotify_buddies.trainer.retrain.store import read_blocks, read_erasures
 from spotify_buddies.trainer.retrain.window import Window
@@ -56,7 +57,11 @@ def make(url: str, window: Window, dataset: Path, directory: Path, settings: Ret
             f"({blocks.height:,} read{': ' + said if said else ''}); take a longer --window"
         )
     lineage = _lineage(window, blocks, chosen, read.later, settings)
-    partial = write(directory, (chosen.blocks, follows(chosen), seen(chosen, settings.position_bias)), lineage)
+    partial = write(
+        directory,
+        (chosen.blocks, follows(chosen), seen(chosen, settings.position_bias, seconds(settings.half_life))),
+        lineage,
+    )
     if read_erasures(url) != read.erasures:
         shutil.rmtree(partial.directory)
         raise ExtractError(

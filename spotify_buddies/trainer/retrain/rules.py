@@ -19,7 +19,7 @@ SEEN = {
     "playlist_id": pl.String(),
     "split": pl.String(),
     "looks": pl.Float64(),
-    "likes": pl.Int64(),
+    "likes": pl.Float64(),
 }
 # Of the blocks, by time.
 SHARES = (0.7, 0.9)
@@ -121,28 +121,27 @@ def _latest_of_each(blocks: pl.DataFrame, most: int) -> pl.Series:
     return kept
 
 
-def seen(chosen: Chosen, bias: float) -> pl.DataFrame:
+def seen(chosen: Chosen, bias: float, half_life_s: float) -> pl.DataFrame:
     """What people looked at, of every list that is stored and that they reacted to, valid block or not.
 
     Columns user_id, playlist_id, split, looks (how often somebody looked, in expectation: the sum of rank ** -bias, see
-    in_list) and likes (how often it was liked); ascending by all three. No row, where nothing was kept.
+    in_list) and likes (how often it was liked), both halved by each half-life before the newest block; ascending by the
+    first three. No row, where nothing was kept.
     """
     if chosen.blocks.is_empty():
         return pl.DataFrame(schema=SEEN)
-    shown = chosen.people.filter(pl.col(SHOWN).is_not_null()).with_columns(_part_of(chosen.blocks))
-    places = shown.select(
-        "user_id",
-        "split",
-        "liked",
-        pl.col(SHOWN).alias("playlist_id"),
-        rank=pl.int_ranges(1, pl.col(SHOWN).list.len() + 1),
-    ).explode("playlist_id", "rank")
-    each = places.select(
+    age_s = (chosen.people["at"].max() - pl.col("at")).dt.total_seconds()
+    shown = chosen.people.filter(pl.col(SHOWN).is_not_null()).with_columns(
+        _part_of(chosen.blocks), fresh=pl.lit(0.5).pow(age_s / half_life_s)
+    )
+    ranks = pl.int_ranges(1, pl.col(SHOWN).list.len() + 1)
+    places = shown.select("user_id", "split", "liked", "fresh", pl.col(SHOWN).alias("playlist_id"), rank=ranks)
+    each = places.explode("playlist_id", "rank").select(
         "user_id",
         "playlist_id",
         "split",
-        looks=pl.col("rank").cast(pl.Float64).pow(-bias),
-        likes=pl.col("liked").list.contains(pl.col("playlist_id")).cast(pl.Int64),
+        looks=pl.col("rank").cast(pl.Float64).pow(-bias) * pl.col("fresh"),
+        likes=pl.col("liked").list.contains(pl.col("playlist_id")).cast(pl.Float64) * pl.col("fresh"),
     )
     said = each.group_by("user_id", "playlist_id", "split").agg(pl.col("looks").sum(), pl.col("likes").sum())
     return said.sort("user_id", "playlist_id", "split").select(*SEEN)

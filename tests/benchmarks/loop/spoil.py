@@ -54,9 +54,7 @@ def inflated(extract: Path, target: Path) -> None:
             return (
                 pl.concat([table, rows]).unique(["user_id", "playlist_id"], keep="last").sort("user_id", "playlist_id")
             )
-        rows = crowd.select(
-            "user_id", "playlist_id", split=taken["split"], looks=pl.lit(1.0), likes=pl.lit(1, pl.Int64)
-        )
+        rows = crowd.select("user_id", "playlist_id", split=taken["split"], looks=pl.lit(1.0), likes=pl.lit(1.0))
         return pl.concat([table, rows]).sort("user_id", "playlist_id", "split")
 
     _changed(extract, target, add)

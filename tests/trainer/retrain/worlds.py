@@ -104,5 +104,7 @@ def said(world: SmallWorld, directory: Path, *, visits: int = 3, shuffled: bool 
         blocks = blocks.with_columns(pl.col("user_id").replace(others))
     chosen = choose(blocks, pl.Series(names), SECTIONS.retrain)
     lineage = {"from": BEGAN.isoformat(), "until": rows[-1][0].isoformat(), "blocks": chosen.blocks.height}
-    swap(write(directory, (chosen.blocks, follows(chosen), seen(chosen, 0.5)), lineage).directory, directory)
+    swap(
+        write(directory, (chosen.blocks, follows(chosen), seen(chosen, 0.5, 7 * 86_400)), lineage).directory, directory
+    )
     return open_extract(directory)
