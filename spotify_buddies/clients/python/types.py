@@ -32,6 +32,7 @@ class Arm(Enum):
     NONE = "unspecified"
     PRODUCTION = "production"
     CANARY = "canary"
+    INTERLEAVED = "interleaved"
 
 
 class Skipped(Enum):
@@ -127,7 +128,8 @@ class CandidateSource(Enum):
 class Playlist:
     """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation.
 
-    found_by: every source that found it, none where the version does not say.
+    found_by: every source that found it, none where the version does not say. picked_by: the version that picked it for
+    a list of the arm INTERLEAVED; empty otherwise.
     """
 
     playlist_id: str
@@ -136,6 +138,7 @@ class Playlist:
     score: float
     reason: Reason | None
     found_by: tuple[CandidateSource, ...] = ()
+    picked_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class Shown:
     held, held_rows int32 (n,): the candidates that the version holds and each user's row in them, -1 for none; their
     hashes are made where the rows are written, many in one call, since they follow from the version alone. asked: what
     was asked, a serialized buddies.v1.RecommendRequest without its users; None: it was too long. tastes: one entry per
-    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long.
+    user, the bytes of a field that follow `asked`: the taste without its user_id; None: it was too long. picked_by: one
+    entry per user, the version that picked each playlist of a list drafted from two; None: model_version made it.
     """
 
     user_ids: tuple[str, ...]
@@ -48,6 +49,7 @@ class Shown:
     held_rows: Array | None = None
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
+    picked_by: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def unasked(self) -> int:
@@ -76,6 +78,7 @@ class Shown:
             candidates=rows(self.candidates),
             held_rows=rows(self.held_rows),
             tastes=None if self.tastes is None else tuple(self.tastes[place] for place in chosen),
+            picked_by=None if self.picked_by is None else tuple(self.picked_by[place] for place in chosen),
         )
 
 

@@ -20,7 +20,6 @@ from spotify_buddies.serve_app.neighbours.client import Neighbours
 from spotify_buddies.serve_app.neighbours.nearest import LOCAL
 from spotify_buddies.serve_app.ranking.cold import steps_of
 from spotify_buddies.serve_app.ranking.encoding import (
-    ID_BYTES,
     Encoder,
     Ranked,
     Shared,
@@ -31,19 +30,12 @@ from spotify_buddies.serve_app.ranking.encoding import (
     merge,
 )
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.gathering import count_sources
 from spotify_buddies.serve_app.ranking.history import History, Shown
-from spotify_buddies.serve_app.ranking.query import (
-    Arm,
-    Query,
-    RankedLists,
-    Rules,
-    Skipped,
-    Source,
-)
+from spotify_buddies.serve_app.ranking.query import Arm, Query, RankedLists, Rules, Skipped
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
+from spotify_buddies.serve_app.versions.sent.remember import count_sent, record, shown_of
 
 Array = npt.NDArray[Any]
 Blocked = Mapping[int, Sequence[str]]
@@ -64,6 +56,14 @@ class Budgets:
     neighbours_s: float
     store_s: float
     counted_listeners: int = 0
+
+
+@dataclass(frozen=True)
+class Past:
+    """What must not come back, by place among user_ids and then tastes. skipped: SEEN where that could not be read."""
+
+    blocked: Sequence[Blocked]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,9 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally, batch.query)
+                self.count(ranked.lists, tally)
+                if self._history is not None:
+                    self.remember(self.show(ranked.lists, ranked.drawn, answered.arm, batch.query))
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -227,8 +229,14 @@ class Answers:
         return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm) -> Batch:
-        blocked, skipped = await self._read_blocked(query)
-        run = run_for(len(query))
+        past = await self.read_past(query)
+        lists = await self.rank(query, excluded, past)
+        ranked, data = await run_for(len(query))(self._finish, query, lists, past.skipped, arm)
+        return Batch(query, data, ranked, past.blocked)
+
+    async def rank(self, query: Query, excluded: Array, past: Past) -> list[RankedLists]:
+        """The lists of user_ids, then those of tastes, where there are any; without ids, reasons and bytes."""
+        blocked, run = past.blocked, run_for(len(query))
         # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
         run_rules = run if any(blocked) else here
         known, lists = len(query.user_ids), []
@@ -238,26 +246,25 @@ class Answers:
         if query.tastes:
             rules = await run_rules(self.rules, query, blocked, known, len(query.tastes))
             lists.append(await self._ranker.rank_tastes(query, excluded, rules, run))
-        ranked, data = await run(self._finish, query, lists, skipped, arm)
-        return Batch(query, data, ranked, blocked)
+        return lists
 
-    async def _read_blocked(self, query: Query) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
-        """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read."""
+    async def read_past(self, query: Query) -> Past:
+        """What must not come back for the listeners of a query, the same for every version."""
         history, seen = self._history, query.exclude_seen
         if history is None:
-            return (), (Skipped.SEEN,) if seen else ()
+            return Past((), (Skipped.SEEN,) if seen else ())
         user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
         now = query.at or self._now()
         blocked = history.blocked(user_ids, now)
         if seen is None:
-            return (blocked,), ()
+            return Past((blocked,))
         try:
             async with asyncio.timeout(self._budgets.store_s):
                 since = now - timedelta(seconds=seen.window_s)
                 met = await history.seen(user_ids, since, shown=seen.shown, liked=seen.liked)
         except (TimeoutError, HistoryUnavailable):
-            return (blocked,), (Skipped.SEEN,)
-        return (blocked, met), ()
+            return Past((blocked,), (Skipped.SEEN,))
+        return Past((blocked, met))
 
     def _finish(
         self, query: Query, lists: Sequence[RankedLists], skipped: tuple[Skipped, ...], arm: Arm
@@ -270,31 +277,21 @@ class Answers:
             ranked.append(Ranked(labelled, draw_ids(len(labelled)), reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, query: Query) -> None:
-        sources = ranked.lists.count_sources()
-        for number, count in enumerate(sources):
-            if count:
-                self._telemetry.count_lists(Source(number).name, count)
-        if ranked.lists.candidate_sources is not None:
-            for name, count in count_sources(ranked.lists.candidate_sources).items():
-                self._telemetry.count_candidates(name, count)
-        if tally is not None:
-            tally.add(ranked.lists, sources)
-        if self._history is not None:
-            shown = self._shown(ranked.lists, ranked.drawn, arm, query)
-            if shown.unasked:
-                self._telemetry.count_unasked(shown.unasked)
-            self._history.record(shown)
+    def encode(self, lists: RankedLists, drawn: bytes, arm: Arm, *, explained: bool) -> bytes:
+        """Lists, with their reasons where `explained`, as fields of a RecommendResponse; any thread may do it."""
+        return self._encoder.encode(lists, drawn, explain(self.engine, lists) if explained else None, arm=arm)
 
-    def _shown(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
-        digits, bundle = drawn.hex(), self.engine.bundle
-        # Of users the rows of their songs are those of their candidates too; of tastes they are not.
-        known = lists.songs is bundle.user_songs
-        ids = tuple(digits[k : k + ID_BYTES] for k in range(0, len(digits), ID_BYTES))
-        return Shown(
-            lists.user_ids, ids, lists.sources, lists.rows, lists.counts, self.engine.playlist_ids,
-            model_version=self.engine.version, arm=arm.label, at=query.at or self._now(),
-            scores=lists.scores, skipped=lists.skipped, candidates=lists.candidates,
-            held=bundle.candidates if known else None, held_rows=lists.song_rows if known else None,
-            asked=query.asked, tastes=None if known else tuple([taste.asked for taste in query.tastes]),
-        )  # fmt: skip
+    def count(self, lists: RankedLists, tally: AnswerCounter | None) -> None:
+        """Count lists that are sent."""
+        sources = count_sent(self._telemetry, lists)
+        if tally is not None:
+            tally.add(lists, sources)
+
+    def show(self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query) -> Shown:
+        """Lists that are sent, to be remembered. drawn: the random bytes of their ids."""
+        return shown_of(self.engine, lists, drawn, arm, query, self._now())
+
+    def remember(self, shown: Shown) -> None:
+        """Remember what is sent, where anything is."""
+        if self._history is not None:
+            record(self._history, self._telemetry, shown)

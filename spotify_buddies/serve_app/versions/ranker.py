@@ -153,8 +153,9 @@ class Ranker:
             counts = self._count(number, SHADOW, shadow)
             beside = Shadow(production, shadow, counts)
         self._rotation.current = Assignment(
-            main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since
-        )
+            main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since,
+            wanted.interleave,
+        )  # fmt: skip
         self._counts.hurry()
         self._telemetry.set_generation(number)
         if now.shadow is not None:

@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.ranking.kernels import fold
 
 Array = npt.NDArray[Any]
 
-COLUMNS = 12
+COLUMNS = 13
 TEXT_OID, REAL_OID = 25, 700
 # Number of dimensions, whether there are NULLs, type of the elements; then size and lower bound of the one dimension.
 EMPTY_ARRAY = 12
@@ -135,6 +135,7 @@ def encode_rows(
     steps: tuple[Array, Array, Array],
     candidates: tuple[Array, Array, Array, Array],
     asked: tuple[Array, Array, Array, Array],
+    teams: tuple[Array, Array, Array],
 ) -> Array:
     """Rows of the columns that copy_format.COLUMNS names, uint8 (bytes,). A text table is its offsets and its bytes.
 
@@ -142,19 +143,20 @@ def encode_rows(
     (n,), of playlist rows, and bits of scores and propensities, uint32 at the same places; none: the column is NULL.
     names: of playlists. tail: version and arm, which all share, with their lengths. sources: numbers (n,) and their
     table. steps: numbers (n,) and a table of whole columns. candidates: see candidates_of. asked: rows (n,) of what
-    calls share and of what is a list's own in the table after them.
+    calls share and of what is a list's own in the table after them. teams: rows (n,) and a table of whole columns.
     """
     starts, counts, rows, scores, propensities = lists
     total = 0
     for i in range(moments.size):
-        # Count of columns, lengths of all columns but those in the tail and of the steps, the time.
-        total += 2 + 4 * (COLUMNS - 3) + 8 + tail.size + ids[0][i + 1] - ids[0][i] + users[0][i + 1] - users[0][i]
+        # Count of columns, lengths of all columns but those in the tail, of the steps and of the teams; the time.
+        total += 2 + 4 * (COLUMNS - 4) + 8 + tail.size + ids[0][i + 1] - ids[0][i] + users[0][i + 1] - users[0][i]
         total += array_size(rows[starts[i] : starts[i] + counts[i]], names[0])
         total += sources[1][sources[0][i] + 1] - sources[1][sources[0][i]]
         total += reals_size(counts[i], scores.size > 0) + reals_size(counts[i], propensities.size > 0)
         total += steps[1][steps[0][i] + 1] - steps[1][steps[0][i]]
         total += 8 if candidates[0][i] != 0 or candidates[1][i] >= 0 else 0
         total += asked_size(asked[0][i], asked[1][i], asked[2])
+        total += teams[1][teams[0][i] + 1] - teams[1][teams[0][i]]
     out = np.empty(total, np.uint8)
     offset = 0
     for i in range(moments.size):
@@ -173,4 +175,5 @@ def encode_rows(
         if known:
             offset = put_number(out, offset, np.int64(folded), 8)
         offset = put_asked(out, offset, asked[0][i], asked[1][i], asked[2], asked[3])
+        offset = copy(out, offset, teams[2], teams[1][teams[0][i]], teams[1][teams[0][i] + 1])
     return out
