@@ -148,7 +148,7 @@ def _drafted(shown: Shown, part: Part, production: Answers, canary: Answers) -> 
     """What is remembered of drafted lists, from what would be of production's."""
     drafted, sides = part.drafted, [(production, part.mine), (canary, part.theirs)]
     ids: list[str] = []
-    scores = np.zeros(drafted.teams.shape, np.float32)
+    scores: Array = np.zeros(drafted.teams.shape, np.float32)
     teams: list[tuple[str, ...]] = []
     for i, count in enumerate(drafted.counts.tolist()):
         picks = list(zip(drafted.teams[i, :count].tolist(), drafted.places[i, :count].tolist(), strict=True))
