@@ -207,9 +207,12 @@ async def _by(side: ArmAnswers, arm: Arm, query: Query, call: _Call) -> _Part:
 
 
 async def _by_both(production: ArmAnswers, canary: ArmAnswers, query: Query, call: _Call) -> _DraftedPart:
-    """Lists drafted from both versions. An exception of the canary counts as its error, and its ranking is timed."""
-    users, counter = len(query), call.count(canary)
+    """Lists drafted from both versions. Each is timed by its ranking; an exception of the canary is its error."""
+    users, counter, other = len(query), call.count(canary), call.count(production)
+    started = time.perf_counter()
     ranked = await rank_production(production.answers, query, call.rows(production, query))
+    if other is not None:
+        other.time(time.perf_counter() - started, users)
     started = time.perf_counter()
     try:
         drafted = await interleave(production.answers, canary.answers, ranked, call.rows(canary, query))
