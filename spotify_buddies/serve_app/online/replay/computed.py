@@ -49,8 +49,8 @@ class Computed:
 class Replay:
     """A list that was shown and the same computed again. largest: difference of scores at a rank that both have.
 
-    differing: ranks, from 1, with another playlist or score, or picked by another version. causes: why the two may differ, in words; empty where they
-    are the same or no cause is known.
+    differing: ranks, from 1, with another playlist, score or picking version. causes: why the two may differ, in words;
+    empty where they are the same or no cause is known.
     """
 
     shown: list[Entry]
