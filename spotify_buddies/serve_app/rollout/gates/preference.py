@@ -13,10 +13,11 @@ of -m / (2 - m). So the margin and the scale of the like rates are those of pref
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from spotify_buddies.serve_app.rollout.gates.sequential import evidence, mean_variance, radius
+from spotify_buddies.serve_app.rollout.gates.sequential import Floats, evidence, mean_variance, radius
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,21 @@ def preference_of(change: float) -> float:
     return change / (2 - change)
 
 
+def mean_and_variance(listeners: Any, total: Any, squares: Any) -> tuple[Floats, Floats]:
+    """The mean preference and its variance, by the sums of Credits, at least one listener; element by element."""
+    count, whole = np.asarray(listeners, np.float64), np.asarray(total, np.float64)
+    # Values of -1 to 1 are moved to 0 to 1, where the variance is a quarter.
+    moved = mean_variance(count, (whole + count) / 2, (np.asarray(squares) + 2 * whole + count) / 4)
+    return whole / count, 4 * moved
+
+
 def estimate(credited: Credits, *, effect: float, alpha: float) -> Preference:
     """The preference at one look. effect: the scale tau, as a share of the like rate. Not finite without listeners."""
     if not credited.listeners:
         return Preference(float("nan"), -float("inf"), float("inf"), 1.0)
-    count, mean = credited.listeners, credited.total / credited.listeners
-    # Values of -1 to 1 are moved to 0 to 1, where the variance is a quarter.
-    totals, squares = (credited.total + count) / 2, (credited.squares + 2 * credited.total + count) / 4
-    variance, tau = 4 * float(mean_variance(count, totals, squares)), preference_of(effect)
+    moments = mean_and_variance(credited.listeners, credited.total, credited.squares)
+    mean, variance = (float(value) for value in moments)
+    tau = preference_of(effect)
     reach = float(radius(variance, tau, alpha))
     p_value = float(np.exp(-np.maximum(0.0, evidence(mean, variance, tau))))
     return Preference(mean, mean - reach, mean + reach, p_value)
