@@ -42,7 +42,12 @@ E = TypeVar("E", bound=Enum)
 # Names the time at which the events of a call happened; services accept it where `serve.event_times` is on.
 _EVENT_TIME = "buddies-event-time"
 _MODES = {Mode.LIVE: pb.MODE_LIVE, Mode.DAILY: pb.MODE_DAILY}
-_ARMS = {Arm.NONE: pb.ARM_UNSPECIFIED, Arm.PRODUCTION: pb.ARM_PRODUCTION, Arm.CANARY: pb.ARM_CANARY}
+_ARMS = {
+    Arm.NONE: pb.ARM_UNSPECIFIED,
+    Arm.PRODUCTION: pb.ARM_PRODUCTION,
+    Arm.CANARY: pb.ARM_CANARY,
+    Arm.INTERLEAVED: pb.ARM_INTERLEAVED,
+}
 
 
 def metadata(at: datetime | None) -> tuple[tuple[str, str], ...] | None:
@@ -219,7 +224,9 @@ def _error(item: pb.ListenerError) -> ListenerError:
 def _playlist(item: pb.RecommendedPlaylist) -> Playlist:
     reason = _reason(item.reason) if item.HasField("reason") else None
     counterfactual = _counterfactual(item.counterfactual) if item.HasField("counterfactual") else None
-    return Playlist(item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item), counterfactual)
+    return Playlist(
+        item.playlist_id, item.title, item.owner_id, item.score, reason, _found_by(item), counterfactual, item.picked_by
+    )
 
 
 def _counterfactual(item: pb.Counterfactual) -> Counterfactual:

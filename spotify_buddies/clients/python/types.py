@@ -32,6 +32,7 @@ class Arm(Enum):
     NONE = "unspecified"
     PRODUCTION = "production"
     CANARY = "canary"
+    INTERLEAVED = "interleaved"
 
 
 class Skipped(Enum):
@@ -167,6 +168,7 @@ class Playlist:
     """One recommended playlist. owner_id is empty where nobody owns it; scores compare within one recommendation.
 
     found_by: every source that found it, none where the version does not say. counterfactual: None unless asked for.
+    picked_by: the version that picked it for a list of the arm INTERLEAVED; empty otherwise.
     """
 
     playlist_id: str
@@ -176,6 +178,7 @@ class Playlist:
     reason: Reason | None
     found_by: tuple[CandidateSource, ...] = ()
     counterfactual: Counterfactual | None = None
+    picked_by: str = ""
 
 
 @dataclass(frozen=True)

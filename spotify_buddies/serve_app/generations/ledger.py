@@ -33,15 +33,16 @@ LIVE_S = 5.0
 FORGOTTEN_S = 3_600.0
 
 _COLUMNS = """
-number, production, canary, share, salt, shadow, previous, paused, at, who, action, why, state, decided_at, message
+number, production, canary, share, salt, shadow, previous, paused, at, who, action, why, state, decided_at, message,
+interleave
 """
 # A number that somebody else took meanwhile gives no row and no error: one would abort the caller's transaction.
 _PROPOSE = f"""
 WITH made AS (
   INSERT INTO rollout_generations (
-    number, model, production, canary, share, salt, shadow, previous, paused, who, action, why, state
+    number, model, production, canary, share, salt, shadow, previous, paused, who, action, why, interleave, state
   )
-  SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'preparing'
+  SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'preparing'
   WHERE %s = (SELECT coalesce(max(number), 0) FROM rollout_generations)
   ON CONFLICT (number) DO NOTHING RETURNING {_COLUMNS}
 )
@@ -96,7 +97,7 @@ async def propose(
         _PROPOSE.encode(),
         (
             after + 1, model, wanted.production, wanted.canary, wanted.share, wanted.salt, wanted.shadow,
-            wanted.previous, wanted.paused, who, action, why, after,
+            wanted.previous, wanted.paused, who, action, why, wanted.interleave, after,
         ),
     )  # fmt: skip
     row = await cursor.fetchone()
@@ -212,10 +213,9 @@ async def read_events(connection: psycopg.AsyncConnection, limit: int = 50) -> l
 
 
 def _generation(row: Sequence[Any]) -> Generation:
-    number, production, canary, share, salt, shadow, previous, paused, at, who, action, why, state, decided, message = (
-        row
-    )
-    wanted = Wanted(production, canary, share, salt, shadow, previous, paused)
+    number, production, canary, share, salt, shadow, previous, paused, *made, interleave = row
+    at, who, action, why, state, decided, message = made
+    wanted = Wanted(production, canary, share, salt, shadow, previous, paused, interleave)
     return Generation(number, wanted, at, who, action, why, GenerationState(state), decided, message)
 
 

@@ -37,7 +37,8 @@ class Wanted:
     """Versions by their numbers in the registry. share: of the users, 0 to 1, answered by the canary.
 
     salt: decides with a user's id who they are (serve_app/versions/arms.py); kept as long as the canary is. shadow:
-    ranks beside production, unseen. previous: kept loaded. paused: gates decide nothing.
+    ranks beside production, unseen. previous: kept loaded. paused: gates decide nothing. interleave: the share gets
+    lists drafted from production and canary, not the canary's.
     """
 
     production: str
@@ -47,6 +48,7 @@ class Wanted:
     shadow: str | None = None
     previous: str | None = None
     paused: bool = False
+    interleave: bool = False
 
     @property
     def versions(self) -> tuple[str, ...]:

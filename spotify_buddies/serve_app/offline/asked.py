@@ -118,6 +118,11 @@ class OfflineRanker:
         if searching:
             self._answers.use_neighbours(Local(_LazySearch(self._engine.bundle)))
 
+    @property
+    def engine(self) -> Engine:
+        """What ranks."""
+        return self._engine
+
     def rank(self, query: Query, blocked: Sequence[str]) -> RankedLists:
         """The list of a query for one user or taste. blocked: ids of playlists that do not come back."""
         self._memory.now = {0: blocked} if blocked else {}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy.typing as npt
 
@@ -36,7 +36,8 @@ class Shown:
     alone. asked: what was asked, a serialized buddies.v1.RecommendRequest without its users, and how places were drawn
     where they were (rules.FIELD); None: it was too long. tastes: one entry per user, the bytes of a field that follow
     `asked`: the taste without its user_id; None: it was too long. computed: when the lists of source DAILY were
-    computed, in Unix seconds; None: there are none, or nobody says.
+    computed, in Unix seconds; None: there are none, or nobody says. picked_by: one entry per user, the version that
+    picked each playlist of a list drafted from two; None: model_version made it.
     """
 
     user_ids: tuple[str, ...]
@@ -57,6 +58,7 @@ class Shown:
     asked: bytes | None = None
     tastes: tuple[bytes | None, ...] | None = None
     computed: int | None = None
+    picked_by: tuple[tuple[str, ...], ...] | None = None
 
     @classmethod
     def of(
@@ -113,6 +115,7 @@ class Shown:
             candidates=rows(self.candidates),
             held_rows=rows(self.held_rows),
             tastes=None if self.tastes is None else tuple(self.tastes[place] for place in chosen),
+            picked_by=None if self.picked_by is None else tuple(self.picked_by[place] for place in chosen),
         )
 
 
@@ -137,24 +140,29 @@ class History(Protocol):
         """Remember an answer, in the background. Never blocks and never raises; what is lost is counted."""
 
 
-async def read_blocked(
-    history: History | None, query: Query, now: datetime, within_s: float
-) -> tuple[Sequence[Blocked], tuple[Skipped, ...]]:
-    """What must not come back, by place among user_ids and then tastes; and SEEN where that could not be read in time.
+class Past(NamedTuple):
+    """What must not come back, by place among user_ids and then tastes. skipped: SEEN where that could not be read."""
+
+    blocked: Sequence[Blocked]
+    skipped: tuple[Skipped, ...] = ()
+
+
+async def read_blocked(history: History | None, query: Query, now: datetime, within_s: float) -> Past:
+    """What must not come back for the listeners of a query, as far as it can be read in time.
 
     history: None remembers nothing. Nothing is awaited where what was seen does not matter.
     """
     seen = query.exclude_seen
     if history is None:
-        return (), (Skipped.SEEN,) if seen else ()
+        return Past((), (Skipped.SEEN,) if seen else ())
     user_ids = (*query.user_ids, *(taste.user_id for taste in query.tastes))
     blocked = history.blocked(user_ids, now)
     if seen is None:
-        return (blocked,), ()
+        return Past((blocked,))
     try:
         async with asyncio.timeout(within_s):
             since = now - timedelta(seconds=seen.window_s)
             met = await history.seen(user_ids, since, shown=seen.shown, liked=seen.liked)
     except (TimeoutError, HistoryUnavailable):
-        return (blocked,), (Skipped.SEEN,)
-    return (blocked, met), ()
+        return Past((blocked,), (Skipped.SEEN,))
+    return Past((blocked, met))

@@ -31,6 +31,7 @@ class Arm(IntEnum):
 
     PRODUCTION = 1
     CANARY = 2
+    INTERLEAVED = 3
 
     @property
     def label(self) -> str:

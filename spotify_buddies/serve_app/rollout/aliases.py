@@ -115,4 +115,4 @@ def _with_canary(wanted: Wanted, canary: str | None, first_percent: float, salt:
         return without_canary(wanted)
     if canary == wanted.canary:
         return wanted
-    return replace(wanted, canary=canary, share=first_percent / 100, salt=salt())
+    return replace(wanted, canary=canary, share=first_percent / 100, salt=salt(), interleave=False)

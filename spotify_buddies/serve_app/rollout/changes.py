@@ -17,19 +17,25 @@ class NoCanary(Refused):
     """The change is of the canary, and there is none."""
 
 
-def start(wanted: Wanted, version: str, percent: float, *, paused: bool, salt: Callable[[], str]) -> Wanted:
-    """Give a version a share of the users; of the present canary only the share changes. salt: makes a new one."""
+def start(
+    wanted: Wanted, version: str, percent: float, *, paused: bool, salt: Callable[[], str], interleave: bool = False
+) -> Wanted:
+    """Give a version a share of the users; of the present canary only the share changes. salt: makes a new one.
+
+    interleave: these users get lists drafted from both versions. Where that changes, the canary begins anew.
+    """
     if version == wanted.production:
         raise Refused(f"version {version} is production already")
     if wanted.canary not in (None, version):
         raise Refused(
             f"version {wanted.canary} is the canary, with {show_percent(wanted.share)}: promote it or roll back"
         )
-    kept = wanted.salt if wanted.canary == version else salt()
+    kept = wanted.salt if (wanted.canary, wanted.interleave) == (version, interleave) else salt()
     shadow = None if wanted.shadow == version else wanted.shadow
     return replace(
-        wanted, canary=version, share=percent / 100, salt=kept, shadow=shadow, paused=paused or wanted.paused
-    )
+        wanted, canary=version, share=percent / 100, salt=kept, shadow=shadow, paused=paused or wanted.paused,
+        interleave=interleave,
+    )  # fmt: skip
 
 
 def set_percent(wanted: Wanted, percent: float) -> Wanted:
@@ -104,7 +110,7 @@ def already(done: Generation) -> str:
 
 def without_canary(wanted: Wanted) -> Wanted:
     """Remove the canary, and with it a pause, which was the canary's."""
-    return replace(wanted, canary=None, share=0.0, salt="", paused=False)
+    return replace(wanted, canary=None, share=0.0, salt="", paused=False, interleave=False)
 
 
 def pause(wanted: Wanted) -> Wanted:

@@ -88,10 +88,16 @@ def start(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Version number in the registry.")],
     percent: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Percent of the users; default: the first step.")
+        float | None,
+        typer.Option(
+            min=0, max=100, help="Percent of the users; default: the first step, or rollout.interleave_percent."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Skip the checks of metrics, data set and ids.")] = False,
     manual: Annotated[bool, typer.Option(help="Gates only measure; people decide, until `resume`.")] = False,
+    interleave: Annotated[
+        bool, typer.Option("--interleave", help="Give these users lists drafted from both versions, not the canary's.")
+    ] = False,
     why: Why = "",
     who: Who = None,
     wait: Wait = False,
@@ -108,10 +114,11 @@ def start(
     settings: Settings = context.obj
     if warning := unequal_exploration(settings):
         say(warning, err=True)
-    share = settings.rollout.first_percent if percent is None else percent
+    default = settings.rollout.interleave_percent if interleave else settings.rollout.first_percent
+    share = default if percent is None else percent
 
     def change(wanted: Any) -> Any:
-        return changes.start(wanted, version, share, paused=manual, salt=random_salt)
+        return changes.start(wanted, version, share, paused=manual, salt=random_salt, interleave=interleave)
 
     _change(context, "start", change, why, who, wait=wait, as_json=as_json, look_at=None if force else version)
 

@@ -11,6 +11,9 @@ class RolloutSettings(GateSettings):
     """The [rollout] section: settings of the controller and of the gates."""
 
     poll_s: float = Field(1.0, gt=0, description="seconds between two looks of the controller at the registry")
+    interleave_percent: float = Field(
+        5.0, gt=0, le=100, description="percent of the users who get drafted lists with `start --interleave`"
+    )
     registry_within_s: float = Field(
         5.0, gt=0, description="longest wait for an answer of the registry before it counts as away"
     )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 # The arm of an action whose caller does not say one.
 UNSPECIFIED = "unspecified"
+# The arm of lists drafted from two versions, each playlist picked by one of them.
+INTERLEAVED = "interleaved"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model version and arm of a list. picked_by: the version that picked each playlist, where it was drafted."""
+
+    model_version: str
+    arm: str
+    picked_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -20,10 +31,10 @@ class Snooze:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What one user did with one recommendation, checked. arm: production, canary or unspecified.
+    """What one user did with one recommendation, checked. arm: production, canary, interleaved or unspecified.
 
     caller: the owner of idempotency_key; empty where nobody says. at: when it happened, in UTC; None: now, as it is
-    stored.
+    stored. picked_by: as in Origin.
     """
 
     recommendation_id: str
@@ -37,6 +48,7 @@ class Feedback:
     snoozes: tuple[Snooze, ...] = ()
     caller: str = ""
     at: datetime | None = None
+    picked_by: Mapping[str, str] = field(default_factory=dict)
 
     def reactions(self) -> Iterator[tuple[str, int]]:
         """Playlist id and score: liked 1, ignored 0, disliked -1."""

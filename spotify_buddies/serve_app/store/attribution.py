@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from spotify_buddies.serve_app.store.actions import UNSPECIFIED, Feedback
+from spotify_buddies.serve_app.store.actions import INTERLEAVED, UNSPECIFIED, Feedback, Origin
 from spotify_buddies.serve_app.store.database.connections import Connections, with_options
 from spotify_buddies.serve_app.store.database.schema import Schema
 
@@ -23,15 +23,13 @@ from spotify_buddies.serve_app.store.database.schema import Schema
 AT_ONCE = 2
 MOST = 64
 
-# Model version and arm.
-Origin = tuple[str, str]
-
 # The index finds the user's lists, which are few; an index on the recommendation's id is not worth its writes.
 _GIVEN = """
-SELECT place, model_version, arm
+SELECT place, model_version, arm, playlist_ids, picked_by
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS asked (who, recommendation, place)
 CROSS JOIN LATERAL (
-  SELECT model_version, arm FROM impressions
+  SELECT model_version, arm, CASE WHEN picked_by IS NOT NULL THEN playlist_ids END AS playlist_ids, picked_by
+  FROM impressions
   WHERE user_id = asked.who AND recommendation_id = asked.recommendation LIMIT 1
 ) AS given
 """
@@ -45,7 +43,9 @@ class _Asked(NamedTuple):
 
 
 def is_attributed(action: Feedback) -> bool:
-    """Whether the action says which version and which arm it is about."""
+    """Whether the action says which version and which arm it is about, and of a drafted list who picked what."""
+    if action.arm == INTERLEAVED:
+        return bool(action.picked_by)
     return bool(action.model_version) and action.arm != UNSPECIFIED
 
 
@@ -71,7 +71,9 @@ class Attribution:
         """
         # What waits comes first: a list that is written between the two is then found twice, not missed.
         origin = self._waiting(action.recommendation_id, action.user_id) or await self._stored(action)
-        return action if origin is None else replace(action, model_version=origin[0], arm=origin[1])
+        if origin is None:
+            return action
+        return replace(action, model_version=origin.model_version, arm=origin.arm, picked_by=origin.picked_by)
 
     async def close(self) -> None:
         """Cancel all look-ups and close the connections."""
@@ -114,6 +116,9 @@ class Attribution:
             # The server ends what takes longer, but it may not answer at all.
             async with asyncio.timeout(2 * self._within_s), self._connections.take() as connection:
                 cursor = await connection.execute(_GIVEN, (users, recommendations), prepare=True)
-                return {place: (version, arm) for place, version, arm in await cursor.fetchall()}
+                return {
+                    place: Origin(version, arm, dict(zip(ids or (), teams or (), strict=True)))
+                    for place, version, arm, ids, teams in await cursor.fetchall()
+                }
         except (psycopg.Error, OSError, TimeoutError, UnicodeEncodeError):
             return {}

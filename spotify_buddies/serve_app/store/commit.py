@@ -44,13 +44,14 @@ WITH said AS (
   ON CONFLICT (caller, idempotency_key) DO NOTHING
   RETURNING caller, idempotency_key, id, at
 ), word AS (
-  SELECT id, at, number, recommendation, who, version, arm, playlist, score, until
+  SELECT id, at, number, recommendation, who, version, arm, playlist, score, until, picked
   FROM accepted JOIN said ON key = idempotency_key AND said.caller = accepted.caller
-  JOIN json_to_recordset(%(words)s::json) AS word (action int, playlist text, score smallint, until timestamptz)
+  JOIN json_to_recordset(%(words)s::json) AS word (
+    action int, playlist text, score smallint, until timestamptz, picked text)
     ON action = number
 ), reacted AS (
-  INSERT INTO reactions (at, feedback_id, recommendation_id, user_id, playlist_id, score, model_version, arm)
-  SELECT at, id, recommendation, who, playlist, score, version, arm FROM word WHERE score IS NOT NULL
+  INSERT INTO reactions (at, feedback_id, recommendation_id, user_id, playlist_id, score, model_version, arm, picked_by)
+  SELECT at, id, recommendation, who, playlist, score, version, arm, picked FROM word WHERE score IS NOT NULL
 ), wished AS (
   INSERT INTO wishes (at, feedback_id, recommendation_id, user_id, playlist_id, until)
   SELECT at, id, recommendation, who, playlist, until FROM word WHERE until IS NOT NULL
@@ -153,6 +154,9 @@ def _words(actions: Sequence[Feedback]) -> list[dict[str, object]]:
     """A reaction has a score, a wish an end."""
     words: list[dict[str, object]] = []
     for number, action in enumerate(actions):
-        words += [{"action": number, "playlist": id_, "score": score} for id_, score in action.reactions()]
+        said = [{"action": number, "playlist": id_, "score": score} for id_, score in action.reactions()]
+        if action.picked_by:
+            said = [{**word, "picked": action.picked_by.get(str(word["playlist"]))} for word in said]
+        words += said
         words += [{"action": number, "playlist": w.playlist_id, "until": w.until.isoformat()} for w in action.snoozes]
     return words

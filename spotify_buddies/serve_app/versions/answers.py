@@ -33,14 +33,14 @@ from spotify_buddies.serve_app.ranking.encoding import (
     merge,
 )
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.gathering import count_sources
-from spotify_buddies.serve_app.ranking.history import Blocked, History, Shown, read_blocked
-from spotify_buddies.serve_app.ranking.query import Arm, Mode, Query, RankedLists, Skipped, Source
+from spotify_buddies.serve_app.ranking.history import Blocked, History, Past, Shown, read_blocked
+from spotify_buddies.serve_app.ranking.query import Arm, Mode, Query, RankedLists, Skipped
 from spotify_buddies.serve_app.ranking.reasons import explain, tie
 from spotify_buddies.serve_app.ranking.rules import Draws, Exploration, Rules
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.batch_ranking import AT_ONCE, FIND_AT_ONCE, NEAREST, BatchRanker, here, run_for
 from spotify_buddies.serve_app.versions.counterfactual.answer import DEFAULTS, Counterfactuals, Limits
+from spotify_buddies.serve_app.versions.sent.remember import count_sent, record
 
 Array = npt.NDArray[Any]
 
@@ -166,7 +166,10 @@ class Answers:
         """Count and remember what is sent."""
         for batch in answered.batches:
             for ranked in batch.ranked:
-                self._note(ranked, answered.arm, tally, batch)
+                self.count(ranked.lists, tally)
+                if self._history is not None:
+                    shown = self.show(ranked.lists, ranked.drawn, answered.arm, batch.query, batch.exploration)
+                    self.remember(shown)
 
     def rules(self, query: Query, blocked: Sequence[Blocked], first: int, count: int) -> Rules:
         """The rules for `count` users from place `first` on; what is blocked for them as rows of this version."""
@@ -217,9 +220,22 @@ class Answers:
         return Batch(query, data, (Ranked(lists, drawn, None),), blocked)
 
     async def _batch(self, query: Query, excluded: Array, arm: Arm, exploration: Exploration | None) -> Batch:
-        now, within_s = query.at or self._now(), self._budgets.store_s
-        blocked, skipped = await read_blocked(self._history, query, now, within_s)
-        run = run_for(len(query))
+        past = await self.read_past(query)
+        lists, drawn = await self.rank(query, excluded, past, exploration)
+        ranked, data = await run_for(len(query))(self._finish, query, lists, drawn, past.skipped, arm)
+        return Batch(query, data, ranked, past.blocked, exploration)
+
+    async def read_past(self, query: Query) -> Past:
+        """What must not come back for the listeners of a query, the same for every version."""
+        return await read_blocked(self._history, query, query.at or self._now(), self._budgets.store_s)
+
+    async def rank(
+        self, query: Query, excluded: Array, past: Past, exploration: Exploration | None = None
+    ) -> tuple[list[RankedLists], list[bytes]]:
+        """The lists of user_ids, then those of tastes, where there are any, without reasons and bytes; the random bytes
+        of their ids, which places are drawn with.
+        """
+        blocked, run = past.blocked, run_for(len(query))
         # Nothing blocked, as for nearly all, has nothing to look up: not worth a thread's start.
         run_rules = run if any(blocked) else here
         known, lists, drawn = len(query.user_ids), [], []
@@ -232,8 +248,7 @@ class Answers:
             if exploration is not None:
                 rules = replace(rules, draws=Draws.of(exploration, drawn[-1]))
             lists.append(await rank(query, excluded, rules, run))
-        ranked, data = await run(self._finish, query, lists, drawn, skipped, arm)
-        return Batch(query, data, ranked, blocked, exploration)
+        return lists, drawn
 
     def _finish(
         self,
@@ -251,22 +266,26 @@ class Answers:
             ranked.append(Ranked(labelled, ids, reasons))
         return ranked, encode_ordered(self._encoder, ranked, query.refused, arm)
 
-    def _note(self, ranked: Ranked, arm: Arm, tally: AnswerCounter | None, batch: Batch) -> None:
-        lists, query = ranked.lists, batch.query
-        sources = lists.count_sources()
-        for number, count in enumerate(sources):
-            if count:
-                self._telemetry.count_lists(Source(number).name, count)
-        if lists.candidate_sources is not None:
-            for name, count in count_sources(lists.candidate_sources).items():
-                self._telemetry.count_candidates(name, count)
+    def encode(self, lists: RankedLists, drawn: bytes, arm: Arm, *, explained: bool) -> bytes:
+        """Lists, with their reasons where `explained`, as fields of a RecommendResponse; any thread may do it."""
+        return self._encoder.encode(lists, drawn, explain(self.engine, lists) if explained else None, arm=arm)
+
+    def count(self, lists: RankedLists, tally: AnswerCounter | None) -> None:
+        """Count lists that are sent."""
+        sources = count_sent(self._telemetry, lists)
         if tally is not None:
             tally.add(lists, sources)
+
+    def show(
+        self, lists: RankedLists, drawn: bytes, arm: Arm, query: Query, exploration: Exploration | None = None
+    ) -> Shown:
+        """Lists that are sent, to be remembered. drawn: the random bytes of their ids."""
+        return Shown.of(
+            lists, ids_of(drawn), query, self.engine.bundle, model_version=self.engine.version, arm=arm,
+            at=query.at or self._now(), exploration=exploration,
+        )  # fmt: skip
+
+    def remember(self, shown: Shown) -> None:
+        """Remember what is sent, where anything is."""
         if self._history is not None:
-            shown = Shown.of(
-                lists, ids_of(ranked.drawn), query, self.engine.bundle, model_version=self.engine.version, arm=arm,
-                at=query.at or self._now(), exploration=batch.exploration,
-            )  # fmt: skip
-            if shown.unasked:
-                self._telemetry.count_unasked(shown.unasked)
-            self._history.record(shown)
+            record(self._history, self._telemetry, shown)

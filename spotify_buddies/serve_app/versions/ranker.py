@@ -16,6 +16,7 @@ from spotify_buddies.serve_app.ranking.query import Arm
 from spotify_buddies.serve_app.telemetry.metrics import Telemetry
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.counts import SHADOW, ArmCounter
+from spotify_buddies.serve_app.versions.interleaving.draft import warm_up
 from spotify_buddies.serve_app.versions.parity import check_parity
 from spotify_buddies.serve_app.versions.rotation import ArmAnswers, Assignment, Rotation
 from spotify_buddies.serve_app.versions.shadow import Shadow
@@ -45,6 +46,7 @@ class Loader:
             answers = self.make(engine)
             answers.use_neighbours(self.neighbours(engine))
             answers.warm_up()
+            warm_up(engine)
             return Loaded(answers, engine.bundle.sha256, note)
 
 
@@ -153,8 +155,9 @@ class Ranker:
             counts = self._count(number, SHADOW, shadow)
             beside = Shadow(production, shadow, counts)
         self._rotation.current = Assignment(
-            main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since
-        )
+            main, side, wanted.share if side is not None else 0.0, wanted.salt, beside, number, now.since,
+            wanted.interleave,
+        )  # fmt: skip
         self._counts.hurry()
         self._telemetry.set_generation(number)
         if now.shadow is not None:

@@ -22,6 +22,7 @@ from spotify_buddies.serve_app.ranking.query import Arm, Query
 from spotify_buddies.serve_app.versions.answers import Answers
 from spotify_buddies.serve_app.versions.arms import canaries
 from spotify_buddies.serve_app.versions.counts import ArmCounter, CallCounter
+from spotify_buddies.serve_app.versions.interleaving.both import Interleaved, interleave, rank_production
 from spotify_buddies.serve_app.versions.shadow import Shadow
 
 Array = npt.NDArray[Any]
@@ -43,8 +44,8 @@ class ArmAnswers:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The versions that are served. canary: None where nobody gets it. generation: 0 is what the replica was started
-    with; since then, in UTC.
+    """The versions that are served. canary: None where nobody gets it. interleave: its share of the users gets lists
+    drafted from both versions. generation: 0 is what the replica was started with; since then, in UTC.
     """
 
     production: ArmAnswers
@@ -54,13 +55,40 @@ class Assignment:
     shadow: Shadow | None = None
     generation: int = 0
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    interleave: bool = False
 
 
 @dataclass(frozen=True)
 class _Part:
+    """An answer to some users of a call: one arm's, or drafted for production and the canary."""
+
     answered: Answered
     by: ArmAnswers
     users: int
+
+    def note(self, call: _Call, shadow: Shadow | None) -> None:
+        """Count and remember what is sent. shadow: compares itself with what production answers."""
+        self.by.answers.note(self.answered, self.by.counts)
+        if (counter := call.count(self.by)) is not None:
+            counter.answered(self.users)
+        if shadow is not None and self.answered.arm is Arm.PRODUCTION:
+            shadow.offer(self.answered)
+
+
+@dataclass(frozen=True)
+class _DraftedPart:
+    answered: Interleaved
+    sides: tuple[ArmAnswers, ArmAnswers]
+    users: int
+
+    def note(self, call: _Call, shadow: Shadow | None) -> None:
+        """As _Part.note, for both arms; the shadow is compared with whole answers of production only."""
+        del shadow
+        production, canary = self.sides
+        self.answered.note(production.counts, canary.counts)
+        for counter in map(call.count, self.sides):
+            if counter is not None:
+                counter.answered(self.users)
 
 
 class _Call:
@@ -69,6 +97,13 @@ class _Call:
     def __init__(self) -> None:
         self.excluded: dict[Answers, Array] = {}
         self._counters: dict[ArmCounter, CallCounter] = {}
+
+    def rows(self, side: ArmAnswers, query: Query) -> Array:
+        """What the call excludes, as rows of a side's version."""
+        rows = self.excluded.get(side.answers)
+        if rows is None:
+            rows = self.excluded[side.answers] = side.answers.exclude(query)
+        return rows
 
     def count(self, side: ArmAnswers) -> CallCounter | None:
         """The counter of this call in the arm of `side`; None where nothing is counted."""
@@ -103,28 +138,26 @@ class Rotation:
 
     async def _route_part(self, query: Query, call: _Call) -> bytes:
         now = self.current
+        parts: list[_Part | _DraftedPart]
         chosen = None if now.canary is None else _chosen(query, now)
         if now.canary is None or chosen is None or not chosen.any():
-            part = await _by(now.production, Arm.PRODUCTION, query, call)
-            data, parts = part.answered.data, [part]
+            parts = [await _by(now.production, Arm.PRODUCTION, query, call)]
+            data = parts[0].answered.data
         elif chosen.all() and not query.refused:
-            part = await self._canary(now, now.canary, query, call)
-            data, parts = part.answered.data, [part]
+            parts = [await self._canary(now, now.canary, query, call)]
+            data = parts[0].answered.data
         else:
             data, parts = await self._both(now, now.canary, query, chosen, call)
         for part in parts:
-            part.by.answers.note(part.answered, part.by.counts)
-            if (counter := call.count(part.by)) is not None:
-                counter.answered(part.users)
-            if now.shadow is not None and part.by is now.production:
-                now.shadow.offer(part.answered)
+            part.note(call, now.shadow)
         return data
 
     async def _both(
         self, now: Assignment, canary: ArmAnswers, query: Query, chosen: Array, call: _Call
-    ) -> tuple[bytes, list[_Part]]:
+    ) -> tuple[bytes, list[_Part | _DraftedPart]]:
         """The users of a call by arm, and their answers in the order asked."""
         asked = self._canary(now, canary, query.only(chosen), call)
+        parts: list[_Part | _DraftedPart]
         if chosen.all():
             parts = [await asked]
             messages = [b"", parts[0].answered.data]
@@ -140,9 +173,13 @@ class Rotation:
         which[answered] = chosen
         return merge(messages, which), parts
 
-    async def _canary(self, now: Assignment, canary: ArmAnswers, query: Query, call: _Call) -> _Part:
-        """The canary's answer; where it fails, production's, under production's name."""
+    async def _canary(self, now: Assignment, canary: ArmAnswers, query: Query, call: _Call) -> _Part | _DraftedPart:
+        """The canary's answer, or both versions'; where the canary fails, production's, under production's name."""
         try:
+            if now.interleave and query.counterfactual is None:
+                return await _by_both(now.production, canary, query, call)
+            if now.interleave:  # which songs would change a list of two versions, neither can say
+                return await _by(now.production, Arm.PRODUCTION, query, call)
             return await _by(canary, Arm.CANARY, query, call)
         except Exception as error:  # noqa: BLE001 - whatever a canary does, users are answered
             if time.monotonic() - self._logged > LOG_EVERY_S:
@@ -157,10 +194,7 @@ async def _by(side: ArmAnswers, arm: Arm, query: Query, call: _Call) -> _Part:
     users = len(query) - len(query.refused)
     counter = call.count(side) if users else None
     try:
-        rows = call.excluded.get(side.answers)
-        if rows is None:
-            rows = call.excluded[side.answers] = side.answers.exclude(query)
-        answered = await side.answers.rank_and_encode(query, rows, arm)
+        answered = await side.answers.rank_and_encode(query, call.rows(side, query), arm)
     except Exception:
         if counter is not None:
             counter.failed(users)
@@ -172,6 +206,29 @@ async def _by(side: ArmAnswers, arm: Arm, query: Query, call: _Call) -> _Part:
     if counter is not None:
         counter.time(time.perf_counter() - started, users)
     return _Part(answered, side, users)
+
+
+async def _by_both(production: ArmAnswers, canary: ArmAnswers, query: Query, call: _Call) -> _DraftedPart:
+    """Lists drafted from both versions. Each is timed by its ranking; an exception of the canary is its error."""
+    users, counter, other = len(query), call.count(canary), call.count(production)
+    started = time.perf_counter()
+    ranked = await rank_production(production.answers, query, call.rows(production, query))
+    if other is not None:
+        other.time(time.perf_counter() - started, users)
+    started = time.perf_counter()
+    try:
+        drafted = await interleave(production.answers, canary.answers, ranked, call.rows(canary, query))
+    except Exception:
+        if counter is not None:
+            counter.failed(users)
+        raise
+    except asyncio.CancelledError:
+        if counter is not None:
+            counter.time(time.perf_counter() - started, users)
+        raise
+    if counter is not None:
+        counter.time(drafted.seconds, users)
+    return _DraftedPart(drafted, (production, canary), users)
 
 
 def _chosen(query: Query, now: Assignment) -> Array:

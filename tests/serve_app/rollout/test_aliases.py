@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spotify_buddies.serve_app.generations.state import Wanted
@@ -75,6 +77,13 @@ def test_the_salt_stays_as_long_as_the_canary_does() -> None:
     assert (grown.share, grown.salt) == (0.25, "old")
     other, _ = merged(CANARY, canary="3")
     assert (other.canary, other.share, other.salt) == ("3", 0.01, "new")
+
+
+def test_another_canary_does_not_inherit_drafted_lists_and_another_percent_keeps_them() -> None:
+    drafted = replace(CANARY, interleave=True)
+    assert merged(drafted, percent="25")[0].interleave
+    assert not merged(drafted, canary="3")[0].interleave
+    assert not merged(drafted, canary=None)[0].interleave
 
 
 def test_a_percent_that_is_none_is_named_and_changes_nothing() -> None:

@@ -28,6 +28,16 @@ def test_the_present_canary_keeps_its_users_when_it_is_started_again() -> None:
     assert (again.salt, again.share) == ("old", 0.25)
 
 
+def test_another_way_to_give_lists_begins_the_canary_anew_and_ends_with_it() -> None:
+    drafted = changes.start(CANARY, "2", 5, paused=False, salt=lambda: "new", interleave=True)
+    assert (drafted.interleave, drafted.salt, drafted.share) == (True, "new", 0.05)
+    again = changes.start(drafted, "2", 10, paused=False, salt=lambda: "newer", interleave=True)
+    assert (again.interleave, again.salt, again.share) == (True, "new", 0.1)
+    assert (start(drafted, "2").interleave, changes.set_percent(drafted, 20).interleave) == (False, True)
+    assert changes.promote(drafted) == Wanted("2", previous="1")
+    assert changes.roll_back(drafted) == Wanted("1", previous="0")
+
+
 def test_production_and_a_second_canary_are_not_started() -> None:
     with pytest.raises(Refused, match="1 is production already"):
         start(Wanted("1"), "1")

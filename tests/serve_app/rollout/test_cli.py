@@ -89,6 +89,23 @@ def test_a_canary_starts_by_hand_grows_and_stays_the_only_one(rollout: Rollout, 
     asyncio.run(run())
 
 
+def test_a_canary_is_started_with_lists_drafted_from_both_versions(rollout: Rollout, command: Any) -> None:
+    async def run() -> None:
+        async with rollout.working(), rollout.replicas("r-1"):
+            await rollout.active(1)
+            started = await command("start", "2", "--interleave", "--manual", "--wait")
+            assert started == "generation 2 active: production 1, canary 2 with 5 % interleaved, paused\n"
+            status = json.loads(await command("status", "--json"))
+            assert status["arms"][1] == {"arm": "canary", "version": "2", "share": 0.05, "interleave": True}
+            assert status["generation"]["wanted"]["interleave"] is True
+            assert "canary, interleaved" in await command("status")
+            assert "canary 2 with 5 %, paused" in await command("start", "2", "--percent", "5", "--wait")
+            changed = json.loads(await command("history", "--json"))[0]["changed"]
+            assert changed == {"interleave": [True, False]}
+
+    asyncio.run(run())
+
+
 def test_a_canary_is_promoted_and_rolled_back_and_the_history_shows_it(rollout: Rollout, command: Any) -> None:
     async def run() -> None:
         async with rollout.working(), rollout.replicas("r-1", "r-2"):

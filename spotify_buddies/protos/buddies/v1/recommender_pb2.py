@@ -26,31 +26,31 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62uddies/v1/recommender.proto\x12\nbuddies.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x04Song\x12\x11\n\x07song_id\x18\x01 \x01(\tH\x00\x12$\n\x04name\x18\x02 \x01(\x0b\x32\x14.buddies.v1.SongNameH\x00\x42\x04\n\x02\x62y\")\n\x08SongName\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x02 \x01(\t\"9\n\x05Taste\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1f\n\x05songs\x18\x02 \x03(\x0b\x32\x10.buddies.v1.Song\"t\n\x0b\x45xcludeSeen\x12)\n\x06window\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\x05shown\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05liked\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_shownB\x08\n\x06_liked\"\x81\x01\n\x15\x43ounterfactualOptions\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x1a\n\rmax_playlists\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmax_songs\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x10\n\x0e_max_playlistsB\x0c\n\n_max_songs\"\xf7\x03\n\x10RecommendRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12!\n\x06tastes\x18\x02 \x03(\x0b\x32\x11.buddies.v1.Taste\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x04mode\x18\x04 \x01(\x0e\x32\x10.buddies.v1.Mode\x12\x1c\n\x14\x65xclude_playlist_ids\x18\x05 \x03(\t\x12\x14\n\x07\x65xplain\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12-\n\x0c\x65xclude_seen\x18\x07 \x01(\x0b\x32\x17.buddies.v1.ExcludeSeen\x12\x1a\n\rmax_per_owner\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1d\n\x10max_song_overlap\x18\t \x01(\x02H\x03\x88\x01\x01\x12!\n\x14max_song_containment\x18\n \x01(\x02H\x04\x88\x01\x01\x12\x13\n\x0b\x61\x64venturous\x18\x0b \x01(\x02\x12\x13\n\x0b\x63\x61libration\x18\x0c \x01(\x02\x12\x39\n\x0e\x63ounterfactual\x18\r \x01(\x0b\x32!.buddies.v1.CounterfactualOptionsB\x08\n\x06_limitB\n\n\x08_explainB\x10\n\x0e_max_per_ownerB\x13\n\x11_max_song_overlapB\x17\n\x15_max_song_containment\"\xbb\x01\n\x06Reason\x12\x14\n\x0cshared_songs\x18\x01 \x01(\x05\x12&\n\x08\x65xamples\x18\x02 \x03(\x0b\x32\x14.buddies.v1.SongName\x12\x0c\n\x04text\x18\x03 \x01(\t\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.buddies.v1.ReasonKind\x12\x14\n\x0c\x61rtist_songs\x18\x05 \x01(\x05\x12\x0f\n\x07\x61rtists\x18\x06 \x03(\t\x12\x18\n\x10\x63ommon_followers\x18\x07 \x01(\x05\";\n\tKnownSong\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x03 \x01(\t\"\x91\x01\n\x0e\x43ounterfactual\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.buddies.v1.CounterfactualOutcome\x12$\n\x05songs\x18\x02 \x03(\x0b\x32\x15.buddies.v1.KnownSong\x12\x13\n\x0breplaced_by\x18\x03 \x01(\t\x12\x10\n\x08rankings\x18\x04 \x01(\x05\"\xe1\x01\n\x13RecommendedPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08owner_id\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\x12\"\n\x06reason\x18\x05 \x01(\x0b\x32\x12.buddies.v1.Reason\x12-\n\x08\x66ound_by\x18\x06 \x03(\x0e\x32\x1b.buddies.v1.CandidateSource\x12\x32\n\x0e\x63ounterfactual\x18\x07 \x01(\x0b\x32\x1a.buddies.v1.Counterfactual\"=\n\rListenerError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xb0\x02\n\x0eRecommendation\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11recommendation_id\x18\x02 \x01(\t\x12\x32\n\tplaylists\x18\x03 \x03(\x0b\x32\x1f.buddies.v1.RecommendedPlaylist\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x1c\n\x03\x61rm\x18\x05 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\"\n\x06source\x18\x06 \x01(\x0e\x32\x12.buddies.v1.Source\x12$\n\x07skipped\x18\x07 \x03(\x0e\x32\x13.buddies.v1.Skipped\x12\x15\n\runknown_songs\x18\x08 \x01(\x05\x12(\n\x05\x65rror\x18\t \x01(\x0b\x32\x19.buddies.v1.ListenerError\"H\n\x11RecommendResponse\x12\x33\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x1a.buddies.v1.Recommendation\"m\n\x16RecommendStreamRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.buddies.v1.RecommendRequest\x12\x16\n\tpart_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_part_size\"]\n\x17RecommendStreamResponse\x12\x33\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x1a.buddies.v1.Recommendation\x12\r\n\x05\x66irst\x18\x02 \x01(\x05\"P\n\x0e\x44oNotRecommend\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf3\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x19\n\x11recommendation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05liked\x18\x03 \x03(\t\x12\x0f\n\x07ignored\x18\x04 \x03(\t\x12\x10\n\x08\x64isliked\x18\x05 \x03(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x1c\n\x03\x61rm\x18\x08 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\x34\n\x10\x64o_not_recommend\x18\t \x03(\x0b\x32\x1a.buddies.v1.DoNotRecommend\"S\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12,\n\x07outcome\x18\x01 \x01(\x0e\x32\x1b.buddies.v1.FeedbackOutcome\x12\x11\n\treactions\x18\x02 \x01(\x05\"\x17\n\x15GetModelStatusRequest\"\xea\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.buddies.v1.VersionState\x12\x1c\n\x03\x61rm\x18\x03 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\r\n\x05share\x18\x04 \x01(\x01\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rbundle_sha256\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\r\n\x05users\x18\x08 \x01(\x03\x12\x11\n\tplaylists\x18\t \x01(\x03\"\x92\x01\n\x16GetModelStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12*\n\x08versions\x18\x02 \x03(\x0b\x32\x18.buddies.v1.ModelVersion\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x11\x45xportUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\"\n\x12\x45xportUserResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"#\n\x10\x45raseUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\")\n\nErasedRows\x12\r\n\x05place\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\xaa\x01\n\x11\x45raseUserResponse\x12\x10\n\x08listener\x18\x01 \x01(\t\x12-\n\terased_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04rows\x18\x03 \x03(\x0b\x32\x16.buddies.v1.ErasedRows\x12\x11\n\tconfirmed\x18\x04 \x03(\t\x12\x0c\n\x04left\x18\x05 \x03(\t\x12\r\n\x05notes\x18\x06 \x03(\t*;\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_LIVE\x10\x01\x12\x0e\n\nMODE_DAILY\x10\x02*\x90\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_LIVE\x10\x01\x12\x10\n\x0cSOURCE_DAILY\x10\x02\x12\x1a\n\x16SOURCE_COLD_NEIGHBOURS\x10\x03\x12\x12\n\x0eSOURCE_POPULAR\x10\x04\x12\x1b\n\x17SOURCE_POPULAR_IN_GENRE\x10\x05*\xc3\x01\n\x0f\x43\x61ndidateSource\x12 \n\x1c\x43\x41NDIDATE_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_PAIRING\x10\x01\x12\x1a\n\x16\x43\x41NDIDATE_SOURCE_TASTE\x10\x02\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_FOLLOWS\x10\x03\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_POPULAR\x10\x04\x12\x18\n\x14\x43\x41NDIDATE_SOURCE_NEW\x10\x05*>\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41RM_PRODUCTION\x10\x01\x12\x0e\n\nARM_CANARY\x10\x02*j\n\x07Skipped\x12\x17\n\x13SKIPPED_UNSPECIFIED\x10\x00\x12\x1c\n\x18SKIPPED_NEIGHBOUR_SEARCH\x10\x01\x12\x16\n\x12SKIPPED_DAILY_LIST\x10\x02\x12\x10\n\x0cSKIPPED_SEEN\x10\x03*\xdd\x01\n\nReasonKind\x12\x1b\n\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_KIND_TASTE\x10\x01\x12\x15\n\x11REASON_KIND_OWNER\x10\x02\x12\x15\n\x11REASON_KIND_SONGS\x10\x03\x12\x17\n\x13REASON_KIND_ARTISTS\x10\x04\x12\x19\n\x15REASON_KIND_FOLLOWERS\x10\x05\x12\x17\n\x13REASON_KIND_POPULAR\x10\x06\x12 \n\x1cREASON_KIND_POPULAR_IN_GENRE\x10\x07*\xa6\x02\n\x15\x43ounterfactualOutcome\x12&\n\"COUNTERFACTUAL_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1c\x43OUNTERFACTUAL_OUTCOME_FOUND\x10\x01\x12$\n COUNTERFACTUAL_OUTCOME_NOT_FOUND\x10\x02\x12$\n COUNTERFACTUAL_OUTCOME_FEW_SONGS\x10\x03\x12\'\n#COUNTERFACTUAL_OUTCOME_NOT_BY_SONGS\x10\x04\x12\'\n#COUNTERFACTUAL_OUTCOME_BUDGET_SPENT\x10\x05\x12%\n!COUNTERFACTUAL_OUTCOME_UNVERIFIED\x10\x06*r\n\x0f\x46\x65\x65\x64\x62\x61\x63kOutcome\x12 \n\x1c\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_ACCEPTED\x10\x01\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_DUPLICATE\x10\x02*{\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15VERSION_STATE_LOADING\x10\x01\x12\x17\n\x13VERSION_STATE_READY\x10\x02\x12\x18\n\x14VERSION_STATE_FAILED\x10\x03\x32\xf5\x03\n\x12RecommenderService\x12H\n\tRecommend\x12\x1c.buddies.v1.RecommendRequest\x1a\x1d.buddies.v1.RecommendResponse\x12\\\n\x0fRecommendStream\x12\".buddies.v1.RecommendStreamRequest\x1a#.buddies.v1.RecommendStreamResponse0\x01\x12\x45\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1b.buddies.v1.FeedbackRequest\x1a\x1c.buddies.v1.FeedbackResponse\x12W\n\x0eGetModelStatus\x12!.buddies.v1.GetModelStatusRequest\x1a\".buddies.v1.GetModelStatusResponse\x12M\n\nExportUser\x12\x1d.buddies.v1.ExportUserRequest\x1a\x1e.buddies.v1.ExportUserResponse0\x01\x12H\n\tEraseUser\x12\x1c.buddies.v1.EraseUserRequest\x1a\x1d.buddies.v1.EraseUserResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62uddies/v1/recommender.proto\x12\nbuddies.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x04Song\x12\x11\n\x07song_id\x18\x01 \x01(\tH\x00\x12$\n\x04name\x18\x02 \x01(\x0b\x32\x14.buddies.v1.SongNameH\x00\x42\x04\n\x02\x62y\")\n\x08SongName\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x02 \x01(\t\"9\n\x05Taste\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x1f\n\x05songs\x18\x02 \x03(\x0b\x32\x10.buddies.v1.Song\"t\n\x0b\x45xcludeSeen\x12)\n\x06window\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\x05shown\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05liked\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x08\n\x06_shownB\x08\n\x06_liked\"\x81\x01\n\x15\x43ounterfactualOptions\x12\x14\n\x0cplaylist_ids\x18\x01 \x03(\t\x12\x1a\n\rmax_playlists\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmax_songs\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x10\n\x0e_max_playlistsB\x0c\n\n_max_songs\"\xf7\x03\n\x10RecommendRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12!\n\x06tastes\x18\x02 \x03(\x0b\x32\x11.buddies.v1.Taste\x12\x12\n\x05limit\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x04mode\x18\x04 \x01(\x0e\x32\x10.buddies.v1.Mode\x12\x1c\n\x14\x65xclude_playlist_ids\x18\x05 \x03(\t\x12\x14\n\x07\x65xplain\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12-\n\x0c\x65xclude_seen\x18\x07 \x01(\x0b\x32\x17.buddies.v1.ExcludeSeen\x12\x1a\n\rmax_per_owner\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1d\n\x10max_song_overlap\x18\t \x01(\x02H\x03\x88\x01\x01\x12!\n\x14max_song_containment\x18\n \x01(\x02H\x04\x88\x01\x01\x12\x13\n\x0b\x61\x64venturous\x18\x0b \x01(\x02\x12\x13\n\x0b\x63\x61libration\x18\x0c \x01(\x02\x12\x39\n\x0e\x63ounterfactual\x18\r \x01(\x0b\x32!.buddies.v1.CounterfactualOptionsB\x08\n\x06_limitB\n\n\x08_explainB\x10\n\x0e_max_per_ownerB\x13\n\x11_max_song_overlapB\x17\n\x15_max_song_containment\"\xbb\x01\n\x06Reason\x12\x14\n\x0cshared_songs\x18\x01 \x01(\x05\x12&\n\x08\x65xamples\x18\x02 \x03(\x0b\x32\x14.buddies.v1.SongName\x12\x0c\n\x04text\x18\x03 \x01(\t\x12$\n\x04kind\x18\x04 \x01(\x0e\x32\x16.buddies.v1.ReasonKind\x12\x14\n\x0c\x61rtist_songs\x18\x05 \x01(\x05\x12\x0f\n\x07\x61rtists\x18\x06 \x03(\t\x12\x18\n\x10\x63ommon_followers\x18\x07 \x01(\x05\";\n\tKnownSong\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06\x61rtist\x18\x03 \x01(\t\"\x91\x01\n\x0e\x43ounterfactual\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.buddies.v1.CounterfactualOutcome\x12$\n\x05songs\x18\x02 \x03(\x0b\x32\x15.buddies.v1.KnownSong\x12\x13\n\x0breplaced_by\x18\x03 \x01(\t\x12\x10\n\x08rankings\x18\x04 \x01(\x05\"\xf4\x01\n\x13RecommendedPlaylist\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08owner_id\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\x12\"\n\x06reason\x18\x05 \x01(\x0b\x32\x12.buddies.v1.Reason\x12-\n\x08\x66ound_by\x18\x06 \x03(\x0e\x32\x1b.buddies.v1.CandidateSource\x12\x32\n\x0e\x63ounterfactual\x18\x07 \x01(\x0b\x32\x1a.buddies.v1.Counterfactual\x12\x11\n\tpicked_by\x18\x08 \x01(\t\"=\n\rListenerError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xb0\x02\n\x0eRecommendation\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x11recommendation_id\x18\x02 \x01(\t\x12\x32\n\tplaylists\x18\x03 \x03(\x0b\x32\x1f.buddies.v1.RecommendedPlaylist\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x1c\n\x03\x61rm\x18\x05 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\"\n\x06source\x18\x06 \x01(\x0e\x32\x12.buddies.v1.Source\x12$\n\x07skipped\x18\x07 \x03(\x0e\x32\x13.buddies.v1.Skipped\x12\x15\n\runknown_songs\x18\x08 \x01(\x05\x12(\n\x05\x65rror\x18\t \x01(\x0b\x32\x19.buddies.v1.ListenerError\"H\n\x11RecommendResponse\x12\x33\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x1a.buddies.v1.Recommendation\"m\n\x16RecommendStreamRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.buddies.v1.RecommendRequest\x12\x16\n\tpart_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_part_size\"]\n\x17RecommendStreamResponse\x12\x33\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x1a.buddies.v1.Recommendation\x12\r\n\x05\x66irst\x18\x02 \x01(\x05\"P\n\x0e\x44oNotRecommend\x12\x13\n\x0bplaylist_id\x18\x01 \x01(\t\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf3\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x19\n\x11recommendation_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05liked\x18\x03 \x03(\t\x12\x0f\n\x07ignored\x18\x04 \x03(\t\x12\x10\n\x08\x64isliked\x18\x05 \x03(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x1c\n\x03\x61rm\x18\x08 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\x34\n\x10\x64o_not_recommend\x18\t \x03(\x0b\x32\x1a.buddies.v1.DoNotRecommend\"S\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12,\n\x07outcome\x18\x01 \x01(\x0e\x32\x1b.buddies.v1.FeedbackOutcome\x12\x11\n\treactions\x18\x02 \x01(\x05\"\x17\n\x15GetModelStatusRequest\"\xea\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.buddies.v1.VersionState\x12\x1c\n\x03\x61rm\x18\x03 \x01(\x0e\x32\x0f.buddies.v1.Arm\x12\r\n\x05share\x18\x04 \x01(\x01\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rbundle_sha256\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\r\n\x05users\x18\x08 \x01(\x03\x12\x11\n\tplaylists\x18\t \x01(\x03\"\x92\x01\n\x16GetModelStatusResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12*\n\x08versions\x18\x02 \x03(\x0b\x32\x18.buddies.v1.ModelVersion\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12)\n\x06uptime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"$\n\x11\x45xportUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"\"\n\x12\x45xportUserResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"#\n\x10\x45raseUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\")\n\nErasedRows\x12\r\n\x05place\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\xaa\x01\n\x11\x45raseUserResponse\x12\x10\n\x08listener\x18\x01 \x01(\t\x12-\n\terased_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x04rows\x18\x03 \x03(\x0b\x32\x16.buddies.v1.ErasedRows\x12\x11\n\tconfirmed\x18\x04 \x03(\t\x12\x0c\n\x04left\x18\x05 \x03(\t\x12\r\n\x05notes\x18\x06 \x03(\t*;\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\r\n\tMODE_LIVE\x10\x01\x12\x0e\n\nMODE_DAILY\x10\x02*\x90\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_LIVE\x10\x01\x12\x10\n\x0cSOURCE_DAILY\x10\x02\x12\x1a\n\x16SOURCE_COLD_NEIGHBOURS\x10\x03\x12\x12\n\x0eSOURCE_POPULAR\x10\x04\x12\x1b\n\x17SOURCE_POPULAR_IN_GENRE\x10\x05*\xc3\x01\n\x0f\x43\x61ndidateSource\x12 \n\x1c\x43\x41NDIDATE_SOURCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_PAIRING\x10\x01\x12\x1a\n\x16\x43\x41NDIDATE_SOURCE_TASTE\x10\x02\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_FOLLOWS\x10\x03\x12\x1c\n\x18\x43\x41NDIDATE_SOURCE_POPULAR\x10\x04\x12\x18\n\x14\x43\x41NDIDATE_SOURCE_NEW\x10\x05*S\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41RM_PRODUCTION\x10\x01\x12\x0e\n\nARM_CANARY\x10\x02\x12\x13\n\x0f\x41RM_INTERLEAVED\x10\x03*j\n\x07Skipped\x12\x17\n\x13SKIPPED_UNSPECIFIED\x10\x00\x12\x1c\n\x18SKIPPED_NEIGHBOUR_SEARCH\x10\x01\x12\x16\n\x12SKIPPED_DAILY_LIST\x10\x02\x12\x10\n\x0cSKIPPED_SEEN\x10\x03*\xdd\x01\n\nReasonKind\x12\x1b\n\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11REASON_KIND_TASTE\x10\x01\x12\x15\n\x11REASON_KIND_OWNER\x10\x02\x12\x15\n\x11REASON_KIND_SONGS\x10\x03\x12\x17\n\x13REASON_KIND_ARTISTS\x10\x04\x12\x19\n\x15REASON_KIND_FOLLOWERS\x10\x05\x12\x17\n\x13REASON_KIND_POPULAR\x10\x06\x12 \n\x1cREASON_KIND_POPULAR_IN_GENRE\x10\x07*\xa6\x02\n\x15\x43ounterfactualOutcome\x12&\n\"COUNTERFACTUAL_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1c\x43OUNTERFACTUAL_OUTCOME_FOUND\x10\x01\x12$\n COUNTERFACTUAL_OUTCOME_NOT_FOUND\x10\x02\x12$\n COUNTERFACTUAL_OUTCOME_FEW_SONGS\x10\x03\x12\'\n#COUNTERFACTUAL_OUTCOME_NOT_BY_SONGS\x10\x04\x12\'\n#COUNTERFACTUAL_OUTCOME_BUDGET_SPENT\x10\x05\x12%\n!COUNTERFACTUAL_OUTCOME_UNVERIFIED\x10\x06*r\n\x0f\x46\x65\x65\x64\x62\x61\x63kOutcome\x12 \n\x1c\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_ACCEPTED\x10\x01\x12\x1e\n\x1a\x46\x45\x45\x44\x42\x41\x43K_OUTCOME_DUPLICATE\x10\x02*{\n\x0cVersionState\x12\x1d\n\x19VERSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15VERSION_STATE_LOADING\x10\x01\x12\x17\n\x13VERSION_STATE_READY\x10\x02\x12\x18\n\x14VERSION_STATE_FAILED\x10\x03\x32\xf5\x03\n\x12RecommenderService\x12H\n\tRecommend\x12\x1c.buddies.v1.RecommendRequest\x1a\x1d.buddies.v1.RecommendResponse\x12\\\n\x0fRecommendStream\x12\".buddies.v1.RecommendStreamRequest\x1a#.buddies.v1.RecommendStreamResponse0\x01\x12\x45\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1b.buddies.v1.FeedbackRequest\x1a\x1c.buddies.v1.FeedbackResponse\x12W\n\x0eGetModelStatus\x12!.buddies.v1.GetModelStatusRequest\x1a\".buddies.v1.GetModelStatusResponse\x12M\n\nExportUser\x12\x1d.buddies.v1.ExportUserRequest\x1a\x1e.buddies.v1.ExportUserResponse0\x01\x12H\n\tEraseUser\x12\x1c.buddies.v1.EraseUserRequest\x1a\x1d.buddies.v1.EraseUserResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spotify_buddies.protos.buddies.v1.recommender_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=3466
-  _globals['_MODE']._serialized_end=3525
-  _globals['_SOURCE']._serialized_start=3528
-  _globals['_SOURCE']._serialized_end=3672
-  _globals['_CANDIDATESOURCE']._serialized_start=3675
-  _globals['_CANDIDATESOURCE']._serialized_end=3870
-  _globals['_ARM']._serialized_start=3872
-  _globals['_ARM']._serialized_end=3934
-  _globals['_SKIPPED']._serialized_start=3936
-  _globals['_SKIPPED']._serialized_end=4042
-  _globals['_REASONKIND']._serialized_start=4045
-  _globals['_REASONKIND']._serialized_end=4266
-  _globals['_COUNTERFACTUALOUTCOME']._serialized_start=4269
-  _globals['_COUNTERFACTUALOUTCOME']._serialized_end=4563
-  _globals['_FEEDBACKOUTCOME']._serialized_start=4565
-  _globals['_FEEDBACKOUTCOME']._serialized_end=4679
-  _globals['_VERSIONSTATE']._serialized_start=4681
-  _globals['_VERSIONSTATE']._serialized_end=4804
+  _globals['_MODE']._serialized_start=3485
+  _globals['_MODE']._serialized_end=3544
+  _globals['_SOURCE']._serialized_start=3547
+  _globals['_SOURCE']._serialized_end=3691
+  _globals['_CANDIDATESOURCE']._serialized_start=3694
+  _globals['_CANDIDATESOURCE']._serialized_end=3889
+  _globals['_ARM']._serialized_start=3891
+  _globals['_ARM']._serialized_end=3974
+  _globals['_SKIPPED']._serialized_start=3976
+  _globals['_SKIPPED']._serialized_end=4082
+  _globals['_REASONKIND']._serialized_start=4085
+  _globals['_REASONKIND']._serialized_end=4306
+  _globals['_COUNTERFACTUALOUTCOME']._serialized_start=4309
+  _globals['_COUNTERFACTUALOUTCOME']._serialized_end=4603
+  _globals['_FEEDBACKOUTCOME']._serialized_start=4605
+  _globals['_FEEDBACKOUTCOME']._serialized_end=4719
+  _globals['_VERSIONSTATE']._serialized_start=4721
+  _globals['_VERSIONSTATE']._serialized_end=4844
   _globals['_SONG']._serialized_start=109
   _globals['_SONG']._serialized_end=178
   _globals['_SONGNAME']._serialized_start=180
@@ -70,39 +70,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTERFACTUAL']._serialized_start=1290
   _globals['_COUNTERFACTUAL']._serialized_end=1435
   _globals['_RECOMMENDEDPLAYLIST']._serialized_start=1438
-  _globals['_RECOMMENDEDPLAYLIST']._serialized_end=1663
-  _globals['_LISTENERERROR']._serialized_start=1665
-  _globals['_LISTENERERROR']._serialized_end=1726
-  _globals['_RECOMMENDATION']._serialized_start=1729
-  _globals['_RECOMMENDATION']._serialized_end=2033
-  _globals['_RECOMMENDRESPONSE']._serialized_start=2035
-  _globals['_RECOMMENDRESPONSE']._serialized_end=2107
-  _globals['_RECOMMENDSTREAMREQUEST']._serialized_start=2109
-  _globals['_RECOMMENDSTREAMREQUEST']._serialized_end=2218
-  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_start=2220
-  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_end=2313
-  _globals['_DONOTRECOMMEND']._serialized_start=2315
-  _globals['_DONOTRECOMMEND']._serialized_end=2395
-  _globals['_FEEDBACKREQUEST']._serialized_start=2398
-  _globals['_FEEDBACKREQUEST']._serialized_end=2641
-  _globals['_FEEDBACKRESPONSE']._serialized_start=2643
-  _globals['_FEEDBACKRESPONSE']._serialized_end=2726
-  _globals['_GETMODELSTATUSREQUEST']._serialized_start=2728
-  _globals['_GETMODELSTATUSREQUEST']._serialized_end=2751
-  _globals['_MODELVERSION']._serialized_start=2754
-  _globals['_MODELVERSION']._serialized_end=2988
-  _globals['_GETMODELSTATUSRESPONSE']._serialized_start=2991
-  _globals['_GETMODELSTATUSRESPONSE']._serialized_end=3137
-  _globals['_EXPORTUSERREQUEST']._serialized_start=3139
-  _globals['_EXPORTUSERREQUEST']._serialized_end=3175
-  _globals['_EXPORTUSERRESPONSE']._serialized_start=3177
-  _globals['_EXPORTUSERRESPONSE']._serialized_end=3211
-  _globals['_ERASEUSERREQUEST']._serialized_start=3213
-  _globals['_ERASEUSERREQUEST']._serialized_end=3248
-  _globals['_ERASEDROWS']._serialized_start=3250
-  _globals['_ERASEDROWS']._serialized_end=3291
-  _globals['_ERASEUSERRESPONSE']._serialized_start=3294
-  _globals['_ERASEUSERRESPONSE']._serialized_end=3464
-  _globals['_RECOMMENDERSERVICE']._serialized_start=4807
-  _globals['_RECOMMENDERSERVICE']._serialized_end=5308
+  _globals['_RECOMMENDEDPLAYLIST']._serialized_end=1682
+  _globals['_LISTENERERROR']._serialized_start=1684
+  _globals['_LISTENERERROR']._serialized_end=1745
+  _globals['_RECOMMENDATION']._serialized_start=1748
+  _globals['_RECOMMENDATION']._serialized_end=2052
+  _globals['_RECOMMENDRESPONSE']._serialized_start=2054
+  _globals['_RECOMMENDRESPONSE']._serialized_end=2126
+  _globals['_RECOMMENDSTREAMREQUEST']._serialized_start=2128
+  _globals['_RECOMMENDSTREAMREQUEST']._serialized_end=2237
+  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_start=2239
+  _globals['_RECOMMENDSTREAMRESPONSE']._serialized_end=2332
+  _globals['_DONOTRECOMMEND']._serialized_start=2334
+  _globals['_DONOTRECOMMEND']._serialized_end=2414
+  _globals['_FEEDBACKREQUEST']._serialized_start=2417
+  _globals['_FEEDBACKREQUEST']._serialized_end=2660
+  _globals['_FEEDBACKRESPONSE']._serialized_start=2662
+  _globals['_FEEDBACKRESPONSE']._serialized_end=2745
+  _globals['_GETMODELSTATUSREQUEST']._serialized_start=2747
+  _globals['_GETMODELSTATUSREQUEST']._serialized_end=2770
+  _globals['_MODELVERSION']._serialized_start=2773
+  _globals['_MODELVERSION']._serialized_end=3007
+  _globals['_GETMODELSTATUSRESPONSE']._serialized_start=3010
+  _globals['_GETMODELSTATUSRESPONSE']._serialized_end=3156
+  _globals['_EXPORTUSERREQUEST']._serialized_start=3158
+  _globals['_EXPORTUSERREQUEST']._serialized_end=3194
+  _globals['_EXPORTUSERRESPONSE']._serialized_start=3196
+  _globals['_EXPORTUSERRESPONSE']._serialized_end=3230
+  _globals['_ERASEUSERREQUEST']._serialized_start=3232
+  _globals['_ERASEUSERREQUEST']._serialized_end=3267
+  _globals['_ERASEDROWS']._serialized_start=3269
+  _globals['_ERASEDROWS']._serialized_end=3310
+  _globals['_ERASEUSERRESPONSE']._serialized_start=3313
+  _globals['_ERASEUSERRESPONSE']._serialized_end=3483
+  _globals['_RECOMMENDERSERVICE']._serialized_start=4847
+  _globals['_RECOMMENDERSERVICE']._serialized_end=5348
 # @@protoc_insertion_point(module_scope)

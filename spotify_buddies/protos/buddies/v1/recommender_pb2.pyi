@@ -140,6 +140,8 @@ class _ArmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Arm.ValueType], _
     """The version behind the alias "production"."""
     ARM_CANARY: _Arm.ValueType  # 2
     """The version behind the alias "canary"."""
+    ARM_INTERLEAVED: _Arm.ValueType  # 3
+    """Both: each playlist was picked by one of them (RecommendedPlaylist.picked_by)."""
 
 class Arm(_Arm, metaclass=_ArmEnumTypeWrapper):
     """Which of the versions in use answered."""
@@ -150,6 +152,8 @@ ARM_PRODUCTION: Arm.ValueType  # 1
 """The version behind the alias "production"."""
 ARM_CANARY: Arm.ValueType  # 2
 """The version behind the alias "canary"."""
+ARM_INTERLEAVED: Arm.ValueType  # 3
+"""Both: each playlist was picked by one of them (RecommendedPlaylist.picked_by)."""
 Global___Arm: _TypeAlias = Arm  # noqa: Y015
 
 class _Skipped:
@@ -755,6 +759,7 @@ class RecommendedPlaylist(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     FOUND_BY_FIELD_NUMBER: _builtins.int
     COUNTERFACTUAL_FIELD_NUMBER: _builtins.int
+    PICKED_BY_FIELD_NUMBER: _builtins.int
     playlist_id: _builtins.str
     """The playlist's id."""
     title: _builtins.str
@@ -762,9 +767,11 @@ class RecommendedPlaylist(_message.Message):
     owner_id: _builtins.str
     """The listener who owns it; empty if nobody does."""
     score: _builtins.float
-    """Higher is better; comparable within one recommendation only. The model's score, without a unit; with
-    SOURCE_POPULAR the number of listeners who like the playlist.
+    """Higher is better; comparable within one recommendation only, and with ARM_INTERLEAVED only among playlists of one
+    version. The model's score, without a unit; with SOURCE_POPULAR the number of listeners who like the playlist.
     """
+    picked_by: _builtins.str
+    """With ARM_INTERLEAVED, the version that picked it; empty otherwise: Recommendation.model_version made the list."""
     @_builtins.property
     def reason(self) -> Global___Reason:
         """Absent when RecommendRequest.explain is false."""
@@ -787,10 +794,11 @@ class RecommendedPlaylist(_message.Message):
         reason: Global___Reason | None = ...,
         found_by: _abc.Iterable[Global___CandidateSource.ValueType] | None = ...,
         counterfactual: Global___Counterfactual | None = ...,
+        picked_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counterfactual", b"counterfactual", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterfactual", b"counterfactual", "found_by", b"found_by", "owner_id", b"owner_id", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counterfactual", b"counterfactual", "found_by", b"found_by", "owner_id", b"owner_id", "picked_by", b"picked_by", "playlist_id", b"playlist_id", "reason", b"reason", "score", b"score", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,7 +854,7 @@ class Recommendation(_message.Message):
     recommendation_id: _builtins.str
     """Names this answer in FeedbackRequest.recommendation_id. 32 lower-case hexadecimal digits."""
     model_version: _builtins.str
-    """Version of the registered model that answered, as in the model registry."""
+    """Version of the registered model that answered, as in the model registry. With ARM_INTERLEAVED, that of production."""
     arm: Global___Arm.ValueType
     """The arm of the rollout that answered."""
     source: Global___Source.ValueType
@@ -856,7 +864,7 @@ class Recommendation(_message.Message):
     @_builtins.property
     def playlists(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendedPlaylist]:
         """Best first; at most RecommendRequest.limit, fewer if there are not enough candidates. Scores descend, unless the
-        request asked for an adventurous or calibrated list.
+        request asked for an adventurous or calibrated list, or with ARM_INTERLEAVED.
         """
 
     @_builtins.property

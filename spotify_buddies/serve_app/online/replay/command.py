@@ -31,6 +31,10 @@ def replay(
     bundle: Annotated[
         Path | None, typer.Option(help="The bundle of its version; default: of the service here, or of the registry.")
     ] = None,
+    canary_bundle: Annotated[
+        Path | None,
+        typer.Option(help="Of a list drafted from two versions, the canary's bundle; default: as --bundle."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute a list that was shown again, from its version's bundle, and compare the two.
@@ -49,7 +53,7 @@ def replay(
 
     settings: Settings = context.obj
     with explained(psycopg.Error, ReplayError, BundleError, RegistryError, LaunchError):
-        stored, past, found = _replay(settings, recommendation_id, user, bundle)
+        stored, past, found = _replay(settings, recommendation_id, user, bundle, canary_bundle)
     if as_json:
         show(_json(stored, past, found), as_json=True)
     else:
@@ -59,13 +63,15 @@ def replay(
 
 
 def _replay(
-    settings: Settings, recommendation_id: str, user: str | None, given: Path | None
+    settings: Settings, recommendation_id: str, user: str | None, given: Path | None, canary_given: Path | None
 ) -> tuple[Stored, Past, Replay]:
+    from contextlib import ExitStack
     from datetime import UTC, datetime, timedelta
 
     import psycopg
 
     from spotify_buddies.serve_app.online.replay.computed import compare, compute, query_of, seen_of
+    from spotify_buddies.serve_app.online.replay.drafted import canary_of, compute_drafted
     from spotify_buddies.serve_app.online.replay.stored import read_impression, read_past
 
     days = settings.serve.impressions_days
@@ -77,8 +83,15 @@ def _replay(
         past = read_past(
             connection, stored, since, shown=seen is not None and seen.shown, liked=seen is not None and seen.liked
         )
-    with _opened(settings, stored.model_version, given) as bundle:
-        computed = compute(bundle, stored, query, past, settings.serve.local_taste_listeners)
+        canary = None if stored.picked_by is None else canary_of(connection, stored)
+    counted = settings.serve.local_taste_listeners
+    with ExitStack() as opened:
+        bundle = opened.enter_context(_opened(settings, stored.model_version, given))
+        if canary is None:
+            computed = compute(bundle, stored, query, past, counted)
+        else:
+            beside = opened.enter_context(_opened(settings, canary, canary_given))
+            computed = compute_drafted((bundle, beside), canary, stored, query, past, counted)
     return stored, past, compare(stored, query, past, computed, days, datetime.now(UTC))
 
 
@@ -120,6 +133,8 @@ def _json(stored: Stored, past: Past, found: Replay) -> dict[str, Any]:
         "same_candidates": stored.candidates == found.computed.candidates,
         "blocked": len(past.blocked),
         "seen": len(past.seen),
+        "picked_by": stored.picked_by,
+        "computed_picked_by": found.computed.picked_by,
         "shown": [entry._asdict() for entry in found.shown],
         "computed": [entry._asdict() for entry in found.computed.entries],
         "computed_source": found.computed.source,
@@ -136,6 +151,9 @@ def _tell(stored: Stored, past: Past, found: Replay) -> None:
         f"version {stored.model_version} ({stored.arm}), {stored.source}, {len(found.shown)} playlists"
         + (f", without {', '.join(stored.skipped)}" if stored.skipped else "")
     )
+    if stored.picked_by is not None:
+        picked = ", ".join(f"{rank} by {version}" for rank, version in enumerate(stored.picked_by, 1))
+        say(f"drafted from two versions; picked: {picked or 'nothing'}")
     say(f"left out for the listener: {len(past.blocked)} blocked, {len(past.seen)} seen")
     if any(entry.propensity < 1 for entry in found.shown):
         say(f"drawn at random, with propensities {', '.join(f'{entry.propensity:.3g}' for entry in found.shown)}")

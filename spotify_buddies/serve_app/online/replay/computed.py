@@ -35,19 +35,23 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Computed:
-    """A list as the bundle gives it now, best first. source: in lower case. candidates: as Stored.candidates."""
+    """A list as the bundle gives it now, best first. source: in lower case. candidates: as Stored.candidates.
+
+    picked_by: as Stored.picked_by.
+    """
 
     entries: list[Entry]
     source: str
     candidates: bytes | None
+    picked_by: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class Replay:
     """A list that was shown and the same computed again. largest: difference of scores at a rank that both have.
 
-    differing: ranks, from 1, with another playlist or score. causes: why the two may differ, in words; empty where they
-    are the same or no cause is known.
+    differing: ranks, from 1, with another playlist, score or picking version. causes: why the two may differ, in words;
+    empty where they are the same or no cause is known.
     """
 
     shown: list[Entry]
@@ -102,12 +106,21 @@ def compute(bundle: Bundle, stored: Stored, query: Query, past: Past, counted_li
     A search of neighbours that was skipped then is skipped now. Places that were drawn at random are drawn again, with
     the same numbers: those that the list's id gives.
     """
+    lists = ranker_of(bundle, stored, counted_listeners).rank(query, [*past.blocked, *past.seen])
+    return computed(bundle, lists, query)
+
+
+def ranker_of(bundle: Bundle, stored: Stored, counted_listeners: int) -> OfflineRanker:
+    """What computes a list again with a bundle."""
     drawn = bytes.fromhex(stored.recommendation_id)
-    ranker = OfflineRanker(
+    return OfflineRanker(
         bundle, counted_listeners=counted_listeners, searching=_SEARCH not in stored.skipped,
         exploration=exploration_of(stored), draw=lambda _: drawn,
     )  # fmt: skip
-    lists = ranker.rank(query, [*past.blocked, *past.seen])
+
+
+def computed(bundle: Bundle, lists: RankedLists, query: Query) -> Computed:
+    """The first of some lists of a bundle."""
     count = int(lists.counts[0])
     ids = [bundle.playlist_ids.table[row] for row in lists.rows[0, :count].tolist()]
     propensities = [1.0] * count if lists.propensities is None else lists.propensities[0, :count].tolist()
@@ -126,7 +139,9 @@ def compare(stored: Stored, query: Query, past: Past, computed: Computed, kept_d
             continue
         difference = abs(old.score - new.score)
         largest = max(largest, difference)
-        if difference > TOLERANCE * max(1.0, abs(old.score)) or abs(old.propensity - new.propensity) > TOLERANCE:
+        teams = [None if names is None else names[rank - 1] for names in (stored.picked_by, computed.picked_by)]
+        drawn = abs(old.propensity - new.propensity)
+        if max(difference / max(1.0, abs(old.score)), drawn) > TOLERANCE or teams[0] != teams[1]:
             differing.append(rank)
     causes = _causes(stored, query, past, computed, now - timedelta(days=kept_days)) if differing else []
     return Replay(shown, computed, differing, largest, causes)

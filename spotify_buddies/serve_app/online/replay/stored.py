@@ -17,7 +17,7 @@ UNSURE = timedelta(seconds=5)
 
 # As float8 a float4 is itself; its text is a shorter number near it.
 _COLUMNS = """at, recommendation_id, user_id, playlist_ids, model_version, arm, source, scores::float8[] AS scores,
-propensities::float8[] AS propensities, coalesce(skipped, '{}') AS skipped, candidates, asked"""
+propensities::float8[] AS propensities, coalesce(skipped, '{}') AS skipped, candidates, asked, picked_by"""
 # An impression is found fast by its user alone; who reacted to the list is known by the list.
 _USERS = """
 SELECT user_id FROM reactions WHERE recommendation_id = %(id)s
@@ -68,7 +68,8 @@ class ReplayError(Exception):
 class Stored:
     """An impression. at: in UTC. playlist_ids: best first; scores and propensities in their order, None: not stored.
 
-    skipped: steps in lower case. candidates: the hash. asked: for one listener, without the id.
+    skipped: steps in lower case. candidates: the hash, of model_version. asked: for one listener, without the id.
+    picked_by: the version that picked each playlist, where the list was drafted from two; else None.
     """
 
     at: datetime
@@ -83,6 +84,7 @@ class Stored:
     skipped: list[str]
     candidates: bytes | None
     asked: bytes | None
+    picked_by: list[str] | None = None
 
 
 @dataclass(frozen=True)

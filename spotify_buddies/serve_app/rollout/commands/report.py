@@ -64,7 +64,9 @@ def _changes(before: Wanted | None, after: Wanted) -> dict[str, list[Any]]:
 def _arms(wanted: Wanted, counts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     arms: list[dict[str, Any]] = [{"arm": "production", "version": wanted.production, "share": 1 - wanted.share}]
     if wanted.canary is not None:
-        arms.append({"arm": "canary", "version": wanted.canary, "share": wanted.share})
+        # Drafted lists are production's too.
+        how = {"interleave": True} if wanted.interleave else {}
+        arms.append({"arm": "canary", "version": wanted.canary, "share": wanted.share, **how})
     if wanted.shadow is not None:
         arms.append({"arm": "shadow", "version": wanted.shadow, "share": 0.0})
     if wanted.previous is not None:

@@ -12,6 +12,7 @@ from spotify_buddies.foundation.terminal.tables import table
 from spotify_buddies.foundation.terminal.visible import visible
 from spotify_buddies.serve_app.generations.state import Wanted
 from spotify_buddies.serve_app.rollout.changes import show_percent
+from spotify_buddies.serve_app.rollout.gates.likes import PREFERENCE
 
 # Texts of any length, and names: a narrow terminal folds these alone.
 FOLDED = ("versions", "what", "changed", "why", "replica", "who")
@@ -49,6 +50,8 @@ def headline(status: Mapping[str, Any]) -> list[str]:
     if (verdict := status["verdict"]) is not None:
         paused = " (paused: nothing is done)" if active and active["wanted"]["paused"] else ""
         lines.append(f"gates: {verdict.get('kind')}: {verdict.get('reason')}{paused}")
+        teams = [gate["message"] for gate in verdict.get("gates", ()) if gate["name"] == PREFERENCE]
+        lines += [f"teams: {message}" for message in teams if message not in str(verdict.get("reason"))]
     elif active and active["wanted"]["paused"]:
         lines.append("paused: gates decide nothing")
     if registry["state"] == "away":
@@ -82,7 +85,8 @@ def wanted_text(wanted: Wanted) -> str:
     """The wanted versions, for people: "production 3, canary 4 with 10 %, previous 2"."""
     parts = [f"production {wanted.production}"]
     if wanted.canary is not None:
-        parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}")
+        how = " interleaved" if wanted.interleave else ""
+        parts.append(f"canary {wanted.canary} with {show_percent(wanted.share)}{how}")
     if wanted.shadow is not None:
         parts.append(f"shadow {wanted.shadow}")
     if wanted.previous is not None:
@@ -103,7 +107,8 @@ def _sentence(generation: Mapping[str, Any]) -> str:
 
 def _arm(arm: Mapping[str, Any]) -> list[str]:
     counts = [f"{arm[name]:,}" if name in arm else "-" for name in ("listeners", "errors", "empty", "cold")]
-    return [arm["arm"], arm["version"], show_percent(arm["share"]), *counts]
+    name = f"{arm['arm']}, interleaved" if arm.get("interleave") else arm["arm"]
+    return [name, arm["version"], show_percent(arm["share"]), *counts]
 
 
 def _replica(replica: Mapping[str, Any]) -> list[str]:

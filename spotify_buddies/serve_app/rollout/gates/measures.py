@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spotify_buddies.serve_app.rollout.gates.listeners import Split
+from spotify_buddies.serve_app.rollout.gates.preference import Credits
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates
 
 
@@ -65,7 +66,8 @@ class ArmFigures:
 @dataclass(frozen=True)
 class Measures:
     """Both arms of a canary. edges_ms: upper edges of the latency counts, ascending, one fewer than those of a size
-    class. likes: of all users who reacted since the canary began. split: listeners of the step.
+    class. likes: of all users who reacted since the canary began. split: listeners of the step. credited: likes of
+    drafted lists since the canary began.
     """
 
     canary: ArmFigures
@@ -73,6 +75,7 @@ class Measures:
     edges_ms: tuple[float, ...] = ()
     likes: LikeRates = field(default_factory=LikeRates)
     split: Split = field(default_factory=Split)
+    credited: Credits = field(default_factory=Credits)
 
 
 def independent_calls(users: int, squares: int | None) -> float:

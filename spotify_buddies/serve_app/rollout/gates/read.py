@@ -21,6 +21,8 @@ import psycopg
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.listeners import Split
 from spotify_buddies.serve_app.rollout.gates.measures import ArmFigures, Measures, StepCounts
+from spotify_buddies.serve_app.rollout.gates.preference import Credits
+from spotify_buddies.serve_app.rollout.gates.read_preference import read_credits
 from spotify_buddies.serve_app.rollout.gates.read_split import known, read_split, was_blocked
 from spotify_buddies.serve_app.rollout.gates.sequential import LikeRates, Likes, Returned, StepLikes
 from spotify_buddies.serve_app.rollout.gates.verdict import Position
@@ -87,6 +89,7 @@ class ReadingState:
     likes: LikeRates = field(default_factory=LikeRates)
     coverage: dict[str, int] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
+    credited: Credits = field(default_factory=Credits)
     # By time.monotonic.
     due: float = 0.0
     split_due: float = 0.0
@@ -107,7 +110,7 @@ async def read_position(connection: psycopg.AsyncConnection, generation: Generat
     if first is None:
         raise ValueError(f"generation {generation.number} is not active; gates judge what takes traffic")
     starts = tuple(one for number, one in enumerate(since) if number == 0 or shares[number] != shares[number - 1])
-    return Position(wanted.share, canary_since, step_since, wanted.paused, starts), first
+    return Position(wanted.share, canary_since, step_since, wanted.paused, starts, wanted.interleave), first
 
 
 async def read_measures(
@@ -126,7 +129,7 @@ async def read_measures(
         # Likes of another canary must not be taken for this one's; of the same canary they are read anew as well.
         reading.step, reading.due, reading.split_due = None, 0.0, 0.0
         reading.looks.clear()
-        reading.likes, reading.coverage = LikeRates(), {}
+        reading.likes, reading.coverage, reading.credited = LikeRates(), {}, Credits()
         reading.split = known(await was_blocked(connection, generation, first), settings.split_alpha)
         reading.step = (first, wanted.salt)
     counts = await read_counts(connection, generation, first)
@@ -139,7 +142,7 @@ async def read_measures(
         arm: ArmFigures(counts[arm], counts[arm].since(before[arm]), reading.coverage.get(arm))
         for arm in (CANARY, PRODUCTION)
     }
-    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes, reading.split)
+    return Measures(arms[CANARY], arms[PRODUCTION], tuple(edges_ms), reading.likes, reading.split, reading.credited)
 
 
 async def read_counts(connection: psycopg.AsyncConnection, generation: Generation, first: int) -> dict[str, StepCounts]:
@@ -204,7 +207,10 @@ async def _read_slowly(
 ) -> None:
     started = time.monotonic()
     try:
-        reading.likes = await read_likes(connection, generation, position.strata(settings.reaction_delay_s))
+        if position.interleave:
+            reading.credited = await read_credits(connection, generation, position.canary_since)
+        else:
+            reading.likes = await read_likes(connection, generation, position.strata(settings.reaction_delay_s))
         reading.coverage = await read_coverage(connection, generation, first)
     except psycopg.errors.QueryCanceled:
         # Errors are still judged; the figures of the last read stay, and the gates that need more wait.

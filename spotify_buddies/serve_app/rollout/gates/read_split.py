@@ -13,6 +13,7 @@ import psycopg
 
 from spotify_buddies.serve_app.generations.state import Generation
 from spotify_buddies.serve_app.rollout.gates.listeners import Split, is_testable, log_evidence
+from spotify_buddies.serve_app.store.actions import INTERLEAVED
 
 # The kind of the event that says a split is not as asked.
 EVENT = "blocked"
@@ -26,11 +27,11 @@ SETTLE_S = 5.0
 _LISTENERS = """
 SELECT count(*) FILTER (WHERE canary), count(*), count(*) FILTER (WHERE canary AND production)
 FROM (
-  SELECT bool_or(arm = 'canary') AS canary, bool_or(arm = 'production') AS production
+  SELECT bool_or(arm = %(arm)s) AS canary, bool_or(arm = 'production') AS production
   FROM online_lists
   WHERE at >= %(since)s + %(settle)s * interval '1 second' AND at < now() - %(settle)s * interval '1 second'
     AND user_id <> ''
-    AND ((arm = 'canary' AND model_version = %(canary)s) OR (arm = 'production' AND model_version = %(production)s))
+    AND ((arm = %(arm)s AND model_version = %(canary)s) OR (arm = 'production' AND model_version = %(production)s))
   GROUP BY user_id
 ) AS listeners
 """
@@ -44,7 +45,9 @@ async def read_split(
     wanted = generation.wanted
     if not is_testable(wanted.share):
         return Split()
-    names = {"canary": wanted.canary, "production": wanted.production}
+    # Drafted lists bear production's version.
+    arm, version = (INTERLEAVED, wanted.production) if wanted.interleave else ("canary", wanted.canary)
+    names = {"arm": arm, "canary": version, "production": wanted.production}
     cursor = await connection.execute(_LISTENERS, {"since": since, "settle": SETTLE_S, **names})
     (row,) = await cursor.fetchall()
     canary, listeners, both = (int(count) for count in row)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from spotify_buddies.serve_app.rollout.gates.likes import NAME, like_gate
+from spotify_buddies.serve_app.rollout.gates.likes import NAME, PREFERENCE, like_gate, preference_gate
 from spotify_buddies.serve_app.rollout.gates.limits import Gate, GateOutcome, thresholds
 from spotify_buddies.serve_app.rollout.gates.measures import Measures
 from spotify_buddies.serve_app.rollout.gates.split import split_gate
@@ -56,7 +56,7 @@ class Verdict:
 @dataclass(frozen=True)
 class Position:
     """The step of a canary. share: of the users, 0 to 1. canary_since, step_since: when it, and when this share, went
-    live, UTC. starts: of all its steps until now, ascending.
+    live, UTC. starts: of all its steps until now, ascending. interleave: its lists are drafted from both versions.
     """
 
     share: float
@@ -64,6 +64,11 @@ class Position:
     step_since: datetime
     paused: bool = False
     starts: tuple[datetime, ...] = ()
+    interleave: bool = False
+
+    def following(self, settings: GateSettings) -> float:
+        """The next share. An interleaved canary has one step: what it shows does not depend on its share."""
+        return 1.0 if self.interleave else settings.after(self.share)
 
     def strata(self, delay_s: float) -> tuple[datetime, ...]:
         """Starts of the strata in which reactions are compared, ascending: each step's first seconds, and its rest.
@@ -83,9 +88,11 @@ def decide(measures: Measures, position: Position, settings: GateSettings, now: 
     A pause comes before everything, a broken gate of SAFETY before a wrong split, that before any other gate, and a
     broken gate before a missing figure.
     """
-    following = settings.after(position.share)
+    following = position.following(settings)
     gates = thresholds(measures, settings)
-    if settings.like_gate:
+    if settings.like_gate and position.interleave:
+        gates = (*gates, preference_gate(measures.credited, settings))
+    elif settings.like_gate:
         gates = (*gates, like_gate(measures, settings, last=following >= 1))
     if settings.split_gate:
         gates = (*gates, split_gate(measures.split, position.share, settings.split_alpha))
@@ -111,7 +118,7 @@ def _decide(
     if broken:
         return VerdictKind.ROLL_BACK, _sentence(broken)
     missing = _sentence(blocked) or _missing(measures, position, settings, now, gates)
-    last = settings.after(position.share) >= 1
+    last = position.following(settings) >= 1
     if last and not missing:
         return VerdictKind.PROMOTE, _passed(measures, gates)
     if (now - position.canary_since).total_seconds() >= settings.max_canary_s:
@@ -134,7 +141,7 @@ def _missing(
 
 
 def _passed(measures: Measures, gates: tuple[Gate, ...]) -> str:
-    likes = [f"; like rate {gate.message}" for gate in gates if gate.name == NAME]
+    likes = [f"; {gate.name} {gate.message}" for gate in gates if gate.name in (NAME, PREFERENCE)]
     return f"{measures.canary.step.answers:,} answers in this step, every gate passed{''.join(likes)}"
 
 

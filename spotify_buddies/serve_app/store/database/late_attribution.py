@@ -6,13 +6,17 @@ from datetime import timedelta
 
 import psycopg
 
-from spotify_buddies.serve_app.store.actions import UNSPECIFIED
+from spotify_buddies.serve_app.store.actions import INTERLEAVED, UNSPECIFIED
 
 # Reactions are found by their time (BRIN), so that a short while costs the same however much is stored.
 _LATE = f"""
-UPDATE reactions SET model_version = given.model_version, arm = given.arm
+UPDATE reactions SET model_version = given.model_version, arm = given.arm,
+  picked_by = given.picked_by[array_position(given.playlist_ids, reactions.playlist_id)]
 FROM impressions AS given
-WHERE reactions.at >= now() - %s::interval AND (reactions.arm = '{UNSPECIFIED}' OR reactions.model_version = '')
+WHERE reactions.at >= now() - %s::interval AND (
+    reactions.arm = '{UNSPECIFIED}' OR reactions.model_version = ''
+    OR reactions.arm = '{INTERLEAVED}' AND reactions.picked_by IS NULL
+      AND (given.picked_by IS NULL OR reactions.playlist_id = ANY(given.playlist_ids)))
   AND given.user_id = reactions.user_id AND given.recommendation_id = reactions.recommendation_id
 """  # noqa: S608 - a constant
 

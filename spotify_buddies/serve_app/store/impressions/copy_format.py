@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 # In the order of the bytes.
 COLUMNS = (
     "at", "recommendation_id", "user_id", "playlist_ids", "model_version", "arm", "source", "scores", "propensities",
-    "skipped", "candidates", "asked", "computed",
+    "skipped", "candidates", "asked", "computed", "picked_by",
 )  # fmt: skip
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -122,12 +122,14 @@ class CopyEncoder:
             moments.astype(np.int64), (ids.offsets, ids.data), (users.offsets, users.data), lists,
             (names.offsets, names.data), np.frombuffer(tail, np.uint8), (sources, _SOURCES.offsets, _SOURCES.data),
             (_steps(answers, sizes), _STEPS.offsets, _STEPS.data), _candidates(answers, sizes), _asked(answers, sizes),
-            _computed(answers, sizes, sources),
+            _computed(answers, sizes, sources), _teams(answers, sizes),
         )  # fmt: skip
         data: bytes = encoded.tobytes()
         return data
 
     def _packed(self, table: Sequence[str]) -> _PackedTable:
+        if isinstance(table, tuple):
+            return _pack(table)  # the few playlists of one answer, drafted from two versions
         packed = self._tables.get(id(table))
         if packed is None:
             if len(self._tables) >= TABLES:
@@ -157,6 +159,20 @@ def _steps(answers: Sequence[Shown], sizes: Sequence[int]) -> Array:
             numbers[first : first + size] = [sum(1 << (step - 1) for step in set(steps)) for steps in shown.skipped]
         first += size
     return numbers
+
+
+def _teams(answers: Sequence[Shown], sizes: Sequence[int]) -> tuple[Array, Array, Array]:
+    """Who picked the playlists of each list: rows (n,) in a table of whole columns, its offsets and its bytes."""
+    if all(shown.picked_by is None for shown in answers):
+        return np.zeros(sum(sizes), np.int64), *_NOT_DRAFTED
+    rows, columns = np.zeros(sum(sizes), np.int64), [_names(())]
+    first = 0
+    for shown, size in zip(answers, sizes, strict=True):
+        if shown.picked_by is not None:
+            rows[first : first + size] = np.arange(len(columns), len(columns) + size)
+            columns += map(_names, shown.picked_by)
+        first += size
+    return rows, *_table(columns)
 
 
 def _candidates(answers: Sequence[Shown], sizes: Sequence[int]) -> tuple[Array, Array, Array, Array]:
@@ -261,3 +277,5 @@ _STEPS = _Table(
         ]
     )
 )
+# Column `picked_by` of lists that one version made.
+_NOT_DRAFTED = _table([_names(())])

@@ -138,6 +138,7 @@ def encode_rows(
     candidates: tuple[Array, Array, Array, Array],
     asked: tuple[Array, Array, Array, Array],
     computed: Array,
+    teams: tuple[Array, Array, Array],
 ) -> Array:
     """Rows of the columns that copy_format.COLUMNS names, uint8 (bytes,). A text table is its offsets and its bytes.
 
@@ -146,12 +147,13 @@ def encode_rows(
     names: of playlists. tail: version and arm, which all share, with their lengths. sources: numbers (n,) and their
     table. steps: numbers (n,) and a table of whole columns. candidates: see candidates_of. asked: rows (n,) of what
     calls share and of what is a list's own in the table after them. computed int64 (n,): as moments, or NO_MOMENT.
+    teams: rows (n,) and a table of whole columns.
     """
     starts, counts, rows, scores, propensities = lists
     total = 0
     for i in range(moments.size):
-        # Count of columns, lengths of all columns but those in the tail and of the steps, the time.
-        total += 2 + 4 * (COLUMNS - 3) + 8 + tail.size + ids[0][i + 1] - ids[0][i] + users[0][i + 1] - users[0][i]
+        # Count of columns, lengths of all columns but those in the tail, of the steps and of the teams; the time.
+        total += 2 + 4 * (COLUMNS - 4) + 8 + tail.size + ids[0][i + 1] - ids[0][i] + users[0][i + 1] - users[0][i]
         total += array_size(rows[starts[i] : starts[i] + counts[i]], names[0])
         total += sources[1][sources[0][i] + 1] - sources[1][sources[0][i]]
         total += reals_size(counts[i], scores.size > 0) + reals_size(counts[i], propensities.size > 0)
@@ -159,6 +161,7 @@ def encode_rows(
         total += 8 if candidates[0][i] != 0 or candidates[1][i] >= 0 else 0
         total += asked_size(asked[0][i], asked[1][i], asked[2])
         total += 8 if computed[i] != NO_MOMENT else 0
+        total += teams[1][teams[0][i] + 1] - teams[1][teams[0][i]]
     out = np.empty(total, np.uint8)
     offset = 0
     for i in range(moments.size):
@@ -181,4 +184,5 @@ def encode_rows(
         offset = put_number(out, offset, 8 if given else NULL, 4)
         if given:
             offset = put_number(out, offset, computed[i], 8)
+        offset = copy(out, offset, teams[2], teams[1][teams[0][i]], teams[1][teams[0][i] + 1])
     return out

@@ -13,6 +13,7 @@ from datetime import datetime
 import psycopg
 
 from spotify_buddies.serve_app.ranking.history import Shown
+from spotify_buddies.serve_app.store.actions import Origin
 from spotify_buddies.serve_app.store.database.connections import Connections
 from spotify_buddies.serve_app.store.database.schema import Schema
 from spotify_buddies.serve_app.store.impressions.copy_format import COLUMNS, HEADER, TRAILER, CopyEncoder
@@ -105,12 +106,12 @@ class Impressions:
                         unwritten.setdefault(place, []).extend(shown.playlist_ids[row] for row in rows)
         return unwritten
 
-    def origin_of(self, recommendation_id: str, user_id: str) -> tuple[str, str] | None:
-        """Model version and arm of a list that waits to be written; None: no such list of this user waits."""
+    def origin_of(self, recommendation_id: str, user_id: str) -> Origin | None:
+        """The origin of a list that waits to be written; None: no such list of this user waits."""
         for shown in self._unwritten():
             if recommendation_id in shown.recommendation_ids:
                 place = shown.recommendation_ids.index(recommendation_id)
-                return (shown.model_version, shown.arm) if shown.user_ids[place] == user_id else None
+                return _origin(shown, place) if shown.user_ids[place] == user_id else None
         return None
 
     async def run(self) -> None:
@@ -220,3 +221,9 @@ class Impressions:
         values = (first.user_ids[0], first.at, first.recommendation_ids[0])
         row = await (await connection.execute(_WRITTEN, values)).fetchone()
         return row is not None and bool(row[0])
+
+
+def _origin(shown: Shown, place: int) -> Origin:
+    teams: tuple[str, ...] = () if shown.picked_by is None else shown.picked_by[place]
+    ids = [shown.playlist_ids[row] for row in shown.rows[place, : len(teams)].tolist()]
+    return Origin(shown.model_version, shown.arm, dict(zip(ids, teams, strict=True)))

@@ -43,6 +43,14 @@ def test_without_a_ranker_nothing_is_called_served() -> None:
     assert not any("no replica" in line for line in lines)
 
 
+def test_the_credits_of_both_teams_are_a_line_unless_the_reason_says_them() -> None:
+    gate = {"name": "preference", "message": "12 likes of playlists that the canary picked, 14 of production's"}
+    verdict = {"kind": "hold", "reason": "20 s of 600 s in this step", "gates": [{"name": "errors"}, gate]}
+    assert f"teams: {gate['message']}" in headline(status(verdict=verdict))
+    told = {**verdict, "reason": f"preference: {gate['message']}"}
+    assert not any(line.startswith("teams:") for line in headline(status(verdict=told)))
+
+
 def test_a_row_is_a_line_with_its_names_whole_and_without_colours() -> None:
     event = {"at": AT, "generation": 3, "kind": "refused", "version": "1", "message": "far too long " * 40}
     lines = status_view(status(events=[event])).splitlines()

@@ -1,0 +1,1 @@
+"""What is sent: counted for the arms and the metrics, and remembered as impressions."""
