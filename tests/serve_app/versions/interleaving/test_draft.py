@@ -12,7 +12,8 @@ import pytest
 from spotify_buddies.foundation.arrays.csr import Csr
 from spotify_buddies.serve_app.ranking.encoding import draw_ids
 from spotify_buddies.serve_app.ranking.engine import Engine
-from spotify_buddies.serve_app.ranking.query import RankedLists, Rules, Source
+from spotify_buddies.serve_app.ranking.query import RankedLists, Source
+from spotify_buddies.serve_app.ranking.rules import Rules
 from spotify_buddies.serve_app.versions.interleaving import kernels
 from spotify_buddies.serve_app.versions.interleaving.draft import CANARY, PRODUCTION, coins_of, draft
 from spotify_buddies.trainer.bundle import open_bundle, write_bundle
