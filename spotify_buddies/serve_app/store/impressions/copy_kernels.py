@@ -17,7 +17,7 @@ from spotify_buddies.serve_app.ranking.kernels import fold
 
 Array = npt.NDArray[Any]
 
-COLUMNS = 13
+COLUMNS = 14
 TEXT_OID, REAL_OID = 25, 700
 # Number of dimensions, whether there are NULLs, type of the elements; then size and lower bound of the one dimension.
 EMPTY_ARRAY = 12
