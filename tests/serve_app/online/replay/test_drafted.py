@@ -41,8 +41,8 @@ def drafted(world: World, canary: Path, **fields: object) -> list[pb.Recommendat
     return list(world.serve(work))
 
 
-def begin(world: World) -> None:
-    """The generation in which 8 is the canary beside 7."""
+def activate(world: World) -> None:
+    """A generation with the canary: it says whose a list is of which production picked all."""
     world.ask("TRUNCATE rollout_generations")
     world.ask(
         "INSERT INTO rollout_generations (number, model, production, canary, share, salt, paused, at, who, action, why,"
@@ -55,12 +55,13 @@ def test_a_drafted_list_is_drafted_again(world: World, canary: Path, command: Co
     users = [f"user-{row}" for row in range(12)] + [f"user-{NO_PAIRING}", "nobody knows"]
     asked = {"user_ids": users, "tastes": [pb.Taste(user_id="guest", songs=SONGS)], "limit": 7}
     picked = set()
-    begin(world)  # by chance one version alone picks a list
 
     def call(*arguments: str) -> Result:
         return command(*arguments, "--canary-bundle", str(canary))
 
-    for answer in drafted(world, canary, **asked):
+    answers = drafted(world, canary, **asked)
+    activate(world)
+    for answer in answers:
         assert answer.arm == pb.ARM_INTERLEAVED
         found = assert_same(call, answer)
         teams = [playlist.picked_by for playlist in answer.playlists]
@@ -82,11 +83,11 @@ def test_with_another_canary_the_places_that_differ_are_told(
 def test_a_list_that_production_picked_wholly_has_the_canary_of_its_generation(
     world: World, canary: Path, command: Command
 ) -> None:
-    answers = [drafted(world, canary, user_ids=["user-4"], limit=1)[0] for _ in range(12)]
+    answers = drafted(world, canary, user_ids=["user-4"] * 60, limit=1)
     answer = next(one for one in answers if one.playlists[0].picked_by == "7")
     world.ask("TRUNCATE rollout_generations")
     done = command(answer.recommendation_id, "--canary-bundle", str(canary))
     assert done.exit_code == 1
     assert "no generation says what the canary was" in done.stderr
-    begin(world)
+    activate(world)
     assert_same(lambda *arguments: command(*arguments, "--canary-bundle", str(canary)), answer)
