@@ -21,6 +21,7 @@ from spotify_buddies.trainer.models.blend.fold import BIAS
 from spotify_buddies.trainer.models.hybrid.state import likes_end
 from spotify_buddies.trainer.models.hybrid.trust import choose_trust, count_likes, fold, fold_songs
 from spotify_buddies.trainer.models.items.choose import fit_item_models
+from spotify_buddies.trainer.models.items.item_model import ItemModel
 from spotify_buddies.trainer.models.model import Model
 from spotify_buddies.trainer.models.warm.warm import Warm
 from spotify_buddies.trainer.settings import CandidateSettings, TrainSettings
@@ -97,12 +98,14 @@ def blend(
     if data.labels == SIMULATED:
         notes = (*ranking.notes, "ranking: the model alone, since simulated likes say nothing of popularity or owners")
         return Blended(replace(ranking, notes=notes), found.rows, found.index)
-    items = dict(fit_item_models(data, settings, progress))
+    items, later = dict(fit_item_models(data, settings, progress)), dict[str, ItemModel]()
     if warm is not None and ranking.taste:
-        items |= warm.item_models(np.asarray(ranking.model.user_factors)[:, : ranking.taste])
+        taste = np.asarray(ranking.model.user_factors)[:, : ranking.taste]
+        items |= warm.item_models(taste)
+        later = warm.later_models(taste)
     made = fit_blend(
         data, ranking.model, found.rows,
-        item_model=items, taste_dims=ranking.taste, seed=settings.seed, progress=progress,
+        item_model=items, later=later, taste_dims=ranking.taste, seed=settings.seed, progress=progress,
     )  # fmt: skip
     facts, notes = {**ranking.facts, "blend": made.report.to_json()}, (*ranking.notes, *made.report.lines())
     if not made.weights:

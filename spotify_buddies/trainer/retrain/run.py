@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from spotify_buddies.trainer.registry.versions import JUDGED_TAG, KEPT_TAG, Vers
 from spotify_buddies.trainer.registry.worth import beneath
 from spotify_buddies.trainer.retrain.extract import BLOCKS, LOOKS, Extract
 from spotify_buddies.trainer.retrain.judge import Judged, Judgement, judge
-from spotify_buddies.trainer.retrain.rules import TRAIN
+from spotify_buddies.trainer.retrain.rules import TRAIN, VALIDATION
 from spotify_buddies.trainer.settings import (
     CandidateSettings,
     DataSettings,
@@ -100,6 +101,7 @@ def retrain(
     if serving is None:
         raise RegistryError("no version serves yet, so there is nothing to go on from; run `buddies train run` first")
     data = _dataset(with_feedback(sources, extract.directory), place.home, sections, progress)
+    looks = partial(_looks, extract, data)
     standing = open_dataset(place.standing)
     key = _key((data, standing), serving, sections)
     if (ended := _ended(place.home, key)) is not None:
@@ -116,7 +118,7 @@ def retrain(
         aliases=(),
         progress=progress,
         open_ranker=open_ranker,
-        warm=_warm(bundle, standing, _looks(extract, data), sections.retrain),
+        warm=_warm(Warm(bundle, seen=looks(TRAIN), since=looks(TRAIN, VALIDATION)), standing, sections.retrain),
     )
     judgement = _judge(data, standing, extract, bundle, release, open_ranker, sections.retrain)
     against = (*judgement.against, *beneath(registry.get(release.version)))
@@ -143,18 +145,17 @@ def _dataset(sources: Sources, home: Path, sections: Sections, progress: Progres
     return open_dataset(home / "dataset")
 
 
-def _warm(bundle: Bundle, standing: Dataset, seen: Looks, settings: RetrainSettings) -> tuple[Warm, ...]:
+def _warm(alone: Warm, standing: Dataset, settings: RetrainSettings) -> tuple[Warm, ...]:
     """One for each weight; feedback alone where the standing data set holds real follows, which are in the new one."""
     if standing.labels != SIMULATED or not settings.weights:
-        return (Warm(bundle, seen=seen),)
-    return tuple(Warm(bundle, standing, weight, seen) for weight in settings.weights)
+        return (alone,)
+    return tuple(replace(alone, implicit=standing, weight=weight) for weight in settings.weights)
 
 
-def _looks(extract: Extract, data: Dataset) -> Looks:
-    """What people looked at in the time of training, by the rows of the data set; people whom it does not know are
-    left out.
-    """
-    table = pl.read_parquet(extract.directory / LOOKS).filter(split=TRAIN)
+def _looks(extract: Extract, data: Dataset, *parts: str) -> Looks:
+    """What people looked at in parts of the split, by the rows of the data set, without people it does not know."""
+    table = pl.read_parquet(extract.directory / LOOKS).filter(pl.col("split").is_in(parts))
+    table = table.group_by("user_id", "playlist_id", maintain_order=True).agg(pl.col("looks", "likes").sum())
     users = rows_of_ids(table["user_id"].to_list(), data.user_table["user_id"].to_list())
     playlists = rows_of_ids(table["playlist_id"].to_list(), data.playlist_table["playlist_id"].to_list())
     kept = np.flatnonzero((users >= 0) & (playlists >= 0))

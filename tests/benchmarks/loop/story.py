@@ -16,7 +16,7 @@ from typing import Any
 
 from spotify_buddies.clients.command.invoke import command
 
-VISITS, UNSEEN, SPAN, WEEKS = 1_000, 7, 14, 6
+VISITS, UNSEEN, SPAN, WEEKS = 1_000, 3, 14, 6
 START_S = 180.0
 SETTINGS = {
     "BUDDIES_SERVE__EVENT_TIMES": "true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ Array = npt.NDArray[Any]
 
 MOST_USERS = 4_000  # whose candidates weights are fitted on
 LEAST_FOUND = 100  # held-out likes among them; with fewer, weights would be luck
+_NONE: Mapping[str, ItemModel] = MappingProxyType({})
 MODEL = "model"  # as it was trained, where no blend is clearly better
 _CLEAR = 2.0  # standard errors by which a blend must be better to be chosen
 
@@ -53,15 +55,17 @@ def fit_blend(
     candidates: Csr,
     *,
     item_model: ItemModel | Mapping[str, ItemModel] | None = None,
+    later: Mapping[str, ItemModel] = _NONE,
     taste_dims: int | None = None,
     seed: int = 42,
     progress: Progress = silent,
 ) -> Blend:
     """Fit weights on validation likes among the candidates (U, P), and take the blend where it is clearly better.
 
-    item_model: one or several, by name, fitted on training likes. taste_dims: how many of the model's first dimensions
-    hold the taste. A part stays where removing it makes the users of the other half rank worse. Clearly: by more than
-    two standard errors of the mean difference, cross-fitted.
+    item_model: one or several, by name, fitted on training likes. later: of those without factors, what takes a part's
+    place when its weight is known, with what happened since; by name. taste_dims: how many of the model's first
+    dimensions hold the taste. A part stays where removing it makes the users of the other half rank worse. Clearly: by
+    more than two standard errors of the mean difference, cross-fitted.
     """
     rows = _rows(data, _askable(data, candidates), seed)
     found = int(rows.positive.sum())
@@ -90,7 +94,10 @@ def fit_blend(
     )
     if report.chosen == MODEL:
         return _as_it_was(model, replace(report, calibration=None))
-    return _folded(data, candidates, parts, scales, trial.fit(kept), gains, report)
+    renewed = [replace(part, items=later[part.name]) if part.name in later else part for part in parts]
+    if later:
+        scales = scales_of(renewed, data.users)
+    return _folded(data, candidates, renewed, scales, trial.fit(kept), gains, report)
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,15 @@ class Warm:
     """bundle: of the version that serves. implicit: the data set of implicit likes; None: they are not learned again.
 
     weight: of all that people said against all implicit likes; None: as without them. seen: what people looked at in
-    the time of training, by the rows of the new data set; None: unknown.
+    the time of training, by the rows of the new data set; None: unknown. since: the same with the time of validation,
+    for what is served when the weights are known.
     """
 
     bundle: Bundle
     implicit: Dataset | None = None
     weight: float | None = None
     seen: Looks | None = None
+    since: Looks | None = None
 
     @property
     def key(self) -> str:
@@ -41,6 +43,10 @@ class Warm:
     def item_models(self, taste: Array) -> dict[str, ItemModel]:
         """What it adds to the blend, by name. taste float32 (U, t): of every user."""
         return {} if self.seen is None or not self.seen.looks.nnz else {LOCAL: LocalRates(taste, self.seen)}
+
+    def later_models(self, taste: Array) -> dict[str, ItemModel]:
+        """What takes their places when their weights are known."""
+        return {} if self.since is None or not self.item_models(taste) else {LOCAL: LocalRates(taste, self.since)}
 
     @property
     def named_weight(self) -> str:
