@@ -1,0 +1,63 @@
+"""Bundles whose factors a test chooses, over the planted data set's people, playlists and songs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, write_bundle
+from spotify_buddies.trainer.bundle.songs import SongFactors
+from spotify_buddies.trainer.dataset.table import Dataset
+
+
+def hand_made(
+    directory: Path,
+    data: Dataset,
+    user_factors: np.ndarray,
+    playlist_factors: np.ndarray,
+    *,
+    users: Sequence[int],
+    playlists: Sequence[int],
+    offered: Csr | None = None,
+    song_factors: SongFactors | None = None,
+) -> Bundle:
+    """A bundle of some rows of the data set, in the order given, with all of its songs.
+
+    offered: candidates, over the bundle's rows; its values are the offsets of their scores.
+    """
+    index = directory.with_name(f"{directory.name}-index")
+    index.mkdir(parents=True)
+    (index / "vectors.bin").write_bytes(b"none")
+    lists, songs = len(playlists), data.song_table
+    ids, rows = data.song_id_table["song_id"].to_list(), data.song_id_table["song_row"].to_numpy()
+    nothing = Csr(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), lists)
+    parts = BundleParts(
+        user_factors=np.asarray(user_factors, np.float32),
+        playlist_factors=np.asarray(playlist_factors, np.float32),
+        candidates=nothing if offered is None else offered,
+        user_songs=data.user_songs.take(np.asarray(users)),
+        owned=nothing,
+        owner=np.full(lists, -1, np.int32),
+        popular=np.arange(lists, dtype=np.int32),
+        popular_scores=np.arange(lists, 0, -1).astype(np.float32),
+        sketches=np.zeros((lists, SKETCH_BYTES), np.uint8),
+        song_genres=np.full(data.songs, -1, np.int16),
+        genre_popular=Csr(np.zeros(1, np.int64), np.empty(0, np.int32), lists, np.empty(0, np.float32)),
+        user_ids=data.user_table["user_id"].gather(users).to_list(),
+        playlist_ids=data.playlist_table["playlist_id"].gather(playlists).to_list(),
+        playlist_titles=[""] * lists,
+        song_titles=songs["title"].fill_null("").to_list(),
+        song_artists=songs["artist"].fill_null("").to_list(),
+        song_ids=ids,
+        song_id_rows=rows.astype(np.int32),
+        index=index,
+        matching="plain",
+        dataset_fingerprint=data.fingerprint,
+        training={},
+        metrics={},
+        song_factors=song_factors,
+    )
+    return write_bundle(directory, parts)
