@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spotify_buddies.foundation.arrays.csr import Csr
+from spotify_buddies.pairing.neighbours.search import build_index
+from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bundle import SKETCH_BYTES, Bundle, BundleParts, write_bundle
 from spotify_buddies.trainer.bundle.songs import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset
@@ -30,7 +32,7 @@ def hand_made(
     """
     index = directory.with_name(f"{directory.name}-index")
     index.mkdir(parents=True)
-    (index / "vectors.bin").write_bytes(b"none")
+    build_index(data.user_songs.take(np.asarray(users)), index, PairingSettings(dimension=16))
     lists, songs = len(playlists), data.song_table
     ids, rows = data.song_id_table["song_id"].to_list(), data.song_id_table["song_row"].to_numpy()
     nothing = Csr(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32), lists)
@@ -43,7 +45,8 @@ def hand_made(
         owner=np.full(lists, -1, np.int32),
         popular=np.arange(lists, dtype=np.int32),
         popular_scores=np.arange(lists, 0, -1).astype(np.float32),
-        sketches=np.zeros((lists, SKETCH_BYTES), np.uint8),
+        # Of playlists that have nothing in common: none is left out of a list beside another.
+        sketches=np.random.default_rng(0).integers(0, 256, (lists, SKETCH_BYTES), dtype=np.uint8),
         song_genres=np.full(data.songs, -1, np.int16),
         genre_popular=Csr(np.zeros(1, np.int64), np.empty(0, np.int32), lists, np.empty(0, np.float32)),
         user_ids=data.user_table["user_id"].gather(users).to_list(),
