@@ -14,8 +14,8 @@ from spotify_buddies.trainer.bundle.songs import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.evaluation.served.questions import nothing
 from spotify_buddies.trainer.retrain.elsewhere import Elsewhere
+from tests.trainer.hand_made import hand_made
 from tests.trainer.planted import PLAYLISTS, SONGS, USERS, Planted
-from tests.trainer.retrain.hand_made import hand_made
 
 D, LIMIT = 6, 10
 

@@ -13,8 +13,8 @@ from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.bundle.songs import SongFactors
 from spotify_buddies.trainer.dataset.table import Dataset, open_dataset
 from spotify_buddies.trainer.retrain.in_list import in_lists
+from tests.trainer.hand_made import hand_made
 from tests.trainer.planted import PLAYLISTS, SONGS, USERS, Planted
-from tests.trainer.retrain.hand_made import hand_made
 
 BIAS = 0.5
 EVERYBODY, ALL = range(USERS), range(PLAYLISTS)

@@ -15,8 +15,8 @@ from spotify_buddies.trainer.bundle import Bundle
 from spotify_buddies.trainer.dataset.table import FOLLOWS, WARM, Dataset, open_dataset
 from spotify_buddies.trainer.retrain.judge import Judged, judge
 from spotify_buddies.trainer.settings import RetrainSettings
+from tests.trainer.hand_made import hand_made
 from tests.trainer.planted import GENRES, PLAYLISTS, USERS, Planted
-from tests.trainer.retrain.hand_made import hand_made
 
 SETTINGS = RetrainSettings(least_people=20)
 
