@@ -54,11 +54,13 @@ class Progress:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ProgressError(f"{path}: not the state of a simulation ({error}); name another with --state") from None
-        differ = sorted(name for name, value in self._settings.items() if settings.get(name) != value)
+        # Names of both: an option that is off here is left out, and the file may have it on.
+        names = sorted({*self._settings, *settings})
+        differ = [name for name in names if settings.get(name) != self._settings.get(name)]
         if differ:
             raise ProgressError(
                 f"{path}: of a run with another {differ[0]} ({settings.get(differ[0])!r}, here "
-                f"{self._settings[differ[0]]!r}); name another with --state, or delete it"
+                f"{self._settings.get(differ[0])!r}); name another with --state, or delete it"
             )
         return days
 
