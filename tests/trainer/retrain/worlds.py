@@ -41,7 +41,9 @@ SECTIONS = Sections(
     RegistrySettings(),
     PairingSettings(),
     # Of a world of 200 people the figures are noise: what each limit does is tested on its own.
-    RetrainSettings(weights=(4.0,), least_people=5, bot_like_share=1.0, drop=0.5, standing_drop=1.0, kept=0.0),
+    RetrainSettings(
+        weights=(4.0,), least_people=5, bot_like_share=1.0, drop=0.5, standing_drop=1.0, kept=0.0, same_for_all=1.0
+    ),
 )
 
 
