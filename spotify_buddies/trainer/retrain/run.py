@@ -37,7 +37,7 @@ from spotify_buddies.trainer.registry.production import serving_version
 from spotify_buddies.trainer.registry.registry import Registry, RegistryError
 from spotify_buddies.trainer.registry.versions import JUDGED_TAG, KEPT_TAG, VersionInfo
 from spotify_buddies.trainer.registry.worth import beneath
-from spotify_buddies.trainer.retrain.extract import BLOCKS, LOOKS, Extract
+from spotify_buddies.trainer.retrain.extract import BLOCKS, FILES, LOOKS, Extract
 from spotify_buddies.trainer.retrain.judge import Judged, Judgement, judge
 from spotify_buddies.trainer.retrain.rules import TRAIN, VALIDATION
 from spotify_buddies.trainer.settings import (
@@ -103,7 +103,7 @@ def retrain(
     data = _dataset(with_feedback(sources, extract.directory), place.home, sections, progress)
     looks = partial(_looks, extract, data)
     standing = open_dataset(place.standing)
-    key = _key((data, standing), serving, sections)
+    key = _key((data, standing), extract, serving, sections)
     if (ended := _ended(place.home, key)) is not None:
         return Outcome(ended, again=True)
     bundle = open_bundle(registry.fetch(serving.number, place.home / "serving"))
@@ -179,10 +179,14 @@ def _judge(
     return judge(Judged(data, standing, blocks, new, serving, open_ranker), settings)
 
 
-def _key(data: tuple[Dataset, Dataset], serving: VersionInfo, sections: Sections) -> str:
-    """Names all that an outcome depends on. data: the new set and the standing one."""
+def _key(data: tuple[Dataset, Dataset], extract: Extract, serving: VersionInfo, sections: Sections) -> str:
+    """Names all that an outcome depends on. data: the new set and the standing one.
+
+    The new set holds the likes and dislikes alone: what people looked at is blended, and blocks are judged by.
+    """
     parts = {
         "data": [one.fingerprint for one in data],
+        "extract": {name: extract.manifest["files"][name]["sha256"] for name in FILES},
         "serving": serving.bundle_sha256,
         "settings": {name: value.model_dump(mode="json") for name, value in vars(sections).items()},
     }
