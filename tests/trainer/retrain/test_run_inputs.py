@@ -48,7 +48,7 @@ def test_looks_stand_at_their_rows_with_their_likes_and_those_of_strangers_are_l
         rows.append((f"user-{user}", f"playlist-{playlist}", "train", looks, likes))
         # What came later is what the retraining is judged by.
         rows.append((f"user-{user}", f"playlist-{playlist}", "test", 9.0, 9.0))
-    found = _looks(extract(tmp_path / "out", seen(rows).sort("user_id", "playlist_id", "split")), data)
+    found = _looks(extract(tmp_path / "out", seen(rows).sort("user_id", "playlist_id", "split")), data, "train")
     assert found.looks.nnz == found.likes.size == 500
     assert found.looks.values is not None
     at = np.repeat(np.arange(USERS), found.looks.counts), found.looks.indices
@@ -60,8 +60,18 @@ def test_looks_stand_at_their_rows_with_their_likes_and_those_of_strangers_are_l
 
 
 def test_without_looks_there_are_none(data: Dataset, tmp_path: Path) -> None:
-    found = _looks(extract(tmp_path / "out", seen([("user-1", "playlist-1", "validation", 1.0, 1.0)])), data)
+    found = _looks(extract(tmp_path / "out", seen([("user-1", "playlist-1", "test", 1.0, 1.0)])), data, "train")
     assert (found.looks.rows, found.looks.columns, found.looks.nnz, found.likes.size) == (USERS, PLAYLISTS, 0, 0)
+
+
+def test_looks_of_several_parts_add_up(data: Dataset, tmp_path: Path) -> None:
+    rows = [
+        ("user-1", "playlist-1", part, looks, 1.0)
+        for part, looks in (("test", 9.0), ("train", 0.5), ("validation", 2.0))
+    ]
+    found = _looks(extract(tmp_path / "out", seen(rows)), data, "train", "validation")
+    assert found.looks.values is not None
+    assert (found.looks.values.tolist(), found.likes.tolist()) == ([2.5], [2.0])
 
 
 def test_an_outcome_is_of_all_that_it_was_made_from(data: Dataset, tmp_path: Path) -> None:
