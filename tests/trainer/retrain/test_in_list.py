@@ -175,16 +175,16 @@ def test_weights_take_out_that_people_look_at_the_first_ones_more(data: Dataset,
     rng = np.random.default_rng(7)
     relevance = rng.normal(size=(USERS, PLAYLISTS))
     shown_order, other_order = (relevance + rng.normal(size=relevance.shape) for _ in range(2))
-    said: list[tuple[int, int, list[int], int | None]] = []
-    for _ in range(12_000):
-        user = int(rng.integers(USERS))
-        shown = rng.choice(PLAYLISTS, 5, replace=False)
-        shown = shown[np.argsort(-shown_order[user, shown])]
-        ranks = np.arange(1, 6)
-        # Whoever sees the one that suits best likes it; it is seen less the lower it stands.
-        best = int(np.argmax(relevance[user, shown]))
-        if rng.random() < ranks[best] ** -BIAS:
-            said.append((user, int(shown[best]), np.delete(shown, best).tolist(), int(ranks[best])))
+    users = rng.integers(USERS, size=8_000)[:, None]
+    drawn = np.argsort(rng.random((users.size, PLAYLISTS)), axis=1)[:, :5]
+    shown = np.take_along_axis(drawn, np.argsort(-shown_order[users, drawn], axis=1), axis=1)
+    # Whoever sees the one that suits best likes it; it is seen less the lower it stands.
+    best = np.argmax(relevance[users, shown], axis=1)
+    seen = np.flatnonzero(rng.random(users.size) < (best + 1) ** -BIAS)
+    said: list[tuple[int, int, list[int], int | None]] = [
+        (int(users[i, 0]), int(shown[i, best[i]]), np.delete(shown[i], best[i]).tolist(), int(best[i]) + 1)
+        for i in seen.tolist()
+    ]
     shown_one, other_one = (
         hand_made(tmp_path / name, data, np.eye(USERS), order.T, users=EVERYBODY, playlists=ALL)
         for name, order in (("shown", shown_order), ("other", other_order))
