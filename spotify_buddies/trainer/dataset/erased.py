@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def read_erased(path: Path, key_file: Path) -> Erased:
         named = [(bytes.fromhex(one["listener"]), bytes.fromhex(one["key"])) for one in listeners]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(str(path), "", f"no document of hashes ({_said(error)})", _MAKE) from error
+    return erased_of(named, key_file, str(path))
+
+
+def erased_of(named: Sequence[tuple[bytes, bytes]], key_file: Path, source: str) -> Erased:
+    """The listeners of these hashes, each with the name of its key. source: where they are from, for errors.
+
+    DataError as read_erased.
+    """
     if not key_file.is_file():
         raise DataError(str(key_file), "", "no key of the hashes", "name serve.erasure_key_file with --erasure-key")
     try:
@@ -57,10 +66,10 @@ def read_erased(path: Path, key_file: Path) -> Erased:
         raise DataError(str(key_file), "", str(error)) from error
     for number, (listener, of) in enumerate(named):
         if len(listener) != 32:
-            raise DataError(str(path), f"listeners[{number}]", f"a hash of {len(listener)} bytes, not 32", _MAKE)
+            raise DataError(source, f"listeners[{number}]", f"a hash of {len(listener)} bytes, not 32", _MAKE)
         if of != key_name(key):
             raise DataError(
-                str(path), f"listeners[{number}]", f"its hash is of another key than {key_file}",
+                source, f"listeners[{number}]", f"its hash is of another key than {key_file}",
                 "name the key that the service used with --erasure-key",
             )  # fmt: skip
     return Erased(key, frozenset(listener for listener, _ in named))

@@ -15,6 +15,7 @@ from spotify_buddies.foundation.terminal.visible import say
 from spotify_buddies.trainer.settings import RetrainSettings
 
 if TYPE_CHECKING:
+    from spotify_buddies.trainer.dataset.erased import Erased
     from spotify_buddies.trainer.retrain.run import Outcome
     from spotify_buddies.trainer.retrain.window import Window
 
@@ -134,7 +135,25 @@ def _retrain(
     home = settings.state_dir / RUNS / directory.resolve().name
     place = Place(settings.state_dir, home, standing, settings.mlflow_tracking_uri)
     sources = find_sources(raw or settings.state_dir / "raw")
-    return retrain(sources, extract, place, sections, context.meta[RANKER], Reporter())
+    erased = _erased(settings, required=window is not None)
+    return retrain(sources, extract, place, sections, context.meta[RANKER], Reporter(), erased)
+
+
+def _erased(settings: Any, *, required: bool) -> Erased | None:
+    """Who was erased, as the store knows it. required: without a store it is an error, and no warning. StoreError."""
+    from spotify_buddies.foundation.text.pseudonym import KEY_FILE
+    from spotify_buddies.trainer.dataset.erased import erased_of
+    from spotify_buddies.trainer.retrain.store import StoreError, postgres_url, read_erased_listeners
+
+    try:
+        named = read_erased_listeners(postgres_url(settings.postgres_url, settings.state_dir))
+    except StoreError as error:
+        if required:
+            raise
+        say(f"warning: listeners who were erased are not left out of the raw files: {error}", err=True)
+        return None
+    key_file = settings.serve.erasure_key_file or settings.state_dir / KEY_FILE
+    return erased_of(named, key_file, "the store") if named else None
 
 
 def _said(outcome: Outcome) -> list[str]:

@@ -24,6 +24,7 @@ from spotify_buddies.pairing.build import build_pairing
 from spotify_buddies.pairing.settings import PairingSettings
 from spotify_buddies.trainer.bundle import Bundle, open_bundle
 from spotify_buddies.trainer.dataset.build import build_dataset
+from spotify_buddies.trainer.dataset.erased import Erased
 from spotify_buddies.trainer.dataset.kernels import group
 from spotify_buddies.trainer.dataset.reading.sources import Sources, with_feedback
 from spotify_buddies.trainer.dataset.table import SIMULATED, Dataset, open_dataset
@@ -89,18 +90,20 @@ def retrain(
     sections: Sections,
     open_ranker: OpenRanker,
     progress: Progress = silent,
+    erased: Erased | None = None,
 ) -> Outcome:
     """Make a data set of the raw files and the extract, train from the version that serves, judge, and set the alias.
 
-    The version is registered in any case, without an alias where something speaks against it, which a tag then says.
-    The same extract, serving version and settings give the same outcome without new work. StageError, DataError,
-    TrainingError, TrackingError, BundleError, RegistryError: what stopped it; the next call goes on.
+    erased: listeners of whom the new version knows nothing. The version is registered in any case, without an alias
+    where something speaks against it, which a tag then says. The same extract, serving version and settings give the
+    same outcome without new work. StageError, DataError, TrainingError, TrackingError, BundleError, RegistryError: what
+    stopped it; the next call goes on.
     """
     registry = Registry(tracking_uri(place.state_dir, place.uri), sections.registry.model)
     serving = serving_version(registry)
     if serving is None:
         raise RegistryError("no version serves yet, so there is nothing to go on from; run `buddies train run` first")
-    data = _dataset(with_feedback(sources, extract.directory), place.home, sections, progress)
+    data = _dataset(with_feedback(sources, extract.directory), place.home, sections, progress, erased)
     looks = partial(_looks, extract, data)
     standing = open_dataset(place.standing)
     key = _key((data, standing), extract, serving, sections)
@@ -139,8 +142,8 @@ def retrain(
     return Outcome(_note(place.home, key, body))
 
 
-def _dataset(sources: Sources, home: Path, sections: Sections, progress: Progress) -> Dataset:
-    build_dataset(sources, home / "dataset", sections.data, progress=progress)
+def _dataset(sources: Sources, home: Path, sections: Sections, progress: Progress, erased: Erased | None) -> Dataset:
+    build_dataset(sources, home / "dataset", sections.data, erased=erased, progress=progress)
     build_pairing(home / "dataset", home / "pairing", sections.pairing, progress=progress)
     return open_dataset(home / "dataset")
 

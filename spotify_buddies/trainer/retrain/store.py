@@ -34,6 +34,7 @@ _READ = (
 )
 _LATER = "SELECT count(*) FROM online_blocks WHERE at > %s"
 _ERASURES = "SELECT coalesce(max(number), 0), count(*) FROM erasures"
+_ERASED = "SELECT listener, key FROM erasures ORDER BY number"
 _BATCH = 50_000
 # Clocks of machines that are kept in time differ by less.
 SKEW = timedelta(minutes=5)
@@ -78,6 +79,17 @@ def read_erasures(url: str) -> tuple[int, int]:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             return _erasures(connection)
+    except psycopg.Error as error:
+        raise _unread(error) from error
+
+
+def read_erased_listeners(url: str) -> list[tuple[bytes, bytes]]:
+    """The hash of every erased listener, and the name of the hash's key. StoreError."""
+    try:
+        with psycopg.connect(url, connect_timeout=5) as connection:
+            if connection.execute("SELECT to_regclass('erasures')").fetchone() == (None,):
+                return []
+            return [(bytes(listener), bytes(key)) for listener, key in connection.execute(_ERASED).fetchall()]
     except psycopg.Error as error:
         raise _unread(error) from error
 

@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from spotify_buddies.foundation.text.pseudonym import pseudonym
 from spotify_buddies.serve_app.offline.cli import open_ranker
 from spotify_buddies.trainer.bundle import open_bundle
+from spotify_buddies.trainer.dataset.erased import Erased
 from spotify_buddies.trainer.registry.errors import RegistryError
 from spotify_buddies.trainer.registry.mlflow_client import default_uri
 from spotify_buddies.trainer.registry.registry import Registry
 from spotify_buddies.trainer.retrain import run as running
-from spotify_buddies.trainer.retrain.extract import Extract
+from spotify_buddies.trainer.retrain.extract import BLOCKS, Extract
 from spotify_buddies.trainer.retrain.run import Outcome, Place, retrain
 from tests.trainer.retrain.worlds import SECTIONS, SmallWorld, said, small_world
 
@@ -95,6 +98,19 @@ def test_with_too_little_feedback_nothing_is_decided_and_nothing_comes_out(world
     (reason,) = outcome.body["against"]
     assert "1000 are needed to judge" in reason
     assert world.registry.get(outcome.body["version"]).aliases == ()
+
+
+def test_the_next_version_has_no_row_of_an_erased_listener(world: SmallWorld, extract: Extract) -> None:
+    known = open_bundle(next((world.state / "train" / "bundle").iterdir())).user_ids
+    gone = known.table[3]
+    key = b"k" * 32
+    erased = Erased(key, frozenset([pseudonym(key, gone)]))
+    users = pl.read_parquet(extract.directory / BLOCKS)["user_id"]
+    assert gone in users.to_list()
+    outcome = retrain(world.sources, extract, world.place("erased"), SECTIONS, open_ranker, erased=erased)
+    bundle = open_bundle(world.registry.fetch(outcome.body["version"], world.state))
+    assert bundle.user_ids.find([gone]).tolist() == [-1]
+    assert len(bundle.user_ids.table) == len(known.table) - 1
 
 
 def test_without_a_version_that_serves_it_says_what_to_do(
