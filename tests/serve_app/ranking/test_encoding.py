@@ -194,9 +194,11 @@ def test_every_field_of_an_answer_is_known_to_the_encoder() -> None:
         "user_id", "recommendation_id", "playlists", "model_version", "arm", "source", "skipped", "unknown_songs",
         "error",
     ]  # fmt: skip
-    # Counterfactuals are added to the few answers that have them: versions/counterfactual/answer.py.
+    # Counterfactuals and who picked are added to the few answers that have them: versions/counterfactual/answer.py,
+    # versions/interleaving/both.py.
     assert [f.name for f in pb.RecommendedPlaylist.DESCRIPTOR.fields] == [
         "playlist_id", "title", "owner_id", "score", "reason", "found_by", "counterfactual",
+        "picked_by",
     ]  # fmt: skip
     assert [field.name for field in pb.Reason.DESCRIPTOR.fields] == [
         "shared_songs", "examples", "text", "kind", "artist_songs", "artists", "common_followers",
